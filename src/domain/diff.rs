@@ -1,0 +1,206 @@
+//! What one wanted file needs, given what stands at its destination. The heart of the copy: pure,
+//! total, and the same for every kind of request (DESIGN §6.3).
+
+use super::{
+    file::{Data, DataKind, DataStatus, ETag},
+    route::Route,
+};
+
+/// A file that must come to exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The name it gets at the destination.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// The source's `objectETag`.
+    pub etag: Option<ETag>,
+    /// How it will be brought.
+    pub route: Route,
+}
+
+/// What else is known about the name at the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a column of the table")]
+pub struct Surroundings {
+    /// Something of ours brings it: a running job, a submit intent, a live stream claim.
+    pub in_flight: bool,
+    /// A copy job that is not ours may be at work in the folder.
+    pub foreign_job: bool,
+    /// What is there is younger than `settle`.
+    pub young: bool,
+    /// What is there has been condemned and its deletion is not yet confirmed.
+    pub condemned: bool,
+}
+
+/// Why a file cannot be brought as things stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clash {
+    /// AVAILABLE with another size.
+    Size {
+        /// Its size.
+        there: u64,
+    },
+    /// AVAILABLE, equal in size, with another MD5.
+    Content,
+    /// A folder of that name.
+    Folder,
+    /// In cold storage, or on its way there or back.
+    Archived,
+}
+
+/// What to do about one wanted file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// There and equal. `by_size` when there was no pair of MD5s to compare.
+    Done {
+        /// Only the sizes could be compared.
+        by_size: bool,
+    },
+    /// Nothing to do now; something is on its way or on its way out.
+    Wait,
+    /// To be brought.
+    Missing,
+    /// A PARTIAL leftover that a stream may overwrite through its own upload URL.
+    Overwrite,
+    /// A PARTIAL leftover that blocks a job: condemn, look again, delete.
+    Condemn,
+    /// Something else is there.
+    Clash(Clash),
+}
+
+/// Compares one wanted file with what stands under its exact name.
+#[must_use]
+pub fn verdict(wanted: &Wanted, there: Option<&Data>, around: Surroundings) -> Verdict {
+    let Some(there) = there else {
+        return if around.in_flight { Verdict::Wait } else { Verdict::Missing };
+    };
+    if there.kind == DataKind::Folder {
+        return Verdict::Clash(Clash::Folder);
+    }
+    match there.status {
+        DataStatus::Deleting => Verdict::Wait,
+        DataStatus::Available if around.condemned => Verdict::Wait,
+        DataStatus::Available if there.size != wanted.size => {
+            Verdict::Clash(Clash::Size { there: there.size })
+        }
+        DataStatus::Available => match md5s(wanted, there) {
+            Some((ours, theirs)) if !ours.eq_ignore_ascii_case(theirs) => Verdict::Clash(Clash::Content),
+            pair => Verdict::Done { by_size: pair.is_none() && wanted.etag != there.etag },
+        },
+        DataStatus::Partial if around.in_flight || around.condemned => Verdict::Wait,
+        DataStatus::Partial if around.young || around.foreign_job => Verdict::Wait,
+        DataStatus::Partial => match wanted.route {
+            Route::Stream => Verdict::Overwrite,
+            Route::Job => Verdict::Condemn,
+        },
+        DataStatus::Archiving | DataStatus::Archived | DataStatus::Unarchiving => {
+            Verdict::Clash(Clash::Archived)
+        }
+    }
+}
+
+fn md5s<'a>(wanted: &'a Wanted, there: &'a Data) -> Option<(&'a str, &'a str)> {
+    Some((wanted.etag.as_ref()?.md5()?, there.etag.as_ref()?.md5()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::{
+        ids::{DataId, ProjectId},
+        location::DataPath,
+    };
+
+    const MD5: &str = "d41d8cd98f00b204e9800998ecf8427e";
+    const OTHER_MD5: &str = "0cc175b9c0f1b6a831c399e269772661";
+
+    fn wanted(route: Route, etag: &str) -> Wanted {
+        Wanted { name: "a".into(), size: 5, etag: Some(ETag::new(etag)), route }
+    }
+
+    fn there(status: DataStatus, size: u64, etag: Option<&str>) -> Data {
+        Data {
+            id: DataId::new("fil.1"),
+            owner: ProjectId::new("p"),
+            path: DataPath::parse("/d/a").unwrap(),
+            kind: DataKind::File,
+            status,
+            size,
+            etag: etag.map(ETag::new),
+            created: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table() {
+        let calm = Surroundings::default();
+        let busy = Surroundings { in_flight: true, ..calm };
+        let young = Surroundings { young: true, ..calm };
+        let foreign = Surroundings { foreign_job: true, ..calm };
+        let condemned = Surroundings { condemned: true, ..calm };
+        let job = wanted(Route::Job, "abc-2");
+        let stream = wanted(Route::Stream, MD5);
+        let partial = there(DataStatus::Partial, 0, None);
+        let rows = [
+            (&job, None, calm, Verdict::Missing),
+            (&job, None, busy, Verdict::Wait),
+            (
+                &job,
+                Some(there(DataStatus::Available, 5, Some("abc-2"))),
+                calm,
+                Verdict::Done { by_size: false },
+            ),
+            (
+                &job,
+                Some(there(DataStatus::Available, 5, Some("zzz-3"))),
+                calm,
+                Verdict::Done { by_size: true },
+            ),
+            (
+                &stream,
+                Some(there(DataStatus::Available, 5, Some(MD5))),
+                calm,
+                Verdict::Done { by_size: false },
+            ),
+            (&stream, Some(there(DataStatus::Available, 5, None)), calm, Verdict::Done { by_size: true }),
+            (
+                &stream,
+                Some(there(DataStatus::Available, 5, Some(OTHER_MD5))),
+                calm,
+                Verdict::Clash(Clash::Content),
+            ),
+            (
+                &stream,
+                Some(there(DataStatus::Available, 6, Some(MD5))),
+                calm,
+                Verdict::Clash(Clash::Size { there: 6 }),
+            ),
+            (&job, Some(there(DataStatus::Available, 5, None)), condemned, Verdict::Wait),
+            (&job, Some(partial.clone()), busy, Verdict::Wait),
+            (&job, Some(partial.clone()), young, Verdict::Wait),
+            (&job, Some(partial.clone()), foreign, Verdict::Wait),
+            (&job, Some(partial.clone()), condemned, Verdict::Wait),
+            (&job, Some(partial.clone()), calm, Verdict::Condemn),
+            (&stream, Some(partial.clone()), calm, Verdict::Overwrite),
+            (&stream, Some(partial), young, Verdict::Wait),
+            (&job, Some(there(DataStatus::Deleting, 5, None)), calm, Verdict::Wait),
+            (&job, Some(there(DataStatus::Archived, 5, None)), calm, Verdict::Clash(Clash::Archived)),
+        ];
+        for (n, (wanted, there, around, expected)) in rows.into_iter().enumerate() {
+            assert_eq!(verdict(wanted, there.as_ref(), around), expected, "row {n}");
+        }
+    }
+
+    #[test]
+    fn a_folder_in_the_way_is_a_clash_whatever_its_status() {
+        let mut folder = there(DataStatus::Available, 0, None);
+        folder.kind = DataKind::Folder;
+        assert_eq!(
+            verdict(&wanted(Route::Job, "a-2"), Some(&folder), Surroundings::default()),
+            Verdict::Clash(Clash::Folder)
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! URIs of data and their grammar.
+//!
+//! `icav2://{project id or name}/path` and `s3://bucket/key`; a trailing `/` means folder. The text
+//! after the authority is taken as it is: nothing is percent-decoded, `?` and `#` are ordinary
+//! characters, and no segment is collapsed, because real file names hold all of these.
+
+use std::fmt;
+
+/// Where data is, as a caller names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Location {
+    /// Data in an ICAv2 project.
+    Icav2 {
+        /// The project, by id or by exact name.
+        project: String,
+        /// The path inside the project.
+        path: DataPath,
+    },
+    /// An object or a prefix in S3.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The key, without the slash that follows the bucket; may be empty (the whole bucket).
+        key: String,
+    },
+}
+
+/// An absolute path in a project: starts with `/`; a folder ends with `/`, a file does not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DataPath(String);
+
+/// Why a text is not a location.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocationError {
+    /// Neither `icav2://` nor `s3://`.
+    #[error("`{0}` is neither an icav2:// nor an s3:// URI")]
+    Scheme(String),
+    /// No project or bucket.
+    #[error("`{0}` names no {1}")]
+    Authority(String, &'static str),
+    /// No slash after the project.
+    #[error("`{0}` has no path after its project")]
+    NoPath(String),
+    /// `//` inside an ICAv2 path; no file can have an empty name.
+    #[error("`{0}` has an empty name in its path")]
+    EmptyName(String),
+    /// A control character.
+    #[error("`{0}` holds a control character")]
+    Control(String),
+    /// Longer than an S3 key can be.
+    #[error("the path of `{0}…` is longer than {MAX_PATH_BYTES} bytes")]
+    TooLong(String),
+}
+
+/// An S3 key holds at most 1024 bytes (AWS), and ICAv2 paths become keys.
+const MAX_PATH_BYTES: usize = 1024;
+
+impl DataPath {
+    /// Checks and wraps an absolute path.
+    pub fn parse(text: &str) -> Result<Self, LocationError> {
+        let Some(rest) = text.strip_prefix('/') else {
+            return Err(LocationError::NoPath(shown(text)));
+        };
+        check_text(text)?;
+        let inside = rest.strip_suffix('/').unwrap_or(rest);
+        if text != "/" && inside.split('/').any(str::is_empty) {
+            return Err(LocationError::EmptyName(shown(text)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it names a folder.
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        self.0.ends_with('/')
+    }
+
+    /// Whether it is the project's root, which has no id and cannot be made.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.0 == "/"
+    }
+
+    /// The last name of the path, without slashes; empty for the root.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let bare = self.0.strip_suffix('/').unwrap_or(&self.0);
+        bare.rsplit_once('/').map_or(bare, |(_, name)| name)
+    }
+
+    /// The folder that holds it; the root's parent is the root.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        let bare = self.0.strip_suffix('/').unwrap_or(&self.0);
+        bare.rsplit_once('/').map_or_else(|| Self("/".to_owned()), |(parent, _)| Self(format!("{parent}/")))
+    }
+
+    /// A file of that name in this folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Self {
+        Self(format!("{}{name}", self.0))
+    }
+
+    /// A folder of that name in this folder.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> Self {
+        Self(format!("{}{name}/", self.0))
+    }
+
+    /// What follows `folder` when this path lies inside it, compared by whole names.
+    #[must_use]
+    pub fn inside<'a>(&'a self, folder: &Self) -> Option<&'a str> {
+        self.0.strip_prefix(folder.as_str()).filter(|_| folder.is_folder())
+    }
+}
+
+impl fmt::Display for DataPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Location {
+    /// Reads a URI.
+    pub fn parse(text: &str) -> Result<Self, LocationError> {
+        if let Some(rest) = text.strip_prefix("icav2://") {
+            let (project, path) = rest.split_once('/').ok_or_else(|| LocationError::NoPath(shown(text)))?;
+            if project.is_empty() {
+                return Err(LocationError::Authority(shown(text), "project"));
+            }
+            check_text(project)?;
+            let path = DataPath::parse(&format!("/{path}")).map_err(|error| error.about(text))?;
+            return Ok(Self::Icav2 { project: project.to_owned(), path });
+        }
+        if let Some(rest) = text.strip_prefix("s3://") {
+            let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+            if bucket.is_empty() {
+                return Err(LocationError::Authority(shown(text), "bucket"));
+            }
+            check_text(rest)?;
+            return Ok(Self::S3 { bucket: bucket.to_owned(), key: key.to_owned() });
+        }
+        Err(LocationError::Scheme(shown(text)))
+    }
+
+    /// Whether it names a folder (or a prefix).
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        match self {
+            Self::Icav2 { path, .. } => path.is_folder(),
+            Self::S3 { key, .. } => key.is_empty() || key.ends_with('/'),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Icav2 { project, path } => write!(f, "icav2://{project}{path}"),
+            Self::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+        }
+    }
+}
+
+impl LocationError {
+    /// The same complaint about the whole URI.
+    fn about(self, uri: &str) -> Self {
+        match self {
+            Self::NoPath(_) => Self::NoPath(shown(uri)),
+            Self::EmptyName(_) => Self::EmptyName(shown(uri)),
+            other @ (Self::Scheme(_) | Self::Authority(..) | Self::Control(_) | Self::TooLong(_)) => other,
+        }
+    }
+}
+
+fn check_text(text: &str) -> Result<(), LocationError> {
+    if text.chars().any(char::is_control) {
+        return Err(LocationError::Control(shown(text)));
+    }
+    if text.len() > MAX_PATH_BYTES {
+        return Err(LocationError::TooLong(shown(text)));
+    }
+    Ok(())
+}
+
+/// The text as it may stand in a message: control characters escaped, not endless.
+fn shown(text: &str) -> String {
+    text.chars().take(200).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn icav2(text: &str) -> (String, String) {
+        match Location::parse(text).unwrap() {
+            Location::Icav2 { project, path } => (project, path.to_string()),
+            Location::S3 { .. } => panic!("not icav2"),
+        }
+    }
+
+    #[test]
+    fn names_are_taken_as_they_are() {
+        for path in ["/a b/c+d#e?f%20g.txt", "/ü/.hidden", "/..", "/a/", "/"] {
+            assert_eq!(icav2(&format!("icav2://my project{path}")), ("my project".into(), path.into()));
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_uri() {
+        let cases = [
+            ("http://x/y", "`http://x/y` is neither an icav2:// nor an s3:// URI"),
+            ("icav2://p", "`icav2://p` has no path after its project"),
+            ("icav2:///a", "`icav2:///a` names no project"),
+            ("icav2://p/a//b", "`icav2://p/a//b` has an empty name in its path"),
+            ("s3://", "`s3://` names no bucket"),
+        ];
+        for (text, message) in cases {
+            assert_eq!(Location::parse(text).unwrap_err().to_string(), message);
+        }
+        assert!(matches!(Location::parse("icav2://p/a\nb"), Err(LocationError::Control(_))));
+    }
+
+    #[test]
+    fn keys_may_hold_empty_names() {
+        assert_eq!(
+            Location::parse("s3://b//a//b").unwrap(),
+            Location::S3 { bucket: "b".into(), key: "/a//b".into() }
+        );
+    }
+
+    #[test]
+    fn parents_and_names() {
+        let file = DataPath::parse("/a/b.txt").unwrap();
+        assert_eq!((file.name(), file.parent().as_str()), ("b.txt", "/a/"));
+        let folder = DataPath::parse("/a/b/").unwrap();
+        assert_eq!((folder.name(), folder.parent().as_str()), ("b", "/a/"));
+        let root = DataPath::parse("/").unwrap();
+        assert_eq!((root.name(), root.parent().as_str()), ("", "/"));
+        assert_eq!(DataPath::parse("/ab/c").unwrap().inside(&DataPath::parse("/a/").unwrap()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_prints_the_same(text in "(icav2|s3)://[a-z]{1,5}/\\PC{0,40}") {
+            if let Ok(location) = Location::parse(&text) {
+                prop_assert_eq!(location.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn any_text_gives_a_location_or_a_refusal(text in ".*") {
+            drop(Location::parse(&text).map_err(|error| error.to_string()));
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The words of the house and the decisions that need no effects.
+//!
+//! Everything here is pure: no clock, no randomness, no I/O. Other rooms bring facts in and carry
+//! decisions out.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+pub mod diff;
+pub mod file;
+pub mod ids;
+pub mod location;
+pub mod outcome;
+pub mod request;
+pub mod route;

@@ -1,0 +1,270 @@
+//! How a request ended, and the counters that say how far it is.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The names a caller's `Catch` can match on; they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ErrorName {
+    /// The request cannot be understood or contradicts itself.
+    InvalidRequest,
+    /// A rule of this installation forbids it.
+    PolicyDenied,
+    /// A named source is not there.
+    SourceNotFound,
+    /// A source is archived or its bytes are not (all) in.
+    SourceNotReady,
+    /// Something else stands at the destination.
+    DestinationConflict,
+    /// ICAv2 copy jobs kept failing.
+    CopyJobFailed,
+    /// A streamed file kept failing.
+    TransferFailed,
+    /// What arrived is not what was sent.
+    VerificationFailed,
+    /// Deeper than allowed, or a destination inside its own source.
+    RecursionLimit,
+    /// Nothing moved for too long.
+    Stalled,
+    /// Ended by an operator or the caller.
+    Cancelled,
+    /// A defect of ours, or a fault that would not go away.
+    Internal,
+}
+
+impl ErrorName {
+    /// Every name.
+    pub const ALL: [Self; 12] = [
+        Self::InvalidRequest,
+        Self::PolicyDenied,
+        Self::SourceNotFound,
+        Self::SourceNotReady,
+        Self::DestinationConflict,
+        Self::CopyJobFailed,
+        Self::TransferFailed,
+        Self::VerificationFailed,
+        Self::RecursionLimit,
+        Self::Stalled,
+        Self::Cancelled,
+        Self::Internal,
+    ];
+
+    /// The name as it is sent.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "InvalidRequest",
+            Self::PolicyDenied => "PolicyDenied",
+            Self::SourceNotFound => "SourceNotFound",
+            Self::SourceNotReady => "SourceNotReady",
+            Self::DestinationConflict => "DestinationConflict",
+            Self::CopyJobFailed => "CopyJobFailed",
+            Self::TransferFailed => "TransferFailed",
+            Self::VerificationFailed => "VerificationFailed",
+            Self::RecursionLimit => "RecursionLimit",
+            Self::Stalled => "Stalled",
+            Self::Cancelled => "Cancelled",
+            Self::Internal => "Internal",
+        }
+    }
+
+    /// What the person who reads the failure should do.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "correct the request and send it again",
+            Self::PolicyDenied => "ask the operators of copy-manager to allow it, or use another place",
+            Self::SourceNotFound => "check the source URIs; names are exact and case-sensitive",
+            Self::SourceNotReady => {
+                "wait until the files are AVAILABLE in ICAv2, then send the request again"
+            }
+            Self::DestinationConflict => "move or delete what stands at the destination, or use another one",
+            Self::CopyJobFailed => {
+                "look at the ICAv2 jobs named here; sending the request again copies only what is missing"
+            }
+            Self::TransferFailed => {
+                "see the reason per file; sending the request again copies only what is missing"
+            }
+            Self::VerificationFailed => {
+                "compare source and destination; delete what differs and send the request again"
+            }
+            Self::RecursionLimit => "copy sub-folders on their own, or have copy.max_depth raised",
+            Self::Stalled => "check ICAv2's status; sending the request again copies only what is missing",
+            Self::Cancelled => "send the request again to continue; what arrived is kept",
+            Self::Internal => "send the request again; if it repeats, give the operators the request id",
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How many files and bytes are where. Sums of a root are hints until it has finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Files wanted.
+    pub files: u64,
+    /// Files that we brought.
+    pub copied: u64,
+    /// Files that were there before us and are equal.
+    pub skipped: u64,
+    /// Of `skipped`: could be compared by size only.
+    pub skipped_by_size: u64,
+    /// Left as they were although they differ (`on_conflict = skip`).
+    pub skipped_conflict: u64,
+    /// Files that got another name.
+    pub renamed: u64,
+    /// Files that did not make it.
+    pub failed: u64,
+    /// Bytes of the copied files.
+    pub bytes: u64,
+}
+
+impl Counters {
+    /// Every counter with its name, in a fixed order: how they are stored.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, u64); 8] {
+        [
+            ("files", self.files),
+            ("copied", self.copied),
+            ("skipped", self.skipped),
+            ("skipped_by_size", self.skipped_by_size),
+            ("skipped_conflict", self.skipped_conflict),
+            ("renamed", self.renamed),
+            ("failed", self.failed),
+            ("bytes", self.bytes),
+        ]
+    }
+
+    /// Builds counters from a look-up by the names of [`Counters::named`].
+    pub fn from_named(mut value: impl FnMut(&str) -> u64) -> Self {
+        Self {
+            files: value("files"),
+            copied: value("copied"),
+            skipped: value("skipped"),
+            skipped_by_size: value("skipped_by_size"),
+            skipped_conflict: value("skipped_conflict"),
+            renamed: value("renamed"),
+            failed: value("failed"),
+            bytes: value("bytes"),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let other: std::collections::BTreeMap<_, _> = other.named().into_iter().collect();
+        let own: std::collections::BTreeMap<_, _> = self.named().into_iter().collect();
+        Self::from_named(|name| own.get(name).copied().unwrap_or(0) + other.get(name).copied().unwrap_or(0))
+    }
+
+    /// Files that will not change any more.
+    #[must_use]
+    pub const fn done(&self) -> u64 {
+        self.copied + self.skipped + self.skipped_conflict + self.failed
+    }
+}
+
+/// One ICAv2 copy job that carried files of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSummary {
+    /// The ICAv2 job id.
+    pub job_id: String,
+    /// Which try for its files this was, from 1.
+    pub attempt: u32,
+    /// The last status seen, as ICAv2 names it.
+    pub status: String,
+}
+
+/// One file or place that kept a request from succeeding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Culprit {
+    /// What it is about: a path or URI.
+    pub what: String,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The name.
+    pub error: ErrorName,
+    /// One sentence.
+    pub message: String,
+    /// The first culprits, at most [`Failure::MOST_CULPRITS`].
+    pub culprits: Vec<Culprit>,
+    /// How many culprits there are in all.
+    pub culprits_total: u64,
+}
+
+impl Failure {
+    /// How many culprits are kept; the rest is only counted.
+    pub const MOST_CULPRITS: usize = 50;
+
+    /// A failure without culprits.
+    pub fn new(error: ErrorName, message: impl Into<String>) -> Self {
+        Self { error, message: message.into(), culprits: Vec::new(), culprits_total: 0 }
+    }
+
+    /// The same with these culprits, cut to what is kept.
+    #[must_use]
+    pub fn naming(mut self, culprits: impl IntoIterator<Item = Culprit>) -> Self {
+        for culprit in culprits {
+            self.culprits_total += 1;
+            if self.culprits.len() < Self::MOST_CULPRITS {
+                self.culprits.push(culprit);
+            }
+        }
+        self
+    }
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Absent when it succeeded.
+    pub failure: Option<Failure>,
+    /// What became of its files.
+    pub counters: Counters,
+    /// The jobs that carried its files, oldest first.
+    pub jobs: Vec<JobSummary>,
+    /// When it was accepted.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_survive_their_names_and_add_up() {
+        let one = Counters {
+            files: 1,
+            copied: 2,
+            skipped: 3,
+            skipped_by_size: 4,
+            skipped_conflict: 5,
+            renamed: 6,
+            failed: 7,
+            bytes: 8,
+        };
+        let stored: std::collections::BTreeMap<_, _> = one.named().into_iter().collect();
+        assert_eq!(Counters::from_named(|name| stored[name]), one);
+        let two = one.plus(&one);
+        assert_eq!(two.named().map(|(_, n)| n), one.named().map(|(_, n)| 2 * n));
+    }
+
+    #[test]
+    fn culprits_are_cut_but_counted() {
+        let many = (0..80).map(|n| Culprit { what: n.to_string(), why: "x".into() });
+        let failure = Failure::new(ErrorName::CopyJobFailed, "m").naming(many);
+        assert_eq!((failure.culprits.len(), failure.culprits_total), (50, 80));
+    }
+}

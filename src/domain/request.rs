@@ -1,0 +1,87 @@
+//! What is asked for, by callers and by our own roots.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::ProjectId;
+
+/// The kinds of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `ICAv2DataCopySync`: named files and folders into one destination folder.
+    Copy,
+    /// The child of any root: what one destination folder has to hold.
+    Folder,
+}
+
+impl Kind {
+    /// The name as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Folder => "folder",
+        }
+    }
+
+    /// The kind of that name; `None` for a kind that a newer version made.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Copy, Self::Folder].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// What a caller of the `copy` kind asks for, as received.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyRequest {
+    /// What to copy: files and folders.
+    pub sources: Vec<String>,
+    /// The folder it goes to; ends with `/`.
+    pub destination: String,
+}
+
+/// Files that a child wants in its destination folder, by where they come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    /// Files named one by one.
+    Files {
+        /// Where they are.
+        project: ProjectId,
+        /// Their data ids.
+        ids: Vec<String>,
+    },
+    /// Every file directly in a folder.
+    Level {
+        /// Where the folder is.
+        project: ProjectId,
+        /// The folder's data id; absent for the root of a project, which has none.
+        id: Option<String>,
+        /// Its path, for messages and for the root.
+        path: String,
+    },
+}
+
+/// What a child is for: one destination folder and the files it must come to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderRequest {
+    /// The destination project.
+    pub project: ProjectId,
+    /// The destination folder's path; ends with `/`.
+    pub path: String,
+    /// What it must hold. Empty: the folder has only to exist.
+    pub wants: Vec<Want>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_keep_their_names() {
+        for kind in [Kind::Copy, Kind::Folder] {
+            assert_eq!(Kind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(Kind::parse("teleport"), None);
+    }
+}

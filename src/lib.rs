@@ -1,0 +1,35 @@
+//! Copy Manager: copies genomics data between ICAv2 projects and S3 on request, keeps the callers'
+//! task tokens alive meanwhile, verifies what arrived, and answers.
+//!
+//! The map of the house; who may import whom is in `tests/architecture.rs`.
+//!
+//! - [`domain`]: the words, and every decision that needs no effects
+//! - [`events`]: wire formats in and out
+//! - [`ports`]: what the engine needs from the world
+//! - [`policy`]: how we try: retries, pace
+//! - [`signals`]: what we tell: log lines and metrics
+//! - [`engine`]: what we do
+//! - [`transfer`], [`icav2`]: bytes, and the ICAv2 REST API
+//! - [`aws`], [`embedded`]: the two full sets of adapters
+//! - [`simulator`]: a stand-in for ICAv2
+//! - [`admin`], [`runtime`], [`config`], [`telemetry`], [`cli`]: the process around it
+//! - [`app`]: the composition root
+
+pub mod admin;
+pub mod app;
+pub mod aws;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod embedded;
+pub mod engine;
+pub mod events;
+pub mod icav2;
+pub mod policy;
+pub mod ports;
+pub mod runtime;
+pub mod signals;
+#[cfg(feature = "simulator")]
+pub mod simulator;
+pub mod telemetry;
+pub mod transfer;

@@ -1,0 +1,95 @@
+//! One error for all ports, classified once, where it enters the house.
+
+use std::time::Duration;
+
+/// What an error means for whoever called. One enum decides everything: retry, failure name, alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// 5xx, timeout, connection: may work when tried again.
+    Transient,
+    /// 429 or 503: the same, but slower.
+    Throttled,
+    /// 401: the credentials are stale.
+    Unauthorized,
+    /// Not there.
+    NotFound,
+    /// 403: not allowed.
+    Forbidden,
+    /// 409, or a condition that did not hold.
+    Conflict,
+    /// Our request is wrong, or the answer cannot be understood.
+    Invalid,
+}
+
+impl Class {
+    /// Whether trying again later can help.
+    #[must_use]
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::Transient | Self::Throttled | Self::Unauthorized)
+    }
+}
+
+/// What a port method failed with.
+///
+/// `Display` says what was tried and what was answered; it never holds tokens, presigned URLs or
+/// bodies, so it may be logged and may reach a caller's `cause`.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {message}")]
+pub struct Error {
+    /// What it means.
+    pub class: Class,
+    /// What was tried, e.g. `POST /api/projects/{projectId}/dataCopyBatch` or `PutItem`.
+    pub operation: &'static str,
+    /// What was answered, with status and code where there are any.
+    pub message: String,
+    /// HTTP status, where there is one.
+    pub status: Option<u16>,
+    /// The platform's own error code (ICAv2: `ICA_API_004`; AWS: the exception's name).
+    pub code: Option<String>,
+    /// How long the other side asks us to wait.
+    pub retry_after: Option<Duration>,
+    /// Whether the effect may have happened although no answer came.
+    pub may_have_happened: bool,
+    /// What lies beneath.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Result of a port method.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of that class; the rest unknown.
+    pub fn new(class: Class, operation: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            operation,
+            message: message.into(),
+            status: None,
+            code: None,
+            retry_after: None,
+            may_have_happened: false,
+            source: None,
+        }
+    }
+
+    /// The same, caused by `source`.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same, and the effect may have happened.
+    #[must_use]
+    pub fn ambiguous(mut self) -> Self {
+        self.may_have_happened = true;
+        self
+    }
+
+    /// Whether trying again later can help.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        self.class.is_passing()
+    }
+}

@@ -1,0 +1,43 @@
+//! What the engine needs from the world. Each trait's documentation is its contract; one suite
+//! (`tests/conformance`) holds every implementation to it.
+//!
+//! Rules for all of them: no method retries for longer than a few seconds (the engine's next look
+//! is the retry), every error carries a [`Class`], and nothing blocks the runtime.
+
+pub mod bus;
+pub mod callbacks;
+pub mod chance;
+pub mod clock;
+pub mod error;
+pub mod platform;
+pub mod queue;
+pub mod store;
+pub mod tokens;
+pub mod transfers;
+
+pub use error::{Class, Error, Result};
+
+use std::sync::Arc;
+
+/// One set of implementations, as the engine gets it.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// Records.
+    pub store: Arc<dyn store::Store>,
+    /// Copy requests and child events.
+    pub requests: Arc<dyn queue::Queue>,
+    /// ICAv2 job events; absent when none are routed to us (polling does without).
+    pub job_events: Option<Arc<dyn queue::Queue>>,
+    /// The internal and the external bus.
+    pub bus: Arc<dyn bus::EventBus>,
+    /// The callers' task tokens.
+    pub callbacks: Arc<dyn callbacks::TaskCallbacks>,
+    /// ICAv2.
+    pub platform: Arc<dyn platform::DataPlatform>,
+    /// Bytes through this process.
+    pub transfers: Arc<dyn transfers::Transfers>,
+    /// Wall time.
+    pub clock: Arc<dyn clock::Clock>,
+    /// Jitter and fresh ids.
+    pub chance: Arc<dyn chance::Chance>,
+}

@@ -1,0 +1,193 @@
+//! ICAv2, as the engine sees it.
+//!
+//! # Contract
+//! - Names and paths are exact and case-sensitive, although the API's filters are not: an
+//!   implementation filters again.
+//! - Listings may be stale by the API's indexing delay; `get` by id is not.
+//! - Reads and calls with an idempotency key are tried again inside for a few seconds; `submit`
+//!   never is, because the API has no key for it.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{error::Result, store::Page, transfers::PresignedUrl};
+use crate::domain::{
+    file::Data,
+    ids::{BatchId, DataId, JobId, ProjectId},
+    location::DataPath,
+};
+
+/// A project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// Its name.
+    pub name: String,
+}
+
+/// What to list: the direct children of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Folder {
+    /// By id: works for linked folders too.
+    Id(DataId),
+    /// By path; the only way for a project's root.
+    Path(DataPath),
+}
+
+/// Status of an ICAv2 job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JobStatus {
+    /// Made.
+    Initialized,
+    /// Queued by ICAv2.
+    WaitingForResources,
+    /// At work.
+    Running,
+    /// Ended by somebody.
+    Stopped,
+    /// All items were copied.
+    Succeeded,
+    /// Some items were.
+    PartiallySucceeded,
+    /// None, or it broke.
+    Failed,
+}
+
+impl JobStatus {
+    /// Whether it will not change any more.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Initialized | Self::WaitingForResources | Self::Running => false,
+            Self::Stopped | Self::Succeeded | Self::PartiallySucceeded | Self::Failed => true,
+        }
+    }
+
+    /// The name as ICAv2 writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Initialized => "INITIALIZED",
+            Self::WaitingForResources => "WAITING_FOR_RESOURCES",
+            Self::Running => "RUNNING",
+            Self::Stopped => "STOPPED",
+            Self::Succeeded => "SUCCEEDED",
+            Self::PartiallySucceeded => "PARTIALLY_SUCCEEDED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Its status.
+    pub status: JobStatus,
+    /// What it works on: for copy jobs the batch.
+    pub subject: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Why it is in this status, in ICAv2's words.
+    pub reason: Option<String>,
+}
+
+/// A copy batch just submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The batch.
+    pub batch: BatchId,
+    /// Its job.
+    pub job: Job,
+}
+
+/// One item of a copy batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchItem {
+    /// The source file.
+    pub data: DataId,
+    /// `QUEUED`, `COPYING`, `COPIED`, `PARTIALLY_COPIED` or `FAILED`.
+    pub status: String,
+    /// Why, in ICAv2's words.
+    pub reason: Option<String>,
+    /// What it made at the destination, where the API says.
+    pub created: Option<DataId>,
+}
+
+/// A file just created, with where to put its bytes.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    /// Its id.
+    pub id: DataId,
+    /// Where its bytes go.
+    pub upload: PresignedUrl,
+}
+
+/// ICAv2.
+#[async_trait]
+pub trait DataPlatform: Send + Sync + std::fmt::Debug {
+    /// The project of that id or exact name. `NotFound` names what was looked for.
+    async fn project(&self, reference: &str) -> Result<Project>;
+
+    /// One file or folder by id, past every index.
+    async fn get(&self, project: &ProjectId, id: &DataId) -> Result<Data>;
+
+    /// The file or folder at that exact path, from the index; `None` when there is none.
+    async fn find(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>>;
+
+    /// The direct children of a folder, files and folders, a page at a time. Nothing (not an error)
+    /// for a path that is not there.
+    async fn children(&self, project: &ProjectId, folder: &Folder, from: Option<&str>) -> Result<Page<Data>>;
+
+    /// All folders below a path, at any depth, a page at a time.
+    async fn folders_below(
+        &self,
+        project: &ProjectId,
+        path: &DataPath,
+        from: Option<&str>,
+    ) -> Result<Page<Data>>;
+
+    /// Creates a folder with its missing parents. `Conflict` when there is one of that name.
+    async fn create_folder(&self, project: &ProjectId, path: &DataPath, key: &str) -> Result<Data>;
+
+    /// Creates a PARTIAL file in a folder and says where its bytes go. The same `key` and arguments
+    /// get the same answer for 7 days. `Conflict` when there is a file of that name.
+    async fn create_file(
+        &self,
+        project: &ProjectId,
+        folder: &DataId,
+        name: &str,
+        key: &str,
+    ) -> Result<NewFile>;
+
+    /// Where to put the bytes of a file that is PARTIAL.
+    async fn upload_url(&self, project: &ProjectId, id: &DataId) -> Result<PresignedUrl>;
+
+    /// Where to read files, in the order asked.
+    async fn download_urls(&self, project: &ProjectId, ids: &[DataId]) -> Result<Vec<PresignedUrl>>;
+
+    /// Schedules the deletion of a file or folder.
+    async fn delete(&self, project: &ProjectId, id: &DataId) -> Result<()>;
+
+    /// Starts a copy job: files of any project, by id, into a folder of `project`; existing names
+    /// are skipped. Not tried again inside; see [`super::Error::may_have_happened`].
+    async fn submit(&self, project: &ProjectId, folder: &DataId, files: &[DataId]) -> Result<Submitted>;
+
+    /// The items of a batch, a page at a time.
+    async fn batch_items(
+        &self,
+        project: &ProjectId,
+        batch: &BatchId,
+        from: Option<&str>,
+    ) -> Result<Page<BatchItem>>;
+
+    /// One job.
+    async fn job(&self, id: &JobId) -> Result<Job>;
+
+    /// Jobs, newest first, a page at a time.
+    async fn jobs(&self, from: Option<&str>) -> Result<Page<Job>>;
+}

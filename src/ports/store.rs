@@ -1,0 +1,375 @@
+//! The one table: items with named attributes, conditional writes, and two indexes that only
+//! suggest.
+//!
+//! # Contract
+//! - `get`, `get_many` and `query` are consistent: they see every write that was answered before.
+//! - A write is atomic per item; a transaction is atomic over its items. Conditions are checked
+//!   against the item as it is at that moment.
+//! - An item with both [`DUE_SHARD`] and [`DUE_AT`] is in the due index; one with [`ROOT_ID`] is in
+//!   the tree index. Indexes may lag and may name items that have changed since.
+//! - An item whose [`EXPIRE_AT`] (seconds since 1970) has passed may vanish at any time.
+//! - Items hold at most 400 KB (DynamoDB); an implementation refuses more as `Invalid`.
+//! - A write that failed with [`Error::may_have_happened`] may have happened. Whoever must know
+//!   reads the item again and looks for a value that only this write can have put there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+
+use super::error::{Class, Error, Result};
+
+/// Attribute: shard of the due index, 0 to [`SHARDS`] − 1.
+pub const DUE_SHARD: &str = "due_shard";
+/// Attribute: when the item next needs attention, milliseconds since 1970.
+pub const DUE_AT: &str = "due_at";
+/// Attribute: the root an item belongs to.
+pub const ROOT_ID: &str = "root_id";
+/// Attribute: when the item may be dropped, seconds since 1970 (DynamoDB TTL).
+pub const EXPIRE_AT: &str = "expire_at";
+/// How many shards the due index has.
+pub const SHARDS: u8 = 8;
+
+/// The key of an item: partition key `id`, sort key `id_type`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// What it is about.
+    pub id: String,
+    /// Which of its records: `REQUEST`, `FOLDER`, `TOKEN#…`.
+    pub id_type: String,
+}
+
+impl Key {
+    /// A key.
+    pub fn new(id: impl Into<String>, id_type: impl Into<String>) -> Self {
+        Self { id: id.into(), id_type: id_type.into() }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.id, self.id_type)
+    }
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// A set of texts; never empty (DynamoDB): an emptied set is an absent attribute.
+    TextSet(BTreeSet<String>),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// An item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its key.
+    pub key: Key,
+    /// Its attributes, without the key.
+    pub attributes: BTreeMap<String, Value>,
+}
+
+impl Item {
+    /// An item without attributes.
+    #[must_use]
+    pub fn new(key: Key) -> Self {
+        Self { key, attributes: BTreeMap::new() }
+    }
+
+    /// The same with one more attribute.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.attributes.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The text of an attribute, if it is one.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.attributes.get(name)? {
+            Value::Text(text) => Some(text),
+            Value::Number(_) | Value::TextSet(_) => None,
+        }
+    }
+
+    /// The number of an attribute, if it is one.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<i64> {
+        match self.attributes.get(name)? {
+            Value::Number(number) => Some(*number),
+            Value::Text(_) | Value::TextSet(_) => None,
+        }
+    }
+
+    /// The members of a set; empty when the attribute is absent or no set.
+    #[must_use]
+    pub fn members(&self, name: &str) -> BTreeSet<String> {
+        match self.attributes.get(name) {
+            Some(Value::TextSet(set)) => set.clone(),
+            Some(Value::Text(_) | Value::Number(_)) | None => BTreeSet::new(),
+        }
+    }
+}
+
+/// What must hold for a write to happen. All conditions of a write must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// There is no such item.
+    Absent,
+    /// There is such an item.
+    Present,
+    /// The item has that attribute.
+    Has(String),
+    /// The item does not have that attribute.
+    Lacks(String),
+    /// The attribute has that value.
+    Equals(String, Value),
+    /// The set has fewer members than that, or is absent, or already holds that member.
+    Room {
+        /// The set's attribute.
+        set: String,
+        /// The member that wants in.
+        member: String,
+        /// How many may be in.
+        limit: i64,
+    },
+}
+
+/// One change of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Give it that value.
+    Set(String, Value),
+    /// Add to the number; an absent one counts as 0.
+    Add(String, i64),
+    /// Drop it.
+    Remove(String),
+    /// Add a member to the set.
+    Include(String, String),
+    /// Take a member out of the set.
+    Exclude(String, String),
+}
+
+/// One write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Replace the whole item.
+    Put(BTreeMap<String, Value>),
+    /// Change named attributes; the item is made when it is not there. Each attribute is named at
+    /// most once.
+    Update(Vec<Change>),
+    /// Remove the item; removing what is not there is fine.
+    Delete,
+    /// Only check the conditions (in transactions).
+    Check,
+}
+
+/// A write with its conditions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Which item.
+    pub key: Key,
+    /// What to do.
+    pub action: Action,
+    /// What must hold.
+    pub conditions: Vec<Condition>,
+}
+
+impl Write {
+    /// Puts the item if there is none.
+    #[must_use]
+    pub fn put_new(item: Item) -> Self {
+        Self { key: item.key, action: Action::Put(item.attributes), conditions: vec![Condition::Absent] }
+    }
+
+    /// Changes attributes.
+    #[must_use]
+    pub fn update(key: Key, changes: Vec<Change>) -> Self {
+        Self { key, action: Action::Update(changes), conditions: Vec::new() }
+    }
+
+    /// Removes the item.
+    #[must_use]
+    pub fn delete(key: Key) -> Self {
+        Self { key, action: Action::Delete, conditions: Vec::new() }
+    }
+
+    /// The same under one more condition.
+    #[must_use]
+    pub fn when(mut self, condition: Condition) -> Self {
+        self.conditions.push(condition);
+        self
+    }
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It happened; the item as it is now, `None` after a delete or a check.
+    Done(Option<Item>),
+    /// A condition did not hold; the item as it is, `None` when there is none.
+    Refused(Option<Item>),
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transacted {
+    /// All of it happened.
+    Done,
+    /// None of it happened: the conditions of these writes (by position) did not hold.
+    Refused(Vec<usize>),
+}
+
+/// An entry of the due index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which item.
+    pub key: Key,
+    /// Its [`DUE_AT`].
+    pub due_at: i64,
+}
+
+/// One page of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where the next page starts; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// The table.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// The item, read consistently.
+    async fn get(&self, key: &Key) -> Result<Option<Item>>;
+
+    /// The items that are there, read consistently, in no particular order.
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Item>>;
+
+    /// All items of one `id` whose `id_type` starts with `prefix`, consistently, ordered by it.
+    async fn query(&self, id: &str, prefix: &str) -> Result<Vec<Item>>;
+
+    /// One conditional write.
+    async fn write(&self, write: Write) -> Result<Written>;
+
+    /// Several writes to different items, all or none; at most 100.
+    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted>;
+
+    /// Entries of one shard that are due at or before `until`, earliest first, at most `limit`.
+    async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>>;
+
+    /// The items of a root, in pages, from the index (may lag).
+    async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>>;
+}
+
+/// How large an item may be, in bytes (DynamoDB).
+pub const MAX_ITEM_BYTES: usize = 400 * 1024;
+
+/// The size of an item as DynamoDB counts it, near enough: names and values in UTF-8, numbers as
+/// 21 bytes.
+#[must_use]
+pub fn item_bytes(item: &Item) -> usize {
+    let values = item.attributes.iter().map(|(name, value)| {
+        name.len()
+            + match value {
+                Value::Text(text) => text.len(),
+                Value::Number(_) => 21,
+                Value::TextSet(set) => set.iter().map(|text| text.len() + 1).sum::<usize>() + 3,
+            }
+    });
+    item.key.id.len() + item.key.id_type.len() + 9 + values.sum::<usize>()
+}
+
+/// The meaning of a write, for stores that hold items in memory or in rows: the item after it
+/// (`Ok(None)`: gone), or `Ok` of the outer `Err` kind when a condition does not hold.
+///
+/// DynamoDB computes the same from expressions; the conformance suite compares the two.
+pub fn apply(current: Option<&Item>, write: &Write) -> Result<Written> {
+    if !write.conditions.iter().all(|condition| holds(current, condition)) {
+        return Ok(Written::Refused(current.cloned()));
+    }
+    let after = match &write.action {
+        Action::Delete => return Ok(Written::Done(None)),
+        Action::Check => return Ok(Written::Done(current.cloned())),
+        Action::Put(attributes) => Item { key: write.key.clone(), attributes: attributes.clone() },
+        Action::Update(changes) => {
+            let mut item = current.cloned().unwrap_or_else(|| Item::new(write.key.clone()));
+            for change in changes {
+                change_item(&mut item, change)?;
+            }
+            item
+        }
+    };
+    if item_bytes(&after) > MAX_ITEM_BYTES {
+        return Err(Error::new(Class::Invalid, "write", format!("item {} is larger than 400 KB", write.key)));
+    }
+    Ok(Written::Done(Some(after)))
+}
+
+fn holds(current: Option<&Item>, condition: &Condition) -> bool {
+    let attribute = |name: &str| current.and_then(|item| item.attributes.get(name));
+    match condition {
+        Condition::Absent => current.is_none(),
+        Condition::Present => current.is_some(),
+        Condition::Has(name) => attribute(name).is_some(),
+        Condition::Lacks(name) => attribute(name).is_none(),
+        Condition::Equals(name, value) => attribute(name) == Some(value),
+        Condition::Room { set, member, limit } => {
+            let members = current.map(|item| item.members(set)).unwrap_or_default();
+            members.contains(member) || i64::try_from(members.len()).is_ok_and(|n| n < *limit)
+        }
+    }
+}
+
+fn change_item(item: &mut Item, change: &Change) -> Result<()> {
+    let wrong =
+        |name: &str| Error::new(Class::Invalid, "write", format!("attribute {name} has another type"));
+    match change {
+        Change::Set(name, value) => {
+            item.attributes.insert(name.clone(), value.clone());
+        }
+        Change::Remove(name) => {
+            item.attributes.remove(name);
+        }
+        Change::Add(name, by) => match item.attributes.entry(name.clone()).or_insert(Value::Number(0)) {
+            Value::Number(number) => *number = number.saturating_add(*by),
+            Value::Text(_) | Value::TextSet(_) => return Err(wrong(name)),
+        },
+        Change::Include(name, member) => {
+            match item.attributes.entry(name.clone()).or_insert_with(|| Value::TextSet(BTreeSet::new())) {
+                Value::TextSet(set) => set.insert(member.clone()),
+                Value::Text(_) | Value::Number(_) => return Err(wrong(name)),
+            };
+        }
+        Change::Exclude(name, member) => {
+            if let Some(Value::TextSet(set)) = item.attributes.get_mut(name) {
+                set.remove(member);
+                if set.is_empty() {
+                    item.attributes.remove(name);
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! The seam below streams: reading and writing presigned URLs. Implemented over the network by
+//! reqwest; tests put the simulator's router behind it.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::ports::{Result, transfers::PresignedUrl};
+
+/// Chunks of a body. An error ends it; a PUT whose body ends so must not be completed.
+pub type Body = BoxStream<'static, Result<Bytes, std::io::Error>>;
+
+/// Reads and writes presigned URLs.
+#[async_trait]
+pub trait Wire: Send + Sync + std::fmt::Debug {
+    /// Opens a GET: the length that was announced, and the body.
+    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)>;
+
+    /// PUTs a body of exactly `length` bytes (`Content-Type: application/octet-stream`).
+    async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()>;
+}
