@@ -6,8 +6,11 @@
 
 pub mod diff;
 pub mod file;
+pub mod friendly;
 pub mod ids;
+pub mod job;
 pub mod location;
 pub mod outcome;
 pub mod request;
 pub mod route;
+pub mod token;

@@ -1,0 +1,104 @@
+//! What can be set about the engine. Keys and defaults are explained in `config/default.toml`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{friendly, route::SinglePart};
+
+/// How copies are made (`[copy]`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopySettings {
+    /// What is done with single-part files.
+    pub single_part: SinglePart,
+    /// How deep a source folder may nest.
+    pub max_depth: u32,
+    /// How many files one request may have.
+    pub max_files: u64,
+    /// How many files this instance streams at a time.
+    pub concurrent_streams: usize,
+    /// Whether empty source folders are made at the destination.
+    pub empty_folders: bool,
+}
+
+/// How ICAv2 is used (the scheduling part of `[icav2]`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSettings {
+    /// Running copy jobs per destination project, over the fleet.
+    pub max_running_jobs: u32,
+    /// Files in one copy job.
+    pub max_items_per_job: usize,
+    /// How long a batch stays open for more files.
+    pub batch_window: Duration,
+    /// Charged rounds before the files that do not arrive are given up.
+    pub max_attempts: u32,
+    /// The longest time between two looks at a running job.
+    pub poll_interval: Duration,
+    /// How long the API may take to show what has happened.
+    pub settle: Duration,
+    /// How long an unanswered submission is looked for before it is made again.
+    pub submit_settle: Duration,
+    /// The first wait after a failed round; doubled each time, with full jitter.
+    pub retry_base: Duration,
+    /// The longest such wait.
+    pub retry_cap: Duration,
+}
+
+/// What is done about tokens (`[heartbeat]`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatSettings {
+    /// Whether heartbeats are sent at all; off only in tests of what happens without.
+    pub enabled: bool,
+    /// No token ever goes longer without a heartbeat.
+    #[serde(with = "friendly")]
+    pub promise: Duration,
+    /// How often one is sent; empty for 60 % of the promise.
+    pub interval: String,
+    /// Whether a RUNNING event with counters goes on the bus at each beat.
+    pub publish: bool,
+    /// How many callbacks this instance makes per second.
+    pub calls_per_second: u32,
+}
+
+impl HeartbeatSettings {
+    /// How often a heartbeat is sent.
+    #[must_use]
+    pub fn every(&self) -> Duration {
+        friendly::parse(&self.interval).unwrap_or_else(|_| self.promise.mul_f64(0.6))
+    }
+}
+
+/// How the process works (`[service]`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSettings {
+    /// Leases this instance holds at a time.
+    pub max_active: usize,
+    /// How often the due index is walked.
+    #[serde(with = "friendly")]
+    pub tick: Duration,
+    /// How long a lease is good for.
+    #[serde(with = "friendly")]
+    pub lease: Duration,
+    /// How long a stop may take.
+    #[serde(with = "friendly")]
+    pub drain_timeout: Duration,
+    /// How long settled records are kept.
+    #[serde(with = "friendly")]
+    pub keep: Duration,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `[copy]`
+    pub copy: CopySettings,
+    /// `[icav2]`, in part
+    pub jobs: JobSettings,
+    /// `[heartbeat]`
+    pub heartbeat: HeartbeatSettings,
+    /// `[service]`
+    pub service: ServiceSettings,
+}
