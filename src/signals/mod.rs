@@ -1,1 +1,3 @@
-//! (empty)
+//! What we tell: one function per thing worth telling, which writes the log line and the metric.
+
+pub mod engine;
