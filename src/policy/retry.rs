@@ -118,7 +118,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lasting_errors_and_stale_tokens_are_not_tried_again() {
-        for class in [Class::Invalid, Class::NotFound, Class::Forbidden, Class::Conflict, Class::Unauthorized] {
+        for class in [Class::Invalid, Class::NotFound, Class::Forbidden, Class::Conflict, Class::Unauthorized]
+        {
             let tried = fail(Retry::read(), 1, || Error::new(class, "GET /x", "no")).await;
             assert_eq!((tried.times, tried.error.class), (1, class));
         }
