@@ -57,7 +57,7 @@ impl Auth {
     pub(super) async fn token(&self) -> Result<SecretString> {
         let mut held = self.held.lock().await;
         let now = self.clock.now();
-        let next = match held.take() {
+        let next = match held.clone() {
             None => self.fetch("first", now, None).await?,
             Some(current) if current.look.is_some_and(|look| look <= now) => self.look(current, now).await,
             Some(current) => current,

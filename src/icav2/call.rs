@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -127,6 +127,9 @@ impl Call {
         headers.insert(ACCEPT, MEDIA_TYPE);
         if !self.body.is_empty() {
             headers.insert(CONTENT_TYPE, MEDIA_TYPE);
+        } else if method == "POST" {
+            // Proxies refuse a POST that does not say its length, and reqwest does not for no body.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         if let Some(key) = &self.key {
             let value =
@@ -169,6 +172,7 @@ mod tests {
         let request = call.request("https://host/ica/rest/", Credential::Bearer(&token)).unwrap();
         assert_eq!(request.method(), Method::POST);
         assert_eq!(request.uri(), "https://host/ica/rest/api/projects/p%2F1/data/fil.1:delete");
+        assert_eq!(request.headers().get("content-length").unwrap(), "0");
     }
 
     #[test]

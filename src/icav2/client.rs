@@ -3,12 +3,12 @@
 //! A call waits for its permit, carries the token at hand, is made once more with another token when
 //! that one is refused, and is tried again as its kind allows.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     auth::Auth,
@@ -16,7 +16,7 @@ use super::{
     problem,
     projects::Projects,
     settings::Settings,
-    transport::Transport,
+    transport::{Transport, TransportError},
 };
 use crate::{
     policy::pace::Pace,
@@ -33,6 +33,7 @@ pub struct Client {
     auth: Auth,
     pace: Pace,
     base_url: String,
+    timeout: Duration,
     pub(super) projects: Projects,
 }
 
@@ -53,6 +54,7 @@ impl Client {
             auth: Auth::new(tokens, clock.clone()),
             pace: Pace::per_second(rate, burst),
             base_url: settings.base_url,
+            timeout: settings.timeout,
             projects: Projects::default(),
             transport,
             clock,
@@ -64,12 +66,10 @@ impl Client {
     pub(super) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
         let body = self.run(call).await?;
         let mut json = serde_json::Deserializer::from_slice(&body);
-        // What serde says may quote the body, which may hold a presigned URL; where it is, never does.
-        serde_path_to_error::deserialize(&mut json)
-            .map_err(|error| problem::gibberish(call, format!("wrong at `{}`", error.path())))
+        serde_path_to_error::deserialize(&mut json).map_err(|error| problem::gibberish(call, error))
     }
 
-    /// Makes a call whose answer says nothing but that it is done.
+    /// Makes a call and leaves its answer as it is.
     pub(super) async fn run(&self, call: &Call) -> Result<Bytes> {
         call.retry().run(&*self.chance, || self.attempt(call)).await
     }
@@ -90,7 +90,8 @@ impl Client {
         let request = call.request(&self.base_url, Credential::Bearer(token))?;
         self.pace.ready().await;
         let started = Instant::now();
-        let answer = self.transport.send(request).await;
+        let answer = timeout(self.timeout, self.transport.send(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(late()));
         let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
         api::call_done(call.operation, status, started.elapsed());
         let (parts, body) = answer.map_err(|error| problem::no_answer(call, error))?.into_parts();
@@ -105,4 +106,9 @@ impl Client {
         }
         Err(error)
     }
+}
+
+/// The transport ends by itself; this holds for those that only pretend to be a network.
+fn late() -> TransportError {
+    TransportError { message: "no answer in time".to_owned(), never_sent: false, source: None }
 }

@@ -1,6 +1,6 @@
 //! Answers that are not what we hoped for, classified once, where they enter the house.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER, response::Parts};
@@ -55,9 +55,12 @@ pub(super) fn no_answer(call: &Call, cause: TransportError) -> Error {
 }
 
 /// The error of a 2xx answer that cannot be understood.
-pub(super) fn gibberish(call: &Call, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+pub(super) fn gibberish(call: &Call, cause: impl Display) -> Error {
     let class = if call.is_unrepeatable() { Class::Transient } else { Class::Invalid };
-    let mut error = Error::new(class, call.operation, "the answer cannot be understood").caused_by(cause);
+    // A parser quotes what it stumbles over.
+    let cause = shown(&cause.to_string(), &SecretString::default());
+    let message = format!("the answer cannot be understood: {cause}");
+    let mut error = Error::new(class, call.operation, message);
     error.may_have_happened = call.has_effect();
     error
 }

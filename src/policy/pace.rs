@@ -184,8 +184,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn permits_come_at_the_rate() {
-        assert_eq!(take(&pace(10, 1), 601).await, Duration::from_secs(60));
-        assert_eq!(take(&pace(10, 5), 605).await, Duration::from_secs(60));
+        assert_eq!(take(&pace(10, 1), 601).await, Duration::from_mins(1));
+        assert_eq!(take(&pace(10, 5), 605).await, Duration::from_mins(1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_long_hold_is_cut() {
         let pace = pace(10, 1);
-        pace.throttled(Some(Duration::from_secs(86_400)));
+        pace.throttled(Some(Duration::from_hours(24)));
         assert_eq!(take(&pace, 1).await, LONGEST_HOLD);
     }
 

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!((tried.times, tried.took.as_secs()), (3, 8));
         let tried = fail(Retry::read(), 1, || passing(Some(60))).await;
         assert_eq!((tried.times, tried.took), (1, Duration::ZERO));
-        assert_eq!(tried.error.retry_after, Some(Duration::from_secs(60)));
+        assert_eq!(tried.error.retry_after, Some(Duration::from_mins(1)));
     }
 
     #[tokio::test(start_paused = true)]
