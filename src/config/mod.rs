@@ -19,7 +19,8 @@ pub use self::{
     problems::{Origin, Problem, Problems},
 };
 use crate::{
-    aws, embedded,
+    aws::settings as aws,
+    embedded::settings as embedded,
     engine::settings::{self as engine, CopySettings, HeartbeatSettings, ServiceSettings},
 };
 
@@ -42,9 +43,9 @@ pub struct Settings {
     /// Where requests, records and answers live.
     pub backend: Backend,
     /// `[aws]`
-    pub aws: aws::settings::Settings,
+    pub aws: aws::Settings,
     /// `[embedded]`
-    pub embedded: embedded::settings::Settings,
+    pub embedded: embedded::Settings,
     /// `[icav2]`
     pub icav2: Icav2,
     /// `[copy]`

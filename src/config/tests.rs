@@ -34,8 +34,8 @@ const fn seconds(n: u64) -> Duration {
 fn the_default_is_what_the_design_says() {
     let settings = load(None, []).unwrap();
     assert_eq!(settings.backend, Backend::Embedded);
-    assert_eq!(settings.aws, aws::settings::Settings::default());
-    assert_eq!(settings.embedded, embedded::settings::Settings::default());
+    assert_eq!(settings.aws, aws::Settings::default());
+    assert_eq!(settings.embedded, embedded::Settings::default());
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.log, Log { level: Level::Info, format: Format::Json });
     assert_eq!(settings.icav2.base_url, "https://ica.illumina.com/ica/rest");
