@@ -30,7 +30,9 @@ impl Engine {
             Ok(()) => true,
             Err(error) => {
                 signals::engine::beat_failed(&key.id, &error);
-                let wait = RETRY.mul_f64(0.5 + self.ports.chance.unit() / 2.0).min(self.settings.heartbeat.promise / 10);
+                let wait = RETRY
+                    .mul_f64(0.5 + self.ports.chance.unit() / 2.0)
+                    .min(self.settings.heartbeat.promise / 10);
                 let due_at = records::after(self.ports.clock.now(), wait);
                 let write = Write::update(key, vec![set(DUE_AT, due_at)]).when(Condition::Has(DUE_AT.into()));
                 self.ports.store.write(write).await.is_ok()
@@ -73,11 +75,17 @@ impl Engine {
     }
 
     /// Answers one token with the outcome of its root, and owes it nothing more.
-    pub(crate) async fn answer(&self, item: &Item, token: &TaskToken, outcome: &Outcome) -> Result<(), Error> {
+    pub(crate) async fn answer(
+        &self,
+        item: &Item,
+        token: &TaskToken,
+        outcome: &Outcome,
+    ) -> Result<(), Error> {
         let root = RequestId::new(item.key.id.as_str());
         let request = self.ports.store.get(&records::request_key(&root)).await?;
         let destination = request.as_ref().and_then(|item| item.text(attr::DESTINATION)).unwrap_or_default();
-        let delivery = outbox::answer(self.ports.callbacks.as_ref(), &root, destination, token, outcome).await?;
+        let delivery =
+            outbox::answer(self.ports.callbacks.as_ref(), &root, destination, token, outcome).await?;
         signals::engine::answered(root.as_str(), outcome.failure.as_ref(), delivery == Delivery::Gone);
         self.drop_token(item, delivery == Delivery::Gone).await
     }

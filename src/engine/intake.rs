@@ -6,7 +6,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
 use tokio::time::sleep;
 
 use super::{
@@ -14,6 +13,7 @@ use super::{
     dispatch::Lane,
     outbox,
     records::{self, attr, millis},
+    several::several,
 };
 use crate::{
     domain::{
@@ -33,6 +33,9 @@ use crate::{
 
 /// Wait after a queue could not be read.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Messages handled at a time; a receive brings at most ten.
+const WIDTH: usize = 10;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +86,8 @@ impl Engine {
     }
 
     async fn take(&self, messages: &[Message]) {
-        let fates: Vec<_> = stream::iter(messages)
-            .map(|message| async move { (self.accept(message).await, message) })
-            .buffer_unordered(10)
-            .collect()
-            .await;
+        let accepted = messages.iter().map(|message| async move { (self.accept(message).await, message) });
+        let fates = several(WIDTH, accepted).await;
         let receipts = |wanted: Fate| -> Vec<String> {
             let of_fate = fates.iter().filter(|((fate, _), _)| *fate == wanted);
             of_fate.map(|(_, message)| message.receipt.clone()).collect()
@@ -105,11 +105,7 @@ impl Engine {
         {
             signals::engine::receive_failed("copy-requests", &error);
         }
-        stream::iter(fates)
-            .filter_map(|((_, token), _)| std::future::ready(token))
-            .for_each_concurrent(10, |token| async {
-                self.beat(token).await;
-            })
+        several(WIDTH, fates.into_iter().filter_map(|((_, token), _)| token).map(|token| self.beat(token)))
             .await;
     }
 
@@ -187,7 +183,8 @@ impl Engine {
         let now = self.ports.clock.now();
         let hash = digest(&[&submission.payload]);
         let destination = submission.request.destination.as_str();
-        let request = records::new_request(&id, &id, Kind::Copy, destination, now).with(attr::HASH, hash.as_str());
+        let request =
+            records::new_request(&id, &id, Kind::Copy, destination, now).with(attr::HASH, hash.as_str());
         let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD))
             .with(ROOT_ID, id.as_str())
             .with(attr::SPEC, records::text(&submission.request)?);

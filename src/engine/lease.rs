@@ -145,7 +145,8 @@ impl Engine {
         // The answer of the write that took it may have been lost and the write repeated below us:
         // owner and epoch tell whether it was ours.
         let Some(item) = taken.filter(|item| {
-            item.text(attr::OWNER) == Some(self.instance.as_str()) && item.number(attr::EPOCH) == Some(epoch + 1)
+            item.text(attr::OWNER) == Some(self.instance.as_str())
+                && item.number(attr::EPOCH) == Some(epoch + 1)
         }) else {
             return Ok(None);
         };

@@ -23,6 +23,7 @@ mod records;
 mod request;
 mod round;
 pub mod settings;
+mod several;
 mod timers;
 pub mod view;
 
@@ -61,16 +62,21 @@ impl Engine {
     /// An engine over these ports. `stop` ends intake and lets work under way come to an end; `cut`
     /// ends streams too.
     #[must_use]
-    pub fn new(ports: Ports, settings: Settings, stop: CancellationToken, cut: CancellationToken) -> Arc<Self> {
+    pub fn new(
+        ports: Ports,
+        settings: Settings,
+        stop: CancellationToken,
+        cut: CancellationToken,
+    ) -> Arc<Self> {
         let instance = InstanceId::new(ports.chance.uuid().to_string());
-        let (sender, posts) = mpsc::channel(INBOX);
+        let (sender, receiver) = mpsc::channel(INBOX);
         let rate = NonZeroU32::new(settings.heartbeat.calls_per_second).unwrap_or(NonZeroU32::MIN);
         Arc::new(Self {
             instance,
             inbox: Inbox::new(sender),
-            posts: Mutex::new(posts),
+            posts: Mutex::new(receiver),
             streams: Semaphore::new(settings.copy.concurrent_streams),
-            callbacks: Pace::per_second(rate),
+            callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
             ports,
             settings,

@@ -1,14 +1,13 @@
 //! How a root ends: the outcome is stored once, then every token is answered, then the bus is told,
 //! and only then is the record settled. Each part may be repeated; none may be skipped.
 
-use futures_util::{StreamExt as _, stream};
-
 use super::{
     Engine,
     beat::token_of,
     lease::{Held, Step},
     records::{self, Phase, attr, set},
     round::Next,
+    several::several,
 };
 use crate::{
     domain::{
@@ -17,7 +16,10 @@ use crate::{
         request::Kind,
         token::TaskToken,
     },
-    events::outgoing::{self, Report, StateChange, Status},
+    events::{
+        STATE_CHANGE,
+        outgoing::{self, Report, StateChange, Status},
+    },
     ports::{
         Error,
         bus::{Bus, Event},
@@ -110,21 +112,18 @@ impl Engine {
             outcome,
             at: self.ports.clock.now(),
         };
-        let event = Event {
-            bus: Bus::External,
-            detail_type: outgoing::STATE_CHANGE,
-            detail: outgoing::state_change(&change),
-        };
+        let event =
+            Event { bus: Bus::External, detail_type: STATE_CHANGE, detail: outgoing::state_change(&change) };
         let refused = self.ports.bus.publish(&[event]).await?;
         refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     async fn expire(&self, keys: Vec<Key>) -> Result<(), Error> {
         let at = records::after(self.ports.clock.now(), self.settings.service.keep) / 1000;
-        let mut writes = stream::iter(keys)
-            .map(|key| self.ports.store.write(Write::update(key, vec![set(EXPIRE_AT, at)]).when(Condition::Present)))
-            .buffer_unordered(WIDTH);
-        while let Some(written) = writes.next().await {
+        let writes = keys.into_iter().map(|key| {
+            self.ports.store.write(Write::update(key, vec![set(EXPIRE_AT, at)]).when(Condition::Present))
+        });
+        for written in several(WIDTH, writes).await {
             written?;
         }
         Ok(())

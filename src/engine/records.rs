@@ -208,9 +208,9 @@ pub(crate) fn document<T: DeserializeOwned + Default>(item: &Item, name: &str) -
 
 /// Reads a JSON document that must be there.
 pub(crate) fn required<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T> {
-    let text = item.text(name).ok_or_else(|| {
-        Error::new(Class::Invalid, "read record", format!("{} has no `{name}`", item.key))
-    })?;
+    let text = item
+        .text(name)
+        .ok_or_else(|| Error::new(Class::Invalid, "read record", format!("{} has no `{name}`", item.key)))?;
     parse(item, name, text)
 }
 
@@ -284,7 +284,8 @@ impl Waiter {
             request: RequestId::new(request),
             root: RequestId::new(item.text(attr::ROOT).unwrap_or_default()),
             spec: required(item, attr::SPEC)?,
-            since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0)).unwrap_or_default(),
+            since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
+                .unwrap_or_default(),
         })
     }
 }

@@ -1,12 +1,13 @@
 //! The request reconciler, for roots: plan children, put them, watch them settle, finish, answer.
 
-use futures_util::{StreamExt as _, stream};
+use std::sync::Arc;
 
 use super::{
     Engine, kinds,
     lease::{Held, Step},
     records::{self, Phase, RootState, attr, millis, set},
     round::Next,
+    several::several,
 };
 use crate::{
     domain::{
@@ -14,7 +15,10 @@ use crate::{
         outcome::{Counters, ErrorName, Failure, Outcome},
         request::{FolderRequest, Kind},
     },
-    events::outgoing::{self, Status},
+    events::{
+        CHILD_REQUEST,
+        outgoing::{self, Status},
+    },
     ports::{
         Error,
         bus::{Bus, Event},
@@ -62,18 +66,17 @@ impl Engine {
         let key = crate::ports::store::Key::new(id.as_str(), records::PAYLOAD);
         let payload = self.ports.store.get(&key).await?;
         self.tell(held, Status::Received, Counters::default(), None).await?;
-        let request = match payload.as_ref().map(|item| records::required(item, attr::SPEC)) {
-            Some(request) => request?,
-            None => {
-                let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
-                return self.fail(held, failure).await;
-            }
+        let Some(payload) = payload else {
+            let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
+            return self.fail(held, failure).await;
         };
-        let children = match kinds::copy::plan(self.ports.platform.as_ref(), &self.settings.copy, &request).await {
-            Ok(children) => children,
-            Err(kinds::Refused::Port(error)) => return Err(error.into()),
-            Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
-        };
+        let request = records::required(&payload, attr::SPEC)?;
+        let children =
+            match kinds::copy::plan(self.ports.platform.as_ref(), &self.settings.copy, &request).await {
+                Ok(children) => children,
+                Err(kinds::Refused::Port(error)) => return Err(error.into()),
+                Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
+            };
         let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
         let chunks = chunks(&children)?;
         let expire_at = records::after(self.ports.clock.now(), self.settings.service.keep * 2) / 1000;
@@ -101,25 +104,26 @@ impl Engine {
         let id = id_of(held);
         let children = self.plan_of(held).await?;
         let now = self.ports.clock.now();
-        let mut puts = stream::iter(&children)
-            .map(|(child, spec)| async {
-                held.lease.check()?;
+        let lease = Arc::clone(&held.lease);
+        let puts = children.iter().map(|(child, spec)| {
+            let (lease, id) = (&lease, &id);
+            async move {
+                lease.check()?;
                 let destination = format!("icav2://{}{}", spec.project, spec.path);
-                let item = records::new_request(child, &id, Kind::Folder, &destination, now)
+                let item = records::new_request(child, id, Kind::Folder, &destination, now)
                     .with(attr::SPEC, records::text(spec)?);
                 self.ports.store.write(Write::put_new(item)).await?;
                 Step::Ok(())
-            })
-            .buffer_unordered(WIDTH);
-        while let Some(put) = puts.next().await {
+            }
+        });
+        for put in several(WIDTH, puts).await {
             put?;
         }
-        drop(puts);
         let events: Vec<_> = children
             .iter()
             .map(|(child, _)| Event {
                 bus: Bus::Internal,
-                detail_type: outgoing::CHILD_REQUEST,
+                detail_type: CHILD_REQUEST,
                 detail: outgoing::child_event(child),
             })
             .collect();

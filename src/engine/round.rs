@@ -62,7 +62,9 @@ impl Engine {
                 Ok(Next::Released) => return,
                 Ok(Next::Due { mut changes, due_at }) => {
                     changes.push(set(attr::FAILURES, 0));
-                    self.release(held, changes, Some(due_at), false).await.map(|released| (released, Some(due_at)))
+                    self.release(held, changes, Some(due_at), false)
+                        .await
+                        .map(|released| (released, Some(due_at)))
                 }
                 Ok(Next::Settled { changes }) => {
                     self.release(held, changes, None, false).await.map(|released| (released, None))
@@ -77,7 +79,9 @@ impl Engine {
                     let due_at = records::after(self.ports.clock.now(), self.pause(&error, failures));
                     signals::engine::round_failed(&key, &error, failures + 1);
                     let changes = vec![set(attr::FAILURES, failures + 1)];
-                    self.release(held, changes, Some(due_at), true).await.map(|released| (released, Some(due_at)))
+                    self.release(held, changes, Some(due_at), true)
+                        .await
+                        .map(|released| (released, Some(due_at)))
                 }
             };
             match release {

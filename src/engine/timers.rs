@@ -4,15 +4,10 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Engine,
-    dispatch::lane,
-    records::millis,
-};
+use super::{Engine, dispatch::lane, records::millis, several::several};
 use crate::{ports::store::SHARDS, signals};
 
 /// Entries read of one shard at a time.
@@ -54,13 +49,10 @@ impl Engine {
                 Err(error) => return signals::engine::walk_failed(shard, &error),
             };
             let full = due.len() == PAGE;
-            let moved = stream::iter(due)
-                .map(|entry| self.beat(entry.key))
-                .buffer_unordered(BEATS)
-                .fold(0_usize, |moved, ok| std::future::ready(moved + usize::from(ok)))
-                .await;
+            let beats = several(BEATS, due.into_iter().map(|entry| self.beat(entry.key))).await;
+            let moved = beats.into_iter().any(|moved| moved);
             // Another page only if this one moved on, or a broken table would be walked for ever.
-            if !full || moved == 0 {
+            if !full || !moved {
                 return;
             }
         }

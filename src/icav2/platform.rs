@@ -194,6 +194,13 @@ impl DataPlatform for Client {
         self.call::<wire::CopyBatch>(&call).await.map(Submitted::from)
     }
 
+    async fn batch_folder(&self, project: &ProjectId, batch: &BatchId) -> Result<Option<DataId>> {
+        let operation = "GET /api/projects/{projectId}/dataCopyBatch/{batchId}";
+        let call = Call::read(operation, &[project.as_str(), batch.as_str()]);
+        let batch: wire::CopyBatch = self.call(&call).await?;
+        Ok(batch.destination_folder_id.map(DataId::new))
+    }
+
     async fn batch_items(
         &self,
         project: &ProjectId,

@@ -94,9 +94,12 @@ pub struct Job {
 
 /// `ProjectDataCopyBatch`.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CopyBatch {
     /// Its id.
     pub id: String,
+    /// Where its files go; absent for the root of a project.
+    pub destination_folder_id: Option<String>,
     /// Its job.
     pub job: Job,
 }

@@ -34,7 +34,12 @@ const STREAM_AT_LEAST: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Does what can be done now. True when another look is needed at once.
-    pub(super) async fn act(&self, held: &mut Held, state: &mut FolderState, picture: &Picture) -> Step<bool> {
+    pub(super) async fn act(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+    ) -> Step<bool> {
         let cleared = self.clear_leftovers(held, state, picture).await?;
         let tasks = self.stream_tasks(state, picture);
         let began = Instant::now();
@@ -87,7 +92,12 @@ impl Engine {
     }
 
     /// The picture with those who have begun to wait since it was taken; `None` when nobody has.
-    async fn newcomers(&self, held: &Held, state: &mut FolderState, picture: &Picture) -> Step<Option<Picture>> {
+    async fn newcomers(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        picture: &Picture,
+    ) -> Step<Option<Picture>> {
         let waiters = self.waiters(held).await?;
         if !state.has_not_seen(&waiters) {
             return Ok(None);

@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
-
 use super::{
     document,
     look::{Picture, as_millis},
@@ -24,6 +22,7 @@ use crate::{
         Engine,
         lease::{Held, Lease, Step},
         records::millis,
+        several::several,
     },
     ports::Class,
     signals,
@@ -74,11 +73,10 @@ impl Engine {
             self.save(held, vec![document(state)?]).await?;
         }
         let lease = held.lease.as_ref();
-        let mut sentences = stream::iter(fresh)
-            .map(|id| async move { (self.execute(lease, &picture.project, &id).await, id) })
-            .buffer_unordered(WIDTH);
+        let sentences =
+            fresh.into_iter().map(|id| async move { (self.execute(lease, &picture.project, &id).await, id) });
         let mut done = Ok(());
-        while let Some((sentence, id)) = sentences.next().await {
+        for (sentence, id) in several(WIDTH, sentences).await {
             match sentence {
                 Ok(true) => {
                     if let Some(condemned) = state.condemned.get_mut(id.as_str()) {
@@ -91,7 +89,6 @@ impl Engine {
                 Err(halt) => done = Err(halt),
             }
         }
-        drop(sentences);
         for id in orphans {
             // Still PARTIAL: the delete never arrived, and it may be condemned anew. Otherwise it
             // was spared, or is gone; either way nothing is owed.

@@ -52,11 +52,14 @@ impl Engine {
                 .files
                 .iter()
                 .zip(verdicts)
-                .map(|(source, verdict)| self.stand(state, picture, &source.wanted.name, source.wanted.route, *verdict))
+                .map(|(source, verdict)| {
+                    self.stand(state, picture, &source.wanted.name, source.wanted.route, *verdict)
+                })
                 .collect();
             if stands.iter().any(|stand| matches!(stand, Stand::Open)) {
                 open += 1;
-                given_up |= stands.iter().any(|stand| matches!(stand, Stand::Failed(ErrorName::CopyJobFailed, _)));
+                given_up |=
+                    stands.iter().any(|stand| matches!(stand, Stand::Failed(ErrorName::CopyJobFailed, _)));
                 continue;
             }
             let before = state.seen.get(waiter.request.as_str()).copied().unwrap_or_default();
@@ -70,7 +73,14 @@ impl Engine {
         Ok(open)
     }
 
-    fn stand(&self, state: &FolderState, picture: &Picture, name: &str, route: Route, verdict: Verdict) -> Stand {
+    fn stand(
+        &self,
+        state: &FolderState,
+        picture: &Picture,
+        name: &str,
+        route: Route,
+        verdict: Verdict,
+    ) -> Stand {
         let most = self.settings.jobs.max_attempts;
         match verdict {
             Verdict::Done { .. } => Stand::Done,
@@ -84,7 +94,8 @@ impl Engine {
                 },
                 Route::Job if state.charged >= most && !state.brings(name) => {
                     let reason = picture.reasons.get(name).cloned();
-                    let reason = reason.unwrap_or_else(|| format!("did not arrive in {most} rounds of copy jobs"));
+                    let reason =
+                        reason.unwrap_or_else(|| format!("did not arrive in {most} rounds of copy jobs"));
                     Stand::Failed(ErrorName::CopyJobFailed, reason)
                 }
                 Route::Job => Stand::Open,
@@ -119,8 +130,10 @@ impl Engine {
         counters.failed = culprits.len() as u64;
         let name = PRECEDENCE.into_iter().find(|name| culprits.iter().any(|(error, _)| error == name));
         let failure = name.map(|name| {
-            let message =
-                format!("{} of {} files did not arrive in {}", counters.failed, counters.files, waiter.spec.path);
+            let message = format!(
+                "{} of {} files did not arrive in {}",
+                counters.failed, counters.files, waiter.spec.path
+            );
             Failure::new(name, message).naming(culprits.into_iter().map(|(_, culprit)| culprit))
         });
         Outcome {

@@ -302,12 +302,7 @@ impl Engine {
     }
 
     /// The intent that a job answers: the same files into this folder.
-    async fn intent_of(
-        &self,
-        state: &FolderState,
-        project: &ProjectId,
-        job: &Job,
-    ) -> Step<Option<Intent>> {
+    async fn intent_of(&self, state: &FolderState, project: &ProjectId, job: &Job) -> Step<Option<Intent>> {
         let batch = BatchId::new(job.subject.as_str());
         let folder = match self.ports.platform.batch_folder(project, &batch).await {
             Ok(folder) => folder,

@@ -22,10 +22,7 @@ use crate::{
         lease::{Held, Step},
         records::{Waiter, millis},
     },
-    ports::{
-        Class, Error,
-        platform::Folder,
-    },
+    ports::{Class, Error, platform::Folder},
 };
 
 /// What one look showed.
@@ -40,7 +37,7 @@ pub(super) struct Picture {
     /// Why files of ended jobs did not arrive, by name.
     pub reasons: BTreeMap<String, String>,
     /// PARTIAL files that our own ended jobs have left.
-    leftovers: BTreeSet<DataId>,
+    pub leftovers: BTreeSet<DataId>,
 }
 
 impl Picture {
@@ -64,9 +61,9 @@ impl Picture {
     /// Whether all of these names are there now, or nobody wants them any more.
     pub(super) fn all_done(&self, names: &[String]) -> bool {
         let files = self.files();
-        names
-            .iter()
-            .all(|name| files.get(name.as_str()).is_none_or(|(_, verdict)| matches!(verdict, Verdict::Done { .. })))
+        names.iter().all(|name| {
+            files.get(name.as_str()).is_none_or(|(_, verdict)| matches!(verdict, Verdict::Done { .. }))
+        })
     }
 }
 
@@ -130,15 +127,12 @@ impl Engine {
                     verdict(&source.wanted, there, around)
                 })
                 .collect();
-            state
-                .seen
-                .entry(waiter.request.to_string())
-                .or_insert_with(|| before(resolved, verdicts));
+            state.seen.entry(waiter.request.to_string()).or_insert_with(|| before(resolved, verdicts));
         }
         let files = picture.files();
-        state.uploads.retain(|name, _| {
-            !matches!(files.get(name.as_str()), None | Some((_, Verdict::Done { .. })))
-        });
+        state
+            .uploads
+            .retain(|name, _| !matches!(files.get(name.as_str()), None | Some((_, Verdict::Done { .. }))));
     }
 
     /// The destination folder, made when it is missing; whether it was made just now.
@@ -159,7 +153,13 @@ impl Engine {
         }
         held.lease.check()?;
         // The epoch makes the key new after a deletion, and the same for repeats of this attempt.
-        let key = digest(&["folder", project.as_str(), path.as_str(), &held.lease.key.id, &held.lease.epoch.to_string()]);
+        let key = digest(&[
+            "folder",
+            project.as_str(),
+            path.as_str(),
+            &held.lease.key.id,
+            &held.lease.epoch.to_string(),
+        ]);
         match platform.create_folder(project, path, &key).await {
             Ok(made) => {
                 state.folder = Some(made.id.clone());
@@ -171,9 +171,13 @@ impl Engine {
                     state.folder = Some(there.id.clone());
                     Ok((there.id, false))
                 }
-                None => Err(Error::new(Class::Transient, "create folder", format!("{path} is there and not yet listed"))
-                    .caused_by(error)
-                    .into()),
+                None => Err(Error::new(
+                    Class::Transient,
+                    "create folder",
+                    format!("{path} is there and not yet listed"),
+                )
+                .caused_by(error)
+                .into()),
             },
             Err(error) => Err(error.into()),
         }

@@ -115,8 +115,7 @@ impl Engine {
     /// A folder whose every run ends its instance: its waiters are failed without its being run.
     pub(crate) async fn give_up_folder(&self, held: &mut Held) -> Step<Next> {
         let mut state: FolderState = records::document(&held.item, attr::STATE)?;
-        let failure =
-            Failure::new(ErrorName::Internal, "the folder broke every process that worked on it");
+        let failure = Failure::new(ErrorName::Internal, "the folder broke every process that worked on it");
         self.fail_waiters(held, &mut state, &failure).await?;
         self.rest(held, &state)
     }

@@ -11,7 +11,6 @@ use crate::{
         diff::Wanted,
         file::{Data, DataKind, DataStatus},
         ids::{DataId, ProjectId, RequestId},
-        location::DataPath,
         outcome::{Culprit, ErrorName},
         request::{NamedFile, Want},
         route::route,
@@ -29,7 +28,6 @@ pub(super) struct Source {
     pub wanted: Wanted,
     pub id: DataId,
     pub project: ProjectId,
-    pub path: DataPath,
 }
 
 /// All of what one waiter wants.
@@ -53,7 +51,9 @@ impl Sources {
     fn put(&self, id: RequestId, resolved: Arc<Resolved>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.push_back((id, resolved));
-        while known.len() > 1 && known.iter().map(|(_, resolved)| resolved.files.len() + 1).sum::<usize>() > MOST_FILES {
+        while known.len() > 1
+            && known.iter().map(|(_, resolved)| resolved.files.len() + 1).sum::<usize>() > MOST_FILES
+        {
             known.pop_front();
         }
     }
@@ -76,8 +76,7 @@ impl Engine {
                     resolved.files.extend(files.iter().map(|file| self.source(project, file.clone())));
                 }
                 Want::Level { project, id, path } => {
-                    let folder =
-                        id.clone().map_or_else(|| Folder::Path(path.clone()), Folder::Id);
+                    let folder = id.clone().map_or_else(|| Folder::Path(path.clone()), Folder::Id);
                     self.list_level(project, &folder, &mut resolved).await?;
                 }
             }
@@ -87,7 +86,12 @@ impl Engine {
         Ok(resolved)
     }
 
-    async fn list_level(&self, project: &ProjectId, folder: &Folder, into: &mut Resolved) -> Result<(), Error> {
+    async fn list_level(
+        &self,
+        project: &ProjectId,
+        folder: &Folder,
+        into: &mut Resolved,
+    ) -> Result<(), Error> {
         let mut from = None;
         loop {
             let page = self.ports.platform.children(project, folder, from.as_deref()).await?;
@@ -110,7 +114,8 @@ impl Engine {
             // On its way out: whoever deletes it does not want it copied.
             DataStatus::Deleting => {}
             DataStatus::Partial | DataStatus::Archiving | DataStatus::Archived | DataStatus::Unarchiving => {
-                let culprit = Culprit { what: data.path.to_string(), why: status_words(data.status).to_owned() };
+                let culprit =
+                    Culprit { what: data.path.to_string(), why: status_words(data.status).to_owned() };
                 into.unready.push((ErrorName::SourceNotReady, culprit));
             }
         }
@@ -122,7 +127,6 @@ impl Engine {
             wanted: Wanted { name: file.path.name().to_owned(), size: file.size, etag: file.etag, route },
             id: file.id,
             project: project.clone(),
-            path: file.path,
         }
     }
 }

@@ -116,9 +116,7 @@ pub(super) struct FolderState {
 impl FolderState {
     /// Whether nothing of ours is under way here.
     pub(super) fn is_idle(&self) -> bool {
-        self.intents.is_empty()
-            && self.jobs.iter().all(|job| job.ended_at.is_some())
-            && self.seen.is_empty()
+        self.intents.is_empty() && self.jobs.iter().all(|job| job.ended_at.is_some()) && self.seen.is_empty()
     }
 
     /// Drops what belonged to waiters that are gone.

@@ -5,11 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    look::Picture,
-    sources::Source,
-    state::{FolderState, Upload},
-};
+use super::{look::Picture, sources::Source, state::FolderState};
 use crate::{
     domain::{
         diff::Verdict,
@@ -115,7 +111,8 @@ impl Engine {
 
     async fn with_urls(&self, tasks: Vec<Task>) -> Vec<(Task, Result<PresignedUrl, Arc<Error>>)> {
         let Some(project) = tasks.first().map(|task| task.source.project.clone()) else { return Vec::new() };
-        let (same, other): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| task.source.project == project);
+        let (same, other): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| task.source.project == project);
         let ids: Vec<_> = same.iter().map(|task| task.source.id.clone()).collect();
         let mut with: Vec<_> = match self.ports.platform.download_urls(&project, &ids).await {
             Ok(urls) => same.into_iter().zip(urls.into_iter().map(Ok)).collect(),
@@ -159,12 +156,11 @@ impl Engine {
         let permit = self.streams.acquire().await;
         lease.check()?;
         let platform = self.ports.platform.as_ref();
-        let to = match &task.target {
-            Some(id) => platform.upload_url(&picture.project, id).await?,
-            None => {
-                let key = digest(&["file", picture.folder.as_str(), &wanted.name, &task.nonce]);
-                platform.create_file(&picture.project, &picture.folder, &wanted.name, &key).await?.upload
-            }
+        let to = if let Some(id) = &task.target {
+            platform.upload_url(&picture.project, id).await?
+        } else {
+            let key = digest(&["file", picture.folder.as_str(), &wanted.name, &task.nonce]);
+            platform.create_file(&picture.project, &picture.folder, &wanted.name, &key).await?.upload
         };
         lease.check()?;
         let md5 = wanted.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_owned);
@@ -190,11 +186,16 @@ impl Engine {
 
     /// Takes the results into the state; how many were put. Only the loss of the lease ends the
     /// round.
-    pub(super) fn note_streams(&self, held: &Held, state: &mut FolderState, done: Vec<Streamed>) -> Step<usize> {
+    pub(super) fn note_streams(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        done: Vec<Streamed>,
+    ) -> Step<usize> {
         let now = self.ports.clock.now();
         let mut put = 0;
         for streamed in done {
-            let upload = state.uploads.entry(streamed.name.clone()).or_insert_with(Upload::default);
+            let upload = state.uploads.entry(streamed.name.clone()).or_default();
             match streamed.result {
                 Ok(()) => {
                     upload.put_at = Some(millis(now));

@@ -203,9 +203,8 @@ fn check_places(found: &[Found], target: &Project, path: &DataPath) -> Result<()
 }
 
 fn check_ready(found: &[Found]) -> Result<(), Failure> {
-    let not_ready = |source: &&Found| {
-        source.data.kind == DataKind::File && source.data.status != DataStatus::Available
-    };
+    let not_ready =
+        |source: &&Found| source.data.kind == DataKind::File && source.data.status != DataStatus::Available;
     let culprits: Vec<_> = found
         .iter()
         .filter(not_ready)
@@ -244,7 +243,8 @@ fn files_of(found: &[Found], target: &Project, path: &DataPath) -> Vec<FolderReq
                     etag: file.data.etag.clone(),
                 });
             }
-            let wants = by_project.into_iter().map(|(project, files)| Want::Files { project, files }).collect();
+            let wants =
+                by_project.into_iter().map(|(project, files)| Want::Files { project, files }).collect();
             FolderRequest { project: target.id.clone(), path: path.clone(), wants }
         })
         .collect()
@@ -279,11 +279,19 @@ async fn levels(
             };
             let depth = inside.matches('/').count();
             if depth > settings.max_depth as usize {
-                let message = format!("a source folder is deeper than copy.max_depth = {}", settings.max_depth);
-                return Err(culprit(ErrorName::RecursionLimit, message, &source.uri, &folder.path.to_string()).into());
+                let message =
+                    format!("a source folder is deeper than copy.max_depth = {}", settings.max_depth);
+                return Err(culprit(
+                    ErrorName::RecursionLimit,
+                    message,
+                    &source.uri,
+                    &folder.path.to_string(),
+                )
+                .into());
             }
-            let path = DataPath::parse(&format!("{base}{inside}"))
-                .map_err(|error| invalid("a folder would get a name that cannot be", &source.uri, &error.to_string()))?;
+            let path = DataPath::parse(&format!("{base}{inside}")).map_err(|error| {
+                invalid("a folder would get a name that cannot be", &source.uri, &error.to_string())
+            })?;
             children.push(level(&folder, path));
         }
         from = page.next;
