@@ -1,3 +1,16 @@
-//! (empty)
+//! Adapters on AWS: DynamoDB, SQS, EventBridge, Step Functions and Secrets Manager.
+//!
+//! The SDK tries each call three times within seconds (see [`clients`]); everything longer is the
+//! engine's business. Errors are classified in one place ([`error`]).
 
+pub mod bus;
+pub mod callbacks;
+pub mod clients;
+mod error;
+mod expressions;
+mod items;
+pub mod queue;
+pub mod secret;
 pub mod settings;
+pub mod store;
+mod transaction;

@@ -1,5 +1,5 @@
-//! What can be set about the AWS mode (`[aws]`). Keys and defaults are explained in
-//! `config/default.toml`.
+//! What can be set about AWS (`[aws]`). Region, credentials and endpoints come from the standard
+//! environment.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The queue of copy requests and child events.
     pub copy_requests_queue_url: Option<String>,
-    /// The queue of ICAv2 job events; none: jobs are only polled.
+    /// The queue of ICAv2 job events; none: jobs are polled only.
     pub ica_events_queue_url: Option<String>,
     /// The table.
     pub table_name: Option<String>,
-    /// Everybody's bus.
+    /// The bus that everybody listens to.
     pub external_bus_name: String,
-    /// Our own bus.
+    /// The bus of child events.
     pub internal_bus_name: Option<String>,
-    /// `source` of our events.
+    /// The `source` of our events.
     pub event_source: String,
-    /// After how many receives a request goes to the dead letters.
+    /// After how many receives the queues dead-letter a message; as in their redrive policies.
     pub max_receives: u32,
 }
 

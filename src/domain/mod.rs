@@ -9,6 +9,7 @@ pub mod file;
 pub mod friendly;
 pub mod ids;
 pub mod job;
+pub mod jwt;
 pub mod location;
 pub mod outcome;
 pub mod request;

@@ -1,3 +1,15 @@
-//! (empty)
+//! Adapters for one machine without AWS: a SQLite file for records and messages, an in-process bus,
+//! and a webhook or the log for outcomes.
+//!
+//! The guarantees are those of the ports, so the engine cannot tell them from the adapters on AWS;
+//! everything accepted survives a crash of the process. What they do not do: several processes on
+//! one file.
 
+pub mod bus;
+pub mod callbacks;
+pub mod database;
+pub mod outcomes;
+pub mod queue;
+mod rows;
 pub mod settings;
+pub mod store;

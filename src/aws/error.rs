@@ -1,0 +1,140 @@
+//! What the SDK's errors mean.
+
+use std::error::Error as StdError;
+
+use aws_sdk_dynamodb::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+
+use crate::ports::{Class, Error};
+
+/// Classifies an error of the SDK. The service's own words are passed on only where they name
+/// resources: elsewhere they may quote what we sent, task tokens included.
+pub(super) fn classify<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ConstructionFailure(_) => {
+            Error::new(Class::Invalid, operation, "the request could not be made")
+        }
+        SdkError::TimeoutError(_) => Error::new(Class::Transient, operation, "no answer in time").ambiguous(),
+        unsent @ SdkError::DispatchFailure(_) => {
+            Error::new(Class::Transient, operation, "no answer").caused_by(unsent).ambiguous()
+        }
+        SdkError::ResponseError(answer) => {
+            let status = answer.raw().status().as_u16();
+            with_status(Error::new(of_status(status), operation, "the answer cannot be read"), status)
+                .ambiguous()
+        }
+        SdkError::ServiceError(answer) => {
+            let status = answer.raw().status().as_u16();
+            let code = answer.err().code().unwrap_or("Unknown");
+            with_status(refused(operation, code, status, answer.err().message()), status)
+        }
+        _ => Error::new(Class::Transient, operation, "failed in a way unknown here").ambiguous(),
+    }
+}
+
+/// The error of one entry of a batch, of which there is only the code.
+pub(super) fn of_entry(operation: &'static str, code: &str) -> Error {
+    refused(operation, code, 400, None)
+}
+
+fn refused(operation: &'static str, code: &str, status: u16, words: Option<&str>) -> Error {
+    let class = class(code, status);
+    let words = words.filter(|_| matches!(class, Class::Forbidden | Class::NotFound));
+    let message = words.map_or_else(|| code.to_owned(), |words| format!("{code}: {words}"));
+    let mut error = Error::new(class, operation, message);
+    error.code = Some(code.to_owned());
+    error.may_have_happened = status >= 500 && class == Class::Transient;
+    error
+}
+
+fn with_status(mut error: Error, status: u16) -> Error {
+    error.status = Some(status);
+    error
+}
+
+/// What an exception means. Codes are those of the services in use; SQS has some with a prefix.
+fn class(code: &str, status: u16) -> Class {
+    match code.rsplit('.').next().unwrap_or(code) {
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "ThrottlingError"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "OverLimit"
+        | "ProvisionedThroughputExceeded"
+        | "ProvisionedThroughputExceededException"
+        | "KmsThrottled"
+        | "SlowDown" => Class::Throttled,
+        "TransactionConflict"
+        | "TransactionConflictException"
+        | "TransactionInProgressException"
+        | "ReplicatedWriteConflictException"
+        | "InternalFailure"
+        | "InternalException"
+        | "InternalError" => Class::Transient,
+        "ConditionalCheckFailed" | "ConditionalCheckFailedException" => Class::Conflict,
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "MissingAuthenticationTokenException" => Class::Unauthorized,
+        "AccessDenied" | "AccessDeniedException" | "KmsAccessDenied" => Class::Forbidden,
+        "ResourceNotFoundException" | "QueueDoesNotExist" | "NonExistentQueue" => Class::NotFound,
+        _ => of_status(status),
+    }
+}
+
+fn of_status(status: u16) -> Class {
+    match status {
+        429 | 503 => Class::Throttled,
+        401 => Class::Unauthorized,
+        403 => Class::Forbidden,
+        404 => Class::NotFound,
+        500.. => Class::Transient,
+        _ => Class::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exceptions_mean_what_they_should() {
+        for (code, status, expected) in [
+            ("ProvisionedThroughputExceededException", 400, Class::Throttled),
+            ("ThrottlingException", 400, Class::Throttled),
+            ("com.amazonaws.dynamodb.v20120810.ThrottlingException", 400, Class::Throttled),
+            ("TransactionConflictException", 400, Class::Transient),
+            ("ExpiredTokenException", 400, Class::Unauthorized),
+            ("AccessDeniedException", 400, Class::Forbidden),
+            ("AWS.SimpleQueueService.NonExistentQueue", 400, Class::NotFound),
+            ("ResourceNotFoundException", 400, Class::NotFound),
+            ("ValidationException", 400, Class::Invalid),
+            ("InternalServerError", 500, Class::Transient),
+            ("ServiceUnavailable", 503, Class::Throttled),
+        ] {
+            assert_eq!(class(code, status), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_we_sent_is_not_quoted() {
+        let error =
+            refused("SendTaskSuccess", "ValidationException", 400, Some("Value 'secret' at 'taskToken'"));
+        assert_eq!(error.to_string(), "SendTaskSuccess: ValidationException");
+        let error = refused("PutItem", "ResourceNotFoundException", 400, Some("no table x"));
+        assert_eq!(error.to_string(), "PutItem: ResourceNotFoundException: no table x");
+    }
+}

@@ -1,0 +1,136 @@
+//! A queue in SQS, by long polls.
+
+use async_trait::async_trait;
+use aws_sdk_sqs::{
+    Client,
+    types::{
+        BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+        MessageSystemAttributeName,
+    },
+};
+
+use super::{clients::LONG_POLL, error::classify};
+use crate::{
+    ports::{
+        Class, Error, Result,
+        queue::{Message, Queue},
+    },
+    signals,
+};
+
+/// How many messages a batch has.
+const BATCH: usize = 10;
+
+/// A queue in SQS.
+#[derive(Debug)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+    max_receives: Option<u32>,
+}
+
+impl SqsQueue {
+    /// The queue of that URL, whose redrive policy allows so many receives.
+    pub fn new(client: Client, url: impl Into<String>, max_receives: Option<u32>) -> Self {
+        Self { client, url: url.into(), max_receives }
+    }
+
+    fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or(&self.url)
+    }
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    async fn receive(&self) -> Result<Vec<Message>> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .wait_time_seconds(i32::try_from(LONG_POLL.as_secs()).unwrap_or(i32::MAX))
+            .max_number_of_messages(i32::try_from(BATCH).unwrap_or(i32::MAX))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .send()
+            .await
+            .map_err(|error| classify("ReceiveMessage", error))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message).collect())
+    }
+
+    async fn delete(&self, receipts: &[String]) -> Result<Vec<String>> {
+        let mut kept = Vec::new();
+        for batch in receipts.chunks(BATCH) {
+            let entries = entries(batch, |id, receipt| {
+                DeleteMessageBatchRequestEntry::builder().id(id).receipt_handle(receipt).build()
+            })?;
+            let answer = self
+                .client
+                .delete_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map_err(|error| classify("DeleteMessageBatch", error))?;
+            if let Some(first) = answer.failed.first() {
+                signals::queue::not_deleted(self.name(), first.code(), answer.failed.len());
+            }
+            kept.extend(answer.failed.iter().filter_map(|entry| receipt_of(batch, entry)));
+        }
+        Ok(kept)
+    }
+
+    async fn release(&self, receipts: &[String]) -> Result<()> {
+        for batch in receipts.chunks(BATCH) {
+            let entries = entries(batch, |id, receipt| {
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(id)
+                    .receipt_handle(receipt)
+                    .visibility_timeout(0)
+                    .build()
+            })?;
+            let answer = self
+                .client
+                .change_message_visibility_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map_err(|error| classify("ChangeMessageVisibilityBatch", error))?;
+            if let Some(first) = answer.failed.first() {
+                signals::queue::not_released(self.name(), first.code(), answer.failed.len());
+            }
+        }
+        Ok(())
+    }
+
+    fn max_receives(&self) -> Option<u32> {
+        self.max_receives
+    }
+}
+
+fn message(message: aws_sdk_sqs::types::Message) -> Option<Message> {
+    let count = message
+        .attributes
+        .as_ref()
+        .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+    Some(Message {
+        receives: count.and_then(|count| count.parse().ok()).unwrap_or(1),
+        id: message.message_id?,
+        receipt: message.receipt_handle?,
+        body: message.body.unwrap_or_default(),
+    })
+}
+
+/// Entries whose ids are the positions of their receipts.
+fn entries<T, E>(receipts: &[String], build: impl Fn(String, &str) -> Result<T, E>) -> Result<Vec<T>>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let entry = |(position, receipt): (usize, &String)| build(position.to_string(), receipt);
+    receipts.iter().enumerate().map(entry).collect::<Result<_, E>>().map_err(|error| {
+        Error::new(Class::Invalid, "batch of receipts", "an entry lacks what it needs").caused_by(error)
+    })
+}
+
+fn receipt_of(batch: &[String], failed: &BatchResultErrorEntry) -> Option<String> {
+    batch.get(failed.id().parse::<usize>().ok()?).cloned()
+}

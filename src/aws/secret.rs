@@ -1,0 +1,46 @@
+//! The ICAv2 bearer token, in Secrets Manager.
+
+use async_trait::async_trait;
+use aws_sdk_secretsmanager::Client;
+use secrecy::SecretString;
+
+use super::error::classify;
+use crate::{
+    domain::jwt,
+    ports::{
+        Class, Error, Result,
+        tokens::{Bearer, TokenSource},
+    },
+};
+
+const OPERATION: &str = "GetSecretValue";
+
+/// A secret that holds a JWT, as it is or in JSON.
+#[derive(Debug)]
+pub struct SecretToken {
+    client: Client,
+    secret_id: String,
+}
+
+impl SecretToken {
+    /// The secret of that name or ARN.
+    pub fn new(client: Client, secret_id: impl Into<String>) -> Self {
+        Self { client, secret_id: secret_id.into() }
+    }
+}
+
+#[async_trait]
+impl TokenSource for SecretToken {
+    async fn fetch(&self) -> Result<Bearer> {
+        let answer = self
+            .client
+            .get_secret_value()
+            .secret_id(&self.secret_id)
+            .send()
+            .await
+            .map_err(|error| classify(OPERATION, error))?;
+        let token = jwt::token_in(answer.secret_string().unwrap_or_default())
+            .ok_or_else(|| Error::new(Class::Invalid, OPERATION, "the secret holds no token"))?;
+        Ok(Bearer { expires: jwt::expiry(&token), secret: SecretString::from(token) })
+    }
+}

@@ -1,0 +1,329 @@
+//! The table, in DynamoDB: keys `id` and `id_type`, indexes `due` and `tree` (`deploy/stateful.yaml`).
+//!
+//! The SDK may try a write again after its answer was lost, and then finds its own condition
+//! broken: whoever writes recognises their own write in the item that `Refused` carries. An update of
+//! nothing but removals does not make an item that is not there.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::{
+    Client,
+    operation::{
+        delete_item::DeleteItemError, put_item::PutItemError, query::builders::QueryFluentBuilder,
+        update_item::UpdateItemError,
+    },
+    types::{
+        AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
+        error::ConditionalCheckFailedException,
+    },
+};
+use tokio::time::sleep;
+
+use super::{
+    error::classify,
+    expressions::Expressions,
+    items::{self, Attributes, ID, ID_TYPE},
+    transaction,
+};
+use crate::ports::{
+    Class, Error, Result,
+    chance::Chance,
+    store::{
+        Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, MAX_ITEM_BYTES, Page, ROOT_ID, Store,
+        Transacted, Write, Written, apply, item_bytes,
+    },
+};
+
+/// How many keys one `BatchGetItem` takes.
+const MAX_KEYS: usize = 100;
+/// How many items a page of a tree has.
+const PAGE: i32 = 200;
+/// The waits before keys that were left unprocessed are asked for again.
+const ASK_AGAIN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
+
+/// The table in DynamoDB.
+#[derive(Debug)]
+pub struct DynamoStore {
+    client: Client,
+    table: String,
+    chance: Arc<dyn Chance>,
+}
+
+impl DynamoStore {
+    /// The table of that name.
+    pub fn new(client: Client, table: impl Into<String>, chance: Arc<dyn Chance>) -> Self {
+        Self { client, table: table.into(), chance }
+    }
+
+    async fn put(&self, item: Item, conditions: &[Condition]) -> Result<Written> {
+        check_size(&item)?;
+        let mut expressions = Expressions::default();
+        let condition = expressions.condition(conditions);
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(items::encode(&item.key, &item.attributes)))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(expressions.take_names())
+            .set_expression_attribute_values(expressions.take_values())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Written::Done(Some(item))),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => refused(failed),
+                _ => Err(classify("PutItem", error)),
+            },
+        }
+    }
+
+    async fn update(&self, key: &Key, changes: &[Change], conditions: &[Condition]) -> Result<Written> {
+        let mut expressions = Expressions::default();
+        let condition = expressions.condition(conditions);
+        let update = expressions.update(changes);
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(items::key(key)))
+            .set_update_expression(update)
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(expressions.take_names())
+            .set_expression_attribute_values(expressions.take_values())
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => Ok(Written::Done(answer.attributes.map(items::decode).transpose()?)),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => refused(failed),
+                _ => Err(classify("UpdateItem", error)),
+            },
+        }
+    }
+
+    async fn delete(&self, key: &Key, conditions: &[Condition]) -> Result<Written> {
+        let mut expressions = Expressions::default();
+        let condition = expressions.condition(conditions);
+        let answer = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(items::key(key)))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(expressions.take_names())
+            .set_expression_attribute_values(expressions.take_values())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Written::Done(None)),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(failed)) => refused(failed),
+                _ => Err(classify("DeleteItem", error)),
+            },
+        }
+    }
+
+    /// Asks for at most [`MAX_KEYS`] keys, and again for those that were left out.
+    async fn get_batch(&self, keys: &[Key]) -> Result<Vec<Item>> {
+        let mut wanted: Vec<Attributes> = keys.iter().map(items::key).collect();
+        let mut found = Vec::with_capacity(wanted.len());
+        let mut waits = ASK_AGAIN.into_iter();
+        loop {
+            let request =
+                KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build().map_err(
+                    |error| Error::new(Class::Invalid, "BatchGetItem", "no keys").caused_by(error),
+                )?;
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, request)
+                .send()
+                .await
+                .map_err(|error| classify("BatchGetItem", error))?;
+            for attributes in answer.responses.into_iter().flat_map(HashMap::into_values).flatten() {
+                found.push(items::decode(attributes)?);
+            }
+            wanted = answer
+                .unprocessed_keys
+                .into_iter()
+                .flat_map(HashMap::into_values)
+                .flat_map(|left| left.keys)
+                .collect();
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+            match waits.next() {
+                Some(wait) => sleep(wait).await,
+                None => {
+                    return Err(Error::new(Class::Throttled, "BatchGetItem", "keys were left unprocessed"));
+                }
+            }
+        }
+    }
+
+    fn query_index(&self, index: &str) -> QueryFluentBuilder {
+        self.client.query().table_name(&self.table).index_name(index)
+    }
+}
+
+#[async_trait]
+impl Store for DynamoStore {
+    async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(items::key(key)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify("GetItem", error))?;
+        answer.item.map(items::decode).transpose()
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Item>> {
+        let mut keys = keys.to_vec();
+        keys.sort();
+        keys.dedup();
+        let mut found = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(MAX_KEYS) {
+            found.append(&mut self.get_batch(batch).await?);
+        }
+        Ok(found)
+    }
+
+    async fn query(&self, id: &str, prefix: &str) -> Result<Vec<Item>> {
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .expression_attribute_names("#id", ID)
+            .expression_attribute_values(":id", AttributeValue::S(id.to_owned()));
+        // DynamoDB refuses an empty prefix.
+        request = if prefix.is_empty() {
+            request.key_condition_expression("#id = :id")
+        } else {
+            request
+                .key_condition_expression("#id = :id AND begins_with(#type, :prefix)")
+                .expression_attribute_names("#type", ID_TYPE)
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+        };
+        let found = request.into_paginator().items().send().try_collect().await;
+        let found: Vec<Attributes> = found.map_err(|error| classify("Query", error))?;
+        found.into_iter().map(items::decode).collect()
+    }
+
+    async fn write(&self, write: Write) -> Result<Written> {
+        let Write { key, action, conditions } = write;
+        match action {
+            Action::Put(attributes) => self.put(Item { key, attributes }, &conditions).await,
+            Action::Update(changes) => self.update(&key, &changes, &conditions).await,
+            Action::Delete => self.delete(&key, &conditions).await,
+            Action::Check => {
+                let current = self.get(&key).await?;
+                let check = Write { key, action: Action::Check, conditions };
+                Ok(match apply(current.as_ref(), &check)? {
+                    Written::Done(_) => Written::Done(None),
+                    refused @ Written::Refused(_) => refused,
+                })
+            }
+        }
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+        if writes.is_empty() {
+            return Ok(Transacted::Done);
+        }
+        let actions =
+            writes.iter().map(|write| transaction::action(&self.table, write)).collect::<Result<_>>()?;
+        let answer = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(actions))
+            // The SDK's own further attempts carry the same token, so they cannot happen twice.
+            .client_request_token(self.chance.uuid().to_string())
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Transacted::Done),
+            Err(error) => transaction::cancelled(error),
+        }
+    }
+
+    async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>> {
+        let mut entries = self
+            .query_index("due")
+            .key_condition_expression("#shard = :shard AND #at <= :until")
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_names("#at", DUE_AT)
+            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
+            .expression_attribute_values(":until", AttributeValue::N(until.to_string()))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX).max(1))
+            .into_paginator()
+            .items()
+            .send();
+        let mut due = Vec::new();
+        while due.len() < limit {
+            match entries.next().await {
+                Some(entry) => due.push(decode_due(entry.map_err(|error| classify("Query", error))?)?),
+                None => break,
+            }
+        }
+        Ok(due)
+    }
+
+    async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
+        let answer = self
+            .query_index("tree")
+            .key_condition_expression("#root = :root")
+            .expression_attribute_names("#root", ROOT_ID)
+            .expression_attribute_values(":root", AttributeValue::S(root.to_owned()))
+            .limit(PAGE)
+            .set_exclusive_start_key(from.map(|cursor| start_key(root, cursor)).transpose()?)
+            .send()
+            .await
+            .map_err(|error| classify("Query", error))?;
+        let next = answer.last_evaluated_key.map(|mut last| items::take_key(&mut last)).transpose()?;
+        Ok(Page {
+            items: answer.items.unwrap_or_default().into_iter().map(items::decode).collect::<Result<_>>()?,
+            next: next.map(|last| serde_json::json!([last.id, last.id_type]).to_string()),
+        })
+    }
+}
+
+fn refused(failed: &ConditionalCheckFailedException) -> Result<Written> {
+    Ok(Written::Refused(failed.item().cloned().map(items::decode).transpose()?))
+}
+
+/// Says the same about a large item as [`apply`] does, and before it is sent.
+fn check_size(item: &Item) -> Result<()> {
+    if item_bytes(item) > MAX_ITEM_BYTES {
+        let message = format!("item {} is larger than 400 KB", item.key);
+        return Err(Error::new(Class::Invalid, "PutItem", message));
+    }
+    Ok(())
+}
+
+fn decode_due(mut attributes: Attributes) -> Result<Due> {
+    let key = items::take_key(&mut attributes)?;
+    match attributes.get(DUE_AT).and_then(|at| at.as_n().ok()?.parse().ok()) {
+        Some(due_at) => Ok(Due { key, due_at }),
+        None => Err(items::unreadable(format!("{key} in the due index without a number"))),
+    }
+}
+
+fn start_key(root: &str, cursor: &str) -> Result<Attributes> {
+    let (id, id_type): (String, String) = serde_json::from_str(cursor)
+        .map_err(|error| Error::new(Class::Invalid, "Query", "not a page of ours").caused_by(error))?;
+    let mut start = items::key(&Key::new(id, id_type));
+    start.insert(ROOT_ID.to_owned(), AttributeValue::S(root.to_owned()));
+    Ok(start)
+}

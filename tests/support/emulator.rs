@@ -1,0 +1,191 @@
+//! An AWS of one's own: MiniStack on a free port, with stacks made from `deploy/stateful.yaml`.
+//!
+//! It is taken from `$COPY_MANAGER_VENV` (default: `.venv` of the project; see
+//! `tests/requirements.txt`). Tests of one process that run at the same time share one; it ends with
+//! the last of them, and also when the process is killed.
+
+use std::{
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use copy_manager::aws::clients::{Clients, configured};
+use tokio::{sync::Mutex, time::sleep};
+
+const REGION: &str = "ap-southeast-2";
+const TEMPLATE: &str = include_str!("../../deploy/stateful.yaml");
+
+static SHARED: Mutex<Weak<Emulator>> = Mutex::const_new(Weak::new());
+
+/// A running emulator.
+#[derive(Debug)]
+pub struct Emulator {
+    /// Where all its services are.
+    pub endpoint: String,
+    guard: Child,
+}
+
+/// What a stack made.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    pub copy_requests_queue_url: String,
+    pub ica_events_queue_url: String,
+    pub table_name: String,
+    pub internal_bus_name: String,
+    pub external_bus_name: String,
+}
+
+impl Emulator {
+    /// The emulator of this process; `None`, said loudly, where it is not installed.
+    pub async fn start() -> Option<Arc<Self>> {
+        let mut shared = SHARED.lock().await;
+        if let Some(running) = shared.upgrade() {
+            return Some(running);
+        }
+        let program = venv().join("bin/ministack");
+        if !program.exists() {
+            eprintln!("\n!!! SKIPPED: there is no {}; see tests/requirements.txt !!!\n", program.display());
+            return None;
+        }
+        let started = Arc::new(Self::spawn(&program).await);
+        *shared = Arc::downgrade(&started);
+        Some(started)
+    }
+
+    async fn spawn(program: &std::path::Path) -> Self {
+        let port = free_port();
+        // The shell ends its whole process group as soon as our end of its input is closed, which no
+        // way of dying leaves out.
+        let guard = Command::new("sh")
+            .args(["-c", r#""$0" >/dev/null 2>&1 & cat >/dev/null; kill -KILL 0"#])
+            .arg(program)
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("IOT_MTLS_ENABLED", "0")
+            .env_remove("AWS_CA_BUNDLE")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let emulator = Self { endpoint: format!("http://127.0.0.1:{port}"), guard };
+        emulator.wait_until_healthy().await;
+        emulator
+    }
+
+    async fn wait_until_healthy(&self) {
+        let url = format!("{}/_ministack/health", self.endpoint);
+        for _ in 0..600 {
+            if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("MiniStack did not become healthy within a minute");
+    }
+
+    /// What the SDK needs to know.
+    pub async fn config(&self) -> SdkConfig {
+        configured(aws_config::defaults(BehaviorVersion::latest()))
+            .endpoint_url(&self.endpoint)
+            .region(Region::from_static(REGION))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await
+    }
+
+    /// The product's own clients.
+    pub async fn clients(&self) -> Clients {
+        Clients::from_config(&self.config().await)
+    }
+
+    /// What a process needs in its environment to find this emulator.
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ]
+    }
+
+    /// Deploys `deploy/stateful.yaml` as that stage, with an external bus of its own.
+    pub async fn deploy(&self, stage: &str) -> Stack {
+        let (name, external) = (format!("copy-manager-{stage}"), format!("external-{stage}"));
+        self.clients().await.eventbridge.create_event_bus().name(&external).send().await.unwrap();
+        let parameters = [
+            ("Parameters.member.1.ParameterKey", "Stage"),
+            ("Parameters.member.1.ParameterValue", stage),
+            ("Parameters.member.2.ParameterKey", "ExternalBusName"),
+            ("Parameters.member.2.ParameterValue", &external),
+            ("TemplateBody", TEMPLATE),
+        ];
+        self.cloudformation("CreateStack", &name, &parameters).await;
+        let described = loop {
+            let described = self.cloudformation("DescribeStacks", &name, &[]).await;
+            match between(&described, "<StackStatus>", "</StackStatus>") {
+                Some("CREATE_COMPLETE") => break described,
+                Some("CREATE_IN_PROGRESS") => sleep(Duration::from_millis(100)).await,
+                other => panic!("the stack is {other:?}: {described}"),
+            }
+        };
+        let output = |key: &str| {
+            let start = format!("<OutputKey>{key}</OutputKey>");
+            let (_, rest) = described.split_once(&start).unwrap();
+            between(rest, "<OutputValue>", "</OutputValue>").unwrap().to_owned()
+        };
+        Stack {
+            copy_requests_queue_url: output("CopyRequestsQueueUrl"),
+            ica_events_queue_url: output("IcaEventsQueueUrl"),
+            table_name: output("TableName"),
+            internal_bus_name: output("InternalBusName"),
+            external_bus_name: external,
+        }
+    }
+
+    /// One call of CloudFormation, by hand: its SDK would be the largest dependency of the project.
+    async fn cloudformation(&self, action: &str, stack: &str, parameters: &[(&str, &str)]) -> String {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", action).append_pair("StackName", stack).extend_pairs(parameters);
+        let scope = format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/cloudformation/aws4_request");
+        let answer = reqwest::Client::new()
+            .post(&self.endpoint)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("authorization", format!("{scope}, SignedHeaders=host, Signature=none"))
+            .body(form.finish())
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{action}: {text}");
+        text
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        self.guard.wait().ok();
+    }
+}
+
+fn venv() -> PathBuf {
+    std::env::var_os("COPY_MANAGER_VENV")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.venv")), PathBuf::from)
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    Some(rest.split_once(end)?.0)
+}
