@@ -1,1 +1,3 @@
-//! (empty)
+//! What we tell: one function per thing worth telling writes the log line and the metric together.
+
+pub mod process;
