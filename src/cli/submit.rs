@@ -28,6 +28,7 @@ pub(super) struct Submit {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Copy files and folders into one destination folder
+    #[command(override_usage = "copy-manager submit copy [OPTIONS] <SRC>... <DEST>")]
     Copy(Copy),
 }
 
