@@ -20,7 +20,7 @@ install: .venv/stamp ## fetch what demo, test and check need
 	cargo fetch --locked
 
 demo: ## copy a simulated sequencing run on this machine
-	cargo run --locked --quiet -- demo
+	cargo run --locked -- demo
 
 test: install ## every test, on emulators that the tests start themselves
 	@if cargo nextest --version >/dev/null 2>&1; then \

@@ -8,7 +8,7 @@ use std::{
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, timeout},
 };
 
 use super::{demo_world::DemoWorld, output};
@@ -19,24 +19,15 @@ const EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// Shows progress until nobody sends any more.
 pub(super) async fn show(world: &DemoWorld, mut progress: watch::Receiver<DemoProgress>) {
-    let view = if stderr().is_terminal() { View::bars(world) } else { View::Lines };
+    let (view, between) =
+        if stderr().is_terminal() { (View::bars(world), EVERY.0) } else { (View::Lines, EVERY.1) };
     let start = Instant::now();
-    let between = match view {
-        View::Bars { .. } => EVERY.0,
-        View::Lines => EVERY.1,
-    };
-    while progress.changed().await.is_ok() {
-        let now = *progress.borrow_and_update();
-        match &view {
-            View::Lines => output::talk(line(world, &now, start.elapsed())),
-            View::Bars { folders, files, bytes, jobs, .. } => {
-                folders.set_position(now.folders_done);
-                files.set_position(now.files_done);
-                bytes.set_position(now.bytes_done);
-                jobs.set_message(job_line(&now));
-            }
+    loop {
+        view.draw(world, *progress.borrow(), start.elapsed());
+        let closed = async { while progress.changed().await.is_ok() {} };
+        if timeout(between, closed).await.is_ok() {
+            break;
         }
-        sleep(between).await;
     }
     if let View::Bars { all, .. } = view {
         // The summary says all of it again, and stays.
@@ -73,6 +64,18 @@ impl View {
         jobs.enable_steady_tick(EVERY.0);
         Self::Bars { all, folders, files, bytes, jobs }
     }
+
+    fn draw(&self, world: &DemoWorld, now: DemoProgress, elapsed: Duration) {
+        match self {
+            Self::Lines => output::talk(line(world, &now, elapsed)),
+            Self::Bars { folders, files, bytes, jobs, .. } => {
+                folders.set_position(now.folders_done);
+                files.set_position(now.files_done);
+                bytes.set_position(now.bytes_done);
+                jobs.set_message(job_line(&now));
+            }
+        }
+    }
 }
 
 fn job_line(progress: &DemoProgress) -> String {
@@ -96,6 +99,8 @@ fn line(world: &DemoWorld, now: &DemoProgress, elapsed: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
     use crate::cli::demo_world::demo_world;
 
@@ -125,6 +130,8 @@ mod tests {
                 sleep(Duration::from_secs(2)).await;
             }
         };
+        let start = Instant::now();
         tokio::join!(send, show(&world, receiver));
+        assert_eq!(start.elapsed().as_secs(), 6);
     }
 }

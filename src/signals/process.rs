@@ -6,7 +6,7 @@ use metrics::{counter, gauge};
 use tracing::{error, info, warn};
 
 /// Gauge: 1 while the process takes new work.
-pub const READY: &str = "copy_manager_process_ready_state";
+pub const READY: &str = "copy_manager_ready";
 /// Counter, by `task`: tasks that ended with an error.
 pub const TASK_FAILURES: &str = "copy_manager_task_failures_total";
 /// Counter: panics, wherever they happened.
