@@ -13,7 +13,7 @@ use copy_manager::{
         request::Kind,
     },
     events::{
-        CHILD_REQUEST,
+        CHILD_REQUEST, COPY_REQUEST,
         intake::{Incoming, Refusal, read_request},
         jobs::read_job_events,
         outgoing::{Report, StateChange, Status, child_event, failure_cause, state_change, success_output},
@@ -96,6 +96,80 @@ fn a_malformed_request_keeps_its_token() {
         let usable = text.contains("\"taskToken\": \"AAAA");
         assert_eq!(token.is_some(), usable, "{name}: {reason}");
         assert!(!reason.contains("AAAA") && reason.len() < 300, "{name}: {reason}");
+    }
+}
+
+/// Puts a value at a place of a message, or removes what is there.
+fn mutate(message: &mut Value, place: &str, value: Option<&Value>) {
+    let (parent, name) = place.rsplit_once('/').unwrap();
+    match (message.pointer_mut(parent), value) {
+        (Some(Value::Object(fields)), Some(value)) => {
+            fields.insert(name.to_owned(), value.clone());
+        }
+        (Some(Value::Object(fields)), None) => {
+            fields.remove(name);
+        }
+        (Some(Value::Array(items)), Some(value)) => {
+            items.push(value.clone());
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn schema_and_code_agree_on_whatever_may_be_wrong_in_two_places() {
+    const PLACES: [&str; 11] = [
+        "/detail-type",
+        "/source",
+        "/id",
+        "/detail",
+        "/detail/taskToken",
+        "/detail/requestId",
+        "/detail/payload",
+        "/detail/payload/taskToken",
+        "/detail/payload/sourceUriList",
+        "/detail/payload/sourceUriList/0",
+        "/detail/payload/destinationUri",
+    ];
+    let payload = json!({"sourceUriList": ["icav2://p/a"], "destinationUri": "s3://b/in/"});
+    let message = json!({
+        "detail-type": COPY_REQUEST, "source": "lab", "id": "e", "detail": {"payload": payload, "taskToken": "t"}
+    });
+    let values = [
+        Value::Null,
+        json!(7),
+        json!(""),
+        json!("icav2://p/f"),
+        json!("s3://b/"),
+        json!("x".repeat(129)),
+        json!("x".repeat(2049)),
+        json!([]),
+        json!(["s3://b"]),
+        json!({}),
+        payload,
+    ];
+    let wrongs: Vec<_> =
+        values.iter().map(Some).chain([None]).flat_map(|value| PLACES.map(|place| (place, value))).collect();
+    let schema = validator("copy-request");
+    for first in &wrongs {
+        for second in &wrongs {
+            let mut message = message.clone();
+            for (place, value) in [first, second] {
+                mutate(&mut message, place, *value);
+            }
+            let text = message.to_string();
+            match (read_request(&text), schema.is_valid(&message)) {
+                (Ok(Incoming::Copy(_)), true) | (Err(_), false) => {}
+                // JSON in a text is beyond the schema.
+                (Err(refusal), true) => {
+                    assert!(
+                        refusal.to_string().contains("`detail` is not a JSON object"),
+                        "{refusal}: {text}"
+                    );
+                }
+                (Ok(_), _) => panic!("taken by the code only: {text}"),
+            }
+        }
     }
 }
 
