@@ -181,6 +181,17 @@ mod tests {
         assert_eq!(call.query, "?path=/a%20b/c%2Bd%23e%25f%3F%C3%A9%26g%3D/&type=FILE");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_value_survives_its_encoding(value in "\\PC{0,60}") {
+            let call = Call::read("GET /api/x", &[]).with("v", &value);
+            let request = call.request("https://host", Credential::Bearer(&SecretString::from("t"))).unwrap();
+            let query = request.uri().query().unwrap().strip_prefix("v=").unwrap();
+            let back = percent_encoding::percent_decode_str(query).decode_utf8().unwrap();
+            proptest::prop_assert_eq!(back, value);
+        }
+    }
+
     #[test]
     fn credentials_do_not_show() {
         let secret = SecretString::from("very-secret");

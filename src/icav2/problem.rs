@@ -97,9 +97,10 @@ fn shown(text: &str, secret: &SecretString) -> String {
         secret => text.replace(secret, "…"),
     };
     let words = text.split_whitespace().map(|word| {
-        let cut = |mark| word.split_once(mark).map(|(head, _)| format!("{head}…"));
-        if word.contains("://") && word.contains('?') { cut("?") } else { cut("eyJ") }
-            .unwrap_or_else(|| word.to_owned())
+        let end = |mark| word.find(mark).unwrap_or(word.len());
+        let query = if word.contains("://") { end("?") } else { word.len() };
+        let kept = word.get(..query.min(end("eyJ"))).unwrap_or_default();
+        if kept.len() < word.len() { format!("{kept}…") } else { kept.to_owned() }
     });
     let line = words.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(EXCERPT) {
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_is_secret_does_not_survive() {
-        let body = r#"{"title":"s3cr3t","detail":"token s3cr3t of eyJhbGciOi.J9.x at https://host/key?X-Amz-Signature=abc."}"#;
+        let body = r#"{"title":"s3cr3t","detail":"token s3cr3t of eyJhbGciOi.J9.x at https://host/key?X-Amz-Signature=abc or https://eyJhbGci?x."}"#;
         let error = refused(403, &[], body);
         let text = format!("{error} {error:?}");
         for secret in ["s3cr3t", "eyJ", "hbGci", "X-Amz"] {

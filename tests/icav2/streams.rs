@@ -239,3 +239,32 @@ async fn a_refusal_after_the_last_byte_leaves_open_what_happened() {
     let error = done.result.unwrap_err();
     assert_eq!((error.class, error.may_have_happened), (Class::Transient, true));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// However the bytes are cut, and whatever is changed on the way: complete means equal.
+    #[test]
+    fn complete_means_equal(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+        cut in 1..50_usize,
+        flip in proptest::option::of(0..200_usize),
+        lose in 0..3_usize,
+        announce in proptest::bool::ANY,
+    ) {
+        let mut sent = bytes.clone();
+        if let Some(byte) = flip.and_then(|at| sent.get_mut(at)) {
+            *byte ^= 1;
+        }
+        sent.truncate(sent.len().saturating_sub(lose));
+        let pipe = Pipe {
+            announced: announce.then_some(bytes.len() as u64),
+            chunks: sent.chunks(cut).map(Bytes::copy_from_slice).collect(),
+            ..Pipe::new(&[])
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let done = runtime.block_on(run(pipe, bytes.len() as u64, Some(&md5(&bytes))));
+        proptest::prop_assert_eq!(done.pipe.completed().is_some(), sent == bytes);
+        proptest::prop_assert_eq!(done.result.is_ok(), sent == bytes);
+    }
+}

@@ -148,6 +148,32 @@ async fn a_source_that_fails_early_is_asked_again_later() {
     assert_eq!(source.asked.load(Ordering::SeqCst), 3);
 }
 
+/// Fails slowly.
+#[derive(Debug, Default)]
+struct Dry(AtomicUsize);
+
+#[async_trait]
+impl TokenSource for Dry {
+    async fn fetch(&self) -> Result<Bearer> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        Err(Error::new(Class::Transient, "GetSecretValue", "not now"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_wait_for_a_fetch_fail_with_it() {
+    let source = Arc::new(Dry::default());
+    let client = client_with(&accepting(&[]), source.clone(), 1000);
+    let started = Instant::now();
+    let done = join_all((0..50).map(|_| look(&client))).await;
+    for result in done {
+        assert_eq!(result.unwrap_err().to_string(), "GetSecretValue: not now");
+    }
+    assert!(started.elapsed() < Duration::from_mins(2), "{:?}", started.elapsed());
+    assert!(source.0.load(Ordering::SeqCst) < 5);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_api_key_makes_tokens_and_never_refreshes_them() {
     let script = Script::new(|request, _| match target(request).as_str() {
