@@ -27,7 +27,6 @@ const SKEW: SignedDuration = SignedDuration::from_secs(30);
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 /// How often we look for a new token when the source still has the old one.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
-
 /// Calls that waited for a fetch that failed fail with it, instead of each trying in turn.
 const FAIL_TOGETHER: Duration = Duration::from_millis(100);
 
@@ -73,18 +72,17 @@ impl Auth {
 
     /// The token to use now.
     pub(super) async fn token(&self) -> Result<SecretString> {
-        let mut state = self.state.lock().await;
         let now = self.clock.now();
-        let current = match state.held.clone() {
-            None => self.fetch(&mut state, "first", now).await?,
-            Some(current) if current.look.is_some_and(|look| look <= now) => {
-                self.look(&mut state, current, now).await
-            }
-            Some(current) => current,
+        if self.takes_the_look(now).await {
+            self.look().await;
+        }
+        let mut state = self.state.lock().await;
+        let held = match state.held.take() {
+            Some(held) => held,
+            None => self.fetch(&mut state, "first").await?,
         };
-        let token = current.usable(now).secret.clone();
-        state.held = Some(current);
-        Ok(token)
+        let held = state.held.insert(held);
+        Ok(held.usable(now).secret.clone())
     }
 
     /// The token to use instead of one that was refused; `None` when there is no other.
@@ -101,44 +99,50 @@ impl Auth {
                 return Ok(None);
             }
         }
-        let fresh = self.fetch(&mut state, "refused", now).await?;
+        let fresh = self.fetch(&mut state, "refused").await?;
         let token = fresh.bearer.secret.clone();
         state.held = Some(fresh);
         Ok((!same(&token, refused)).then_some(token))
     }
 
-    /// Looks for a successor in good time. A source that fails now is asked again later: the token at
-    /// hand may still do.
-    async fn look(&self, state: &mut State, mut current: Held, now: Timestamp) -> Held {
-        match self.fetch(state, "expiry", now).await {
-            Ok(fresh) if !same(&fresh.bearer.secret, &current.bearer.secret) => {
-                Held { before: Some(current.bearer), ..fresh }
-            }
-            _ => {
-                current.look = now.checked_add(LOOK_AGAIN).ok();
-                current
-            }
+    /// Whether this call is the one to look for the next token; others go on with the one at hand.
+    async fn takes_the_look(&self, now: Timestamp) -> bool {
+        let mut state = self.state.lock().await;
+        let due = state.held.as_mut().filter(|held| held.look.is_some_and(|look| look <= now));
+        let Some(held) = due else { return false };
+        held.look = now.checked_add(LOOK_AGAIN).ok();
+        true
+    }
+
+    /// Looks for the next token in good time. A source that fails now is asked again later: the token
+    /// at hand may still do.
+    async fn look(&self) {
+        let Ok(bearer) = self.load("expiry").await else { return };
+        let mut state = self.state.lock().await;
+        if let Some(held) = state.held.take_if(|held| !same(&held.bearer.secret, &bearer.secret)) {
+            api::token_loaded("expiry");
+            let fresh = Held::new(bearer, self.clock.now());
+            state.held = Some(Held { before: Some(held.bearer), ..fresh });
         }
     }
 
-    async fn fetch(&self, state: &mut State, reason: &'static str, now: Timestamp) -> Result<Held> {
+    /// Fetches for everybody who waits for the lock.
+    async fn fetch(&self, state: &mut State, reason: &'static str) -> Result<Held> {
         if let Some(failure) = state.failed.as_ref().filter(|failure| failure.at.elapsed() < FAIL_TOGETHER) {
             return Err(Error::new(failure.class, failure.operation, failure.message.clone()));
         }
-        match self.source.fetch().await {
-            Ok(bearer) => {
-                api::token_loaded(reason);
-                state.failed = None;
-                Ok(Held::new(bearer, now))
-            }
-            Err(error) => {
-                api::token_not_loaded(reason, &error);
-                let Error { class, operation, message, .. } = &error;
-                let (class, operation, message) = (*class, *operation, message.clone());
-                state.failed = Some(Failure { at: Instant::now(), class, operation, message });
-                Err(error)
-            }
-        }
+        let bearer = self.load(reason).await.inspect_err(|error| {
+            let Error { class, operation, message, .. } = error;
+            let message = message.clone();
+            state.failed = Some(Failure { at: Instant::now(), class: *class, operation, message });
+        })?;
+        state.failed = None;
+        api::token_loaded(reason);
+        Ok(Held::new(bearer, self.clock.now()))
+    }
+
+    async fn load(&self, reason: &'static str) -> Result<Bearer> {
+        self.source.fetch().await.inspect_err(|error| api::token_not_loaded(reason, error))
     }
 }
 

@@ -20,7 +20,7 @@ pub const METRICS: &[(&str, &str)] = &[
     (CALL_SECONDS, "Time from sending a call to the ICAv2 API to having its whole answer, in seconds."),
     (THROTTLED, "Calls that ICAv2 answered with 429 or 503, by operation."),
     (CALLS_PER_SECOND, "Calls to the ICAv2 API that may be made per second after the last throttling."),
-    (TOKEN_LOADS, "ICAv2 tokens fetched from their source, by reason and result."),
+    (TOKEN_LOADS, "New ICAv2 tokens, and failures to get one, by reason and result."),
 ];
 
 /// A call was answered, or given up (`status` is then `None`).
@@ -49,7 +49,7 @@ pub fn throttled(operation: &'static str, retry_after: Option<Duration>, calls_p
     metrics::gauge!(CALLS_PER_SECOND).set(calls_per_second);
 }
 
-/// A token was fetched, because of `reason` (`first`, `expiry`, `refused`).
+/// A token was fetched that we did not have, because of `reason` (`first`, `expiry`, `refused`).
 pub fn token_loaded(reason: &'static str) {
     tracing::info!(token.reason = reason, "icav2 token loaded");
     metrics::counter!(TOKEN_LOADS, "reason" => reason, "result" => "ok").increment(1);

@@ -14,7 +14,7 @@ use futures_util::{StreamExt as _, stream};
 use md5::{Digest as _, Md5};
 use tokio::time::Instant;
 
-use super::wire::Body;
+use super::wire::{Body, GET};
 use crate::ports::{Class, Error};
 
 /// What the bytes must be.
@@ -101,6 +101,9 @@ pub(super) fn checked(source: Body, promise: Promise, progress: Progress) -> Bod
 impl Checked {
     /// The next chunk to let through.
     async fn next(&mut self) -> Result<Option<Bytes>, io::Error> {
+        if self.progress.has_passed() {
+            return Ok(None);
+        }
         while let Some(chunk) = self.source.next().await {
             let chunk = chunk.map_err(|error| self.progress.fail(broken(error)))?;
             self.progress.touch();
@@ -116,17 +119,15 @@ impl Checked {
                 return Ok(Some(before));
             }
         }
-        if !self.progress.has_passed() {
-            self.check().map_err(|fault| self.progress.fail(fault))?;
-            self.progress.pass();
-        }
+        self.check().map_err(|fault| self.progress.fail(fault))?;
+        self.progress.pass();
         Ok(self.held.take())
     }
 
     fn check(&mut self) -> Result<(), Error> {
         if self.seen < self.promise.size && self.promise.announced {
             let message = format!("the source ended after {} of {} bytes", self.seen, self.promise.size);
-            return Err(Error::new(Class::Transient, READ, message));
+            return Err(Error::new(Class::Transient, GET, message));
         }
         if self.seen != self.promise.size {
             return Err(self.wrong_length("in all"));
@@ -135,7 +136,7 @@ impl Checked {
         match &self.promise.md5 {
             Some(expected) if !expected.eq_ignore_ascii_case(&seen) => {
                 let message = format!("expected MD5 {expected}, read {seen}");
-                Err(Error::new(Class::Invalid, READ, message))
+                Err(Error::new(Class::Invalid, GET, message))
             }
             _ => Ok(()),
         }
@@ -143,13 +144,10 @@ impl Checked {
 
     fn wrong_length(&self, how: &str) -> Error {
         let message = format!("expected {} bytes, read {} {how}", self.promise.size, self.seen);
-        Error::new(Class::Invalid, READ, message)
+        Error::new(Class::Invalid, GET, message)
     }
 }
 
-/// What we were doing when the source was at fault.
-pub(super) const READ: &str = "GET presigned URL";
-
 fn broken(error: io::Error) -> Error {
-    Error::new(Class::Transient, READ, "the source broke off").caused_by(error)
+    Error::new(Class::Transient, GET, "the source broke off").caused_by(error)
 }

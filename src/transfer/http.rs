@@ -11,11 +11,8 @@ use http::{
 use reqwest::{Client, Request, Response, Url, redirect::Policy};
 use secrecy::ExposeSecret as _;
 
-use super::wire::{Body, Wire};
+use super::wire::{Body, GET, PUT, Wire};
 use crate::ports::{Class, Error, Result, transfers::PresignedUrl};
-
-const GET: &str = "GET presigned URL";
-const PUT: &str = "PUT presigned URL";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an error's body is read: enough for S3's `<Code>`.

@@ -15,8 +15,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    checked::{Progress, Promise, READ, checked},
-    wire::Wire,
+    checked::{Progress, Promise, checked},
+    wire::{GET, Wire},
 };
 use crate::ports::{
     Class, Error, Result,
@@ -55,7 +55,7 @@ impl Streams {
         let (announced, source) = self.wire.get(&stream.from).await?;
         if let Some(announced) = announced.filter(|announced| *announced != stream.size) {
             let message = format!("expected {} bytes, the source has {announced}", stream.size);
-            return Err(Error::new(Class::Invalid, READ, message));
+            return Err(Error::new(Class::Invalid, GET, message));
         }
         let promise = Promise { size: stream.size, md5: stream.md5.clone(), announced: announced.is_some() };
         let mut body = checked(source, promise, progress.clone());
@@ -90,12 +90,12 @@ impl Streams {
             select! {
                 biased;
                 () = cut.cancelled() => {
-                    return Err(Error::new(Class::Transient, COPY, "cut short, because we are stopping"));
+                    return Err(Error::new(Class::Transient, COPY, "cut short").ambiguous());
                 }
                 done = &mut work => return done,
                 () = sleep_until(deadline) => if progress.moved() + self.settings.idle_timeout <= Instant::now() {
                     let message = format!("no byte moved for {:?}", self.settings.idle_timeout);
-                    return Err(Error::new(Class::Transient, COPY, message));
+                    return Err(Error::new(Class::Transient, COPY, message).ambiguous());
                 }
             }
         }
@@ -107,13 +107,16 @@ impl Transfers for Streams {
     async fn stream(&self, stream: Stream, cut: &CancellationToken) -> Result<()> {
         let progress = Progress::new();
         let done = self.watch(self.copy(&stream, &progress), &progress, cut).await;
-        // Once the last byte may be out, only a look at the destination tells what has become of it.
-        done.map_err(|error| if progress.has_passed() { error.ambiguous() } else { error })
+        // Before the last byte is out, nothing can have been completed.
+        done.map_err(|mut error| {
+            error.may_have_happened &= progress.has_passed();
+            error
+        })
     }
 }
 
 fn fault(progress: &Progress, error: std::io::Error) -> Error {
     progress
         .take_fault()
-        .unwrap_or_else(|| Error::new(Class::Transient, READ, "the source broke off").caused_by(error))
+        .unwrap_or_else(|| Error::new(Class::Transient, GET, "the source broke off").caused_by(error))
 }

@@ -21,7 +21,7 @@ use copy_manager::{
         wire::{Body, Wire},
     },
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream as Chunks, StreamExt as _, stream};
 use md5::{Digest as _, Md5};
 use pretty_assertions::assert_eq;
 use tokio::time::{Instant, sleep};
@@ -84,7 +84,7 @@ impl Wire for Pipe {
             Ok(chunk)
         });
         let end = match self.end {
-            End::Well => stream::empty().boxed(),
+            End::Well => ended_once().boxed(),
             End::Broken => stream::iter([Err(io::Error::other("reset"))]).boxed(),
             End::Never => stream::pending().boxed(),
         };
@@ -95,20 +95,26 @@ impl Wire for Pipe {
         self.puts.fetch_add(1, Ordering::SeqCst);
         let mut taken = 0;
         while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|_| Error::new(Class::Transient, "PUT", "the body broke"))?;
+            let chunk =
+                chunk.map_err(|_| Error::new(Class::Transient, "PUT", "the body broke").ambiguous())?;
             taken += 1;
             self.most_ahead.fetch_max(self.given.load(Ordering::SeqCst) - taken, Ordering::SeqCst);
             self.written.lock().unwrap().extend_from_slice(&chunk);
             sleep(self.pause).await;
         }
         if let Some(class) = self.answer {
-            Err(Error::new(class, "PUT", "no"))
+            Err(Error::new(class, "PUT", "no").ambiguous())
         } else {
             assert_eq!(self.written.lock().unwrap().len() as u64, length);
             *self.completed.lock().unwrap() = Some(length);
             Ok(())
         }
     }
+}
+
+/// Nothing, and a panic for whoever asks after that.
+fn ended_once() -> impl Chunks<Item = io::Result<Bytes>> {
+    stream::unfold((), |()| async { None })
 }
 
 struct Done {

@@ -24,7 +24,7 @@ use copy_manager::{
 use futures_util::future::join_all;
 use pretty_assertions::assert_eq;
 use secrecy::SecretString;
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, sleep};
 
 use crate::script::{Script, TestClock, Tokens, answer, client_with, header, target, token_of};
 
@@ -116,7 +116,7 @@ async fn a_token_refused_for_its_youth_is_kept() {
     assert_eq!(tokens.made(), 1);
 }
 
-/// Gives one token, then fails.
+/// Gives one token, then fails, slowly.
 #[derive(Debug)]
 struct Drying {
     tokens: Arc<Tokens>,
@@ -126,10 +126,11 @@ struct Drying {
 #[async_trait]
 impl TokenSource for Drying {
     async fn fetch(&self) -> Result<Bearer> {
-        match self.asked.fetch_add(1, Ordering::SeqCst) {
-            0 => self.tokens.fetch().await,
-            _ => Err(Error::new(Class::Transient, "GetSecretValue", "not now")),
+        if self.asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            return self.tokens.fetch().await;
         }
+        sleep(Duration::from_secs(20)).await;
+        Err(Error::new(Class::Transient, "GetSecretValue", "not now"))
     }
 }
 
@@ -139,11 +140,17 @@ async fn a_source_that_fails_early_is_asked_again_later() {
     let client = client_with(&accepting(&["n0"]), source.clone(), 1000);
     look(&client).await.unwrap();
     advance(Duration::from_mins(57)).await;
-    for _ in 0..100 {
+    let started = Instant::now();
+    let slow = async {
         look(&client).await.unwrap();
-    }
+        assert_eq!(started.elapsed().as_secs(), 20);
+    };
+    let others = async {
+        join_all((0..100).map(|_| look(&client))).await;
+        assert_eq!(started.elapsed().as_secs(), 0, "nobody waits for a token that is not needed yet");
+    };
+    tokio::join!(slow, others);
     assert_eq!(source.asked.load(Ordering::SeqCst), 2);
-    advance(Duration::from_secs(11)).await;
     look(&client).await.unwrap();
     assert_eq!(source.asked.load(Ordering::SeqCst), 3);
 }
@@ -156,7 +163,7 @@ struct Dry(AtomicUsize);
 impl TokenSource for Dry {
     async fn fetch(&self) -> Result<Bearer> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_secs(20)).await;
+        sleep(Duration::from_secs(20)).await;
         Err(Error::new(Class::Transient, "GetSecretValue", "not now"))
     }
 }
