@@ -48,6 +48,11 @@ impl LocalBus {
         Ok(id)
     }
 
+    /// The id of an event that nobody consumes.
+    pub fn unclaimed(&self) -> String {
+        self.chance.uuid().to_string()
+    }
+
     async fn publish_one(&self, event: &Event) -> Result<()> {
         let detail: Json = serde_json::from_str(&event.detail).map_err(|error| {
             Error::new(Class::Invalid, "publish event", "detail is not JSON").caused_by(error)
