@@ -10,6 +10,8 @@ mod error;
 mod expressions;
 mod items;
 pub mod queue;
+#[cfg(test)]
+mod scripted;
 pub mod secret;
 pub mod settings;
 pub mod store;
