@@ -1,1 +1,176 @@
-//! (empty)
+//! Settings: the embedded default, a file and the environment, laid over each other and checked.
+//!
+//! `config/default.toml` is the reference: it names every setting. Sections that belong to a room
+//! are read into that room's own type, so that no room imports this one. Whatever is wrong is told
+//! at once, each problem with its key and its origin, and no secret is ever shown.
+
+mod checks;
+mod icav2;
+mod layers;
+mod problems;
+
+use std::{net::SocketAddr, path::Path};
+
+use serde::Deserialize;
+
+use self::layers::Layers;
+pub use self::{
+    icav2::Icav2,
+    problems::{Origin, Problem, Problems},
+};
+use crate::{
+    aws::settings as aws,
+    embedded::settings as embedded,
+    engine::settings::{self as engine, CopySettings, HeartbeatSettings, ServiceSettings},
+};
+
+/// Every setting, with its meaning and its default.
+pub const DEFAULT: &str = include_str!("../../config/default.toml");
+
+const PREFIX: &str = "COPY_MANAGER__";
+const FILE_VARIABLE: &str = "COPY_MANAGER_CONFIG";
+/// What others call some of our settings.
+const ALIASES: [(&str, &str); 3] = [
+    ("ICAV2_BASE_URL", "icav2.base_url"),
+    ("ICAV2_ACCESS_TOKEN", "icav2.access_token"),
+    ("ICAV2_API_KEY", "icav2.api_key"),
+];
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where requests, records and answers live.
+    pub backend: Backend,
+    /// `[aws]`
+    pub aws: aws::Settings,
+    /// `[embedded]`
+    pub embedded: embedded::Settings,
+    /// `[icav2]`
+    pub icav2: Icav2,
+    /// `[copy]`
+    pub copy: CopySettings,
+    /// `[heartbeat]`
+    pub heartbeat: HeartbeatSettings,
+    /// `[service]`
+    pub service: ServiceSettings,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// Which adapters are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// SQLite and HTTP.
+    Embedded,
+    /// AWS services.
+    Aws,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Where to listen.
+    pub listen: SocketAddr,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The least important lines that are shown.
+    pub level: Level,
+    /// How lines are written.
+    pub format: Format,
+}
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// For machines.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Settings {
+    /// What the engine needs of it.
+    #[must_use]
+    pub fn engine(&self) -> engine::Settings {
+        engine::Settings {
+            copy: self.copy.clone(),
+            jobs: self.icav2.jobs(),
+            heartbeat: self.heartbeat.clone(),
+            service: self.service.clone(),
+        }
+    }
+}
+
+/// The environment, for [`load`]; what is not Unicode cannot be a setting of ours.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Reads the settings from all layers. `file` goes before the file that the environment names.
+pub fn load(
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, Problems> {
+    let env: std::collections::BTreeMap<String, String> = env.into_iter().collect();
+    let mut layers = Layers::new(DEFAULT);
+    match (file, env.get(FILE_VARIABLE).map(String::as_str)) {
+        (Some(path), _) => layers.file(path),
+        (None, Some("")) => {
+            layers.note("", &Origin::Env(FILE_VARIABLE.to_owned()), "is empty; unset it to use no file");
+        }
+        (None, Some(path)) => layers.file(Path::new(path)),
+        (None, None) => {}
+    }
+    for (name, key) in ALIASES {
+        if let Some(text) = env.get(name) {
+            layers.variable(name, key, text.clone());
+        }
+    }
+    for (name, text) in env {
+        if let Some(key) = name.strip_prefix(PREFIX) {
+            layers.variable(&name, &key.to_lowercase().replace("__", "."), text);
+        }
+    }
+
+    let settings = layers.read::<Settings>();
+    if let Some(settings) = &settings {
+        let broken = layers.broken();
+        for complaint in checks::check(settings) {
+            // What stands in for a broken value is not to blame for anything.
+            if ![Some(complaint.key), complaint.other].into_iter().flatten().any(|key| broken.contains(key)) {
+                layers.note(complaint.key, &layers.origin(complaint.key), complaint.message);
+            }
+        }
+    }
+    let problems = layers.into_problems();
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => Err(Problems(problems)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Where data is, as a caller names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Location {
@@ -26,8 +28,23 @@ pub enum Location {
 }
 
 /// An absolute path in a project: starts with `/`; a folder ends with `/`, a file does not.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct DataPath(String);
+
+impl TryFrom<String> for DataPath {
+    type Error = LocationError;
+
+    fn try_from(text: String) -> Result<Self, LocationError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<DataPath> for String {
+    fn from(path: DataPath) -> Self {
+        path.0
+    }
+}
 
 /// Why a text is not a location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

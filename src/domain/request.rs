@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::ProjectId;
+use super::{
+    file::ETag,
+    ids::{DataId, ProjectId},
+    location::DataPath,
+};
 
 /// The kinds of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,6 +44,19 @@ pub struct CopyRequest {
     pub destination: String,
 }
 
+/// A source file as it was when it was looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedFile {
+    /// Its data id.
+    pub id: DataId,
+    /// Its path in the source project.
+    pub path: DataPath,
+    /// Its bytes.
+    pub size: u64,
+    /// Its `objectETag`.
+    pub etag: Option<ETag>,
+}
+
 /// Files that a child wants in its destination folder, by where they come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,17 +65,17 @@ pub enum Want {
     Files {
         /// Where they are.
         project: ProjectId,
-        /// Their data ids.
-        ids: Vec<String>,
+        /// The files.
+        files: Vec<NamedFile>,
     },
     /// Every file directly in a folder.
     Level {
         /// Where the folder is.
         project: ProjectId,
         /// The folder's data id; absent for the root of a project, which has none.
-        id: Option<String>,
+        id: Option<DataId>,
         /// Its path, for messages and for the root.
-        path: String,
+        path: DataPath,
     },
 }
 
@@ -68,7 +85,7 @@ pub struct FolderRequest {
     /// The destination project.
     pub project: ProjectId,
     /// The destination folder's path; ends with `/`.
-    pub path: String,
+    pub path: DataPath,
     /// What it must hold. Empty: the folder has only to exist.
     pub wants: Vec<Want>,
 }

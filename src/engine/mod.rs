@@ -1,3 +1,92 @@
 //! What we do: requests in, files at their destination, tokens answered.
+//!
+//! A request states what must be true at a destination. Two reconcilers make it true: the request
+//! reconciler ([`request`], [`child`]) keeps the tree of records, the folder reconciler ([`folder`])
+//! moves data. Everything else brings them news: [`intake`] and [`job_events`] from queues,
+//! [`timers`] from the due index. [`dispatch`] runs them, a bounded number at a time, each under a
+//! [`lease`].
+//!
+//! Events, counters and indexes are hints; truth is consistent reads of records, and listings older
+//! than `settle`.
 
+mod backoff;
+mod beat;
+mod child;
+mod dispatch;
+mod folder;
+mod intake;
+mod job_events;
+mod kinds;
+mod lease;
+mod outbox;
+mod records;
+mod request;
+mod round;
 pub mod settings;
+mod several;
+mod timers;
+pub mod view;
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{domain::ids::InstanceId, policy::pace::Pace, ports::Ports};
+use dispatch::{Inbox, Post};
+use folder::Sources;
+use settings::Settings;
+
+/// How many keys may wait for a run; what does not fit is found again by the timers.
+const INBOX: usize = 10_000;
+
+/// The engine of one instance.
+#[derive(Debug)]
+pub struct Engine {
+    ports: Ports,
+    settings: Settings,
+    instance: InstanceId,
+    inbox: Inbox,
+    posts: Mutex<mpsc::Receiver<Post>>,
+    /// One permit per file being streamed.
+    streams: Semaphore,
+    callbacks: Pace,
+    sources: Sources,
+    /// Cancelled when no new work may begin.
+    stop: CancellationToken,
+    /// Cancelled when work under way must end at once.
+    cut: CancellationToken,
+}
+
+impl Engine {
+    /// An engine over these ports. `stop` ends intake and lets work under way come to an end; `cut`
+    /// ends streams too.
+    #[must_use]
+    pub fn new(
+        ports: Ports,
+        settings: Settings,
+        stop: CancellationToken,
+        cut: CancellationToken,
+    ) -> Arc<Self> {
+        let instance = InstanceId::new(ports.chance.uuid().to_string());
+        let (sender, receiver) = mpsc::channel(INBOX);
+        let rate = NonZeroU32::new(settings.heartbeat.calls_per_second).unwrap_or(NonZeroU32::MIN);
+        Arc::new(Self {
+            instance,
+            inbox: Inbox::new(sender),
+            posts: Mutex::new(receiver),
+            streams: Semaphore::new(settings.copy.concurrent_streams),
+            callbacks: Pace::per_second(rate, rate),
+            sources: Sources::default(),
+            ports,
+            settings,
+            stop,
+            cut,
+        })
+    }
+
+    /// Who this instance is, in leases and log lines.
+    pub fn instance(&self) -> &InstanceId {
+        &self.instance
+    }
+}

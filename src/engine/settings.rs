@@ -55,6 +55,7 @@ pub struct HeartbeatSettings {
     #[serde(with = "friendly")]
     pub promise: Duration,
     /// How often one is sent; empty for 60 % of the promise.
+    #[serde(default)]
     pub interval: String,
     /// Whether a RUNNING event with counters goes on the bus at each beat.
     pub publish: bool,

@@ -1,1 +1,17 @@
-//! (empty)
+//! Wire formats, in and out: the only room that knows JSON field names.
+//!
+//! What comes in is judged here and either becomes a word of the domain or a refusal that says
+//! what is wrong and where; what goes out is cut to the limits of its carrier. Each format has a
+//! JSON Schema ([`schemas`]); `tests/events.rs` holds the two together.
+
+pub mod intake;
+pub mod jobs;
+pub mod outgoing;
+pub mod schemas;
+
+/// `detail-type` of a copy request.
+pub const COPY_REQUEST: &str = "ICAv2DataCopySync";
+/// `detail-type` of the event that sends a child request over the internal bus.
+pub const CHILD_REQUEST: &str = "CopyManagerChildRequest";
+/// `detail-type` of what we tell everybody about a request.
+pub const STATE_CHANGE: &str = "CopyManagerStateChange";

@@ -1,4 +1,20 @@
 //! The ICAv2 REST API: one adapter of [`crate::ports::platform::DataPlatform`] over a
 //! [`transport::Transport`] seam.
+//!
+//! Promises: every call is paced, carries the media types the API insists on, and fails with a
+//! class; tokens and presigned URLs appear in no message. Names are compared here again, exactly,
+//! because the API's own filters ignore case.
 
+pub mod auth;
+mod call;
+pub mod client;
+pub mod http;
+mod platform;
+mod problem;
+mod projects;
+mod secret;
+pub mod settings;
 pub mod transport;
+pub mod wire;
+
+pub use settings::Settings;

@@ -132,6 +132,9 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
     /// are skipped. Not tried again inside; see [`super::Error::may_have_happened`].
     async fn submit(&self, project: &ProjectId, folder: &DataId, files: &[DataId]) -> Result<Submitted>;
 
+    /// The destination folder of a copy batch; `None` for a project's root.
+    async fn batch_folder(&self, project: &ProjectId, batch: &BatchId) -> Result<Option<DataId>>;
+
     /// The items of a batch, a page at a time.
     async fn batch_items(
         &self,

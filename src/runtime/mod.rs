@@ -1,1 +1,8 @@
-//! (empty)
+//! The life of the process: who spawns, who stops it and in which order, and when it is ready.
+
+pub mod os;
+pub mod readiness;
+pub mod supervisor;
+
+pub use readiness::{Latch, Readiness};
+pub use supervisor::{Ended, OnError, Phases, Supervisor};

@@ -10,12 +10,18 @@ use crate::ports::{Result, transfers::PresignedUrl};
 /// Chunks of a body. An error ends it; a PUT whose body ends so must not be completed.
 pub type Body = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
+/// What errors about a presigned URL call it.
+pub(super) const GET: &str = "GET presigned URL";
+/// The same, for writing.
+pub(super) const PUT: &str = "PUT presigned URL";
+
 /// Reads and writes presigned URLs.
 #[async_trait]
 pub trait Wire: Send + Sync + std::fmt::Debug {
     /// Opens a GET: the length that was announced, and the body.
     async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)>;
 
-    /// PUTs a body of exactly `length` bytes (`Content-Type: application/octet-stream`).
+    /// PUTs a body of exactly `length` bytes (`Content-Type: application/octet-stream`). An error says
+    /// whether the file may be there nevertheless, supposing that the whole body was sent.
     async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()>;
 }

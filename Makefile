@@ -1,0 +1,55 @@
+# The ways into this project. `make demo` and `make test` need nothing but Rust, a C compiler and
+# Python 3.11 or newer; everything else they fetch into `.venv` and `.tools`.
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := .tools/bin/cargo-deny
+REQUIREMENTS := $(wildcard tests/requirements.txt)
+TEMPLATES := $(wildcard deploy/*.yaml)
+# The first that runs and is new enough: a shim without its Python does not count. 3.11 comes first
+# because the emulators are locked for it.
+PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check fix bench
+
+help: ## show this
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+install: .venv/stamp ## fetch what demo, test and check need
+	cargo fetch --locked
+
+demo: ## copy a simulated sequencing run on this machine
+	cargo run --locked -- demo
+
+test: install ## every test, on emulators that the tests start themselves
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked; else \
+		set -x; cargo test --locked --lib --bins --tests; fi
+	cargo test --locked --doc
+
+check: install $(CARGO_DENY) ## formatting, lints, documentation, dependencies, templates
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	$(CARGO_DENY) --locked check bans licenses sources
+	$(if $(TEMPLATES),.venv/bin/cfn-lint $(TEMPLATES))
+
+fix: ## what can be mended by machine
+	cargo clippy --fix --all-targets --allow-dirty --allow-staged
+	cargo fmt
+
+bench: ## measure
+	cargo bench --locked
+
+# The stamp is touched last, so that an interrupted installation is made again.
+.venv/stamp: $(REQUIREMENTS) Makefile
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer on the PATH" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(if $(REQUIREMENTS),.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(REQUIREMENTS))
+	touch $@
+
+# Unoptimised: it runs for seconds and would be built for minutes.
+$(CARGO_DENY):
+	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --debug --quiet --root .tools

@@ -1,0 +1,170 @@
+//! The routes, called in process.
+
+use std::sync::Mutex;
+
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::ports::{Class, Error};
+
+#[derive(Debug, Default)]
+struct Recorder {
+    taken: Mutex<Vec<(String, String, Value)>>,
+}
+
+#[async_trait]
+impl Backend for Recorder {
+    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<String, Refused> {
+        match detail_type {
+            "Bad" => return Err(Refused::Invalid("bad".into())),
+            "Busy" => return Err(Refused::Unavailable("busy".into())),
+            _ => {}
+        }
+        let mut taken = self.taken.lock().unwrap();
+        taken.push((source.into(), detail_type.into(), detail));
+        Ok(format!("event-{}", taken.len()))
+    }
+
+    async fn request(&self, id: &str) -> ports::Result<Option<Value>> {
+        match id {
+            "known" => Ok(Some(json!({ "requestId": id }))),
+            "slow" => std::future::pending().await,
+            "outage" => Err(Error::new(Class::Transient, "GetItem", "timeout")),
+            _ => Ok(None),
+        }
+    }
+
+    fn ready(&self) -> bool {
+        self.taken.lock().unwrap().is_empty()
+    }
+}
+
+struct Server {
+    backend: Arc<Recorder>,
+    router: Router,
+}
+
+impl Server {
+    fn new() -> Self {
+        let backend = Arc::new(Recorder::default());
+        let admin = Admin { backend: Arc::clone(&backend) as _, metrics: Arc::new(|| "up 1\n".to_owned()) };
+        Self { backend, router: router(admin) }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> (u16, String) {
+        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn put(&self, body: &Value) -> (u16, Value) {
+        let (status, body) = self.call("POST", "/v1/events", body.to_string()).await;
+        (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn health_and_metrics_answer() {
+    let server = Server::new();
+    assert_eq!(server.call("GET", "/livez", "").await, (200, "alive\n".into()));
+    assert_eq!(server.call("GET", "/readyz", "").await, (200, "ready\n".into()));
+    assert_eq!(server.call("GET", "/metrics", "").await, (200, "up 1\n".into()));
+    server.backend.accept("s", "t", json!({})).await.unwrap();
+    assert_eq!(server.call("GET", "/readyz", "").await.0, 503);
+}
+
+#[tokio::test]
+async fn events_are_taken_with_detail_as_object_or_text() {
+    let server = Server::new();
+    let answer = server
+        .put(&json!({ "Entries": [
+            { "Source": "lab", "DetailType": "ICAv2DataCopySync", "Detail": { "payload": 1 } },
+            { "Source": "lab", "DetailType": "ICAv2DataCopySync", "Detail": "{\"payload\": 2}",
+              "EventBusName": "OrcaBusMain", "Time": 1_700_000_000 },
+        ] }))
+        .await;
+    let entries = json!([{ "EventId": "event-1" }, { "EventId": "event-2" }]);
+    assert_eq!(answer, (200, json!({ "FailedEntryCount": 0, "Entries": entries })));
+    let details: Vec<_> = server.backend.taken.lock().unwrap().iter().map(|(_, _, d)| d.clone()).collect();
+    assert_eq!(details, [json!({ "payload": 1 }), json!({ "payload": 2 })]);
+}
+
+#[tokio::test]
+async fn each_entry_is_refused_by_itself() {
+    let server = Server::new();
+    let entry = |detail_type: &str, detail: Value| json!({ "Source": "lab", "DetailType": detail_type, "Detail": detail });
+    let (status, answer) = server
+        .put(&json!({ "Entries": [
+            entry("T", json!({})),
+            entry("", json!({})),
+            { "DetailType": "T", "Detail": {} },
+            { "Source": "lab", "DetailType": "T" },
+            entry("T", json!("no json")),
+            entry("T", json!("[1]")),
+            entry("T", json!([1])),
+            entry("Bad", json!({})),
+            entry("Busy", json!({})),
+        ] }))
+        .await;
+    let codes: Vec<_> =
+        answer["Entries"].as_array().unwrap().iter().map(|entry| entry["ErrorCode"].as_str()).collect();
+    let (argument, malformed) = (Some("InvalidArgument"), Some("MalformedDetail"));
+    assert_eq!((status, &answer["FailedEntryCount"]), (200, &json!(8)));
+    assert_eq!(
+        codes,
+        [
+            None,
+            argument,
+            argument,
+            malformed,
+            malformed,
+            malformed,
+            malformed,
+            argument,
+            Some("InternalFailure")
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_put_events_is_refused_whole() {
+    let server = Server::new();
+    let eleven = vec![json!({ "Source": "s", "DetailType": "t", "Detail": {} }); 11];
+    for (body, reason) in [
+        (json!({ "Entries": eleven }), "Entries: 1 to 10 are taken at a time, not 11"),
+        (json!({ "Entries": [] }), "not 0"),
+        (json!({}), "missing field `Entries`"),
+        (json!({ "Entries": [{ "Source": 1 }] }), "Entries[0].Source: invalid type"),
+    ] {
+        let (status, answer) = server.put(&body).await;
+        assert_eq!((status, &answer["__type"]), (400, &json!("ValidationException")));
+        assert!(answer["message"].as_str().unwrap().contains(reason), "{answer}");
+    }
+    assert_eq!(server.call("POST", "/v1/events", vec![b' '; MAX_BODY_BYTES + 1]).await.0, 413);
+}
+
+#[tokio::test]
+async fn requests_are_shown_or_said_to_be_unknown() {
+    let server = Server::new();
+    assert_eq!(server.call("GET", "/v1/requests/known", "").await.0, 200);
+    let (status, body) = server.call("GET", "/v1/requests/none", "").await;
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &problem["status"]), (404, &json!(404)));
+    assert_eq!(problem["detail"], "there is no request `none`");
+    assert_eq!(server.call("GET", "/v1/requests/outage", "").await.0, 503);
+    assert_eq!(server.call("GET", "/v1/nothing", "").await.0, 404);
+    assert_eq!(server.call("GET", "/v1/events", "").await.0, 405);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever() {
+    let server = Server::new();
+    let start = tokio::time::Instant::now();
+    assert_eq!(server.call("GET", "/v1/requests/slow", "").await.0, 503);
+    assert_eq!(start.elapsed(), ANSWER_WITHIN);
+}

@@ -1,0 +1,145 @@
+//! `demo`: one copy of a simulated run, with everything in this process.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Args;
+use indicatif::HumanBytes;
+use serde_json::{Value, json};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    Global, demo_view,
+    demo_world::{DemoWorld, demo_world},
+    output,
+    simulate::share,
+};
+use crate::app::{self, DemoOptions, DemoProgress, DemoReport};
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Another run, and other jobs that fail
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Share of copy jobs that fail, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
+    job_failure_rate: f64,
+}
+
+impl Demo {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let world = demo_world(self.seed);
+        output::talk(format_args!("copying {} to {}", world.source_uri, world.destination_uri));
+        let options = DemoOptions {
+            world: world.world.clone(),
+            source_uri: world.source_uri.clone(),
+            destination_uri: world.destination_uri.clone(),
+            seed: self.seed,
+            job_failure_rate: self.job_failure_rate,
+        };
+        let start = Instant::now();
+        let (sender, receiver) = watch::channel(DemoProgress::default());
+        let (report, ()) = tokio::join!(app::demo(options, sender), demo_view::show(&world, receiver));
+        let end = Ending { world, report: report?, took: start.elapsed() };
+        output::data(if global.json { end.json().to_string() } else { end.summary() })?;
+        Ok(if end.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+struct Ending {
+    world: DemoWorld,
+    report: DemoReport,
+    took: Duration,
+}
+
+impl Ending {
+    /// Whether every byte is there, and nothing else.
+    fn is_complete(&self) -> bool {
+        let Self { world, report, .. } = self;
+        report.status == "SUCCEEDED"
+            && report.wrong.is_empty()
+            && (report.files_verified, report.bytes_verified) == (world.files, world.bytes)
+    }
+
+    fn summary(&self) -> String {
+        let Self { world, report, took } = self;
+        let mut lines = vec![
+            format!(
+                "copied    {} files, {}, in {} folders",
+                report.files_copied,
+                HumanBytes(world.bytes),
+                world.folders
+            ),
+            format!(
+                "retried   {} of {} copy jobs failed and were made again",
+                report.jobs_failed, report.jobs
+            ),
+            format!(
+                "verified  {} of {} files, {} of {} bytes equal at both ends",
+                report.files_verified, world.files, report.bytes_verified, world.bytes
+            ),
+            format!("took      {:.1} s", took.as_secs_f64()),
+            format!("status    {}", report.status),
+        ];
+        lines.extend(report.wrong.iter().map(|path| format!("wrong     {path}")));
+        lines.join("\n")
+    }
+
+    fn json(&self) -> Value {
+        let Self { world, report, took } = self;
+        json!({
+            "status": report.status,
+            "complete": self.is_complete(),
+            "folders": world.folders,
+            "files": { "expected": world.files, "copied": report.files_copied, "verified": report.files_verified },
+            "bytes": { "expected": world.bytes, "verified": report.bytes_verified },
+            "jobs": { "made": report.jobs, "failed": report.jobs_failed },
+            "wrong": report.wrong,
+            "seconds": took.as_secs_f64(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ending(change: impl FnOnce(&mut DemoReport)) -> Ending {
+        let world = demo_world(1);
+        let mut report = DemoReport {
+            status: "SUCCEEDED".into(),
+            files_copied: world.files,
+            jobs: 20,
+            jobs_failed: 4,
+            files_verified: world.files,
+            bytes_verified: world.bytes,
+            wrong: Vec::new(),
+        };
+        change(&mut report);
+        Ending { world, report, took: Duration::from_millis(12_340) }
+    }
+
+    #[test]
+    fn only_every_byte_is_good_enough() {
+        assert!(ending(|_| {}).is_complete());
+        assert!(!ending(|report| report.status = "CopyJobFailed".into()).is_complete());
+        assert!(!ending(|report| report.bytes_verified -= 1).is_complete());
+        assert!(!ending(|report| report.files_verified -= 1).is_complete());
+        assert!(!ending(|report| report.wrong.push("/x".into())).is_complete());
+    }
+
+    #[test]
+    fn the_summary_says_what_happened() {
+        let end = ending(|report| report.wrong.push("/incoming/x".into()));
+        let summary = end.summary();
+        for part in [
+            "copied    200 files",
+            "4 of 20 copy jobs",
+            "200 of 200 files",
+            "12.3 s",
+            "wrong     /incoming/x",
+        ] {
+            assert!(summary.contains(part), "{part}\n{summary}");
+        }
+        assert_eq!(end.json()["complete"], false);
+    }
+}

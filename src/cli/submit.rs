@@ -1,0 +1,183 @@
+//! `submit`: what a caller would send, by hand.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Global,
+    client::{Server, ServerArgs, text},
+    output,
+};
+use crate::app;
+
+/// How long a request may be unknown, or the daemon away, before waiting is given up.
+const GIVE_UP: Duration = Duration::from_mins(1);
+/// Between two looks, at first and at last.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+#[derive(Debug, Args)]
+pub(super) struct Submit {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Copy files and folders into one destination folder
+    #[command(override_usage = "copy-manager submit copy [OPTIONS] <SRC>... <DEST>")]
+    Copy(Copy),
+}
+
+#[derive(Debug, Args)]
+struct Copy {
+    /// What to copy, and last the folder it goes to: `icav2://PROJECT/PATH`, folders end with /
+    #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true)]
+    uris: Vec<String>,
+    /// Wait for the end; exit with 1 when it fails
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Put the event on this bus of EventBridge instead of the daemon's own interface
+    #[arg(long, value_name = "NAME")]
+    bus: Option<String>,
+    /// Name the request; the same name with the same content is the same request
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// The event's source
+    #[arg(long, value_name = "NAME", default_value = "copy-manager.cli")]
+    source: String,
+}
+
+impl Submit {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let What::Copy(copy) = self.what;
+        copy.run(global).await
+    }
+}
+
+impl Copy {
+    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        const DETAIL_TYPE: &str = "ICAv2DataCopySync";
+        let detail = detail(&self.uris, self.request_id.as_deref())?;
+        let server = self.server.connect()?;
+        let event_id = match &self.bus {
+            Some(bus) => app::put_event(bus, &self.source, DETAIL_TYPE, &detail).await?,
+            None => server.put_event(&self.source, DETAIL_TYPE, &detail).await?,
+        };
+        let id = self.request_id.unwrap_or(event_id);
+        if !self.wait {
+            output::data(if global.json { json!({ "requestId": id }).to_string() } else { id })?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        output::talk(format_args!("waiting for request {id}"));
+        let ended = wait(&server, &id).await?;
+        report(&ended, global.json)
+    }
+}
+
+fn detail(uris: &[String], request_id: Option<&str>) -> anyhow::Result<Value> {
+    let (destination, sources) = uris.split_last().context("name a source and a destination")?;
+    if !destination.ends_with('/') {
+        bail!("the destination `{destination}` must be a folder: end it with /");
+    }
+    let mut detail = json!({ "payload": { "sourceUriList": sources, "destinationUri": destination } });
+    if let (Some(id), Some(fields)) = (request_id, detail.as_object_mut()) {
+        fields.insert("requestId".to_owned(), id.into());
+    }
+    Ok(detail)
+}
+
+/// Looks until the request has ended. A daemon that restarts meanwhile is waited for.
+async fn wait(server: &Server, id: &str) -> anyhow::Result<Value> {
+    let (mut between, longest) = LOOKS;
+    let mut last_seen = Instant::now();
+    let mut told = String::new();
+    loop {
+        match server.request(id).await {
+            Ok(Some(request)) => {
+                last_seen = Instant::now();
+                if matches!(text(&request, "status"), "SUCCEEDED" | "FAILED") {
+                    return Ok(request);
+                }
+                let progress = progress(&request);
+                if progress != told {
+                    output::talk(&progress);
+                    told = progress;
+                }
+            }
+            Ok(None) | Err(_) if last_seen.elapsed() < GIVE_UP => {}
+            Ok(None) => bail!("the daemon does not know request `{id}`"),
+            Err(error) => return Err(error.context(format!("lost sight of request `{id}`"))),
+        }
+        sleep(between).await;
+        between = between.mul_f64(1.5).min(longest);
+    }
+}
+
+fn progress(request: &Value) -> String {
+    let counter =
+        |name: &str| request.pointer(&format!("/counters/{name}")).and_then(Value::as_u64).unwrap_or(0);
+    let done = counter("copied") + counter("skipped") + counter("failed");
+    format!("{}: {done} of {} files", text(request, "status"), counter("files"))
+}
+
+/// Says how it ended; the data is what the caller's task would have got.
+fn report(request: &Value, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        output::data(request)?;
+    }
+    if text(request, "status") == "SUCCEEDED" {
+        if !json {
+            output::data(output::readable(request.get("output").unwrap_or(request)))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::talk(format_args!("failed: {}", text(request, "error")));
+    output::talk(output::readable(&cause(request)));
+    Ok(ExitCode::FAILURE)
+}
+
+/// The cause, taken apart when it is JSON in a text, as `SendTaskFailure` has it.
+fn cause(request: &Value) -> Value {
+    let cause = request.get("cause").cloned().unwrap_or_default();
+    match &cause {
+        Value::String(text) => serde_json::from_str(text).unwrap_or(cause),
+        _ => cause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_uri_is_the_destination() {
+        let uris = ["icav2://p/a", "icav2://p/b/", "icav2://q/c/"].map(String::from);
+        assert_eq!(
+            detail(&uris, Some("r")).unwrap(),
+            json!({
+                "requestId": "r",
+                "payload": { "sourceUriList": ["icav2://p/a", "icav2://p/b/"], "destinationUri": "icav2://q/c/" },
+            })
+        );
+        assert!(detail(&["a", "b"].map(String::from), None).is_err());
+    }
+
+    #[test]
+    fn a_cause_is_taken_apart() {
+        assert_eq!(cause(&json!({ "cause": "{\"files\":[]}" })), json!({ "files": [] }));
+        assert_eq!(cause(&json!({ "cause": "plain" })), json!("plain"));
+        assert_eq!(cause(&json!({ "cause": { "x": 1 } })), json!({ "x": 1 }));
+    }
+
+    #[test]
+    fn progress_counts_what_is_done() {
+        let request = json!({ "status": "RUNNING", "counters": { "files": 9, "copied": 3, "skipped": 2 } });
+        assert_eq!(progress(&request), "RUNNING: 5 of 9 files");
+    }
+}

@@ -1,0 +1,104 @@
+//! Commands against a daemon's interface, over a socket.
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::admin::{self, Admin, Backend, Refused};
+
+/// Knows `good` and `bad` after two looks.
+#[derive(Debug, Default)]
+struct Daemon {
+    looks: AtomicUsize,
+}
+
+#[async_trait]
+impl Backend for Daemon {
+    async fn accept(&self, _: &str, detail_type: &str, detail: Value) -> Result<String, Refused> {
+        if detail_type != "ICAv2DataCopySync" || detail.pointer("/payload/destinationUri").is_none() {
+            return Err(Refused::Invalid("not a copy".into()));
+        }
+        Ok("good".to_owned())
+    }
+
+    async fn request(&self, id: &str) -> crate::ports::Result<Option<Value>> {
+        let counters = json!({ "files": 2, "copied": 1 });
+        Ok(match (self.looks.fetch_add(1, Ordering::Relaxed), id) {
+            (0, _) => None,
+            (1, _) => Some(json!({ "requestId": id, "status": "RUNNING", "counters": counters })),
+            (_, "good") => Some(json!({ "requestId": id, "status": "SUCCEEDED", "output": { "files": 2 } })),
+            _ => {
+                Some(json!({ "status": "FAILED", "error": "CopyJobFailed", "cause": "{\"files\":[\"/a\"]}" }))
+            }
+        })
+    }
+
+    fn ready(&self) -> bool {
+        true
+    }
+}
+
+/// Runs a command line against the daemon, whose address it gets as its last argument.
+async fn run(line: &str) -> ExitCode {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let line = format!("copy-manager {line} --server http://{}", listener.local_addr().unwrap());
+    let admin = Admin { backend: Arc::new(Daemon::default()), metrics: Arc::new(String::new) };
+    let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+    tokio::select! {
+        code = cli.run() => code,
+        served = admin::serve(listener, admin, CancellationToken::new()) => panic!("{served:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_submitted_and_waited_for() {
+    let copy = "submit copy icav2://p/a icav2://q/b/";
+    assert_eq!(run(copy).await, ExitCode::SUCCESS);
+    assert_eq!(run(&format!("{copy} --wait")).await, ExitCode::SUCCESS);
+    assert_eq!(run(&format!("--json {copy} --wait --request-id bad")).await, ExitCode::FAILURE);
+    assert_eq!(run("submit copy icav2://p/a icav2://q/no-folder").await, ExitCode::FAILURE);
+}
+
+#[tokio::test]
+async fn health_is_an_exit_code() {
+    assert_eq!(run("healthcheck").await, ExitCode::SUCCESS);
+    let nobody = Cli::try_parse_from(["copy-manager", "healthcheck", "--server", "http://127.0.0.1:1"]);
+    assert_eq!(nobody.unwrap().run().await, ExitCode::FAILURE);
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn configuration_errors_have_their_own_code() {
+    let error = anyhow::Error::new(Misconfigured("no such key".into())).context("cannot serve");
+    assert_eq!(exit_code(&error), ExitCode::from(78));
+    assert_eq!(exit_code(&anyhow::anyhow!("x")), ExitCode::FAILURE);
+}
+
+#[cfg(feature = "simulator")]
+#[test]
+fn the_simulator_takes_the_flags_of_its_contract() {
+    let flags = "copy-manager simulate --listen 127.0.0.1:0 --world w.json --seed 7 \
+        --job-failure-rate 0.2 --job-duration 2s --latency 20ms --rate-limit 50/s \
+        --events-queue-url http://127.0.0.1:4566/000000000000/ica-events --events-http http://127.0.0.1:1/e";
+    Cli::try_parse_from(flags.split_whitespace()).unwrap();
+    for wrong in ["--job-failure-rate 1.5", "--job-duration 2", "--rate-limit 50", "--rate-limit 0/s"] {
+        let line = format!("copy-manager simulate {wrong}");
+        let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{wrong}");
+    }
+}

@@ -1,0 +1,168 @@
+//! What types cannot say about settings: ranges, addresses, and what one value demands of another.
+
+use std::time::Duration;
+
+use super::{Backend, Settings};
+use crate::domain::friendly;
+
+/// ECS waits at most 120 s between asking a task to stop and killing it; we must be gone by then.
+const LONGEST_DRAIN: Duration = Duration::from_secs(115);
+
+/// Something wrong with a setting.
+pub(super) struct Complaint {
+    /// The setting.
+    pub(super) key: &'static str,
+    /// Another one that the complaint is about as well.
+    pub(super) other: Option<&'static str>,
+    /// What is wrong.
+    pub(super) message: String,
+}
+
+/// All complaints about settings that have the right types.
+pub(super) fn check(settings: &Settings) -> Vec<Complaint> {
+    let mut complaints = Complaints(Vec::new());
+    complaints.counts(settings);
+    complaints.durations(settings);
+    complaints.relations(settings);
+    complaints.addresses(settings);
+    complaints.needs_of_aws(settings);
+    complaints.0
+}
+
+struct Complaints(Vec<Complaint>);
+
+impl Complaints {
+    fn add(&mut self, key: &'static str, message: impl Into<String>) {
+        self.0.push(Complaint { key, other: None, message: message.into() });
+    }
+
+    fn add_unless(&mut self, fine: bool, key: &'static str, other: &'static str, message: impl Into<String>) {
+        if !fine {
+            self.0.push(Complaint { key, other: Some(other), message: message.into() });
+        }
+    }
+
+    fn counts(&mut self, settings: &Settings) {
+        let Settings { aws, icav2, copy, heartbeat, service, .. } = settings;
+        let zeros = [
+            ("aws.max_receives", aws.max_receives == 0),
+            ("icav2.max_running_jobs", icav2.max_running_jobs == 0),
+            ("icav2.max_items_per_job", icav2.max_items_per_job == 0),
+            ("icav2.max_attempts", icav2.max_attempts == 0),
+            ("copy.max_depth", copy.max_depth == 0),
+            ("copy.max_files", copy.max_files == 0),
+            ("copy.concurrent_streams", copy.concurrent_streams == 0),
+            ("heartbeat.calls_per_second", heartbeat.calls_per_second == 0),
+            ("service.max_active", service.max_active == 0),
+        ];
+        for (key, _) in zeros.into_iter().filter(|(_, is_zero)| *is_zero) {
+            self.add(key, "must be at least 1");
+        }
+    }
+
+    /// A batch window of nothing is sensible; every other duration must last.
+    fn durations(&mut self, settings: &Settings) {
+        let Settings { icav2, heartbeat, service, .. } = settings;
+        let durations = [
+            ("icav2.timeout", icav2.timeout),
+            ("icav2.poll_interval", icav2.poll_interval),
+            ("icav2.settle", icav2.settle),
+            ("icav2.submit_settle", icav2.submit_settle),
+            ("icav2.retry_base", icav2.retry_base),
+            ("icav2.retry_cap", icav2.retry_cap),
+            ("heartbeat.promise", heartbeat.promise),
+            ("service.tick", service.tick),
+            ("service.lease", service.lease),
+            ("service.drain_timeout", service.drain_timeout),
+            ("service.keep", service.keep),
+        ];
+        for (key, _) in durations.into_iter().filter(|(_, duration)| duration.is_zero()) {
+            self.add(key, "must be longer than nothing");
+        }
+        if !heartbeat.interval.is_empty() {
+            match friendly::parse(&heartbeat.interval) {
+                Ok(Duration::ZERO) => self.add("heartbeat.interval", "must be longer than nothing"),
+                Ok(_) => {}
+                Err(message) => self.add("heartbeat.interval", message),
+            }
+        }
+        if service.drain_timeout > LONGEST_DRAIN {
+            let longest = friendly::print(LONGEST_DRAIN);
+            self.add("service.drain_timeout", format!("must be at most {longest}: ECS kills after 120 s"));
+        }
+    }
+
+    fn relations(&mut self, settings: &Settings) {
+        let Settings { icav2, heartbeat, service, .. } = settings;
+        self.add_unless(
+            icav2.retry_base <= icav2.retry_cap,
+            "icav2.retry_base",
+            "icav2.retry_cap",
+            format!("must not be longer than icav2.retry_cap ({})", friendly::print(icav2.retry_cap)),
+        );
+        let (every, promise) = (heartbeat.every(), friendly::print(heartbeat.promise));
+        self.add_unless(
+            every < heartbeat.promise,
+            "heartbeat.interval",
+            "heartbeat.promise",
+            format!("must be shorter than heartbeat.promise ({promise})"),
+        );
+        self.add_unless(
+            every >= heartbeat.promise || every.saturating_add(service.tick) <= heartbeat.promise,
+            "heartbeat.promise",
+            "service.tick",
+            format!(
+                "cannot be kept: a heartbeat is due every {} and looked for every {} (service.tick)",
+                friendly::print(every),
+                friendly::print(service.tick),
+            ),
+        );
+        self.add_unless(
+            service.lease >= service.tick.saturating_mul(3),
+            "service.lease",
+            "service.tick",
+            format!("must last for at least three times service.tick ({})", friendly::print(service.tick)),
+        );
+    }
+
+    fn addresses(&mut self, settings: &Settings) {
+        let Settings { aws, embedded, icav2, .. } = settings;
+        let urls = [
+            ("aws.copy_requests_queue_url", aws.copy_requests_queue_url.as_deref()),
+            ("aws.ica_events_queue_url", aws.ica_events_queue_url.as_deref()),
+            ("embedded.outcome_url", embedded.outcome_url.as_deref()),
+            ("icav2.base_url", Some(icav2.base_url.as_str())),
+            ("icav2.s3_endpoint_url", icav2.s3_endpoint_url.as_deref()),
+        ];
+        for (key, url) in urls {
+            if url.is_some_and(|url| !is_http(url)) {
+                self.add(key, "must be a URL that starts with http:// or https://");
+            }
+        }
+    }
+
+    fn needs_of_aws(&mut self, settings: &Settings) {
+        let Settings { backend, aws, icav2, .. } = settings;
+        if *backend != Backend::Aws {
+            return;
+        }
+        let needed = [
+            ("aws.copy_requests_queue_url", aws.copy_requests_queue_url.is_some()),
+            ("aws.table_name", aws.table_name.is_some()),
+            ("aws.internal_bus_name", aws.internal_bus_name.is_some()),
+        ];
+        for (key, present) in needed {
+            self.add_unless(present, key, "backend", "is required with backend = \"aws\"");
+        }
+        self.add_unless(
+            icav2.has_credentials(),
+            "icav2.token_secret_id",
+            "backend",
+            "is required with backend = \"aws\", unless icav2.access_token or icav2.api_key is set",
+        );
+    }
+}
+
+fn is_http(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}

@@ -1,0 +1,83 @@
+//! `[icav2]`: one section for those who write it, two kinds of settings for those who read it.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+use crate::{domain::friendly, engine::settings::JobSettings};
+
+/// `[icav2]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Icav2 {
+    /// Where the API is; what follows starts with `/api`.
+    pub base_url: String,
+    /// The secret in Secrets Manager that holds the bearer token.
+    pub token_secret_id: Option<String>,
+    /// A bearer token.
+    #[serde(default, deserialize_with = "secret")]
+    pub access_token: Option<SecretString>,
+    /// A key that bearer tokens are made from.
+    #[serde(default, deserialize_with = "secret")]
+    pub api_key: Option<SecretString>,
+    /// Calls per second of this instance.
+    pub requests_per_second: NonZeroU32,
+    /// How long one call may take.
+    #[serde(with = "friendly")]
+    pub timeout: Duration,
+    /// Where S3 is, for data outside ICAv2; none: AWS.
+    pub s3_endpoint_url: Option<String>,
+    /// See [`JobSettings::max_running_jobs`].
+    pub max_running_jobs: u32,
+    /// See [`JobSettings::max_items_per_job`].
+    pub max_items_per_job: usize,
+    /// See [`JobSettings::batch_window`].
+    #[serde(with = "friendly")]
+    pub batch_window: Duration,
+    /// See [`JobSettings::max_attempts`].
+    pub max_attempts: u32,
+    /// See [`JobSettings::poll_interval`].
+    #[serde(with = "friendly")]
+    pub poll_interval: Duration,
+    /// See [`JobSettings::settle`].
+    #[serde(with = "friendly")]
+    pub settle: Duration,
+    /// See [`JobSettings::submit_settle`].
+    #[serde(with = "friendly")]
+    pub submit_settle: Duration,
+    /// See [`JobSettings::retry_base`].
+    #[serde(with = "friendly")]
+    pub retry_base: Duration,
+    /// See [`JobSettings::retry_cap`].
+    #[serde(with = "friendly")]
+    pub retry_cap: Duration,
+}
+
+impl Icav2 {
+    /// The part that the engine schedules copy jobs by.
+    #[must_use]
+    pub const fn jobs(&self) -> JobSettings {
+        JobSettings {
+            max_running_jobs: self.max_running_jobs,
+            max_items_per_job: self.max_items_per_job,
+            batch_window: self.batch_window,
+            max_attempts: self.max_attempts,
+            poll_interval: self.poll_interval,
+            settle: self.settle,
+            submit_settle: self.submit_settle,
+            retry_base: self.retry_base,
+            retry_cap: self.retry_cap,
+        }
+    }
+
+    /// Whether there is anything to call ICAv2 with.
+    #[must_use]
+    pub const fn has_credentials(&self) -> bool {
+        self.token_secret_id.is_some() || self.access_token.is_some() || self.api_key.is_some()
+    }
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
+}

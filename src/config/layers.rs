@@ -1,0 +1,201 @@
+//! Layers of settings laid over each other, each value with its origin.
+//!
+//! The embedded default says which settings there are and of what type, so every layer is judged
+//! against it. A value that does not fit is noted and the one below it stays: the tree can always
+//! be read to its end, and all problems come out at once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::problems::{Origin, Problem};
+use crate::domain::friendly;
+
+/// Settings by full name (`section.key`), as far as they are laid.
+pub(super) struct Layers {
+    known: BTreeMap<String, Value>,
+    values: BTreeMap<String, (Value, Origin)>,
+    problems: Vec<Problem>,
+}
+
+impl Layers {
+    /// Starts with what is built in.
+    pub(super) fn new(default: &str) -> Self {
+        let mut layers = Self { known: BTreeMap::new(), values: BTreeMap::new(), problems: Vec::new() };
+        match default.parse() {
+            Ok(table) => {
+                layers.known = flat(table);
+                let defaults = layers.known.iter();
+                layers.values =
+                    defaults.map(|(key, value)| (key.clone(), (value.clone(), Origin::Default))).collect();
+            }
+            Err(error) => layers.note("", &Origin::Default, syntax(default, &error)),
+        }
+        layers
+    }
+
+    /// Lays a file over what is there.
+    pub(super) fn file(&mut self, path: &Path) {
+        let origin = Origin::File(path.to_owned());
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return self.note("", &origin, format!("cannot be read: {error}")),
+        };
+        match text.parse() {
+            Ok(table) => {
+                for (key, value) in flat(table) {
+                    self.set(&key, value, &origin);
+                }
+            }
+            Err(error) => self.note("", &origin, syntax(&text, &error)),
+        }
+    }
+
+    /// Lays the value of an environment variable over what is there.
+    pub(super) fn variable(&mut self, name: &str, key: &str, text: String) {
+        let origin = Origin::Env(name.to_owned());
+        if text.is_empty() {
+            return self.note(key, &origin, "is empty; unset the variable to use the default");
+        }
+        let value = match self.known.get(key) {
+            Some(Value::Integer(_)) => text.parse().map(Value::Integer).ok(),
+            Some(Value::Boolean(_)) => text.parse().map(Value::Boolean).ok(),
+            _ => None,
+        };
+        self.set(key, value.unwrap_or(Value::String(text)), &origin);
+    }
+
+    fn set(&mut self, key: &str, value: Value, origin: &Origin) {
+        let Some(default) = self.known.get(key) else {
+            let is_section = self.known.keys().any(|known| parent(known) == Some(key));
+            return match value {
+                Value::Table(_) if is_section => {}
+                _ if is_section => self.note(key, origin, "is a section, not a setting"),
+                _ => self.note(key, origin, self.unknown(key)),
+            };
+        };
+        if !default.same_type(&value) {
+            let message = format!("must be {}, not {}", described(default), article(value.type_str()));
+            self.note(key, origin, message);
+        } else if is_empty(&value) && !is_empty(default) {
+            self.note(key, origin, "must not be empty");
+        } else {
+            self.values.insert(key.to_owned(), (value, origin.clone()));
+        }
+    }
+
+    /// Reads what has been laid. A value that does not fit gives way to the built-in one.
+    pub(super) fn read<T: DeserializeOwned>(&mut self) -> Option<T> {
+        loop {
+            let error = match serde_path_to_error::deserialize::<_, T>(self.tree()) {
+                Ok(settings) => return Some(settings),
+                Err(error) => error,
+            };
+            let key = error.path().to_string();
+            let message = error.inner().message().trim().to_owned();
+            self.note(&key, &self.origin(&key), message);
+            let default = self.known.get(&key)?.clone();
+            let (value, origin) = self.values.get_mut(&key)?;
+            if *value == default {
+                return None;
+            }
+            (*value, *origin) = (default, Origin::Default);
+        }
+    }
+
+    /// Where the value of a setting came from.
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        self.values.get(key).map_or(Origin::Default, |(_, origin)| origin.clone())
+    }
+
+    /// Notes that something is wrong.
+    pub(super) fn note(&mut self, key: &str, origin: &Origin, message: impl Into<String>) {
+        self.problems.push(Problem { key: key.to_owned(), origin: origin.clone(), message: message.into() });
+    }
+
+    /// The settings that something is wrong with.
+    pub(super) fn broken(&self) -> BTreeSet<String> {
+        self.problems.iter().map(|problem| problem.key.clone()).collect()
+    }
+
+    /// What was noted.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// The tree of what is set; an empty text means that it is not.
+    fn tree(&self) -> Table {
+        let mut tree = Table::new();
+        for (key, (value, _)) in self.values.iter().filter(|(_, (value, _))| !is_empty(value)) {
+            let (holder, name) = match key.split_once('.') {
+                Some((section, name)) => {
+                    (tree.entry(section).or_insert_with(|| Table::new().into()).as_table_mut(), name)
+                }
+                None => (Some(&mut tree), key.as_str()),
+            };
+            if let Some(holder) = holder {
+                holder.insert(name.to_owned(), value.clone());
+            }
+        }
+        tree
+    }
+
+    fn unknown(&self, key: &str) -> String {
+        let name = key.rsplit('.').next().unwrap_or_default();
+        // The right name in the wrong section is nearer than any misspelling.
+        let distance = |known: &&str| {
+            let same_name = known.rsplit_once('.').is_some_and(|(_, known)| known == name);
+            (!same_name, strsim::damerau_levenshtein(known, key))
+        };
+        let sections = self.known.keys().filter_map(|known| parent(known));
+        let nearest = self.known.keys().map(String::as_str).chain(sections).min_by_key(distance);
+        format!("is not a setting; the nearest is `{}`", nearest.unwrap_or_default())
+    }
+}
+
+/// The leaves of a tree by full name. A table without leaves is one itself.
+fn flat(table: Table) -> BTreeMap<String, Value> {
+    let mut leaves = BTreeMap::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(inner) if !inner.is_empty() => {
+                leaves.extend(flat(inner).into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            leaf => {
+                leaves.insert(name, leaf);
+            }
+        }
+    }
+    leaves
+}
+
+fn parent(key: &str) -> Option<&str> {
+    key.rsplit_once('.').map(|(parent, _)| parent)
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_str() == Some("")
+}
+
+fn described(default: &Value) -> String {
+    match default.as_str() {
+        Some(text) if friendly::parse(text).is_ok() => format!("a duration such as \"{text}\""),
+        Some(_) => "a text in quotes".to_owned(),
+        None => article(default.type_str()),
+    }
+}
+
+fn article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
+/// A complaint about syntax that does not show the line, which may hold a secret.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+}

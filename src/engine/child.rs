@@ -1,0 +1,101 @@
+//! The request reconciler, for children: wait for a folder, take over its verdict, tell the root.
+
+use super::{
+    Engine,
+    dispatch::Lane,
+    lease::{Halt, Held, Step},
+    records::{self, Phase, Waiter, attr, millis, set},
+    request::{id_of, started_at},
+    round::Next,
+};
+use crate::{
+    domain::{
+        ids::{FolderId, RequestId},
+        outcome::Outcome,
+        request::FolderRequest,
+    },
+    ports::store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Key, Transacted, Write},
+    signals,
+};
+
+/// How often a child looks by itself; the folder wakes it when there is something to see.
+const LOOK: std::time::Duration = std::time::Duration::from_mins(10);
+
+impl Engine {
+    pub(crate) async fn child_round(&self, held: &mut Held) -> Step<Next> {
+        if Phase::of(&held.item) == Some(Phase::Settled) {
+            return Ok(Next::Settled { changes: Vec::new() });
+        }
+        let id = id_of(held);
+        let verdict = self.ports.store.get(&Key::new(id.as_str(), records::OUTCOME)).await?;
+        if let Some(verdict) = verdict {
+            let outcome: Outcome = records::required(&verdict, attr::OUTCOME)?;
+            return self.settle_child(held, &outcome).await;
+        }
+        self.wait_for_folder(held).await?;
+        Ok(Next::Due {
+            changes: vec![set(attr::PHASE, Phase::Running.as_str())],
+            due_at: records::after(self.ports.clock.now(), LOOK),
+        })
+    }
+
+    /// Registers with the folder, and wakes it. May be repeated.
+    async fn wait_for_folder(&self, held: &Held) -> Step<()> {
+        let spec: FolderRequest = records::required(&held.item, attr::SPEC)?;
+        let folder = FolderId::of(&spec.project, spec.path.as_str());
+        let now = self.ports.clock.now();
+        let key = records::folder_key(&folder);
+        let register = Write::update(
+            key.clone(),
+            vec![
+                set(attr::SCHEMA, records::SCHEMA),
+                set(attr::KIND, "folder"),
+                set(attr::DESTINATION, format!("icav2://{}{}", spec.project, spec.path)),
+                set(DUE_SHARD, records::shard(&key)),
+                set(DUE_AT, millis(now)),
+                Change::Remove(EXPIRE_AT.into()),
+                Change::Add(attr::WAKES.into(), 1),
+            ],
+        );
+        let waiter = Waiter {
+            request: id_of(held),
+            root: RequestId::new(held.item.text(attr::ROOT).unwrap_or_default()),
+            spec,
+            since: started_at(&held.item),
+        };
+        held.lease.check()?;
+        // The waiter first: a folder that is woken must find it.
+        self.ports.store.write(Write::put_new(waiter.item(&folder)?)).await?;
+        self.ports.store.write(register).await?;
+        self.inbox.offer(key, Lane::Begun);
+        Ok(())
+    }
+
+    /// Settles a child: its record and its root's tally in one transaction, then wakes the root.
+    pub(crate) async fn settle_child(&self, held: &mut Held, outcome: &Outcome) -> Step<Next> {
+        let id = id_of(held);
+        let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
+        let spec: FolderRequest = records::required(&held.item, attr::SPEC)?;
+        let folder = FolderId::of(&spec.project, spec.path.as_str());
+        let settle = held.lease.guarded(vec![
+            set(attr::PHASE, Phase::Settled.as_str()),
+            set(attr::OUTCOME, records::text(outcome)?),
+            Change::Remove(attr::SPEC.into()),
+            Change::Remove(DUE_SHARD.into()),
+            Change::Remove(DUE_AT.into()),
+            set(attr::OWNER, ""),
+            set(attr::STARTS, 0),
+        ]);
+        let tally = Write::update(records::tally_key(&root, &id), records::tally(&outcome.counters));
+        held.lease.check()?;
+        // The waiter goes first: once the child has settled, nobody would come back for it.
+        self.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;
+        match self.ports.store.transact(vec![settle, tally]).await? {
+            Transacted::Done => {}
+            Transacted::Refused(_) => return Err(Halt::Lost),
+        }
+        signals::engine::child_settled(root.as_str(), id.as_str(), outcome);
+        self.wake(records::request_key(&root), Lane::Root).await?;
+        Ok(Next::Released)
+    }
+}

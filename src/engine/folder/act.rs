@@ -1,0 +1,177 @@
+//! What a round does about what is missing: clear, batch, submit, stream.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    LONGEST, document,
+    look::{Picture, as_millis},
+    sources::Source,
+    state::FolderState,
+};
+use crate::{
+    domain::{diff::Verdict, route::Route},
+    engine::{
+        Engine,
+        lease::{Held, Step},
+        records::millis,
+    },
+};
+
+/// The longest wait between two looks for something that is on its way.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// How long a folder waits for a free slot of its project, at least.
+const SLOT_WAIT: Duration = Duration::from_secs(2);
+
+/// Streams are not interrupted for jobs more often than this.
+const STREAM_AT_LEAST: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Does what can be done now. True when another look is needed at once.
+    pub(super) async fn act(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+    ) -> Step<bool> {
+        let cleared = self.clear_leftovers(held, state, picture).await?;
+        let tasks = self.stream_tasks(state, picture);
+        let began = Instant::now();
+        let until = self.next_interruption(state, began);
+        if !tasks.is_empty() {
+            // The nonces must be stored before the first file is made.
+            self.save(held, vec![document(state)?]).await?;
+        }
+        let lease = Arc::clone(&held.lease);
+        let streams = self.stream_files(&lease, picture, tasks, until);
+        let jobs = self.batch_jobs(held, state, picture, began + self.settings.jobs.batch_window);
+        let ((done, left), batched) = tokio::join!(streams, jobs);
+        let put = self.note_streams(held, state, done)?;
+        let came = batched?;
+        let busy = state.running().next().is_some() || !state.intents.is_empty();
+        let again = came || !left.is_empty() || (put > 0 && !busy);
+        if again && !self.stop.is_cancelled() {
+            state.look_at = millis(self.ports.clock.now());
+            return Ok(true);
+        }
+        self.pace_looks(state, cleared || (put > 0 && !busy) || waits_for_the_platform(state, picture));
+        Ok(false)
+    }
+
+    /// Keeps a batch open for its window, then submits it. True when somebody came meanwhile, whose
+    /// other files are still to be looked at.
+    async fn batch_jobs(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+        window: Instant,
+    ) -> Step<bool> {
+        let patience = self.settings.jobs.max_attempts;
+        let may = millis(self.ports.clock.now()) >= state.not_before && state.charged < patience;
+        if !may || !state.intents.is_empty() || jobs_missing(picture).is_empty() {
+            return Ok(false);
+        }
+        if jobs_missing(picture).len() < self.settings.jobs.max_items_per_job {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(false),
+                () = sleep_until(window) => {}
+            }
+        }
+        // Whoever came meanwhile travels with us.
+        let merged = self.newcomers(held, state, picture).await?;
+        self.submit_batches(held, state, merged.as_ref().unwrap_or(picture)).await?;
+        Ok(merged.is_some())
+    }
+
+    /// The picture with those who have begun to wait since it was taken; `None` when nobody has.
+    async fn newcomers(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        picture: &Picture,
+    ) -> Step<Option<Picture>> {
+        let waiters = self.waiters(held).await?;
+        if !state.has_not_seen(&waiters) {
+            return Ok(None);
+        }
+        let mut merged = Picture { waiters: Vec::new(), ..picture.clone() };
+        for waiter in waiters {
+            let files = self.resolve(&waiter).await?;
+            merged.waiters.push((waiter, files, Vec::new()));
+        }
+        self.judge(state, &mut merged);
+        Ok(Some(merged))
+    }
+
+    async fn submit_batches(&self, held: &mut Held, state: &mut FolderState, picture: &Picture) -> Step<()> {
+        let missing: Vec<&Source> = jobs_missing(picture).into_values().collect();
+        let most = self.settings.jobs.max_items_per_job.max(1);
+        for batch in missing.chunks(most) {
+            if self.stop.is_cancelled() || (batch.len() < most && state.has_unfilled_job()) {
+                return Ok(());
+            }
+            if !self.submit(held, state, picture, batch).await? {
+                let wait = SLOT_WAIT.mul_f64(1.0 + self.ports.chance.unit());
+                state.not_before = millis(self.ports.clock.now()) + as_millis(wait);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// When streaming should pause, so that jobs are not forgotten over it.
+    fn next_interruption(&self, state: &FolderState, began: Instant) -> Instant {
+        let now = millis(self.ports.clock.now());
+        let wait = state.running().map(|job| job.next_poll).min().map_or(0, |at| at.saturating_sub(now));
+        began + Duration::from_millis(u64::try_from(wait).unwrap_or(0)).max(STREAM_AT_LEAST)
+    }
+
+    /// When to look again: soon while something is on its way, at the end of a pause, or when a job
+    /// or a newcomer brings news.
+    fn pace_looks(&self, state: &mut FolderState, waiting: bool) {
+        let now = millis(self.ports.clock.now());
+        state.waits = if waiting { state.waits + 1 } else { 0 };
+        let mut looks = vec![now + as_millis(LONGEST)];
+        if waiting {
+            let wait = Duration::from_secs(1) * 2_u32.pow(state.waits.saturating_sub(1).min(4));
+            looks.push(now + as_millis(wait.min(LONGEST_WAIT)));
+        }
+        if state.not_before > now {
+            looks.push(state.not_before);
+        }
+        let retries = state.uploads.values().filter(|upload| upload.put_at.is_none());
+        let retries = retries.filter(|upload| upload.attempts < self.settings.jobs.max_attempts);
+        looks.extend(retries.map(|upload| upload.retry_at.max(now + 1)));
+        state.look_at = looks.into_iter().min().unwrap_or(now);
+    }
+}
+
+/// What has to be brought by jobs now, by name.
+fn jobs_missing(picture: &Picture) -> BTreeMap<&str, &Source> {
+    let files = picture.files().into_iter();
+    files
+        .filter(|(_, (source, verdict))| source.wanted.route == Route::Job && *verdict == Verdict::Missing)
+        .map(|(name, (source, _))| (name, source))
+        .collect()
+}
+
+/// Whether something is on its way in or out that no job of ours will tell about.
+fn waits_for_the_platform(state: &FolderState, picture: &Picture) -> bool {
+    let told: BTreeSet<&str> = state
+        .running()
+        .flat_map(|job| &job.names)
+        .chain(state.intents.iter().flat_map(|intent| &intent.names))
+        .map(String::as_str)
+        .collect();
+    picture.files().iter().any(|(name, (_, verdict))| {
+        matches!(verdict, Verdict::Wait | Verdict::Condemn) && !told.contains(name)
+    })
+}

@@ -1,0 +1,121 @@
+//! Deleting PARTIAL leftovers: the one dangerous act (DESIGN §6.3).
+//!
+//! Condemn (stored first, so that nobody accepts the file as present), look again by id, pardon it
+//! if it is no longer PARTIAL, else delete. Only names that this folder's requests want are ever
+//! condemned, and only the lease under which a file was condemned goes on with it; what an instance
+//! left behind is decided by a look after ten minutes.
+
+use std::time::Duration;
+
+use super::{
+    document,
+    look::{Picture, as_millis},
+    state::{Condemned, FolderState},
+};
+use crate::{
+    domain::{
+        diff::Verdict,
+        file::DataStatus,
+        ids::{DataId, ProjectId},
+    },
+    engine::{
+        Engine,
+        lease::{Held, Lease, Step},
+        records::millis,
+        several::several,
+    },
+    ports::Class,
+    signals,
+};
+
+/// After this time nobody can still be on the way to delete what it condemned.
+const ORPHANED: Duration = Duration::from_mins(10);
+
+/// Files looked at and deleted at a time.
+const WIDTH: usize = 8;
+
+impl Engine {
+    /// Condemns what blocks a job and deletes it; true when something was deleted or pardoned.
+    pub(super) async fn clear_leftovers(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+    ) -> Step<bool> {
+        let now = millis(self.ports.clock.now());
+        let epoch = held.lease.epoch;
+        let fresh: Vec<DataId> = picture
+            .files()
+            .into_iter()
+            .filter(|(_, (_, verdict))| *verdict == Verdict::Condemn)
+            .filter_map(|(name, _)| picture.listing.get(name))
+            .map(|data| data.id.clone())
+            .collect();
+        for id in &fresh {
+            if let Some(data) = picture.listing.values().find(|data| data.id == *id) {
+                let condemned = Condemned { name: data.name().to_owned(), epoch, at: now, deleted: false };
+                state.condemned.entry(id.to_string()).or_insert(condemned);
+            }
+        }
+        let orphaned = |condemned: &Condemned| {
+            condemned.epoch != epoch && !condemned.deleted && now >= condemned.at + as_millis(ORPHANED)
+        };
+        let orphans: Vec<DataId> = state
+            .condemned
+            .iter()
+            .filter(|(_, condemned)| orphaned(condemned))
+            .map(|(id, _)| DataId::new(id.as_str()))
+            .collect();
+        if fresh.is_empty() && orphans.is_empty() {
+            return Ok(false);
+        }
+        if !fresh.is_empty() {
+            self.save(held, vec![document(state)?]).await?;
+        }
+        let lease = held.lease.as_ref();
+        let sentences =
+            fresh.into_iter().map(|id| async move { (self.execute(lease, &picture.project, &id).await, id) });
+        let mut done = Ok(());
+        for (sentence, id) in several(WIDTH, sentences).await {
+            match sentence {
+                Ok(true) => {
+                    if let Some(condemned) = state.condemned.get_mut(id.as_str()) {
+                        condemned.deleted = true;
+                    }
+                }
+                Ok(false) => {
+                    state.condemned.remove(id.as_str());
+                }
+                Err(halt) => done = Err(halt),
+            }
+        }
+        for id in orphans {
+            // Still PARTIAL: the delete never arrived, and it may be condemned anew. Otherwise it
+            // was spared, or is gone; either way nothing is owed.
+            match self.ports.platform.get(&picture.project, &id).await {
+                Ok(data) if data.status == DataStatus::Deleting => {}
+                Err(error) if error.class != Class::NotFound => return Err(error.into()),
+                Ok(_) | Err(_) => {
+                    state.condemned.remove(id.as_str());
+                }
+            }
+        }
+        done.map(|()| true)
+    }
+
+    /// Looks once more and deletes; false when the file is not ours to delete after all.
+    async fn execute(&self, lease: &Lease, project: &ProjectId, id: &DataId) -> Step<bool> {
+        match self.ports.platform.get(project, id).await {
+            Ok(data) if data.status == DataStatus::Partial => {
+                lease.check()?;
+                self.ports.platform.delete(project, id).await?;
+                signals::engine::leftover_deleted(&lease.key.id, id);
+                Ok(true)
+            }
+            Ok(data) if data.status == DataStatus::Deleting => Ok(true),
+            Err(error) if error.class == Class::NotFound => Ok(true),
+            Ok(_) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a waiter is told once nothing of what it wants is open any more.
+
+use super::{
+    look::Picture,
+    sources::Resolved,
+    state::{Before, FolderState},
+};
+use crate::{
+    domain::{
+        diff::{Clash, Verdict},
+        outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
+        route::Route,
+    },
+    engine::{
+        Engine,
+        dispatch::Lane,
+        lease::{Held, Step},
+        records::{self, Waiter},
+    },
+    ports::store::{Write, Written},
+    signals,
+};
+
+/// How one wanted file stands, for good or not yet.
+enum Stand {
+    Done,
+    Open,
+    Failed(ErrorName, String),
+}
+
+/// Which failure names a set of files, when there are several: what the caller can act on first.
+const PRECEDENCE: [ErrorName; 5] = [
+    ErrorName::SourceNotFound,
+    ErrorName::SourceNotReady,
+    ErrorName::DestinationConflict,
+    ErrorName::TransferFailed,
+    ErrorName::CopyJobFailed,
+];
+
+impl Engine {
+    /// Gives every waiter that has nothing open its outcome. Returns how many still wait.
+    pub(super) async fn finish(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+    ) -> Step<usize> {
+        let mut open = 0;
+        let mut given_up = false;
+        for (waiter, resolved, verdicts) in &picture.waiters {
+            let stands: Vec<_> = resolved
+                .files
+                .iter()
+                .zip(verdicts)
+                .map(|(source, verdict)| {
+                    self.stand(state, picture, &source.wanted.name, source.wanted.route, *verdict)
+                })
+                .collect();
+            if stands.iter().any(|stand| matches!(stand, Stand::Open)) {
+                open += 1;
+                given_up |=
+                    stands.iter().any(|stand| matches!(stand, Stand::Failed(ErrorName::CopyJobFailed, _)));
+                continue;
+            }
+            let before = state.seen.get(waiter.request.as_str()).copied().unwrap_or_default();
+            let mut outcome = self.outcome(waiter, resolved, &stands, before);
+            outcome.jobs.clone_from(&state.history);
+            self.tell_waiter(held, state, waiter, &outcome).await?;
+        }
+        if !given_up && state.charged >= self.settings.jobs.max_attempts {
+            state.charged = 0;
+        }
+        Ok(open)
+    }
+
+    fn stand(
+        &self,
+        state: &FolderState,
+        picture: &Picture,
+        name: &str,
+        route: Route,
+        verdict: Verdict,
+    ) -> Stand {
+        let most = self.settings.jobs.max_attempts;
+        match verdict {
+            Verdict::Done { .. } => Stand::Done,
+            Verdict::Clash(clash) => Stand::Failed(ErrorName::DestinationConflict, clash_words(clash)),
+            Verdict::Wait | Verdict::Missing | Verdict::Overwrite | Verdict::Condemn => match route {
+                Route::Stream => match state.uploads.get(name) {
+                    Some(upload) if upload.attempts >= most => {
+                        Stand::Failed(ErrorName::TransferFailed, upload.reason.clone())
+                    }
+                    _ => Stand::Open,
+                },
+                Route::Job if state.charged >= most && !state.brings(name) => {
+                    let reason = picture.reasons.get(name).cloned();
+                    let reason =
+                        reason.unwrap_or_else(|| format!("did not arrive in {most} rounds of copy jobs"));
+                    Stand::Failed(ErrorName::CopyJobFailed, reason)
+                }
+                Route::Job => Stand::Open,
+            },
+        }
+    }
+
+    fn outcome(&self, waiter: &Waiter, resolved: &Resolved, stands: &[Stand], before: Before) -> Outcome {
+        let mut counters = Counters {
+            files: (resolved.files.len() + resolved.unready.len()) as u64,
+            skipped: before.skipped,
+            skipped_by_size: before.by_size,
+            ..Counters::default()
+        };
+        let mut culprits = Vec::new();
+        for (source, stand) in resolved.files.iter().zip(stands) {
+            match stand {
+                Stand::Done => {
+                    counters.copied += 1;
+                    counters.bytes += source.wanted.size;
+                }
+                Stand::Failed(error, why) => {
+                    let what = waiter.spec.path.file(&source.wanted.name).to_string();
+                    culprits.push((*error, Culprit { what, why: why.clone() }));
+                }
+                Stand::Open => {}
+            }
+        }
+        culprits.extend(resolved.unready.iter().cloned());
+        counters.copied = counters.copied.saturating_sub(before.skipped);
+        counters.bytes = counters.bytes.saturating_sub(before.bytes);
+        counters.failed = culprits.len() as u64;
+        let name = PRECEDENCE.into_iter().find(|name| culprits.iter().any(|(error, _)| error == name));
+        let failure = name.map(|name| {
+            let message = format!(
+                "{} of {} files did not arrive in {}",
+                counters.failed, counters.files, waiter.spec.path
+            );
+            Failure::new(name, message).naming(culprits.into_iter().map(|(_, culprit)| culprit))
+        });
+        Outcome {
+            failure,
+            counters,
+            jobs: Vec::new(),
+            started_at: waiter.since,
+            finished_at: self.ports.clock.now(),
+        }
+    }
+
+    /// Stores a child's outcome and wakes the child, which takes it from there.
+    async fn tell_waiter(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        waiter: &Waiter,
+        outcome: &Outcome,
+    ) -> Step<()> {
+        held.lease.check()?;
+        self.ports.store.write(Write::put_new(records::outcome_item(&waiter.request, outcome)?)).await?;
+        let child = records::request_key(&waiter.request);
+        let folder = crate::domain::ids::FolderId::new(held.lease.key.id.as_str());
+        // Told: it is no longer waited for here, whatever becomes of the child.
+        self.ports.store.write(Write::delete(Waiter::key(&folder, &waiter.request))).await?;
+        state.seen.remove(waiter.request.as_str());
+        self.sources.forget(&waiter.request);
+        signals::engine::waiter_told(&held.lease.key.id, waiter.request.as_str(), outcome);
+        let woken = self.ports.store.write(records::wake(child.clone(), self.ports.clock.now())).await?;
+        if matches!(woken, Written::Done(_)) {
+            self.inbox.offer(child, Lane::Begun);
+        }
+        Ok(())
+    }
+
+    /// Fails everyone who waits.
+    pub(super) async fn fail_waiters(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        failure: &Failure,
+    ) -> Step<()> {
+        for waiter in self.waiters(held).await? {
+            let outcome = Outcome {
+                failure: Some(failure.clone()),
+                counters: Counters::default(),
+                jobs: state.history.clone(),
+                started_at: waiter.since,
+                finished_at: self.ports.clock.now(),
+            };
+            self.tell_waiter(held, state, &waiter, &outcome).await?;
+        }
+        state.forget_all_but(&[]);
+        Ok(())
+    }
+}
+
+fn clash_words(clash: Clash) -> String {
+    match clash {
+        Clash::Size { there } => format!("another file of {there} bytes is there"),
+        Clash::Content => "a file of equal size and other content (MD5) is there".to_owned(),
+        Clash::Folder => "a folder of that name is there".to_owned(),
+        Clash::Archived => "an archived file of that name is there".to_owned(),
+    }
+}

@@ -1,0 +1,127 @@
+//! The folder reconciler: moves data into one destination folder, for every request that waits for
+//! it (DESIGN §§3, 6).
+//!
+//! A round compares what the waiters want with one listing of the folder and with what is in
+//! flight, does what is missing, and says when to look again. Whoever holds the folder's lease acts
+//! there, nobody else. What is remembered between rounds is only what cannot be seen: submissions,
+//! jobs, upload nonces, condemned files ([`state`]).
+
+mod act;
+mod condemn;
+mod finish;
+mod jobs;
+mod look;
+mod sources;
+mod state;
+mod streams;
+
+pub(crate) use sources::Sources;
+
+use std::time::Duration;
+
+use super::{
+    Engine,
+    kinds::final_failure,
+    lease::{Halt, Held, Step},
+    records::{self, Waiter, attr, millis, set},
+    round::Next,
+};
+use crate::{
+    domain::outcome::{ErrorName, Failure},
+    ports::{
+        Error,
+        store::{Change, Value},
+    },
+};
+use state::FolderState;
+
+/// The longest wait of a folder that has anything to wait for.
+const LONGEST: Duration = Duration::from_mins(10);
+
+impl Engine {
+    /// One round of a folder record.
+    pub(crate) async fn folder_round(&self, held: &mut Held) -> Step<Next> {
+        let mut state: FolderState = records::document(&held.item, attr::STATE)?;
+        let result = self.work(held, &mut state).await;
+        match result {
+            Err(Halt::Port(error)) if !error.is_passing() => {
+                // It would be the same every time: whoever waits is told.
+                let failure = final_failure(&error);
+                self.fail_waiters(held, &mut state, &failure).await?;
+                self.rest(held, &state)
+            }
+            // What was learnt must not be lost with the error.
+            Err(Halt::Port(error)) => {
+                self.save(held, vec![document(&state)?]).await?;
+                Err(Halt::Port(error))
+            }
+            other => other,
+        }
+    }
+
+    async fn work(&self, held: &mut Held, state: &mut FolderState) -> Step<Next> {
+        loop {
+            let waiters = self.waiters(held).await?;
+            let woken = held.item.number(attr::WAKES) != state.last_wakes;
+            state.last_wakes = held.item.number(attr::WAKES);
+            let ended = self.poll_jobs(held, state, woken, &waiters).await?;
+            self.adopt(held, state, &waiters).await?;
+            state.forget_all_but(&waiters);
+            if waiters.is_empty() {
+                return self.rest(held, state);
+            }
+            let now = millis(self.ports.clock.now());
+            let news = !ended.is_empty() || now >= state.look_at || state.has_not_seen(&waiters);
+            if !news {
+                return self.rest(held, state);
+            }
+            let picture = self.look(held, state, waiters, &ended).await?;
+            self.charge(state, &picture, &ended);
+            let open = self.finish(held, state, &picture).await?;
+            if open == 0 {
+                // Nobody waits any more, unless somebody has just come.
+                continue;
+            }
+            if !self.act(held, state, &picture).await? {
+                return self.rest(held, state);
+            }
+        }
+    }
+
+    /// What the record looks like until something happens.
+    fn rest(&self, held: &Held, state: &FolderState) -> Step<Next> {
+        held.lease.check()?;
+        let changes = vec![document(state)?];
+        if state.is_idle() {
+            return Ok(Next::Settled { changes });
+        }
+        let now = millis(self.ports.clock.now());
+        if self.stop.is_cancelled() {
+            // Another instance goes on at once.
+            return Ok(Next::Due { changes, due_at: now });
+        }
+        let due_at = state.due_at().clamp(now + 1, records::after(self.ports.clock.now(), LONGEST));
+        Ok(Next::Due { changes, due_at })
+    }
+
+    async fn waiters(&self, held: &Held) -> Result<Vec<Waiter>, Error> {
+        let items = self.ports.store.query(&held.lease.key.id, records::WAITER).await?;
+        let mut waiters = items.iter().map(Waiter::read).collect::<Result<Vec<_>, _>>()?;
+        // First come, first served, where two want the same name.
+        waiters.sort_by(|a, b| (a.since, &a.request).cmp(&(b.since, &b.request)));
+        Ok(waiters)
+    }
+
+    /// A folder whose every run ends its instance: its waiters are failed without its being run.
+    pub(crate) async fn give_up_folder(&self, held: &mut Held) -> Step<Next> {
+        let mut state: FolderState = records::document(&held.item, attr::STATE)?;
+        let failure = Failure::new(ErrorName::Internal, "the folder broke every process that worked on it");
+        self.fail_waiters(held, &mut state, &failure).await?;
+        self.rest(held, &state)
+    }
+}
+
+/// The change that stores the state.
+fn document(state: &FolderState) -> Result<Change, Error> {
+    Ok(set(attr::STATE, Value::Text(records::text(state)?)))
+}

@@ -1,0 +1,132 @@
+//! What a waiter wants, file by file. Resolved once per waiter and instance, and kept while it
+//! waits, because every look needs it and a listing costs a call per thousand files.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    domain::{
+        diff::Wanted,
+        file::{Data, DataKind, DataStatus},
+        ids::{DataId, ProjectId, RequestId},
+        outcome::{Culprit, ErrorName},
+        request::{NamedFile, Want},
+        route::route,
+    },
+    engine::{Engine, kinds::copy::status_words, records::Waiter},
+    ports::{Error, platform::Folder},
+};
+
+/// How many files may be remembered on one instance, about 300 bytes each.
+const MOST_FILES: usize = 100_000;
+
+/// One file that a waiter wants.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub wanted: Wanted,
+    pub id: DataId,
+    pub project: ProjectId,
+}
+
+/// All of what one waiter wants.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    pub files: Vec<Source>,
+    /// Files that are wanted and cannot be read.
+    pub unready: Vec<(ErrorName, Culprit)>,
+}
+
+/// What was resolved, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Sources(Mutex<VecDeque<(RequestId, Arc<Resolved>)>>);
+
+impl Sources {
+    fn get(&self, id: &RequestId) -> Option<Arc<Resolved>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(known, _)| known == id).map(|(_, resolved)| Arc::clone(resolved))
+    }
+
+    fn put(&self, id: RequestId, resolved: Arc<Resolved>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push_back((id, resolved));
+        while known.len() > 1
+            && known.iter().map(|(_, resolved)| resolved.files.len() + 1).sum::<usize>() > MOST_FILES
+        {
+            known.pop_front();
+        }
+    }
+
+    pub(super) fn forget(&self, id: &RequestId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != id);
+    }
+}
+
+impl Engine {
+    /// What a waiter wants.
+    pub(super) async fn resolve(&self, waiter: &Waiter) -> Result<Arc<Resolved>, Error> {
+        if let Some(known) = self.sources.get(&waiter.request) {
+            return Ok(known);
+        }
+        let mut resolved = Resolved::default();
+        for want in &waiter.spec.wants {
+            match want {
+                Want::Files { project, files } => {
+                    resolved.files.extend(files.iter().map(|file| self.source(project, file.clone())));
+                }
+                Want::Level { project, id, path } => {
+                    let folder = id.clone().map_or_else(|| Folder::Path(path.clone()), Folder::Id);
+                    self.list_level(project, &folder, &mut resolved).await?;
+                }
+            }
+        }
+        let resolved = Arc::new(resolved);
+        self.sources.put(waiter.request.clone(), Arc::clone(&resolved));
+        Ok(resolved)
+    }
+
+    async fn list_level(
+        &self,
+        project: &ProjectId,
+        folder: &Folder,
+        into: &mut Resolved,
+    ) -> Result<(), Error> {
+        let mut from = None;
+        loop {
+            let page = self.ports.platform.children(project, folder, from.as_deref()).await?;
+            for data in page.items.into_iter().filter(|data| data.kind == DataKind::File) {
+                self.add(project, data, into);
+            }
+            from = page.next;
+            if from.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn add(&self, project: &ProjectId, data: Data, into: &mut Resolved) {
+        match data.status {
+            DataStatus::Available => {
+                let file = NamedFile { id: data.id, path: data.path, size: data.size, etag: data.etag };
+                into.files.push(self.source(project, file));
+            }
+            // On its way out: whoever deletes it does not want it copied.
+            DataStatus::Deleting => {}
+            DataStatus::Partial | DataStatus::Archiving | DataStatus::Archived | DataStatus::Unarchiving => {
+                let culprit =
+                    Culprit { what: data.path.to_string(), why: status_words(data.status).to_owned() };
+                into.unready.push((ErrorName::SourceNotReady, culprit));
+            }
+        }
+    }
+
+    fn source(&self, project: &ProjectId, file: NamedFile) -> Source {
+        let route = route(file.etag.as_ref(), self.settings.copy.single_part);
+        Source {
+            wanted: Wanted { name: file.path.name().to_owned(), size: file.size, etag: file.etag, route },
+            id: file.id,
+            project: project.clone(),
+        }
+    }
+}

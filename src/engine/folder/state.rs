@@ -1,0 +1,182 @@
+//! What a folder remembers between rounds: what no listing shows.
+//!
+//! One JSON document in the `FOLDER` item, written only by the holder of its lease.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        ids::{BatchId, DataId, JobId},
+        job::JobStatus,
+        outcome::JobSummary,
+    },
+    engine::records::Waiter,
+};
+
+/// How many ended jobs are kept for the outcomes of those who wait.
+const HISTORY: usize = 100;
+
+/// A copy job that was meant to be submitted; its answer has not been seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Intent {
+    /// Our own id of the submission; also its slot.
+    pub client: String,
+    /// The source files.
+    pub ids: Vec<DataId>,
+    /// Their names at the destination.
+    pub names: Vec<String>,
+    /// When it was written.
+    pub at: i64,
+    /// Which try for its files this is, from 1.
+    pub attempt: u32,
+    /// Whether it has as many files as a job may have.
+    pub full: bool,
+}
+
+/// A copy job that is known to exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RunningJob {
+    pub job: JobId,
+    pub batch: BatchId,
+    /// The names it brings.
+    pub names: Vec<String>,
+    pub attempt: u32,
+    pub status: JobStatus,
+    /// Its place among the project's running jobs.
+    pub slot: String,
+    pub full: bool,
+    /// How often it has been asked for.
+    pub polls: u32,
+    /// When to ask again.
+    pub next_poll: i64,
+    /// When it was seen to have succeeded, while its files are not all visible yet.
+    pub ended_at: Option<i64>,
+}
+
+/// A file that is streamed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Upload {
+    /// Part of the idempotency key: the same until an upload fails.
+    pub nonce: String,
+    /// Failed tries.
+    pub attempts: u32,
+    /// When its bytes were taken, while it is not visible yet.
+    pub put_at: Option<i64>,
+    /// Not before.
+    pub retry_at: i64,
+    /// Why the last try failed.
+    pub reason: String,
+}
+
+/// A PARTIAL file that is to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Condemned {
+    pub name: String,
+    /// The epoch of the lease under which it was condemned: only its author goes on.
+    pub epoch: i64,
+    pub at: i64,
+    /// Whether the delete was answered.
+    pub deleted: bool,
+}
+
+/// What a waiter found when it came: files that need no work, and so are not ours to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Before {
+    pub skipped: u64,
+    pub by_size: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct FolderState {
+    /// The destination folder, once it is known.
+    pub folder: Option<DataId>,
+    pub intents: Vec<Intent>,
+    pub jobs: Vec<RunningJob>,
+    pub history: Vec<JobSummary>,
+    pub uploads: BTreeMap<String, Upload>,
+    pub condemned: BTreeMap<String, Condemned>,
+    pub seen: BTreeMap<String, Before>,
+    /// Rounds of jobs in a row that brought nothing.
+    pub charged: u32,
+    /// No submission before.
+    pub not_before: i64,
+    /// No look before, unless there is news.
+    pub look_at: i64,
+    /// Looks in a row that found nothing to do but wait.
+    pub waits: u32,
+    /// `wakes` as of the last round.
+    pub last_wakes: Option<i64>,
+}
+
+impl FolderState {
+    /// Whether nothing of ours is under way here.
+    pub(super) fn is_idle(&self) -> bool {
+        self.intents.is_empty() && self.jobs.iter().all(|job| job.ended_at.is_some()) && self.seen.is_empty()
+    }
+
+    /// Drops what belonged to waiters that are gone.
+    pub(super) fn forget_all_but(&mut self, waiters: &[Waiter]) {
+        let here: BTreeSet<_> = waiters.iter().map(|waiter| waiter.request.as_str()).collect();
+        self.seen.retain(|id, _| here.contains(id.as_str()));
+        if waiters.is_empty() {
+            self.jobs.retain(|job| job.ended_at.is_none());
+            if self.is_idle() {
+                *self = Self { last_wakes: self.last_wakes, ..Self::default() };
+            }
+        }
+    }
+
+    pub(super) fn has_not_seen(&self, waiters: &[Waiter]) -> bool {
+        waiters.iter().any(|waiter| !self.seen.contains_key(waiter.request.as_str()))
+    }
+
+    /// When the next round is needed, if nobody brings news before.
+    pub(super) fn due_at(&self) -> i64 {
+        let polls = self.running().map(|job| job.next_poll);
+        let looks = (!self.seen.is_empty()).then_some(self.look_at);
+        let intents = (!self.intents.is_empty()).then_some(self.look_at.min(self.not_before));
+        polls.chain(looks).chain(intents).min().unwrap_or(i64::MAX)
+    }
+
+    /// Jobs that have not ended.
+    pub(super) fn running(&self) -> impl Iterator<Item = &RunningJob> {
+        self.jobs.iter().filter(|job| job.ended_at.is_none())
+    }
+
+    /// The names that something of ours brings, as far as `now` and `settle` (milliseconds) tell.
+    pub(super) fn in_flight(&self, now: i64, settle: i64) -> BTreeSet<&str> {
+        let jobs = self.jobs.iter().filter(|job| job.ended_at.is_none_or(|at| now < at + settle));
+        let jobs = jobs.flat_map(|job| &job.names);
+        let intents = self.intents.iter().flat_map(|intent| &intent.names);
+        let put = |upload: &Upload| upload.put_at.is_some_and(|at| now < at + settle);
+        let uploads = self.uploads.iter().filter(|(_, upload)| put(upload)).map(|(name, _)| name);
+        jobs.chain(intents).chain(uploads).map(String::as_str).collect()
+    }
+
+    /// Whether a job or a submission of ours may still bring that name.
+    pub(super) fn brings(&self, name: &str) -> bool {
+        let jobs = self.jobs.iter().flat_map(|job| &job.names);
+        jobs.chain(self.intents.iter().flat_map(|intent| &intent.names)).any(|known| known == name)
+    }
+
+    /// Whether a job or a submission is open that had room for more files.
+    pub(super) fn has_unfilled_job(&self) -> bool {
+        self.running().any(|job| !job.full) || self.intents.iter().any(|intent| !intent.full)
+    }
+
+    pub(super) fn remember(&mut self, job: &RunningJob) {
+        self.history.push(JobSummary {
+            job_id: job.job.to_string(),
+            attempt: job.attempt,
+            status: job.status.as_str().to_owned(),
+        });
+        if self.history.len() > HISTORY {
+            self.history.remove(0);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Files that go through this process, one GET into one PUT each.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
+
+use super::{look::Picture, sources::Source, state::FolderState};
+use crate::{
+    domain::{
+        diff::Verdict,
+        ids::{DataId, digest},
+        route::Route,
+    },
+    engine::{
+        Engine,
+        backoff::jittered,
+        lease::{Halt, Held, Lease, Step},
+        records::{self, millis},
+    },
+    ports::{
+        Class, Error,
+        transfers::{PresignedUrl, Stream},
+    },
+    signals,
+};
+
+/// Download URLs asked for with one call. Their lifetime is unknown, so not all at once.
+const URLS_PER_CALL: usize = 25;
+
+/// One PUT takes at most this (S3).
+pub(super) const MOST_BYTES: u64 = 5 * 1024 * 1024 * 1024;
+
+/// A file that is ready to be streamed.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    source: Source,
+    nonce: String,
+    /// The PARTIAL file whose bytes it replaces; none when a file has to be made.
+    target: Option<DataId>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) struct Streamed {
+    name: String,
+    result: Step<()>,
+}
+
+impl Engine {
+    /// The files that can be streamed now. Their nonces are in the state, which must be stored
+    /// before the first of them is made.
+    pub(super) fn stream_tasks(&self, state: &mut FolderState, picture: &Picture) -> Vec<Task> {
+        let now = millis(self.ports.clock.now());
+        let mut tasks = Vec::new();
+        for (name, (source, verdict)) in picture.files() {
+            if source.wanted.route != Route::Stream {
+                continue;
+            }
+            let target = match verdict {
+                Verdict::Missing => None,
+                Verdict::Overwrite => picture.listing.get(name).map(|data| data.id.clone()),
+                Verdict::Done { .. } | Verdict::Wait | Verdict::Condemn | Verdict::Clash(_) => continue,
+            };
+            let upload = state.uploads.entry(name.to_owned()).or_default();
+            if upload.nonce.is_empty() {
+                upload.nonce = self.ports.chance.uuid().to_string();
+            }
+            if upload.retry_at <= now && upload.attempts < self.settings.jobs.max_attempts {
+                tasks.push(Task { source: source.clone(), nonce: upload.nonce.clone(), target });
+            }
+        }
+        tasks
+    }
+
+    /// Streams files, several at a time, and starts no new one after `until`. Returns what was
+    /// finished and what is left.
+    pub(super) async fn stream_files(
+        &self,
+        lease: &Arc<Lease>,
+        picture: &Picture,
+        tasks: Vec<Task>,
+        until: Instant,
+    ) -> (Vec<Streamed>, Vec<Task>) {
+        let width = self.settings.copy.concurrent_streams.max(1);
+        let mut waiting = tasks;
+        let mut done = Vec::new();
+        let mut ready: Vec<(Task, Result<PresignedUrl, Arc<Error>>)> = Vec::new();
+        let mut under_way = stream::FuturesUnordered::new();
+        loop {
+            let may_start = Instant::now() < until && !self.stop.is_cancelled() && lease.check().is_ok();
+            if may_start && under_way.len() < width {
+                if ready.is_empty() && !waiting.is_empty() {
+                    let batch: Vec<_> = waiting.drain(..waiting.len().min(URLS_PER_CALL)).collect();
+                    ready = self.with_urls(batch).await;
+                }
+                if let Some((task, url)) = ready.pop() {
+                    under_way.push(self.stream_one(lease, picture, task, url));
+                    continue;
+                }
+            }
+            match under_way.next().await {
+                Some(streamed) => done.push(streamed),
+                None => break,
+            }
+        }
+        drop(under_way);
+        waiting.extend(ready.into_iter().map(|(task, _)| task));
+        (done, waiting)
+    }
+
+    async fn with_urls(&self, tasks: Vec<Task>) -> Vec<(Task, Result<PresignedUrl, Arc<Error>>)> {
+        let Some(project) = tasks.first().map(|task| task.source.project.clone()) else { return Vec::new() };
+        let (same, other): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| task.source.project == project);
+        let ids: Vec<_> = same.iter().map(|task| task.source.id.clone()).collect();
+        let mut with: Vec<_> = match self.ports.platform.download_urls(&project, &ids).await {
+            Ok(urls) => same.into_iter().zip(urls.into_iter().map(Ok)).collect(),
+            Err(error) => {
+                let error = Arc::new(error);
+                same.into_iter().map(|task| (task, Err(Arc::clone(&error)))).collect()
+            }
+        };
+        if !other.is_empty() {
+            with.extend(Box::pin(self.with_urls(other)).await);
+        }
+        with.reverse();
+        with
+    }
+
+    async fn stream_one(
+        &self,
+        lease: &Lease,
+        picture: &Picture,
+        task: Task,
+        from: Result<PresignedUrl, Arc<Error>>,
+    ) -> Streamed {
+        let name = task.source.wanted.name.clone();
+        let result = self.try_stream(lease, picture, &task, from).await;
+        Streamed { name, result }
+    }
+
+    async fn try_stream(
+        &self,
+        lease: &Lease,
+        picture: &Picture,
+        task: &Task,
+        from: Result<PresignedUrl, Arc<Error>>,
+    ) -> Step<()> {
+        let from = from.map_err(|error| again(&error))?;
+        let wanted = &task.source.wanted;
+        if wanted.size > MOST_BYTES {
+            let message = format!("{} bytes are more than one PUT takes ({MOST_BYTES})", wanted.size);
+            return Err(Error::new(Class::Forbidden, "stream", message).into());
+        }
+        let permit = self.streams.acquire().await;
+        lease.check()?;
+        let platform = self.ports.platform.as_ref();
+        let to = if let Some(id) = &task.target {
+            platform.upload_url(&picture.project, id).await?
+        } else {
+            let key = digest(&["file", picture.folder.as_str(), &wanted.name, &task.nonce]);
+            platform.create_file(&picture.project, &picture.folder, &wanted.name, &key).await?.upload
+        };
+        lease.check()?;
+        let md5 = wanted.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_owned);
+        let stream = Stream { from, to, size: wanted.size, md5 };
+        // The lease may end, or the process: either ends the stream.
+        let cut = self.cut.child_token();
+        let transfer = self.ports.transfers.stream(stream, &cut);
+        tokio::pin!(transfer);
+        let result = tokio::select! {
+            biased;
+            result = &mut transfer => result,
+            () = lease.lost.cancelled() => {
+                cut.cancel();
+                drop(timeout_at(Instant::now() + Duration::from_secs(5), transfer).await);
+                return Err(Halt::Lost);
+            }
+        };
+        drop(permit);
+        result?;
+        signals::engine::file_streamed(&lease.key.id, wanted.size);
+        Ok(())
+    }
+
+    /// Takes the results into the state; how many were put. Only the loss of the lease ends the
+    /// round.
+    pub(super) fn note_streams(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        done: Vec<Streamed>,
+    ) -> Step<usize> {
+        let now = self.ports.clock.now();
+        let mut put = 0;
+        for streamed in done {
+            let upload = state.uploads.entry(streamed.name.clone()).or_default();
+            match streamed.result {
+                Ok(()) => {
+                    upload.put_at = Some(millis(now));
+                    put += 1;
+                }
+                Err(Halt::Port(error)) => {
+                    signals::engine::stream_failed(&held.lease.key.id, &error, upload.attempts + 1);
+                    let final_for_file = matches!(error.class, Class::NotFound | Class::Forbidden);
+                    let stopping = self.cut.is_cancelled();
+                    upload.attempts = match (final_for_file, stopping) {
+                        (_, true) => upload.attempts,
+                        (true, false) => self.settings.jobs.max_attempts,
+                        (false, false) => upload.attempts + 1,
+                    };
+                    upload.reason = error.to_string();
+                    upload.nonce = self.ports.chance.uuid().to_string();
+                    upload.put_at = None;
+                    let jobs = &self.settings.jobs;
+                    let chance = self.ports.chance.as_ref();
+                    let wait = jittered(jobs.retry_base, jobs.retry_cap, upload.attempts, chance);
+                    upload.retry_at = records::after(now, wait);
+                }
+                Err(halt) => return Err(halt),
+            }
+        }
+        Ok(put)
+    }
+}
+
+/// The same error for each file of a call that failed.
+fn again(error: &Arc<Error>) -> Error {
+    Error::new(error.class, error.operation, error.message.clone())
+}

@@ -1,0 +1,90 @@
+//! ICAv2 job events: news for the folder that runs the job. An optimisation only; jobs are polled.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Engine,
+    dispatch::Lane,
+    records::{self, attr},
+};
+use crate::{
+    domain::job::JobStatus,
+    events::jobs::{JobNews, read_job_events},
+    ports::{
+        Error,
+        queue::{Message, Queue},
+        store::Key,
+    },
+    signals,
+};
+
+/// Wait after the queue could not be read.
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// Receives job events until stopped; returns at once when none are routed here.
+    pub async fn job_events(self: Arc<Self>) {
+        let Some(queue) = self.ports.job_events.clone() else { return };
+        while !self.stop.is_cancelled() {
+            let messages = tokio::select! {
+                biased;
+                messages = queue.receive() => messages,
+                () = self.stop_then(Duration::from_secs(1)) => return,
+            };
+            match messages {
+                Ok(messages) => self.take_job_events(queue.as_ref(), &messages).await,
+                Err(error) => {
+                    signals::engine::receive_failed("ica-events", &error);
+                    self.nap(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn take_job_events(&self, queue: &dyn Queue, messages: &[Message]) {
+        let mut done = Vec::new();
+        for message in messages {
+            match read_job_events(&message.body) {
+                Ok(events) => {
+                    signals::engine::job_events(events.jobs.len(), events.others);
+                    let mut heard = true;
+                    for news in &events.jobs {
+                        if let Err(error) = self.hear(news).await {
+                            signals::engine::receive_failed("ica-events", &error);
+                            heard = false;
+                        }
+                    }
+                    if heard {
+                        done.push(message.receipt.clone());
+                    }
+                }
+                Err(reason) => signals::engine::malformed(&message.id, false, &reason),
+            }
+        }
+        if !done.is_empty()
+            && let Err(error) = queue.delete(&done).await
+        {
+            signals::engine::receive_failed("ica-events", &error);
+        }
+    }
+
+    /// Wakes the folder of a job that has ended. Jobs that are not ours, or not yet noted, are no
+    /// loss: each folder polls its own.
+    async fn hear(&self, news: &JobNews) -> Result<(), Error> {
+        if news.status.is_some_and(|status: JobStatus| !status.is_terminal()) {
+            return Ok(());
+        }
+        let Some(item) = self.ports.store.get(&records::job_key(&news.job)).await? else { return Ok(()) };
+        if let Some(folder) = item.text(attr::FOLDER) {
+            self.wake(Key::new(folder, records::FOLDER), Lane::Begun).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells a record that there is news, and asks for a run of it here.
+    pub(crate) async fn wake(&self, key: Key, lane: Lane) -> Result<(), Error> {
+        self.ports.store.write(records::wake(key.clone(), self.ports.clock.now())).await?;
+        self.inbox.offer(key, lane);
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! What is special to each kind of request: how it becomes folders that must hold files. The rest
+//! of the engine does not know kinds apart.
+
+pub(crate) mod copy;
+
+use crate::{
+    domain::outcome::{ErrorName, Failure},
+    ports::{Class, Error},
+};
+
+/// Why a plan could not be made.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The request cannot be done as it stands.
+    Failed(Failure),
+    /// A port failed; try again later.
+    Port(Error),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Error> for Refused {
+    /// What passes is tried again; what does not, ends the request.
+    fn from(error: Error) -> Self {
+        if error.is_passing() { Self::Port(error) } else { Self::Failed(final_failure(&error)) }
+    }
+}
+
+/// The failure that a final port error means for a request.
+pub(crate) fn final_failure(error: &Error) -> Failure {
+    let name = match error.class {
+        Class::NotFound => ErrorName::SourceNotFound,
+        Class::Forbidden => ErrorName::PolicyDenied,
+        Class::Conflict => ErrorName::DestinationConflict,
+        Class::Invalid | Class::Transient | Class::Throttled | Class::Unauthorized => ErrorName::Internal,
+    };
+    Failure::new(name, format!("ICAv2 said no: {error}"))
+}

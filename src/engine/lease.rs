@@ -1,0 +1,264 @@
+//! Leases: the right of one instance to advance a record for a short time (DESIGN §4).
+//!
+//! Promises: at most one holder whose [`Lease::check`] passes; every write of a holder is
+//! conditional on owner and epoch; news that arrive during a round are never slept through, because
+//! a release is conditional on `wakes`. A holder that dies is followed by another when the lease has
+//! run out; a holder that only believes to be alive stops itself earlier, on its own clock.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Engine,
+    records::{self, attr, millis, set},
+};
+use crate::{
+    ports::{
+        Error,
+        store::{Change, Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write, Written},
+    },
+    signals,
+};
+
+/// Takers wait this much longer than a lease says, for clocks that differ.
+const SKEW: Duration = Duration::from_secs(5);
+
+/// Holders stop this much before their lease ends, for steps that are under way.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Halt {
+    /// A port failed; try again later.
+    #[error(transparent)]
+    Port(#[from] Error),
+    /// The lease is gone: somebody else acts now, or may.
+    #[error("the lease is lost")]
+    Lost,
+    /// The process is stopping.
+    #[error("stopping")]
+    Stopping,
+}
+
+/// Result of a step of a round.
+pub(crate) type Step<T> = Result<T, Halt>;
+
+/// A lease on one record.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) key: Key,
+    pub(crate) epoch: i64,
+    owner: String,
+    length: Duration,
+    good_until: Mutex<Instant>,
+    /// Cancelled when the lease is known to be lost.
+    pub(crate) lost: CancellationToken,
+}
+
+/// A record that this instance holds, with what it last read of it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) item: Item,
+}
+
+/// What became of a release.
+#[derive(Debug)]
+pub(crate) enum Released {
+    /// Done; the record is free.
+    Yes,
+    /// There is news; still held.
+    News,
+}
+
+impl Lease {
+    /// Passes while the lease surely holds. To be called before each effect.
+    pub(crate) fn check(&self) -> Step<()> {
+        let good_until = *self.good_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.lost.is_cancelled() || Instant::now() >= good_until {
+            return Err(Halt::Lost);
+        }
+        Ok(())
+    }
+
+    fn extend(&self, asked_at: Instant) {
+        let margin = MARGIN.min(self.length / 4);
+        *self.good_until.lock().unwrap_or_else(PoisonError::into_inner) =
+            asked_at + self.length.saturating_sub(margin);
+    }
+
+    fn conditions(&self) -> [Condition; 2] {
+        [
+            Condition::Equals(attr::OWNER.into(), Value::from(self.owner.as_str())),
+            Condition::Equals(attr::EPOCH.into(), Value::Number(self.epoch)),
+        ]
+    }
+
+    /// A write that happens only while this lease is the latest.
+    pub(crate) fn guarded(&self, changes: Vec<Change>) -> Write {
+        self.conditions().into_iter().fold(Write::update(self.key.clone(), changes), Write::when)
+    }
+}
+
+impl Engine {
+    /// Takes the lease of a record, if it is there, unsettled, readable and free.
+    pub(crate) async fn acquire(&self, key: &Key) -> Result<Option<Held>, Error> {
+        let Some(item) = self.ports.store.get(key).await? else { return Ok(None) };
+        if item.number(DUE_AT).is_none() || item.number(attr::SCHEMA).unwrap_or(0) > records::SCHEMA {
+            return Ok(None);
+        }
+        let now = self.ports.clock.now();
+        let until = item.number(attr::LEASE_UNTIL).unwrap_or(0);
+        let owner = item.text(attr::OWNER).unwrap_or_default();
+        if !owner.is_empty() && records::after(now, Duration::ZERO) < until + as_millis(SKEW) {
+            return Ok(None);
+        }
+        let epoch = item.number(attr::EPOCH).unwrap_or(0);
+        let asked_at = Instant::now();
+        let length = self.settings.service.lease;
+        let lease_until = records::after(now, length);
+        let mut write = Write::update(
+            key.clone(),
+            vec![
+                set(attr::OWNER, self.instance.as_str()),
+                set(attr::EPOCH, epoch + 1),
+                set(attr::LEASE_UNTIL, lease_until),
+                set(DUE_AT, lease_until),
+                Change::Add(attr::STARTS.into(), 1),
+            ],
+        )
+        .when(Condition::Has(DUE_AT.into()));
+        write = write.when(match item.number(attr::EPOCH) {
+            Some(epoch) => Condition::Equals(attr::EPOCH.into(), Value::Number(epoch)),
+            None => Condition::Lacks(attr::EPOCH.into()),
+        });
+        let taken = match self.ports.store.write(write).await {
+            Ok(Written::Done(item) | Written::Refused(item)) => item,
+            Err(error) if error.may_have_happened => self.ports.store.get(key).await?,
+            Err(error) => return Err(error),
+        };
+        // The answer of the write that took it may have been lost and the write repeated below us:
+        // owner and epoch tell whether it was ours.
+        let Some(item) = taken.filter(|item| {
+            item.text(attr::OWNER) == Some(self.instance.as_str())
+                && item.number(attr::EPOCH) == Some(epoch + 1)
+        }) else {
+            return Ok(None);
+        };
+        let lease = Lease {
+            key: key.clone(),
+            epoch: epoch + 1,
+            owner: self.instance.as_str().to_owned(),
+            length,
+            good_until: Mutex::new(asked_at),
+            lost: CancellationToken::new(),
+        };
+        lease.extend(asked_at);
+        Ok(Some(Held { lease: Arc::new(lease), item }))
+    }
+
+    /// Renews the lease for ever; marks it lost when it is. Never returns.
+    pub(crate) async fn keep(&self, lease: &Lease) {
+        loop {
+            sleep(lease.length / 3).await;
+            let asked_at = Instant::now();
+            let until = records::after(self.ports.clock.now(), lease.length);
+            let write = lease.guarded(vec![set(attr::LEASE_UNTIL, until), set(DUE_AT, until)]);
+            match self.ports.store.write(write).await {
+                Ok(Written::Done(_)) => lease.extend(asked_at),
+                Ok(Written::Refused(_)) => {
+                    signals::engine::lease_lost(&lease.key);
+                    lease.lost.cancel();
+                    std::future::pending::<()>().await;
+                }
+                Err(error) => signals::engine::renewal_failed(&lease.key, &error),
+            }
+        }
+    }
+
+    /// Writes attributes of a held record.
+    pub(crate) async fn save(&self, held: &mut Held, changes: Vec<Change>) -> Step<()> {
+        held.lease.check()?;
+        match self.ports.store.write(held.lease.guarded(changes)).await? {
+            Written::Done(Some(item)) => {
+                // `wakes` as of the round's start must survive: what came since is news.
+                let wakes = held.item.attributes.get(attr::WAKES).cloned();
+                held.item = item;
+                match wakes {
+                    Some(wakes) => held.item.attributes.insert(attr::WAKES.into(), wakes),
+                    None => held.item.attributes.remove(attr::WAKES),
+                };
+                Ok(())
+            }
+            Written::Done(None) | Written::Refused(_) => {
+                held.lease.lost.cancel();
+                Err(Halt::Lost)
+            }
+        }
+    }
+
+    /// Gives the record back, due at `due_at` (`None`: never again), unless there is news; with
+    /// `news_can_wait`, even then.
+    pub(crate) async fn release(
+        &self,
+        held: &mut Held,
+        mut changes: Vec<Change>,
+        due_at: Option<i64>,
+        news_can_wait: bool,
+    ) -> Step<Released> {
+        let wakes = held.item.number(attr::WAKES);
+        let latest = records::after(self.ports.clock.now(), LONGEST_SLEEP);
+        match due_at {
+            Some(due_at) => {
+                changes.push(set(DUE_AT, due_at.min(latest)));
+                changes.push(set(DUE_SHARD, records::shard(&held.lease.key)));
+            }
+            None => changes.extend(records::retire(self.ports.clock.now(), self.settings.service.keep)),
+        }
+        changes.extend([
+            set(attr::OWNER, ""),
+            set(attr::LEASE_UNTIL, 0),
+            set(attr::STARTS, 0),
+            set(attr::UPDATED_AT, millis(self.ports.clock.now())),
+        ]);
+        let mut write = held.lease.guarded(changes);
+        if !news_can_wait {
+            write = write.when(match wakes {
+                Some(wakes) => Condition::Equals(attr::WAKES.into(), Value::Number(wakes)),
+                None => Condition::Lacks(attr::WAKES.into()),
+            });
+        }
+        let current = match self.ports.store.write(write).await {
+            Ok(Written::Done(_)) => return Ok(Released::Yes),
+            Ok(Written::Refused(current)) => current,
+            Err(error) if error.may_have_happened => self.ports.store.get(&held.lease.key).await?,
+            Err(error) => return Err(error.into()),
+        };
+        match current {
+            Some(item) if item.number(attr::EPOCH) == Some(held.lease.epoch) => {
+                if item.text(attr::OWNER) == Some(held.lease.owner.as_str()) {
+                    held.item = item;
+                    return Ok(Released::News);
+                }
+                // Free, and nobody has taken it since: our own release, whose answer was lost.
+                Ok(Released::Yes)
+            }
+            _ => {
+                held.lease.lost.cancel();
+                Err(Halt::Lost)
+            }
+        }
+    }
+}
+
+/// Every unsettled record is looked at again after this time at the latest.
+const LONGEST_SLEEP: Duration = Duration::from_mins(10);
+
+fn as_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,135 @@
+//! How a root ends: the outcome is stored once, then every token is answered, then the bus is told,
+//! and only then is the record settled. Each part may be repeated; none may be skipped.
+
+use super::{
+    Engine,
+    beat::token_of,
+    lease::{Held, Step},
+    records::{self, Phase, attr, set},
+    round::Next,
+    several::several,
+};
+use crate::{
+    domain::{
+        ids::RequestId,
+        outcome::{Counters, Outcome},
+        request::Kind,
+        token::TaskToken,
+    },
+    events::{
+        STATE_CHANGE,
+        outgoing::{self, Report, StateChange, Status},
+    },
+    ports::{
+        Error,
+        bus::{Bus, Event},
+        callbacks::{Delivery, TaskCallbacks},
+        store::{Condition, EXPIRE_AT, Key, Write, Written},
+    },
+    signals,
+};
+
+/// Records given their expiry at a time.
+const WIDTH: usize = 16;
+
+/// Answers one token.
+pub(crate) async fn answer(
+    callbacks: &dyn TaskCallbacks,
+    root: &RequestId,
+    destination: &str,
+    token: &TaskToken,
+    outcome: &Outcome,
+) -> Result<Delivery, Error> {
+    let report = Report { request_id: root.as_str(), destination_uri: destination, outcome };
+    match &outcome.failure {
+        None => callbacks.succeed(token, &outgoing::success_output(&report)).await,
+        Some(failure) => {
+            callbacks.fail(token, failure.error.as_str(), &outgoing::failure_cause(&report)).await
+        }
+    }
+}
+
+impl Engine {
+    /// Stores the outcome of a root. From here on it cannot change.
+    pub(crate) async fn conclude(&self, held: &mut Held, outcome: &Outcome) -> Step<()> {
+        held.lease.check()?;
+        let id = RequestId::new(held.lease.key.id.as_str());
+        match self.ports.store.write(Write::put_new(records::outcome_item(&id, outcome)?)).await? {
+            Written::Done(_) => signals::engine::concluded(id.as_str(), outcome),
+            Written::Refused(_) => {}
+        }
+        self.save(held, vec![set(attr::PHASE, Phase::Finishing.as_str())]).await
+    }
+
+    /// Delivers the outcome of a root to whoever waits for it, then settles the root.
+    pub(crate) async fn deliver(&self, held: &mut Held) -> Step<Next> {
+        let id = RequestId::new(held.lease.key.id.as_str());
+        let items = self.ports.store.query(id.as_str(), "").await?;
+        let Some(outcome) = items.iter().find(|item| item.key.id_type == records::OUTCOME) else {
+            // The phase says that it is stored, and reads are consistent.
+            return Err(missing(&id).into());
+        };
+        let outcome: Outcome = records::required(outcome, attr::OUTCOME)?;
+        let mut trouble = None;
+        for item in items.iter().filter(|item| item.key.id_type.starts_with(records::TOKEN)) {
+            if let Some(token) = token_of(item) {
+                held.lease.check()?;
+                if let Err(error) = self.answer(item, &token, &outcome).await {
+                    signals::engine::beat_failed(&item.key.id, &error);
+                    trouble = Some(error);
+                }
+            }
+        }
+        if let Some(error) = trouble {
+            return Err(error.into());
+        }
+        let status = if outcome.failure.is_none() { Status::Succeeded } else { Status::Failed };
+        self.tell(held, status, outcome.counters, Some(&outcome)).await?;
+        let children = self.planned_children(held).await?;
+        let own = items
+            .into_iter()
+            .map(|item| item.key)
+            .filter(|key| key.id_type != records::REQUEST && !key.id_type.starts_with(records::TOKEN));
+        self.expire(own.chain(children.iter().map(records::request_key)).collect()).await?;
+        Ok(Next::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] })
+    }
+
+    /// Tells the external bus where a root stands.
+    pub(crate) async fn tell(
+        &self,
+        held: &Held,
+        status: Status,
+        counters: Counters,
+        outcome: Option<&Outcome>,
+    ) -> Result<(), Error> {
+        let kind = held.item.text(attr::KIND).and_then(Kind::parse).unwrap_or(Kind::Copy);
+        let change = StateChange {
+            request_id: &held.lease.key.id,
+            kind,
+            status,
+            destination_uri: held.item.text(attr::DESTINATION).unwrap_or_default(),
+            counters,
+            outcome,
+            at: self.ports.clock.now(),
+        };
+        let event =
+            Event { bus: Bus::External, detail_type: STATE_CHANGE, detail: outgoing::state_change(&change) };
+        let refused = self.ports.bus.publish(&[event]).await?;
+        refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    async fn expire(&self, keys: Vec<Key>) -> Result<(), Error> {
+        let at = records::after(self.ports.clock.now(), self.settings.service.keep) / 1000;
+        let writes = keys.into_iter().map(|key| {
+            self.ports.store.write(Write::update(key, vec![set(EXPIRE_AT, at)]).when(Condition::Present))
+        });
+        for written in several(WIDTH, writes).await {
+            written?;
+        }
+        Ok(())
+    }
+}
+
+fn missing(id: &RequestId) -> Error {
+    Error::new(crate::ports::Class::Invalid, "deliver", format!("the outcome of {id} is not there"))
+}

@@ -1,0 +1,291 @@
+//! The records of the one table (DESIGN §4): their keys, their attributes, their small documents.
+//!
+//! No item has two kinds of writer. Of the leased records (`REQUEST`, `FOLDER`) only the holder
+//! writes, except that anyone may add to `wakes`, and set `due_at` to now while doing so: a holder
+//! overwrites both when it releases.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    domain::{
+        ids::{FolderId, JobId, ProjectId, RequestId, digest},
+        outcome::{Counters, Outcome},
+        request::Kind,
+    },
+    ports::{
+        Class, Error, Result,
+        store::{Change, Condition, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, ROOT_ID, SHARDS, Value, Write},
+    },
+};
+
+/// The layout this version writes; records of a newer one are left alone.
+pub(crate) const SCHEMA: i64 = 1;
+
+pub(crate) const REQUEST: &str = "REQUEST";
+pub(crate) const FOLDER: &str = "FOLDER";
+pub(crate) const PAYLOAD: &str = "PAYLOAD";
+pub(crate) const OUTCOME: &str = "OUTCOME";
+pub(crate) const TOKEN: &str = "TOKEN#";
+pub(crate) const TALLY: &str = "TALLY#";
+pub(crate) const WAITER: &str = "WAITER#";
+pub(crate) const PLAN: &str = "PLAN#";
+const JOB_ID: &str = "JOB_ID";
+const SLOTS: &str = "SLOTS";
+
+/// How many tallies a root has, so that a thousand children do not queue for one item.
+pub(crate) const TALLIES: u8 = 16;
+
+pub(crate) mod attr {
+    //! Names of attributes.
+    pub(crate) const SCHEMA: &str = "schema";
+    pub(crate) const KIND: &str = "kind";
+    pub(crate) const PHASE: &str = "phase";
+    pub(crate) const OWNER: &str = "owner";
+    pub(crate) const EPOCH: &str = "epoch";
+    pub(crate) const LEASE_UNTIL: &str = "lease_until";
+    pub(crate) const STARTS: &str = "starts";
+    pub(crate) const WAKES: &str = "wakes";
+    pub(crate) const FAILURES: &str = "failures";
+    pub(crate) const STATE: &str = "state";
+    pub(crate) const SPEC: &str = "spec";
+    pub(crate) const HASH: &str = "payload_hash";
+    pub(crate) const DESTINATION: &str = "destination";
+    pub(crate) const ROOT: &str = "root";
+    pub(crate) const CREATED_AT: &str = "created_at";
+    pub(crate) const UPDATED_AT: &str = "updated_at";
+    pub(crate) const OUTCOME: &str = "outcome";
+    pub(crate) const TOKEN: &str = "token";
+    pub(crate) const SETTLED: &str = "settled";
+    pub(crate) const FOLDER: &str = "folder";
+    pub(crate) const RUNNING: &str = "running";
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Stored; nothing done yet.
+    Received,
+    /// The plan is stored; children are being put.
+    Planned,
+    /// Children (or, for a child, the folder) are at work.
+    Running,
+    /// The outcome is stored; answers are owed.
+    Finishing,
+    /// Nothing is owed to anyone.
+    Settled,
+}
+
+impl Phase {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Received, "RECEIVED"),
+        (Self::Planned, "PLANNED"),
+        (Self::Running, "RUNNING"),
+        (Self::Finishing, "FINISHING"),
+        (Self::Settled, "SETTLED"),
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::ALL.into_iter().find(|(phase, _)| *phase == self).map_or("", |(_, text)| text)
+    }
+
+    pub(crate) fn of(item: &Item) -> Option<Self> {
+        let text = item.text(attr::PHASE)?;
+        Self::ALL.into_iter().find(|(_, name)| *name == text).map(|(phase, _)| phase)
+    }
+}
+
+/// The document of a root: what its holder remembers between rounds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RootState {
+    /// Epoch of the lease under which the plan was made; part of the children's ids.
+    pub generation: u32,
+    /// Items that hold the plan.
+    pub chunks: u32,
+    /// Children planned.
+    pub children: u64,
+    /// When RUNNING was last told, milliseconds since 1970.
+    pub told_at: i64,
+}
+
+pub(crate) fn millis(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+pub(crate) fn after(at: Timestamp, wait: Duration) -> i64 {
+    millis(at).saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The shard of an id. Tokens live in shards of their own, so that no backlog of work can keep a
+/// heartbeat waiting.
+pub(crate) fn shard(key: &Key) -> i64 {
+    let first = u8::from_str_radix(digest(&[&key.id]).get(..2).unwrap_or("0"), 16).unwrap_or(0);
+    let beats = if key.id_type.starts_with(TOKEN) { SHARDS } else { 0 };
+    i64::from(first % SHARDS + beats)
+}
+
+pub(crate) fn request_key(id: &RequestId) -> Key {
+    Key::new(id.as_str(), REQUEST)
+}
+
+pub(crate) fn folder_key(id: &FolderId) -> Key {
+    Key::new(id.as_str(), FOLDER)
+}
+
+pub(crate) fn token_key(root: &RequestId, token: &str) -> Key {
+    Key::new(root.as_str(), format!("{TOKEN}{}", digest(&[token])))
+}
+
+pub(crate) fn job_key(job: &JobId) -> Key {
+    Key::new(format!("job.{job}"), JOB_ID)
+}
+
+pub(crate) fn slots_key(project: &ProjectId) -> Key {
+    Key::new(format!("slots.{project}"), SLOTS)
+}
+
+pub(crate) fn plan_key(root: &RequestId, generation: u32, chunk: u32) -> Key {
+    Key::new(root.as_str(), format!("{PLAN}{generation:08}#{chunk:06}"))
+}
+
+pub(crate) fn tally_key(root: &RequestId, child: &RequestId) -> Key {
+    let first = u8::from_str_radix(digest(&[child.as_str()]).get(..2).unwrap_or("0"), 16).unwrap_or(0);
+    Key::new(root.as_str(), format!("{TALLY}{}", first % TALLIES))
+}
+
+/// A new request record, due now.
+pub(crate) fn new_request(
+    id: &RequestId,
+    root: &RequestId,
+    kind: Kind,
+    destination: &str,
+    now: Timestamp,
+) -> Item {
+    let key = request_key(id);
+    let shard = shard(&key);
+    Item::new(key)
+        .with(attr::SCHEMA, SCHEMA)
+        .with(attr::KIND, kind.as_str())
+        .with(attr::PHASE, Phase::Received.as_str())
+        .with(attr::ROOT, root.as_str())
+        .with(ROOT_ID, root.as_str())
+        .with(attr::DESTINATION, destination)
+        .with(attr::CREATED_AT, millis(now))
+        .with(DUE_SHARD, shard)
+        .with(DUE_AT, millis(now))
+}
+
+/// Tells a leased record that there is news: its holder will not release without another round,
+/// and if nobody holds it, it is due now. Settled records (no `due_at`) stay as they are.
+pub(crate) fn wake(key: Key, now: Timestamp) -> Write {
+    Write::update(
+        key,
+        vec![Change::Add(attr::WAKES.into(), 1), Change::Set(DUE_AT.into(), Value::Number(millis(now)))],
+    )
+    .when(Condition::Has(DUE_AT.into()))
+}
+
+/// Changes that take a record out of the due index and let it expire.
+pub(crate) fn retire(now: Timestamp, keep: Duration) -> Vec<Change> {
+    vec![
+        Change::Remove(DUE_SHARD.into()),
+        Change::Remove(DUE_AT.into()),
+        Change::Set(EXPIRE_AT.into(), Value::Number(after(now, keep) / 1000)),
+    ]
+}
+
+pub(crate) fn set(name: &str, value: impl Into<Value>) -> Change {
+    Change::Set(name.to_owned(), value.into())
+}
+
+/// Reads a JSON document from an attribute; absent is the default.
+pub(crate) fn document<T: DeserializeOwned + Default>(item: &Item, name: &str) -> Result<T> {
+    item.text(name).map_or_else(|| Ok(T::default()), |text| parse(item, name, text))
+}
+
+/// Reads a JSON document that must be there.
+pub(crate) fn required<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T> {
+    let text = item
+        .text(name)
+        .ok_or_else(|| Error::new(Class::Invalid, "read record", format!("{} has no `{name}`", item.key)))?;
+    parse(item, name, text)
+}
+
+fn parse<T: DeserializeOwned>(item: &Item, name: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::new(Class::Invalid, "read record", format!("`{name}` of {} cannot be read", item.key))
+            .caused_by(error)
+    })
+}
+
+/// Writes a JSON document.
+pub(crate) fn text<T: Serialize>(document: &T) -> Result<String> {
+    serde_json::to_string(document).map_err(|error| {
+        Error::new(Class::Invalid, "write record", "a document cannot be written").caused_by(error)
+    })
+}
+
+/// The outcome item of a request; written once.
+pub(crate) fn outcome_item(id: &RequestId, outcome: &Outcome) -> Result<Item> {
+    Ok(Item::new(Key::new(id.as_str(), OUTCOME)).with(attr::OUTCOME, text(outcome)?))
+}
+
+/// The changes that add a child's counters to its root's tally.
+pub(crate) fn tally(counters: &Counters) -> Vec<Change> {
+    let mut changes = vec![Change::Add(attr::SETTLED.into(), 1)];
+    for (name, value) in counters.named() {
+        changes.push(Change::Add(name.into(), i64::try_from(value).unwrap_or(i64::MAX)));
+    }
+    changes
+}
+
+/// The sum of tallies: settled children and their counters.
+pub(crate) fn sum_tallies(items: &[Item]) -> (u64, Counters) {
+    let number = |item: &Item, name: &str| item.number(name).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+    items.iter().fold((0, Counters::default()), |(settled, counters), item| {
+        (
+            settled + number(item, attr::SETTLED),
+            counters.plus(&Counters::from_named(|name| number(item, name))),
+        )
+    })
+}
+
+/// What a folder's waiter wants; written by the request that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    /// The child that waits.
+    pub request: RequestId,
+    /// Its root.
+    pub root: RequestId,
+    /// What it wants.
+    pub spec: crate::domain::request::FolderRequest,
+    /// When it began to wait.
+    pub since: Timestamp,
+}
+
+impl Waiter {
+    pub(crate) fn key(folder: &FolderId, request: &RequestId) -> Key {
+        Key::new(folder.as_str(), format!("{WAITER}{request}"))
+    }
+
+    pub(crate) fn item(&self, folder: &FolderId) -> Result<Item> {
+        Ok(Item::new(Self::key(folder, &self.request))
+            .with(attr::ROOT, self.root.as_str())
+            .with(attr::SPEC, text(&self.spec)?)
+            .with(attr::CREATED_AT, millis(self.since)))
+    }
+
+    pub(crate) fn read(item: &Item) -> Result<Self> {
+        let request = item.key.id_type.strip_prefix(WAITER).unwrap_or_default();
+        Ok(Self {
+            request: RequestId::new(request),
+            root: RequestId::new(item.text(attr::ROOT).unwrap_or_default()),
+            spec: required(item, attr::SPEC)?,
+            since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
+                .unwrap_or_default(),
+        })
+    }
+}

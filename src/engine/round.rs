@@ -1,0 +1,123 @@
+//! One run of one record: take its lease, work in rounds until there is no news, give it back.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Engine,
+    backoff::jittered,
+    dispatch::lane,
+    lease::{Halt, Held, Released, Step},
+    records::{self, attr, millis, set},
+};
+use crate::{
+    ports::{
+        Error,
+        store::{Change, Key},
+    },
+    signals,
+};
+
+/// After how many acquisitions without a clean release a record is given up: whoever runs it dies.
+const POISON: i64 = 5;
+
+/// What a round leaves behind.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Changes to write with the release, and when to look again, milliseconds since 1970.
+    Due { changes: Vec<Change>, due_at: i64 },
+    /// Changes to write with the release; nobody has to look again.
+    Settled { changes: Vec<Change> },
+    /// The round has given the record back itself.
+    Released,
+}
+
+impl Next {
+    pub(crate) fn at(due_at: i64) -> Self {
+        Self::Due { changes: Vec::new(), due_at }
+    }
+}
+
+impl Engine {
+    /// Runs one record. Errors are told here and nowhere above.
+    pub(crate) async fn run(self: Arc<Self>, key: Key) {
+        match self.acquire(&key).await {
+            Ok(Some(mut held)) => {
+                let lease = Arc::clone(&held.lease);
+                tokio::select! {
+                    biased;
+                    () = Box::pin(self.rounds(&mut held)) => {}
+                    () = self.keep(&lease) => {}
+                }
+            }
+            Ok(None) => {}
+            Err(error) => signals::engine::acquire_failed(&key, &error),
+        }
+    }
+
+    async fn rounds(&self, held: &mut Held) {
+        loop {
+            let result = self.round(held).await;
+            let key = held.lease.key.clone();
+            let release = match result {
+                Ok(Next::Released) => return,
+                Ok(Next::Due { mut changes, due_at }) => {
+                    changes.push(set(attr::FAILURES, 0));
+                    self.release(held, changes, Some(due_at), false)
+                        .await
+                        .map(|released| (released, Some(due_at)))
+                }
+                Ok(Next::Settled { changes }) => {
+                    self.release(held, changes, None, false).await.map(|released| (released, None))
+                }
+                Err(Halt::Lost) => return signals::engine::lease_lost(&key),
+                Err(Halt::Stopping) => {
+                    let now = millis(self.ports.clock.now());
+                    self.release(held, Vec::new(), Some(now), true).await.map(|released| (released, None))
+                }
+                Err(Halt::Port(error)) => {
+                    let failures = held.item.number(attr::FAILURES).unwrap_or(0);
+                    let due_at = records::after(self.ports.clock.now(), self.pause(&error, failures));
+                    signals::engine::round_failed(&key, &error, failures + 1);
+                    let changes = vec![set(attr::FAILURES, failures + 1)];
+                    self.release(held, changes, Some(due_at), true)
+                        .await
+                        .map(|released| (released, Some(due_at)))
+                }
+            };
+            match release {
+                Ok((Released::Yes, due_at)) => {
+                    if let Some(due_at) = due_at {
+                        let wait = due_at.saturating_sub(millis(self.ports.clock.now()));
+                        let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+                        self.inbox.later(key.clone(), lane(&key), wait);
+                    }
+                    return;
+                }
+                Ok((Released::News, _)) => {}
+                Err(halt) => return signals::engine::release_failed(&key, &halt),
+            }
+        }
+    }
+
+    /// How long to wait after an error.
+    pub(crate) fn pause(&self, error: &Error, failures: i64) -> Duration {
+        let jobs = &self.settings.jobs;
+        let tries = u32::try_from(failures).unwrap_or(0);
+        let wait = jittered(jobs.retry_base, jobs.retry_cap, tries, self.ports.chance.as_ref());
+        error.retry_after.map_or(wait, |hint| hint.min(jobs.retry_cap).max(wait))
+    }
+
+    async fn round(&self, held: &mut Held) -> Step<Next> {
+        if self.stop.is_cancelled() {
+            return Err(Halt::Stopping);
+        }
+        let poisoned = held.item.number(attr::STARTS).unwrap_or(0) >= POISON;
+        match (held.lease.key.id_type.as_str(), poisoned) {
+            (records::REQUEST, false) => Box::pin(self.request_round(held)).await,
+            (records::REQUEST, true) => Box::pin(self.give_up_request(held)).await,
+            (records::FOLDER, false) => Box::pin(self.folder_round(held)).await,
+            (records::FOLDER, true) => Box::pin(self.give_up_folder(held)).await,
+            _ => Ok(Next::at(records::after(self.ports.clock.now(), Duration::from_mins(10)))),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What can be seen of a request from outside.
+
+use jiff::Timestamp;
+
+use super::{
+    Engine,
+    records::{self, Phase, RootState, attr},
+    request::started_at,
+};
+use crate::{
+    domain::{
+        ids::RequestId,
+        outcome::{Counters, Outcome},
+    },
+    ports::{Result, store::Key},
+};
+
+/// A request as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestView {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where it goes.
+    pub destination: String,
+    /// Whether work on it has begun.
+    pub begun: bool,
+    /// Sums of its tallies; exact once it has an outcome.
+    pub counters: Counters,
+    /// Its children: planned, settled.
+    pub children: (u64, u64),
+    /// When it was accepted.
+    pub started_at: Timestamp,
+    /// When its record last changed hands.
+    pub updated_at: Timestamp,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Whether everybody has been told.
+    pub settled: bool,
+}
+
+impl Engine {
+    /// A request as it stands; `None` when there is none of that id.
+    pub async fn view(&self, id: &str) -> Result<Option<RequestView>> {
+        let id = RequestId::new(id);
+        let keys = [records::request_key(&id), Key::new(id.as_str(), records::OUTCOME)];
+        let items = self.ports.store.get_many(&keys).await?;
+        let find = |id_type: &str| items.iter().find(|item| item.key.id_type == id_type);
+        let Some(request) = find(records::REQUEST) else { return Ok(None) };
+        let outcome: Option<Outcome> =
+            find(records::OUTCOME).map(|item| records::required(item, attr::OUTCOME)).transpose()?;
+        let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
+        let (settled, sum) = records::sum_tallies(&tallies);
+        let state: RootState = records::document(request, attr::STATE)?;
+        let phase = Phase::of(request).unwrap_or(Phase::Received);
+        let updated = request.number(attr::UPDATED_AT).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        Ok(Some(RequestView {
+            id: id.to_string(),
+            kind: request.text(attr::KIND).unwrap_or_default().to_owned(),
+            destination: request.text(attr::DESTINATION).unwrap_or_default().to_owned(),
+            begun: phase != Phase::Received,
+            counters: outcome.as_ref().map_or(sum, |outcome| outcome.counters),
+            children: (state.children, settled),
+            started_at: started_at(request),
+            updated_at: updated.unwrap_or_else(|| started_at(request)),
+            outcome,
+            settled: phase == Phase::Settled,
+        }))
+    }
+}

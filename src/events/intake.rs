@@ -1,0 +1,294 @@
+//! Requests as they come in: copy requests in their three shapes, and our own child events.
+//!
+//! A copy request is an EventBridge event whose `detail` holds `payload` and `taskToken`; or the
+//! legacy event with the payload's fields straight under `detail`; or a bare message body that is
+//! such a `detail` itself. Whatever else is wrong with a request, its task token is looked for:
+//! a token that is known can be answered, one that is overlooked leaves its caller hanging.
+
+use serde_json::{Map, Value};
+
+use super::{CHILD_REQUEST, COPY_REQUEST};
+use crate::domain::{ids::RequestId, location::Location, request::CopyRequest, token::TaskToken};
+
+const DETAIL: &str = "detail";
+const DETAIL_TYPE: &str = "detail-type";
+const PAYLOAD: &str = "payload";
+const TASK_TOKEN: &str = "taskToken";
+const REQUEST_ID: &str = "requestId";
+const SOURCES: &str = "sourceUriList";
+const DESTINATION: &str = "destinationUri";
+
+/// The longest task token that Step Functions gives out.
+const LONGEST_TOKEN: usize = 2048;
+/// The longest request id that a caller may choose.
+const LONGEST_REQUEST_ID: usize = 128;
+/// The longest id of a record of ours.
+const LONGEST_RECORD_ID: usize = 1024;
+/// The `source` of a request that came without an EventBridge envelope.
+const BARE_SOURCE: &str = "sqs";
+
+type Object = Map<String, Value>;
+
+/// What a message on the request queue says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A caller wants something copied.
+    Copy(Submission),
+    /// One of our roots has made this child; its record says what it is for.
+    Child(RequestId),
+}
+
+/// A copy request that can be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// `source` of the EventBridge event; `sqs` for a bare message.
+    pub source: String,
+    /// `id` of the EventBridge event.
+    pub event_id: Option<String>,
+    /// The id that the caller chose, unique within its source; 1 to 128 characters.
+    pub request_id: Option<String>,
+    /// What the caller waits on.
+    pub token: Option<TaskToken>,
+    /// What is asked for.
+    pub request: CopyRequest,
+    /// The payload as canonical JSON (keys sorted, unknown fields kept), for storing and for
+    /// comparing repeats. Never holds the token.
+    pub payload: String,
+    /// Paths of the fields that were ignored.
+    pub unknown: Vec<String>,
+}
+
+/// Why a message is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is wrong, and will be however often it comes.
+    #[error("{reason}")]
+    Malformed {
+        /// The token to fail, when one can be made out.
+        token: Option<TaskToken>,
+        /// The id that the caller chose, when it can be made out.
+        request_id: Option<String>,
+        /// `id` of the EventBridge event.
+        event_id: Option<String>,
+        /// One sentence with the path of the field.
+        reason: String,
+    },
+    /// It belongs to a newer version of us, and goes back to the queue.
+    #[error("nothing is known about the detail-type `{detail_type}`")]
+    UnknownKind {
+        /// What it calls itself.
+        detail_type: String,
+    },
+}
+
+/// What is known of a message while the rest of it is read, for whoever has to answer for it.
+#[derive(Debug, Default)]
+struct Identity {
+    token: Option<TaskToken>,
+    request_id: Option<String>,
+    event_id: Option<String>,
+}
+
+impl Identity {
+    fn refuse(self, reason: String) -> Refusal {
+        Refusal::Malformed { token: self.token, request_id: self.request_id, event_id: self.event_id, reason }
+    }
+}
+
+/// Reads the body of a message from the request queue.
+pub fn read_request(body: &str) -> Result<Incoming, Refusal> {
+    let message = serde_json::from_str(body)
+        .map_err(|error| format!("the message is not JSON: {error}"))
+        .and_then(|value| match value {
+            Value::Object(message) => Ok(message),
+            other => Err(format!("the message must be an object, not {}", type_of(&other))),
+        })
+        .map_err(|reason| Identity::default().refuse(reason))?;
+    if message.contains_key(DETAIL_TYPE) || message.contains_key(DETAIL) {
+        read_event(message)
+    } else {
+        let identity = identify(&message);
+        read_copy(BARE_SOURCE.to_owned(), None, message, "")
+            .map(Incoming::Copy)
+            .map_err(|reason| identity.refuse(reason))
+    }
+}
+
+fn read_event(mut message: Object) -> Result<Incoming, Refusal> {
+    let detail = object_or_json(message.remove(DETAIL));
+    let mut identity = detail.as_ref().map(identify).unwrap_or_default();
+    identity.event_id = text(&message, "id").map(str::to_owned);
+    if identity.token.is_none() {
+        identity.token = find_token(&message);
+    }
+
+    let detail_type = match required_text(&message, "", DETAIL_TYPE) {
+        Ok(detail_type) => detail_type,
+        Err(reason) => return Err(identity.refuse(reason)),
+    };
+    match detail_type {
+        COPY_REQUEST => read_copy_event(&message, identity.event_id.clone(), detail)
+            .map(Incoming::Copy)
+            .map_err(|reason| identity.refuse(reason)),
+        CHILD_REQUEST => detail
+            .and_then(|detail| bounded_text(&detail, DETAIL, REQUEST_ID, LONGEST_RECORD_ID))
+            .and_then(|id| id.ok_or_else(|| missing(&join(DETAIL, REQUEST_ID))))
+            .map(|id| Incoming::Child(RequestId::new(id)))
+            .map_err(|reason| identity.refuse(reason)),
+        other => Err(Refusal::UnknownKind { detail_type: other.to_owned() }),
+    }
+}
+
+fn read_copy_event(
+    message: &Object,
+    event_id: Option<String>,
+    detail: Result<Object, String>,
+) -> Result<Submission, String> {
+    let source = required_text(message, "", "source")?.to_owned();
+    read_copy(source, event_id, detail?, DETAIL)
+}
+
+/// Reads a `detail`; `place` is its path, for messages.
+fn read_copy(
+    source: String,
+    event_id: Option<String>,
+    mut detail: Object,
+    place: &str,
+) -> Result<Submission, String> {
+    let token = bounded_text(&detail, place, TASK_TOKEN, LONGEST_TOKEN)?.map(TaskToken::new);
+    let request_id = bounded_text(&detail, place, REQUEST_ID, LONGEST_REQUEST_ID)?;
+    detail.remove(TASK_TOKEN);
+    detail.remove(REQUEST_ID);
+
+    let mut unknown = Vec::new();
+    let (mut payload, place) = match detail.remove(PAYLOAD) {
+        Some(Value::Object(payload)) => {
+            unknown.extend(detail.keys().map(|name| join(place, name)));
+            (payload, join(place, PAYLOAD))
+        }
+        Some(other) => return Err(wrong_type(&join(place, PAYLOAD), "an object", &other)),
+        None if detail.contains_key(SOURCES) || detail.contains_key(DESTINATION) => {
+            (detail, place.to_owned())
+        }
+        None => return Err(missing(&join(place, PAYLOAD))),
+    };
+    let request =
+        CopyRequest { sources: sources(&payload, &place)?, destination: destination(&payload, &place)? };
+
+    let ignored = payload.keys().filter(|name| ![SOURCES, DESTINATION].contains(&name.as_str()));
+    unknown.extend(ignored.map(|name| join(&place, name)));
+    if payload.remove(TASK_TOKEN).is_some() && token.is_none() {
+        return Err(format!("`{}` must stand beside `{PAYLOAD}`, not in it", join(&place, TASK_TOKEN)));
+    }
+    let mut payload = Value::Object(payload);
+    payload.sort_all_objects();
+    Ok(Submission { source, event_id, request_id, token, request, payload: payload.to_string(), unknown })
+}
+
+fn sources(payload: &Object, place: &str) -> Result<Vec<String>, String> {
+    let at = join(place, SOURCES);
+    let entries = match payload.get(SOURCES) {
+        Some(Value::Array(entries)) if entries.is_empty() => {
+            return Err(format!("`{at}` must name at least one source"));
+        }
+        Some(Value::Array(entries)) => entries,
+        Some(other) => return Err(wrong_type(&at, "a list", other)),
+        None => return Err(missing(&at)),
+    };
+    entries.iter().enumerate().map(|(index, entry)| uri(entry, &format!("{at}[{index}]"))).collect()
+}
+
+fn destination(payload: &Object, place: &str) -> Result<String, String> {
+    let at = join(place, DESTINATION);
+    let text = uri(payload.get(DESTINATION).ok_or_else(|| missing(&at))?, &at)?;
+    if text.ends_with('/') { Ok(text) } else { Err(format!("`{at}` must end with `/`: it names a folder")) }
+}
+
+fn uri(value: &Value, at: &str) -> Result<String, String> {
+    let text = value.as_str().ok_or_else(|| wrong_type(at, "a string", value))?;
+    Location::parse(text).map_err(|error| format!("`{at}` is not usable: {error}"))?;
+    Ok(text.to_owned())
+}
+
+/// Finds out whose request this is, whatever else is wrong with it.
+fn identify(detail: &Object) -> Identity {
+    Identity {
+        token: find_token(detail),
+        request_id: bounded_text(detail, DETAIL, REQUEST_ID, LONGEST_REQUEST_ID).ok().flatten(),
+        event_id: None,
+    }
+}
+
+/// The token beside the payload, where it belongs, or inside it.
+fn find_token(detail: &Object) -> Option<TaskToken> {
+    let inside = detail.get(PAYLOAD).and_then(Value::as_object);
+    [Some(detail), inside]
+        .into_iter()
+        .flatten()
+        .find_map(|object| bounded_text(object, "", TASK_TOKEN, LONGEST_TOKEN).ok().flatten())
+        .map(TaskToken::new)
+}
+
+/// `detail` as it is, or out of the JSON text that some callers make of it.
+fn object_or_json(detail: Option<Value>) -> Result<Object, String> {
+    match detail {
+        Some(Value::Object(detail)) => Ok(detail),
+        Some(Value::String(text)) => {
+            serde_json::from_str(&text).map_err(|error| format!("`{DETAIL}` is not a JSON object: {error}"))
+        }
+        Some(other) => Err(wrong_type(DETAIL, "an object", &other)),
+        None => Err(missing(DETAIL)),
+    }
+}
+
+fn text<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
+    object.get(name).and_then(Value::as_str)
+}
+
+fn required_text<'a>(object: &'a Object, place: &str, name: &str) -> Result<&'a str, String> {
+    let at = join(place, name);
+    match object.get(name) {
+        Some(Value::String(text)) => Ok(text),
+        Some(other) => Err(wrong_type(&at, "a string", other)),
+        None => Err(missing(&at)),
+    }
+}
+
+/// A text that may be absent (or null) but must not be empty or too long. The text itself is not
+/// repeated in the complaint: it may be a secret.
+fn bounded_text(object: &Object, place: &str, name: &str, longest: usize) -> Result<Option<String>, String> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if (1..=longest).contains(&text.chars().count()) => Ok(Some(text.clone())),
+        Some(Value::String(_)) => {
+            Err(format!("`{}` must have between 1 and {longest} characters", join(place, name)))
+        }
+        Some(other) => Err(wrong_type(&join(place, name), "a string", other)),
+    }
+}
+
+fn join(place: &str, name: &str) -> String {
+    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
+}
+
+fn missing(at: &str) -> String {
+    format!("`{at}` is missing")
+}
+
+fn wrong_type(at: &str, wanted: &str, found: &Value) -> String {
+    format!("`{at}` must be {wanted}, not {}", type_of(found))
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! What we say: the child event, the answers to a caller's task, and the state-change event.
+//!
+//! Each carrier has a limit. What is too long loses entries of its lists, never fields: the totals
+//! stay, and `truncated` says that entries are missing.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::domain::{
+    ids::RequestId,
+    outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome},
+    request::Kind,
+};
+
+/// `SendTaskSuccess` takes 256 KB of output.
+const OUTPUT_LIMIT: usize = 256 * 1024;
+/// `SendTaskFailure` takes 32 KB of cause.
+const CAUSE_LIMIT: usize = 32 * 1024;
+/// `PutEvents` takes 256 KB with everything around the detail.
+const DETAIL_LIMIT: usize = 200 * 1024;
+/// How much of a text is kept where it is one entry among others.
+const LONGEST_TEXT: usize = 1200;
+
+/// Where a request stands, as told to everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Stored; its caller may rely on it.
+    Received,
+    /// At work; sent with every heartbeat.
+    Running,
+    /// Ended, with everything at the destination.
+    Succeeded,
+    /// Ended otherwise.
+    Failed,
+}
+
+impl Status {
+    /// The name as it is sent.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "RECEIVED",
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// How a request ended, with what its caller knows it by.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The request.
+    pub request_id: &'a str,
+    /// Where it was to copy to, as the caller wrote it.
+    pub destination_uri: &'a str,
+    /// How it ended.
+    pub outcome: &'a Outcome,
+}
+
+/// A request's new state.
+#[derive(Debug, Clone, Copy)]
+pub struct StateChange<'a> {
+    /// The request.
+    pub request_id: &'a str,
+    /// Its kind.
+    pub kind: Kind,
+    /// Where it stands.
+    pub status: Status,
+    /// Where it copies to, as the caller wrote it.
+    pub destination_uri: &'a str,
+    /// How far it is.
+    pub counters: Counters,
+    /// How it ended, once it has.
+    pub outcome: Option<&'a Outcome>,
+    /// When this was so.
+    pub at: Timestamp,
+}
+
+/// The detail of a [`super::CHILD_REQUEST`] event.
+#[must_use]
+pub fn child_event(id: &RequestId) -> String {
+    json!({ "requestId": id.as_str() }).to_string()
+}
+
+/// The output of a task that succeeded.
+#[must_use]
+pub fn success_output(report: &Report<'_>) -> String {
+    fit(OUTPUT_LIMIT, entries(report.outcome), |most| success(report, most))
+}
+
+/// The cause of a task that failed: which files, and what to do about it.
+#[must_use]
+pub fn failure_cause(report: &Report<'_>) -> String {
+    fit(CAUSE_LIMIT, entries(report.outcome), |most| failure(report, most))
+}
+
+/// The detail of a [`super::STATE_CHANGE`] event. How a request ended is told as its caller is told.
+#[must_use]
+pub fn state_change(change: &StateChange<'_>) -> String {
+    let StateChange { request_id, kind, status, destination_uri, counters: progress, outcome, at } = *change;
+    fit(DETAIL_LIMIT, outcome.map_or(0, entries), |most| {
+        let outcome = outcome.map(|outcome| {
+            let report = Report { request_id, destination_uri, outcome };
+            if outcome.failure.is_some() { failure(&report, most) } else { success(&report, most) }
+        });
+        without_nulls(json!({
+            "requestId": request_id,
+            "kind": kind.as_str(),
+            "status": status.as_str(),
+            "destinationUri": destination_uri,
+            "counters": counters(&progress),
+            "outcome": outcome,
+            "at": at.to_string(),
+        }))
+    })
+}
+
+fn success(report: &Report<'_>, most: usize) -> Value {
+    let Report { request_id, destination_uri, outcome } = *report;
+    let counters = &outcome.counters;
+    without_nulls(json!({
+        "requestId": request_id,
+        "status": Status::Succeeded.as_str(),
+        "destinationUri": destination_uri,
+        "files": {
+            "copied": counters.copied,
+            "skipped": counters.skipped,
+            "skippedBySize": counters.skipped_by_size,
+            "skippedConflict": counters.skipped_conflict,
+            "renamed": counters.renamed,
+        },
+        "bytes": counters.bytes,
+        "jobs": jobs(&outcome.jobs, most),
+        "truncated": (outcome.jobs.len() > most).then_some(true),
+        "startedAt": outcome.started_at.to_string(),
+        "finishedAt": outcome.finished_at.to_string(),
+    }))
+}
+
+fn failure(report: &Report<'_>, most: usize) -> Value {
+    let Report { request_id, destination_uri, outcome } = *report;
+    let unexplained = Failure::new(ErrorName::Internal, "the request ended without saying why");
+    let failure = outcome.failure.as_ref().unwrap_or(&unexplained);
+    let files: Vec<_> = failure.culprits.iter().take(most).map(file).collect();
+    let cut = outcome.jobs.len() > most || failure.culprits_total > files.len() as u64;
+    without_nulls(json!({
+        "requestId": request_id,
+        "status": Status::Failed.as_str(),
+        "error": failure.error.as_str(),
+        "message": clip(&failure.message),
+        "action": failure.error.advice(),
+        "destinationUri": destination_uri,
+        "files": files,
+        "filesTotal": failure.culprits_total,
+        "counters": counters(&outcome.counters),
+        "jobs": jobs(&outcome.jobs, most),
+        "truncated": cut.then_some(true),
+        "startedAt": outcome.started_at.to_string(),
+        "finishedAt": outcome.finished_at.to_string(),
+    }))
+}
+
+fn counters(counters: &Counters) -> Value {
+    json!({
+        "files": counters.files,
+        "copied": counters.copied,
+        "skipped": counters.skipped,
+        "skippedBySize": counters.skipped_by_size,
+        "skippedConflict": counters.skipped_conflict,
+        "renamed": counters.renamed,
+        "failed": counters.failed,
+        "bytes": counters.bytes,
+    })
+}
+
+/// The newest of the jobs, oldest first: what happened last explains how it ended.
+fn jobs(jobs: &[JobSummary], most: usize) -> Vec<Value> {
+    let skipped = jobs.len().saturating_sub(most);
+    let newest = jobs.iter().skip(skipped);
+    newest.map(|job| json!({ "jobId": job.job_id, "attempts": job.attempt, "status": job.status })).collect()
+}
+
+fn file(culprit: &Culprit) -> Value {
+    json!({ "what": clip(&culprit.what), "why": clip(&culprit.why) })
+}
+
+/// How many entries the longest list of an outcome has.
+fn entries(outcome: &Outcome) -> usize {
+    let culprits = outcome.failure.as_ref().map_or(0, |failure| failure.culprits.len());
+    outcome.jobs.len().max(culprits)
+}
+
+/// Renders with as many list entries as the limit has room for.
+fn fit(limit: usize, entries: usize, render: impl Fn(usize) -> Value) -> String {
+    let whole = render(entries).to_string();
+    if whole.len() <= limit {
+        return whole;
+    }
+    let (mut text, mut fits, mut too_many) = (render(0).to_string(), 0, entries);
+    while too_many - fits > 1 {
+        let middle = fits + (too_many - fits) / 2;
+        let candidate = render(middle).to_string();
+        if candidate.len() <= limit {
+            (text, fits) = (candidate, middle);
+        } else {
+            too_many = middle;
+        }
+    }
+    text
+}
+
+/// Drops the fields that have nothing to say.
+fn without_nulls(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|_, field| !field.is_null());
+    }
+    value
+}
+
+/// The beginning of a text that may be endless.
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The client: how any call is made. What the calls are is in `platform`.
+//!
+//! A call waits for its permit, carries the token at hand, is made once more with another token when
+//! that one is refused, and is tried again as its kind allows.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    auth::Auth,
+    call::{Call, Credential},
+    problem,
+    projects::Projects,
+    settings::Settings,
+    transport::{Transport, TransportError},
+};
+use crate::{
+    policy::pace::Pace,
+    ports::{Class, Result, chance::Chance, clock::Clock, tokens::TokenSource},
+    signals::api,
+};
+
+/// ICAv2, over a transport.
+#[derive(Debug)]
+pub struct Client {
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    auth: Auth,
+    pace: Pace,
+    base_url: String,
+    timeout: Duration,
+    pub(super) projects: Projects,
+}
+
+impl Client {
+    /// A client that fetches its token with its first call.
+    #[must_use]
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        tokens: Arc<dyn TokenSource>,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+        settings: Settings,
+    ) -> Self {
+        let rate = settings.requests_per_second;
+        // A quarter of a second's calls at once: lively after a pause, and never far over the rate.
+        let burst = NonZeroU32::new(rate.get() / 4).unwrap_or(NonZeroU32::MIN);
+        Self {
+            auth: Auth::new(tokens, clock.clone()),
+            pace: Pace::per_second(rate, burst),
+            base_url: settings.base_url,
+            timeout: settings.timeout,
+            projects: Projects::default(),
+            transport,
+            clock,
+            chance,
+        }
+    }
+
+    /// Makes a call and reads its answer.
+    pub(super) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
+        let body = self.run(call).await?;
+        let mut json = serde_json::Deserializer::from_slice(&body);
+        serde_path_to_error::deserialize(&mut json).map_err(|error| problem::gibberish(call, error))
+    }
+
+    /// Makes a call and leaves its answer as it is.
+    pub(super) async fn run(&self, call: &Call) -> Result<Bytes> {
+        call.retry().run(&*self.chance, || self.attempt(call)).await
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Bytes> {
+        let token = self.auth.token().await?;
+        let refused = match self.send(call, &token).await {
+            Err(error) if error.class == Class::Unauthorized => error,
+            other => return other,
+        };
+        match self.auth.instead_of(&token).await? {
+            Some(token) => self.send(call, &token).await,
+            None => Err(refused),
+        }
+    }
+
+    async fn send(&self, call: &Call, token: &SecretString) -> Result<Bytes> {
+        let request = call.request(&self.base_url, Credential::Bearer(token))?;
+        self.pace.ready().await;
+        let started = Instant::now();
+        let answer = timeout(self.timeout, self.transport.send(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(late()));
+        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+        api::call_done(call.operation, status, started.elapsed());
+        let (parts, body) = answer.map_err(|error| problem::no_answer(call, error))?.into_parts();
+        if parts.status.is_success() {
+            self.pace.succeeded();
+            return Ok(body);
+        }
+        let error = problem::refusal(call, &parts, &body, self.clock.now(), token);
+        if error.class == Class::Throttled {
+            let calls_per_second = self.pace.throttled(error.retry_after);
+            api::throttled(call.operation, error.retry_after, calls_per_second);
+        }
+        Err(error)
+    }
+}
+
+/// The transport ends by itself; this holds for those that only pretend to be a network.
+fn late() -> TransportError {
+    TransportError { message: "no answer in time".to_owned(), never_sent: false, source: None }
+}

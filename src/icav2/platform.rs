@@ -1,0 +1,245 @@
+//! The calls: what of the API the engine uses, and how it is asked.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use super::{call::Call, client::Client, problem, wire};
+use crate::{
+    domain::{
+        file::Data,
+        ids::{BatchId, DataId, JobId, ProjectId},
+        location::DataPath,
+    },
+    ports::{
+        Class, Error, Result,
+        platform::{BatchItem, DataPlatform, Folder, Job, NewFile, Project, Submitted},
+        store::Page,
+        transfers::PresignedUrl,
+    },
+};
+
+const LIST: &str = "GET /api/projects/{projectId}/data";
+
+/// The most that is known to work.
+pub(super) const PAGE_SIZE: &str = "1000";
+/// Who asks for jobs wants the newest.
+const JOBS_PAGE: u64 = 100;
+/// How many download URLs are asked for at once.
+const URLS_AT_ONCE: usize = 1000;
+
+impl Client {
+    /// One page of a listing of data.
+    async fn list(&self, mut call: Call, from: Option<&str>) -> Result<Page<Data>> {
+        call = call.with("pageSize", PAGE_SIZE);
+        if let Some(token) = from {
+            call = call.with("pageToken", token);
+        }
+        let page: wire::PagedList<wire::ProjectData> = self.call(&call).await?;
+        let items = page.items.into_iter().map(|item| data(&call, item)).collect::<Result<_>>()?;
+        Ok(Page { items, next: page.next_page_token.filter(|token| !token.is_empty()) })
+    }
+}
+
+/// One of our files or folders from the API's.
+fn data<T>(call: &Call, found: T) -> Result<Data>
+where
+    T: TryInto<Data, Error = wire::Incomplete>,
+{
+    found.try_into().map_err(|error| problem::gibberish(call, error))
+}
+
+/// The root is always there, has no id and cannot be made, so no answer about it would be true.
+fn refuse_root(operation: &'static str, path: &DataPath) -> Result<()> {
+    if path.is_root() {
+        return Err(Error::new(Class::Invalid, operation, "the root of a project is no folder with an id"));
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl DataPlatform for Client {
+    async fn project(&self, reference: &str) -> Result<Project> {
+        self.find_project(reference).await
+    }
+
+    async fn get(&self, project: &ProjectId, id: &DataId) -> Result<Data> {
+        let ids = [project.as_str(), id.as_str()];
+        let call = Call::read("GET /api/projects/{projectId}/data/{dataId}", &ids);
+        data(&call, self.call::<wire::ProjectData>(&call).await?)
+    }
+
+    /// `Invalid` for the root, which is always there and has no id.
+    async fn find(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>> {
+        refuse_root(LIST, path)?;
+        let mut from = None;
+        loop {
+            let call = Call::read(LIST, &[project.as_str()])
+                .with("parentFolderPath", path.parent().as_str())
+                .with("filename", path.name())
+                .with("filenameMatchMode", "EXACT")
+                .with("filePathMatchMode", "FULL_CASE_INSENSITIVE")
+                .with("type", if path.is_folder() { "FOLDER" } else { "FILE" });
+            let page = match self.list(call, from.as_deref()).await {
+                Err(error) if error.class == Class::NotFound => return Ok(None),
+                other => other?,
+            };
+            if let Some(data) = page.items.into_iter().find(|data| data.path == *path) {
+                return Ok(Some(data));
+            }
+            from = page.next;
+            if from.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn children(&self, project: &ProjectId, folder: &Folder, from: Option<&str>) -> Result<Page<Data>> {
+        let call = Call::read(LIST, &[project.as_str()]);
+        let path = match folder {
+            Folder::Id(id) => return self.list(call.with("parentFolderId", id.as_str()), from).await,
+            Folder::Path(path) => path,
+        };
+        match self.list(call.with("parentFolderPath", path.as_str()), from).await {
+            Err(error) if error.class == Class::NotFound => Ok(Page { items: Vec::new(), next: None }),
+            Err(error) => Err(error),
+            Ok(mut page) => {
+                page.items.retain(|data| data.path.parent() == *path);
+                Ok(page)
+            }
+        }
+    }
+
+    async fn folders_below(
+        &self,
+        project: &ProjectId,
+        path: &DataPath,
+        from: Option<&str>,
+    ) -> Result<Page<Data>> {
+        let call = Call::read(LIST, &[project.as_str()])
+            .with("filePath", path.as_str())
+            .with("filePathMatchMode", "STARTS_WITH_CASE_INSENSITIVE")
+            .with("type", "FOLDER");
+        let mut page = self.list(call, from).await?;
+        page.items.retain(|data| data.path.inside(path).is_some_and(|rest| !rest.is_empty()));
+        Ok(page)
+    }
+
+    async fn create_folder(&self, project: &ProjectId, path: &DataPath, key: &str) -> Result<Data> {
+        let operation = "POST /api/projects/{projectId}/data:createFolder";
+        refuse_root(operation, path)?;
+        let folder =
+            wire::CreateFolder { name: path.name().to_owned(), folder_path: path.parent().to_string() };
+        let call = Call::keyed(operation, &[project.as_str()], key).json(&folder)?;
+        data(&call, self.call::<wire::ProjectData>(&call).await?)
+    }
+
+    async fn create_file(
+        &self,
+        project: &ProjectId,
+        folder: &DataId,
+        name: &str,
+        key: &str,
+    ) -> Result<NewFile> {
+        let operation = "POST /api/projects/{projectId}/data:createFileWithUploadUrl";
+        let file = wire::CreateFile { name: name.to_owned(), folder_id: folder.to_string() };
+        let call = Call::keyed(operation, &[project.as_str()], key).json(&file)?;
+        let made: wire::FileAndUploadUrl = self.call(&call).await?;
+        Ok(NewFile { id: DataId::new(made.data.id), upload: SecretString::from(made.upload_url) })
+    }
+
+    async fn upload_url(&self, project: &ProjectId, id: &DataId) -> Result<PresignedUrl> {
+        let operation = "POST /api/projects/{projectId}/data/{dataId}:createUploadUrl";
+        let call = Call::read(operation, &[project.as_str(), id.as_str()]);
+        let upload: wire::Upload = self.call(&call).await?;
+        Ok(SecretString::from(upload.url))
+    }
+
+    async fn download_urls(&self, project: &ProjectId, ids: &[DataId]) -> Result<Vec<PresignedUrl>> {
+        let operation = "POST /api/projects/{projectId}/data:createDownloadUrls";
+        let mut urls = HashMap::new();
+        for some in ids.chunks(URLS_AT_ONCE) {
+            let body = wire::DataIds { data_ids: some.iter().map(ToString::to_string).collect() };
+            let call = Call::read(operation, &[project.as_str()]).json(&body)?;
+            let answer: wire::List<wire::DataUrl> = self.call(&call).await?;
+            urls.extend(answer.items.into_iter().map(|item| (item.data_id, item.url)));
+        }
+        ids.iter()
+            .map(|id| {
+                urls.get(id.as_str()).map(|url| SecretString::from(url.as_str())).ok_or_else(|| {
+                    Error::new(Class::NotFound, operation, format!("no URL was given for {id}"))
+                })
+            })
+            .collect()
+    }
+
+    async fn delete(&self, project: &ProjectId, id: &DataId) -> Result<()> {
+        let operation = "POST /api/projects/{projectId}/data/{dataId}:delete";
+        self.run(&Call::effect(operation, &[project.as_str(), id.as_str()])).await?;
+        Ok(())
+    }
+
+    async fn submit(&self, project: &ProjectId, folder: &DataId, files: &[DataId]) -> Result<Submitted> {
+        let operation = "POST /api/projects/{projectId}/dataCopyBatch";
+        let batch = wire::CreateCopyBatch {
+            items: files.iter().map(|id| wire::ItemReference { data_id: id.to_string() }).collect(),
+            destination_folder_id: folder.to_string(),
+            copy_user_tags: true,
+            copy_technical_tags: true,
+            copy_instrument_info: true,
+            action_on_exist: "SKIP".to_owned(),
+        };
+        let call = Call::effect(operation, &[project.as_str()]).json(&batch)?;
+        self.call::<wire::CopyBatch>(&call).await.map(Submitted::from)
+    }
+
+    async fn batch_folder(&self, project: &ProjectId, batch: &BatchId) -> Result<Option<DataId>> {
+        let operation = "GET /api/projects/{projectId}/dataCopyBatch/{batchId}";
+        let call = Call::read(operation, &[project.as_str(), batch.as_str()]);
+        let batch: wire::CopyBatch = self.call(&call).await?;
+        Ok(batch.destination_folder_id.map(DataId::new))
+    }
+
+    async fn batch_items(
+        &self,
+        project: &ProjectId,
+        batch: &BatchId,
+        from: Option<&str>,
+    ) -> Result<Page<BatchItem>> {
+        let operation = "GET /api/projects/{projectId}/dataCopyBatch/{batchId}/items";
+        let mut call = Call::read(operation, &[project.as_str(), batch.as_str()]).with("pageSize", PAGE_SIZE);
+        if let Some(token) = from {
+            call = call.with("pageToken", token);
+        }
+        let page: wire::PagedList<wire::CopyBatchItem> = self.call(&call).await?;
+        let items = page.items.into_iter().map(BatchItem::from).collect();
+        Ok(Page { items, next: page.next_page_token.filter(|token| !token.is_empty()) })
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Job> {
+        let call = Call::read("GET /api/jobs/{jobId}", &[id.as_str()]);
+        self.call::<wire::Job>(&call).await.map(Job::from)
+    }
+
+    /// Sorting makes the API count its pages, so a page starts at an offset: jobs that are made
+    /// meanwhile push others onto the next page, which shows them twice and leaves none out.
+    async fn jobs(&self, from: Option<&str>) -> Result<Page<Job>> {
+        let operation = "GET /api/jobs";
+        let offset: u64 = from
+            .map_or(Ok(0), str::parse)
+            .map_err(|error| Error::new(Class::Invalid, operation, "not a page").caused_by(error))?;
+        let call = Call::read(operation, &[])
+            .with("sort", "timeCreated desc")
+            .with("pageOffset", &offset.to_string())
+            .with("pageSize", &JOBS_PAGE.to_string());
+        let page: wire::PagedList<wire::Job> = self.call(&call).await?;
+        let items: Vec<_> = page.items.into_iter().map(Job::from).collect();
+        let end = offset + items.len() as u64;
+        let more = match page.total_item_count {
+            Some(total) => !items.is_empty() && end < total,
+            None => items.len() as u64 >= JOBS_PAGE,
+        };
+        Ok(Page { items, next: more.then(|| end.to_string()) })
+    }
+}

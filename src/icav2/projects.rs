@@ -1,0 +1,118 @@
+//! Projects by id or by name.
+//!
+//! The API has no filter for an exact name: `search` narrows (how is not documented, so a miss is not
+//! believed) and the names are compared here.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{call::Call, client::Client, platform::PAGE_SIZE, wire};
+use crate::ports::{Class, Error, Result, platform::Project};
+
+const LIST: &str = "GET /api/projects";
+/// A project may be renamed; its new name is believed after this.
+const KEEP: Duration = Duration::from_mins(5);
+/// References are the callers' words, so what is kept of them is bounded.
+const MOST: usize = 1024;
+
+/// Projects looked up lately, by reference.
+#[derive(Debug, Default)]
+pub(super) struct Projects(Mutex<HashMap<String, (Project, Instant)>>);
+
+impl Projects {
+    fn get(&self, reference: &str) -> Option<Project> {
+        let known = self.known();
+        let (project, found) = known.get(reference)?;
+        (found.elapsed() < KEEP).then(|| project.clone())
+    }
+
+    fn put(&self, reference: &str, project: &Project) {
+        let mut known = self.known();
+        if known.len() >= MOST {
+            known.retain(|_, (_, found)| found.elapsed() < KEEP);
+        }
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(reference.to_owned(), (project.clone(), Instant::now()));
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (Project, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Client {
+    /// The project of that id or exact name.
+    pub(super) async fn find_project(&self, reference: &str) -> Result<Project> {
+        if let Some(project) = self.projects.get(reference) {
+            return Ok(project);
+        }
+        let project = if Uuid::try_parse(reference).is_ok() {
+            self.project_by_id(reference).await?
+        } else {
+            match self.projects_named(reference, Some(reference)).await? {
+                Some(project) => project,
+                None => self.projects_named(reference, None).await?.ok_or_else(|| {
+                    Error::new(
+                        Class::NotFound,
+                        LIST,
+                        format!("no project named `{reference}` is visible to us"),
+                    )
+                })?,
+            }
+        };
+        self.projects.put(reference, &project);
+        Ok(project)
+    }
+
+    async fn project_by_id(&self, id: &str) -> Result<Project> {
+        let call = Call::read("GET /api/projects/{projectId}", &[id]);
+        let found = self.call::<wire::Project>(&call).await;
+        found.map(Project::from).map_err(|mut error| {
+            if error.class == Class::NotFound {
+                error.message = format!("no project with the id {id} is visible to us ({})", error.message);
+            }
+            error
+        })
+    }
+
+    /// The one project of exactly that name. Names are unique in a tenant, but projects of several
+    /// tenants may be visible: two of one name are refused, because the wrong one may be written to.
+    async fn projects_named(&self, name: &str, search: Option<&str>) -> Result<Option<Project>> {
+        let mut found: Option<Project> = None;
+        let mut from: Option<String> = None;
+        loop {
+            let mut call = Call::read(LIST, &[]).with("pageSize", PAGE_SIZE);
+            if let Some(search) = search {
+                call = call.with("search", search);
+            }
+            if let Some(token) = &from {
+                call = call.with("pageToken", token);
+            }
+            let page: wire::PagedList<wire::Project> = self.call(&call).await?;
+            for project in page.items.into_iter().filter(|project| project.name == name).map(Project::from) {
+                match &found {
+                    Some(other) if other.id != project.id => {
+                        let message = format!(
+                            "two projects are named `{name}` ({} and {}); use an id",
+                            other.id, project.id
+                        );
+                        return Err(Error::new(Class::Invalid, LIST, message));
+                    }
+                    _ => found = Some(project),
+                }
+            }
+            from = page.next_page_token.filter(|token| !token.is_empty());
+            if from.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+}

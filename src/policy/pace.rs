@@ -1,0 +1,236 @@
+//! How fast we call somebody who limits us.
+//!
+//! A rate limiter on tokio's clock (governor's own waiting sleeps on a thread's timer, which a paused
+//! test cannot shorten), with additive increase and multiplicative decrease: being throttled halves
+//! the rate and holds every caller back for as long as the other side asks; success raises the rate
+//! again, slowly.
+
+use std::{
+    num::NonZeroU32,
+    ops::Add,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, Reference},
+    middleware::NoOpMiddleware,
+    nanos::Nanos,
+    state::{InMemoryState, NotKeyed},
+};
+use tokio::time::{Instant, sleep};
+
+/// The rate never falls below this share of the full one.
+const FLOOR: f64 = 1.0 / 32.0;
+/// How much of the full rate one step up gives back.
+const STEP: f64 = 1.0 / 20.0;
+/// Answers to calls made together come back together: within this time they count as one.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long everybody waits when the other side does not say.
+const DEFAULT_HOLD: Duration = Duration::from_secs(1);
+/// The longest anybody waits because the other side asked for it.
+const LONGEST_HOLD: Duration = Duration::from_secs(30);
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Tick>>;
+
+/// A rate that is kept, lowered when the other side complains, and raised again when it does not.
+#[derive(Debug)]
+pub struct Pace {
+    clock: TokioClock,
+    full: f64,
+    burst: NonZeroU32,
+    /// First come, first served: only the caller at the front waits for the limiter.
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    limiter: Limiter,
+    /// Share of the full rate, in `FLOOR..=1`.
+    share: f64,
+    changed: Instant,
+    held_until: Instant,
+}
+
+impl Pace {
+    /// At most `rate` permits a second, of which `burst` may be taken at once.
+    #[must_use]
+    pub fn per_second(rate: NonZeroU32, burst: NonZeroU32) -> Self {
+        let clock = TokioClock::default();
+        let full = f64::from(rate.get());
+        let now = Instant::now();
+        let limiter = limiter(full, burst, &clock);
+        let state = State { limiter, share: 1.0, changed: now, held_until: now };
+        Self { clock, full, burst, turn: tokio::sync::Mutex::new(()), state: Mutex::new(state) }
+    }
+
+    /// Waits for a permit.
+    pub async fn ready(&self) {
+        let _turn = self.turn.lock().await;
+        while let Some(wait) = self.wait() {
+            sleep(wait).await;
+        }
+    }
+
+    /// The other side complained: half the rate, and nobody calls before `retry_after` has passed.
+    /// Returns the permits per second that are left.
+    pub fn throttled(&self, retry_after: Option<Duration>) -> f64 {
+        let now = Instant::now();
+        let hold = retry_after.map_or(DEFAULT_HOLD, |asked| asked.min(LONGEST_HOLD));
+        let mut state = self.state();
+        state.held_until = state.held_until.max(now + hold);
+        if state.share >= 1.0 || state.changed + SETTLE <= now {
+            let share = 0.5 * state.share;
+            self.change(&mut state, now, share);
+        }
+        self.full * state.share
+    }
+
+    /// The other side is content.
+    pub fn succeeded(&self) {
+        let now = Instant::now();
+        let mut state = self.state();
+        if state.share < 1.0 && state.changed + SETTLE <= now && state.held_until <= now {
+            let share = STEP + state.share;
+            self.change(&mut state, now, share);
+        }
+    }
+
+    fn change(&self, state: &mut State, now: Instant, share: f64) {
+        state.share = share.clamp(FLOOR, 1.0);
+        state.changed = now;
+        let burst = if state.share < 1.0 { NonZeroU32::MIN } else { self.burst };
+        state.limiter = limiter(self.full * state.share, burst, &self.clock);
+    }
+
+    /// How long to wait before asking again; `None` when a permit was taken.
+    fn wait(&self) -> Option<Duration> {
+        let state = self.state();
+        let held = state.held_until.saturating_duration_since(Instant::now());
+        if !held.is_zero() {
+            return Some(held);
+        }
+        state.limiter.check().err().map(|not_yet| not_yet.wait_time_from(self.clock.now()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn limiter(per_second: f64, burst: NonZeroU32, clock: &TokioClock) -> Limiter {
+    let period = Duration::from_secs_f64(per_second.recip()).max(Duration::from_nanos(1));
+    let quota = Quota::with_period(period).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN));
+    RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone())
+}
+
+/// Nanoseconds since the clock was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Tick(u64);
+
+impl Add<Nanos> for Tick {
+    type Output = Self;
+
+    fn add(self, more: Nanos) -> Self {
+        Self(self.0.saturating_add(more.as_u64()))
+    }
+}
+
+impl Reference for Tick {
+    fn duration_since(&self, earlier: Self) -> Nanos {
+        self.0.saturating_sub(earlier.0).into()
+    }
+
+    fn saturating_sub(&self, duration: Nanos) -> Self {
+        Self(self.0.saturating_sub(duration.as_u64()))
+    }
+}
+
+/// Governor's clock, over tokio's.
+#[derive(Debug, Clone)]
+struct TokioClock(Instant);
+
+impl Default for TokioClock {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for TokioClock {
+    type Instant = Tick;
+
+    fn now(&self) -> Tick {
+        Tick(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(rate: u32, burst: u32) -> Pace {
+        Pace::per_second(NonZeroU32::new(rate).unwrap(), NonZeroU32::new(burst).unwrap())
+    }
+
+    async fn take(pace: &Pace, permits: usize) -> Duration {
+        let started = Instant::now();
+        for _ in 0..permits {
+            pace.ready().await;
+        }
+        started.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn permits_come_at_the_rate() {
+        assert_eq!(take(&pace(10, 1), 601).await, Duration::from_mins(1));
+        assert_eq!(take(&pace(10, 5), 605).await, Duration::from_mins(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_together_share_the_rate() {
+        let pace = pace(10, 1);
+        let started = Instant::now();
+        futures_util::future::join_all((0..101).map(|_| pace.ready())).await;
+        assert_eq!(started.elapsed(), Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn being_throttled_holds_everybody_and_halves_the_rate() {
+        let pace = pace(10, 1);
+        pace.ready().await;
+        assert!((pace.throttled(Some(Duration::from_secs(3))) - 5.0).abs() < 1e-9);
+        assert!((pace.throttled(None) - 5.0).abs() < 1e-9, "the same burst of calls counts once");
+        assert_eq!(take(&pace, 1).await, Duration::from_secs(3));
+        assert_eq!(take(&pace, 10).await, Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_hold_is_cut() {
+        let pace = pace(10, 1);
+        pace.throttled(Some(Duration::from_hours(24)));
+        assert_eq!(take(&pace, 1).await, LONGEST_HOLD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn success_raises_the_rate_to_the_full_one_and_no_further() {
+        let pace = pace(100, 1);
+        pace.throttled(None);
+        for _ in 0..2000 {
+            pace.ready().await;
+            pace.succeeded();
+        }
+        assert_eq!(take(&pace, 101).await.as_millis(), 1010);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_never_falls_to_nothing() {
+        let pace = pace(32, 1);
+        for _ in 0..50 {
+            sleep(SETTLE).await;
+            pace.throttled(None);
+        }
+        assert!((pace.throttled(None) - 1.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,310 @@
+//! What the engine tells.
+//!
+//! Messages are constant, the data is in fields; errors are told once, where they are handled.
+//! Nothing here takes a token, a presigned URL or a body.
+
+use std::{error::Error, fmt::Display};
+
+use metrics::{counter, gauge};
+use tracing::{debug, error, info, warn};
+
+use crate::domain::{
+    ids::{DataId, JobId},
+    job::JobStatus,
+    outcome::{Failure, Outcome},
+};
+
+/// Metrics of the engine: name and meaning.
+pub const METRICS: &[(&str, &str)] = &[
+    ("copy_manager_requests_received_total", "Requests stored"),
+    ("copy_manager_requests_repeated_total", "Requests that were there already"),
+    ("copy_manager_requests_malformed_total", "Messages that could not be understood"),
+    ("copy_manager_requests_concluded_total", "Requests that ended, by error name (none: success)"),
+    ("copy_manager_children_settled_total", "Folders of requests that ended"),
+    ("copy_manager_files_copied_total", "Files brought to their destination"),
+    ("copy_manager_bytes_copied_total", "Bytes brought to their destination"),
+    ("copy_manager_files_streamed_total", "Files that went through this process"),
+    ("copy_manager_streams_failed_total", "Streams that failed and are tried again"),
+    ("copy_manager_jobs_submitted_total", "ICAv2 copy jobs submitted"),
+    ("copy_manager_jobs_ended_total", "ICAv2 copy jobs that ended, by status"),
+    ("copy_manager_jobs_adopted_total", "Jobs whose submission was never answered, found again"),
+    ("copy_manager_leftovers_deleted_total", "PARTIAL files of failed jobs that were deleted"),
+    ("copy_manager_heartbeats_total", "Heartbeats sent"),
+    ("copy_manager_heartbeats_failed_total", "Callbacks that failed and are tried again"),
+    ("copy_manager_answers_total", "Task tokens answered, by error name (none: success)"),
+    ("copy_manager_callers_gone_total", "Task tokens nobody waits on any more"),
+    ("copy_manager_ica_events_total", "ICAv2 events received, by relevance"),
+    ("copy_manager_rounds_failed_total", "Rounds that ended in an error and are tried again"),
+    ("copy_manager_leases_lost_total", "Leases that another instance has taken over"),
+    ("copy_manager_runs_active", "Records this instance works on"),
+    ("copy_manager_runs_waiting", "Records that wait for a place on this instance"),
+    ("copy_manager_ticks_total", "Walks of the due index"),
+];
+
+const NONE: &str = "none";
+
+fn error_name(failure: Option<&Failure>) -> &'static str {
+    failure.map_or(NONE, |failure| failure.error.as_str())
+}
+
+/// An error with everything that lies beneath it, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(beneath) = source {
+        let said = beneath.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = beneath.source();
+    }
+    text
+}
+
+/// A request was stored.
+pub fn received(request: &str, source: &str, has_token: bool, unknown: &[String]) {
+    counter!("copy_manager_requests_received_total").increment(1);
+    info!(request.id = request, event.source = source, token = has_token, "request received");
+    if !unknown.is_empty() {
+        warn!(request.id = request, fields = ?unknown, "unknown fields ignored");
+    }
+}
+
+/// A request came again.
+pub fn repeated(request: &str) {
+    counter!("copy_manager_requests_repeated_total").increment(1);
+    info!(request.id = request, "request repeated");
+}
+
+/// A request id came again with another payload.
+pub fn contradiction(request: &str) {
+    counter!("copy_manager_requests_malformed_total").increment(1);
+    warn!(request.id = request, "request id used with another payload");
+}
+
+/// A message could not be understood.
+pub fn malformed(message: &str, has_token: bool, reason: &str) {
+    counter!("copy_manager_requests_malformed_total").increment(1);
+    warn!(message.id = message, token = has_token, reason, "message malformed");
+}
+
+/// A message is of a kind this version does not know.
+pub fn unknown_kind(detail_type: &str) {
+    warn!(detail_type, "kind unknown to this version, left in the queue");
+}
+
+/// A message could not be stored and comes back.
+pub fn store_failed(message: &str, why: &dyn Error) {
+    error!(message.id = message, error = chain(why), "request could not be stored");
+}
+
+/// A queue could not be read or written.
+pub fn receive_failed(queue: &str, why: &dyn Error) {
+    warn!(queue, error = chain(why), "queue unavailable");
+}
+
+/// Messages were not deleted and come back.
+pub fn delete_failed(messages: usize) {
+    warn!(messages, "messages not deleted, they will be received again");
+}
+
+/// ICAv2 events were received.
+pub fn job_events(jobs: usize, others: u32) {
+    counter!("copy_manager_ica_events_total", "relevance" => "job").increment(jobs as u64);
+    counter!("copy_manager_ica_events_total", "relevance" => "other").increment(u64::from(others));
+    debug!(jobs, others, "ica events received");
+}
+
+/// A root has its plan.
+pub fn planned(request: &str, children: usize) {
+    info!(request.id = request, children, "request planned");
+}
+
+/// Some children were not told on the internal bus; the timers will find them.
+pub fn children_untold(request: &str, children: usize) {
+    warn!(request.id = request, children, "child events refused by the bus");
+}
+
+/// The bus did not take an event.
+pub fn publish_failed(request: &str, why: &dyn Error) {
+    warn!(request.id = request, error = chain(why), "event not published");
+}
+
+/// A child has ended.
+pub fn child_settled(root: &str, child: &str, outcome: &Outcome) {
+    counter!("copy_manager_children_settled_total").increment(1);
+    counter!("copy_manager_files_copied_total").increment(outcome.counters.copied);
+    counter!("copy_manager_bytes_copied_total").increment(outcome.counters.bytes);
+    info!(
+        request.id = root,
+        child.id = child,
+        files.copied = outcome.counters.copied,
+        files.skipped = outcome.counters.skipped,
+        files.failed = outcome.counters.failed,
+        copy.bytes = outcome.counters.bytes,
+        error.name = error_name(outcome.failure.as_ref()),
+        "folder settled"
+    );
+}
+
+/// A root has its outcome.
+pub fn concluded(request: &str, outcome: &Outcome) {
+    let name = error_name(outcome.failure.as_ref());
+    counter!("copy_manager_requests_concluded_total", "error" => name).increment(1);
+    let took = outcome.finished_at.duration_since(outcome.started_at).as_millis();
+    info!(
+        request.id = request,
+        error.name = name,
+        reason = outcome.failure.as_ref().map(|failure| failure.message.as_str()),
+        files.copied = outcome.counters.copied,
+        files.skipped = outcome.counters.skipped,
+        files.failed = outcome.counters.failed,
+        copy.bytes = outcome.counters.bytes,
+        jobs = outcome.jobs.len(),
+        took_ms = i64::try_from(took).unwrap_or(i64::MAX),
+        "request concluded"
+    );
+}
+
+/// A heartbeat was sent.
+pub fn beat_sent(request: &str) {
+    counter!("copy_manager_heartbeats_total").increment(1);
+    debug!(request.id = request, "heartbeat sent");
+}
+
+/// A callback failed and is tried again.
+pub fn beat_failed(request: &str, why: &dyn Error) {
+    counter!("copy_manager_heartbeats_failed_total").increment(1);
+    warn!(request.id = request, error = chain(why), "callback failed");
+}
+
+/// Nobody waits on a token any more; the copy goes on.
+pub fn caller_gone(request: &str) {
+    counter!("copy_manager_callers_gone_total").increment(1);
+    warn!(request.id = request, "caller gone");
+}
+
+/// A token was answered.
+pub fn answered(request: &str, failure: Option<&Failure>, gone: bool) {
+    let name = error_name(failure);
+    counter!("copy_manager_answers_total", "error" => name).increment(1);
+    info!(request.id = request, error.name = name, caller.gone = gone, "token answered");
+}
+
+/// A waiter of a folder has its outcome.
+pub fn waiter_told(folder: &str, child: &str, outcome: &Outcome) {
+    debug!(
+        folder.id = folder,
+        child.id = child,
+        error.name = error_name(outcome.failure.as_ref()),
+        "waiter told"
+    );
+}
+
+/// A copy job was submitted.
+pub fn job_submitted(folder: &str, job: &JobId, files: usize, attempt: u32) {
+    counter!("copy_manager_jobs_submitted_total").increment(1);
+    info!(folder.id = folder, job.id = job.as_str(), files, attempt, "copy job submitted");
+}
+
+/// A copy job has ended.
+pub fn job_ended(folder: &str, job: &JobId, status: JobStatus, attempt: u32, files: usize) {
+    counter!("copy_manager_jobs_ended_total", "status" => status.as_str()).increment(1);
+    info!(
+        folder.id = folder,
+        job.id = job.as_str(),
+        job.status = status.as_str(),
+        files,
+        attempt,
+        "copy job ended"
+    );
+}
+
+/// A submission got no answer; its job is looked for.
+pub fn submission_unanswered(folder: &str, why: &dyn Error) {
+    warn!(folder.id = folder, error = chain(why), "submission unanswered");
+}
+
+/// The job of an unanswered submission was found.
+pub fn job_adopted(folder: &str, job: &JobId) {
+    counter!("copy_manager_jobs_adopted_total").increment(1);
+    info!(folder.id = folder, job.id = job.as_str(), "copy job adopted");
+}
+
+/// The job of an unanswered submission was not found; it is made again.
+pub fn submission_lost(folder: &str, files: usize) {
+    warn!(folder.id = folder, files, "submission lost");
+}
+
+/// The project runs as many jobs as it may.
+pub fn no_slot(folder: &str, limit: i64) {
+    debug!(folder.id = folder, limit, "no free job slot");
+}
+
+/// A PARTIAL leftover was deleted.
+pub fn leftover_deleted(folder: &str, id: &DataId) {
+    counter!("copy_manager_leftovers_deleted_total").increment(1);
+    info!(folder.id = folder, data.id = id.as_str(), "partial leftover deleted");
+}
+
+/// A file went through this process.
+pub fn file_streamed(folder: &str, bytes: u64) {
+    counter!("copy_manager_files_streamed_total").increment(1);
+    debug!(folder.id = folder, copy.bytes = bytes, "file streamed");
+}
+
+/// A stream failed and is tried again.
+pub fn stream_failed(folder: &str, why: &dyn Error, attempts: u32) {
+    counter!("copy_manager_streams_failed_total").increment(1);
+    warn!(folder.id = folder, error = chain(why), attempts, "stream failed");
+}
+
+/// How busy this instance is.
+pub fn active(running: usize, waiting: usize) {
+    gauge!("copy_manager_runs_active").set(u32::try_from(running).unwrap_or(u32::MAX));
+    gauge!("copy_manager_runs_waiting").set(u32::try_from(waiting).unwrap_or(u32::MAX));
+}
+
+/// The due index was walked.
+pub fn ticked() {
+    counter!("copy_manager_ticks_total").increment(1);
+}
+
+/// A shard of the due index could not be read.
+pub fn walk_failed(shard: u8, why: &dyn Error) {
+    warn!(shard, error = chain(why), "due index unavailable");
+}
+
+/// A lease could not be asked for.
+pub fn acquire_failed(key: &dyn Display, why: &dyn Error) {
+    warn!(record = %key, error = chain(why), "record could not be acquired");
+}
+
+/// A lease is lost.
+pub fn lease_lost(key: &dyn Display) {
+    counter!("copy_manager_leases_lost_total").increment(1);
+    warn!(record = %key, "lease lost");
+}
+
+/// A lease could not be renewed this time.
+pub fn renewal_failed(key: &dyn Display, why: &dyn Error) {
+    warn!(record = %key, error = chain(why), "lease not renewed");
+}
+
+/// A record could not be given back; its lease will run out.
+pub fn release_failed(key: &dyn Display, why: &dyn Error) {
+    warn!(record = %key, error = chain(why), "record not released");
+}
+
+/// A round ended in an error and is tried again.
+pub fn round_failed(key: &dyn Display, why: &dyn Error, failures: i64) {
+    counter!("copy_manager_rounds_failed_total").increment(1);
+    warn!(record = %key, error = chain(why), failures, "round failed");
+}
+
+/// A run panicked.
+pub fn run_broke(key: Option<&impl Display>, why: &dyn Error) {
+    let record = key.map(ToString::to_string);
+    error!(record, error = chain(why), "run broke");
+}

@@ -1,0 +1,105 @@
+//! The life of the process: ready, stopping, drained or cut, and tasks that broke.
+
+use std::{net::SocketAddr, time::Duration};
+
+use metrics::{counter, gauge};
+use tracing::{error, info, warn};
+
+/// Gauge: 1 while the process takes new work.
+pub const READY: &str = "copy_manager_ready";
+/// Counter, by `task`: tasks that ended with an error.
+pub const TASK_FAILURES: &str = "copy_manager_task_failures_total";
+/// Counter: panics, wherever they happened.
+pub const PANICS: &str = "copy_manager_panics_total";
+
+/// Names the metrics of this file for whoever reads `/metrics`.
+pub fn describe() {
+    metrics::describe_gauge!(READY, "1 while the process takes new work");
+    metrics::describe_counter!(TASK_FAILURES, "tasks that ended with an error");
+    metrics::describe_counter!(PANICS, "panics, wherever they happened");
+}
+
+/// Everything that must work does; the admin interface listens at `address`.
+pub fn ready(address: SocketAddr) {
+    gauge!(READY).set(1.0);
+    info!(
+        address = %address,
+        version = env!("CARGO_PKG_VERSION"),
+        process.id = std::process::id(),
+        "ready"
+    );
+}
+
+/// No new work is taken from here on.
+pub fn stopping(reason: &str, deadline: Duration) {
+    gauge!(READY).set(0.0);
+    info!(reason, deadline_ms = millis(deadline), "stopping");
+}
+
+/// All work in hand reached its end in time.
+pub fn drained(took: Duration) {
+    info!(took_ms = millis(took), "drained");
+}
+
+/// The time is nearly up: what is still in hand is handed over.
+pub fn cut(tasks: &[&str]) {
+    warn!(tasks = tasks.join(" "), "cut");
+}
+
+/// These tasks did not even hand over in time; their leases will run out.
+pub fn abandoned(tasks: &[&str]) {
+    error!(tasks = tasks.join(" "), "abandoned");
+}
+
+/// A second signal came during the drain.
+pub fn forced(signal: &str) {
+    warn!(signal, "exiting at once");
+}
+
+/// A task ended with an error that the process can live with.
+pub fn task_failed(task: &'static str, error: &dyn std::error::Error) {
+    counter!(TASK_FAILURES, "task" => task).increment(1);
+    error!(task, error = chain(error), "task failed");
+}
+
+/// A task ended in a panic; where it happened is in the line of [`panicked`].
+pub fn task_panicked(task: &'static str, message: &str) {
+    counter!(TASK_FAILURES, "task" => task).increment(1);
+    error!(task, error = message, "task panicked");
+}
+
+/// Some thread panicked.
+pub fn panicked(location: &str, message: &str) {
+    counter!(PANICS).increment(1);
+    error!(location, error = message, "panic");
+}
+
+/// An error with all that lies beneath it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no lease")]
+        struct Outer(#[source] std::fmt::Error);
+        let told = chain(&Outer(std::fmt::Error));
+        assert!(told.starts_with("no lease: an error occurred"), "{told}");
+    }
+}

@@ -1,0 +1,155 @@
+//! Copy batches and jobs.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Answer, Asked, data_id};
+use crate::simulator::{
+    Simulator,
+    copies::{self, Batch, Item, OnExist},
+    paging::{Paging, sort_keys},
+    problem::Problem,
+    state::State,
+    wire::{self, Seen},
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Create {
+    items: Vec<CreateItem>,
+    destination_folder_id: Option<String>,
+    copy_user_tags: bool,
+    copy_technical_tags: bool,
+    copy_instrument_info: bool,
+    action_on_exist: OnExist,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CreateItem {
+    data_id: String,
+}
+
+pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    let wanted: Create = asked.read()?;
+    simulator.with(|state| {
+        let project = asked.project(state)?;
+        let folder = match &wanted.destination_folder_id {
+            None => state.tree.root(project),
+            Some(id) => {
+                let found = state.tree.by_id(data_id("destinationFolderId", id)?);
+                let found = found.filter(|(_, node)| node.project == project && node.is_folder());
+                found.map(|(key, _)| key).ok_or_else(|| Problem::not_found("destinationFolderId", id))?
+            }
+        };
+        if wanted.items.is_empty() {
+            return Err(Problem::invalid("Invalid body: items must not be empty").with("field", "items"));
+        }
+        for item in &wanted.items {
+            let id = data_id("dataId", &item.data_id)?;
+            let (_, node) = state.tree.by_id(id).ok_or_else(|| Problem::not_found("dataId", id))?;
+            if node.project == project && !state.faults.same_project_copies {
+                return Err(Problem::parameter("dataId", id, "data cannot be copied within a project"));
+            }
+        }
+        let number = state.submit(copies::Asked {
+            project,
+            folder,
+            folder_id: wanted.destination_folder_id,
+            user_tags: wanted.copy_user_tags,
+            technical_tags: wanted.copy_technical_tags,
+            instrument_info: wanted.copy_instrument_info,
+            on_exist: wanted.action_on_exist,
+            data: wanted.items.into_iter().map(|item| item.data_id).collect(),
+        });
+        let batch = state.copies.all().get(number).ok_or_else(Problem::no_route)?;
+        Ok(Answer::created(wire::batch(&state.tree, batch)))
+    })
+}
+
+fn batch<'a>(state: &'a State, asked: &Asked) -> Result<&'a Batch, Problem> {
+    let project = asked.project(state)?;
+    let id = asked.uuid("batchId")?;
+    let found = state.copies.batch(id).filter(|batch| batch.asked.project == project);
+    found.ok_or_else(|| Problem::not_found("batchId", id))
+}
+
+pub(super) fn get(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    simulator.with(|state| Ok(Answer::ok(wire::batch(&state.tree, batch(state, asked)?))))
+}
+
+type Shown = (Item, Option<Seen>);
+
+fn shown(state: &State, item: &Item) -> Shown {
+    let created = item.created.and_then(|key| state.tree.node(key));
+    (item.clone(), created.map(|node| Seen::new(&state.tree, node)))
+}
+
+fn write((item, created): &Shown) -> Value {
+    wire::item(item, created.as_ref())
+}
+
+async fn hash(simulator: &Simulator, items: &[Shown]) {
+    let created: Vec<Seen> = items.iter().filter_map(|(_, created)| created.clone()).collect();
+    simulator.hash(&created).await;
+}
+
+pub(super) async fn items(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    let paging = Paging::parse(&asked.query)?;
+    let statuses: Vec<&str> = asked.query.all("status").collect();
+    let page = simulator.with(|state| {
+        let all = batch(state, asked)?.items.iter();
+        let wanted = |item: &&Item| {
+            let status = serde_json::to_value(item.status).unwrap_or_default();
+            statuses.is_empty() || status.as_str().is_some_and(|status| statuses.contains(&status))
+        };
+        Ok::<_, Problem>(paging.of(all.filter(wanted).map(|item| shown(state, item)).collect()))
+    })?;
+    hash(simulator, &page.items).await;
+    Ok(Answer::ok(page.json(write)))
+}
+
+pub(super) async fn item(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    let item = simulator.with(|state| {
+        let id = asked.uuid("itemId")?;
+        let item = batch(state, asked)?.items.iter().find(|item| item.id == id);
+        item.map(|item| shown(state, item)).ok_or_else(|| Problem::not_found("itemId", id))
+    })?;
+    hash(simulator, std::slice::from_ref(&item)).await;
+    Ok(Answer::ok(write(&item)))
+}
+
+pub(super) fn jobs(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    let paging = Paging::parse(&asked.query)?;
+    let keys = sort_keys(&asked.query, &["timeCreated", "timeStarted", "timeFinished"])?;
+    let statuses: Vec<&str> = asked.query.all("status").collect();
+    simulator.with(|state| {
+        let all = state.copies.all().iter();
+        let mut found: Vec<&Batch> = all
+            .filter(|batch| statuses.is_empty() || statuses.contains(&batch.job.status.as_str()))
+            .collect();
+        for (key, descending) in keys.iter().rev() {
+            let time = |batch: &Batch| match *key {
+                "timeStarted" => batch.job.started,
+                "timeFinished" => batch.job.finished,
+                _ => Some(batch.job.created),
+            };
+            // Of those made at the same time, too, the newest comes first where that is asked for.
+            if *descending {
+                found.reverse();
+                found.sort_by_key(|batch| std::cmp::Reverse(time(batch)));
+            } else {
+                found.sort_by_key(|batch| time(batch));
+            }
+        }
+        Ok(Answer::ok(paging.of(found).json(|batch| wire::job(&state.tree, batch))))
+    })
+}
+
+pub(super) fn job(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    simulator.with(|state| {
+        let id = asked.uuid("jobId")?;
+        let batch = state.copies.by_job(id).ok_or_else(|| Problem::not_found("jobId", id))?;
+        Ok(Answer::ok(wire::job(&state.tree, batch)))
+    })
+}

@@ -1,0 +1,188 @@
+//! Creating files and folders, and the ways to their bytes.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answer, Asked, data_id, routes::Call};
+use crate::{
+    domain::file::{DataKind, DataStatus},
+    simulator::{
+        Simulator,
+        problem::Problem,
+        state::{Grant, State},
+        tree::{Node, NodeKey, ProjectKey},
+        wire::{self, Seen},
+        world::is_path,
+    },
+};
+
+/// `CreateFileData`, `CreateFileAndUploadUrl` and `CreateFolder`; the last fields are the second's.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Create {
+    name: String,
+    folder_id: Option<String>,
+    folder_path: Option<String>,
+    #[serde(rename = "formatCode")]
+    _format_code: Option<String>,
+    file_type: Option<String>,
+    hash: Option<String>,
+}
+
+pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    let wanted: Create = asked.read()?;
+    if wanted.name.is_empty() || wanted.name.contains('/') {
+        return Err(Problem::parameter("name", &wanted.name, "must not be empty or hold a /"));
+    }
+    let with_url = asked.call == Call::CreateFileWithUploadUrl;
+    if !with_url && (wanted.file_type.is_some() || wanted.hash.is_some()) {
+        return Err(Problem::invalid("fileType and hash belong to data:createFileWithUploadUrl"));
+    }
+    let kind = if asked.call == Call::CreateFolder { DataKind::Folder } else { DataKind::File };
+    simulator.with(|state| {
+        let project = asked.project(state)?;
+        let now = state.now();
+        let folder = folder(state, project, &wanted)?;
+        let key = state.tree.create(folder, &wanted.name, kind, now, &mut state.rng)?;
+        let mut json = project_data(state, key);
+        if with_url {
+            wire::put(&mut json, "uploadUrl", url(simulator, state, Grant::Write(key)));
+        }
+        Ok(Answer::created(json))
+    })
+}
+
+fn project_data(state: &State, key: NodeKey) -> Value {
+    state.tree.node(key).map_or(Value::Null, |node| Seen::new(&state.tree, node).project_data())
+}
+
+fn folder(state: &mut State, project: ProjectKey, wanted: &Create) -> Result<NodeKey, Problem> {
+    match (wanted.folder_id.as_deref(), wanted.folder_path.as_deref()) {
+        (Some(id), Some(_)) => Err(Problem::parameter("folderId", id, "not together with folderPath")),
+        (Some(id), None) => {
+            let found = state.tree.by_id(data_id("folderId", id)?);
+            let found = found.filter(|(_, node)| node.project == project && node.is_folder());
+            found.map(|(key, _)| key).ok_or_else(|| Problem::not_found("folderId", id))
+        }
+        (None, Some(path)) if is_path(path) && path.ends_with('/') => {
+            let now = state.now();
+            Ok(state.tree.ensure_folder(project, path, now, &mut state.rng)?)
+        }
+        (None, Some(path)) => Err(Problem::parameter("folderPath", path, "must start and end with /")),
+        (None, None) => Ok(state.tree.root(project)),
+    }
+}
+
+fn url(simulator: &Simulator, state: &mut State, grant: Grant) -> Value {
+    format!("{}/sim/bytes/{}", simulator.public_url(), state.grant(grant)).into()
+}
+
+pub(super) fn upload_url(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    simulator.with(|state| {
+        let key = asked.data(state)?;
+        match state.tree.node(key) {
+            Some(node) if node.is_folder() => Err(not_a_file(&node.id)),
+            Some(node) if node.status == DataStatus::Partial => {
+                Ok(Answer::ok(json!({"url": url(simulator, state, Grant::Write(key))})))
+            }
+            Some(node) => {
+                Err(Problem::parameter("dataId", &node.id, "only PARTIAL files can be overwritten"))
+            }
+            None => Err(Problem::no_route()),
+        }
+    })
+}
+
+fn not_a_file(id: &str) -> Problem {
+    Problem::parameter("dataId", id, "is not a file")
+}
+
+fn readable(node: &Node) -> Result<(), Problem> {
+    if node.is_folder() {
+        return Err(not_a_file(&node.id));
+    }
+    match node.readable() {
+        Some(_) => Ok(()),
+        None => Err(Problem::parameter("dataId", &node.id, "the file is not AVAILABLE")),
+    }
+}
+
+pub(super) fn download_url(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    simulator.with(|state| {
+        let key = asked.data(state)?;
+        state.tree.node(key).map_or_else(|| Err(Problem::no_route()), readable)?;
+        Ok(Answer::ok(json!({"url": url(simulator, state, Grant::Read(key))})))
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct IdsOrPaths {
+    data_ids: Option<Vec<String>>,
+    data_paths: Option<Vec<String>>,
+}
+
+pub(super) fn download_urls(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    let wanted: IdsOrPaths = asked.read()?;
+    simulator.with(|state| {
+        let project = asked.project(state)?;
+        let mut files = Vec::new();
+        for id in wanted.data_ids.iter().flatten() {
+            let found = state.tree.by_id(data_id("dataIds", id)?).filter(|(_, node)| node.project == project);
+            files.push(found.map(|(key, _)| key).ok_or_else(|| Problem::not_found("dataIds", id))?);
+        }
+        for path in wanted.data_paths.iter().flatten() {
+            let lower = path.to_lowercase();
+            let found = state.tree.below(project, &lower, None).find(|(_, node)| node.path == *path);
+            files.push(found.map(|(key, _)| key).ok_or_else(|| Problem::not_found("dataPaths", path))?);
+        }
+        let mut items = Vec::with_capacity(files.len());
+        for key in files {
+            let node = state.tree.node(key).ok_or_else(Problem::no_route)?;
+            readable(node)?;
+            let seen = Seen::new(&state.tree, node);
+            items.push(json!({
+                "dataId": seen.node.id,
+                "dataUrn": seen.urn(),
+                "dataPath": seen.node.path,
+                "url": url(simulator, state, Grant::Read(key)),
+            }));
+        }
+        Ok(Answer::ok(json!({"items": items})))
+    })
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Credentials {
+    credentials_format: Option<String>,
+    #[serde(rename = "readOnlyCredentials")]
+    _read_only_credentials: Option<bool>,
+}
+
+/// Credentials of the right form; they open nothing here.
+pub(super) fn temporary_credentials(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    const LIFETIME: jiff::SignedDuration = jiff::SignedDuration::from_hours(36);
+    let wanted: Credentials = if asked.body.is_empty() { Credentials::default() } else { asked.read()? };
+    simulator.with(|state| {
+        let node = state.tree.node(asked.data(state)?).cloned().ok_or_else(Problem::no_route)?;
+        let (bucket, prefix) = state.tree.project(node.project).map(wire::storage).unwrap_or_default();
+        let prefix = format!("{prefix}{}", node.path.trim_start_matches('/'));
+        let key = format!("ASIA{}", &state.uuid().simple().to_string().to_uppercase().get(..16).unwrap_or_default());
+        let secret = state.uuid().simple().to_string();
+        let now = state.now();
+        let expires = wire::time(now.checked_add(LIFETIME).unwrap_or(now));
+        match wanted.credentials_format.as_deref() {
+            None => Ok(Answer::ok(json!({"awsTempCredentials": {
+                "accessKey": key, "secretKey": secret, "sessionToken": state.uuid().simple().to_string(),
+                "region": wire::REGION, "bucket": bucket, "objectPrefix": prefix, "expirationTime": expires,
+            }}))),
+            Some("RCLONE") => Ok(Answer::ok(json!({"rcloneTempCredentials": {
+                "config": {"type": "s3", "provider": "AWS", "region": wire::REGION,
+                    "access_key_id": key, "secret_access_key": secret},
+                "filePathPrefix": format!("{bucket}/{prefix}"), "storageType": "s3", "expirationTime": expires,
+            }}))),
+            Some(other) => Err(Problem::parameter("credentialsFormat", other, "is not one of its values")),
+        }
+    })
+}

@@ -1,0 +1,231 @@
+//! The bytes behind presigned URLs. Answers like S3, not like the API.
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Path, Request, State as Extract},
+    response::Response,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use md5::{Digest as _, Md5};
+use tokio::time::Instant;
+
+use super::{
+    Simulator,
+    api::closed,
+    content::{Content, HEAD, KEPT_BYTES},
+    faults::Instead,
+    state::Grant,
+    tree::NodeKey,
+};
+use crate::domain::file::DataStatus;
+
+/// S3 takes no more in one PUT.
+const LARGEST_PUT: u64 = 5 * 1024 * 1024 * 1024;
+
+/// `GET /sim/bytes/{token}`.
+pub(super) async fn read(
+    Extract(simulator): Extract<Arc<Simulator>>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some((instead, _)) = simulator.with(|state| state.faults.scripted("GET /sim/bytes/{token}")) {
+        return give(instead);
+    }
+    if let Err(refusal) = presigned_only(&headers) {
+        return refusal.response();
+    }
+    let found = simulator.with(|state| match state.grants.get(&token) {
+        Some(Grant::Read(key)) => {
+            Ok(state.tree.node(*key).and_then(|node| Some((node.readable()?.clone(), node.parts))))
+        }
+        Some(Grant::Write(_)) | None => Err(()),
+    });
+    match found {
+        Err(()) => refuse(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", "The URL allows no GET").response(),
+        Ok(None) => refuse(StatusCode::NOT_FOUND, "NoSuchKey", "The file is not there").response(),
+        Ok(Some((content, _))) if !content.is_readable() => {
+            let message = "The simulator keeps uploads of unknown content up to 64 MiB; of this one only the MD5 is left";
+            refuse(StatusCode::INSUFFICIENT_STORAGE, "NotKept", message).response()
+        }
+        Ok(Some((content, parts))) => stream_out(&simulator, content, parts),
+    }
+}
+
+/// Chunk by chunk, each made when it is asked for.
+fn stream_out(simulator: &Arc<Simulator>, content: Arc<Content>, parts: u32) -> Response {
+    let size = content.size();
+    let etag = content.knows_etag(parts).then(|| content.etag(parts));
+    let simulator = Arc::clone(simulator);
+    let chunks = stream::unfold(0_u64, move |offset| {
+        let chunk = content.chunk(offset);
+        let length = chunk.len() as u64;
+        if length > 0 {
+            simulator.with(|state| state.stats.bytes_out += length);
+        }
+        std::future::ready((length > 0).then_some((Ok::<_, std::io::Error>(chunk), offset + length)))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok()) {
+        headers.insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// `PUT /sim/bytes/{token}`.
+pub(super) async fn write(
+    Extract(simulator): Extract<Arc<Simulator>>,
+    Path(token): Path<String>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let script = simulator.with(|state| state.faults.scripted("PUT /sim/bytes/{token}"));
+    if let Some((instead, false)) = script {
+        return give(instead);
+    }
+    let response = match take(&simulator, &token, &parts.headers, body).await {
+        Ok(etag) => {
+            let mut response = Response::new(Body::empty());
+            response.headers_mut().extend(etag.map(|etag| (header::ETAG, etag)));
+            response
+        }
+        Err(refusal) => refusal.response(),
+    };
+    script.map_or(response, |(instead, _)| give(instead))
+}
+
+/// A refusal, in the form S3 gives it.
+struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: &'static str,
+}
+
+impl Refusal {
+    fn response(&self) -> Response {
+        let Self { status, code, message } = self;
+        let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+        let xml = format!("{head}\n<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+        let mut response = Response::new(Body::from(xml));
+        *response.status_mut() = *status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        response
+    }
+}
+
+const fn refuse(status: StatusCode, code: &'static str, message: &'static str) -> Refusal {
+    Refusal { status, code, message }
+}
+
+async fn take(
+    simulator: &Arc<Simulator>,
+    token: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Option<HeaderValue>, Refusal> {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    presigned_only(headers)?;
+    let key = simulator.with(|state| match state.grants.get(token) {
+        Some(Grant::Write(key)) => Some(*key),
+        Some(Grant::Read(_)) | None => None,
+    });
+    let key =
+        key.ok_or_else(|| refuse(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", "The URL allows no PUT"))?;
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let missing =
+        || refuse(StatusCode::LENGTH_REQUIRED, "MissingContentLength", "Content-Length is required");
+    let announced = announced.ok_or_else(missing)?;
+    if announced > LARGEST_PUT {
+        return Err(refuse(BAD, "EntityTooLarge", "One PUT takes at most 5 GiB"));
+    }
+    let upload = receive(simulator, announced, body).await?;
+    let expected = headers.get("content-md5").and_then(|digest| STANDARD.decode(digest).ok());
+    if expected.is_some_and(|expected| expected != upload.md5) {
+        return Err(refuse(BAD, "BadDigest", "The bytes do not match Content-MD5"));
+    }
+    let etag = HeaderValue::from_str(&format!("\"{}\"", hex::encode(upload.md5))).ok();
+    store(simulator, key, upload).await;
+    Ok(etag)
+}
+
+/// What was put.
+struct Upload {
+    head: Vec<u8>,
+    kept: Option<Vec<u8>>,
+    size: u64,
+    md5: [u8; 16],
+}
+
+async fn receive(simulator: &Simulator, announced: u64, body: Body) -> Result<Upload, Refusal> {
+    let incomplete =
+        || refuse(StatusCode::BAD_REQUEST, "IncompleteBody", "The bytes are not as many as announced");
+    let (mut hash, mut head, mut size) = (Md5::new(), Vec::with_capacity(HEAD), 0_u64);
+    let mut kept = (announced <= KEPT_BYTES).then(Vec::new);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk: Bytes = chunk.map_err(|_| incomplete())?;
+        size += chunk.len() as u64;
+        simulator.with(|state| state.stats.bytes_in += chunk.len() as u64);
+        if size > announced {
+            return Err(incomplete());
+        }
+        head.extend(chunk.iter().take(HEAD - head.len()));
+        hash.update(&chunk);
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(&chunk);
+        }
+    }
+    if size == announced {
+        Ok(Upload { head, kept, size, md5: hash.finalize().into() })
+    } else {
+        Err(incomplete())
+    }
+}
+
+/// Known content becomes a reference; the rest is kept.
+async fn store(simulator: &Simulator, key: NodeKey, upload: Upload) {
+    let Upload { head, kept, size, md5 } = upload;
+    let mut alike = simulator.with(|state| state.library.alike(size, &head));
+    if kept.is_none() {
+        // What was too large to keep was shelved without its first bytes.
+        alike.extend(simulator.with(|state| state.library.alike(size, &[])));
+    }
+    let search = move || alike.into_iter().find(|content| content.md5() == md5);
+    // Hashing is quick where the content has been asked about before, and long where it has not.
+    let known = tokio::task::spawn_blocking(search).await.ok().flatten();
+    simulator.with(|state| {
+        let content = known.unwrap_or_else(|| {
+            let content = Arc::new(Content::uploaded(kept.map(Bytes::from), size, md5));
+            state.library.add(&content);
+            content
+        });
+        // S3 takes the bytes of a file that the platform no longer knows, and nobody sees them.
+        if state.tree.node(key).is_some_and(|node| node.status != DataStatus::Deleting) {
+            state.bytes_are_in(key, content, 1, Instant::now());
+        }
+    });
+}
+
+/// S3 refuses a presigned URL together with a header that authorises.
+fn presigned_only(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return Err(refuse(StatusCode::BAD_REQUEST, "InvalidArgument", "Only one auth mechanism allowed"));
+    }
+    Ok(())
+}
+
+fn give(instead: Instead) -> Response {
+    match instead {
+        Instead::Status(status) => {
+            refuse(status, "Scripted", "This answer was asked for through /sim/faults").response()
+        }
+        Instead::Close => closed(),
+    }
+}

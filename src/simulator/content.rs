@@ -1,0 +1,287 @@
+//! Bytes that cost no disk.
+//!
+//! A file of the world has content made from the path at which it was first created: noise in
+//! blocks, any of which can be made without the ones before. Copies share it. What clients upload
+//! is kept, unless it is content that is known already.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+
+/// Content is streamed and hashed in chunks of this many bytes.
+pub(super) const CHUNK: usize = 256 * 1024;
+
+/// The unit of made content.
+const BLOCK: usize = 4096;
+
+/// Uploads up to this size are kept when they are not known content.
+pub(super) const KEPT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The bytes of a file, or how to make them.
+pub(super) struct Content {
+    source: Source,
+    size: u64,
+    md5: OnceLock<[u8; 16]>,
+    /// `ETag`s by number of parts, for more than one.
+    multipart: Mutex<BTreeMap<u32, String>>,
+}
+
+enum Source {
+    /// Made from a path.
+    Made { seed: u64 },
+    /// Uploaded.
+    Kept(Bytes),
+    /// Uploaded, and too large to keep: only the MD5 is left.
+    Forgotten,
+}
+
+impl Content {
+    /// The content of a file first created at `path`.
+    pub(super) fn made(path: &str, size: u64) -> Self {
+        Self::new(Source::Made { seed: seed_of(path, size) }, size)
+    }
+
+    /// Uploaded content with its MD5; `bytes` is absent when it was too large to keep.
+    pub(super) fn uploaded(bytes: Option<Bytes>, size: u64, md5: [u8; 16]) -> Self {
+        let content = Self::new(bytes.map_or(Source::Forgotten, Source::Kept), size);
+        content.md5.get_or_init(|| md5);
+        content
+    }
+
+    fn new(source: Source, size: u64) -> Self {
+        Self { source, size, md5: OnceLock::new(), multipart: Mutex::default() }
+    }
+
+    pub(super) const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether its bytes can be read.
+    pub(super) const fn is_readable(&self) -> bool {
+        !matches!(self.source, Source::Forgotten)
+    }
+
+    /// Up to [`CHUNK`] bytes from there on; empty at the end.
+    pub(super) fn chunk(&self, offset: u64) -> Bytes {
+        let length = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(CHUNK).min(CHUNK);
+        match &self.source {
+            Source::Kept(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                bytes.slice(start..start + length.min(bytes.len() - start))
+            }
+            Source::Made { seed } => noise(*seed, offset, length),
+            Source::Forgotten => Bytes::new(),
+        }
+    }
+
+    /// The MD5 of the bytes; made when first asked, which takes two seconds for a GiB.
+    pub(super) fn md5(&self) -> [u8; 16] {
+        *self.md5.get_or_init(|| self.hash(0, self.size))
+    }
+
+    /// The MD5 as text.
+    pub(super) fn md5_text(&self) -> String {
+        hex::encode(self.md5())
+    }
+
+    /// The `objectETag` of a file uploaded in so many parts of equal size.
+    pub(super) fn etag(&self, parts: u32) -> String {
+        if parts <= 1 || !self.is_readable() {
+            return self.md5_text();
+        }
+        if let Some(known) = self.multipart().get(&parts) {
+            return known.clone();
+        }
+        let part = self.size.div_ceil(u64::from(parts));
+        let mut all = Md5::new();
+        for number in 0..u64::from(parts) {
+            let start = (number * part).min(self.size);
+            all.update(self.hash(start, (start + part).min(self.size)));
+        }
+        let tag = format!("{}-{parts}", hex::encode(all.finalize()));
+        self.multipart().insert(parts, tag.clone());
+        tag
+    }
+
+    /// Whether the tag can be told without reading the bytes.
+    pub(super) fn knows_etag(&self, parts: u32) -> bool {
+        if parts <= 1 { self.md5.get().is_some() } else { self.multipart().contains_key(&parts) }
+    }
+
+    fn multipart(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, String>> {
+        self.multipart.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The MD5 of the bytes from `start` to `end`.
+    fn hash(&self, start: u64, end: u64) -> [u8; 16] {
+        let mut hash = Md5::new();
+        let mut offset = start;
+        while offset < end {
+            let chunk = self.chunk(offset);
+            let wanted = usize::try_from(end - offset).unwrap_or(CHUNK).min(chunk.len());
+            hash.update(chunk.get(..wanted).unwrap_or_default());
+            offset += wanted as u64;
+            if wanted == 0 {
+                break;
+            }
+        }
+        hash.finalize().into()
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match &self.source {
+            Source::Made { .. } => "made",
+            Source::Kept(_) => "kept",
+            Source::Forgotten => "forgotten",
+        };
+        f.debug_struct("Content").field("source", &source).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+/// All content there is, so that equal bytes are one content.
+#[derive(Debug, Default)]
+pub(super) struct Library {
+    shelves: HashMap<(u64, Vec<u8>), Vec<Arc<Content>>>,
+}
+
+impl Library {
+    /// The content of a file first created at `path`.
+    pub(super) fn made(&mut self, path: &str, size: u64) -> Arc<Content> {
+        let content = Arc::new(Content::made(path, size));
+        let alike = self.shelves.entry((size, content.head())).or_default();
+        if let Some(known) = alike.iter().find(|known| known.seed() == content.seed()) {
+            return Arc::clone(known);
+        }
+        alike.push(Arc::clone(&content));
+        content
+    }
+
+    /// Content of that size that starts like `head`: hardly ever more than one.
+    pub(super) fn alike(&self, size: u64, head: &[u8]) -> Vec<Arc<Content>> {
+        self.shelves.get(&(size, head.to_vec())).cloned().unwrap_or_default()
+    }
+
+    /// Adds content that is not known.
+    pub(super) fn add(&mut self, content: &Arc<Content>) {
+        self.shelves.entry((content.size, content.head())).or_default().push(Arc::clone(content));
+    }
+}
+
+/// How many of the first bytes tell contents apart before their MD5 does.
+pub(super) const HEAD: usize = 8;
+
+impl Content {
+    fn head(&self) -> Vec<u8> {
+        let length = usize::try_from(self.size).unwrap_or(HEAD).min(HEAD);
+        match &self.source {
+            Source::Made { seed } => noise(*seed, 0, length).to_vec(),
+            Source::Kept(bytes) => bytes.get(..length).unwrap_or_default().to_vec(),
+            Source::Forgotten => Vec::new(),
+        }
+    }
+
+    const fn seed(&self) -> Option<u64> {
+        match self.source {
+            Source::Made { seed } => Some(seed),
+            Source::Kept(_) | Source::Forgotten => None,
+        }
+    }
+}
+
+/// `length` bytes from `offset` on: blocks of the same noise, each with its own number in front, so
+/// that making bytes is mostly copying them.
+fn noise(seed: u64, offset: u64, length: usize) -> Bytes {
+    let skipped = usize::try_from(offset % BLOCK as u64).unwrap_or_default();
+    let wanted = skipped + length;
+    let mut block = Vec::with_capacity(BLOCK);
+    let mut state = seed;
+    while block.len() < BLOCK.min(wanted) {
+        state = state.wrapping_add(GOLDEN);
+        block.extend_from_slice(&mix(state).to_le_bytes());
+    }
+    let mut out = Vec::with_capacity(wanted.next_multiple_of(BLOCK));
+    let mut number = offset / BLOCK as u64;
+    while out.len() < wanted {
+        out.extend_from_slice(&mix(seed ^ number.wrapping_mul(GOLDEN)).to_le_bytes());
+        out.extend_from_slice(block.get(8..).unwrap_or_default());
+        number += 1;
+    }
+    Bytes::from(out).slice(skipped..wanted)
+}
+
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The finish of splitmix64.
+const fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// FNV-1a of the path, mixed. Nothing is nothing, wherever it was made.
+fn seed_of(path: &str, size: u64) -> u64 {
+    if size == 0 {
+        return 0;
+    }
+    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+    mix(path.bytes().fold(0xCBF2_9CE4_8422_2325, fnv))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(content: &Content) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let chunk = content.chunk(all.len() as u64);
+            if chunk.is_empty() {
+                return all;
+            }
+            all.extend_from_slice(&chunk);
+        }
+    }
+
+    #[test]
+    fn bytes_are_made_from_the_path_alone() {
+        let size = CHUNK as u64 * 2 + 4097;
+        let one = Content::made("/a", size);
+        let bytes = read(&one);
+        assert_eq!(bytes.len() as u64, size);
+        assert_eq!(bytes, read(&Content::made("/a", size)));
+        assert_ne!(bytes, read(&Content::made("/b", size)));
+        assert_ne!(bytes[..BLOCK], bytes[BLOCK..2 * BLOCK]);
+        assert_eq!(one.md5(), <[u8; 16]>::from(Md5::digest(&bytes)));
+    }
+
+    #[test]
+    fn tags_say_their_parts() {
+        let content = Content::made("/a", 10_000);
+        assert!(!content.knows_etag(2));
+        let tag = content.etag(2);
+        assert!(content.knows_etag(2));
+        let bytes = read(&content);
+        let parts = [Md5::digest(&bytes[..5000]), Md5::digest(&bytes[5000..])].concat();
+        assert_eq!(tag, format!("{}-2", hex::encode(Md5::digest(&parts))));
+        assert_eq!(Content::made("/e", 0).etag(1), "d41d8cd98f00b204e9800998ecf8427e");
+    }
+
+    #[test]
+    fn equal_bytes_are_found_again() {
+        let mut library = Library::default();
+        let made = library.made("/a", 100);
+        let bytes = read(&made);
+        assert_eq!(library.alike(100, &bytes[..HEAD]).len(), 1);
+        assert!(library.alike(100, b"otherwis").is_empty());
+        assert!(Arc::ptr_eq(&made, &library.made("/a", 100)));
+        assert_eq!(library.made("/empty", 0).size(), 0);
+        assert_eq!(library.alike(0, b"").len(), 1);
+    }
+}

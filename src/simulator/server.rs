@@ -1,0 +1,60 @@
+//! The simulator on a socket.
+//!
+//! Not [`axum::serve`]: a connection must be closable without an answer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{Duration, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Simulator, api::Closed, in_process};
+
+/// Ends a connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("closed without an answer, as asked for through /sim/faults")]
+struct Hangup;
+
+/// Serves HTTP/1.1 until stopped; then all connections are cut.
+pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: CancellationToken) {
+    // They end when this future does: the set aborts them when it is dropped.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, Arc::clone(&simulator)));
+                }
+                // Out of file handles, as a rule: closing connections will free some.
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "simulator accepts no connection");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, simulator: Arc<Simulator>) {
+    let router = simulator.router();
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let response = in_process::call(router, request.map(Body::new)).await;
+            if response.extensions().get::<Closed>().is_some() { Err(Hangup) } else { Ok(response) }
+        }
+    });
+    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    if let Err(error) = served {
+        tracing::debug!(error = &error as &dyn std::error::Error, "simulator connection ended");
+    }
+}

@@ -1,0 +1,256 @@
+//! Everything that changes: data, jobs, promises about the future, faults in force, counters.
+//!
+//! Nothing here waits. What is to happen later is scheduled, and [`State::advance`] makes happen
+//! what is due; every call does so before it looks, so that nobody sees the past.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use serde_json::Value;
+use tokio::time::Instant;
+use uuid::{Builder, Uuid};
+
+use super::{
+    content::{Content, Library},
+    copies::{Copies, Step},
+    faults::Faults,
+    settings::Settings,
+    tree::{NodeKey, Refused, Tree},
+    world::{WorldError, WorldFile},
+};
+use crate::domain::file::{DataKind, DataStatus};
+
+/// What is to happen.
+#[derive(Debug, Clone)]
+pub(super) enum Action {
+    /// A job goes on.
+    Job { number: usize, step: Step },
+    /// A file becomes AVAILABLE.
+    Arrive { node: NodeKey, content: Arc<Content>, parts: u32 },
+    /// Deleted data goes away.
+    Remove { node: NodeKey },
+}
+
+/// What a presigned URL allows.
+#[derive(Debug, Clone)]
+pub(super) enum Grant {
+    /// To read a file.
+    Read(NodeKey),
+    /// To write one.
+    Write(NodeKey),
+}
+
+/// What is known of a call with an idempotency key.
+#[derive(Debug, Clone)]
+pub(super) struct Remembered {
+    /// What was asked, as text.
+    pub(super) asked: Vec<u8>,
+    /// The status and body of its answer; absent while it runs.
+    pub(super) answer: Option<(http::StatusCode, Value)>,
+    pub(super) until: Instant,
+}
+
+/// What was asked of the simulator since it was made or reset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    /// API calls.
+    pub total: u64,
+    /// API calls by method and path template.
+    pub calls: BTreeMap<String, u64>,
+    /// Bytes that were put.
+    pub bytes_in: u64,
+    /// Bytes that were got.
+    pub bytes_out: u64,
+}
+
+/// Everything that changes.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) tree: Tree,
+    pub(super) library: Library,
+    pub(super) copies: Copies,
+    pub(super) faults: Faults,
+    pub(super) stats: Stats,
+    pub(super) grants: HashMap<String, Grant>,
+    /// By path and key.
+    pub(super) remembered: HashMap<[String; 2], Remembered>,
+    /// Events nobody has been told of.
+    pub(super) events: Vec<Value>,
+    pub(super) rng: StdRng,
+    pub(super) seed: u64,
+    pub(super) job_duration: Duration,
+    started: Instant,
+    epoch: Timestamp,
+    schedule: BTreeMap<(Instant, u64), Action>,
+    scheduled: u64,
+    /// Calls that may still be made at `tokens_at`, for the rate limit.
+    tokens: f64,
+    tokens_at: Instant,
+}
+
+impl State {
+    /// The world at its start. The clock starts at `started`.
+    pub(super) fn new(settings: &Settings, world: &WorldFile, started: Instant) -> Result<Self, WorldError> {
+        let now = Instant::now();
+        let mut state = Self {
+            tree: Tree::default(),
+            library: Library::default(),
+            copies: Copies::default(),
+            faults: Faults::new(settings),
+            stats: Stats::default(),
+            grants: HashMap::new(),
+            remembered: HashMap::new(),
+            events: Vec::new(),
+            rng: StdRng::seed_from_u64(settings.seed),
+            seed: settings.seed,
+            job_duration: settings.job_duration,
+            started,
+            epoch: settings.epoch,
+            schedule: BTreeMap::new(),
+            scheduled: 0,
+            tokens: settings.rate_limit.map_or(0.0, f64::from),
+            tokens_at: now,
+        };
+        state.fill(world)?;
+        Ok(state)
+    }
+
+    fn fill(&mut self, world: &WorldFile) -> Result<(), WorldError> {
+        world.check()?;
+        let now = self.epoch;
+        for project in &world.projects {
+            let (tree, rng) = (&mut self.tree, &mut self.rng);
+            let wrong = |path: &str, refused: &Refused| WorldError::Path {
+                project: project.name.clone(),
+                path: path.to_owned(),
+                why: match refused {
+                    Refused::Exists(_) => "is there twice".to_owned(),
+                    Refused::NoFolder(other) => format!("lies below `{other}`, which is a file"),
+                },
+            };
+            let key =
+                tree.add_project(project.id.to_string(), project.name.clone(), project.byob.clone(), now);
+            for folder in &project.folders {
+                tree.ensure_folder(key, folder, now, rng).map_err(|refused| wrong(folder, &refused))?;
+            }
+            for file in &project.files {
+                let (folder, name) = file.path.rsplit_once('/').unwrap_or_default();
+                let made = tree
+                    .ensure_folder(key, folder, now, rng)
+                    .and_then(|folder| tree.create(folder, name, DataKind::File, now, rng))
+                    .map_err(|refused| wrong(&file.path, &refused))?;
+                let content = self.library.made(&file.path, file.size);
+                if let Some(node) = tree.node_mut(made) {
+                    node.status = DataStatus::Available;
+                    node.content = Some(content);
+                    node.parts = file.parts;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Wall time at an instant.
+    pub(super) fn wall(&self, at: Instant) -> Timestamp {
+        let elapsed = at.saturating_duration_since(self.started);
+        let elapsed = SignedDuration::try_from(elapsed).unwrap_or_default();
+        self.epoch.checked_add(elapsed).unwrap_or(self.epoch)
+    }
+
+    /// Wall time now.
+    pub(super) fn now(&self) -> Timestamp {
+        self.wall(Instant::now())
+    }
+
+    /// A fresh UUID of this seed.
+    pub(super) fn uuid(&mut self) -> Uuid {
+        let mut bytes = [0; 16];
+        self.rng.fill_bytes(&mut bytes);
+        Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// Remembers to do something.
+    pub(super) fn later(&mut self, at: Instant, action: Action) {
+        self.scheduled += 1;
+        self.schedule.insert((at, self.scheduled), action);
+    }
+
+    /// When the next thing is to happen.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.schedule.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Makes happen what is due, in order.
+    pub(super) fn advance(&mut self) {
+        let now = Instant::now();
+        while let Some(first) = self.schedule.first_entry().filter(|first| first.key().0 <= now) {
+            let ((at, _), action) = first.remove_entry();
+            match action {
+                Action::Job { number, step } => self.job_step(number, step, at),
+                Action::Arrive { node, content, parts } => self.arrive(node, content, parts, at),
+                Action::Remove { node } => self.tree.remove(node),
+            }
+        }
+    }
+
+    fn arrive(&mut self, node: NodeKey, content: Arc<Content>, parts: u32, at: Instant) {
+        let now = self.wall(at);
+        // A file deleted in the meantime stays deleted.
+        if let Some(node) = self.tree.node_mut(node).filter(|node| node.status != DataStatus::Deleting) {
+            node.status = DataStatus::Available;
+            node.content = Some(content);
+            node.parts = parts;
+            node.modified = now;
+        }
+    }
+
+    /// The bytes of a file are in.
+    pub(super) fn bytes_are_in(&mut self, node: NodeKey, content: Arc<Content>, parts: u32, at: Instant) {
+        let delay = self.faults.index_delay;
+        if delay.is_zero() {
+            self.arrive(node, content, parts, at);
+        } else {
+            self.later(at + delay, Action::Arrive { node, content, parts });
+        }
+    }
+
+    /// Marks data and all below it as DELETING, and takes it away later.
+    pub(super) fn delete(&mut self, key: NodeKey) {
+        let now = self.now();
+        for key in self.tree.with_descendants(key) {
+            if let Some(node) = self.tree.node_mut(key) {
+                node.status = DataStatus::Deleting;
+                node.modified = now;
+            }
+        }
+        self.later(Instant::now() + self.faults.delete_delay, Action::Remove { node: key });
+    }
+
+    /// Counts a call; tells whether the rate limit lets it pass.
+    pub(super) fn admit(&mut self, call: String) -> bool {
+        self.stats.total += 1;
+        *self.stats.calls.entry(call).or_default() += 1;
+        let Some(limit) = self.faults.rate_limit.map(f64::from) else { return true };
+        let now = Instant::now();
+        let gained = now.saturating_duration_since(self.tokens_at).as_secs_f64() * limit;
+        self.tokens = (self.tokens + gained).min(limit);
+        self.tokens_at = now;
+        let passes = self.tokens >= 1.0;
+        if passes {
+            self.tokens -= 1.0;
+        }
+        passes
+    }
+
+    /// A token nobody can guess, for a presigned URL.
+    pub(super) fn grant(&mut self, grant: Grant) -> String {
+        let token = self.uuid().simple().to_string();
+        self.grants.insert(token.clone(), grant);
+        token
+    }
+}

@@ -1,0 +1,293 @@
+//! The data of all projects: folders and files, by id and by path.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use rand::{Rng as _, rngs::StdRng};
+
+use super::{content::Content, world::Byob};
+use crate::domain::file::{DataKind, DataStatus};
+
+/// Finds a node again in constant time; never used twice.
+pub(super) type NodeKey = u64;
+
+/// Finds a project again.
+pub(super) type ProjectKey = usize;
+
+/// A project.
+#[derive(Debug, Clone)]
+pub(super) struct Project {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) byob: Option<Byob>,
+    root: NodeKey,
+    /// Every file and folder, by lower-cased path and then by exact path, because the filters of
+    /// the API know no case.
+    by_path: BTreeMap<(String, String), NodeKey>,
+}
+
+/// A file or a folder.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// `fil.…` or `fol.…`; empty for the root of a project, which has none.
+    pub(super) id: String,
+    pub(super) project: ProjectKey,
+    parent: NodeKey,
+    pub(super) name: String,
+    /// Full path; folders end with `/`.
+    pub(super) path: String,
+    pub(super) kind: DataKind,
+    pub(super) status: DataStatus,
+    pub(super) created: Timestamp,
+    pub(super) modified: Timestamp,
+    /// The bytes of a file, once they were in.
+    pub(super) content: Option<Arc<Content>>,
+    /// In how many parts they came.
+    pub(super) parts: u32,
+}
+
+impl Node {
+    pub(super) fn is_folder(&self) -> bool {
+        self.kind == DataKind::Folder
+    }
+
+    /// The content, where it may be read.
+    pub(super) fn readable(&self) -> Option<&Arc<Content>> {
+        self.content.as_ref().filter(|_| self.status == DataStatus::Available)
+    }
+}
+
+/// Why nothing was created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// There is something of that name.
+    Exists(String),
+    /// A folder on the way is a file, or is being deleted.
+    NoFolder(String),
+}
+
+/// All projects and their data.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    pub(super) projects: Vec<Project>,
+    nodes: HashMap<NodeKey, Node>,
+    by_id: HashMap<String, NodeKey>,
+    children: HashMap<NodeKey, BTreeMap<String, NodeKey>>,
+    last: NodeKey,
+}
+
+impl Tree {
+    /// Adds an empty project.
+    pub(super) fn add_project(
+        &mut self,
+        id: String,
+        name: String,
+        byob: Option<Byob>,
+        now: Timestamp,
+    ) -> ProjectKey {
+        let project = self.projects.len();
+        self.last += 1;
+        let root = self.last;
+        let node = Node {
+            id: String::new(),
+            project,
+            parent: root,
+            name: String::new(),
+            path: "/".to_owned(),
+            kind: DataKind::Folder,
+            status: DataStatus::Available,
+            created: now,
+            modified: now,
+            content: None,
+            parts: 0,
+        };
+        self.nodes.insert(root, node);
+        self.projects.push(Project { id, name, byob, root, by_path: BTreeMap::new() });
+        project
+    }
+
+    pub(super) fn project(&self, key: ProjectKey) -> Option<&Project> {
+        self.projects.get(key)
+    }
+
+    /// The project of that id.
+    pub(super) fn project_by_id(&self, id: &str) -> Option<ProjectKey> {
+        self.projects.iter().position(|project| project.id == id)
+    }
+
+    /// The project's top folder.
+    pub(super) fn root(&self, project: ProjectKey) -> NodeKey {
+        self.projects.get(project).map_or(0, |project| project.root)
+    }
+
+    pub(super) fn node(&self, key: NodeKey) -> Option<&Node> {
+        self.nodes.get(&key)
+    }
+
+    pub(super) fn node_mut(&mut self, key: NodeKey) -> Option<&mut Node> {
+        self.nodes.get_mut(&key)
+    }
+
+    /// The file or folder of that id.
+    pub(super) fn by_id(&self, id: &str) -> Option<(NodeKey, &Node)> {
+        let key = *self.by_id.get(id)?;
+        Some((key, self.nodes.get(&key)?))
+    }
+
+    /// What a folder holds, after a name, in the order of names.
+    pub(super) fn children(
+        &self,
+        folder: NodeKey,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = (NodeKey, &Node)> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let names = self.children.get(&folder);
+        names
+            .into_iter()
+            .flat_map(move |names| names.range::<str, _>((from, std::ops::Bound::Unbounded)))
+            .filter_map(|(_, key)| Some((*key, self.nodes.get(key)?)))
+    }
+
+    /// How much a folder holds.
+    pub(super) fn child_count(&self, folder: NodeKey) -> usize {
+        self.children.get(&folder).map_or(0, BTreeMap::len)
+    }
+
+    /// What a folder holds under that exact name.
+    pub(super) fn child(&self, folder: NodeKey, name: &str) -> Option<(NodeKey, &Node)> {
+        let key = *self.children.get(&folder)?.get(name)?;
+        Some((key, self.nodes.get(&key)?))
+    }
+
+    /// Everything in a project whose lower-cased path starts with `prefix`, after the exact path
+    /// `after`.
+    pub(super) fn below<'a>(
+        &'a self,
+        project: ProjectKey,
+        prefix: &'a str,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = (NodeKey, &'a Node)> {
+        let from = match after {
+            Some(path) => std::ops::Bound::Excluded((path.to_lowercase(), path.to_owned())),
+            None => std::ops::Bound::Included((prefix.to_owned(), String::new())),
+        };
+        self.projects
+            .get(project)
+            .into_iter()
+            .flat_map(move |project| project.by_path.range((from.clone(), std::ops::Bound::Unbounded)))
+            .take_while(move |((lower, _), _)| lower.starts_with(prefix))
+            .filter_map(|(_, key)| Some((*key, self.nodes.get(key)?)))
+    }
+
+    /// How much there is in a project.
+    pub(super) fn project_count(&self, project: ProjectKey) -> usize {
+        self.projects.get(project).map_or(0, |project| project.by_path.len())
+    }
+
+    /// The folders whose path is that one, whatever the case; the root too.
+    pub(super) fn folders_at(&self, project: ProjectKey, path: &str) -> Vec<NodeKey> {
+        let lower = path.to_lowercase();
+        if lower == "/" {
+            return vec![self.root(project)];
+        }
+        let exact =
+            self.below(project, &lower, None).take_while(|(_, node)| node.path.to_lowercase() == lower);
+        exact.filter(|(_, node)| node.is_folder()).map(|(key, _)| key).collect()
+    }
+
+    /// The folder at that exact path, made with all that is missing above it.
+    pub(super) fn ensure_folder(
+        &mut self,
+        project: ProjectKey,
+        path: &str,
+        now: Timestamp,
+        rng: &mut StdRng,
+    ) -> Result<NodeKey, Refused> {
+        let mut folder = self.root(project);
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            folder = match self.child(folder, name) {
+                Some((key, node)) if node.is_folder() && node.status != DataStatus::Deleting => key,
+                Some((_, node)) => return Err(Refused::NoFolder(node.path.clone())),
+                None => self.create(folder, name, DataKind::Folder, now, rng)?,
+            };
+        }
+        Ok(folder)
+    }
+
+    /// Creates a file (PARTIAL) or a folder (AVAILABLE).
+    pub(super) fn create(
+        &mut self,
+        folder: NodeKey,
+        name: &str,
+        kind: DataKind,
+        now: Timestamp,
+        rng: &mut StdRng,
+    ) -> Result<NodeKey, Refused> {
+        let parent = self.nodes.get(&folder).filter(|parent| parent.is_folder());
+        let parent = parent.ok_or_else(|| Refused::NoFolder(name.to_owned()))?;
+        if parent.status == DataStatus::Deleting {
+            return Err(Refused::NoFolder(parent.path.clone()));
+        }
+        if let Some((_, there)) = self.child(folder, name) {
+            return Err(Refused::Exists(there.path.clone()));
+        }
+        let (project, above) = (parent.project, parent.path.clone());
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        let (prefix, end, status) = match kind {
+            DataKind::File => ("fil", "", DataStatus::Partial),
+            DataKind::Folder => ("fol", "/", DataStatus::Available),
+        };
+        let node = Node {
+            id: format!("{prefix}.{}", hex::encode(bytes)),
+            project,
+            parent: folder,
+            name: name.to_owned(),
+            path: format!("{above}{name}{end}"),
+            kind,
+            status,
+            created: now,
+            modified: now,
+            content: None,
+            parts: 1,
+        };
+        self.last += 1;
+        let key = self.last;
+        self.by_id.insert(node.id.clone(), key);
+        self.children.entry(folder).or_default().insert(name.to_owned(), key);
+        if let Some(project) = self.projects.get_mut(project) {
+            project.by_path.insert((node.path.to_lowercase(), node.path.clone()), key);
+        }
+        self.nodes.insert(key, node);
+        Ok(key)
+    }
+
+    /// The node and all below it, parents first.
+    pub(super) fn with_descendants(&self, key: NodeKey) -> Vec<NodeKey> {
+        let mut all = vec![key];
+        let mut next = 0;
+        while let Some(key) = all.get(next).copied() {
+            all.extend(self.children.get(&key).into_iter().flat_map(BTreeMap::values));
+            next += 1;
+        }
+        all
+    }
+
+    /// Takes the node and all below it away.
+    pub(super) fn remove(&mut self, key: NodeKey) {
+        for key in self.with_descendants(key).into_iter().rev() {
+            let Some(node) = self.nodes.remove(&key) else { continue };
+            self.by_id.remove(&node.id);
+            self.children.remove(&key);
+            if let Some(siblings) = self.children.get_mut(&node.parent) {
+                siblings.remove(&node.name);
+            }
+            if let Some(project) = self.projects.get_mut(node.project) {
+                project.by_path.remove(&(node.path.to_lowercase(), node.path));
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! How the platform writes its objects, with every field its schemas require.
+
+use http::header::HeaderValue;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    copies::{Batch, Item},
+    tree::{Node, Project, Tree},
+};
+
+pub(super) const USER_ID: &str = "a9938581-7bf5-45d2-b461-282f34794dd1";
+pub(super) const SUBJECT_TYPE: &str = "ProjectDataCopyBatch";
+pub(super) const REGION: &str = "ap-southeast-2";
+const TENANT_ID: &str = "1555b441-c3be-40b0-a8f0-fb9dc7500545";
+const TENANT: &str = "simulated";
+const REGION_ID: &str = "c39b1feb-3e94-4440-805e-45e0c76462bf";
+const COUNTRY_ID: &str = "5e1b7d06-8ad4-4a3b-9c5e-6a0f2f0d7a11";
+const BUNDLE_ID: &str = "0b7f9a2c-6f1d-4f0e-8c1a-2d3e4f5a6b7c";
+const CREDENTIAL_ID: &str = "7d2c1b0a-9e8f-4d6c-b5a4-3f2e1d0c9b8a";
+const ALWAYS: &str = "2024-01-01T00:00:00Z";
+
+/// Adds a field to an object.
+pub(super) fn put(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value.into());
+    }
+}
+
+/// Whole seconds, as the API writes them.
+pub(super) fn time(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
+
+/// What every older object of the API has, and `more`.
+fn object(id: &str, more: Value) -> Value {
+    let mut object = json!({
+        "id": id,
+        "timeCreated": ALWAYS,
+        "timeModified": ALWAYS,
+        "ownerId": USER_ID,
+        "tenantId": TENANT_ID,
+        "tenantName": TENANT,
+    });
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+    object
+}
+
+/// The only region.
+pub(super) fn region() -> Value {
+    let country = object(COUNTRY_ID, json!({"code": "AU", "name": "Australia", "region": "Oceania"}));
+    object(REGION_ID, json!({"code": "AU", "country": country, "cityName": "Sydney"}))
+}
+
+fn user() -> Value {
+    object(
+        USER_ID,
+        json!({
+            "username": "service@example.org",
+            "email": "service@example.org",
+            "firstname": "Simulated",
+            "lastname": "Service",
+            "active": true,
+            "tenantAdministrator": false,
+            "emailVerified": true,
+            "twoFactorAuthentication": false,
+        }),
+    )
+}
+
+/// A project.
+pub(super) fn project(project: &Project) -> Value {
+    let bundle = json!({"bundleName": "Standard", "entitlementName": "standard", "region": region()});
+    let mut json = object(
+        &project.id,
+        json!({
+            "urn": format!("urn:ilmn:ica:project:{}#{}", project.id, project.name),
+            "name": project.name,
+            "active": true,
+            "baseEnabled": false,
+            "region": region(),
+            "billingMode": "PROJECT",
+            "dataSharingEnabled": true,
+            "tags": {"technicalTags": [], "userTags": []},
+            "storageBundle": object(BUNDLE_ID, bundle),
+            "analysisPriority": "MEDIUM",
+            "projectOwner": USER_ID,
+        }),
+    );
+    if project.byob.is_some() {
+        put(&mut json, "selfManagedStorageConfiguration", storage_configuration(project));
+    }
+    json
+}
+
+/// Where the data of a project are: bucket and key prefix.
+pub(super) fn storage(project: &Project) -> (String, String) {
+    match &project.byob {
+        Some(byob) => (byob.bucket.clone(), byob.prefix.clone()),
+        None => ("ica-simulated".to_owned(), format!("{}/", project.id)),
+    }
+}
+
+/// The storage configuration of a project with its own bucket.
+pub(super) fn storage_configuration(project: &Project) -> Value {
+    let (bucket, prefix) = storage(project);
+    // One bucket and prefix is one configuration, however many projects use it.
+    let id = uuid_of(&[&bucket, &prefix]);
+    object(
+        &id,
+        json!({
+            "name": format!("{bucket}-{}", prefix.trim_end_matches('/')),
+            "type": "AWS_S3",
+            "status": "OK",
+            "region": region(),
+            "isDefault": false,
+        }),
+    )
+}
+
+/// The same with where it leads.
+pub(super) fn storage_configuration_with_details(project: &Project) -> Value {
+    let (bucket, prefix) = storage(project);
+    let mut aws = json!({"bucketName": bucket});
+    if !prefix.is_empty() {
+        put(&mut aws, "keyPrefix", prefix);
+    }
+    let credential = object(CREDENTIAL_ID, json!({"name": "simulated", "type": "AWS_USER"}));
+    let mut json = storage_configuration(project);
+    put(&mut json, "storageConfigurationDetails", json!({"awsS3": aws, "storageCredential": credential}));
+    json
+}
+
+fn uuid_of(parts: &[&str]) -> String {
+    let digest = crate::domain::ids::digest(parts);
+    let bytes = hex::decode(digest).ok().and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+/// A file or folder with all that is needed to write it, away from the lock, because its `ETag` may
+/// take a while to make.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) node: Node,
+    project_id: String,
+    project_name: String,
+}
+
+impl Seen {
+    pub(super) fn new(tree: &Tree, node: &Node) -> Self {
+        let project = tree.project(node.project);
+        Self {
+            node: node.clone(),
+            project_id: project.map(|project| project.id.clone()).unwrap_or_default(),
+            project_name: project.map(|project| project.name.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Its `objectETag`, once its bytes are in.
+    pub(super) fn etag(&self) -> Option<String> {
+        self.node.readable().map(|content| content.etag(self.node.parts))
+    }
+
+    pub(super) fn urn(&self) -> String {
+        format!("urn:ilmn:ica:region:{REGION_ID}:data:{}#{}", self.node.id, self.node.path)
+    }
+
+    /// `Data`.
+    pub(super) fn data(&self) -> Value {
+        let node = &self.node;
+        let stored = node.readable();
+        let mut json = json!({
+            "id": node.id,
+            "urn": self.urn(),
+            "details": {
+                "timeCreated": time(node.created),
+                "timeModified": time(node.modified),
+                "creatorId": USER_ID,
+                "tenantId": TENANT_ID,
+                "tenantName": TENANT,
+                "owningProjectId": self.project_id,
+                "owningProjectName": self.project_name,
+                "name": node.name,
+                "path": node.path,
+                // The real platform was seen to write null for empty files.
+                "fileSizeInBytes": stored.map(|content| content.size()).filter(|size| *size > 0),
+                "status": node.status,
+                "tags": {
+                    "technicalTags": [], "userTags": [], "connectorTags": [],
+                    "runInTags": [], "runOutTags": [], "referenceTags": [],
+                },
+                "dataType": node.kind,
+                "objectETag": self.etag(),
+                "storedForTheFirstTimeAt": stored.map(|_| time(node.created)),
+                "region": region(),
+            },
+        });
+        if node.is_folder() {
+            put(&mut json, "folderDetails", json!({"nonIndexed": false}));
+        }
+        json
+    }
+
+    /// `ProjectData`.
+    pub(super) fn project_data(&self) -> Value {
+        json!({"data": self.data(), "projectId": self.project_id})
+    }
+
+    /// The `ETag` header: another one whenever the object has changed.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        let tag = crate::domain::ids::digest(&[&self.node.id, &format!("{:?}", self.node.status)]);
+        HeaderValue::from_str(&format!("\"{tag}\"")).ok()
+    }
+}
+
+/// The job of a batch.
+pub(super) fn job(tree: &Tree, batch: &Batch) -> Value {
+    let job = &batch.job;
+    let mut json = json!({
+        "id": job.id,
+        "status": job.status,
+        "subjectType": SUBJECT_TYPE,
+        "subjectId": batch.id,
+        "timeCreated": time(job.created),
+        "timeStarted": job.started.map(time),
+        "timeFinished": job.finished.map(time),
+        "additionalStatusInformation": job.reason,
+        "owner": user(),
+    });
+    if let Some(of) = tree.project(batch.asked.project) {
+        put(&mut json, "project", project(of));
+    }
+    json
+}
+
+/// A batch.
+pub(super) fn batch(tree: &Tree, batch: &Batch) -> Value {
+    let asked = &batch.asked;
+    let mut json = json!({
+        "id": batch.id,
+        "job": job(tree, batch),
+        "copyUserTags": asked.user_tags,
+        "copyTechnicalTags": asked.technical_tags,
+        "copyInstrumentInfo": asked.instrument_info,
+        "actionOnExist": asked.on_exist,
+    });
+    if let Some(folder) = &asked.folder_id {
+        put(&mut json, "destinationFolderId", folder.clone());
+    }
+    json
+}
+
+/// An item of a batch; `created` is what it made, if that is still there.
+pub(super) fn item(item: &Item, created: Option<&Seen>) -> Value {
+    let mut json = json!({
+        "id": item.id,
+        "request": {"dataId": item.data},
+        "processing": {"status": item.status, "additionalStatusInformation": item.reason},
+    });
+    if let Some(created) = created {
+        put(&mut json, "createdProjectData", created.project_data());
+    }
+    json
+}

@@ -1,0 +1,153 @@
+//! A body that is checked while it passes.
+//!
+//! The newest chunk is always held back: the last one leaves only when length and MD5 are known to be
+//! right, otherwise the body ends with an error and the PUT it feeds is never complete. So two chunks
+//! are in memory at a time, whatever the size of the file.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use md5::{Digest as _, Md5};
+use tokio::time::Instant;
+
+use super::wire::{Body, GET};
+use crate::ports::{Class, Error};
+
+/// What the bytes must be.
+#[derive(Debug, Clone)]
+pub(super) struct Promise {
+    pub(super) size: u64,
+    pub(super) md5: Option<String>,
+    /// Whether the source announced this size too, so that a lack of bytes is a broken connection.
+    pub(super) announced: bool,
+}
+
+/// What a body and whoever watches it share.
+#[derive(Debug, Clone)]
+pub(super) struct Progress(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    moved: Instant,
+    fault: Option<Error>,
+    passed: bool,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State { moved: Instant::now(), fault: None, passed: false })))
+    }
+
+    /// When bytes last moved.
+    pub(super) fn moved(&self) -> Instant {
+        self.state().moved
+    }
+
+    /// Why the body ended before its time.
+    pub(super) fn take_fault(&self) -> Option<Error> {
+        self.state().fault.take()
+    }
+
+    /// Whether every byte was let through.
+    pub(super) fn has_passed(&self) -> bool {
+        self.state().passed
+    }
+
+    fn touch(&self) {
+        self.state().moved = Instant::now();
+    }
+
+    fn pass(&self) {
+        let mut state = self.state();
+        state.moved = Instant::now();
+        state.passed = true;
+    }
+
+    /// Keeps the reason and returns what ends the body.
+    fn fail(&self, fault: Error) -> io::Error {
+        let text = fault.message.clone();
+        self.state().fault = Some(fault);
+        io::Error::other(text)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Checked {
+    source: Body,
+    promise: Promise,
+    progress: Progress,
+    hash: Md5,
+    seen: u64,
+    held: Option<Bytes>,
+}
+
+/// The source's body, ending well only if it is what was promised.
+pub(super) fn checked(source: Body, promise: Promise, progress: Progress) -> Body {
+    let state = Checked { source, promise, progress, hash: Md5::new(), seen: 0, held: None };
+    stream::try_unfold(state, |mut state| async move {
+        let chunk = state.next().await?;
+        Ok(chunk.map(|chunk| (chunk, state)))
+    })
+    .boxed()
+}
+
+impl Checked {
+    /// The next chunk to let through.
+    async fn next(&mut self) -> Result<Option<Bytes>, io::Error> {
+        if self.progress.has_passed() {
+            return Ok(None);
+        }
+        while let Some(chunk) = self.source.next().await {
+            let chunk = chunk.map_err(|error| self.progress.fail(broken(error)))?;
+            self.progress.touch();
+            if chunk.is_empty() {
+                continue;
+            }
+            self.seen += chunk.len() as u64;
+            if self.seen > self.promise.size {
+                return Err(self.progress.fail(self.wrong_length("or more")));
+            }
+            self.hash.update(&chunk);
+            if let Some(before) = self.held.replace(chunk) {
+                return Ok(Some(before));
+            }
+        }
+        self.check().map_err(|fault| self.progress.fail(fault))?;
+        self.progress.pass();
+        Ok(self.held.take())
+    }
+
+    fn check(&mut self) -> Result<(), Error> {
+        if self.seen < self.promise.size && self.promise.announced {
+            let message = format!("the source ended after {} of {} bytes", self.seen, self.promise.size);
+            return Err(Error::new(Class::Transient, GET, message));
+        }
+        if self.seen != self.promise.size {
+            return Err(self.wrong_length("in all"));
+        }
+        let seen = hex::encode(std::mem::take(&mut self.hash).finalize());
+        match &self.promise.md5 {
+            Some(expected) if !expected.eq_ignore_ascii_case(&seen) => {
+                let message = format!("expected MD5 {expected}, read {seen}");
+                Err(Error::new(Class::Invalid, GET, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wrong_length(&self, how: &str) -> Error {
+        let message = format!("expected {} bytes, read {} {how}", self.promise.size, self.seen);
+        Error::new(Class::Invalid, GET, message)
+    }
+}
+
+fn broken(error: io::Error) -> Error {
+    Error::new(Class::Transient, GET, "the source broke off").caused_by(error)
+}

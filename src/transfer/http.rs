@@ -1,0 +1,160 @@
+//! The wire over the network.
+
+use std::{io, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use http::{
+    StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use reqwest::{Client, Request, Response, Url, redirect::Policy};
+use secrecy::ExposeSecret as _;
+
+use super::wire::{Body, GET, PUT, Wire};
+use crate::ports::{Class, Error, Result, transfers::PresignedUrl};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of an error's body is read: enough for S3's `<Code>`.
+const ERROR_BYTES: usize = 4096;
+
+/// Presigned URLs by reqwest.
+///
+/// Bodies are taken as they are: a file stored with `Content-Encoding: gzip` must arrive compressed.
+/// Nothing here limits the time a body takes; whoever moves the bytes watches them.
+#[derive(Debug)]
+pub struct ReqwestWire(Client);
+
+impl ReqwestWire {
+    /// One client, so that connections are kept.
+    pub fn new() -> Result<Self> {
+        Client::builder()
+            .user_agent(concat!("copy-manager/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .gzip(false)
+            .http1_only()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map(Self)
+            .map_err(|error| {
+                Error::new(Class::Invalid, "set up HTTPS", "no client").caused_by(error.without_url())
+            })
+    }
+
+    /// Sends, and returns the answer if it is a good one.
+    async fn send(&self, operation: &'static str, request: Request) -> Result<Response> {
+        let host = request.url().host_str().unwrap_or("nowhere").to_owned();
+        let answer = self.0.execute(request).await.map_err(|error| {
+            let never_sent = error.is_connect();
+            let what = if never_sent { "could not connect" } else { "the connection broke" };
+            let mut lost = Error::new(Class::Transient, operation, format!("{host}: {what}"));
+            lost.may_have_happened = operation == PUT && !never_sent;
+            lost.caused_by(error.without_url())
+        })?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        Err(refusal(operation, &host, answer).await)
+    }
+}
+
+#[async_trait]
+impl Wire for ReqwestWire {
+    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
+        let request = Request::new(reqwest::Method::GET, parse(GET, url)?);
+        let answer = self.send(GET, request).await?;
+        let length = answer.content_length();
+        let body = answer.bytes_stream().map_err(|error| io::Error::other(error.without_url()));
+        Ok((length, body.boxed()))
+    }
+
+    async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
+        let mut request = Request::new(reqwest::Method::PUT, parse(PUT, url)?);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_LENGTH, length.into());
+        headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/octet-stream"));
+        *request.body_mut() = Some(if length == 0 { "".into() } else { reqwest::Body::wrap_stream(body) });
+        self.send(PUT, request).await.map(drop)
+    }
+}
+
+fn parse(operation: &'static str, url: &PresignedUrl) -> Result<Url> {
+    Url::parse(url.expose_secret())
+        .map_err(|error| Error::new(Class::Invalid, operation, "not a URL").caused_by(error))
+}
+
+async fn refusal(operation: &'static str, host: &str, mut answer: Response) -> Error {
+    let status = answer.status();
+    let mut text = Vec::new();
+    while text.len() < ERROR_BYTES
+        && let Ok(Some(chunk)) = answer.chunk().await
+    {
+        text.extend_from_slice(&chunk);
+    }
+    let code = code(&String::from_utf8_lossy(&text));
+    let shown = code.as_deref().map_or_else(String::new, |code| format!(" ({code})"));
+    let class = class(status, code.as_deref());
+    let mut error = Error::new(class, operation, format!("{host} answered {status}{shown}"));
+    error.status = Some(status.as_u16());
+    error.code = code;
+    error.may_have_happened = operation == PUT && status.is_server_error();
+    error
+}
+
+/// S3's `<Code>`. Nothing else of its errors is kept: they quote signatures.
+fn code(xml: &str) -> Option<String> {
+    let (_, rest) = xml.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let plain = !code.is_empty() && code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric());
+    plain.then(|| code.to_owned())
+}
+
+/// A presigned URL that is refused has ended: the next attempt gets another.
+fn class(status: StatusCode, code: Option<&str>) -> Class {
+    match (status, code) {
+        (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => Class::Throttled,
+        (StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT, _)
+        | (StatusCode::BAD_REQUEST, Some("ExpiredToken" | "RequestTimeout")) => Class::Transient,
+        (StatusCode::NOT_FOUND, _) => Class::NotFound,
+        (StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED, _) => Class::Conflict,
+        (status, _) if status.is_server_error() || status.is_redirection() => Class::Transient,
+        _ => Class::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_url_is_worth_another() {
+        for (status, code, expected) in [
+            (403, Some("AccessDenied"), Class::Transient),
+            (400, Some("ExpiredToken"), Class::Transient),
+            (400, Some("EntityTooLarge"), Class::Invalid),
+            (400, None, Class::Invalid),
+            (404, Some("NoSuchKey"), Class::NotFound),
+            (412, None, Class::Conflict),
+            (307, None, Class::Transient),
+            (500, Some("InternalError"), Class::Transient),
+            (503, Some("SlowDown"), Class::Throttled),
+        ] {
+            assert_eq!(class(StatusCode::from_u16(status).unwrap(), code), expected, "{status} {code:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_code_of_an_error_is_kept() {
+        let xml = "<Error><Code>SignatureDoesNotMatch</Code><StringToSign>AWS4 x</StringToSign></Error>";
+        assert_eq!(code(xml).as_deref(), Some("SignatureDoesNotMatch"));
+        assert_eq!(code("<Code>https://host?sig=1</Code>"), None);
+        assert_eq!(code("<html>"), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_url_is_not_shown() {
+        let wire = ReqwestWire::new().unwrap();
+        let error = wire.get(&PresignedUrl::from("no url X-Amz-Signature=1")).await.err().unwrap();
+        assert!(!format!("{error} {error:?}").contains("Signature"), "{error:?}");
+    }
+}

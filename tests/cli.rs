@@ -1,0 +1,32 @@
+//! The binary as a shell sees it: data on stdout, talk on stderr, and a code that scripts can rely on.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
+use std::process::{Command, Output};
+
+fn copy_manager(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_copy-manager")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn data_goes_to_stdout_alone() {
+    let Output { status, stdout, stderr } = copy_manager(&["schema"]);
+    assert_eq!((status.code(), stderr), (Some(0), Vec::new()));
+    assert!(String::from_utf8(stdout).unwrap().lines().any(|name| name == "copy-request"));
+
+    let schema = copy_manager(&["schema", "copy-request", "--json"]).stdout;
+    assert!(serde_json::from_slice::<serde_json::Value>(&schema).unwrap().is_object());
+}
+
+#[test]
+fn failures_and_wrong_usage_are_told_on_stderr_and_apart() {
+    for (arguments, code) in [
+        (vec!["healthcheck", "--server", "http://127.0.0.1:1"], 1),
+        (vec!["schema", "no-such-format"], 1),
+        (vec!["teleport"], 2),
+        (vec!["submit", "copy", "icav2://p/only-one"], 2),
+    ] {
+        let Output { status, stdout, stderr } = copy_manager(&arguments);
+        assert_eq!((status.code(), stdout), (Some(code), Vec::new()), "{arguments:?}");
+        assert!(String::from_utf8(stderr).unwrap().starts_with("error: "), "{arguments:?}");
+    }
+}

@@ -1,0 +1,51 @@
+//! The documents say what the code says, and point at what is there.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
+use std::{fs, path::Path};
+
+use copy_manager::domain::outcome::ErrorName;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The targets of `[text](target)` in a Markdown text, without addresses and places within a page.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets
+        .filter(|target| !target.contains("://"))
+        .filter_map(|target| target.split('#').next())
+        .filter(|path| !path.is_empty())
+}
+
+#[test]
+fn every_error_has_a_section_and_every_section_an_error() {
+    let text = read("docs/errors.md");
+    let sections: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(sections, ErrorName::ALL.map(ErrorName::as_str));
+}
+
+#[test]
+fn the_page_of_errors_gives_the_advice_that_callers_get() {
+    let text = read("docs/errors.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    for name in ErrorName::ALL {
+        assert!(text.contains(name.advice()), "{name}: {}", name.advice());
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|ending| ending == "md"));
+    for page in pages.chain([root().join("README.md"), root().join("CHANGELOG.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            let target = page.parent().unwrap().join(link);
+            assert!(target.exists(), "{}: {link}", page.display());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The ICAv2 client and the streams against scripted seams, on a paused clock; two tests at the end
+//! go over real sockets.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+#![expect(clippy::unnecessary_wraps, reason = "answers are made as the seam gives them")]
+
+mod answers;
+mod calls;
+mod network;
+mod script;
+mod streams;
+mod tokens;

@@ -1,0 +1,276 @@
+//! Streams over a scripted wire.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use copy_manager::{
+    ports::{
+        Class, Error, Result,
+        transfers::{PresignedUrl, Stream, Transfers as _},
+    },
+    transfer::{
+        stream::{Settings, Streams},
+        wire::{Body, Wire},
+    },
+};
+use futures_util::{Stream as Chunks, StreamExt as _, stream};
+use md5::{Digest as _, Md5};
+use pretty_assertions::assert_eq;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+const FROM: &str = "https://source.test/key?X-Amz-Signature=read";
+const TO: &str = "https://destination.test/key?X-Amz-Signature=write";
+
+/// What the source does after its chunks.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Well,
+    Broken,
+    Never,
+}
+
+/// A source that gives chunks, a destination that counts them.
+#[derive(Debug)]
+struct Pipe {
+    announced: Option<u64>,
+    chunks: Vec<Bytes>,
+    end: End,
+    /// What the destination answers, and after how long.
+    answer: Option<Class>,
+    pause: Duration,
+    given: Arc<AtomicUsize>,
+    most_ahead: AtomicUsize,
+    puts: AtomicUsize,
+    written: Mutex<Vec<u8>>,
+    completed: Mutex<Option<u64>>,
+}
+
+impl Pipe {
+    fn new(chunks: &[&'static [u8]]) -> Self {
+        Self {
+            announced: Some(chunks.iter().map(|chunk| chunk.len() as u64).sum()),
+            chunks: chunks.iter().map(|chunk| Bytes::from_static(chunk)).collect(),
+            end: End::Well,
+            answer: None,
+            pause: Duration::ZERO,
+            given: Arc::default(),
+            most_ahead: AtomicUsize::new(0),
+            puts: AtomicUsize::new(0),
+            written: Mutex::default(),
+            completed: Mutex::default(),
+        }
+    }
+
+    fn completed(&self) -> Option<u64> {
+        *self.completed.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Wire for Pipe {
+    async fn get(&self, _: &PresignedUrl) -> Result<(Option<u64>, Body)> {
+        let given = self.given.clone();
+        let chunks = stream::iter(self.chunks.clone()).map(move |chunk| {
+            given.fetch_add(1, Ordering::SeqCst);
+            Ok(chunk)
+        });
+        let end = match self.end {
+            End::Well => ended_once().boxed(),
+            End::Broken => stream::iter([Err(io::Error::other("reset"))]).boxed(),
+            End::Never => stream::pending().boxed(),
+        };
+        Ok((self.announced, chunks.chain(end).boxed()))
+    }
+
+    async fn put(&self, _: &PresignedUrl, length: u64, mut body: Body) -> Result<()> {
+        self.puts.fetch_add(1, Ordering::SeqCst);
+        let mut taken = 0;
+        while let Some(chunk) = body.next().await {
+            let chunk =
+                chunk.map_err(|_| Error::new(Class::Transient, "PUT", "the body broke").ambiguous())?;
+            taken += 1;
+            self.most_ahead.fetch_max(self.given.load(Ordering::SeqCst) - taken, Ordering::SeqCst);
+            self.written.lock().unwrap().extend_from_slice(&chunk);
+            sleep(self.pause).await;
+        }
+        if let Some(class) = self.answer {
+            Err(Error::new(class, "PUT", "no").ambiguous())
+        } else {
+            assert_eq!(self.written.lock().unwrap().len() as u64, length);
+            *self.completed.lock().unwrap() = Some(length);
+            Ok(())
+        }
+    }
+}
+
+/// Nothing, and a panic for whoever asks after that.
+fn ended_once() -> impl Chunks<Item = io::Result<Bytes>> {
+    stream::unfold((), |()| async { None })
+}
+
+struct Done {
+    pipe: Arc<Pipe>,
+    result: Result<()>,
+    took: Duration,
+}
+
+async fn run(pipe: Pipe, size: u64, md5: Option<&str>) -> Done {
+    run_until(pipe, size, md5, &CancellationToken::new()).await
+}
+
+async fn run_until(pipe: Pipe, size: u64, md5: Option<&str>, cut: &CancellationToken) -> Done {
+    let pipe = Arc::new(pipe);
+    let streams = Streams::new(pipe.clone(), Settings::default());
+    let stream = Stream { from: FROM.into(), to: TO.into(), size, md5: md5.map(str::to_owned) };
+    let started = Instant::now();
+    let result = streams.stream(stream, cut).await;
+    if let Err(error) = &result {
+        assert!(!format!("{error} {error:?}").contains("Amz"), "{error:?}");
+    }
+    Done { pipe, result, took: started.elapsed() }
+}
+
+fn md5(bytes: &[u8]) -> String {
+    hex::encode(Md5::digest(bytes))
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_arrive_whole_and_in_order() {
+    let expected = md5(b"hello world").to_uppercase();
+    let done = run(Pipe::new(&[b"hel", b"", b"lo ", b"world"]), 11, Some(&expected)).await;
+    done.result.unwrap();
+    assert_eq!(
+        (&*done.pipe.written.lock().unwrap(), done.pipe.completed()),
+        (&b"hello world".to_vec(), Some(11))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_files_are_files() {
+    for chunks in [&[][..], &[&b""[..]][..]] {
+        let done = run(Pipe::new(chunks), 0, Some("d41d8cd98f00b204e9800998ecf8427e")).await;
+        done.result.unwrap();
+        assert_eq!(done.pipe.completed(), Some(0));
+    }
+    let wrong = run(Pipe::new(&[]), 0, Some(&md5(b"x"))).await;
+    assert_eq!((wrong.result.unwrap_err().class, wrong.pipe.completed()), (Class::Invalid, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_md5_is_never_completed() {
+    let expected = md5(b"hello there");
+    let done = run(Pipe::new(&[b"hello ", b"wor", b"ld"]), 11, Some(&expected)).await;
+    let error = done.result.unwrap_err();
+    assert_eq!((error.class, error.may_have_happened), (Class::Invalid, false));
+    assert!(error.message.contains(&expected) && error.message.contains(&md5(b"hello world")), "{error}");
+    assert_eq!((done.pipe.completed(), &*done.pipe.written.lock().unwrap()), (None, &b"hello wor".to_vec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_file_that_is_wrong_is_not_even_begun() {
+    let done = run(Pipe::new(&[b"hello"]), 5, Some(&md5(b"other"))).await;
+    assert_eq!(done.result.unwrap_err().class, Class::Invalid);
+    assert_eq!(done.pipe.puts.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_length_is_never_completed() {
+    let announced = run(Pipe::new(&[b"hello"]), 6, None).await;
+    let longer = run(Pipe { announced: None, ..Pipe::new(&[b"a", b"b", b"c"]) }, 2, None).await;
+    let shorter = run(Pipe { announced: None, ..Pipe::new(&[b"a", b"b", b"c"]) }, 4, None).await;
+    for (done, expected, seen) in [(announced, "6", "5"), (longer, "2", "3"), (shorter, "4", "3")] {
+        let error = done.result.unwrap_err();
+        assert_eq!((error.class, done.pipe.completed()), (Class::Invalid, None));
+        assert!(error.message.contains(expected) && error.message.contains(seen), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_breaks_off_passes() {
+    for end in [End::Well, End::Broken] {
+        let done = run(Pipe { announced: Some(9), end, ..Pipe::new(&[b"a", b"b", b"c"]) }, 9, None).await;
+        let error = done.result.unwrap_err();
+        assert_eq!((error.class, error.may_have_happened), (Class::Transient, false), "{error}");
+        assert_eq!(done.pipe.completed(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_stalls_is_given_up() {
+    let done = run(Pipe { announced: Some(9), end: End::Never, ..Pipe::new(&[b"a", b"b"]) }, 9, None).await;
+    assert_eq!((done.result.unwrap_err().class, done.took.as_secs()), (Class::Transient, 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_stream_is_no_stall() {
+    let pipe = Pipe { pause: Duration::from_secs(50), ..Pipe::new(&[b"a", b"b", b"c", b"d"]) };
+    let done = run(pipe, 4, None).await;
+    done.result.unwrap();
+    assert_eq!(done.took.as_secs(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_chunks_are_held_at_a_time() {
+    let pipe = Pipe { pause: Duration::from_millis(10), ..Pipe::new(&[&b"0123456789abcdef"[..]; 1000]) };
+    let done = run(pipe, 16_000, None).await;
+    done.result.unwrap();
+    assert_eq!(done.pipe.most_ahead.load(Ordering::SeqCst), 1, "besides the one being written");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_ends_it_at_once() {
+    let cut = CancellationToken::new();
+    let pipe = Pipe { pause: Duration::from_secs(10), ..Pipe::new(&[b"a", b"b", b"c", b"d"]) };
+    let (done, ()) = tokio::join!(run_until(pipe, 4, None, &cut), async {
+        sleep(Duration::from_secs(15)).await;
+        cut.cancel();
+    });
+    let error = done.result.unwrap_err();
+    assert_eq!((error.class, error.may_have_happened), (Class::Transient, false));
+    assert_eq!((done.took.as_secs(), done.pipe.completed()), (15, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_the_last_byte_leaves_open_what_happened() {
+    let done = run(Pipe { answer: Some(Class::Transient), ..Pipe::new(&[b"a", b"b"]) }, 2, None).await;
+    let error = done.result.unwrap_err();
+    assert_eq!((error.class, error.may_have_happened), (Class::Transient, true));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// However the bytes are cut, and whatever is changed on the way: complete means equal.
+    #[test]
+    fn complete_means_equal(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+        cut in 1..50_usize,
+        flip in proptest::option::of(0..200_usize),
+        lose in 0..3_usize,
+        announce in proptest::bool::ANY,
+    ) {
+        let mut sent = bytes.clone();
+        if let Some(byte) = flip.and_then(|at| sent.get_mut(at)) {
+            *byte ^= 1;
+        }
+        sent.truncate(sent.len().saturating_sub(lose));
+        let pipe = Pipe {
+            announced: announce.then_some(bytes.len() as u64),
+            chunks: sent.chunks(cut).map(Bytes::copy_from_slice).collect(),
+            ..Pipe::new(&[])
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let done = runtime.block_on(run(pipe, bytes.len() as u64, Some(&md5(&bytes))));
+        proptest::prop_assert_eq!(done.pipe.completed().is_some(), sent == bytes);
+        proptest::prop_assert_eq!(done.result.is_ok(), sent == bytes);
+    }
+}
