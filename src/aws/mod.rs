@@ -11,6 +11,8 @@ mod expressions;
 pub mod external;
 mod items;
 pub mod queue;
+#[cfg(test)]
+mod scripted;
 pub mod secret;
 pub mod settings;
 pub mod store;

@@ -19,6 +19,8 @@ use crate::{
 
 /// Where our own events say they come from.
 const SOURCE: &str = "copy-manager";
+/// How large an event may be (EventBridge).
+const MAX_BYTES: usize = 256 * 1024;
 
 /// Both buses.
 #[derive(Debug)]
@@ -54,6 +56,9 @@ impl LocalBus {
     }
 
     async fn publish_one(&self, event: &Event) -> Result<()> {
+        if event.detail.len() > MAX_BYTES {
+            return Err(Error::new(Class::Invalid, "publish event", "event larger than 256 KB"));
+        }
         let detail: Json = serde_json::from_str(&event.detail).map_err(|error| {
             Error::new(Class::Invalid, "publish event", "detail is not JSON").caused_by(error)
         })?;

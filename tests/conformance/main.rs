@@ -1,5 +1,5 @@
 //! One suite per port, run against every adapter: the embedded ones here, those on AWS on an
-//! emulator. What an emulator does not enforce or produce is in `src/aws/tests`.
+//! emulator. What an emulator does not enforce or produce is in `src/aws/scripted.rs`.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,8 +1,9 @@
-//! An AWS of one's own: MiniStack on a free port, with stacks made from `deploy/stateful.yaml`.
+//! An AWS of one's own: `MiniStack` on a free port, with stacks made from `deploy/stateful.yaml`.
 //!
 //! It is taken from `$COPY_MANAGER_VENV` (default: `.venv` of the project; see
 //! `tests/requirements.txt`). Tests of one process that run at the same time share one; it ends with
 //! the last of them, and also when the process is killed.
+#![expect(dead_code, reason = "no test binary needs all of it")]
 
 use std::{
     os::unix::process::CommandExt as _,
@@ -24,25 +25,25 @@ static SHARED: Mutex<Weak<Emulator>> = Mutex::const_new(Weak::new());
 
 /// A running emulator.
 #[derive(Debug)]
-pub struct Emulator {
+pub(crate) struct Emulator {
     /// Where all its services are.
-    pub endpoint: String,
+    pub(crate) endpoint: String,
     guard: Child,
 }
 
 /// What a stack made.
 #[derive(Debug, Clone)]
-pub struct Stack {
-    pub copy_requests_queue_url: String,
-    pub ica_events_queue_url: String,
-    pub table_name: String,
-    pub internal_bus_name: String,
-    pub external_bus_name: String,
+pub(crate) struct Stack {
+    pub(crate) copy_requests_queue_url: String,
+    pub(crate) ica_events_queue_url: String,
+    pub(crate) table_name: String,
+    pub(crate) internal_bus_name: String,
+    pub(crate) external_bus_name: String,
 }
 
 impl Emulator {
     /// The emulator of this process; `None`, said loudly, where it is not installed.
-    pub async fn start() -> Option<Arc<Self>> {
+    pub(crate) async fn start() -> Option<Arc<Self>> {
         let mut shared = SHARED.lock().await;
         if let Some(running) = shared.upgrade() {
             return Some(running);
@@ -90,7 +91,7 @@ impl Emulator {
     }
 
     /// What the SDK needs to know.
-    pub async fn config(&self) -> SdkConfig {
+    pub(crate) async fn config(&self) -> SdkConfig {
         configured(aws_config::defaults(BehaviorVersion::latest()))
             .endpoint_url(&self.endpoint)
             .region(Region::from_static(REGION))
@@ -100,12 +101,12 @@ impl Emulator {
     }
 
     /// The product's own clients.
-    pub async fn clients(&self) -> Clients {
+    pub(crate) async fn clients(&self) -> Clients {
         Clients::from_config(&self.config().await)
     }
 
     /// What a process needs in its environment to find this emulator.
-    pub fn environment(&self) -> [(&'static str, String); 5] {
+    pub(crate) fn environment(&self) -> [(&'static str, String); 5] {
         [
             ("AWS_ENDPOINT_URL", self.endpoint.clone()),
             ("AWS_REGION", REGION.to_owned()),
@@ -116,7 +117,7 @@ impl Emulator {
     }
 
     /// Deploys `deploy/stateful.yaml` as that stage, with an external bus of its own.
-    pub async fn deploy(&self, stage: &str) -> Stack {
+    pub(crate) async fn deploy(&self, stage: &str) -> Stack {
         let (name, external) = (format!("copy-manager-{stage}"), format!("external-{stage}"));
         self.clients().await.eventbridge.create_event_bus().name(&external).send().await.unwrap();
         let parameters = [
@@ -149,7 +150,7 @@ impl Emulator {
         }
     }
 
-    /// One call of CloudFormation, by hand: its SDK would be the largest dependency of the project.
+    /// One call of `CloudFormation`, by hand: its SDK would be the largest dependency of the project.
     async fn cloudformation(&self, action: &str, stack: &str, parameters: &[(&str, &str)]) -> String {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("Action", action).append_pair("StackName", stack).extend_pairs(parameters);
