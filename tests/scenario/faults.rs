@@ -1,0 +1,157 @@
+//! What a copy does when the platform, the network or an instance fails.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::house::{House, TO};
+
+const BATCH: &str = "POST /api/projects/{projectId}/dataCopyBatch";
+const FILES: [(&str, u64, u32); 4] =
+    [("/run/a.bam", 100, 2), ("/run/b.bam", 200, 2), ("/run/c.txt", 300, 1), ("/run/sub/d.bam", 400, 2)];
+
+#[tokio::test(start_paused = true)]
+async fn failing_jobs_are_made_again_until_every_file_is_there() {
+    for seed in 1..6 {
+        let house = House::new(&FILES, &[], &[], |platform| {
+            platform.seed = seed;
+            platform.job_failure_rate = 0.4;
+        })
+        .await;
+        let _instance = house.instance();
+        house.ask(&["/run/"], "/in/", "t").await;
+        house.success("t", Duration::from_mins(30)).await;
+        assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_fail_in_every_round_end_the_request_with_the_files_named() {
+    let house = House::new(&FILES, &[], &[], |platform| platform.job_failure_rate = 1.0).await;
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    let (error, cause) = house.failure("t", Duration::from_mins(60)).await;
+    assert_eq!(error, "CopyJobFailed");
+    let named: Vec<_> = cause["files"].as_array().unwrap().iter().map(|file| file["what"].clone()).collect();
+    assert_eq!(named, ["/in/run/a.bam", "/in/run/b.bam", "/in/run/sub/d.bam"]);
+    // Two folders, five rounds each.
+    assert_eq!(house.calls(Some(BATCH)), 10);
+    // What could be brought was.
+    assert!(
+        house
+            .tree(TO, "/in/run/")
+            .await
+            .iter()
+            .any(|(path, status, _)| path == "c.txt" && status == "Available")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_instance_is_followed_by_another() {
+    for at in [100, 1500, 2500, 3500, 5000] {
+        let house =
+            House::new(&FILES, &[], &[], |platform| platform.job_duration = Duration::from_secs(3)).await;
+        let first = house.instance();
+        house.ask(&["/run/"], "/in/", "t").await;
+        sleep(Duration::from_millis(at)).await;
+        drop(first);
+        let _second = house.instance();
+        house.success("t", Duration::from_mins(10)).await;
+        assert_eq!(
+            house.tree("lab", "/run/").await,
+            house.tree(TO, "/in/run/").await,
+            "killed after {at} ms"
+        );
+        assert_eq!(house.calls(Some(BATCH)), 2, "killed after {at} ms: no job is made twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_instance_hands_over_at_once() {
+    let house = House::new(&FILES, &[], &[], |platform| platform.job_duration = Duration::from_mins(5)).await;
+    let first = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    sleep(Duration::from_secs(10)).await;
+    let stopping = tokio::task::spawn(first.stop());
+    sleep(Duration::from_secs(1)).await;
+    let _second = house.instance();
+    house.success("t", Duration::from_secs(310)).await;
+    stopping.await.unwrap();
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_without_an_answer_is_found_and_not_repeated() {
+    for status in [json!("close"), json!(503)] {
+        let house = House::new(&FILES[..2], &[], &[], |_| {}).await;
+        house.faults(json!({"responses": [{"call": BATCH, "times": 1, "status": status, "after": true}]}));
+        let _instance = house.instance();
+        house.ask(&["/run/"], "/in/", "t").await;
+        house.success("t", Duration::from_mins(5)).await;
+        assert_eq!(house.calls(Some(BATCH)), 1, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_that_never_happened_is_made_again_after_a_while() {
+    let house = House::new(&FILES[..2], &[], &[], |_| {}).await;
+    house.faults(json!({"responses": [{"call": BATCH, "times": 1, "status": "close", "after": false}]}));
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    house.success("t", Duration::from_mins(5)).await;
+    assert_eq!(house.simulator.jobs().total, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_child_events_cost_a_tick() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    house.buses.lose_children.store(true, Ordering::Relaxed);
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    house.success("t", Duration::from_secs(40)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_platforms_delays_are_waited_out() {
+    let house = House::new(&FILES, &[], &[], |platform| platform.job_failure_rate = 0.3).await;
+    house.faults(json!({"indexDelay": "20s", "deleteDelay": "10s"}));
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    house.success("t", Duration::from_mins(30)).await;
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_slows_and_does_not_fail() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    house.faults(json!({"rateLimit": 2}));
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    house.success("t", Duration::from_mins(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_is_tried_again() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    house.faults(json!({"responses": [
+        {"call": "PUT /sim/bytes/{token}", "times": 2, "status": 500, "after": false},
+        {"call": "GET /sim/bytes/{token}", "times": 1, "status": 503, "after": false},
+    ]}));
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    house.success("t", Duration::from_mins(10)).await;
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_never_works_is_given_up_with_its_file_named() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    house.faults(json!({"responses": [
+        {"call": "PUT /sim/bytes/{token}", "times": 1000, "status": 500, "after": false},
+    ]}));
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    let (error, cause) = house.failure("t", Duration::from_mins(60)).await;
+    assert_eq!((error.as_str(), &cause["files"][0]["what"]), ("TransferFailed", &json!("/in/run/c.txt")));
+}
