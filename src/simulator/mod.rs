@@ -21,6 +21,7 @@ pub mod faults;
 pub mod in_process;
 mod paging;
 mod problem;
+mod seen;
 mod select;
 mod server;
 mod settings;
@@ -53,8 +54,8 @@ pub use self::{
 };
 use self::{
     faults::FaultChanges,
+    seen::Seen,
     state::State,
-    wire::Seen,
     world::{WorldError, WorldFile},
 };
 
