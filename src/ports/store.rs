@@ -314,6 +314,11 @@ pub fn apply(current: Option<&Item>, write: &Write) -> Result<Written> {
         Action::Check => return Ok(Written::Done(current.cloned())),
         Action::Put(attributes) => Item { key: write.key.clone(), attributes: attributes.clone() },
         Action::Update(changes) => {
+            let removes = |change: &Change| matches!(change, Change::Remove(_) | Change::Exclude(..));
+            if current.is_none() && !changes.is_empty() && changes.iter().all(removes) {
+                // As DynamoDB has it: taking something from an item that is not there makes none.
+                return Ok(Written::Done(None));
+            }
             let mut item = current.cloned().unwrap_or_else(|| Item::new(write.key.clone()));
             for change in changes {
                 change_item(&mut item, change)?;

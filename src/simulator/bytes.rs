@@ -14,7 +14,7 @@ use md5::{Digest as _, Md5};
 use tokio::time::Instant;
 
 use super::{
-    Simulator,
+    HASHED_AT_ONCE, Simulator,
     api::closed,
     content::{Content, HEAD, KEPT_BYTES},
     faults::Instead,
@@ -197,9 +197,13 @@ async fn store(simulator: &Simulator, key: NodeKey, upload: Upload) {
         // What was too large to keep was shelved without its first bytes.
         alike.extend(simulator.with(|state| state.library.alike(size, &[])));
     }
+    // Quick where the content has been asked about before, and long where it has not.
     let search = move || alike.into_iter().find(|content| content.md5() == md5);
-    // Hashing is quick where the content has been asked about before, and long where it has not.
-    let known = tokio::task::spawn_blocking(search).await.ok().flatten();
+    let known = if size <= HASHED_AT_ONCE {
+        search()
+    } else {
+        tokio::task::spawn_blocking(search).await.ok().flatten()
+    };
     simulator.with(|state| {
         let content = known.unwrap_or_else(|| {
             let content = Arc::new(Content::uploaded(kept.map(Bytes::from), size, md5));

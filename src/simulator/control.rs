@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Simulator, faults::FaultChanges, state::Stats, wire::Seen};
+use super::{Simulator, faults::FaultChanges, seen::Seen, state::Stats};
 use crate::domain::file::{DataKind, DataStatus};
 
 /// A file or folder as `/sim/tree` shows it.

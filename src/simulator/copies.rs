@@ -251,36 +251,32 @@ impl State {
         let now = self.wall(at);
         let (key, top) = self.tree.by_id(&item.data).ok_or_else(|| NOT_READABLE.to_owned())?;
         let above = top.path.len() - top.name.len() - usize::from(top.is_folder());
+        let (folder, name) = (top.is_folder(), top.name.clone());
         let target = self.tree.node(asked.folder).ok_or("The destination folder is gone")?;
         let (base, project) = (target.path.clone(), target.project);
-        let mut files: Vec<Node> = self
-            .tree
-            .with_descendants(key)
-            .into_iter()
-            .filter_map(|key| self.tree.node(key).cloned())
-            .collect();
-        files.retain(|node| node.kind == DataKind::File);
+        let all = self.tree.with_descendants(key).into_iter().filter_map(|key| self.tree.node(key));
+        let files: Vec<Node> = all.filter(|node| node.kind == DataKind::File).cloned().collect();
         for file in files {
             let content = file.readable().cloned().ok_or_else(|| NOT_READABLE.to_owned())?;
             let relative = file.path.get(above..).unwrap_or_default();
-            let folder = relative.strip_suffix(&file.name).unwrap_or_default();
-            let exists = |_| "The destination folder cannot be made".to_owned();
-            let folder = self
-                .tree
-                .ensure_folder(project, &format!("{base}{folder}"), now, &mut self.rng)
-                .map_err(exists)?;
-            let Some(node) = self.place(folder, &file.name, asked.on_exist, now) else { continue };
+            let inside = relative.strip_suffix(&file.name).unwrap_or_default();
+            let made = self.tree.ensure_folder(project, &format!("{base}{inside}"), now, &mut self.rng);
+            let made = made.map_err(|_| "The destination folder cannot be made".to_owned())?;
+            let Some(node) = self.place(made, &file.name, asked.on_exist, now) else { continue };
             item.created.get_or_insert(node);
             item.writes.push(Write { source_path: file.path, node, content, parts: file.parts });
+        }
+        if folder {
+            item.created = self.tree.child(asked.folder, &name).map(|(key, _)| key);
         }
         Ok(())
     }
 
     /// The PARTIAL file to write to; none when the file that is there is to be left.
     fn place(&mut self, folder: NodeKey, name: &str, on_exist: OnExist, now: Timestamp) -> Option<NodeKey> {
+        let (stem, end) = name.split_at(name.find('.').unwrap_or(name.len()));
         let mut name = name.to_owned();
-        let mut copies = 0;
-        loop {
+        for copies in 1_u64.. {
             let there = self.tree.child(folder, &name).map(|(key, node)| (key, node.is_folder()));
             match (there, on_exist) {
                 (None, _) => return self.tree.create(folder, &name, DataKind::File, now, &mut self.rng).ok(),
@@ -291,16 +287,10 @@ impl State {
                     node.content = None;
                     return Some(key);
                 }
-                (Some(_), OnExist::Rename) => {
-                    copies += 1;
-                    let (stem, end) = name
-                        .split_once('.')
-                        .map_or((name.as_str(), String::new()), |(stem, end)| (stem, format!(".{end}")));
-                    let stem = stem.strip_suffix(&format!("_{}", copies - 1)).unwrap_or(stem);
-                    name = format!("{stem}_{copies}{end}");
-                }
+                (Some(_), OnExist::Rename) => name = format!("{stem}_{copies}{end}"),
             }
         }
+        None
     }
 
     fn finish(&mut self, number: usize, at: Instant) {

@@ -1,6 +1,6 @@
 //! What can be made to go wrong while the simulator runs (`POST /sim/faults`).
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, str::FromStr, time::Duration};
 
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -43,8 +43,18 @@ pub struct FaultChanges {
 
 /// Keeps `null` apart from absent.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RateLimit>, D::Error> {
-    let rate = Option::<Rate>::deserialize(deserializer)?;
-    Ok(Some(RateLimit(rate.map(|rate| rate.0))))
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Wire {
+        Number(u32),
+        Text(String),
+    }
+    match Option::deserialize(deserializer)? {
+        None => Ok(RateLimit(None)),
+        Some(Wire::Number(number)) => Ok(RateLimit(Some(number))),
+        Some(Wire::Text(text)) => text.parse().map_err(serde::de::Error::custom),
+    }
+    .map(Some)
 }
 
 /// An answer given instead of the usual one.
@@ -130,31 +140,17 @@ impl Serialize for Delay {
     }
 }
 
-/// API calls a second, if there is a limit.
+/// API calls a second, if there is a limit: a number, or text like `20/s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RateLimit(pub Option<u32>);
 
-/// Calls a second: a number, or text like `20/s`.
-struct Rate(u32);
+impl FromStr for RateLimit {
+    type Err = String;
 
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error as _;
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Wire {
-            Number(u32),
-            Text(String),
-        }
-        match Wire::deserialize(deserializer)? {
-            Wire::Number(number) => Ok(Self(number)),
-            Wire::Text(text) => {
-                let number = text.strip_suffix("/s").and_then(|number| number.parse().ok());
-                number
-                    .map(Self)
-                    .ok_or_else(|| D::Error::custom(format!("`{text}` is not a rate like `20/s`")))
-            }
-        }
+    /// Reads text like `20/s`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix("/s").and_then(|number| number.trim().parse().ok());
+        number.map(|number| Self(Some(number))).ok_or_else(|| format!("`{text}` is not a rate like `20/s`"))
     }
 }
 
@@ -240,6 +236,9 @@ mod tests {
         assert_eq!((faults.rate_limit, faults.index_delay), (Some(5), Duration::from_secs(2)));
         faults.change(serde_json::from_value(json!({"rateLimit": null, "deleteDelay": 0.5})).unwrap());
         assert_eq!((faults.rate_limit, faults.delete_delay), (None, Duration::from_millis(500)));
+        faults.change(serde_json::from_value(json!({"rateLimit": "20/s"})).unwrap());
+        assert_eq!(faults.rate_limit, Some(20));
+        assert!(serde_json::from_value::<FaultChanges>(json!({"rateLimit": "20"})).is_err());
         assert!(faults.drop_events);
         assert!(serde_json::from_value::<FaultChanges>(json!({"jobfailurerate": 1})).is_err());
     }

@@ -22,6 +22,7 @@ pub mod in_process;
 mod paging;
 mod problem;
 mod progress;
+mod seen;
 mod select;
 mod server;
 mod settings;
@@ -55,8 +56,8 @@ pub use self::{
 };
 use self::{
     faults::FaultChanges,
+    seen::Seen,
     state::State,
-    wire::Seen,
     world::{WorldError, WorldFile},
 };
 

@@ -2,9 +2,9 @@
 //! sortable, and only so deep.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::{api::Query, problem::Problem, wire};
+use super::{api::Query, problem::Problem};
 
 const LARGEST_PAGE: usize = 1000;
 const DEEPEST_OFFSET: usize = 200_000;
@@ -117,18 +117,26 @@ pub(super) struct Page<T> {
 
 impl<T> Page<T> {
     /// The page as the API writes it.
-    pub(super) fn json(&self, write: impl FnMut(&T) -> Value) -> Value {
-        let items: Vec<Value> = self.items.iter().map(write).collect();
-        let next = self.next.as_ref().map(Cursor::print).unwrap_or_default();
-        let mut json = json!({"items": items, "nextPageToken": next});
-        if let Some(remaining) = self.remaining {
-            wire::put(&mut json, "remainingRecords", remaining);
+    pub(super) fn json<'a, W: Serialize>(&'a self, write: impl FnMut(&'a T) -> W) -> Written<W> {
+        Written {
+            items: self.items.iter().map(write).collect(),
+            next_page_token: self.next.as_ref().map(Cursor::print).unwrap_or_default(),
+            remaining_records: self.remaining,
+            total_item_count: self.total,
         }
-        if let Some(total) = self.total {
-            wire::put(&mut json, "totalItemCount", total);
-        }
-        json
     }
+}
+
+/// A page as the API writes it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Written<W> {
+    items: Vec<W>,
+    next_page_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining_records: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_item_count: Option<usize>,
 }
 
 /// One key of a `sort`: its name, and whether it descends.

@@ -6,8 +6,8 @@ use super::{
     api::Query,
     paging::{Cursor, From, Page, Paging, sort_keys},
     problem::Problem,
+    seen::Seen,
     tree::{Node, NodeKey, ProjectKey, Tree},
-    wire::Seen,
 };
 
 /// What is asked for.

@@ -51,7 +51,7 @@ pub(super) struct Remembered {
     /// What was asked, as text.
     pub(super) asked: Vec<u8>,
     /// The status and body of its answer; absent while it runs.
-    pub(super) answer: Option<(http::StatusCode, Value)>,
+    pub(super) answer: Option<(http::StatusCode, String)>,
     pub(super) until: Instant,
 }
 

@@ -1,20 +1,20 @@
 //! How the platform writes its objects, with every field its schemas require.
 
-use http::header::HeaderValue;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     copies::{Batch, Item},
-    tree::{Node, Project, Tree},
+    seen::Seen,
+    tree::{Project, Tree},
 };
 
 pub(super) const USER_ID: &str = "a9938581-7bf5-45d2-b461-282f34794dd1";
 pub(super) const SUBJECT_TYPE: &str = "ProjectDataCopyBatch";
 pub(super) const REGION: &str = "ap-southeast-2";
-const TENANT_ID: &str = "1555b441-c3be-40b0-a8f0-fb9dc7500545";
-const TENANT: &str = "simulated";
-const REGION_ID: &str = "c39b1feb-3e94-4440-805e-45e0c76462bf";
+pub(super) const TENANT_ID: &str = "1555b441-c3be-40b0-a8f0-fb9dc7500545";
+pub(super) const TENANT: &str = "simulated";
+pub(super) const REGION_ID: &str = "c39b1feb-3e94-4440-805e-45e0c76462bf";
 const COUNTRY_ID: &str = "5e1b7d06-8ad4-4a3b-9c5e-6a0f2f0d7a11";
 const BUNDLE_ID: &str = "0b7f9a2c-6f1d-4f0e-8c1a-2d3e4f5a6b7c";
 const CREDENTIAL_ID: &str = "7d2c1b0a-9e8f-4d6c-b5a4-3f2e1d0c9b8a";
@@ -139,82 +139,6 @@ fn uuid_of(parts: &[&str]) -> String {
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
-/// A file or folder with all that is needed to write it, away from the lock, because its `ETag` may
-/// take a while to make.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) node: Node,
-    project_id: String,
-    project_name: String,
-}
-
-impl Seen {
-    pub(super) fn new(tree: &Tree, node: &Node) -> Self {
-        let project = tree.project(node.project);
-        Self {
-            node: node.clone(),
-            project_id: project.map(|project| project.id.clone()).unwrap_or_default(),
-            project_name: project.map(|project| project.name.clone()).unwrap_or_default(),
-        }
-    }
-
-    /// Its `objectETag`, once its bytes are in.
-    pub(super) fn etag(&self) -> Option<String> {
-        self.node.readable().map(|content| content.etag(self.node.parts))
-    }
-
-    pub(super) fn urn(&self) -> String {
-        format!("urn:ilmn:ica:region:{REGION_ID}:data:{}#{}", self.node.id, self.node.path)
-    }
-
-    /// `Data`.
-    pub(super) fn data(&self) -> Value {
-        let node = &self.node;
-        let stored = node.readable();
-        let mut json = json!({
-            "id": node.id,
-            "urn": self.urn(),
-            "details": {
-                "timeCreated": time(node.created),
-                "timeModified": time(node.modified),
-                "creatorId": USER_ID,
-                "tenantId": TENANT_ID,
-                "tenantName": TENANT,
-                "owningProjectId": self.project_id,
-                "owningProjectName": self.project_name,
-                "name": node.name,
-                "path": node.path,
-                // The real platform was seen to write null for empty files.
-                "fileSizeInBytes": stored.map(|content| content.size()).filter(|size| *size > 0),
-                "status": node.status,
-                "tags": {
-                    "technicalTags": [], "userTags": [], "connectorTags": [],
-                    "runInTags": [], "runOutTags": [], "referenceTags": [],
-                },
-                "dataType": node.kind,
-                "objectETag": self.etag(),
-                "storedForTheFirstTimeAt": stored.map(|_| time(node.created)),
-                "region": region(),
-            },
-        });
-        if node.is_folder() {
-            put(&mut json, "folderDetails", json!({"nonIndexed": false}));
-        }
-        json
-    }
-
-    /// `ProjectData`.
-    pub(super) fn project_data(&self) -> Value {
-        json!({"data": self.data(), "projectId": self.project_id})
-    }
-
-    /// The `ETag` header: another one whenever the object has changed.
-    pub(super) fn header(&self) -> Option<HeaderValue> {
-        let tag = crate::domain::ids::digest(&[&self.node.id, &format!("{:?}", self.node.status)]);
-        HeaderValue::from_str(&format!("\"{tag}\"")).ok()
-    }
-}
-
 /// The job of a batch.
 pub(super) fn job(tree: &Tree, batch: &Batch) -> Value {
     let job = &batch.job;
@@ -260,7 +184,7 @@ pub(super) fn item(item: &Item, created: Option<&Seen>) -> Value {
         "processing": {"status": item.status, "additionalStatusInformation": item.reason},
     });
     if let Some(created) = created {
-        put(&mut json, "createdProjectData", created.project_data());
+        put(&mut json, "createdProjectData", json!(created.project_data()));
     }
     json
 }

@@ -240,7 +240,7 @@ pub(crate) struct House {
     pub(crate) buses: Arc<Buses>,
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
-    store: SqliteStore,
+    database: Database,
     clock: Arc<VirtualClock>,
     seed: std::sync::atomic::AtomicU64,
     _time: JoinSet<()>,
@@ -290,7 +290,7 @@ impl House {
             buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
             queue,
             settings: settings(),
-            store: SqliteStore::new(database, clock.clone()),
+            database,
             clock,
             seed: 100.into(),
             _time: time,
@@ -309,7 +309,7 @@ impl House {
             icav2::Settings::default(),
         );
         let ports = Ports {
-            store: Arc::new(self.store.clone()),
+            store: Arc::new(SqliteStore::new(self.database.clone(), self.clock.clone())),
             requests: self.queue.clone(),
             job_events: None,
             bus: self.buses.clone(),

@@ -101,7 +101,7 @@ async fn counters_and_reset() {
         json!({"total": 4, "bytes_in": 0, "bytes_out": 0, "calls": {
             "GET /api/projects/{projectId}/data": 2,
             "POST /api/projects/{projectId}/dataCopyBatch": 1,
-            "GET /ica/rest/api/nowhere": 1,
+            "GET /api/nowhere": 1,
         }})
     );
     let (_, tree) = control(&lab, Method::GET, "/sim/tree?project=lab&path=/run/deep/", Value::Null).await;

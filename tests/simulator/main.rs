@@ -8,5 +8,7 @@ mod data;
 mod faults;
 mod libica;
 mod openapi;
+mod size;
+mod socket;
 mod strictness;
 mod support;

@@ -9,8 +9,9 @@ use crate::simulator::{
     copies::{self, Batch, Item, OnExist},
     paging::{Paging, sort_keys},
     problem::Problem,
+    seen::Seen,
     state::State,
-    wire::{self, Seen},
+    wire,
 };
 
 #[derive(Debug, Deserialize)]
@@ -63,7 +64,7 @@ pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Pro
             data: wanted.items.into_iter().map(|item| item.data_id).collect(),
         });
         let batch = state.copies.all().get(number).ok_or_else(Problem::no_route)?;
-        Ok(Answer::created(wire::batch(&state.tree, batch)))
+        Ok(Answer::created(&wire::batch(&state.tree, batch)))
     })
 }
 
@@ -75,7 +76,7 @@ fn batch<'a>(state: &'a State, asked: &Asked) -> Result<&'a Batch, Problem> {
 }
 
 pub(super) fn get(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
-    simulator.with(|state| Ok(Answer::ok(wire::batch(&state.tree, batch(state, asked)?))))
+    simulator.with(|state| Ok(Answer::ok(&wire::batch(&state.tree, batch(state, asked)?))))
 }
 
 type Shown = (Item, Option<Seen>);
@@ -106,7 +107,7 @@ pub(super) async fn items(simulator: &Simulator, asked: &Asked) -> Result<Answer
         Ok::<_, Problem>(paging.of(all.filter(wanted).map(|item| shown(state, item)).collect()))
     })?;
     hash(simulator, &page.items).await;
-    Ok(Answer::ok(page.json(write)))
+    Ok(Answer::ok(&page.json(write)))
 }
 
 pub(super) async fn item(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
@@ -116,7 +117,7 @@ pub(super) async fn item(simulator: &Simulator, asked: &Asked) -> Result<Answer,
         item.map(|item| shown(state, item)).ok_or_else(|| Problem::not_found("itemId", id))
     })?;
     hash(simulator, std::slice::from_ref(&item)).await;
-    Ok(Answer::ok(write(&item)))
+    Ok(Answer::ok(&write(&item)))
 }
 
 pub(super) fn jobs(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
@@ -142,7 +143,7 @@ pub(super) fn jobs(simulator: &Simulator, asked: &Asked) -> Result<Answer, Probl
                 found.sort_by_key(|batch| time(batch));
             }
         }
-        Ok(Answer::ok(paging.of(found).json(|batch| wire::job(&state.tree, batch))))
+        Ok(Answer::ok(&paging.of(found).json(|batch| wire::job(&state.tree, batch))))
     })
 }
 
@@ -150,6 +151,6 @@ pub(super) fn job(simulator: &Simulator, asked: &Asked) -> Result<Answer, Proble
     simulator.with(|state| {
         let id = asked.uuid("jobId")?;
         let batch = state.copies.by_job(id).ok_or_else(|| Problem::not_found("jobId", id))?;
-        Ok(Answer::ok(wire::job(&state.tree, batch)))
+        Ok(Answer::ok(&wire::job(&state.tree, batch)))
     })
 }

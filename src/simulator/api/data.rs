@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Answer, Asked};
 use crate::simulator::{
-    Simulator, paging::Paging, problem::Problem, select::Selection, state::State, wire::Seen,
+    Simulator, paging::Paging, problem::Problem, seen::Seen, select::Selection, state::State,
 };
 
 pub(super) async fn list(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
@@ -15,7 +15,7 @@ pub(super) async fn list(simulator: &Simulator, asked: &Asked) -> Result<Answer,
         Ok::<_, Problem>(selection.page(&state.tree, &paging))
     })?;
     simulator.hash(&page.items).await;
-    Ok(Answer::ok(page.json(Seen::project_data)))
+    Ok(Answer::ok(&page.json(Seen::project_data)))
 }
 
 /// Version 4 comes in pages, version 3 whole.
@@ -25,11 +25,11 @@ pub(super) async fn children(simulator: &Simulator, asked: &Asked) -> Result<Ans
         let page = simulator
             .with(|state| Ok::<_, Problem>(children_of(state, asked)?.page(&state.tree, &paging)))?;
         simulator.hash(&page.items).await;
-        return Ok(Answer::ok(page.json(Seen::project_data)));
+        return Ok(Answer::ok(&page.json(Seen::project_data)));
     }
     let all = simulator.with(|state| Ok::<_, Problem>(children_of(state, asked)?.all(&state.tree)))?;
     simulator.hash(&all).await;
-    Ok(Answer::ok(json!({"items": all.iter().map(Seen::data).collect::<Vec<_>>()})))
+    Ok(Answer::ok(&json!({"items": all.iter().map(Seen::data).collect::<Vec<_>>()})))
 }
 
 fn children_of<'a>(state: &State, asked: &'a Asked) -> Result<Selection<'a>, Problem> {
@@ -46,7 +46,7 @@ pub(super) async fn get(simulator: &Simulator, asked: &Asked) -> Result<Answer, 
         Ok::<_, Problem>(Seen::new(&state.tree, node))
     })?;
     simulator.hash(std::slice::from_ref(&seen)).await;
-    Ok(Answer { etag: seen.header(), ..Answer::ok(seen.project_data()) })
+    Ok(Answer { etag: seen.header(), ..Answer::ok(&seen.project_data()) })
 }
 
 pub(super) fn delete(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {

@@ -9,9 +9,10 @@ use crate::{
     simulator::{
         Simulator,
         problem::Problem,
+        seen::Seen,
         state::{Grant, State},
         tree::{Node, NodeKey, ProjectKey},
-        wire::{self, Seen},
+        wire,
         world::is_path,
     },
 };
@@ -48,12 +49,12 @@ pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Pro
         if with_url {
             wire::put(&mut json, "uploadUrl", url(simulator, state, Grant::Write(key)));
         }
-        Ok(Answer::created(json))
+        Ok(Answer::created(&json))
     })
 }
 
 fn project_data(state: &State, key: NodeKey) -> Value {
-    state.tree.node(key).map_or(Value::Null, |node| Seen::new(&state.tree, node).project_data())
+    state.tree.node(key).map_or(Value::Null, |node| json!(Seen::new(&state.tree, node).project_data()))
 }
 
 fn folder(state: &mut State, project: ProjectKey, wanted: &Create) -> Result<NodeKey, Problem> {
@@ -83,7 +84,7 @@ pub(super) fn upload_url(simulator: &Simulator, asked: &Asked) -> Result<Answer,
         match state.tree.node(key) {
             Some(node) if node.is_folder() => Err(not_a_file(&node.id)),
             Some(node) if node.status == DataStatus::Partial => {
-                Ok(Answer::ok(json!({"url": url(simulator, state, Grant::Write(key))})))
+                Ok(Answer::ok(&json!({"url": url(simulator, state, Grant::Write(key))})))
             }
             Some(node) => {
                 Err(Problem::parameter("dataId", &node.id, "only PARTIAL files can be overwritten"))
@@ -111,7 +112,7 @@ pub(super) fn download_url(simulator: &Simulator, asked: &Asked) -> Result<Answe
     simulator.with(|state| {
         let key = asked.data(state)?;
         state.tree.node(key).map_or_else(|| Err(Problem::no_route()), readable)?;
-        Ok(Answer::ok(json!({"url": url(simulator, state, Grant::Read(key))})))
+        Ok(Answer::ok(&json!({"url": url(simulator, state, Grant::Read(key))})))
     })
 }
 
@@ -148,7 +149,7 @@ pub(super) fn download_urls(simulator: &Simulator, asked: &Asked) -> Result<Answ
                 "url": url(simulator, state, Grant::Read(key)),
             }));
         }
-        Ok(Answer::ok(json!({"items": items})))
+        Ok(Answer::ok(&json!({"items": items})))
     })
 }
 
@@ -173,11 +174,11 @@ pub(super) fn temporary_credentials(simulator: &Simulator, asked: &Asked) -> Res
         let now = state.now();
         let expires = wire::time(now.checked_add(LIFETIME).unwrap_or(now));
         match wanted.credentials_format.as_deref() {
-            None => Ok(Answer::ok(json!({"awsTempCredentials": {
+            None => Ok(Answer::ok(&json!({"awsTempCredentials": {
                 "accessKey": key, "secretKey": secret, "sessionToken": state.uuid().simple().to_string(),
                 "region": wire::REGION, "bucket": bucket, "objectPrefix": prefix, "expirationTime": expires,
             }}))),
-            Some("RCLONE") => Ok(Answer::ok(json!({"rcloneTempCredentials": {
+            Some("RCLONE") => Ok(Answer::ok(&json!({"rcloneTempCredentials": {
                 "config": {"type": "s3", "provider": "AWS", "region": wire::REGION,
                     "access_key_id": key, "secret_access_key": secret},
                 "filePathPrefix": format!("{bucket}/{prefix}"), "storageType": "s3", "expirationTime": expires,

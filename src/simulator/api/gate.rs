@@ -43,8 +43,9 @@ pub(in crate::simulator) async fn gate(
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().strip_prefix("/ica/rest").unwrap_or_default();
     let Some((route, parameters)) = find(parts.method.as_str(), path) else {
-        let name = format!("{} {}", parts.method, parts.uri.path());
-        simulator.with(|state| state.admit(name));
+        if !path.is_empty() {
+            simulator.with(|state| state.admit(format!("{} {path}", parts.method)));
+        }
         return refusal(&simulator, &parts.method, &Problem::no_route());
     };
     let name = format!("{} {}", route.method, route.template);
@@ -97,7 +98,7 @@ fn write(answer: Answer, v4: bool) -> Response {
     if answer.status != StatusCode::NO_CONTENT {
         let version = HeaderValue::from_static(if v4 { V4 } else { V3 });
         response.headers_mut().insert(header::CONTENT_TYPE, version);
-        *response.body_mut() = HttpBody::from(answer.body.to_string());
+        *response.body_mut() = HttpBody::from(answer.body);
     }
     response
 }

@@ -11,8 +11,7 @@ mod routes;
 
 use axum::body::Bytes;
 use http::{HeaderValue, StatusCode};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Serialize, de::DeserializeOwned};
 
 pub(super) use gate::{Closed, closed, gate};
 use routes::Call;
@@ -113,21 +112,27 @@ fn data_id<'a>(name: &'static str, text: &'a str) -> Result<&'a str, Problem> {
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
-    body: Value,
+    /// JSON.
+    body: String,
     etag: Option<HeaderValue>,
 }
 
 impl Answer {
-    fn ok(body: Value) -> Self {
-        Self { status: StatusCode::OK, body, etag: None }
+    fn new(status: StatusCode, body: &impl Serialize) -> Self {
+        // Only maps with keys that are no text cannot be written, and there are none.
+        Self { status, body: serde_json::to_string(body).unwrap_or_default(), etag: None }
     }
 
-    fn created(body: Value) -> Self {
-        Self { status: StatusCode::CREATED, body, etag: None }
+    fn ok(body: &impl Serialize) -> Self {
+        Self::new(StatusCode::OK, body)
+    }
+
+    fn created(body: &impl Serialize) -> Self {
+        Self::new(StatusCode::CREATED, body)
     }
 
     fn nothing() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: Value::Null, etag: None }
+        Self { status: StatusCode::NO_CONTENT, body: String::new(), etag: None }
     }
 }
 

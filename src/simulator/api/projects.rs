@@ -25,7 +25,7 @@ pub(super) fn create_token(simulator: &Simulator) -> Answer {
         "aud": ["ica"], "iss": "simulator", "sub": wire::USER_ID, "jti": id,
         "iat": now, "nbf": now, "exp": now + TOKEN_SECONDS,
     }));
-    Answer::ok(json!({"token": format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode("unsigned"))}))
+    Answer::ok(&json!({"token": format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode("unsigned"))}))
 }
 
 pub(super) fn list(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
@@ -37,7 +37,7 @@ pub(super) fn list(simulator: &Simulator, asked: &Asked) -> Result<Answer, Probl
     if let Some((_, descending)) = keys.iter().find(|(key, _)| *key == "name") {
         found.sort_by(|a, b| if *descending { b.name.cmp(&a.name) } else { a.name.cmp(&b.name) });
     }
-    Ok(Answer::ok(paging.of(found).json(wire::project)))
+    Ok(Answer::ok(&paging.of(found).json(wire::project)))
 }
 
 pub(super) fn get(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
@@ -45,7 +45,7 @@ pub(super) fn get(simulator: &Simulator, asked: &Asked) -> Result<Answer, Proble
         let project = state.tree.project(asked.project(state)?).ok_or_else(Problem::no_route)?;
         let tag = crate::domain::ids::digest(&[&project.id, &project.name]);
         let etag = http::HeaderValue::from_str(&format!("\"{tag}\"")).ok();
-        Ok(Answer { etag, ..Answer::ok(wire::project(project)) })
+        Ok(Answer { etag, ..Answer::ok(&wire::project(project)) })
     })
 }
 
@@ -55,7 +55,7 @@ pub(super) fn self_managed_storage(simulator: &Simulator, asked: &Asked) -> Resu
         let none = || Problem::not_found("projectId", asked.parameter("projectId"));
         let project = project.ok_or_else(none)?;
         let (bucket, prefix) = wire::storage(project);
-        Ok(Answer::ok(json!({
+        Ok(Answer::ok(&json!({
             "storageConfigurationSubFolder": format!("s3://{bucket}/{prefix}"),
             "storageConfiguration": wire::storage_configuration(project),
         })))
@@ -68,13 +68,13 @@ pub(super) fn storage_configurations(simulator: &Simulator) -> Answer {
         own.map(|project| (wire::storage(project), wire::storage_configuration_with_details(project)))
             .collect()
     });
-    Answer::ok(json!({"items": all.into_values().collect::<Vec<_>>()}))
+    Answer::ok(&json!({"items": all.into_values().collect::<Vec<_>>()}))
 }
 
 pub(super) fn system_info() -> Answer {
-    Answer::ok(json!({"name": "Copy Manager's simulator", "version": env!("CARGO_PKG_VERSION")}))
+    Answer::ok(&json!({"name": "Copy Manager's simulator", "version": env!("CARGO_PKG_VERSION")}))
 }
 
 pub(super) fn regions() -> Answer {
-    Answer::ok(json!({"items": [wire::region()]}))
+    Answer::ok(&json!({"items": [wire::region()]}))
 }

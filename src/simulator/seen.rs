@@ -1,0 +1,138 @@
+//! Files and folders as the platform writes them: typed, because listings are most of what it writes.
+
+use http::header::HeaderValue;
+use serde::{Serialize, Serializer};
+
+use super::{
+    tree::{Node, Tree},
+    wire::{REGION_ID, TENANT, TENANT_ID, USER_ID, time},
+};
+use crate::domain::file::{DataKind, DataStatus};
+
+/// A file or folder with all that is needed to write it, away from the lock, because its `ETag` may
+/// take a while to make.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) node: Node,
+    project_id: String,
+    project_name: String,
+}
+
+impl Seen {
+    pub(super) fn new(tree: &Tree, node: &Node) -> Self {
+        let project = tree.project(node.project);
+        Self {
+            node: node.clone(),
+            project_id: project.map(|project| project.id.clone()).unwrap_or_default(),
+            project_name: project.map(|project| project.name.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Its `objectETag`, once its bytes are in.
+    pub(super) fn etag(&self) -> Option<String> {
+        self.node.readable().map(|content| content.etag(self.node.parts))
+    }
+
+    pub(super) fn urn(&self) -> String {
+        format!("urn:ilmn:ica:region:{REGION_ID}:data:{}#{}", self.node.id, self.node.path)
+    }
+
+    /// `Data`.
+    pub(super) fn data(&self) -> Data<'_> {
+        let node = &self.node;
+        let stored = node.readable();
+        Data {
+            id: &node.id,
+            urn: self.urn(),
+            details: Details {
+                time_created: time(node.created),
+                time_modified: time(node.modified),
+                creator_id: USER_ID,
+                tenant_id: TENANT_ID,
+                tenant_name: TENANT,
+                owning_project_id: &self.project_id,
+                owning_project_name: &self.project_name,
+                name: &node.name,
+                path: &node.path,
+                // The real platform was seen to write null for empty files.
+                file_size_in_bytes: stored.map(|content| content.size()).filter(|size| *size > 0),
+                status: node.status,
+                tags: Tags,
+                data_type: node.kind,
+                object_e_tag: self.etag(),
+                stored_for_the_first_time_at: stored.map(|_| time(node.created)),
+            },
+            folder_details: node.is_folder().then_some(FolderDetails { non_indexed: false }),
+        }
+    }
+
+    /// `ProjectData`.
+    pub(super) fn project_data(&self) -> ProjectData<'_> {
+        ProjectData { data: self.data(), project_id: &self.project_id }
+    }
+
+    /// The `ETag` header: another one whenever the object has changed.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        let tag = crate::domain::ids::digest(&[&self.node.id, &format!("{:?}", self.node.status)]);
+        HeaderValue::from_str(&format!("\"{tag}\"")).ok()
+    }
+}
+
+/// `ProjectData`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProjectData<'a> {
+    data: Data<'a>,
+    project_id: &'a str,
+}
+
+/// `Data`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Data<'a> {
+    id: &'a str,
+    urn: String,
+    details: Details<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder_details: Option<FolderDetails>,
+}
+
+/// `DataDetails`, without what nobody needs: region, format, application, plans.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details<'a> {
+    time_created: String,
+    time_modified: String,
+    creator_id: &'a str,
+    tenant_id: &'a str,
+    tenant_name: &'a str,
+    owning_project_id: &'a str,
+    owning_project_name: &'a str,
+    name: &'a str,
+    path: &'a str,
+    file_size_in_bytes: Option<u64>,
+    status: DataStatus,
+    tags: Tags,
+    data_type: DataKind,
+    #[serde(rename = "objectETag")]
+    object_e_tag: Option<String>,
+    stored_for_the_first_time_at: Option<String>,
+}
+
+/// `DataTag`: nothing is tagged here.
+#[derive(Debug)]
+struct Tags;
+
+impl Serialize for Tags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const KINDS: [&str; 6] =
+            ["technicalTags", "userTags", "connectorTags", "runInTags", "runOutTags", "referenceTags"];
+        serializer.collect_map(KINDS.map(|kind| (kind, [""; 0])))
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FolderDetails {
+    non_indexed: bool,
+}
