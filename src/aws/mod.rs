@@ -8,6 +8,7 @@ pub mod callbacks;
 pub mod clients;
 mod error;
 mod expressions;
+pub mod external;
 mod items;
 pub mod queue;
 #[cfg(test)]

@@ -12,7 +12,6 @@ mod demo_world;
 mod healthcheck;
 mod output;
 mod schema;
-mod schemas_shim;
 mod serve;
 #[cfg(feature = "simulator")]
 mod simulate;

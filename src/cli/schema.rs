@@ -6,10 +6,8 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    Global, output,
-    schemas_shim::{names, schema},
-};
+use super::{Global, output};
+use crate::events::schemas::{names, schema};
 
 #[derive(Debug, Args)]
 pub(super) struct Schema {

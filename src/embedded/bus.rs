@@ -50,6 +50,11 @@ impl LocalBus {
         Ok(id)
     }
 
+    /// The id of an event that nobody consumes.
+    pub fn unclaimed(&self) -> String {
+        self.chance.uuid().to_string()
+    }
+
     async fn publish_one(&self, event: &Event) -> Result<()> {
         if event.detail.len() > MAX_BYTES {
             return Err(Error::new(Class::Invalid, "publish event", "event larger than 256 KB"));

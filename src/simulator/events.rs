@@ -33,6 +33,11 @@ pub struct HttpSink {
 }
 
 impl HttpSink {
+    /// To that address, with a client of its own.
+    pub fn to(url: impl Into<String>) -> Self {
+        Self::new(reqwest::Client::new(), url)
+    }
+
     /// To that address.
     pub fn new(client: reqwest::Client, url: impl Into<String>) -> Self {
         Self { client, url: url.into() }

@@ -21,6 +21,7 @@ pub mod faults;
 pub mod in_process;
 mod paging;
 mod problem;
+mod progress;
 mod select;
 mod server;
 mod settings;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     control::{Entry, NoProject},
     events::EventSink,
+    progress::Jobs,
     server::serve,
     settings::Settings,
     state::Stats,

@@ -52,11 +52,11 @@ pub(in crate::simulator) async fn gate(
         let admitted = state.admit(name.clone());
         (admitted, admitted.then(|| state.faults.scripted(&name)).flatten())
     });
-    sleep(simulator.latency()).await;
     if !admitted {
         return refusal(&simulator, &parts.method, &Problem::too_many());
     }
     if let Some((instead, false)) = script {
+        sleep(simulator.latency()).await;
         return give(&simulator, &parts.method, instead);
     }
     let response = match pass(&simulator, route, parameters, &parts, body).await {
@@ -121,10 +121,16 @@ async fn pass(
     let asked = Asked { call: route.call, parameters, query, body, v4 };
     let key = parts.headers.get("idempotency-key").filter(|_| route.idempotent);
     let answer = match key {
-        None => handle(simulator, &asked).await?,
+        None => work(simulator, &asked).await?,
         Some(key) => once(simulator, parts.uri.path(), key, &asked).await?,
     };
     Ok((answer, v4))
+}
+
+/// A call that is in order takes its time, then has its effect.
+async fn work(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
+    sleep(simulator.latency()).await;
+    handle(simulator, asked).await
 }
 
 fn authorise(route: &Route, headers: &HeaderMap) -> Result<(), Problem> {
@@ -195,7 +201,7 @@ async fn once(
         }
         None => {
             let running = Running { simulator, slot };
-            let answer = handle(simulator, asked).await?;
+            let answer = work(simulator, asked).await?;
             running.keep(&answer);
             Ok(answer)
         }

@@ -1,0 +1,141 @@
+//! One set of adapters, as the settings say.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+
+use super::Misconfigured;
+use crate::{
+    aws,
+    config::{Backend, Settings},
+    embedded,
+    icav2::{
+        self,
+        auth::{ApiKeyToken, StaticToken},
+        client::Client,
+        http::ReqwestTransport,
+        transport::Transport,
+    },
+    ports::{
+        Ports,
+        chance::{Chance, Dice},
+        clock::{Clock, SystemClock},
+        queue::Queue,
+        tokens::TokenSource,
+    },
+    transfer::{self, http::ReqwestWire, stream::Streams},
+};
+
+/// Where events from `POST /v1/events` go.
+#[derive(Debug)]
+pub(super) enum Entrance {
+    /// Onto our own queue.
+    Embedded(embedded::bus::LocalBus),
+    /// Onto the external bus, whose rule brings them back.
+    Aws(aws::external::CallersBus),
+}
+
+/// The ports, and the way in.
+pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entrance)> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
+    let wire = ReqwestWire::new().context("no HTTP client for streams")?;
+    let transfers = Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default()));
+    match settings.backend {
+        Backend::Embedded => {
+            let platform = platform(settings, None, &clock, &chance)?;
+            let database = embedded::database::Database::open(Path::new(&settings.embedded.database))
+                .with_context(|| format!("`{}` cannot be opened", settings.embedded.database))?;
+            let options = embedded::queue::Options::default();
+            let queue =
+                embedded::queue::SqliteQueue::open(database.clone(), "requests", options, chance.clone());
+            let queue = Arc::new(queue.await.context("the queue cannot be opened")?);
+            let outcomes = match &settings.embedded.outcome_url {
+                Some(url) => embedded::outcomes::Outcomes::to_webhook(url)
+                    .map_err(|error| Misconfigured(error.into()))?,
+                None => embedded::outcomes::Outcomes::to_log(),
+            };
+            let bus = || {
+                embedded::bus::LocalBus::new(queue.clone(), outcomes.clone(), clock.clone(), chance.clone())
+            };
+            let callbacks =
+                embedded::callbacks::LocalCallbacks::new(database.clone(), outcomes.clone(), clock.clone());
+            let ports = Ports {
+                store: Arc::new(embedded::store::SqliteStore::new(database, clock.clone())),
+                requests: queue.clone(),
+                job_events: None,
+                bus: Arc::new(bus()),
+                callbacks: Arc::new(callbacks),
+                platform,
+                transfers,
+                clock: clock.clone(),
+                chance: chance.clone(),
+            };
+            Ok((ports, Entrance::Embedded(bus())))
+        }
+        Backend::Aws => {
+            let clients = aws::clients::Clients::load().await;
+            let platform = platform(settings, Some(&clients), &clock, &chance)?;
+            let of = &settings.aws;
+            let most = Some(of.max_receives);
+            let required = |value: &Option<String>, key: &str| {
+                value.clone().with_context(|| format!("`aws.{key}` is not set"))
+            };
+            let queue = |url: String| aws::queue::SqsQueue::new(clients.sqs.clone(), url, most);
+            let requests = queue(required(&of.copy_requests_queue_url, "copy_requests_queue_url")?);
+            let job_events =
+                of.ica_events_queue_url.clone().map(|url| Arc::new(queue(url)) as Arc<dyn Queue>);
+            let table = required(&of.table_name, "table_name")?;
+            let ports = Ports {
+                store: Arc::new(aws::store::DynamoStore::new(
+                    clients.dynamodb.clone(),
+                    table,
+                    chance.clone(),
+                )),
+                requests: Arc::new(requests),
+                job_events,
+                bus: Arc::new(aws::bus::EventBridgeBus::new(clients.eventbridge.clone(), of)),
+                callbacks: Arc::new(aws::callbacks::StepFunctions::new(clients.sfn.clone())),
+                platform,
+                transfers,
+                clock,
+                chance,
+            };
+            let callers = aws::external::CallersBus::new(clients.eventbridge, &of.external_bus_name);
+            Ok((ports, Entrance::Aws(callers)))
+        }
+    }
+}
+
+fn platform(
+    settings: &Settings,
+    clients: Option<&aws::clients::Clients>,
+    clock: &Arc<dyn Clock>,
+    chance: &Arc<dyn Chance>,
+) -> anyhow::Result<Arc<Client>> {
+    let of = &settings.icav2;
+    let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new(of.timeout)?);
+    let tokens: Arc<dyn TokenSource> = match (&of.access_token, &of.api_key, &of.token_secret_id, clients) {
+        (Some(token), ..) => {
+            let token = StaticToken::new(token.expose_secret());
+            Arc::new(token.map_err(|error| Misconfigured(error.into()))?)
+        }
+        (None, Some(key), ..) => {
+            Arc::new(ApiKeyToken::new(transport.clone(), clock.clone(), of.base_url.clone(), key.clone()))
+        }
+        (None, None, Some(secret), Some(clients)) => {
+            Arc::new(aws::secret::SecretToken::new(clients.secrets.clone(), secret.clone()))
+        }
+        (None, None, Some(_), None) | (None, None, None, _) => {
+            let why = "no ICAv2 credentials: set ICAV2_ACCESS_TOKEN or ICAV2_API_KEY, or icav2.token_secret_id with backend = \"aws\"";
+            return Err(Misconfigured(why.into()).into());
+        }
+    };
+    let client = icav2::Settings {
+        base_url: of.base_url.clone(),
+        requests_per_second: of.requests_per_second,
+        timeout: of.timeout,
+    };
+    Ok(Arc::new(Client::new(transport, tokens, clock.clone(), chance.clone(), client)))
+}

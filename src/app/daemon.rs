@@ -1,0 +1,92 @@
+//! The daemon: the engine's loops and the HTTP side, under the supervisor.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, time::sleep};
+
+use super::{adapters, door::Door};
+use crate::{
+    admin::{self, Admin},
+    config::Settings,
+    engine::Engine,
+    ports::store::Key,
+    runtime::{OnError, Supervisor},
+    signals,
+    telemetry::Metrics,
+};
+
+/// Between two collections of what the metrics have summed up.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A running daemon.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    /// Where its HTTP side listens.
+    pub(super) address: SocketAddr,
+    pub(super) engine: Arc<Engine>,
+    pub(super) door: Arc<Door>,
+}
+
+/// Starts everything; it ends with the supervisor.
+pub(super) async fn start(
+    settings: &Settings,
+    supervisor: &Supervisor,
+    metrics: Option<Metrics>,
+) -> anyhow::Result<Daemon> {
+    let listen = settings.admin.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    let (ports, entrance) = adapters::build(settings).await?;
+    let phases = supervisor.phases().clone();
+    let store = ports.store.clone();
+    let engine = Engine::new(ports, settings.engine(), phases.stop.clone(), phases.cut.clone());
+
+    supervisor.spawn("dispatch", OnError::Stop, done(engine.clone().dispatch()));
+    supervisor.spawn("intake", OnError::Stop, done(engine.clone().intake()));
+    supervisor.spawn("job events", OnError::Stop, done(engine.clone().job_events()));
+    // Heartbeats go on while the work drains.
+    supervisor.spawn_service("timers", OnError::Stop, done(engine.clone().timers(phases.off.clone())));
+
+    let latch = supervisor.readiness().latch("store");
+    let stop = phases.stop.clone();
+    supervisor.spawn("first look at the store", OnError::Log, async move {
+        while let Err(error) = store.get(&Key::new("readiness", "PROBE")).await {
+            signals::engine::receive_failed("store", &error);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = sleep(Duration::from_secs(2)) => {}
+            }
+        }
+        drop(latch);
+        Ok::<(), Infallible>(())
+    });
+
+    let door = Arc::new(Door::new(engine.clone(), entrance, supervisor.readiness().clone()));
+    let render: Arc<dyn Fn() -> String + Send + Sync> = match metrics {
+        Some(metrics) => {
+            let metrics = Arc::new(metrics);
+            let (kept, off) = (metrics.clone(), phases.off.clone());
+            supervisor.spawn_service("metrics", OnError::Log, async move {
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = off.cancelled() => return Ok::<(), Infallible>(()),
+                        () = sleep(UPKEEP) => kept.upkeep(),
+                    }
+                }
+            });
+            Arc::new(move || metrics.render())
+        }
+        None => Arc::new(String::new),
+    };
+    let served = admin::serve(listener, Admin { backend: door.clone(), metrics: render }, phases.off);
+    supervisor.spawn_service("admin", OnError::Stop, served);
+    Ok(Daemon { address, engine, door })
+}
+
+async fn done(work: impl Future<Output = ()>) -> Result<(), Infallible> {
+    work.await;
+    Ok(())
+}

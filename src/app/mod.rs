@@ -1,0 +1,87 @@
+//! The composition root: settings → adapters → engine → supervisor. The only place that knows all
+//! rooms.
+
+mod adapters;
+mod daemon;
+#[cfg(feature = "simulator")]
+mod demo;
+mod door;
+#[cfg(feature = "simulator")]
+mod simulate;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+#[cfg(feature = "simulator")]
+pub use demo::{DemoOptions, DemoProgress, DemoReport, demo};
+#[cfg(feature = "simulator")]
+pub use simulate::{SimulateOptions, simulate};
+
+use crate::{
+    aws,
+    config::{self, Settings},
+    runtime::{Supervisor, os},
+    signals,
+    telemetry::{Format, Logs, Metrics, Output},
+};
+
+/// The settings cannot be used; the process ends with code 78 (`EX_CONFIG`).
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used")]
+pub struct Misconfigured(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// What `serve` is told on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct ServeOptions {
+    /// The settings file, over the defaults and under the environment.
+    pub config: Option<PathBuf>,
+}
+
+/// Runs the daemon until it is asked to stop.
+pub async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
+    let settings = config::load(options.config.as_deref(), config::environment())
+        .map_err(|problems| Misconfigured(Box::new(problems)))?;
+    logs(&settings, Output::Stdout).install()?;
+    let metrics = Metrics::install()?;
+    signals::process::describe();
+    let supervisor = Supervisor::new();
+    let asked = os::stop_signals().context("signals cannot be listened to")?;
+    let daemon = daemon::start(&settings, &supervisor, Some(metrics)).await?;
+    let ready = supervisor.readiness().clone();
+    supervisor.spawn_service("ready", crate::runtime::OnError::Log, async move {
+        ready.ready().await;
+        signals::process::ready(daemon.address);
+        Ok::<(), std::convert::Infallible>(())
+    });
+    let ended = supervisor.run(asked, settings.service.drain_timeout).await;
+    Ok(ExitCode::from(ended.code()))
+}
+
+/// Puts one event on a bus of EventBridge and returns its id.
+pub async fn put_event(bus: &str, source: &str, detail_type: &str, detail: &Value) -> anyhow::Result<String> {
+    let clients = aws::clients::Clients::load().await;
+    let callers = aws::external::CallersBus::new(clients.eventbridge, bus);
+    callers
+        .put(source, detail_type, detail)
+        .await
+        .with_context(|| format!("the event was not put on bus `{bus}`"))
+}
+
+fn logs(settings: &Settings, output: Output) -> Logs {
+    let format = match settings.log.format {
+        config::Format::Json => Format::Json,
+        config::Format::Text => Format::Text,
+    };
+    let level = match settings.log.level {
+        config::Level::Error => "error",
+        config::Level::Warn => "warn",
+        config::Level::Info => "info",
+        config::Level::Debug => "debug",
+        config::Level::Trace => "trace",
+    };
+    // Below debug the SDK and the HTTP stack drown what we say ourselves.
+    let filter = format!("warn,copy_manager={level}");
+    Logs { format, output, filter }
+}

@@ -1,0 +1,111 @@
+//! The ICAv2 stand-in on a socket.
+
+use std::{
+    convert::Infallible, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::{
+    ports::clock::{Clock as _, SystemClock},
+    runtime::{OnError, Supervisor, os},
+    signals,
+    simulator::{
+        self, Settings, Simulator,
+        events::{EventSink, HttpSink, SqsSink},
+        world::WorldFile,
+    },
+    telemetry::{Format, Logs, Output},
+};
+
+/// Nothing is in hand when a simulator stops.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// What `simulate` is told on the command line.
+#[derive(Debug, Clone)]
+pub struct SimulateOptions {
+    /// Where to listen; port 0 for any.
+    pub listen: SocketAddr,
+    /// The world file; without one the world is empty.
+    pub world: Option<PathBuf>,
+    /// Makes a history repeatable.
+    pub seed: u64,
+    /// The share of copy jobs that fail.
+    pub job_failure_rate: f64,
+    /// How long a copy job takes.
+    pub job_duration: Duration,
+    /// How long every answer takes.
+    pub latency: Duration,
+    /// Calls per second before 429.
+    pub rate_limit: Option<NonZeroU32>,
+    /// Where job events go: an SQS queue.
+    pub events_queue_url: Option<Url>,
+    /// Where job events go: an HTTP address.
+    pub events_http: Option<Url>,
+}
+
+/// Runs the ICAv2 stand-in until it is asked to stop.
+pub async fn simulate(options: SimulateOptions) -> anyhow::Result<ExitCode> {
+    Logs { format: Format::Json, output: Output::Stderr, filter: "warn,copy_manager=info".to_owned() }
+        .install()?;
+    let asked = os::stop_signals().context("signals cannot be listened to")?;
+    let world = match &options.world {
+        Some(path) => read_world(path).await?,
+        None => WorldFile::default(),
+    };
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", options.listen))?;
+    let address = listener.local_addr()?;
+    let settings = Settings {
+        seed: options.seed,
+        job_failure_rate: options.job_failure_rate,
+        job_duration: options.job_duration,
+        latency: options.latency,
+        rate_limit: options.rate_limit.map(NonZeroU32::get),
+        epoch: SystemClock.now(),
+        public_url: format!("http://{address}"),
+        ..Settings::default()
+    };
+    let simulator = Simulator::new(settings, world)?;
+    if let Some(sink) = sink(&options).await {
+        simulator.set_events(sink);
+    }
+    let supervisor = Supervisor::new();
+    start(&supervisor, listener, &simulator);
+    signals::process::ready(address);
+    let ended = supervisor.run(asked, DRAIN).await;
+    Ok(ExitCode::from(ended.code()))
+}
+
+/// Serves a simulator and makes its time pass.
+pub(super) fn start(supervisor: &Supervisor, listener: TcpListener, simulator: &Arc<Simulator>) {
+    let (time, off) = (simulator.clone(), supervisor.phases().off.clone());
+    supervisor.spawn_service("simulated time", OnError::Stop, async move {
+        time.run(off).await;
+        Ok::<(), Infallible>(())
+    });
+    let (served, off) = (simulator.clone(), supervisor.phases().off.clone());
+    supervisor.spawn_service("simulated ICAv2", OnError::Stop, async move {
+        simulator::serve(listener, served, off).await;
+        Ok::<(), Infallible>(())
+    });
+}
+
+async fn read_world(path: &PathBuf) -> anyhow::Result<WorldFile> {
+    let text = tokio::fs::read_to_string(path)
+        .await
+        .with_context(|| format!("the world file {} cannot be read", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("the world file {} is not one", path.display()))
+}
+
+async fn sink(options: &SimulateOptions) -> Option<Arc<dyn EventSink>> {
+    if let Some(url) = &options.events_queue_url {
+        return Some(Arc::new(SqsSink::from_env(url.as_str()).await));
+    }
+    let url = options.events_http.as_ref()?;
+    Some(Arc::new(HttpSink::to(url.as_str())))
+}

@@ -1,0 +1,54 @@
+//! An independent client, `libica` from `PyPI`, over a real socket in real time.
+
+use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+
+use copy_manager::simulator::{Settings, Simulator, serve};
+use tokio::{net::TcpListener, process::Command, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{skipped, world};
+
+#[expect(clippy::disallowed_methods, reason = "the virtual environment may be shared with another checkout")]
+fn python() -> PathBuf {
+    let venv = std::env::var("COPY_MANAGER_VENV").map_or_else(|_| root().join(".venv"), PathBuf::from);
+    venv.join("bin/python")
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+async fn has_libica(python: &PathBuf) -> bool {
+    let import = Command::new(python).args(["-c", "import libica.openapi.v3"]).stderr(Stdio::null()).status();
+    import.await.is_ok_and(|status| status.success())
+}
+
+#[tokio::test]
+async fn libica_finds_nothing_wrong() {
+    let python = python();
+    if !has_libica(&python).await {
+        let python = python.display();
+        return skipped(&format!("the simulator was NOT checked by libica; {python} has none"));
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let settings = Settings {
+        public_url: url.clone(),
+        job_duration: Duration::from_millis(500),
+        delete_delay: Duration::from_millis(200),
+        index_delay: Duration::from_millis(100),
+        ..Settings::default()
+    };
+    let simulator = Simulator::new(settings, world()).unwrap();
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&simulator).run(stop.clone()));
+    tasks.spawn(serve(listener, simulator, stop.clone()));
+    let check =
+        Command::new(python).arg(root().join("tests/libica/check.py")).arg(&url).kill_on_drop(true).output();
+    let check = tokio::time::timeout(Duration::from_mins(1), check).await.unwrap().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&check.stdout), String::from_utf8_lossy(&check.stderr));
+    assert!(check.status.success(), "{}\n{out}\n{err}", check.status);
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+}

@@ -1,0 +1,12 @@
+//! The simulator, held to its contract: in process on a paused clock, against the `OpenAPI`
+//! document, and by an independent client over a socket.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test helpers")]
+
+mod bytes;
+mod copying;
+mod data;
+mod faults;
+mod libica;
+mod openapi;
+mod strictness;
+mod support;
