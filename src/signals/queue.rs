@@ -3,38 +3,49 @@
 use metrics::counter;
 use tracing::{debug, info, warn};
 
+/// Metrics of the adapters: name and meaning.
+pub const METRICS: &[(&str, &str)] = &[
+    (DEAD_LETTERED, "Messages that nobody could finish, by queue (embedded mode; SQS counts its own)"),
+    (NOT_DELETED, "Messages that could not be deleted and come back, by queue"),
+    (NOT_RELEASED, "Messages that could not be made visible at once, by queue"),
+    (PUBLISHED, "Events told to everybody, by detail type (embedded mode)"),
+];
+
+const DEAD_LETTERED: &str = "copy_manager_messages_dead_lettered_total";
+const NOT_DELETED: &str = "copy_manager_messages_not_deleted_total";
+const NOT_RELEASED: &str = "copy_manager_messages_not_released_total";
+const PUBLISHED: &str = "copy_manager_events_published_total";
+
 /// A message went to the dead letters: nobody could finish it.
 pub fn dead_lettered(queue: &str, message_id: &str, receives: u32) {
-    counter!("copy_manager_messages_dead_lettered_total", "queue" => queue.to_owned()).increment(1);
+    counter!(DEAD_LETTERED, "queue" => queue.to_owned()).increment(1);
     warn!(queue.name = queue, message.id = message_id, message.receives = receives, "message dead-lettered");
 }
 
 /// Messages could not be deleted; they come back.
 pub fn not_deleted(queue: &str, code: &str, count: usize) {
-    counter!("copy_manager_messages_not_deleted_total", "queue" => queue.to_owned()).increment(count as u64);
+    counter!(NOT_DELETED, "queue" => queue.to_owned()).increment(count as u64);
     warn!(queue.name = queue, error.code = code, messages = count, "messages not deleted");
 }
 
 /// Messages could not be made visible; they come back after their visibility timeout.
 pub fn not_released(queue: &str, code: &str, count: usize) {
-    counter!("copy_manager_messages_not_released_total", "queue" => queue.to_owned()).increment(count as u64);
+    counter!(NOT_RELEASED, "queue" => queue.to_owned()).increment(count as u64);
     warn!(queue.name = queue, error.code = code, messages = count, "messages not released");
 }
 
 /// An event for everybody, where the log is the bus.
 pub fn event_published(detail_type: &str, detail: &str) {
-    counter!("copy_manager_events_published_total", "detail_type" => detail_type.to_owned()).increment(1);
+    counter!(PUBLISHED, "detail_type" => detail_type.to_owned()).increment(1);
     info!(event.detail_type = detail_type, event.detail = detail, "event published");
 }
 
 /// A heartbeat, where nobody listens to heartbeats.
 pub fn heartbeat_noted() {
-    counter!("copy_manager_heartbeats_noted_total").increment(1);
-    debug!("heartbeat");
+    debug!("heartbeat noted");
 }
 
 /// The answer to a task token, where the log is the caller. The token itself is not told.
 pub fn task_answered(status: &str, answer: &str) {
-    counter!("copy_manager_tasks_answered_total", "status" => status.to_owned()).increment(1);
     info!(task.status = status, task.answer = answer, "task answered");
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Json, Router, extract::State, routing::post};
+use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use copy_manager::{
     aws::{bus::EventBridgeBus, queue::SqsQueue, settings::Settings},
     embedded::{
@@ -74,6 +74,19 @@ async fn a_webhook_that_is_not_there_refuses() {
     assert!(!format!("{error} {error:?}").contains("secret"));
 }
 
+#[tokio::test]
+async fn what_the_webhook_answers_decides() {
+    for (status, class) in
+        [(503, Class::Throttled), (500, Class::Transient), (401, Class::Unauthorized), (422, Class::Invalid)]
+    {
+        let refuse = async move || StatusCode::from_u16(status).unwrap();
+        let url = serve(Router::new().route("/outcomes", post(refuse))).await;
+        let bus = LocalBus::new(requests().await, Outcomes::to_webhook(&url).unwrap(), clock(), chance());
+        let refused = bus.publish(&[event(Bus::External, "CopyManagerStateChange", "{}")]).await.unwrap();
+        assert_eq!((refused[0].1.class, refused[0].1.status), (class, Some(status)));
+    }
+}
+
 /// As in EventBridge; the emulator takes anything.
 #[tokio::test]
 async fn what_is_not_json_is_refused() {
@@ -103,9 +116,12 @@ pub(crate) async fn webhook(posted: Arc<Mutex<Vec<serde_json::Value>>>) -> Strin
     let keep = async |State(posted): State<Arc<Mutex<Vec<serde_json::Value>>>>, Json(body)| {
         posted.lock().unwrap().push(body);
     };
+    serve(Router::new().route("/outcomes", post(keep)).with_state(posted)).await
+}
+
+async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/outcomes", listener.local_addr().unwrap());
-    let router = Router::new().route("/outcomes", post(keep)).with_state(posted);
     #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
     tokio::spawn(async move { axum::serve(listener, router).await });
     url

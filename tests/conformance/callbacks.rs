@@ -1,6 +1,9 @@
 //! What every kind of task token does.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use copy_manager::{
@@ -82,12 +85,13 @@ struct StateMachine {
 }
 
 impl StateMachine {
-    async fn create(sfn: aws_sdk_sfn::Client, sqs: aws_sdk_sqs::Client) -> Self {
+    async fn create(sfn: aws_sdk_sfn::Client, sqs: aws_sdk_sqs::Client, heartbeat_seconds: u32) -> Self {
         let queue = sqs.create_queue().queue_name("tokens").send().await.unwrap().queue_url.unwrap();
         let definition = json!({"StartAt": "Wait", "States": {"Wait": {
             "Type": "Task",
             "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
             "Parameters": {"QueueUrl": queue, "MessageBody": {"taskToken.$": "$$.Task.Token"}},
+            "HeartbeatSeconds": heartbeat_seconds,
             "End": true,
         }}});
         let machine = sfn
@@ -139,7 +143,7 @@ impl Caller for StateMachine {
 async fn step_functions() {
     let Some(emulator) = Emulator::start().await else { return };
     let clients = emulator.clients().await;
-    let machine = StateMachine::create(clients.sfn.clone(), clients.sqs).await;
+    let machine = StateMachine::create(clients.sfn.clone(), clients.sqs, 300).await;
     let callbacks = StepFunctions::new(clients.sfn);
     suite(&callbacks, &machine).await;
 
@@ -148,6 +152,23 @@ async fn step_functions() {
         assert_eq!(callbacks.succeed(&nobody, "{}").await.unwrap(), Delivery::Gone);
         assert_eq!(callbacks.fail(&nobody, "Internal", "{}").await.unwrap(), Delivery::Gone);
     }
+}
+
+/// Not the whole suite: this emulator takes a second answer to a token.
+#[tokio::test]
+async fn step_functions_that_time_out() {
+    let Some(emulator) = Emulator::start_localstack().await else { return };
+    let clients = emulator.clients().await;
+    let machine = StateMachine::create(clients.sfn.clone(), clients.sqs, 2).await;
+    let callbacks = StepFunctions::new(clients.sfn);
+    let token = machine.task().await;
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(callbacks.heartbeat(&token).await.unwrap(), Delivery::Delivered, "kept alive");
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(callbacks.heartbeat(&token).await.unwrap(), Delivery::Gone);
+    assert_eq!(callbacks.succeed(&token, "{}").await.unwrap(), Delivery::Gone);
 }
 
 async fn suite(callbacks: &dyn TaskCallbacks, caller: &dyn Caller) {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use aws_sdk_sqs::types::QueueAttributeName;
 use copy_manager::{
-    aws::queue::SqsQueue,
+    aws::{queue::SqsQueue, settings::Settings},
     embedded::{
         database::Database,
         queue::{Options, SqliteQueue},
@@ -112,6 +112,21 @@ async fn in_sqs() {
     let outside = Sqs::create(emulator.clients().await.sqs).await;
     let queue = SqsQueue::new(outside.client.clone(), &outside.url, Some(MAX_RECEIVES));
     suite(&queue, &outside).await;
+}
+
+/// On the last receive the caller's token is answered, so both must count alike.
+#[tokio::test]
+async fn the_stack_and_the_settings_agree_on_the_last_receive() {
+    let Some(emulator) = Emulator::start().await else { return };
+    let (stack, sqs) = (emulator.deploy("redrive").await, emulator.clients().await.sqs);
+    for url in [stack.copy_requests_queue_url, stack.ica_events_queue_url] {
+        let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
+        let attributes = attributes.send().await.unwrap().attributes.unwrap();
+        let redrive: serde_json::Value =
+            serde_json::from_str(&attributes[&QueueAttributeName::RedrivePolicy]).unwrap();
+        let count = redrive["maxReceiveCount"].to_string();
+        assert_eq!(count.trim_matches('"'), Settings::default().max_receives.to_string());
+    }
 }
 
 #[tokio::test]

@@ -2,13 +2,12 @@
 //!
 //! It is taken from `$COPY_MANAGER_VENV` (default: `.venv` of the project; see
 //! `tests/requirements.txt`). Tests of one process that run at the same time share one; it ends with
-//! the last of them, and also when the process is killed.
+//! the last of them.
 #![expect(dead_code, reason = "no test binary needs all of it")]
 
+mod process;
+
 use std::{
-    os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -17,6 +16,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use copy_manager::aws::clients::{Clients, configured};
 use tokio::{sync::Mutex, time::sleep};
+
+use self::process::{Guarded, free_port, program, wait_until_healthy};
 
 const REGION: &str = "ap-southeast-2";
 const TEMPLATE: &str = include_str!("../../deploy/stateful.yaml");
@@ -28,7 +29,7 @@ static SHARED: Mutex<Weak<Emulator>> = Mutex::const_new(Weak::new());
 pub(crate) struct Emulator {
     /// Where all its services are.
     pub(crate) endpoint: String,
-    guard: Child,
+    _process: Guarded,
 }
 
 /// What a stack made.
@@ -48,46 +49,43 @@ impl Emulator {
         if let Some(running) = shared.upgrade() {
             return Some(running);
         }
-        let program = venv().join("bin/ministack");
-        if !program.exists() {
-            eprintln!("\n!!! SKIPPED: there is no {}; see tests/requirements.txt !!!\n", program.display());
-            return None;
-        }
-        let started = Arc::new(Self::spawn(&program).await);
+        let port = free_port();
+        let process = Guarded::spawn(
+            &program("ministack")?,
+            &[],
+            &[
+                ("BIND_HOST", "127.0.0.1".to_owned()),
+                ("GATEWAY_PORT", port.to_string()),
+                ("IOT_MTLS_ENABLED", "0".to_owned()),
+            ],
+        );
+        let started = Arc::new(Self { endpoint: format!("http://127.0.0.1:{port}"), _process: process });
+        wait_until_healthy(&format!("{}/_ministack/health", started.endpoint)).await;
         *shared = Arc::downgrade(&started);
         Some(started)
     }
 
-    async fn spawn(program: &std::path::Path) -> Self {
+    /// `LocalStack`, for the few things that only it does: heartbeats of Step Functions that time
+    /// out. It has queues, buses and state machines, but neither tables nor stacks.
+    pub(crate) async fn start_localstack() -> Option<Self> {
         let port = free_port();
-        // The shell ends its whole process group as soon as our end of its input is closed, which no
-        // way of dying leaves out.
-        let guard = Command::new("sh")
-            .args(["-c", r#""$0" >/dev/null 2>&1 & cat >/dev/null; kill -KILL 0"#])
-            .arg(program)
-            .env("BIND_HOST", "127.0.0.1")
-            .env("GATEWAY_PORT", port.to_string())
-            .env("IOT_MTLS_ENABLED", "0")
-            .env_remove("AWS_CA_BUNDLE")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let emulator = Self { endpoint: format!("http://127.0.0.1:{port}"), guard };
-        emulator.wait_until_healthy().await;
-        emulator
-    }
-
-    async fn wait_until_healthy(&self) {
-        let url = format!("{}/_ministack/health", self.endpoint);
-        for _ in 0..600 {
-            if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
-                return;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-        panic!("MiniStack did not become healthy within a minute");
+        let process = Guarded::spawn(
+            &program("python")?,
+            &["-m", "localstack.runtime.main"],
+            &[
+                ("GATEWAY_LISTEN", format!("127.0.0.1:{port}")),
+                ("GATEWAY_SERVER", "hypercorn".to_owned()),
+                ("LOCALSTACK_HOST", format!("localhost:{port}")),
+                ("SQS_ENDPOINT_STRATEGY", "path".to_owned()),
+                ("SERVICES", "sqs,events,stepfunctions,iam,sts".to_owned()),
+                ("DNS_ADDRESS", "0".to_owned()),
+                ("DISABLE_EVENTS", "1".to_owned()),
+                ("SKIP_SSL_CERT_DOWNLOAD", "1".to_owned()),
+            ],
+        );
+        let started = Self { endpoint: format!("http://127.0.0.1:{port}"), _process: process };
+        wait_until_healthy(&format!("{}/_localstack/health", started.endpoint)).await;
+        Some(started)
     }
 
     /// What the SDK needs to know.
@@ -168,22 +166,6 @@ impl Emulator {
         assert!(status.is_success(), "{action}: {text}");
         text
     }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        drop(self.guard.stdin.take());
-        self.guard.wait().ok();
-    }
-}
-
-fn venv() -> PathBuf {
-    std::env::var_os("COPY_MANAGER_VENV")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.venv")), PathBuf::from)
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
