@@ -47,7 +47,9 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
             let platform = platform(settings, None, &clock, &chance)?;
             let database = embedded::database::Database::open(Path::new(&settings.embedded.database))
                 .with_context(|| format!("`{}` cannot be opened", settings.embedded.database))?;
-            let options = embedded::queue::Options::default();
+            // A short poll costs nothing here, and a stop need not wait for a long one.
+            let long_poll = std::time::Duration::from_secs(1);
+            let options = embedded::queue::Options { long_poll, ..embedded::queue::Options::default() };
             let queue =
                 embedded::queue::SqliteQueue::open(database.clone(), "requests", options, chance.clone());
             let queue = Arc::new(queue.await.context("the queue cannot be opened")?);

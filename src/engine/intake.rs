@@ -25,7 +25,7 @@ use crate::{
     events::intake::{Incoming, Refusal, Submission, read_request},
     ports::{
         Error,
-        queue::Message,
+        queue::{Message, Queue},
         store::{Action, Condition, DUE_AT, DUE_SHARD, Item, Key, ROOT_ID, Transacted, Write},
     },
     signals,
@@ -49,18 +49,13 @@ enum Fate {
 }
 
 impl Engine {
-    /// Receives requests until stopped. A receive under way is waited for, so that no message is
-    /// taken and forgotten.
+    /// Receives requests until stopped.
     pub async fn intake(self: Arc<Self>) {
         let queue = Arc::clone(&self.ports.requests);
         while !self.stop.is_cancelled() {
-            let messages = tokio::select! {
-                biased;
-                messages = queue.receive() => messages,
-                // A long poll has nothing to lose once no message has come for it.
-                () = self.stop_then(Duration::from_secs(1)) => return,
-            };
-            match messages {
+            // Waited for even when stopping: what a dropped receive has taken would stay invisible.
+            match queue.receive().await {
+                Ok(messages) if self.stop.is_cancelled() => self.hand_back(queue.as_ref(), &messages).await,
                 Ok(messages) => self.take(&messages).await,
                 Err(error) => {
                     signals::engine::receive_failed("copy-requests", &error);
@@ -70,10 +65,14 @@ impl Engine {
         }
     }
 
-    /// Ends a while after `stop`: a receive gets that long to bring what it already has.
-    pub(crate) async fn stop_then(&self, wait: Duration) {
-        self.stop.cancelled().await;
-        sleep(wait).await;
+    /// Makes messages visible again, for another instance.
+    pub(crate) async fn hand_back(&self, queue: &dyn Queue, messages: &[Message]) {
+        let receipts: Vec<_> = messages.iter().map(|message| message.receipt.clone()).collect();
+        if !receipts.is_empty()
+            && let Err(error) = queue.release(&receipts).await
+        {
+            signals::engine::receive_failed("release", &error);
+        }
     }
 
     /// Sleeps, unless stopped.

@@ -26,12 +26,8 @@ impl Engine {
     pub async fn job_events(self: Arc<Self>) {
         let Some(queue) = self.ports.job_events.clone() else { return };
         while !self.stop.is_cancelled() {
-            let messages = tokio::select! {
-                biased;
-                messages = queue.receive() => messages,
-                () = self.stop_then(Duration::from_secs(1)) => return,
-            };
-            match messages {
+            match queue.receive().await {
+                Ok(messages) if self.stop.is_cancelled() => self.hand_back(queue.as_ref(), &messages).await,
                 Ok(messages) => self.take_job_events(queue.as_ref(), &messages).await,
                 Err(error) => {
                     signals::engine::receive_failed("ica-events", &error);

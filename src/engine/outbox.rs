@@ -118,6 +118,14 @@ impl Engine {
         refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
+    /// The same for news on the way, which nobody depends on: a bus that does not take them must not
+    /// hold up a copy.
+    pub(crate) async fn tell_if_possible(&self, held: &Held, status: Status, counters: Counters) {
+        if let Err(error) = self.tell(held, status, counters, None).await {
+            signals::engine::publish_failed(&held.lease.key.id, &error);
+        }
+    }
+
     async fn expire(&self, keys: Vec<Key>) -> Result<(), Error> {
         let at = records::after(self.ports.clock.now(), self.settings.service.keep) / 1000;
         let writes = keys.into_iter().map(|key| {

@@ -49,6 +49,7 @@ pub(crate) mod attr {
     pub(crate) const STARTS: &str = "starts";
     pub(crate) const WAKES: &str = "wakes";
     pub(crate) const FAILURES: &str = "failures";
+    pub(crate) const DEFECTS: &str = "defects";
     pub(crate) const STATE: &str = "state";
     pub(crate) const SPEC: &str = "spec";
     pub(crate) const HASH: &str = "payload_hash";

@@ -65,7 +65,7 @@ impl Engine {
         let id = id_of(held);
         let key = crate::ports::store::Key::new(id.as_str(), records::PAYLOAD);
         let payload = self.ports.store.get(&key).await?;
-        self.tell(held, Status::Received, Counters::default(), None).await?;
+        self.tell_if_possible(held, Status::Received, Counters::default()).await;
         let Some(payload) = payload else {
             let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
             return self.fail(held, failure).await;
@@ -152,13 +152,12 @@ impl Engine {
         let every = self.settings.heartbeat.every();
         let now = self.ports.clock.now();
         let mut changes = Vec::new();
-        let mut told_at = state.told_at;
         if self.settings.heartbeat.publish && millis(now) >= state.told_at.saturating_add(as_millis(every)) {
-            self.tell(held, Status::Running, counters, None).await?;
-            told_at = millis(now);
-            state.told_at = told_at;
+            self.tell_if_possible(held, Status::Running, counters).await;
+            state.told_at = millis(now);
             changes.push(set(attr::STATE, records::text(&state)?));
         }
+        let told_at = if self.settings.heartbeat.publish { state.told_at } else { millis(now) };
         let due_at = told_at.saturating_add(as_millis(every)).max(millis(now) + 1);
         Ok(Some(Next::Due { changes, due_at }))
     }

@@ -20,6 +20,9 @@ use crate::{
 /// After how many acquisitions without a clean release a record is given up: whoever runs it dies.
 const POISON: i64 = 5;
 
+/// After how many rounds in a row with an error that trying again cannot mend a record is given up.
+const HOPELESS: i64 = 10;
+
 /// What a round leaves behind.
 #[derive(Debug)]
 pub(crate) enum Next {
@@ -61,7 +64,7 @@ impl Engine {
             let release = match result {
                 Ok(Next::Released) => return,
                 Ok(Next::Due { mut changes, due_at }) => {
-                    changes.push(set(attr::FAILURES, 0));
+                    changes.extend([set(attr::FAILURES, 0), set(attr::DEFECTS, 0)]);
                     self.release(held, changes, Some(due_at), false)
                         .await
                         .map(|released| (released, Some(due_at)))
@@ -78,7 +81,11 @@ impl Engine {
                     let failures = held.item.number(attr::FAILURES).unwrap_or(0);
                     let due_at = records::after(self.ports.clock.now(), self.pause(&error, failures));
                     signals::engine::round_failed(&key, &error, failures + 1);
-                    let changes = vec![set(attr::FAILURES, failures + 1)];
+                    let mut changes = vec![set(attr::FAILURES, failures + 1)];
+                    if !error.is_passing() {
+                        let defects = held.item.number(attr::DEFECTS).unwrap_or(0);
+                        changes.push(set(attr::DEFECTS, defects + 1));
+                    }
                     self.release(held, changes, Some(due_at), true)
                         .await
                         .map(|released| (released, Some(due_at)))
@@ -111,7 +118,8 @@ impl Engine {
         if self.stop.is_cancelled() {
             return Err(Halt::Stopping);
         }
-        let poisoned = held.item.number(attr::STARTS).unwrap_or(0) >= POISON;
+        let poisoned = held.item.number(attr::STARTS).unwrap_or(0) >= POISON
+            || held.item.number(attr::DEFECTS).unwrap_or(0) >= HOPELESS;
         match (held.lease.key.id_type.as_str(), poisoned) {
             (records::REQUEST, false) => Box::pin(self.request_round(held)).await,
             (records::REQUEST, true) => Box::pin(self.give_up_request(held)).await,

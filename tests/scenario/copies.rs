@@ -26,7 +26,7 @@ async fn a_tree_arrives_byte_for_byte_with_its_empty_folders() {
     let house = House::new(&RUN, &["/run/void/"], &[], |_| {}).await;
     let _instance = house.instance();
     house.ask(&["/run/", "/other/x.bam"], "/in/", "t").await;
-    let output = house.success("t", Duration::from_secs(60)).await;
+    let output = house.success("t", Duration::from_mins(1)).await;
     assert_eq!(
         output["files"],
         json!({"copied": 8, "skipped": 0, "skippedBySize": 0, "skippedConflict": 0, "renamed": 0})
@@ -42,11 +42,11 @@ async fn a_repeat_of_a_finished_copy_changes_nothing() {
     let house = House::new(&RUN, &[], &[], |_| {}).await;
     let _instance = house.instance();
     house.ask(&["/run/"], "/in/", "first").await;
-    house.success("first", Duration::from_secs(60)).await;
+    house.success("first", Duration::from_mins(1)).await;
     let before = house.tree(TO, "/").await;
     let jobs = house.calls(Some("POST /api/projects/{projectId}/dataCopyBatch"));
     house.ask(&["/run/"], "/in/", "second").await;
-    let output = house.success("second", Duration::from_secs(60)).await;
+    let output = house.success("second", Duration::from_mins(1)).await;
     assert_eq!((&output["files"]["copied"], &output["files"]["skipped"]), (&json!(0), &json!(7)));
     assert_eq!(output["bytes"], 0);
     assert_eq!(house.tree(TO, "/").await, before);
@@ -60,8 +60,8 @@ async fn two_requests_for_one_folder_copy_each_byte_once() {
     let _two = house.instance();
     house.ask(&["/run/"], "/in/", "first").await;
     house.ask(&["/run/"], "/in/", "second").await;
-    house.success("first", Duration::from_secs(120)).await;
-    house.success("second", Duration::from_secs(120)).await;
+    house.success("first", Duration::from_mins(2)).await;
+    house.success("second", Duration::from_mins(2)).await;
     assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
     // Three folders with multi-part files, each in one job whoever asked.
     assert_eq!(house.calls(Some("POST /api/projects/{projectId}/dataCopyBatch")), 3);
@@ -78,10 +78,22 @@ async fn a_thousand_files_cost_few_calls() {
     let house = House::new(&files, &[], &[], |_| {}).await;
     let _instance = house.instance();
     house.ask(&["/run/"], "/in/", "t").await;
-    let output = house.success("t", Duration::from_secs(120)).await;
+    let output = house.success("t", Duration::from_mins(2)).await;
     assert_eq!(output["files"]["copied"], 1000);
     let stats = house.simulator.stats();
     assert!(stats.total <= 140, "{} calls: {:#?}", stats.total, stats.calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_small_files_than_a_record_can_remember_all_arrive() {
+    let names: Vec<_> = (0..1300).map(|n| format!("/run/{n:04}.txt")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), 10, 1)).collect();
+    let house = House::new(&files, &[], &[], |_| {}).await;
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    let output = house.success("t", Duration::from_mins(10)).await;
+    assert_eq!(output["files"]["copied"], 1300);
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +103,7 @@ async fn what_is_there_already_is_skipped_and_counted() {
     let house = House::new(&[("/run/a.bam", 100, 2)], &[], &[("/in/run/a.bam", 100, 3)], |_| {}).await;
     let _instance = house.instance();
     house.ask(&["/run/"], "/in/", "t").await;
-    let output = house.success("t", Duration::from_secs(60)).await;
+    let output = house.success("t", Duration::from_mins(1)).await;
     assert_eq!((&output["files"]["skipped"], &output["files"]["skippedBySize"]), (&json!(1), &json!(1)));
 }
 
@@ -108,7 +120,7 @@ async fn another_file_at_the_destination_is_left_and_named() {
     let _instance = house.instance();
     let before = house.tree(TO, "/in/run/").await;
     house.ask(&["/run/"], "/in/", "t").await;
-    let (error, cause) = house.failure("t", Duration::from_secs(60)).await;
+    let (error, cause) = house.failure("t", Duration::from_mins(1)).await;
     assert_eq!(error, "DestinationConflict");
     let named: Vec<_> = cause["files"].as_array().unwrap().iter().map(|file| file["what"].clone()).collect();
     assert_eq!(named, ["/in/run/a.bam", "/in/run/s.txt"]);

@@ -31,7 +31,7 @@ async fn jobs_that_fail_in_every_round_end_the_request_with_the_files_named() {
     let house = House::new(&FILES, &[], &[], |platform| platform.job_failure_rate = 1.0).await;
     let _instance = house.instance();
     house.ask(&["/run/"], "/in/", "t").await;
-    let (error, cause) = house.failure("t", Duration::from_mins(60)).await;
+    let (error, cause) = house.failure("t", Duration::from_hours(1)).await;
     assert_eq!(error, "CopyJobFailed");
     let named: Vec<_> = cause["files"].as_array().unwrap().iter().map(|file| file["what"].clone()).collect();
     assert_eq!(named, ["/in/run/a.bam", "/in/run/b.bam", "/in/run/sub/d.bam"]);
@@ -69,15 +69,19 @@ async fn a_killed_instance_is_followed_by_another() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_instance_hands_over_at_once() {
-    let house = House::new(&FILES, &[], &[], |platform| platform.job_duration = Duration::from_mins(5)).await;
+    let mut house = House::new(&FILES, &[], &[], |_| {}).await;
+    house.settings.jobs.batch_window = Duration::from_secs(10);
     let first = house.instance();
     house.ask(&["/run/"], "/in/", "t").await;
-    sleep(Duration::from_secs(10)).await;
-    let stopping = tokio::task::spawn(first.stop());
-    sleep(Duration::from_secs(1)).await;
-    let _second = house.instance();
-    house.success("t", Duration::from_secs(310)).await;
-    stopping.await.unwrap();
+    // Both folders are held now, with an open batch.
+    sleep(Duration::from_secs(5)).await;
+    let second = async {
+        sleep(Duration::from_secs(1)).await;
+        let _second = house.instance();
+        // Well before the leases of the first would have run out.
+        house.success("t", Duration::from_secs(30)).await;
+    };
+    tokio::join!(first.stop(), second);
     assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
 }
 
@@ -152,6 +156,6 @@ async fn a_stream_that_never_works_is_given_up_with_its_file_named() {
     ]}));
     let _instance = house.instance();
     house.ask(&["/run/"], "/in/", "t").await;
-    let (error, cause) = house.failure("t", Duration::from_mins(60)).await;
+    let (error, cause) = house.failure("t", Duration::from_hours(1)).await;
     assert_eq!((error.as_str(), &cause["files"][0]["what"]), ("TransferFailed", &json!("/in/run/c.txt")));
 }

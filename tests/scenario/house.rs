@@ -169,10 +169,10 @@ impl Wire for RouterWire {
             .body(AxumBody::from_stream(body))
             .unwrap();
         let response = in_process::call(self.0.router(), request).await;
-        match response.status().is_success() {
-            true => Ok(()),
-            false => Err(Error::new(Class::Transient, "PUT", response.status().to_string())),
+        if response.status().is_success() {
+            return Ok(());
         }
+        Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
     }
 }
 
@@ -216,7 +216,6 @@ pub(crate) fn settings() -> Settings {
 
 /// One instance; it ends when it is dropped, as a process does that is killed.
 pub(crate) struct Instance {
-    pub(crate) engine: Arc<Engine>,
     stop: CancellationToken,
     off: CancellationToken,
     tasks: JoinSet<()>,
@@ -258,6 +257,10 @@ impl House {
         there: &[(&str, u64, u32)],
         change: impl FnOnce(&mut simulator::Settings),
     ) -> Self {
+        // `RUST_LOG=copy_manager=info` shows what the instances say.
+        let logs =
+            tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        drop(logs.with_test_writer().try_init());
         let list = |files: &[(&str, u64, u32)]| -> Vec<Value> {
             files
                 .iter()
@@ -327,8 +330,8 @@ impl House {
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
-        tasks.spawn(engine.clone().timers(off.clone()));
-        Instance { engine, stop, off, tasks }
+        tasks.spawn(engine.timers(off.clone()));
+        Instance { stop, off, tasks }
     }
 
     /// Puts a copy request on the queue.

@@ -12,14 +12,14 @@ use super::{
     LONGEST, document,
     look::{Picture, as_millis},
     sources::Source,
-    state::FolderState,
+    state::{FolderState, MOST_BYTES},
 };
 use crate::{
     domain::{diff::Verdict, route::Route},
     engine::{
         Engine,
         lease::{Held, Step},
-        records::millis,
+        records::{self, millis},
     },
 };
 
@@ -55,10 +55,11 @@ impl Engine {
         let put = self.note_streams(held, state, done)?;
         let came = batched?;
         let busy = state.running().next().is_some() || !state.intents.is_empty();
-        let again = came || !left.is_empty() || (put > 0 && !busy);
-        if again && !self.stop.is_cancelled() {
+        let again = came || !left.is_empty() || (put > 0 && (!busy || held_back(state, picture)));
+        if again || self.stop.is_cancelled() {
+            // Whoever goes on, this instance or another, begins with a look.
             state.look_at = millis(self.ports.clock.now());
-            return Ok(true);
+            return Ok(!self.stop.is_cancelled());
         }
         self.pace_looks(state, cleared || (put > 0 && !busy) || waits_for_the_platform(state, picture));
         Ok(false)
@@ -115,7 +116,8 @@ impl Engine {
         let missing: Vec<&Source> = jobs_missing(picture).into_values().collect();
         let most = self.settings.jobs.max_items_per_job.max(1);
         for batch in missing.chunks(most) {
-            if self.stop.is_cancelled() || (batch.len() < most && state.has_unfilled_job()) {
+            let unfilled = batch.len() < most && state.has_unfilled_job();
+            if self.stop.is_cancelled() || unfilled || (state.running().next().is_some() && is_full(state)?) {
                 return Ok(());
             }
             if !self.submit(held, state, picture, batch).await? {
@@ -152,6 +154,20 @@ impl Engine {
         looks.extend(retries.map(|upload| upload.retry_at.max(now + 1)));
         state.look_at = looks.into_iter().min().unwrap_or(now);
     }
+}
+
+/// Whether there are files to stream that the record had no room for yet.
+fn held_back(state: &FolderState, picture: &Picture) -> bool {
+    picture.files().iter().any(|(name, (source, verdict))| {
+        source.wanted.route == Route::Stream
+            && *verdict == Verdict::Missing
+            && !state.uploads.contains_key(*name)
+    })
+}
+
+/// Whether the record of the folder has no room for another job before one of its own has ended.
+fn is_full(state: &FolderState) -> Step<bool> {
+    Ok(records::text(state)?.len() > MOST_BYTES)
 }
 
 /// What has to be brought by jobs now, by name.

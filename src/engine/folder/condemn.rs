@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{
     document,
     look::{Picture, as_millis},
-    state::{Condemned, FolderState},
+    state::{Condemned, FolderState, MOST_REMEMBERED},
 };
 use crate::{
     domain::{
@@ -50,6 +50,7 @@ impl Engine {
             .filter(|(_, (_, verdict))| *verdict == Verdict::Condemn)
             .filter_map(|(name, _)| picture.listing.get(name))
             .map(|data| data.id.clone())
+            .take(MOST_REMEMBERED.saturating_sub(state.condemned.len()))
             .collect();
         for id in &fresh {
             if let Some(data) = picture.listing.values().find(|data| data.id == *id) {

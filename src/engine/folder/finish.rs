@@ -3,7 +3,7 @@
 use super::{
     look::Picture,
     sources::Resolved,
-    state::{Before, FolderState},
+    state::{Before, FolderState, MOST_REMEMBERED},
 };
 use crate::{
     domain::{
@@ -89,6 +89,10 @@ impl Engine {
                 Route::Stream => match state.uploads.get(name) {
                     Some(upload) if upload.attempts >= most => {
                         Stand::Failed(ErrorName::TransferFailed, upload.reason.clone())
+                    }
+                    None if state.exhausted(most) >= MOST_REMEMBERED => {
+                        let why = format!("not tried: {MOST_REMEMBERED} files of this folder have failed");
+                        Stand::Failed(ErrorName::TransferFailed, why)
                     }
                     _ => Stand::Open,
                 },

@@ -173,6 +173,7 @@ impl Engine {
         picture: &Picture,
         files: &[&Source],
     ) -> Step<bool> {
+        let Some(folder) = &picture.folder else { return Ok(false) };
         let now = self.ports.clock.now();
         let mut ids: Vec<_> = files.iter().map(|file| file.id.clone()).collect();
         ids.sort();
@@ -196,7 +197,7 @@ impl Engine {
         state.intents.push(intent.clone());
         self.save(held, vec![document(state)?]).await?;
         held.lease.check()?;
-        match self.ports.platform.submit(&picture.project, &picture.folder, &intent.ids).await {
+        match self.ports.platform.submit(&picture.project, folder, &intent.ids).await {
             Ok(submitted) => {
                 self.record(held, state, &intent, submitted).await?;
                 Ok(true)

@@ -29,7 +29,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Picture {
     pub project: ProjectId,
-    pub folder: DataId,
+    /// The destination folder; none where no file is wanted and empty folders are not made.
+    pub folder: Option<DataId>,
     /// Who waits, with what each wants and how each of its files stands.
     pub waiters: Vec<(Waiter, Arc<Resolved>, Vec<Verdict>)>,
     /// What is there, by exact name.
@@ -83,11 +84,20 @@ impl Engine {
             let files = self.resolve(&waiter).await?;
             resolved.push((waiter, files, Vec::new()));
         }
-        let (folder, fresh) = self.ensure_folder(held, state, &spec.project, &spec.path).await?;
-        let listing = if fresh {
-            BTreeMap::new()
+        let wanted = |(waiter, resolved, _): &(Waiter, Arc<Resolved>, _)| {
+            self.settings.copy.empty_folders || waiter.spec.wants.is_empty() || !resolved.files.is_empty()
+        };
+        let (folder, fresh) = if resolved.iter().any(wanted) {
+            let (id, fresh) = self.ensure_folder(held, state, &spec.project, &spec.path).await?;
+            (Some(id), fresh)
         } else {
-            self.list(&spec.project, &folder).await.map_err(|error| vanished(state, error))?
+            (None, true)
+        };
+        let listing = match &folder {
+            Some(folder) if !fresh => {
+                self.list(&spec.project, folder).await.map_err(|error| vanished(state, error))?
+            }
+            _ => BTreeMap::new(),
         };
         let mut picture = Picture {
             project: spec.project,

@@ -15,6 +15,13 @@ use crate::{
     engine::records::Waiter,
 };
 
+/// Uploads and condemned files that are remembered at a time. Together with the jobs they must fit
+/// one item (400 KB in DynamoDB); what does not fit waits for its turn.
+pub(super) const MOST_REMEMBERED: usize = 500;
+
+/// How large the document may be before no further job is added to it, in bytes.
+pub(super) const MOST_BYTES: usize = 250_000;
+
 /// How many ended jobs are kept for the outcomes of those who wait.
 const HISTORY: usize = 100;
 
@@ -156,6 +163,11 @@ impl FolderState {
         let put = |upload: &Upload| upload.put_at.is_some_and(|at| now < at + settle);
         let uploads = self.uploads.iter().filter(|(_, upload)| put(upload)).map(|(name, _)| name);
         jobs.chain(intents).chain(uploads).map(String::as_str).collect()
+    }
+
+    /// Files whose every try has failed.
+    pub(super) fn exhausted(&self, attempts: u32) -> usize {
+        self.uploads.values().filter(|upload| upload.attempts >= attempts).count()
     }
 
     /// Whether a job or a submission of ours may still bring that name.

@@ -2,10 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, OptionFuture},
+    stream,
+};
 use tokio::time::{Instant, timeout_at};
 
-use super::{look::Picture, sources::Source, state::FolderState};
+use super::{
+    look::Picture,
+    sources::Source,
+    state::{FolderState, MOST_REMEMBERED},
+};
 use crate::{
     domain::{
         diff::Verdict,
@@ -40,6 +48,9 @@ pub(super) struct Task {
     target: Option<DataId>,
 }
 
+/// A file with where to read it, as far as that could be learnt.
+type Ready = (Task, Result<PresignedUrl, Arc<Error>>);
+
 /// What became of it.
 #[derive(Debug)]
 pub(super) struct Streamed {
@@ -62,6 +73,9 @@ impl Engine {
                 Verdict::Overwrite => picture.listing.get(name).map(|data| data.id.clone()),
                 Verdict::Done { .. } | Verdict::Wait | Verdict::Condemn | Verdict::Clash(_) => continue,
             };
+            if state.uploads.len() >= MOST_REMEMBERED && !state.uploads.contains_key(name) {
+                continue;
+            }
             let upload = state.uploads.entry(name.to_owned()).or_default();
             if upload.nonce.is_empty() {
                 upload.nonce = self.ports.chance.uuid().to_string();
@@ -85,23 +99,32 @@ impl Engine {
         let width = self.settings.copy.concurrent_streams.max(1);
         let mut waiting = tasks;
         let mut done = Vec::new();
-        let mut ready: Vec<(Task, Result<PresignedUrl, Arc<Error>>)> = Vec::new();
+        let mut ready: Vec<Ready> = Vec::new();
         let mut under_way = stream::FuturesUnordered::new();
+        // Polled beside the streams, never instead of them: both wait for the same pace, and one that
+        // is not polled would keep its turn for ever.
+        let mut fetching: Option<BoxFuture<'_, Vec<Ready>>> = None;
         loop {
             let may_start = Instant::now() < until && !self.stop.is_cancelled() && lease.check().is_ok();
-            if may_start && under_way.len() < width {
-                if ready.is_empty() && !waiting.is_empty() {
+            if may_start {
+                if ready.is_empty() && fetching.is_none() && !waiting.is_empty() {
                     let batch: Vec<_> = waiting.drain(..waiting.len().min(URLS_PER_CALL)).collect();
-                    ready = self.with_urls(batch).await;
+                    fetching = Some(self.with_urls(batch).boxed());
                 }
-                if let Some((task, url)) = ready.pop() {
+                while under_way.len() < width
+                    && let Some((task, url)) = ready.pop()
+                {
                     under_way.push(self.stream_one(lease, picture, task, url));
-                    continue;
                 }
             }
-            match under_way.next().await {
-                Some(streamed) => done.push(streamed),
-                None => break,
+            tokio::select! {
+                biased;
+                urls = async { OptionFuture::from(fetching.as_mut()).await }, if fetching.is_some() => {
+                    ready = urls.unwrap_or_default();
+                    fetching = None;
+                }
+                Some(streamed) = under_way.next(), if !under_way.is_empty() => done.push(streamed),
+                else => break,
             }
         }
         drop(under_way);
@@ -109,7 +132,7 @@ impl Engine {
         (done, waiting)
     }
 
-    async fn with_urls(&self, tasks: Vec<Task>) -> Vec<(Task, Result<PresignedUrl, Arc<Error>>)> {
+    async fn with_urls(&self, tasks: Vec<Task>) -> Vec<Ready> {
         let Some(project) = tasks.first().map(|task| task.source.project.clone()) else { return Vec::new() };
         let (same, other): (Vec<_>, Vec<_>) =
             tasks.into_iter().partition(|task| task.source.project == project);
@@ -159,8 +182,11 @@ impl Engine {
         let to = if let Some(id) = &task.target {
             platform.upload_url(&picture.project, id).await?
         } else {
-            let key = digest(&["file", picture.folder.as_str(), &wanted.name, &task.nonce]);
-            platform.create_file(&picture.project, &picture.folder, &wanted.name, &key).await?.upload
+            let folder = picture.folder.as_ref().ok_or_else(|| {
+                Error::new(Class::Transient, "stream", "the destination folder is not known")
+            })?;
+            let key = digest(&["file", folder.as_str(), &wanted.name, &task.nonce]);
+            platform.create_file(&picture.project, folder, &wanted.name, &key).await?.upload
         };
         lease.check()?;
         let md5 = wanted.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_owned);
@@ -210,7 +236,7 @@ impl Engine {
                         (true, false) => self.settings.jobs.max_attempts,
                         (false, false) => upload.attempts + 1,
                     };
-                    upload.reason = error.to_string();
+                    upload.reason = error.to_string().chars().take(200).collect();
                     upload.nonce = self.ports.chance.uuid().to_string();
                     upload.put_at = None;
                     let jobs = &self.settings.jobs;
