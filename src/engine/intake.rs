@@ -26,7 +26,7 @@ use crate::{
     ports::{
         Error,
         queue::{Message, Queue},
-        store::{Action, Condition, DUE_AT, DUE_SHARD, Item, Key, ROOT_ID, Transacted, Write},
+        store::{Action, Condition, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, ROOT_ID, Transacted, Write},
     },
     signals,
 };
@@ -212,11 +212,16 @@ impl Engine {
         submission: &Submission,
         token: Option<Item>,
     ) -> Result<Fate, Error> {
-        let Some(there) = self.ports.store.get(&records::request_key(id)).await? else {
-            // Left-overs of an expired request of the same id; once they are gone, the message that
-            // comes back is a new request.
+        let keys = [records::request_key(id), Key::new(id.as_str(), records::OUTCOME)];
+        let items = self.ports.store.get_many(&keys).await?;
+        let there = items.iter().find(|item| item.key.id_type == records::REQUEST);
+        let has_outcome = items.iter().any(|item| item.key.id_type == records::OUTCOME);
+        let Some(there) = there.filter(|item| has_outcome || item.number(DUE_AT).is_some()) else {
+            // Left-overs of an expired request of the same id, which vanish in any order; once all
+            // are gone, the message that comes back is a new request.
             for item in self.ports.store.query(id.as_str(), "").await? {
-                self.ports.store.write(Write::delete(item.key)).await?;
+                let expired = Write::delete(item.key).when(Condition::Has(EXPIRE_AT.into()));
+                self.ports.store.write(expired).await?;
             }
             return Ok(Fate::Release);
         };

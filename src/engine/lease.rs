@@ -133,10 +133,13 @@ impl Engine {
             ],
         )
         .when(Condition::Has(DUE_AT.into()));
-        write = write.when(match item.number(attr::EPOCH) {
-            Some(epoch) => Condition::Equals(attr::EPOCH.into(), Value::Number(epoch)),
-            None => Condition::Lacks(attr::EPOCH.into()),
-        });
+        // The expiry too: a holder that has just renewed, late as it may be, still holds.
+        for name in [attr::EPOCH, attr::LEASE_UNTIL] {
+            write = write.when(match item.number(name) {
+                Some(seen) => Condition::Equals(name.into(), Value::Number(seen)),
+                None => Condition::Lacks(name.into()),
+            });
+        }
         let taken = match self.ports.store.write(write).await {
             Ok(Written::Done(item) | Written::Refused(item)) => item,
             Err(error) if error.may_have_happened => self.ports.store.get(key).await?,

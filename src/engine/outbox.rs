@@ -90,7 +90,10 @@ impl Engine {
             .into_iter()
             .map(|item| item.key)
             .filter(|key| key.id_type != records::REQUEST && !key.id_type.starts_with(records::TOKEN));
-        self.expire(own.chain(children.iter().map(records::request_key)).collect()).await?;
+        let theirs = children
+            .iter()
+            .flat_map(|child| [records::request_key(child), Key::new(child.as_str(), records::OUTCOME)]);
+        self.expire(own.chain(theirs).collect()).await?;
         Ok(Next::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] })
     }
 

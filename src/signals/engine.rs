@@ -226,6 +226,16 @@ pub fn submission_unanswered(folder: &str, why: &dyn Error) {
     warn!(folder.id = folder, error = chain(why), "submission unanswered");
 }
 
+/// The platform refuses to make a job.
+pub fn submission_refused(folder: &str, why: &dyn Error) {
+    warn!(folder.id = folder, error = chain(why), "submission refused");
+}
+
+/// A job could not be asked for.
+pub fn poll_failed(folder: &str, job: &JobId, why: &dyn Error) {
+    warn!(folder.id = folder, job.id = job.as_str(), error = chain(why), "copy job cannot be read");
+}
+
 /// The job of an unanswered submission was found.
 pub fn job_adopted(folder: &str, job: &JobId) {
     counter!("copy_manager_jobs_adopted_total").increment(1);

@@ -37,6 +37,7 @@ async fn jobs_that_fail_in_every_round_end_the_request_with_the_files_named() {
     assert_eq!(named, ["/in/run/a.bam", "/in/run/b.bam", "/in/run/sub/d.bam"]);
     // Two folders, five rounds each.
     assert_eq!(house.calls(Some(BATCH)), 10);
+    assert_eq!(house.slots().await, 0);
     // What could be brought was.
     assert!(
         house
@@ -146,6 +147,44 @@ async fn a_stream_that_breaks_is_tried_again() {
     house.ask(&["/run/"], "/in/", "t").await;
     house.success("t", Duration::from_mins(10)).await;
     assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
+    // While the broken upload is too young to be touched, it is looked at now and then, not for ever.
+    assert!(house.calls(None) < 80, "{:#?}", house.simulator.stats().calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_submission_costs_a_pause_and_no_more() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    house.faults(json!({"responses": [{"call": BATCH, "times": 2, "status": 429, "after": false}]}));
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    house.success("t", Duration::from_mins(1)).await;
+    assert_eq!(house.slots().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_look_after_a_job_does_not_put_off_the_next() {
+    let house =
+        House::new(&FILES, &[], &[], |platform| platform.job_duration = Duration::from_secs(20)).await;
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    sleep(Duration::from_secs(12)).await;
+    house.faults(json!({"responses": [
+        {"call": "GET /api/projects/{projectId}/data", "times": 6, "status": 500, "after": false},
+    ]}));
+    house.success("t", Duration::from_mins(2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_nobody_can_tell_about_is_a_failed_one() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    house.faults(json!({"responses": [
+        {"call": "GET /api/jobs/{jobId}", "times": 1, "status": 404, "after": false},
+    ]}));
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    house.success("t", Duration::from_mins(10)).await;
+    assert_eq!(house.slots().await, 0);
+    assert!(house.calls(None) < 100, "{:#?}", house.simulator.stats().calls);
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,7 @@ use copy_manager::{
         callbacks::{Delivery, TaskCallbacks},
         chance::Dice,
         clock::Clock,
+        store::{Key, Store as _},
         transfers::PresignedUrl,
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
@@ -391,6 +392,13 @@ impl House {
             (inside, format!("{:?}", entry.status), entry.md5)
         };
         entries.into_iter().map(relative).collect()
+    }
+
+    /// Places among the running jobs of the destination project that are taken.
+    pub(crate) async fn slots(&self) -> usize {
+        let store = SqliteStore::new(self.database.clone(), self.clock.clone());
+        let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
+        store.get(&key).await.unwrap().map_or(0, |item| item.members("running").len())
     }
 
     /// API calls made so far, all or of one endpoint.

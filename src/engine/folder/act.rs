@@ -12,14 +12,14 @@ use super::{
     LONGEST, document,
     look::{Picture, as_millis},
     sources::Source,
-    state::{FolderState, MOST_BYTES},
+    state::FolderState,
 };
 use crate::{
     domain::{diff::Verdict, route::Route},
     engine::{
         Engine,
         lease::{Held, Step},
-        records::{self, millis},
+        records::millis,
     },
 };
 
@@ -54,14 +54,18 @@ impl Engine {
         let ((done, left), batched) = tokio::join!(streams, jobs);
         let put = self.note_streams(held, state, done)?;
         let came = batched?;
-        let busy = state.running().next().is_some() || !state.intents.is_empty();
+        let busy = state.running().next().is_some() || state.open_intents().next().is_some();
         let again = came || !left.is_empty() || (put > 0 && (!busy || held_back(state, picture)));
         if again || self.stop.is_cancelled() {
             // Whoever goes on, this instance or another, begins with a look.
             state.look_at = millis(self.ports.clock.now());
             return Ok(!self.stop.is_cancelled());
         }
-        self.pace_looks(state, cleared || (put > 0 && !busy) || waits_for_the_platform(state, picture));
+        self.pace_looks(
+            state,
+            picture,
+            cleared || (put > 0 && !busy) || waits_for_the_platform(state, picture),
+        );
         Ok(false)
     }
 
@@ -76,7 +80,7 @@ impl Engine {
     ) -> Step<bool> {
         let patience = self.settings.jobs.max_attempts;
         let may = millis(self.ports.clock.now()) >= state.not_before && state.charged < patience;
-        if !may || !state.intents.is_empty() || jobs_missing(picture).is_empty() {
+        if !may || state.open_intents().next().is_some() || jobs_missing(picture).is_empty() {
             return Ok(false);
         }
         if jobs_missing(picture).len() < self.settings.jobs.max_items_per_job {
@@ -117,14 +121,18 @@ impl Engine {
         let most = self.settings.jobs.max_items_per_job.max(1);
         for batch in missing.chunks(most) {
             let unfilled = batch.len() < most && state.has_unfilled_job();
-            if self.stop.is_cancelled() || unfilled || (state.running().next().is_some() && is_full(state)?) {
+            let batch = what_fits(state, batch);
+            if self.stop.is_cancelled() || unfilled || batch.is_empty() {
                 return Ok(());
             }
             if !self.submit(held, state, picture, batch).await? {
-                let wait = SLOT_WAIT.mul_f64(1.0 + self.ports.chance.unit());
+                state.refusals += 1;
+                let wait = SLOT_WAIT * 2_u32.pow(state.refusals.min(4)).div_ceil(2);
+                let wait = wait.mul_f64(0.5 + self.ports.chance.unit());
                 state.not_before = millis(self.ports.clock.now()) + as_millis(wait);
                 return Ok(());
             }
+            state.refusals = 0;
         }
         Ok(())
     }
@@ -138,7 +146,7 @@ impl Engine {
 
     /// When to look again: soon while something is on its way, at the end of a pause, or when a job
     /// or a newcomer brings news.
-    fn pace_looks(&self, state: &mut FolderState, waiting: bool) {
+    fn pace_looks(&self, state: &mut FolderState, picture: &Picture, waiting: bool) {
         let now = millis(self.ports.clock.now());
         state.waits = if waiting { state.waits + 1 } else { 0 };
         let mut looks = vec![now + as_millis(LONGEST)];
@@ -149,9 +157,15 @@ impl Engine {
         if state.not_before > now {
             looks.push(state.not_before);
         }
-        let retries = state.uploads.values().filter(|upload| upload.put_at.is_none());
-        let retries = retries.filter(|upload| upload.attempts < self.settings.jobs.max_attempts);
-        looks.extend(retries.map(|upload| upload.retry_at.max(now + 1)));
+        // Only what could be streamed if its time had come; the rest waits for the platform.
+        let files = picture.files();
+        let could = |name: &str| matches!(files.get(name), Some((_, Verdict::Missing | Verdict::Overwrite)));
+        let tries = self.settings.jobs.max_attempts;
+        let retries = state
+            .uploads
+            .iter()
+            .filter(|(name, upload)| upload.put_at.is_none() && upload.attempts < tries && could(name));
+        looks.extend(retries.map(|(_, upload)| upload.retry_at.max(now + 1)));
         state.look_at = looks.into_iter().min().unwrap_or(now);
     }
 }
@@ -165,9 +179,16 @@ fn held_back(state: &FolderState, picture: &Picture) -> bool {
     })
 }
 
-/// Whether the record of the folder has no room for another job before one of its own has ended.
-fn is_full(state: &FolderState) -> Step<bool> {
-    Ok(records::text(state)?.len() > MOST_BYTES)
+/// As many of the files as the record of the folder has room for, ids and names.
+fn what_fits<'a, 'b>(state: &FolderState, files: &'a [&'b Source]) -> &'a [&'b Source] {
+    let mut room = state.room();
+    let fits = files.iter().take_while(|file| {
+        let bytes = file.id.as_str().len() + 2 * file.wanted.name.len() + 16;
+        let fits = bytes <= room;
+        room = room.saturating_sub(bytes);
+        fits
+    });
+    files.get(..fits.count()).unwrap_or_default()
 }
 
 /// What has to be brought by jobs now, by name.
@@ -184,7 +205,7 @@ fn waits_for_the_platform(state: &FolderState, picture: &Picture) -> bool {
     let told: BTreeSet<&str> = state
         .running()
         .flat_map(|job| &job.names)
-        .chain(state.intents.iter().flat_map(|intent| &intent.names))
+        .chain(state.open_intents().flat_map(|intent| &intent.names))
         .map(String::as_str)
         .collect();
     picture.files().iter().any(|(name, (_, verdict))| {

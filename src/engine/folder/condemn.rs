@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{
     document,
     look::{Picture, as_millis},
-    state::{Condemned, FolderState, MOST_REMEMBERED},
+    state::{Condemned, ENTRY_BYTES, FolderState, MOST_REMEMBERED},
 };
 use crate::{
     domain::{
@@ -20,7 +20,7 @@ use crate::{
     },
     engine::{
         Engine,
-        lease::{Held, Lease, Step},
+        lease::{Halt, Held, Lease, Step},
         records::millis,
         several::several,
     },
@@ -50,17 +50,16 @@ impl Engine {
             .filter(|(_, (_, verdict))| *verdict == Verdict::Condemn)
             .filter_map(|(name, _)| picture.listing.get(name))
             .map(|data| data.id.clone())
-            .take(MOST_REMEMBERED.saturating_sub(state.condemned.len()))
+            .take(MOST_REMEMBERED.saturating_sub(state.condemned.len()).min(state.room() / ENTRY_BYTES))
             .collect();
+        let fresh = self.without_strangers(state, picture, fresh).await?;
         for id in &fresh {
             if let Some(data) = picture.listing.values().find(|data| data.id == *id) {
                 let condemned = Condemned { name: data.name().to_owned(), epoch, at: now, deleted: false };
                 state.condemned.entry(id.to_string()).or_insert(condemned);
             }
         }
-        let orphaned = |condemned: &Condemned| {
-            condemned.epoch != epoch && !condemned.deleted && now >= condemned.at + as_millis(ORPHANED)
-        };
+        let orphaned = |condemned: &Condemned| now >= condemned.at + as_millis(ORPHANED);
         let orphans: Vec<DataId> = state
             .condemned
             .iter()
@@ -87,6 +86,11 @@ impl Engine {
                 Ok(false) => {
                     state.condemned.remove(id.as_str());
                 }
+                Err(Halt::Port(error)) if !error.may_have_happened => {
+                    // Nothing was deleted; the sentence is taken back and may be passed again.
+                    state.condemned.remove(id.as_str());
+                    done = Err(error.into());
+                }
                 Err(halt) => done = Err(halt),
             }
         }
@@ -102,6 +106,21 @@ impl Engine {
             }
         }
         done.map(|()| true)
+    }
+
+    /// Leaves out what may be the work of a copy job that is not ours: only what our own jobs have
+    /// left is known not to be.
+    async fn without_strangers(
+        &self,
+        state: &FolderState,
+        picture: &Picture,
+        ids: Vec<DataId>,
+    ) -> Step<Vec<DataId>> {
+        let ours = |id: &DataId| picture.leftovers.contains(id);
+        if ids.iter().all(ours) || !self.foreign_job(state, picture).await? {
+            return Ok(ids);
+        }
+        Ok(ids.into_iter().filter(ours).collect())
     }
 
     /// Looks once more and deletes; false when the file is not ours to delete after all.

@@ -98,8 +98,10 @@ impl Engine {
                 },
                 Route::Job if state.charged >= most && !state.brings(name) => {
                     let reason = picture.reasons.get(name).cloned();
-                    let reason =
-                        reason.unwrap_or_else(|| format!("did not arrive in {most} rounds of copy jobs"));
+                    let reason = reason.unwrap_or_else(|| match state.trouble.as_str() {
+                        "" => format!("did not arrive in {most} rounds of copy jobs"),
+                        trouble => trouble.to_owned(),
+                    });
                     Stand::Failed(ErrorName::CopyJobFailed, reason)
                 }
                 Route::Job => Stand::Open,
@@ -150,7 +152,7 @@ impl Engine {
     }
 
     /// Stores a child's outcome and wakes the child, which takes it from there.
-    async fn tell_waiter(
+    pub(super) async fn tell_waiter(
         &self,
         held: &Held,
         state: &mut FolderState,
@@ -173,6 +175,17 @@ impl Engine {
         Ok(())
     }
 
+    /// The outcome of a waiter for whom nothing was done.
+    pub(super) fn failed(&self, waiter: &Waiter, state: &FolderState, failure: Failure) -> Outcome {
+        Outcome {
+            failure: Some(failure),
+            counters: Counters::default(),
+            jobs: state.history.clone(),
+            started_at: waiter.since,
+            finished_at: self.ports.clock.now(),
+        }
+    }
+
     /// Fails everyone who waits.
     pub(super) async fn fail_waiters(
         &self,
@@ -181,13 +194,7 @@ impl Engine {
         failure: &Failure,
     ) -> Step<()> {
         for waiter in self.waiters(held).await? {
-            let outcome = Outcome {
-                failure: Some(failure.clone()),
-                counters: Counters::default(),
-                jobs: state.history.clone(),
-                started_at: waiter.since,
-                finished_at: self.ports.clock.now(),
-            };
+            let outcome = self.failed(&waiter, state, failure.clone());
             self.tell_waiter(held, state, &waiter, &outcome).await?;
         }
         state.forget_all_but(&[]);

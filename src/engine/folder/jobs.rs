@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{BatchId, DataId, JobId, ProjectId},
+        ids::{BatchId, DataId, ProjectId},
         job::JobStatus,
     },
     engine::{
@@ -44,18 +44,25 @@ const ADOPT_EVERY: Duration = Duration::from_secs(5);
 /// Clocks of the platform and ours may differ by this much.
 const SKEW: Duration = Duration::from_mins(1);
 
-/// A job that has just been seen to have ended.
-#[derive(Debug)]
+/// How often, and for how long, a submission that was given up is still looked for.
+const GHOST_EVERY: Duration = Duration::from_mins(1);
+const GHOST_FOR: Duration = Duration::from_mins(10);
+
+/// How much of a reason is kept, in characters.
+const LONGEST_REASON: usize = 300;
+
+/// What is known of a job that has ended badly.
+#[derive(Debug, Default)]
 pub(super) struct Ended {
-    pub job: RunningJob,
-    /// What its failed items said, by name.
+    /// Why files did not arrive, by name.
     pub reasons: BTreeMap<String, String>,
     /// What it has left at the destination.
     pub leftovers: Vec<DataId>,
 }
 
 impl Engine {
-    /// Asks for running jobs that are due, or for all of them when there may be news.
+    /// Asks for running jobs that are due, or for all of them when there may be news. Returns what
+    /// has ended badly and has not been looked at since.
     pub(super) async fn poll_jobs(
         &self,
         held: &Held,
@@ -64,29 +71,36 @@ impl Engine {
         waiters: &[Waiter],
     ) -> Step<Vec<Ended>> {
         let now = millis(self.ports.clock.now());
-        let mut ended = Vec::new();
         for n in 0..state.jobs.len() {
             let Some(job) = state.jobs.get_mut(n) else { break };
             if job.ended_at.is_some() || !(woken || now >= job.next_poll) {
                 continue;
             }
-            let seen = self.ports.platform.job(&job.job).await?;
             job.polls += 1;
-            job.status = seen.status;
             job.next_poll = now + self.next_poll(job.polls);
-            if seen.status.is_terminal() {
-                ended.push(self.end_of(held, job.clone(), seen, waiters).await?);
+            job.status = match self.ports.platform.job(&job.job).await {
+                Ok(seen) => seen.status,
+                // Nobody will ever tell how it ended.
+                Err(error) if error.class == Class::NotFound => JobStatus::Failed,
+                Err(error) if error.is_passing() => return Err(error.into()),
+                Err(error) => {
+                    signals::engine::poll_failed(&held.lease.key.id, &job.job, &error);
+                    continue;
+                }
+            };
+            if job.status.is_terminal() {
+                job.ended_at = Some(now);
+                state.look_at = now;
+                let (id, attempt, files) = (&job.job, job.attempt, job.names.len());
+                signals::engine::job_ended(&held.lease.key.id, id, job.status, attempt, files);
             }
         }
-        for end in &ended {
-            state.remember(&end.job);
-            self.free_slot(held, waiters, &end.job.slot).await?;
-            if end.job.status == JobStatus::Succeeded {
-                let mark = |job: &mut RunningJob| job.ended_at = Some(now);
-                state.jobs.iter_mut().filter(|job| job.job == end.job.job).for_each(mark);
-            } else {
-                state.jobs.retain(|job| job.job != end.job.job);
-            }
+        for job in state.jobs.iter().filter(|job| job.ended_at.is_some()) {
+            self.free_slot(held, waiters, &job.slot).await?;
+        }
+        let mut ended = Vec::new();
+        for job in state.jobs.iter().filter(|job| job.has_failed()) {
+            ended.push(self.end_of(job, waiters).await?);
         }
         Ok(ended)
     }
@@ -99,32 +113,34 @@ impl Engine {
 
     /// What can be learnt of a job that has ended badly: its items name what failed, and what they
     /// created at the destination is ours to clean up without waiting.
-    async fn end_of(&self, held: &Held, job: RunningJob, seen: Job, waiters: &[Waiter]) -> Step<Ended> {
-        signals::engine::job_ended(&held.lease.key.id, &job.job, seen.status, job.attempt, job.names.len());
-        let mut end = Ended { job, reasons: BTreeMap::new(), leftovers: Vec::new() };
+    async fn end_of(&self, job: &RunningJob, waiters: &[Waiter]) -> Step<Ended> {
+        let mut end = Ended::default();
         let Some(project) = waiters.first().map(|waiter| &waiter.spec.project) else { return Ok(end) };
-        if end.job.status == JobStatus::Succeeded {
-            return Ok(end);
-        }
         let mut names: BTreeMap<DataId, String> = BTreeMap::new();
         for waiter in waiters {
-            let resolved = self.resolve(waiter).await?;
-            names.extend(resolved.files.iter().map(|file| (file.id.clone(), file.wanted.name.clone())));
+            if let Ok(resolved) = self.resolve(waiter).await {
+                names.extend(resolved.files.iter().map(|file| (file.id.clone(), file.wanted.name.clone())));
+            }
         }
-        let overall = format!("job {} is {}", end.job.job, end.job.status.as_str());
-        let overall = seen.reason.map_or(overall.clone(), |reason| format!("{overall}: {reason}"));
-        for name in &end.job.names {
+        let overall = format!("job {} is {}", job.job, job.status.as_str());
+        for name in &job.names {
             end.reasons.insert(name.clone(), overall.clone());
         }
         let mut from = None;
         loop {
-            let page = self.ports.platform.batch_items(project, &end.job.batch, from.as_deref()).await?;
+            let page = match self.ports.platform.batch_items(project, &job.batch, from.as_deref()).await {
+                Ok(page) => page,
+                Err(error) if error.is_passing() => return Err(error.into()),
+                // Nothing to be learnt; leftovers are treated like anybody's.
+                Err(_) => return Ok(end),
+            };
             for item in page.items {
                 if item.status != "COPIED" {
                     end.leftovers.extend(item.created);
                 }
                 if let (Some(name), Some(reason)) = (names.get(&item.data), item.reason) {
-                    end.reasons.insert(name.clone(), format!("job {}: {reason}", end.job.job));
+                    let reason: String = reason.chars().take(LONGEST_REASON).collect();
+                    end.reasons.insert(name.clone(), format!("job {}: {reason}", job.job));
                 }
             }
             from = page.next;
@@ -135,34 +151,41 @@ impl Engine {
     }
 
     /// Counts the rounds of jobs that brought nothing, and sets the pause after a bad one.
-    pub(super) fn charge(&self, state: &mut FolderState, picture: &Picture, ended: &[Ended]) {
+    pub(super) fn charge(&self, state: &mut FolderState, picture: &Picture) {
         let now = millis(self.ports.clock.now());
         let settle = as_millis(self.settings.jobs.settle);
-        let mut bad = false;
-        let mut brought = false;
-        for end in ended.iter().filter(|end| end.job.status != JobStatus::Succeeded) {
-            bad = true;
-            brought |= picture.any_done(&end.job.names);
-        }
-        // A job that succeeded and whose files do not show up for long enough did not succeed.
+        let (mut bad, mut brought, mut well) = (false, false, false);
+        let mut judged = Vec::new();
         state.jobs.retain(|job| {
             let Some(ended_at) = job.ended_at else { return true };
-            if picture.all_done(&job.names) {
-                return false;
+            let arrived = picture.all_done(&job.names);
+            // A job that succeeded and whose files do not show up for long enough did not succeed.
+            if !job.has_failed() && !arrived && now < ended_at + settle {
+                return true;
             }
-            let waiting = now < ended_at + settle;
-            bad |= !waiting;
-            brought |= !waiting && picture.any_done(&job.names);
-            waiting
+            let failed = job.has_failed() || !arrived;
+            bad |= failed;
+            well |= !failed;
+            brought |= picture.any_done(&job.names);
+            judged.push(job.clone());
+            false
         });
+        for job in &judged {
+            state.remember(job);
+        }
         if bad {
             state.charged += u32::from(!brought);
-            let jobs = &self.settings.jobs;
-            let wait = jittered(jobs.retry_base, jobs.retry_cap, state.charged, self.ports.chance.as_ref());
-            state.not_before = now + as_millis(wait);
-        } else if ended.iter().any(|end| picture.any_done(&end.job.names)) {
+            self.pause_jobs(state);
+        } else if well {
             state.charged = 0;
         }
+    }
+
+    /// No submission for a while, longer after each round that brought nothing.
+    fn pause_jobs(&self, state: &mut FolderState) {
+        let jobs = &self.settings.jobs;
+        let wait = jittered(jobs.retry_base, jobs.retry_cap, state.charged, self.ports.chance.as_ref());
+        state.not_before = millis(self.ports.clock.now()) + as_millis(wait);
     }
 
     /// Submits one job; false when the project has no free slot now.
@@ -183,8 +206,13 @@ impl Engine {
             at: millis(now),
             attempt: state.charged + 1,
             full: files.len() >= self.settings.jobs.max_items_per_job,
+            ghost: false,
+            look_at: millis(now) + as_millis(ADOPT_EVERY),
             ids,
         };
+        // The intent first: a slot that is taken is always somebody's, who gives it back.
+        state.intents.push(intent.clone());
+        self.save(held, vec![document(state)?]).await?;
         let slots = records::slots_key(&picture.project);
         let limit = i64::from(self.settings.jobs.max_running_jobs);
         let take = Write::update(slots, vec![Change::Include(attr::RUNNING.into(), intent.client.clone())])
@@ -192,10 +220,9 @@ impl Engine {
         held.lease.check()?;
         if let Written::Refused(_) = self.ports.store.write(take).await? {
             signals::engine::no_slot(&held.lease.key.id, limit);
+            state.intents.retain(|known| known.client != intent.client);
             return Ok(false);
         }
-        state.intents.push(intent.clone());
-        self.save(held, vec![document(state)?]).await?;
         held.lease.check()?;
         match self.ports.platform.submit(&picture.project, folder, &intent.ids).await {
             Ok(submitted) => {
@@ -204,14 +231,20 @@ impl Engine {
             }
             Err(error) if error.may_have_happened => {
                 signals::engine::submission_unanswered(&held.lease.key.id, &error);
-                state.look_at = millis(now) + as_millis(ADOPT_EVERY);
-                state.not_before = state.look_at;
                 Ok(true)
             }
             Err(error) => {
-                state.intents.retain(|known| known.client != intent.client);
                 self.give_back(&picture.project, &intent.client).await?;
-                Err(error.into())
+                state.intents.retain(|known| known.client != intent.client);
+                if error.is_passing() {
+                    return Err(error.into());
+                }
+                // The same again would be refused again, but perhaps not with other files.
+                signals::engine::submission_refused(&held.lease.key.id, &error);
+                state.trouble = error.to_string().chars().take(LONGEST_REASON).collect();
+                state.charged += 1;
+                self.pause_jobs(state);
+                Ok(true)
             }
         }
     }
@@ -260,13 +293,15 @@ impl Engine {
         state: &mut FolderState,
         waiters: &[Waiter],
     ) -> Step<()> {
+        let now = millis(self.ports.clock.now());
         let Some(oldest) = state.intents.iter().map(|intent| intent.at).min() else { return Ok(()) };
-        let Some(spec) = waiters.first().map(|waiter| &waiter.spec) else {
-            // Nobody waits: the job may run to its end, nothing more will be submitted.
-            return self.drop_intents(held, state).await;
-        };
-        let project = spec.project.clone();
-        let mut known: BTreeSet<JobId> = state.jobs.iter().map(|job| job.job.clone()).collect();
+        if state.intents.iter().all(|intent| now < intent.look_at) {
+            return Ok(());
+        }
+        let Some(project) = project_of(held, waiters) else { return Ok(()) };
+        let known = state.jobs.iter().map(|job| job.job.to_string());
+        let past = state.history.iter().map(|job| job.job_id.clone());
+        let mut known: BTreeSet<String> = known.chain(past).collect();
         let mut from = None;
         'pages: loop {
             let page = self.ports.platform.jobs(from.as_deref()).await?;
@@ -274,7 +309,7 @@ impl Engine {
                 if millis(job.created) < oldest - as_millis(SKEW) {
                     break 'pages;
                 }
-                if known.insert(job.id.clone())
+                if known.insert(job.id.to_string())
                     && let Some(intent) = self.intent_of(state, &project, &job).await?
                 {
                     signals::engine::job_adopted(&held.lease.key.id, &job.id);
@@ -287,19 +322,40 @@ impl Engine {
                 break;
             }
         }
-        let now = millis(self.ports.clock.now());
         let settle = as_millis(self.settings.jobs.submit_settle);
-        let lost: Vec<_> = state.intents.iter().filter(|intent| now >= intent.at + settle).cloned().collect();
-        for intent in lost {
-            signals::engine::submission_lost(&held.lease.key.id, intent.ids.len());
-            state.intents.retain(|known| known.client != intent.client);
-            self.give_back(&project, &intent.client).await?;
+        let mut lost = Vec::new();
+        for intent in &mut state.intents {
+            let due = now >= intent.at + settle;
+            if due && !intent.ghost {
+                signals::engine::submission_lost(&held.lease.key.id, intent.ids.len());
+                lost.push(intent.client.clone());
+                state.look_at = now;
+            }
+            intent.ghost |= due;
+            intent.look_at = now + as_millis(if intent.ghost { GHOST_EVERY } else { ADOPT_EVERY });
         }
-        if !state.intents.is_empty() {
-            state.look_at = now + as_millis(ADOPT_EVERY);
-            state.not_before = state.not_before.max(state.look_at);
+        for client in lost {
+            self.give_back(&project, &client).await?;
         }
+        state.intents.retain(|intent| now < intent.at + settle + as_millis(GHOST_FOR));
         Ok(())
+    }
+
+    /// Whether a copy job that is not known here is at work in this folder.
+    pub(super) async fn foreign_job(&self, state: &FolderState, picture: &Picture) -> Step<bool> {
+        let page = self.ports.platform.jobs(None).await?;
+        for job in page.items.iter().filter(|job| !job.status.is_terminal()) {
+            if state.jobs.iter().any(|known| known.job == job.id) {
+                continue;
+            }
+            let batch = BatchId::new(job.subject.as_str());
+            match self.ports.platform.batch_folder(&picture.project, &batch).await {
+                Ok(folder) if folder == picture.folder => return Ok(true),
+                Err(error) if error.is_passing() => return Err(error.into()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(false)
     }
 
     /// The intent that a job answers: the same files into this folder.
@@ -327,22 +383,14 @@ impl Engine {
             }
         }
         ids.sort();
-        Ok(state.intents.iter().find(|intent| intent.ids == ids).cloned())
-    }
-
-    async fn drop_intents(&self, held: &Held, state: &mut FolderState) -> Step<()> {
-        let project = project_of(held);
-        for intent in std::mem::take(&mut state.intents) {
-            if let Some(project) = &project {
-                self.give_back(project, &intent.client).await?;
-            }
-        }
-        Ok(())
+        // A ghost only where no live submission has these files.
+        let mut matching: Vec<_> = state.intents.iter().filter(|intent| intent.ids == ids).collect();
+        matching.sort_by_key(|intent| intent.ghost);
+        Ok(matching.first().map(|intent| (*intent).clone()))
     }
 
     async fn free_slot(&self, held: &Held, waiters: &[Waiter], slot: &str) -> Step<()> {
-        let project = waiters.first().map(|waiter| waiter.spec.project.clone()).or_else(|| project_of(held));
-        match project {
+        match project_of(held, waiters) {
             Some(project) => self.give_back(&project, slot).await.map_err(Halt::from),
             None => Ok(()),
         }
@@ -354,8 +402,11 @@ impl Engine {
     }
 }
 
-/// The project of a folder record, from its destination.
-fn project_of(held: &Held) -> Option<ProjectId> {
+/// The destination project: as the waiters say, or as the record does when nobody waits.
+fn project_of(held: &Held, waiters: &[Waiter]) -> Option<ProjectId> {
+    if let Some(waiter) = waiters.first() {
+        return Some(waiter.spec.project.clone());
+    }
     let destination = held.item.text(attr::DESTINATION)?.strip_prefix("icav2://")?;
     destination.split_once('/').map(|(project, _)| ProjectId::new(project))
 }

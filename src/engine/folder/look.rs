@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         diff::{Surroundings, Verdict, verdict},
-        file::{Data, DataKind},
+        file::{Data, DataKind, DataStatus},
         ids::{DataId, ProjectId, digest},
         location::DataPath,
     },
@@ -73,17 +73,14 @@ impl Engine {
         &self,
         held: &mut Held,
         state: &mut FolderState,
-        waiters: Vec<Waiter>,
+        waiters: Vec<(Waiter, Arc<Resolved>)>,
         ended: &[Ended],
     ) -> Step<Picture> {
-        let Some(spec) = waiters.first().map(|waiter| waiter.spec.clone()) else {
+        let Some(spec) = waiters.first().map(|(waiter, _)| waiter.spec.clone()) else {
             return Err(Error::new(Class::Invalid, "look", "nobody waits").into());
         };
-        let mut resolved = Vec::with_capacity(waiters.len());
-        for waiter in waiters {
-            let files = self.resolve(&waiter).await?;
-            resolved.push((waiter, files, Vec::new()));
-        }
+        let resolved: Vec<_> =
+            waiters.into_iter().map(|(waiter, files)| (waiter, files, Vec::new())).collect();
         let wanted = |(waiter, resolved, _): &(Waiter, Arc<Resolved>, _)| {
             self.settings.copy.empty_folders || waiter.spec.wants.is_empty() || !resolved.files.is_empty()
         };
@@ -95,7 +92,14 @@ impl Engine {
         };
         let listing = match &folder {
             Some(folder) if !fresh => {
-                self.list(&spec.project, folder).await.map_err(|error| vanished(state, error))?
+                let listing = self.list(&spec.project, folder).await;
+                if listing.as_ref().is_ok_and(BTreeMap::is_empty)
+                    && !self.is_there(&spec.project, folder).await?
+                {
+                    return Err(vanished(state).into());
+                }
+                listing
+                    .map_err(|error| if error.class == Class::NotFound { vanished(state) } else { error })?
             }
             _ => BTreeMap::new(),
         };
@@ -143,6 +147,15 @@ impl Engine {
         state
             .uploads
             .retain(|name, _| !matches!(files.get(name.as_str()), None | Some((_, Verdict::Done { .. }))));
+        for upload in state.uploads.values_mut() {
+            // Its bytes were taken, and yet it does not show up: that try has failed too.
+            if upload.put_at.is_some_and(|at| now >= at + settle) {
+                upload.put_at = None;
+                upload.attempts += 1;
+                upload.nonce.clear();
+                "was uploaded and did not become available".clone_into(&mut upload.reason);
+            }
+        }
     }
 
     /// The destination folder, made when it is missing; whether it was made just now.
@@ -158,6 +171,10 @@ impl Engine {
         }
         let platform = self.ports.platform.as_ref();
         if let Some(there) = platform.find(project, path).await? {
+            if there.status == DataStatus::Deleting {
+                let message = format!("{path} is being deleted");
+                return Err(Error::new(Class::Transient, "find destination", message).into());
+            }
             state.folder = Some(there.id.clone());
             return Ok((there.id, false));
         }
@@ -193,6 +210,16 @@ impl Engine {
         }
     }
 
+    /// Whether a folder that is listed as empty is there at all: the listing of one that is gone is
+    /// empty too.
+    pub(super) async fn is_there(&self, project: &ProjectId, folder: &DataId) -> Result<bool, Error> {
+        match self.ports.platform.get(project, folder).await {
+            Ok(data) => Ok(data.status != DataStatus::Deleting),
+            Err(error) if error.class == Class::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn list(&self, project: &ProjectId, folder: &DataId) -> Result<BTreeMap<String, Data>, Error> {
         let mut listing: BTreeMap<String, Data> = BTreeMap::new();
         let mut from = None;
@@ -216,12 +243,9 @@ impl Engine {
 }
 
 /// A folder that was there and is no longer is made again in the next round.
-fn vanished(state: &mut FolderState, error: Error) -> Error {
-    if error.class != Class::NotFound {
-        return error;
-    }
+fn vanished(state: &mut FolderState) -> Error {
     state.folder = None;
-    Error::new(Class::Transient, "list destination", "the destination folder has vanished").caused_by(error)
+    Error::new(Class::Transient, "list destination", "the destination folder has vanished")
 }
 
 /// What a waiter found done when it came.

@@ -17,7 +17,7 @@ mod streams;
 
 pub(crate) use sources::Sources;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine,
@@ -33,6 +33,7 @@ use crate::{
         store::{Change, Value},
     },
 };
+use sources::Resolved;
 use state::FolderState;
 
 /// The longest wait of a folder that has anything to wait for.
@@ -71,12 +72,22 @@ impl Engine {
                 return self.rest(held, state);
             }
             let now = millis(self.ports.clock.now());
-            let news = !ended.is_empty() || now >= state.look_at || state.has_not_seen(&waiters);
-            if !news {
+            let came = state.has_not_seen(&waiters);
+            if !came && now < state.look_at {
                 return self.rest(held, state);
             }
+            // An error on the way must not put off the next look.
+            state.look_at = now;
+            let waiters = self.resolvable(held, state, waiters).await?;
+            if waiters.is_empty() {
+                continue;
+            }
+            if came {
+                // What was given up for others has not been tried for those who have just come.
+                state.charged = 0;
+            }
             let picture = self.look(held, state, waiters, &ended).await?;
-            self.charge(state, &picture, &ended);
+            self.charge(state, &picture);
             let open = self.finish(held, state, &picture).await?;
             if open == 0 {
                 // Nobody waits any more, unless somebody has just come.
@@ -102,6 +113,28 @@ impl Engine {
         }
         let due_at = state.due_at().clamp(now + 1, records::after(self.ports.clock.now(), LONGEST));
         Ok(Next::Due { changes, due_at })
+    }
+
+    /// The waiters with what they want. Those whose sources cannot be read for good are told so; the
+    /// others are not held up by them.
+    async fn resolvable(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        waiters: Vec<Waiter>,
+    ) -> Step<Vec<(Waiter, Arc<Resolved>)>> {
+        let mut resolved = Vec::with_capacity(waiters.len());
+        for waiter in waiters {
+            match self.resolve(&waiter).await {
+                Ok(files) => resolved.push((waiter, files)),
+                Err(error) if error.is_passing() => return Err(error.into()),
+                Err(error) => {
+                    let outcome = self.failed(&waiter, state, final_failure(&error));
+                    self.tell_waiter(held, state, &waiter, &outcome).await?;
+                }
+            }
+        }
+        Ok(resolved)
     }
 
     async fn waiters(&self, held: &Held) -> Result<Vec<Waiter>, Error> {

@@ -16,7 +16,7 @@ use crate::{
         route::route,
     },
     engine::{Engine, kinds::copy::status_words, records::Waiter},
-    ports::{Error, platform::Folder},
+    ports::{Class, Error, platform::Folder},
 };
 
 /// How many files may be remembered on one instance, about 300 bytes each.
@@ -93,15 +93,23 @@ impl Engine {
         into: &mut Resolved,
     ) -> Result<(), Error> {
         let mut from = None;
+        let mut empty = true;
         loop {
             let page = self.ports.platform.children(project, folder, from.as_deref()).await?;
+            empty &= page.items.is_empty();
             for data in page.items.into_iter().filter(|data| data.kind == DataKind::File) {
                 self.add(project, data, into);
             }
             from = page.next;
             if from.is_none() {
-                return Ok(());
+                break;
             }
+        }
+        match folder {
+            Folder::Id(id) if empty && !self.is_there(project, id).await? => {
+                Err(Error::new(Class::NotFound, "list source", "the source folder has vanished"))
+            }
+            Folder::Id(_) | Folder::Path(_) => Ok(()),
         }
     }
 

@@ -19,8 +19,11 @@ use crate::{
 /// one item (400 KB in DynamoDB); what does not fit waits for its turn.
 pub(super) const MOST_REMEMBERED: usize = 500;
 
-/// How large the document may be before no further job is added to it, in bytes.
-pub(super) const MOST_BYTES: usize = 250_000;
+/// How large the document may become, in bytes; what does not fit waits for its turn.
+const MOST_BYTES: usize = 330_000;
+
+/// What one upload or condemned file takes of it, at most.
+pub(super) const ENTRY_BYTES: usize = 1_000;
 
 /// How many ended jobs are kept for the outcomes of those who wait.
 const HISTORY: usize = 100;
@@ -36,10 +39,17 @@ pub(super) struct Intent {
     pub names: Vec<String>,
     /// When it was written.
     pub at: i64,
+    /// When to look for its job.
+    #[serde(default)]
+    pub look_at: i64,
     /// Which try for its files this is, from 1.
     pub attempt: u32,
     /// Whether it has as many files as a job may have.
     pub full: bool,
+    /// Given up after `submit_settle`: it claims nothing any more, but if its job shows up after all
+    /// it is adopted.
+    #[serde(default)]
+    pub ghost: bool,
 }
 
 /// A copy job that is known to exist.
@@ -58,8 +68,15 @@ pub(super) struct RunningJob {
     pub polls: u32,
     /// When to ask again.
     pub next_poll: i64,
-    /// When it was seen to have succeeded, while its files are not all visible yet.
+    /// When it was seen to have ended. It stays until a look has shown what it brought.
     pub ended_at: Option<i64>,
+}
+
+impl RunningJob {
+    /// Ended, and without all of its files.
+    pub(super) fn has_failed(&self) -> bool {
+        self.ended_at.is_some() && self.status != JobStatus::Succeeded
+    }
 }
 
 /// A file that is streamed.
@@ -116,6 +133,10 @@ pub(super) struct FolderState {
     pub look_at: i64,
     /// Looks in a row that found nothing to do but wait.
     pub waits: u32,
+    /// Times in a row that the project had no free slot.
+    pub refusals: u32,
+    /// Why jobs could not be submitted, the last time that happened.
+    pub trouble: String,
     /// `wakes` as of the last round.
     pub last_wakes: Option<i64>,
 }
@@ -123,7 +144,7 @@ pub(super) struct FolderState {
 impl FolderState {
     /// Whether nothing of ours is under way here.
     pub(super) fn is_idle(&self) -> bool {
-        self.intents.is_empty() && self.jobs.iter().all(|job| job.ended_at.is_some()) && self.seen.is_empty()
+        self.intents.is_empty() && self.running().next().is_none() && self.seen.is_empty()
     }
 
     /// Drops what belonged to waiters that are gone.
@@ -146,8 +167,19 @@ impl FolderState {
     pub(super) fn due_at(&self) -> i64 {
         let polls = self.running().map(|job| job.next_poll);
         let looks = (!self.seen.is_empty()).then_some(self.look_at);
-        let intents = (!self.intents.is_empty()).then_some(self.look_at.min(self.not_before));
+        let intents = self.intents.iter().map(|intent| intent.look_at);
         polls.chain(looks).chain(intents).min().unwrap_or(i64::MAX)
+    }
+
+    /// Submissions whose job may still be on its way.
+    pub(super) fn open_intents(&self) -> impl Iterator<Item = &Intent> {
+        self.intents.iter().filter(|intent| !intent.ghost)
+    }
+
+    /// How many more bytes the document may have.
+    pub(super) fn room(&self) -> usize {
+        // What is not JSON cannot happen here; no room is the safe answer.
+        MOST_BYTES.saturating_sub(serde_json::to_string(self).map_or(MOST_BYTES, |text| text.len()))
     }
 
     /// Jobs that have not ended.
@@ -157,9 +189,9 @@ impl FolderState {
 
     /// The names that something of ours brings, as far as `now` and `settle` (milliseconds) tell.
     pub(super) fn in_flight(&self, now: i64, settle: i64) -> BTreeSet<&str> {
-        let jobs = self.jobs.iter().filter(|job| job.ended_at.is_none_or(|at| now < at + settle));
-        let jobs = jobs.flat_map(|job| &job.names);
-        let intents = self.intents.iter().flat_map(|intent| &intent.names);
+        let coming = |job: &&RunningJob| !job.has_failed() && job.ended_at.is_none_or(|at| now < at + settle);
+        let jobs = self.jobs.iter().filter(coming).flat_map(|job| &job.names);
+        let intents = self.open_intents().flat_map(|intent| &intent.names);
         let put = |upload: &Upload| upload.put_at.is_some_and(|at| now < at + settle);
         let uploads = self.uploads.iter().filter(|(_, upload)| put(upload)).map(|(name, _)| name);
         jobs.chain(intents).chain(uploads).map(String::as_str).collect()
@@ -172,13 +204,13 @@ impl FolderState {
 
     /// Whether a job or a submission of ours may still bring that name.
     pub(super) fn brings(&self, name: &str) -> bool {
-        let jobs = self.jobs.iter().flat_map(|job| &job.names);
-        jobs.chain(self.intents.iter().flat_map(|intent| &intent.names)).any(|known| known == name)
+        let jobs = self.jobs.iter().filter(|job| !job.has_failed()).flat_map(|job| &job.names);
+        jobs.chain(self.open_intents().flat_map(|intent| &intent.names)).any(|known| known == name)
     }
 
     /// Whether a job or a submission is open that had room for more files.
     pub(super) fn has_unfilled_job(&self) -> bool {
-        self.running().any(|job| !job.full) || self.intents.iter().any(|intent| !intent.full)
+        self.running().any(|job| !job.full) || self.open_intents().any(|intent| !intent.full)
     }
 
     pub(super) fn remember(&mut self, job: &RunningJob) {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     look::Picture,
     sources::Source,
-    state::{FolderState, MOST_REMEMBERED},
+    state::{ENTRY_BYTES, FolderState, MOST_REMEMBERED},
 };
 use crate::{
     domain::{
@@ -58,12 +58,19 @@ pub(super) struct Streamed {
     result: Step<()>,
 }
 
+/// A stream that has ended, or that found no place before it had to pause.
+enum Ended {
+    Streamed(Streamed),
+    NotStarted(Task),
+}
+
 impl Engine {
     /// The files that can be streamed now. Their nonces are in the state, which must be stored
     /// before the first of them is made.
     pub(super) fn stream_tasks(&self, state: &mut FolderState, picture: &Picture) -> Vec<Task> {
         let now = millis(self.ports.clock.now());
         let mut tasks = Vec::new();
+        let mut room = state.room();
         for (name, (source, verdict)) in picture.files() {
             if source.wanted.route != Route::Stream {
                 continue;
@@ -73,9 +80,11 @@ impl Engine {
                 Verdict::Overwrite => picture.listing.get(name).map(|data| data.id.clone()),
                 Verdict::Done { .. } | Verdict::Wait | Verdict::Condemn | Verdict::Clash(_) => continue,
             };
-            if state.uploads.len() >= MOST_REMEMBERED && !state.uploads.contains_key(name) {
+            let known = state.uploads.contains_key(name);
+            if !known && (state.uploads.len() >= MOST_REMEMBERED || room < ENTRY_BYTES) {
                 continue;
             }
+            room -= if known { 0 } else { ENTRY_BYTES };
             let upload = state.uploads.entry(name.to_owned()).or_default();
             if upload.nonce.is_empty() {
                 upload.nonce = self.ports.chance.uuid().to_string();
@@ -114,7 +123,7 @@ impl Engine {
                 while under_way.len() < width
                     && let Some((task, url)) = ready.pop()
                 {
-                    under_way.push(self.stream_one(lease, picture, task, url));
+                    under_way.push(self.stream_one(lease, picture, task, url, until));
                 }
             }
             tokio::select! {
@@ -123,7 +132,10 @@ impl Engine {
                     ready = urls.unwrap_or_default();
                     fetching = None;
                 }
-                Some(streamed) = under_way.next(), if !under_way.is_empty() => done.push(streamed),
+                Some(ended) = under_way.next(), if !under_way.is_empty() => match ended {
+                    Ended::Streamed(streamed) => done.push(streamed),
+                    Ended::NotStarted(task) => waiting.push(task),
+                },
                 else => break,
             }
         }
@@ -139,6 +151,14 @@ impl Engine {
         let ids: Vec<_> = same.iter().map(|task| task.source.id.clone()).collect();
         let mut with: Vec<_> = match self.ports.platform.download_urls(&project, &ids).await {
             Ok(urls) => same.into_iter().zip(urls.into_iter().map(Ok)).collect(),
+            // One of them is gone: the others are asked for one by one.
+            Err(error) if !error.is_passing() && same.len() > 1 => {
+                let mut with = Vec::with_capacity(same.len());
+                for task in same {
+                    with.extend(Box::pin(self.with_urls(vec![task])).await);
+                }
+                with
+            }
             Err(error) => {
                 let error = Arc::new(error);
                 same.into_iter().map(|task| (task, Err(Arc::clone(&error)))).collect()
@@ -157,10 +177,14 @@ impl Engine {
         picture: &Picture,
         task: Task,
         from: Result<PresignedUrl, Arc<Error>>,
-    ) -> Streamed {
-        let name = task.source.wanted.name.clone();
+        until: Instant,
+    ) -> Ended {
+        // Folders share the places of an instance; one that waits for a place still has jobs to mind.
+        let Ok(_place) = timeout_at(until, self.streams.acquire()).await else {
+            return Ended::NotStarted(task);
+        };
         let result = self.try_stream(lease, picture, &task, from).await;
-        Streamed { name, result }
+        Ended::Streamed(Streamed { name: task.source.wanted.name, result })
     }
 
     async fn try_stream(
@@ -176,7 +200,6 @@ impl Engine {
             let message = format!("{} bytes are more than one PUT takes ({MOST_BYTES})", wanted.size);
             return Err(Error::new(Class::Forbidden, "stream", message).into());
         }
-        let permit = self.streams.acquire().await;
         lease.check()?;
         let platform = self.ports.platform.as_ref();
         let to = if let Some(id) = &task.target {
@@ -204,7 +227,6 @@ impl Engine {
                 return Err(Halt::Lost);
             }
         };
-        drop(permit);
         result?;
         signals::engine::file_streamed(&lease.key.id, wanted.size);
         Ok(())
@@ -229,12 +251,15 @@ impl Engine {
                 }
                 Err(Halt::Port(error)) => {
                     signals::engine::stream_failed(&held.lease.key.id, &error, upload.attempts + 1);
-                    let final_for_file = matches!(error.class, Class::NotFound | Class::Forbidden);
-                    let stopping = self.cut.is_cancelled();
-                    upload.attempts = match (final_for_file, stopping) {
-                        (_, true) => upload.attempts,
-                        (true, false) => self.settings.jobs.max_attempts,
-                        (false, false) => upload.attempts + 1,
+                    upload.attempts = match error.class {
+                        // Our own stop is nobody's fault, and a name that is taken shows in a listing
+                        // sooner or later.
+                        _ if self.cut.is_cancelled() => upload.attempts,
+                        Class::Conflict => upload.attempts,
+                        Class::NotFound | Class::Forbidden => self.settings.jobs.max_attempts,
+                        Class::Transient | Class::Throttled | Class::Unauthorized | Class::Invalid => {
+                            upload.attempts + 1
+                        }
                     };
                     upload.reason = error.to_string().chars().take(200).collect();
                     upload.nonce = self.ports.chance.uuid().to_string();
