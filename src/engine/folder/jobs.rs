@@ -1,13 +1,10 @@
 //! ICAv2 copy jobs: submitted by intent, polled, adopted when their answer was lost (DESIGN §6.5).
 //!
 //! The API has no idempotency key for a submission and no way to cancel one. So the intent is
-//! stored first; an intent without a job is looked for among the jobs created since, for at least
-//! `submit_settle`, before anything is submitted again.
+//! stored first; an intent without a job is looked for ([`super::adopt`]) before anything is
+//! submitted again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     document,
@@ -17,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{BatchId, DataId, ProjectId},
+        ids::{DataId, ProjectId},
         job::JobStatus,
     },
     engine::{
@@ -28,7 +25,7 @@ use crate::{
     },
     ports::{
         Class, Error,
-        platform::{Job, Submitted},
+        platform::Submitted,
         store::{Change, Condition, EXPIRE_AT, Item, Write, Written},
     },
     signals,
@@ -39,14 +36,7 @@ const POLLS: [Duration; 4] =
     [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(30)];
 
 /// How often an unanswered submission is looked for.
-const ADOPT_EVERY: Duration = Duration::from_secs(5);
-
-/// Clocks of the platform and ours may differ by this much.
-const SKEW: Duration = Duration::from_mins(1);
-
-/// How often, and for how long, a submission that was given up is still looked for.
-const GHOST_EVERY: Duration = Duration::from_mins(1);
-const GHOST_FOR: Duration = Duration::from_mins(10);
+pub(super) const ADOPT_EVERY: Duration = Duration::from_secs(5);
 
 /// How much of a reason is kept, in characters.
 const LONGEST_REASON: usize = 300;
@@ -250,7 +240,7 @@ impl Engine {
     }
 
     /// Notes a job that exists, in place of its intent.
-    async fn record(
+    pub(super) async fn record(
         &self,
         held: &mut Held,
         state: &mut FolderState,
@@ -286,109 +276,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Looks for the jobs of submissions that were never answered.
-    pub(super) async fn adopt(
-        &self,
-        held: &mut Held,
-        state: &mut FolderState,
-        waiters: &[Waiter],
-    ) -> Step<()> {
-        let now = millis(self.ports.clock.now());
-        let Some(oldest) = state.intents.iter().map(|intent| intent.at).min() else { return Ok(()) };
-        if state.intents.iter().all(|intent| now < intent.look_at) {
-            return Ok(());
-        }
-        let Some(project) = project_of(held, waiters) else { return Ok(()) };
-        let known = state.jobs.iter().map(|job| job.job.to_string());
-        let past = state.history.iter().map(|job| job.job_id.clone());
-        let mut known: BTreeSet<String> = known.chain(past).collect();
-        let mut from = None;
-        'pages: loop {
-            let page = self.ports.platform.jobs(from.as_deref()).await?;
-            for job in page.items {
-                if millis(job.created) < oldest - as_millis(SKEW) {
-                    break 'pages;
-                }
-                if known.insert(job.id.to_string())
-                    && let Some(intent) = self.intent_of(state, &project, &job).await?
-                {
-                    signals::engine::job_adopted(&held.lease.key.id, &job.id);
-                    let batch = BatchId::new(job.subject.as_str());
-                    self.record(held, state, &intent, Submitted { batch, job }).await?;
-                }
-            }
-            from = page.next;
-            if from.is_none() || state.intents.is_empty() {
-                break;
-            }
-        }
-        let settle = as_millis(self.settings.jobs.submit_settle);
-        let mut lost = Vec::new();
-        for intent in &mut state.intents {
-            let due = now >= intent.at + settle;
-            if due && !intent.ghost {
-                signals::engine::submission_lost(&held.lease.key.id, intent.ids.len());
-                lost.push(intent.client.clone());
-                state.look_at = now;
-            }
-            intent.ghost |= due;
-            intent.look_at = now + as_millis(if intent.ghost { GHOST_EVERY } else { ADOPT_EVERY });
-        }
-        for client in lost {
-            self.give_back(&project, &client).await?;
-        }
-        state.intents.retain(|intent| now < intent.at + settle + as_millis(GHOST_FOR));
-        Ok(())
-    }
-
-    /// Whether a copy job that is not known here is at work in this folder.
-    pub(super) async fn foreign_job(&self, state: &FolderState, picture: &Picture) -> Step<bool> {
-        let page = self.ports.platform.jobs(None).await?;
-        for job in page.items.iter().filter(|job| !job.status.is_terminal()) {
-            if state.jobs.iter().any(|known| known.job == job.id) {
-                continue;
-            }
-            let batch = BatchId::new(job.subject.as_str());
-            match self.ports.platform.batch_folder(&picture.project, &batch).await {
-                Ok(folder) if folder == picture.folder => return Ok(true),
-                Err(error) if error.is_passing() => return Err(error.into()),
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(false)
-    }
-
-    /// The intent that a job answers: the same files into this folder.
-    async fn intent_of(&self, state: &FolderState, project: &ProjectId, job: &Job) -> Step<Option<Intent>> {
-        let batch = BatchId::new(job.subject.as_str());
-        let folder = match self.ports.platform.batch_folder(project, &batch).await {
-            Ok(folder) => folder,
-            // Another kind of job, or one into another project.
-            Err(error) if matches!(error.class, Class::NotFound | Class::Forbidden | Class::Invalid) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if folder != state.folder {
-            return Ok(None);
-        }
-        let mut ids = Vec::new();
-        let mut from = None;
-        loop {
-            let page = self.ports.platform.batch_items(project, &batch, from.as_deref()).await?;
-            ids.extend(page.items.into_iter().map(|item| item.data));
-            from = page.next;
-            if from.is_none() {
-                break;
-            }
-        }
-        ids.sort();
-        // A ghost only where no live submission has these files.
-        let mut matching: Vec<_> = state.intents.iter().filter(|intent| intent.ids == ids).collect();
-        matching.sort_by_key(|intent| intent.ghost);
-        Ok(matching.first().map(|intent| (*intent).clone()))
-    }
-
     async fn free_slot(&self, held: &Held, waiters: &[Waiter], slot: &str) -> Step<()> {
         match project_of(held, waiters) {
             Some(project) => self.give_back(&project, slot).await.map_err(Halt::from),
@@ -396,14 +283,14 @@ impl Engine {
         }
     }
 
-    async fn give_back(&self, project: &ProjectId, slot: &str) -> Result<(), Error> {
+    pub(super) async fn give_back(&self, project: &ProjectId, slot: &str) -> Result<(), Error> {
         let free = Change::Exclude(attr::RUNNING.into(), slot.to_owned());
         self.ports.store.write(Write::update(records::slots_key(project), vec![free])).await.map(drop)
     }
 }
 
 /// The destination project: as the waiters say, or as the record does when nobody waits.
-fn project_of(held: &Held, waiters: &[Waiter]) -> Option<ProjectId> {
+pub(super) fn project_of(held: &Held, waiters: &[Waiter]) -> Option<ProjectId> {
     if let Some(waiter) = waiters.first() {
         return Some(waiter.spec.project.clone());
     }

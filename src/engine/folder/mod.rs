@@ -7,6 +7,7 @@
 //! jobs, upload nonces, condemned files ([`state`]).
 
 mod act;
+mod adopt;
 mod condemn;
 mod finish;
 mod jobs;
