@@ -46,7 +46,7 @@ pub(crate) struct Lab {
     pub(crate) platform: Platform,
     environment: Vec<(String, String)>,
     directory: TempDir,
-    _emulator: Arc<Emulator>,
+    _emulators: Vec<Arc<Emulator>>,
 }
 
 impl Platform {
@@ -98,24 +98,51 @@ impl Lab {
     pub(crate) async fn start(stage: &str, world: &Value, options: &[&str]) -> Option<Self> {
         let emulator = Emulator::start().await?;
         let stack = emulator.deploy(stage).await;
-        let mut environment: Vec<(String, String)> =
-            emulator.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let aws = emulator.clients().await;
+        let environment = owned(emulator.environment());
+        Some(Self::around(vec![emulator], aws, stack, environment, world, options).await)
+    }
+
+    /// The same with all but the table on `LocalStack`, whose executions really time out.
+    pub(crate) async fn on_localstack(
+        localstack: &Arc<Emulator>,
+        stage: &str,
+        world: &Value,
+        options: &[&str],
+    ) -> Option<Self> {
+        let tables = Emulator::start().await?;
+        let aws = localstack.clients().await;
+        let stack = Stack { table_name: tables.deploy(stage).await.table_name, ..by_hand(&aws, stage).await };
+        let mut environment = owned(localstack.environment());
+        environment.push(("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), tables.endpoint.clone()));
+        let emulators = vec![tables, Arc::clone(localstack)];
+        Some(Self::around(emulators, aws, stack, environment, world, options).await)
+    }
+
+    async fn around(
+        emulators: Vec<Arc<Emulator>>,
+        aws: Clients,
+        stack: Stack,
+        mut environment: Vec<(String, String)>,
+        world: &Value,
+        options: &[&str],
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut with_events = options.to_vec();
         with_events.extend(["--events-queue-url", &stack.ica_events_queue_url]);
         let platform = Platform::start(&directory, world, &with_events, &environment).await;
-        let aws = [
+        let settings = [
             ("COPY_REQUESTS_QUEUE_URL", &stack.copy_requests_queue_url),
             ("ICA_EVENTS_QUEUE_URL", &stack.ica_events_queue_url),
             ("TABLE_NAME", &stack.table_name),
             ("EXTERNAL_BUS_NAME", &stack.external_bus_name),
             ("INTERNAL_BUS_NAME", &stack.internal_bus_name),
         ];
-        environment.extend(aws.map(|(key, value)| (format!("COPY_MANAGER__AWS__{key}"), value.clone())));
+        let settings = settings.map(|(key, value)| (format!("COPY_MANAGER__AWS__{key}"), value.clone()));
+        environment.extend(settings);
         environment.push(("COPY_MANAGER__BACKEND".to_owned(), "aws".to_owned()));
         environment.extend(credentials(&platform));
-        let aws = emulator.clients().await;
-        Some(Self { aws, stack, platform, environment, directory, _emulator: emulator })
+        Self { aws, stack, platform, environment, directory, _emulators: emulators }
     }
 
     /// Starts a daemon and waits until it is ready. Settings are named without `COPY_MANAGER__`.
@@ -145,6 +172,52 @@ impl Lab {
         let answer = self.aws.eventbridge.put_events().entries(entry).send().await.unwrap();
         assert_eq!(answer.failed_entry_count(), 0, "{answer:?}");
     }
+}
+
+/// The queues, buses and rules of the stack, where there is nothing that could read its template.
+async fn by_hand(aws: &Clients, stage: &str) -> Stack {
+    let mut urls = Vec::new();
+    for name in ["copy-requests", "ica-events"] {
+        let queue = aws.sqs.create_queue().queue_name(format!("{stage}-{name}")).send().await.unwrap();
+        urls.push(queue.queue_url.unwrap());
+    }
+    let arn = queue_arn(&aws.sqs, &urls[0]).await;
+    let rules = [("external", "ICAv2DataCopySync"), ("internal", "CopyManagerChildRequest")];
+    let mut buses = Vec::new();
+    for (name, detail_type) in rules {
+        let (bus, events) = (format!("{stage}-{name}"), &aws.eventbridge);
+        events.create_event_bus().name(&bus).send().await.unwrap();
+        subscribe(events, &bus, detail_type, "copy-requests", &arn).await;
+        buses.push(bus);
+    }
+    let [copy_requests_queue_url, ica_events_queue_url] = urls.try_into().unwrap();
+    let [external_bus_name, internal_bus_name] = buses.try_into().unwrap();
+    let table_name = String::new();
+    Stack { copy_requests_queue_url, ica_events_queue_url, table_name, internal_bus_name, external_bus_name }
+}
+
+pub(crate) async fn queue_arn(sqs: &aws_sdk_sqs::Client, url: &str) -> String {
+    let attribute = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
+    let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(attribute.clone());
+    attributes.send().await.unwrap().attributes.unwrap().remove(&attribute).unwrap()
+}
+
+/// Sends every event of that type from that bus to that queue.
+pub(crate) async fn subscribe(
+    events: &aws_sdk_eventbridge::Client,
+    bus: &str,
+    detail_type: &str,
+    rule: &str,
+    queue: &str,
+) {
+    let pattern = json!({ "detail-type": [detail_type] }).to_string();
+    events.put_rule().name(rule).event_bus_name(bus).event_pattern(pattern).send().await.unwrap();
+    let target = aws_sdk_eventbridge::types::Target::builder().id(rule).arn(queue).build().unwrap();
+    events.put_targets().rule(rule).event_bus_name(bus).targets(target).send().await.unwrap();
+}
+
+fn owned<const N: usize>(environment: [(&str, String); N]) -> Vec<(String, String)> {
+    environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What a daemon needs to find the platform.

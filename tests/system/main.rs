@@ -14,6 +14,7 @@ mod embedded;
 #[path = "../support/emulator.rs"]
 mod emulator;
 mod endings;
+mod heartbeats;
 mod lab;
 mod machine;
 mod refusals;

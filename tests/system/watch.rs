@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, queue_arn, subscribe};
 
 /// A queue that gets every `CopyManagerStateChange`.
 #[derive(Debug)]
@@ -17,16 +17,12 @@ pub(crate) struct Watch {
 impl Watch {
     /// Subscribes to the lab's external bus.
     pub(crate) async fn subscribe(lab: &Lab) -> Self {
-        let (sqs, events) = (&lab.aws.sqs, &lab.aws.eventbridge);
-        let (name, bus) = ("watch", &lab.stack.external_bus_name);
-        let queue = sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
-        let attribute = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
-        let attributes = sqs.get_queue_attributes().queue_url(&queue).attribute_names(attribute.clone());
-        let arn = attributes.send().await.unwrap().attributes.unwrap().remove(&attribute).unwrap();
-        let pattern = r#"{"detail-type": ["CopyManagerStateChange"]}"#;
-        events.put_rule().name(name).event_bus_name(bus).event_pattern(pattern).send().await.unwrap();
-        let target = aws_sdk_eventbridge::types::Target::builder().id(name).arn(arn).build().unwrap();
-        events.put_targets().rule(name).event_bus_name(bus).targets(target).send().await.unwrap();
+        let sqs = &lab.aws.sqs;
+        let bus = &lab.stack.external_bus_name;
+        let queue = sqs.create_queue().queue_name(format!("{bus}-watch")).send().await.unwrap();
+        let queue = queue.queue_url.unwrap();
+        let arn = queue_arn(sqs, &queue).await;
+        subscribe(&lab.aws.eventbridge, bus, "CopyManagerStateChange", "watch", &arn).await;
         Self { sqs: sqs.clone(), queue, seen: Vec::new() }
     }
 
