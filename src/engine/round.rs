@@ -34,6 +34,14 @@ pub(crate) enum Next {
     Released,
 }
 
+/// How a record is given back.
+struct Parting {
+    changes: Vec<Change>,
+    due_at: Option<i64>,
+    /// After an error the pause comes first.
+    news_can_wait: bool,
+}
+
 impl Next {
     pub(crate) fn at(due_at: i64) -> Self {
         Self::Due { changes: Vec::new(), due_at }
@@ -59,51 +67,51 @@ impl Engine {
 
     async fn rounds(&self, held: &mut Held) {
         loop {
-            let result = self.round(held).await;
             let key = held.lease.key.clone();
-            let release = match result {
+            let parting = match self.round(held).await {
                 Ok(Next::Released) => return,
                 Ok(Next::Due { mut changes, due_at }) => {
                     changes.extend([set(attr::FAILURES, 0), set(attr::DEFECTS, 0)]);
-                    self.release(held, changes, Some(due_at), false)
-                        .await
-                        .map(|released| (released, Some(due_at)))
+                    Parting { changes, due_at: Some(due_at), news_can_wait: false }
                 }
-                Ok(Next::Settled { changes }) => {
-                    self.release(held, changes, None, false).await.map(|released| (released, None))
-                }
+                Ok(Next::Settled { changes }) => Parting { changes, due_at: None, news_can_wait: false },
                 Err(Halt::Lost) => return signals::engine::lease_lost(&key),
                 Err(Halt::Stopping) => {
-                    let now = millis(self.ports.clock.now());
-                    self.release(held, Vec::new(), Some(now), true).await.map(|released| (released, None))
+                    let due_at = Some(millis(self.ports.clock.now()));
+                    Parting { changes: Vec::new(), due_at, news_can_wait: true }
                 }
-                Err(Halt::Port(error)) => {
-                    let failures = held.item.number(attr::FAILURES).unwrap_or(0);
-                    let due_at = records::after(self.ports.clock.now(), self.pause(&error, failures));
-                    signals::engine::round_failed(&key, &error, failures + 1);
-                    let mut changes = vec![set(attr::FAILURES, failures + 1)];
-                    if !error.is_passing() {
-                        let defects = held.item.number(attr::DEFECTS).unwrap_or(0);
-                        changes.push(set(attr::DEFECTS, defects + 1));
-                    }
-                    self.release(held, changes, Some(due_at), true)
-                        .await
-                        .map(|released| (released, Some(due_at)))
-                }
+                Err(Halt::Port(error)) => self.after_error(held, &error),
             };
-            match release {
-                Ok((Released::Yes, due_at)) => {
-                    if let Some(due_at) = due_at {
+            match self.release(held, parting.changes.clone(), parting.due_at, parting.news_can_wait).await {
+                Ok(Released::Yes) => {
+                    if let Some(due_at) = parting.due_at {
                         let wait = due_at.saturating_sub(millis(self.ports.clock.now()));
                         let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
                         self.inbox.later(key.clone(), lane(&key), wait);
                     }
                     return;
                 }
-                Ok((Released::News, _)) => {}
+                Ok(Released::News) => {
+                    // What the round has learnt need not be learnt again.
+                    if let Err(halt) = self.save(held, parting.changes).await {
+                        return signals::engine::release_failed(&key, &halt);
+                    }
+                }
                 Err(halt) => return signals::engine::release_failed(&key, &halt),
             }
         }
+    }
+
+    fn after_error(&self, held: &Held, error: &Error) -> Parting {
+        let failures = held.item.number(attr::FAILURES).unwrap_or(0);
+        signals::engine::round_failed(&held.lease.key, error, failures + 1);
+        let mut changes = vec![set(attr::FAILURES, failures + 1)];
+        if !error.is_passing() {
+            let defects = held.item.number(attr::DEFECTS).unwrap_or(0);
+            changes.push(set(attr::DEFECTS, defects + 1));
+        }
+        let due_at = records::after(self.ports.clock.now(), self.pause(error, failures));
+        Parting { changes, due_at: Some(due_at), news_can_wait: true }
     }
 
     /// How long to wait after an error.
