@@ -203,7 +203,7 @@ impl Engine {
     }
 
     /// Gives the record back, due at `due_at` (`None`: never again), unless there is news; with
-    /// `news_can_wait`, even then. The changes are written in any case.
+    /// `news_can_wait`, even then.
     pub(crate) async fn release(
         &self,
         held: &mut Held,
@@ -213,7 +213,6 @@ impl Engine {
     ) -> Step<Released> {
         let wakes = held.item.number(attr::WAKES);
         let latest = records::after(self.ports.clock.now(), LONGEST_SLEEP);
-        let learnt = changes.clone();
         match due_at {
             Some(due_at) => {
                 changes.push(set(DUE_AT, due_at.min(latest)));
@@ -243,11 +242,7 @@ impl Engine {
         match current {
             Some(item) if item.number(attr::EPOCH) == Some(held.lease.epoch) => {
                 if item.text(attr::OWNER) == Some(held.lease.owner.as_str()) {
-                    // The next round starts from what this one has learnt, not from before it.
                     held.item = item;
-                    if !learnt.is_empty() {
-                        self.save(held, learnt).await?;
-                    }
                     return Ok(Released::News);
                 }
                 // Free, and nobody has taken it since: our own release, whose answer was lost.
