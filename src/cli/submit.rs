@@ -12,7 +12,7 @@ use super::{
     client::{Server, ServerArgs, text},
     output,
 };
-use crate::app;
+use crate::{app, domain::ids::RequestId};
 
 /// How long a request may be unknown, or the daemon away, before waiting is given up.
 const GIVE_UP: Duration = Duration::from_mins(1);
@@ -69,7 +69,7 @@ impl Copy {
             Some(bus) => app::put_event(bus, &self.source, DETAIL_TYPE, &detail).await?,
             None => server.put_event(&self.source, DETAIL_TYPE, &detail).await?,
         };
-        let id = self.request_id.unwrap_or(event_id);
+        let id = record_id(&self.source, self.request_id.as_deref(), event_id);
         if !self.wait {
             output::data(if global.json { json!({ "requestId": id }).to_string() } else { id })?;
             return Ok(ExitCode::SUCCESS);
@@ -78,6 +78,11 @@ impl Copy {
         let ended = wait(&server, &id).await?;
         report(&ended, global.json)
     }
+}
+
+/// Under which id the daemon keeps the request.
+fn record_id(source: &str, request_id: Option<&str>, event_id: String) -> String {
+    request_id.map_or(event_id, |name| RequestId::of_caller(source, name).to_string())
 }
 
 fn detail(uris: &[String], request_id: Option<&str>) -> anyhow::Result<Value> {
@@ -166,6 +171,14 @@ mod tests {
             })
         );
         assert!(detail(&["a", "b"].map(String::from), None).is_err());
+    }
+
+    #[test]
+    fn a_named_request_is_asked_for_by_the_id_of_its_record() {
+        assert_eq!(record_id("s", None, "event".into()), "event");
+        let named = record_id("s", Some("tuesday"), "event".into());
+        assert_eq!(named, RequestId::of_caller("s", "tuesday").as_str());
+        assert_ne!(named, RequestId::of_caller("t", "tuesday").as_str());
     }
 
     #[test]

@@ -73,6 +73,12 @@ impl FolderId {
 }
 
 impl RequestId {
+    /// The id of a request that its caller has named: unique within the source of its event.
+    #[must_use]
+    pub fn of_caller(source: &str, name: &str) -> Self {
+        Self(format!("request.{}", digest(&[source, name])))
+    }
+
     /// The id of a child: the same plan of the same root always makes the same ids.
     #[must_use]
     pub fn child(root: &Self, generation: u32, kind: &str, destination: &str, slice: u32) -> Self {

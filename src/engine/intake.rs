@@ -254,7 +254,7 @@ impl Engine {
 /// The caller's own id within its event source, else the token, else the event, else the message.
 fn request_id(submission: &Submission, message_id: &str) -> RequestId {
     if let Some(id) = &submission.request_id {
-        return RequestId::new(format!("request.{}", digest(&[&submission.source, id])));
+        return RequestId::of_caller(&submission.source, id);
     }
     if let Some(token) = &submission.token {
         return RequestId::new(format!("token.{}", digest(&[token.expose()])));

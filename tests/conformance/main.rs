@@ -10,6 +10,7 @@
 
 mod bus;
 mod callbacks;
+#[expect(dead_code, reason = "the system tests need what is not needed here")]
 #[path = "../support/emulator.rs"]
 mod emulator;
 mod queue;

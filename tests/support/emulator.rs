@@ -3,7 +3,6 @@
 //! It is taken from `$COPY_MANAGER_VENV` (default: `.venv` of the project; see
 //! `tests/requirements.txt`). Tests of one process that run at the same time share one; it ends with
 //! the last of them.
-#![expect(dead_code, reason = "no test binary needs all of it")]
 
 mod process;
 

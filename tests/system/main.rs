@@ -1,0 +1,39 @@
+//! The built binary as real processes: daemons, killed and started again, on an AWS emulator with
+//! the stack of `deploy/stateful.yaml`, and `copy-manager simulate` in the place of ICAv2.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "test helpers"
+)]
+
+mod binary;
+mod copying;
+mod embedded;
+#[path = "../support/emulator.rs"]
+mod emulator;
+mod endings;
+mod heartbeats;
+mod lab;
+mod machine;
+mod refusals;
+
+mod watch;
+mod worlds;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Waits until `look` finds something.
+async fn within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
