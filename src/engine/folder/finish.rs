@@ -85,6 +85,9 @@ impl Engine {
         match verdict {
             Verdict::Done { .. } => Stand::Done,
             Verdict::Clash(clash) => Stand::Failed(ErrorName::DestinationConflict, clash_words(clash)),
+            Verdict::Replace | Verdict::Skipped => {
+                Stand::Failed(ErrorName::DestinationConflict, "another file is there".to_owned())
+            }
             Verdict::Wait | Verdict::Missing | Verdict::Overwrite | Verdict::Condemn => match route {
                 Route::Stream => match state.uploads.get(name) {
                     Some(upload) if upload.attempts >= most => {

@@ -16,6 +16,7 @@ use crate::{
         file::{Data, DataKind},
         ids::{DataId, ProjectId, digest},
         location::DataPath,
+        request::OnConflict,
     },
     engine::{
         Engine,
@@ -134,7 +135,7 @@ impl Engine {
                         }),
                         condemned: there.is_some_and(|data| state.condemned.contains_key(data.id.as_str())),
                     };
-                    verdict(&source.wanted, there, around)
+                    verdict(&source.wanted, there, around, OnConflict::Fail)
                 })
                 .collect();
             state.seen.entry(waiter.request.to_string()).or_insert_with(|| before(resolved, verdicts));

@@ -71,7 +71,12 @@ impl Engine {
             let target = match verdict {
                 Verdict::Missing => None,
                 Verdict::Overwrite => picture.listing.get(name).map(|data| data.id.clone()),
-                Verdict::Done { .. } | Verdict::Wait | Verdict::Condemn | Verdict::Clash(_) => continue,
+                Verdict::Done { .. }
+                | Verdict::Wait
+                | Verdict::Condemn
+                | Verdict::Replace
+                | Verdict::Skipped
+                | Verdict::Clash(_) => continue,
             };
             if state.uploads.len() >= MOST_REMEMBERED && !state.uploads.contains_key(name) {
                 continue;
