@@ -9,7 +9,12 @@ use std::{
 use async_trait::async_trait;
 use axum::body::Body as AxumBody;
 use copy_manager::{
-    domain::{route::SinglePart, token::TaskToken},
+    domain::{
+        policy::Rules,
+        request::OnConflict,
+        route::{Folders, SinglePart},
+        token::TaskToken,
+    },
     embedded::{
         bus::LocalBus,
         database::Database,
@@ -19,7 +24,7 @@ use copy_manager::{
     },
     engine::{
         Engine,
-        settings::{CopySettings, HeartbeatSettings, JobSettings, ServiceSettings, Settings},
+        settings::{CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ServiceSettings, Settings},
     },
     icav2::{self, auth::StaticToken, client::Client},
     ports::{
@@ -181,6 +186,8 @@ pub(crate) fn settings() -> Settings {
     Settings {
         copy: CopySettings {
             single_part: SinglePart::Stream,
+            folders: Folders::PerFolder,
+            on_conflict: OnConflict::Fail,
             max_depth: 64,
             max_files: 1_000_000,
             concurrent_streams: 16,
@@ -188,6 +195,7 @@ pub(crate) fn settings() -> Settings {
         },
         jobs: JobSettings {
             max_running_jobs: 20,
+            express_slots: 2,
             max_items_per_job: 1000,
             batch_window: Duration::from_secs(2),
             max_attempts: 5,
@@ -197,12 +205,16 @@ pub(crate) fn settings() -> Settings {
             retry_base: Duration::from_secs(5),
             retry_cap: Duration::from_mins(5),
         },
+        policy: Rules::default(),
         heartbeat: HeartbeatSettings {
             enabled: true,
             promise: Duration::from_mins(5),
             interval: String::new(),
             publish: true,
             calls_per_second: 100,
+            stalled_after: Duration::from_mins(30),
+            outage_after: Duration::from_hours(6),
+            on_caller_gone: OnCallerGone::Finish,
         },
         service: ServiceSettings {
             max_active: 256,
