@@ -71,6 +71,8 @@ impl Complaints {
             ("icav2.retry_base", icav2.retry_base),
             ("icav2.retry_cap", icav2.retry_cap),
             ("heartbeat.promise", heartbeat.promise),
+            ("heartbeat.stalled_after", heartbeat.stalled_after),
+            ("heartbeat.outage_after", heartbeat.outage_after),
             ("service.tick", service.tick),
             ("service.lease", service.lease),
             ("service.drain_timeout", service.drain_timeout),
@@ -115,6 +117,26 @@ impl Complaints {
                 "cannot be kept: a heartbeat is due every {} and looked for every {} (service.tick)",
                 friendly::print(every),
                 friendly::print(service.tick),
+            ),
+        );
+        // Evidence is written at most once an interval, and jobs give some when they are looked at.
+        let quiet = every.max(icav2.poll_interval);
+        self.add_unless(
+            heartbeat.stalled_after.is_zero() || heartbeat.stalled_after >= quiet.saturating_mul(2),
+            "heartbeat.stalled_after",
+            if every >= icav2.poll_interval { "heartbeat.interval" } else { "icav2.poll_interval" },
+            format!(
+                "must last for at least twice {}, which is how far apart signs of life may be",
+                friendly::print(quiet),
+            ),
+        );
+        self.add_unless(
+            heartbeat.outage_after.is_zero() || heartbeat.outage_after >= heartbeat.stalled_after,
+            "heartbeat.outage_after",
+            "heartbeat.stalled_after",
+            format!(
+                "must not be shorter than heartbeat.stalled_after ({})",
+                friendly::print(heartbeat.stalled_after)
             ),
         );
         self.add_unless(

@@ -30,6 +30,8 @@ pub struct Icav2 {
     pub s3_endpoint_url: Option<String>,
     /// See [`JobSettings::max_running_jobs`].
     pub max_running_jobs: u32,
+    /// See [`JobSettings::express_slots`].
+    pub express_slots: u32,
     /// See [`JobSettings::max_items_per_job`].
     pub max_items_per_job: usize,
     /// See [`JobSettings::batch_window`].
@@ -60,6 +62,7 @@ impl Icav2 {
     pub const fn jobs(&self) -> JobSettings {
         JobSettings {
             max_running_jobs: self.max_running_jobs,
+            express_slots: self.express_slots,
             max_items_per_job: self.max_items_per_job,
             batch_window: self.batch_window,
             max_attempts: self.max_attempts,

@@ -64,6 +64,10 @@ impl Layers {
         let value = match self.known.get(key) {
             Some(Value::Integer(_)) => text.parse().map(Value::Integer).ok(),
             Some(Value::Boolean(_)) => text.parse().map(Value::Boolean).ok(),
+            Some(Value::Array(_)) => {
+                let entries = text.split(',').map(|entry| Value::String(entry.trim().to_owned()));
+                Some(Value::Array(entries.collect()))
+            }
             _ => None,
         };
         self.set(key, value.unwrap_or(Value::String(text)), &origin);
@@ -95,7 +99,9 @@ impl Layers {
                 Ok(settings) => return Some(settings),
                 Err(error) => error,
             };
-            let key = error.path().to_string();
+            let path = error.path().to_string();
+            // What is wrong with an entry is told of its list.
+            let key = path.split('[').next().unwrap_or_default().to_owned();
             let message = error.inner().message().trim().to_owned();
             self.note(&key, &self.origin(&key), message);
             let default = self.known.get(&key)?.clone();

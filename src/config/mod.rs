@@ -20,6 +20,7 @@ pub use self::{
 };
 use crate::{
     aws::settings as aws,
+    domain::policy::Rules,
     embedded::settings as embedded,
     engine::settings::{self as engine, CopySettings, HeartbeatSettings, ServiceSettings},
 };
@@ -50,6 +51,8 @@ pub struct Settings {
     pub icav2: Icav2,
     /// `[copy]`
     pub copy: CopySettings,
+    /// `[policy]`
+    pub policy: Rules,
     /// `[heartbeat]`
     pub heartbeat: HeartbeatSettings,
     /// `[service]`
@@ -117,6 +120,7 @@ impl Settings {
         engine::Settings {
             copy: self.copy.clone(),
             jobs: self.icav2.jobs(),
+            policy: self.policy.clone(),
             heartbeat: self.heartbeat.clone(),
             service: self.service.clone(),
         }

@@ -7,7 +7,13 @@ use secrecy::ExposeSecret as _;
 use tempfile::NamedTempFile;
 
 use super::*;
-use crate::{domain::route::SinglePart, engine::settings::JobSettings};
+use crate::{
+    domain::{
+        request::OnConflict,
+        route::{Folders, SinglePart},
+    },
+    engine::settings::{JobSettings, OnCallerGone},
+};
 
 fn vars(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -46,6 +52,8 @@ fn the_default_is_what_the_design_says() {
     let expected = engine::Settings {
         copy: CopySettings {
             single_part: SinglePart::Stream,
+            folders: Folders::PerFolder,
+            on_conflict: OnConflict::Fail,
             max_depth: 64,
             max_files: 1_000_000,
             concurrent_streams: 16,
@@ -53,6 +61,7 @@ fn the_default_is_what_the_design_says() {
         },
         jobs: JobSettings {
             max_running_jobs: 20,
+            express_slots: 2,
             max_items_per_job: 1000,
             batch_window: seconds(2),
             max_attempts: 5,
@@ -62,12 +71,16 @@ fn the_default_is_what_the_design_says() {
             retry_base: seconds(5),
             retry_cap: seconds(300),
         },
+        policy: Rules::default(),
         heartbeat: HeartbeatSettings {
             enabled: true,
             promise: seconds(300),
             interval: String::new(),
             publish: true,
             calls_per_second: 100,
+            stalled_after: seconds(30 * 60),
+            outage_after: seconds(6 * 3600),
+            on_caller_gone: OnCallerGone::Finish,
         },
         service: ServiceSettings {
             max_active: 256,
@@ -145,6 +158,24 @@ fn variables_take_the_type_of_their_setting() {
     assert_eq!((settings.embedded.database.as_str(), settings.copy.max_depth), ("42", 3));
     assert_eq!((settings.heartbeat.publish, settings.heartbeat.every()), (false, seconds(120)));
     assert_eq!((settings.log.format, settings.admin.listen.to_string()), (Format::Text, "[::1]:0".into()));
+}
+
+#[test]
+fn lists_are_written_with_commas_in_variables() {
+    let variable = [("COPY_MANAGER__POLICY__SOURCE_PROJECTS", "lab-*, 7b2f")];
+    let allowed = load(None, vars(&variable)).unwrap().policy.source_projects;
+    assert!(allowed.len() == 2 && allowed[1].matches("7b2f") && allowed[0].matches("lab-1"));
+
+    let text =
+        "[policy]\nsource_buckets = \"b\"\nevent_sources = [\"lab\", \"\"]\ndestination_buckets = [1]\n";
+    let expected = [
+        "policy.source_buckets (file FILE): must be an array, not a string",
+        "policy.destination_buckets (file FILE): invalid type: integer `1`, expected a string",
+        "policy.event_sources (file FILE): a pattern must not be empty",
+        "policy.source_projects (env COPY_MANAGER__POLICY__SOURCE_PROJECTS): a pattern must not be empty",
+    ];
+    let empty_entry = [("COPY_MANAGER__POLICY__SOURCE_PROJECTS", "lab,,")];
+    assert_eq!(complaints(text, &empty_entry), expected);
 }
 
 #[test]
@@ -228,6 +259,31 @@ fn values_must_fit_each_other() {
         complaints("[heartbeat]\ninterval = \"often\"\n", &[]),
         ["heartbeat.interval (file FILE): `often` is not a duration; write it like `2s`, `5m` or `1h 30m`"]
     );
+}
+
+#[test]
+fn signs_of_life_come_more_often_than_they_are_missed() {
+    let quiet = "which is how far apart signs of life may be";
+    assert_eq!(
+        complaints("[heartbeat]\nstalled_after = \"5m\"\noutage_after = \"4m\"\n", &[]),
+        [
+            format!("heartbeat.stalled_after (file FILE): must last for at least twice 3m, {quiet}"),
+            "heartbeat.outage_after (file FILE): must not be shorter than heartbeat.stalled_after (5m)"
+                .into(),
+        ]
+    );
+    assert_eq!(
+        complaints("[icav2]\npoll_interval = \"20m\"\n", &[]),
+        [format!("heartbeat.stalled_after (default): must last for at least twice 20m, {quiet}")]
+    );
+    let text = "[heartbeat]\nstalled_after = \"0s\"\non_caller_gone = \"shrug\"\n[copy]\non_conflict = \"Skip\"\nfolders = \"\"\n";
+    let expected = [
+        "copy.folders (file FILE): must not be empty",
+        "copy.on_conflict (file FILE): unknown variant `Skip`, expected one of `fail`, `overwrite`, `skip`",
+        "heartbeat.on_caller_gone (file FILE): unknown variant `shrug`, expected `finish` or `stop`",
+        "heartbeat.stalled_after (file FILE): must be longer than nothing",
+    ];
+    assert_eq!(complaints(text, &[]), expected);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::{
     file::{Data, DataKind, DataStatus, ETag},
+    request::OnConflict,
     route::Route,
 };
 
@@ -65,13 +66,22 @@ pub enum Verdict {
     Overwrite,
     /// A PARTIAL leftover that blocks a job: condemn, look again, delete.
     Condemn,
+    /// Another file is there and has to go: condemn, look again, delete; gone, it is missing.
+    Replace,
+    /// Another file is there and stays; this one is not brought.
+    Skipped,
     /// Something else is there.
     Clash(Clash),
 }
 
 /// Compares one wanted file with what stands under its exact name.
 #[must_use]
-pub fn verdict(wanted: &Wanted, there: Option<&Data>, around: Surroundings) -> Verdict {
+pub fn verdict(
+    wanted: &Wanted,
+    there: Option<&Data>,
+    around: Surroundings,
+    on_conflict: OnConflict,
+) -> Verdict {
     let Some(there) = there else {
         return if around.in_flight { Verdict::Wait } else { Verdict::Missing };
     };
@@ -82,10 +92,12 @@ pub fn verdict(wanted: &Wanted, there: Option<&Data>, around: Surroundings) -> V
         DataStatus::Deleting => Verdict::Wait,
         DataStatus::Available if around.condemned => Verdict::Wait,
         DataStatus::Available if there.size != wanted.size => {
-            Verdict::Clash(Clash::Size { there: there.size })
+            differs(Clash::Size { there: there.size }, around, on_conflict)
         }
         DataStatus::Available => match md5s(wanted, there) {
-            Some((ours, theirs)) if !ours.eq_ignore_ascii_case(theirs) => Verdict::Clash(Clash::Content),
+            Some((ours, theirs)) if !ours.eq_ignore_ascii_case(theirs) => {
+                differs(Clash::Content, around, on_conflict)
+            }
             pair => Verdict::Done { by_size: pair.is_none() && wanted.etag != there.etag },
         },
         DataStatus::Partial if around.in_flight || around.condemned => Verdict::Wait,
@@ -97,6 +109,17 @@ pub fn verdict(wanted: &Wanted, there: Option<&Data>, around: Surroundings) -> V
         DataStatus::Archiving | DataStatus::Archived | DataStatus::Unarchiving => {
             Verdict::Clash(Clash::Archived)
         }
+    }
+}
+
+/// What becomes of a wanted file where another one is AVAILABLE.
+fn differs(clash: Clash, around: Surroundings, on_conflict: OnConflict) -> Verdict {
+    match on_conflict {
+        OnConflict::Fail => Verdict::Clash(clash),
+        OnConflict::Skip => Verdict::Skipped,
+        // What is on its way may be what is seen, half told; nothing is deleted under it.
+        OnConflict::Overwrite if around.in_flight => Verdict::Wait,
+        OnConflict::Overwrite => Verdict::Replace,
     }
 }
 
@@ -134,8 +157,20 @@ mod tests {
         }
     }
 
+    /// Fails, overwrites and skips alike.
+    const fn always(verdict: Verdict) -> [Verdict; 3] {
+        [verdict; 3]
+    }
+
+    /// What the three ways of [`OnConflict::ALL`] make of another file.
+    const fn conflict(clash: Clash) -> [Verdict; 3] {
+        [Verdict::Clash(clash), Verdict::Replace, Verdict::Skipped]
+    }
+
     #[test]
-    fn every_row_of_the_table() {
+    fn every_row_of_the_table_under_every_policy() {
+        use DataStatus::{Archived, Archiving, Available, Deleting, Partial, Unarchiving};
+
         let calm = Surroundings::default();
         let busy = Surroundings { in_flight: true, ..calm };
         let young = Surroundings { young: true, ..calm };
@@ -143,54 +178,43 @@ mod tests {
         let condemned = Surroundings { condemned: true, ..calm };
         let job = wanted(Route::Job, "abc-2");
         let stream = wanted(Route::Stream, MD5);
-        let partial = there(DataStatus::Partial, 0, None);
+        let (wait, missing) = (always(Verdict::Wait), always(Verdict::Missing));
+        let (equal, alike) = (Verdict::Done { by_size: false }, Verdict::Done { by_size: true });
+        let (longer, archived) = (Clash::Size { there: 6 }, always(Verdict::Clash(Clash::Archived)));
+        let busy_with = |clash| [Verdict::Clash(clash), Verdict::Wait, Verdict::Skipped];
         let rows = [
-            (&job, None, calm, Verdict::Missing),
-            (&job, None, busy, Verdict::Wait),
-            (
-                &job,
-                Some(there(DataStatus::Available, 5, Some("abc-2"))),
-                calm,
-                Verdict::Done { by_size: false },
-            ),
-            (
-                &job,
-                Some(there(DataStatus::Available, 5, Some("zzz-3"))),
-                calm,
-                Verdict::Done { by_size: true },
-            ),
-            (
-                &stream,
-                Some(there(DataStatus::Available, 5, Some(MD5))),
-                calm,
-                Verdict::Done { by_size: false },
-            ),
-            (&stream, Some(there(DataStatus::Available, 5, None)), calm, Verdict::Done { by_size: true }),
-            (
-                &stream,
-                Some(there(DataStatus::Available, 5, Some(OTHER_MD5))),
-                calm,
-                Verdict::Clash(Clash::Content),
-            ),
-            (
-                &stream,
-                Some(there(DataStatus::Available, 6, Some(MD5))),
-                calm,
-                Verdict::Clash(Clash::Size { there: 6 }),
-            ),
-            (&job, Some(there(DataStatus::Available, 5, None)), condemned, Verdict::Wait),
-            (&job, Some(partial.clone()), busy, Verdict::Wait),
-            (&job, Some(partial.clone()), young, Verdict::Wait),
-            (&job, Some(partial.clone()), foreign, Verdict::Wait),
-            (&job, Some(partial.clone()), condemned, Verdict::Wait),
-            (&job, Some(partial.clone()), calm, Verdict::Condemn),
-            (&stream, Some(partial.clone()), calm, Verdict::Overwrite),
-            (&stream, Some(partial), young, Verdict::Wait),
-            (&job, Some(there(DataStatus::Deleting, 5, None)), calm, Verdict::Wait),
-            (&job, Some(there(DataStatus::Archived, 5, None)), calm, Verdict::Clash(Clash::Archived)),
+            (&job, None, calm, missing),
+            (&job, None, busy, wait),
+            (&job, Some(there(Available, 5, Some("abc-2"))), calm, always(equal)),
+            (&job, Some(there(Available, 5, Some("zzz-3"))), calm, always(alike)),
+            (&stream, Some(there(Available, 5, Some(MD5))), calm, always(equal)),
+            (&stream, Some(there(Available, 5, None)), calm, always(alike)),
+            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), calm, conflict(Clash::Content)),
+            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), busy, busy_with(Clash::Content)),
+            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), condemned, wait),
+            (&stream, Some(there(Available, 6, Some(MD5))), calm, conflict(longer)),
+            (&stream, Some(there(Available, 6, Some(MD5))), young, conflict(longer)),
+            (&stream, Some(there(Available, 6, Some(MD5))), foreign, conflict(longer)),
+            (&job, Some(there(Available, 6, Some("abc-2"))), calm, conflict(longer)),
+            (&job, Some(there(Available, 6, Some("abc-2"))), busy, busy_with(longer)),
+            (&job, Some(there(Available, 6, Some("abc-2"))), condemned, wait),
+            (&job, Some(there(Available, 5, None)), condemned, wait),
+            (&job, Some(there(Partial, 0, None)), busy, wait),
+            (&job, Some(there(Partial, 0, None)), young, wait),
+            (&job, Some(there(Partial, 0, None)), foreign, wait),
+            (&job, Some(there(Partial, 0, None)), condemned, wait),
+            (&job, Some(there(Partial, 0, None)), calm, always(Verdict::Condemn)),
+            (&stream, Some(there(Partial, 0, None)), calm, always(Verdict::Overwrite)),
+            (&stream, Some(there(Partial, 0, None)), young, wait),
+            (&job, Some(there(Deleting, 5, None)), calm, wait),
+            (&job, Some(there(Deleting, 6, None)), busy, wait),
+            (&job, Some(there(Archived, 5, None)), calm, archived),
+            (&job, Some(there(Archiving, 6, None)), calm, archived),
+            (&stream, Some(there(Unarchiving, 5, None)), calm, archived),
         ];
         for (n, (wanted, there, around, expected)) in rows.into_iter().enumerate() {
-            assert_eq!(verdict(wanted, there.as_ref(), around), expected, "row {n}");
+            let verdicts = OnConflict::ALL.map(|way| verdict(wanted, there.as_ref(), around, way));
+            assert_eq!(verdicts, expected, "row {n}");
         }
     }
 
@@ -198,9 +222,12 @@ mod tests {
     fn a_folder_in_the_way_is_a_clash_whatever_its_status() {
         let mut folder = there(DataStatus::Available, 0, None);
         folder.kind = DataKind::Folder;
-        assert_eq!(
-            verdict(&wanted(Route::Job, "a-2"), Some(&folder), Surroundings::default()),
-            Verdict::Clash(Clash::Folder)
-        );
+        let job = wanted(Route::Job, "a-2");
+        for status in [DataStatus::Available, DataStatus::Partial, DataStatus::Deleting] {
+            folder.status = status;
+            let verdicts =
+                OnConflict::ALL.map(|way| verdict(&job, Some(&folder), Surroundings::default(), way));
+            assert_eq!(verdicts, always(Verdict::Clash(Clash::Folder)));
+        }
     }
 }

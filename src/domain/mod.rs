@@ -12,6 +12,8 @@ pub mod job;
 pub mod jwt;
 pub mod location;
 pub mod outcome;
+pub mod policy;
+pub mod renaming;
 pub mod request;
 pub mod route;
 pub mod token;

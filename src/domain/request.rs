@@ -6,6 +6,7 @@ use super::{
     file::ETag,
     ids::{DataId, ProjectId},
     location::DataPath,
+    renaming::RenameEntry,
 };
 
 /// The kinds of request.
@@ -35,13 +36,61 @@ impl Kind {
     }
 }
 
-/// What a caller of the `copy` kind asks for, as received.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What is done where another file stands at the destination (`payload.onConflict`,
+/// `copy.on_conflict`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// The request fails and what stands there stays.
+    #[default]
+    Fail,
+    /// What stands there is deleted and the file brought.
+    Overwrite,
+    /// What stands there stays; the file is not brought and counts as skipped.
+    Skip,
+}
+
+impl OnConflict {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Fail, Self::Overwrite, Self::Skip];
+
+    /// The word that callers write.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Overwrite => "overwrite",
+            Self::Skip => "skip",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.as_str() == text)
+    }
+}
+
+/// What a caller of the `copy` kind asks for, as received. Fields that came later than the first
+/// release may be absent in what is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CopyRequest {
     /// What to copy: files and folders.
     pub sources: Vec<String>,
     /// The folder it goes to; ends with `/`.
     pub destination: String,
+    /// What to copy from buckets that belong to no project.
+    #[serde(default)]
+    pub external: Vec<String>,
+    /// Files that get another name.
+    #[serde(default)]
+    pub renaming: Vec<RenameEntry>,
+    /// What is done about conflicts; absent: what is configured.
+    #[serde(default)]
+    pub on_conflict: Option<OnConflict>,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// A source file as it was when it was looked up.
@@ -88,6 +137,9 @@ pub struct FolderRequest {
     pub path: DataPath,
     /// What it must hold. Empty: the folder has only to exist.
     pub wants: Vec<Want>,
+    /// What is done where another file stands.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
 }
 
 #[cfg(test)]
@@ -100,5 +152,21 @@ mod tests {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(Kind::parse("teleport"), None);
+        for way in OnConflict::ALL {
+            assert_eq!(OnConflict::parse(way.as_str()), Some(way));
+            assert_eq!(serde_json::to_value(way).unwrap(), way.as_str());
+        }
+        assert_eq!(OnConflict::parse("Fail"), None);
+    }
+
+    #[test]
+    fn what_an_older_version_stored_can_be_read() {
+        let stored = r#"{"sources":["icav2://p/a"],"destination":"icav2://q/b/"}"#;
+        let expected = CopyRequest {
+            sources: vec!["icav2://p/a".into()],
+            destination: "icav2://q/b/".into(),
+            ..CopyRequest::default()
+        };
+        assert_eq!(serde_json::from_str::<CopyRequest>(stored).unwrap(), expected);
     }
 }

@@ -25,6 +25,17 @@ pub enum SinglePart {
     Job,
 }
 
+/// How a source folder is brought (`copy.folders`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Folders {
+    /// Each folder of its tree on its own, file by file.
+    #[default]
+    PerFolder,
+    /// As one item of a copy job, for tenants whose jobs treat single-part files well.
+    Whole,
+}
+
 /// The route of one file. A file without an `ETag` is not known to be multi-part, so it is treated
 /// as single-part.
 #[must_use]

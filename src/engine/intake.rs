@@ -182,8 +182,9 @@ impl Engine {
         let now = self.ports.clock.now();
         let hash = digest(&[&submission.payload]);
         let destination = submission.request.destination.as_str();
-        let request =
-            records::new_request(&id, &id, Kind::Copy, destination, now).with(attr::HASH, hash.as_str());
+        let request = records::new_request(&id, &id, Kind::Copy, destination, now)
+            .with(attr::HASH, hash.as_str())
+            .with(attr::SOURCE, submission.source.as_str());
         let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD))
             .with(ROOT_ID, id.as_str())
             .with(attr::SPEC, records::text(&submission.request)?);

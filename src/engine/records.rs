@@ -53,6 +53,7 @@ pub(crate) mod attr {
     pub(crate) const STATE: &str = "state";
     pub(crate) const SPEC: &str = "spec";
     pub(crate) const HASH: &str = "payload_hash";
+    pub(crate) const SOURCE: &str = "source";
     pub(crate) const DESTINATION: &str = "destination";
     pub(crate) const ROOT: &str = "root";
     pub(crate) const CREATED_AT: &str = "created_at";

@@ -71,12 +71,19 @@ impl Engine {
             return self.fail(held, failure).await;
         };
         let request = records::required(&payload, attr::SPEC)?;
-        let children =
-            match kinds::copy::plan(self.ports.platform.as_ref(), &self.settings.copy, &request).await {
-                Ok(children) => children,
-                Err(kinds::Refused::Port(error)) => return Err(error.into()),
-                Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
-            };
+        let children = match kinds::copy::plan(
+            self.ports.platform.as_ref(),
+            &self.settings.copy,
+            &self.settings.policy,
+            held.item.text(attr::SOURCE).unwrap_or_default(),
+            &request,
+        )
+        .await
+        {
+            Ok(children) => children,
+            Err(kinds::Refused::Port(error)) => return Err(error.into()),
+            Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
+        };
         let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
         let chunks = chunks(&children)?;
         let expire_at = records::after(self.ports.clock.now(), self.settings.service.keep * 2) / 1000;

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{friendly, route::SinglePart};
+use crate::domain::{
+    friendly,
+    policy::Rules,
+    request::OnConflict,
+    route::{Folders, SinglePart},
+};
 
 /// How copies are made (`[copy]`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,6 +17,10 @@ use crate::domain::{friendly, route::SinglePart};
 pub struct CopySettings {
     /// What is done with single-part files.
     pub single_part: SinglePart,
+    /// How source folders are brought.
+    pub folders: Folders,
+    /// What is done about conflicts where the request does not say.
+    pub on_conflict: OnConflict,
     /// How deep a source folder may nest.
     pub max_depth: u32,
     /// How many files one request may have.
@@ -27,6 +36,8 @@ pub struct CopySettings {
 pub struct JobSettings {
     /// Running copy jobs per destination project, over the fleet.
     pub max_running_jobs: u32,
+    /// As many more for small requests alone.
+    pub express_slots: u32,
     /// Files in one copy job.
     pub max_items_per_job: usize,
     /// How long a batch stays open for more files.
@@ -61,6 +72,25 @@ pub struct HeartbeatSettings {
     pub publish: bool,
     /// How many callbacks this instance makes per second.
     pub calls_per_second: u32,
+    /// Without evidence of progress for that long, beats stop and a look decides.
+    #[serde(with = "friendly")]
+    pub stalled_after: Duration,
+    /// A platform that answers with faults counts as evidence for that long.
+    #[serde(with = "friendly")]
+    pub outage_after: Duration,
+    /// What becomes of a copy whose callers have all gone.
+    pub on_caller_gone: OnCallerGone,
+}
+
+/// What becomes of a copy that nobody waits for any more (`heartbeat.on_caller_gone`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCallerGone {
+    /// It is finished.
+    #[default]
+    Finish,
+    /// It is stopped; what has arrived stays.
+    Stop,
 }
 
 impl HeartbeatSettings {
@@ -98,6 +128,8 @@ pub struct Settings {
     pub copy: CopySettings,
     /// `[icav2]`, in part
     pub jobs: JobSettings,
+    /// `[policy]`
+    pub policy: Rules,
     /// `[heartbeat]`
     pub heartbeat: HeartbeatSettings,
     /// `[service]`

@@ -33,7 +33,7 @@ type Object = Map<String, Value>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
     /// A caller wants something copied.
-    Copy(Submission),
+    Copy(Box<Submission>),
     /// One of our roots has made this child; its record says what it is for.
     Child(RequestId),
 }
@@ -109,7 +109,7 @@ pub fn read_request(body: &str) -> Result<Incoming, Refusal> {
     } else {
         let identity = identify(&message);
         read_copy(BARE_SOURCE.to_owned(), None, message, "")
-            .map(Incoming::Copy)
+            .map(|submission| Incoming::Copy(Box::new(submission)))
             .map_err(|reason| identity.refuse(reason))
     }
 }
@@ -128,7 +128,7 @@ fn read_event(mut message: Object) -> Result<Incoming, Refusal> {
     };
     match detail_type {
         COPY_REQUEST => read_copy_event(&message, identity.event_id.clone(), detail)
-            .map(Incoming::Copy)
+            .map(|submission| Incoming::Copy(Box::new(submission)))
             .map_err(|reason| identity.refuse(reason)),
         CHILD_REQUEST => detail
             .and_then(|detail| bounded_text(&detail, DETAIL, REQUEST_ID, LONGEST_RECORD_ID))
@@ -172,8 +172,11 @@ fn read_copy(
         }
         None => return Err(missing(&join(place, PAYLOAD))),
     };
-    let request =
-        CopyRequest { sources: sources(&payload, &place)?, destination: destination(&payload, &place)? };
+    let request = CopyRequest {
+        sources: sources(&payload, &place)?,
+        destination: destination(&payload, &place)?,
+        ..CopyRequest::default()
+    };
 
     let ignored = payload.keys().filter(|name| ![SOURCES, DESTINATION].contains(&name.as_str()));
     unknown.extend(ignored.map(|name| join(&place, name)));

@@ -29,7 +29,10 @@ pub const METRICS: &[(&str, &str)] = &[
     ("copy_manager_jobs_ended_total", "ICAv2 copy jobs that ended, by status"),
     ("copy_manager_files_rerouted_total", "Files streamed because every job with them fails"),
     ("copy_manager_jobs_adopted_total", "Jobs whose submission was never answered, found again"),
-    ("copy_manager_leftovers_deleted_total", "PARTIAL files of failed jobs that were deleted"),
+    (
+        "copy_manager_files_deleted_total",
+        "Files deleted at destinations: leftovers of failed jobs, files overwritten on request",
+    ),
     ("copy_manager_heartbeats_total", "Heartbeats sent"),
     ("copy_manager_heartbeats_failed_total", "Callbacks that failed and are tried again"),
     ("copy_manager_answers_total", "Task tokens answered, by error name (none: success)"),
@@ -264,10 +267,11 @@ pub fn no_slot(folder: &str, limit: i64) {
     debug!(folder.id = folder, limit, "no free job slot");
 }
 
-/// A PARTIAL leftover was deleted.
-pub fn leftover_deleted(folder: &str, id: &DataId) {
-    counter!("copy_manager_leftovers_deleted_total").increment(1);
-    info!(folder.id = folder, data.id = id.as_str(), "partial leftover deleted");
+/// A file at the destination was deleted: a PARTIAL leftover, or one that is overwritten.
+pub fn condemned_deleted(folder: &str, id: &DataId, partial: bool) {
+    let why = if partial { "leftover" } else { "overwrite" };
+    counter!("copy_manager_files_deleted_total", "why" => why).increment(1);
+    info!(folder.id = folder, data.id = id.as_str(), why, "file at the destination deleted");
 }
 
 /// A file went through this process.

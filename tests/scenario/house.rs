@@ -9,7 +9,12 @@ use std::{
 use async_trait::async_trait;
 use axum::body::Body as AxumBody;
 use copy_manager::{
-    domain::{route::SinglePart, token::TaskToken},
+    domain::{
+        policy::Rules,
+        request::OnConflict,
+        route::{Folders, SinglePart},
+        token::TaskToken,
+    },
     embedded::{
         bus::LocalBus,
         database::Database,
@@ -19,7 +24,7 @@ use copy_manager::{
     },
     engine::{
         Engine,
-        settings::{CopySettings, HeartbeatSettings, JobSettings, ServiceSettings, Settings},
+        settings::{CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ServiceSettings, Settings},
     },
     icav2::{self, auth::StaticToken, client::Client},
     ports::{
@@ -182,6 +187,8 @@ pub(crate) fn settings() -> Settings {
     Settings {
         copy: CopySettings {
             single_part: SinglePart::Stream,
+            folders: Folders::PerFolder,
+            on_conflict: OnConflict::Fail,
             max_depth: 64,
             max_files: 1_000_000,
             concurrent_streams: 16,
@@ -189,6 +196,7 @@ pub(crate) fn settings() -> Settings {
         },
         jobs: JobSettings {
             max_running_jobs: 20,
+            express_slots: 2,
             max_items_per_job: 1000,
             batch_window: Duration::from_secs(2),
             max_attempts: 5,
@@ -198,12 +206,16 @@ pub(crate) fn settings() -> Settings {
             retry_base: Duration::from_secs(5),
             retry_cap: Duration::from_mins(5),
         },
+        policy: Rules::default(),
         heartbeat: HeartbeatSettings {
             enabled: true,
             promise: Duration::from_mins(5),
             interval: String::new(),
             publish: true,
             calls_per_second: 100,
+            stalled_after: Duration::from_mins(30),
+            outage_after: Duration::from_hours(6),
+            on_caller_gone: OnCallerGone::Finish,
         },
         service: ServiceSettings {
             max_active: 256,
@@ -341,6 +353,18 @@ impl House {
     }
 
     pub(crate) async fn ask_as(&self, sources: &[&str], destination: &str, token: &str, id: Option<&str>) {
+        self.ask_with(sources, destination, token, id, json!({})).await;
+    }
+
+    /// Puts a copy request on the queue whose payload holds more fields.
+    pub(crate) async fn ask_with(
+        &self,
+        sources: &[&str],
+        destination: &str,
+        token: &str,
+        id: Option<&str>,
+        more: Value,
+    ) {
         let sources: Vec<_> = sources.iter().map(|path| format!("icav2://lab{path}")).collect();
         let mut body = json!({
             "payload": {"sourceUriList": sources, "destinationUri": format!("icav2://{TO}{destination}")},
@@ -348,6 +372,9 @@ impl House {
         });
         if let Some(id) = id {
             body["requestId"] = id.into();
+        }
+        for (name, value) in more.as_object().unwrap() {
+            body["payload"][name] = value.clone();
         }
         self.queue.push(body.to_string()).await.unwrap();
     }

@@ -4,4 +4,5 @@
 mod copies;
 mod faults;
 mod house;
+mod rules;
 mod tokens;

@@ -230,6 +230,6 @@ fn waits_for_the_platform(state: &FolderState, picture: &Picture) -> bool {
         .map(String::as_str)
         .collect();
     picture.files().iter().any(|(name, (_, verdict))| {
-        matches!(verdict, Verdict::Wait | Verdict::Condemn) && !told.contains(name)
+        matches!(verdict, Verdict::Wait | Verdict::Condemn | Verdict::Replace) && !told.contains(name)
     })
 }

@@ -1,4 +1,5 @@
-//! Deleting PARTIAL leftovers: the one dangerous act (DESIGN §6.3).
+//! Deleting PARTIAL leftovers, and files that a request wants overwritten: the one dangerous act
+//! (DESIGN §6.3).
 //!
 //! Condemn (stored first, so that nobody accepts the file as present), look again by id, pardon it
 //! if it is no longer PARTIAL, else delete. Only names that this folder's requests want are ever
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         diff::Verdict,
-        file::DataStatus,
+        file::{Data, DataStatus},
         ids::{DataId, ProjectId},
     },
     engine::{
@@ -44,20 +45,18 @@ impl Engine {
     ) -> Step<bool> {
         let now = millis(self.ports.clock.now());
         let epoch = held.lease.epoch;
-        let fresh: Vec<DataId> = picture
+        let fresh: Vec<Data> = picture
             .files()
             .into_iter()
-            .filter(|(_, (_, verdict))| *verdict == Verdict::Condemn)
+            .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Condemn | Verdict::Replace))
             .filter_map(|(name, _)| picture.listing.get(name))
-            .map(|data| data.id.clone())
+            .cloned()
             .take(MOST_REMEMBERED.saturating_sub(state.condemned.len()).min(state.room() / ENTRY_BYTES))
             .collect();
         let fresh = self.without_strangers(state, picture, fresh).await?;
-        for id in &fresh {
-            if let Some(data) = picture.listing.values().find(|data| data.id == *id) {
-                let condemned = Condemned { name: data.name().to_owned(), epoch, at: now, deleted: false };
-                state.condemned.entry(id.to_string()).or_insert(condemned);
-            }
+        for data in &fresh {
+            let condemned = Condemned { name: data.name().to_owned(), epoch, at: now, deleted: false };
+            state.condemned.entry(data.id.to_string()).or_insert(condemned);
         }
         let orphaned = |condemned: &Condemned| now >= condemned.at + as_millis(ORPHANED);
         let orphans: Vec<DataId> = state
@@ -73,8 +72,9 @@ impl Engine {
             self.save(held, vec![document(state)?]).await?;
         }
         let lease = held.lease.as_ref();
-        let sentences =
-            fresh.into_iter().map(|id| async move { (self.execute(lease, &picture.project, &id).await, id) });
+        let sentences = fresh
+            .into_iter()
+            .map(|seen| async move { (self.execute(lease, &picture.project, &seen).await, seen.id) });
         let mut done = Ok(());
         for (sentence, id) in several(WIDTH, sentences).await {
             match sentence {
@@ -114,22 +114,26 @@ impl Engine {
         &self,
         state: &FolderState,
         picture: &Picture,
-        ids: Vec<DataId>,
-    ) -> Step<Vec<DataId>> {
-        let ours = |id: &DataId| picture.leftovers.contains(id);
-        if ids.iter().all(ours) || !self.foreign_job(state, picture).await? {
-            return Ok(ids);
+        condemned: Vec<Data>,
+    ) -> Step<Vec<Data>> {
+        let ours = |data: &Data| picture.leftovers.contains(&data.id);
+        if condemned.iter().all(ours) || !self.foreign_job(state, picture).await? {
+            return Ok(condemned);
         }
-        Ok(ids.into_iter().filter(ours).collect())
+        Ok(condemned.into_iter().filter(ours).collect())
     }
 
-    /// Looks once more and deletes; false when the file is not ours to delete after all.
-    async fn execute(&self, lease: &Lease, project: &ProjectId, id: &DataId) -> Step<bool> {
-        match self.ports.platform.get(project, id).await {
-            Ok(data) if data.status == DataStatus::Partial => {
+    /// Looks once more and deletes; false when the file is not what was condemned any more.
+    async fn execute(&self, lease: &Lease, project: &ProjectId, seen: &Data) -> Step<bool> {
+        match self.ports.platform.get(project, &seen.id).await {
+            Ok(data) if (data.status, data.size, &data.etag) == (seen.status, seen.size, &seen.etag) => {
                 lease.check()?;
-                self.ports.platform.delete(project, id).await?;
-                signals::engine::leftover_deleted(&lease.key.id, id);
+                self.ports.platform.delete(project, &seen.id).await?;
+                signals::engine::condemned_deleted(
+                    &lease.key.id,
+                    &seen.id,
+                    seen.status == DataStatus::Partial,
+                );
                 Ok(true)
             }
             Ok(data) if data.status == DataStatus::Deleting => Ok(true),

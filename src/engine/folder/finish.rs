@@ -24,6 +24,8 @@ use crate::{
 /// How one wanted file stands, for good or not yet.
 enum Stand {
     Done,
+    /// Another file is there and stays, as the request wants it.
+    Left,
     Open,
     Failed(ErrorName, String),
 }
@@ -85,27 +87,31 @@ impl Engine {
         match verdict {
             Verdict::Done { .. } => Stand::Done,
             Verdict::Clash(clash) => Stand::Failed(ErrorName::DestinationConflict, clash_words(clash)),
-            Verdict::Wait | Verdict::Missing | Verdict::Overwrite | Verdict::Condemn => match route {
-                Route::Stream => match state.uploads.get(name) {
-                    Some(upload) if upload.attempts >= most => {
-                        Stand::Failed(ErrorName::TransferFailed, upload.reason.clone())
+            Verdict::Skipped => Stand::Left,
+            Verdict::Wait | Verdict::Missing | Verdict::Overwrite | Verdict::Condemn | Verdict::Replace => {
+                match route {
+                    Route::Stream => match state.uploads.get(name) {
+                        Some(upload) if upload.attempts >= most => {
+                            Stand::Failed(ErrorName::TransferFailed, upload.reason.clone())
+                        }
+                        None if state.exhausted(most) >= MOST_REMEMBERED => {
+                            let why =
+                                format!("not tried: {MOST_REMEMBERED} files of this folder have failed");
+                            Stand::Failed(ErrorName::TransferFailed, why)
+                        }
+                        _ => Stand::Open,
+                    },
+                    Route::Job if state.charged >= most && !state.brings(name) => {
+                        let reason = picture.reasons.get(name).cloned();
+                        let reason = reason.unwrap_or_else(|| match state.trouble.as_str() {
+                            "" => format!("did not arrive in {most} rounds of copy jobs"),
+                            trouble => trouble.to_owned(),
+                        });
+                        Stand::Failed(ErrorName::CopyJobFailed, reason)
                     }
-                    None if state.exhausted(most) >= MOST_REMEMBERED => {
-                        let why = format!("not tried: {MOST_REMEMBERED} files of this folder have failed");
-                        Stand::Failed(ErrorName::TransferFailed, why)
-                    }
-                    _ => Stand::Open,
-                },
-                Route::Job if state.charged >= most && !state.brings(name) => {
-                    let reason = picture.reasons.get(name).cloned();
-                    let reason = reason.unwrap_or_else(|| match state.trouble.as_str() {
-                        "" => format!("did not arrive in {most} rounds of copy jobs"),
-                        trouble => trouble.to_owned(),
-                    });
-                    Stand::Failed(ErrorName::CopyJobFailed, reason)
+                    Route::Job => Stand::Open,
                 }
-                Route::Job => Stand::Open,
-            },
+            }
         }
     }
 
@@ -127,6 +133,7 @@ impl Engine {
                     let what = waiter.spec.path.file(&source.wanted.name).to_string();
                     culprits.push((*error, Culprit { what, why: why.clone() }));
                 }
+                Stand::Left => counters.skipped_conflict += 1,
                 Stand::Open => {}
             }
         }

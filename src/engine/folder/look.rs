@@ -65,7 +65,9 @@ impl Picture {
     pub(super) fn all_done(&self, names: &[String]) -> bool {
         let files = self.files();
         names.iter().all(|name| {
-            files.get(name.as_str()).is_none_or(|(_, verdict)| matches!(verdict, Verdict::Done { .. }))
+            files
+                .get(name.as_str())
+                .is_none_or(|(_, verdict)| matches!(verdict, Verdict::Done { .. } | Verdict::Skipped))
         })
     }
 }
@@ -145,7 +147,7 @@ impl Engine {
                     if picture.streamed.contains(&wanted.name) {
                         wanted.route = Route::Stream;
                     }
-                    verdict(&wanted, there, around)
+                    verdict(&wanted, there, around, waiter.spec.on_conflict)
                 })
                 .collect();
             state.seen.entry(waiter.request.to_string()).or_insert_with(|| before(resolved, verdicts));

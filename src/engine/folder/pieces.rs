@@ -175,7 +175,7 @@ impl Picture {
 
     /// Every name that is wanted and not there.
     fn not_done_at_all(&self) -> BTreeSet<&str> {
-        let open = |verdict: &Verdict| !matches!(verdict, Verdict::Done { .. });
+        let open = |verdict: &Verdict| !matches!(verdict, Verdict::Done { .. } | Verdict::Skipped);
         self.files().into_iter().filter(|(_, (_, verdict))| open(verdict)).map(|(name, _)| name).collect()
     }
 

@@ -78,7 +78,12 @@ impl Engine {
             let target = match verdict {
                 Verdict::Missing => None,
                 Verdict::Overwrite => picture.listing.get(name).map(|data| data.id.clone()),
-                Verdict::Done { .. } | Verdict::Wait | Verdict::Condemn | Verdict::Clash(_) => continue,
+                Verdict::Done { .. }
+                | Verdict::Wait
+                | Verdict::Condemn
+                | Verdict::Replace
+                | Verdict::Skipped
+                | Verdict::Clash(_) => continue,
             };
             let known = state.uploads.contains_key(name);
             if !known && (state.uploads.len() >= MOST_REMEMBERED || room < ENTRY_BYTES) {

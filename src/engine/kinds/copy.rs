@@ -12,7 +12,8 @@ use crate::{
         ids::ProjectId,
         location::{DataPath, Location},
         outcome::{Culprit, ErrorName, Failure},
-        request::{CopyRequest, FolderRequest, NamedFile, Want},
+        policy::{Place, Rules},
+        request::{CopyRequest, FolderRequest, NamedFile, OnConflict, Want},
     },
     engine::settings::CopySettings,
     ports::{
@@ -35,13 +36,16 @@ struct Found {
     data: Data,
 }
 
-/// What children a copy needs.
+/// What children a copy needs. `event_source` is who asked.
 pub(crate) async fn plan(
     platform: &dyn DataPlatform,
     settings: &CopySettings,
+    rules: &Rules,
+    event_source: &str,
     request: &CopyRequest,
 ) -> Result<Vec<FolderRequest>, Refused> {
-    let mut projects = Projects { platform, known: BTreeMap::new() };
+    rules.check_event_source(event_source)?;
+    let mut projects = Projects { platform, rules, known: BTreeMap::new() };
     let (target, path) = destination(&mut projects, &request.destination).await?;
     let found = find_sources(&mut projects, &request.sources).await?;
     check_names(&found)?;
@@ -51,8 +55,12 @@ pub(crate) async fn plan(
     for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
         children.extend(levels(platform, settings, folder, &target, &path).await?);
     }
+    let on_conflict = request.on_conflict.unwrap_or(settings.on_conflict);
     if children.is_empty() {
-        children.push(FolderRequest { project: target.id, path, wants: Vec::new() });
+        children.push(FolderRequest { project: target.id, path, wants: Vec::new(), on_conflict });
+    }
+    for child in &mut children {
+        child.on_conflict = on_conflict;
     }
     Ok(children)
 }
@@ -60,6 +68,7 @@ pub(crate) async fn plan(
 /// Projects by the names that this request uses.
 struct Projects<'a> {
     platform: &'a dyn DataPlatform,
+    rules: &'a Rules,
     known: BTreeMap<String, Project>,
 }
 
@@ -89,7 +98,10 @@ async fn destination(projects: &mut Projects<'_>, uri: &str) -> Result<(Project,
                 let why = "a copy needs a folder; the root of a project has no id";
                 return Err(invalid("the destination is the root of a project", uri, why).into());
             }
-            Ok((projects.of(uri, &project, ErrorName::InvalidRequest).await?, path))
+            let project = projects.of(uri, &project, ErrorName::InvalidRequest).await?;
+            let place = Place::Project { id: &project.id, name: &project.name };
+            projects.rules.check_destination(place, uri)?;
+            Ok((project, path))
         }
         Ok(Location::Icav2 { .. }) => {
             Err(invalid("the destination must be a folder", uri, "it does not end with `/`").into())
@@ -112,6 +124,7 @@ async fn find_sources(projects: &mut Projects<'_>, uris: &[String]) -> Result<Ve
             return Err(invalid("the root of a project cannot be copied", uri, why).into());
         }
         let project = projects.of(uri, &name, ErrorName::SourceNotFound).await?;
+        projects.rules.check_source(Place::Project { id: &project.id, name: &project.name }, uri)?;
         wanted.entry((project.id, path.parent())).or_default().push((n, path));
     }
     let mut found: Vec<(usize, Found)> = Vec::with_capacity(uris.len());
@@ -244,7 +257,12 @@ fn files_of(found: &[Found], target: &Project, path: &DataPath) -> Vec<FolderReq
             }
             let wants =
                 by_project.into_iter().map(|(project, files)| Want::Files { project, files }).collect();
-            FolderRequest { project: target.id.clone(), path: path.clone(), wants }
+            FolderRequest {
+                project: target.id.clone(),
+                path: path.clone(),
+                wants,
+                on_conflict: OnConflict::Fail,
+            }
         })
         .collect()
 }
@@ -276,7 +294,12 @@ async fn levels(
             invalid("a folder would get a name that cannot be", &source.uri, &error.to_string())
         })?;
         let want = Want::Level { project: source.project.clone(), id: Some(folder.id), path: folder.path };
-        children.push(FolderRequest { project: target.id.clone(), path, wants: vec![want] });
+        children.push(FolderRequest {
+            project: target.id.clone(),
+            path,
+            wants: vec![want],
+            on_conflict: OnConflict::Fail,
+        });
     }
     Ok(children)
 }

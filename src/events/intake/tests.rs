@@ -15,7 +15,7 @@ fn event(detail: &Value) -> String {
 
 fn copy(body: &str) -> Submission {
     match read_request(body) {
-        Ok(Incoming::Copy(submission)) => submission,
+        Ok(Incoming::Copy(submission)) => *submission,
         other => panic!("{body}: {other:?}"),
     }
 }
