@@ -118,7 +118,7 @@ fn mutate(message: &mut Value, place: &str, value: Option<&Value>) {
 
 #[test]
 fn schema_and_code_agree_on_whatever_may_be_wrong_in_two_places() {
-    const PLACES: [&str; 11] = [
+    const PLACES: [&str; 21] = [
         "/detail-type",
         "/source",
         "/id",
@@ -130,8 +130,22 @@ fn schema_and_code_agree_on_whatever_may_be_wrong_in_two_places() {
         "/detail/payload/sourceUriList",
         "/detail/payload/sourceUriList/0",
         "/detail/payload/destinationUri",
+        "/detail/payload/externalSourceUriList",
+        "/detail/payload/renamingMapList",
+        "/detail/payload/renamingMapList/0",
+        "/detail/payload/renamingMapList/0/sourceUri",
+        "/detail/payload/renamingMapList/0/dataId",
+        "/detail/payload/renamingMapList/0/outputFileName",
+        "/detail/payload/onConflict",
+        "/detail/payload/dryRun",
+        "/detail/payloadB64Gz",
+        "/detail/payloadS3Uri",
     ];
-    let payload = json!({"sourceUriList": ["icav2://p/a"], "destinationUri": "s3://b/in/"});
+    let payload = json!({
+        "sourceUriList": ["icav2://p/a"],
+        "destinationUri": "s3://b/in/",
+        "renamingMapList": [{"sourceUri": "icav2://p/a", "outputFileName": "b"}],
+    });
     let message = json!({
         "detail-type": COPY_REQUEST, "source": "lab", "id": "e", "detail": {"payload": payload, "taskToken": "t"}
     });
@@ -141,6 +155,10 @@ fn schema_and_code_agree_on_whatever_may_be_wrong_in_two_places() {
         json!(""),
         json!("icav2://p/f"),
         json!("s3://b/"),
+        json!("s3://b/k"),
+        json!("skip"),
+        json!("fil.1"),
+        json!(true),
         json!("x".repeat(129)),
         json!("x".repeat(2049)),
         json!([]),
@@ -148,11 +166,13 @@ fn schema_and_code_agree_on_whatever_may_be_wrong_in_two_places() {
         json!({}),
         payload,
     ];
-    let wrongs: Vec<_> =
-        values.iter().map(Some).chain([None]).flat_map(|value| PLACES.map(|place| (place, value))).collect();
+    let values: Vec<_> = values.iter().map(Some).chain([None]).collect();
+    let wrongs = PLACES.iter().map(|place| values.iter().map(move |value| (*place, *value)));
+    let wrongs: Vec<_> = wrongs.flatten().collect();
     let schema = validator("copy-request");
-    for first in &wrongs {
-        for second in &wrongs {
+    // What is around a place is listed before it: the other order would only undo the first wrong.
+    for (n, first) in wrongs.iter().enumerate() {
+        for second in wrongs.iter().skip(n) {
             let mut message = message.clone();
             for (place, value) in [first, second] {
                 mutate(&mut message, place, *value);

@@ -2,21 +2,31 @@
 //!
 //! A copy request is an EventBridge event whose `detail` holds `payload` and `taskToken`; or the
 //! legacy event with the payload's fields straight under `detail`; or a bare message body that is
-//! such a `detail` itself. Whatever else is wrong with a request, its task token is looked for:
+//! such a `detail` itself. In place of `payload` there may be `payloadB64Gz` (packed) or
+//! `payloadS3Uri` (an object that holds it). Whatever else is wrong with a request, its task token is looked for:
 //! a token that is known can be answered, one that is overlooked leaves its caller hanging.
 
-use serde_json::{Map, Value};
+mod carriers;
+mod payload;
 
+use serde_json::{Map, Value, json};
+
+use self::{
+    carriers::ELSEWHERE,
+    payload::{DESTINATION, EXTERNAL, SOURCES},
+};
+pub use self::{
+    carriers::{LARGEST_PAYLOAD, read_payload},
+    payload::Payload,
+};
 use super::{CHILD_REQUEST, COPY_REQUEST};
-use crate::domain::{ids::RequestId, location::Location, request::CopyRequest, token::TaskToken};
+use crate::domain::{ids::RequestId, request::CopyRequest, token::TaskToken};
 
 const DETAIL: &str = "detail";
 const DETAIL_TYPE: &str = "detail-type";
 const PAYLOAD: &str = "payload";
 const TASK_TOKEN: &str = "taskToken";
 const REQUEST_ID: &str = "requestId";
-const SOURCES: &str = "sourceUriList";
-const DESTINATION: &str = "destinationUri";
 
 /// The longest task token that Step Functions gives out.
 const LONGEST_TOKEN: usize = 2048;
@@ -49,8 +59,10 @@ pub struct Submission {
     pub request_id: Option<String>,
     /// What the caller waits on.
     pub token: Option<TaskToken>,
-    /// What is asked for.
+    /// What is asked for; empty where the payload is elsewhere.
     pub request: CopyRequest,
+    /// The object in S3 that holds the payload, for [`read_payload`].
+    pub payload_uri: Option<String>,
     /// The payload as canonical JSON (keys sorted, unknown fields kept), for storing and for
     /// comparing repeats. Never holds the token.
     pub payload: String,
@@ -107,15 +119,19 @@ pub fn read_request(body: &str) -> Result<Incoming, Refusal> {
     if message.contains_key(DETAIL_TYPE) || message.contains_key(DETAIL) {
         read_event(message)
     } else {
+        let mut message = message;
+        let carrier = carriers::unpack(&mut message, "");
         let identity = identify(&message);
-        read_copy(BARE_SOURCE.to_owned(), None, message, "")
+        read_copy(BARE_SOURCE.to_owned(), None, message, "", carrier)
             .map(|submission| Incoming::Copy(Box::new(submission)))
             .map_err(|reason| identity.refuse(reason))
     }
 }
 
 fn read_event(mut message: Object) -> Result<Incoming, Refusal> {
-    let detail = object_or_json(message.remove(DETAIL));
+    let mut detail = object_or_json(message.remove(DETAIL));
+    // Before anything else: a token may be packed with the payload.
+    let carrier = detail.as_mut().map_or(Ok(PAYLOAD), |detail| carriers::unpack(detail, DETAIL));
     let mut identity = detail.as_ref().map(identify).unwrap_or_default();
     identity.event_id = text(&message, "id").map(str::to_owned);
     if identity.token.is_none() {
@@ -127,7 +143,7 @@ fn read_event(mut message: Object) -> Result<Incoming, Refusal> {
         Err(reason) => return Err(identity.refuse(reason)),
     };
     match detail_type {
-        COPY_REQUEST => read_copy_event(&message, identity.event_id.clone(), detail)
+        COPY_REQUEST => read_copy_event(&message, identity.event_id.clone(), detail, carrier)
             .map(|submission| Incoming::Copy(Box::new(submission)))
             .map_err(|reason| identity.refuse(reason)),
         CHILD_REQUEST => detail
@@ -143,74 +159,68 @@ fn read_copy_event(
     message: &Object,
     event_id: Option<String>,
     detail: Result<Object, String>,
+    carrier: Result<&'static str, String>,
 ) -> Result<Submission, String> {
     let source = required_text(message, "", "source")?.to_owned();
-    read_copy(source, event_id, detail?, DETAIL)
+    read_copy(source, event_id, detail?, DETAIL, carrier)
 }
 
-/// Reads a `detail`; `place` is its path, for messages.
+/// Reads a `detail`; `place` is its path, for messages, and `carrier` the field that its payload
+/// came in.
 fn read_copy(
     source: String,
     event_id: Option<String>,
     mut detail: Object,
     place: &str,
+    carrier: Result<&'static str, String>,
 ) -> Result<Submission, String> {
     let token = bounded_text(&detail, place, TASK_TOKEN, LONGEST_TOKEN)?.map(TaskToken::new);
     let request_id = bounded_text(&detail, place, REQUEST_ID, LONGEST_REQUEST_ID)?;
     detail.remove(TASK_TOKEN);
     detail.remove(REQUEST_ID);
 
-    let mut unknown = Vec::new();
-    let (mut payload, place) = match detail.remove(PAYLOAD) {
-        Some(Value::Object(payload)) => {
-            unknown.extend(detail.keys().map(|name| join(place, name)));
-            (payload, join(place, PAYLOAD))
-        }
+    let carrier = carrier?;
+
+    let beside = |detail: &Object| detail.keys().map(|name| join(place, name)).collect::<Vec<_>>();
+    if carrier == ELSEWHERE {
+        let uri = carriers::elsewhere(&mut detail, place)?;
+        let payload = json!({ ELSEWHERE: uri }).to_string();
+        let (request, unknown) = (CopyRequest::default(), beside(&detail));
+        return Ok(Submission {
+            source,
+            event_id,
+            request_id,
+            token,
+            request,
+            payload_uri: Some(uri),
+            payload,
+            unknown,
+        });
+    }
+    let (fields, mut unknown, place) = match detail.remove(PAYLOAD) {
+        Some(Value::Object(payload)) => (payload, beside(&detail), join(place, carrier)),
         Some(other) => return Err(wrong_type(&join(place, PAYLOAD), "an object", &other)),
-        None if detail.contains_key(SOURCES) || detail.contains_key(DESTINATION) => {
-            (detail, place.to_owned())
+        None if [SOURCES, EXTERNAL, DESTINATION].iter().any(|name| detail.contains_key(*name)) => {
+            (detail, Vec::new(), place.to_owned())
         }
         None => return Err(missing(&join(place, PAYLOAD))),
     };
-    let request = CopyRequest {
-        sources: sources(&payload, &place)?,
-        destination: destination(&payload, &place)?,
-        ..CopyRequest::default()
-    };
-
-    let ignored = payload.keys().filter(|name| ![SOURCES, DESTINATION].contains(&name.as_str()));
-    unknown.extend(ignored.map(|name| join(&place, name)));
-    if payload.remove(TASK_TOKEN).is_some() && token.is_none() {
-        return Err(format!("`{}` must stand beside `{PAYLOAD}`, not in it", join(&place, TASK_TOKEN)));
+    let misplaced = token.is_none() && fields.contains_key(TASK_TOKEN);
+    let payload = payload::read(fields, &place)?;
+    if misplaced {
+        return Err(format!("`{}` must stand beside `{carrier}`, not in it", join(&place, TASK_TOKEN)));
     }
-    let mut payload = Value::Object(payload);
-    payload.sort_all_objects();
-    Ok(Submission { source, event_id, request_id, token, request, payload: payload.to_string(), unknown })
-}
-
-fn sources(payload: &Object, place: &str) -> Result<Vec<String>, String> {
-    let at = join(place, SOURCES);
-    let entries = match payload.get(SOURCES) {
-        Some(Value::Array(entries)) if entries.is_empty() => {
-            return Err(format!("`{at}` must name at least one source"));
-        }
-        Some(Value::Array(entries)) => entries,
-        Some(other) => return Err(wrong_type(&at, "a list", other)),
-        None => return Err(missing(&at)),
-    };
-    entries.iter().enumerate().map(|(index, entry)| uri(entry, &format!("{at}[{index}]"))).collect()
-}
-
-fn destination(payload: &Object, place: &str) -> Result<String, String> {
-    let at = join(place, DESTINATION);
-    let text = uri(payload.get(DESTINATION).ok_or_else(|| missing(&at))?, &at)?;
-    if text.ends_with('/') { Ok(text) } else { Err(format!("`{at}` must end with `/`: it names a folder")) }
-}
-
-fn uri(value: &Value, at: &str) -> Result<String, String> {
-    let text = value.as_str().ok_or_else(|| wrong_type(at, "a string", value))?;
-    Location::parse(text).map_err(|error| format!("`{at}` is not usable: {error}"))?;
-    Ok(text.to_owned())
+    unknown.extend(payload.unknown);
+    Ok(Submission {
+        source,
+        event_id,
+        request_id,
+        token,
+        request: payload.request,
+        payload_uri: None,
+        payload: payload.canonical,
+        unknown,
+    })
 }
 
 /// Finds out whose request this is, whatever else is wrong with it.

@@ -4,6 +4,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::domain::{
+    renaming::{RenameEntry, RenameSource},
+    request::OnConflict,
+};
 
 fn payload() -> Value {
     json!({"sourceUriList": ["icav2://p/run/"], "destinationUri": "icav2://q/in/"})
@@ -93,7 +97,7 @@ fn refusals_name_the_field_and_keep_the_token() {
         ),
         (
             json!({"payload": {"sourceUriList": [], "destinationUri": "s3://b/"}}),
-            "`detail.payload.sourceUriList` must name at least one source",
+            "`detail.payload.sourceUriList` or `externalSourceUriList` must name at least one source",
         ),
         (
             json!({"payload": {"sourceUriList": ["s3://b/a", 7], "destinationUri": "s3://b/"}}),
@@ -120,6 +124,72 @@ fn refusals_name_the_field_and_keep_the_token() {
         assert_eq!(refusal(&event(&detail.to_string().into())), (Some("t".into()), reason.into()));
         let bare = reason.replace("detail.", "");
         assert_eq!(refusal(&detail.to_string()), (Some("t".into()), bare));
+    }
+}
+
+#[test]
+fn every_field_of_the_payload_is_read() {
+    let mut payload = payload();
+    payload["externalSourceUriList"] = json!(["s3://b/a", "s3://b/c/"]);
+    payload["renamingMapList"] = json!([
+        {"sourceUri": "icav2://p/run/a", "outputFileName": "b", "why": 1},
+        {"dataId": "fil.1", "outputFileName": "c d"},
+    ]);
+    payload["onConflict"] = "skip".into();
+    payload["dryRun"] = true.into();
+    let submission = copy(&event(&json!({"payload": payload})));
+    let rename = |source, name: &str| RenameEntry { source, name: name.into() };
+    let expected = CopyRequest {
+        sources: vec!["icav2://p/run/".into()],
+        destination: "icav2://q/in/".into(),
+        external: vec!["s3://b/a".into(), "s3://b/c/".into()],
+        renaming: vec![
+            rename(RenameSource::Uri("icav2://p/run/a".into()), "b"),
+            rename(RenameSource::DataId("fil.1".into()), "c d"),
+        ],
+        on_conflict: Some(OnConflict::Skip),
+        dry_run: true,
+    };
+    assert_eq!(submission.request, expected);
+    assert_eq!(submission.unknown, ["detail.payload.renamingMapList[0].why"]);
+
+    let nothing = json!({"destinationUri": "icav2://q/in/", "externalSourceUriList": ["s3://b/a"]});
+    let request = copy(&nothing.to_string()).request;
+    assert_eq!((request.sources.len(), request.external.len(), request.dry_run), (0, 1, false));
+    assert_eq!((request.renaming.len(), request.on_conflict), (0, None));
+}
+
+#[test]
+fn refusals_name_the_rule_that_a_field_breaks() {
+    let renames = "renamingMapList";
+    let named = |name: &str| json!([{"sourceUri": "s3://b/a", "outputFileName": name}]);
+    let cases = [
+        ("externalSourceUriList", json!("s3://b/a"), " must be a list, not a string"),
+        ("externalSourceUriList", json!(["icav2://p/a"]), "[0]` must be an s3:// URI"),
+        ("onConflict", json!("replace"), "` must be one of `fail`, `overwrite`, `skip`"),
+        ("onConflict", json!(false), "` must be a string, not a boolean"),
+        ("dryRun", json!("yes"), "` must be a boolean, not a string"),
+        (renames, json!({}), "` must be a list, not an object"),
+        (renames, json!([7]), "[0]` must be an object, not a number"),
+        (renames, json!([{"outputFileName": "b"}]), "[0]` must have either `sourceUri` or `dataId`"),
+        (renames, json!([{"dataId": "fol.1"}]), "[0].dataId` is not the data id of a file"),
+        (renames, json!([{"dataId": "fil.1"}]), "[0].outputFileName` is missing"),
+        (
+            renames,
+            json!([{"sourceUri": "s3://b/a/"}]),
+            "[0].sourceUri` must name a file: folders are not renamed",
+        ),
+        (renames, named("a/b"), "[0].outputFileName` is not usable: a file name must not hold `/`"),
+        (renames, named(""), "[0].outputFileName` is not usable: a file name must not be empty"),
+        (renames, named(".."), "[0].outputFileName` is not usable: `.` and `..` are not file names"),
+    ];
+    for (field, value, rest) in cases {
+        let mut payload = payload();
+        payload[field] = value;
+        let (token, reason) = refusal(&event(&json!({"payload": payload, "taskToken": "t"})));
+        assert_eq!(token.as_deref(), Some("t"));
+        let rest = if rest.starts_with(' ') { format!("`{rest}") } else { rest.to_owned() };
+        assert!(reason.starts_with(&format!("`detail.payload.{field}{rest}")), "{reason}");
     }
 }
 
@@ -221,6 +291,10 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(REQUEST_ID),
         Just(SOURCES),
         Just(DESTINATION),
+        Just(EXTERNAL),
+        Just("renamingMapList"),
+        Just("payloadB64Gz"),
+        Just("payloadS3Uri"),
         Just("source"),
         Just("other"),
     ];
@@ -253,7 +327,7 @@ proptest! {
     }
 
     #[test]
-    fn the_stored_payload_reads_back_as_the_same_request(extra in any_json(), name in "[a-z]{1,8}") {
+    fn the_stored_payload_reads_back_as_the_same_request(extra in any_json(), name in "[a-z]{1,8}X?") {
         let mut payload = payload();
         payload[&name] = extra;
         let first = copy(&event(&json!({"payload": payload})));
