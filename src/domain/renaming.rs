@@ -73,6 +73,14 @@ impl Renames {
         self.0.iter().map(|(id, name)| (id, name.as_str()))
     }
 
+    /// The same for some of the files.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&DataId) -> bool) -> Self {
+        Self(
+            self.0.iter().filter(|(id, _)| wanted(id)).map(|(id, name)| (id.clone(), name.clone())).collect(),
+        )
+    }
+
     /// How many files get another name.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -6,7 +6,7 @@ use super::{
     file::ETag,
     ids::{DataId, ProjectId},
     location::DataPath,
-    renaming::RenameEntry,
+    renaming::{RenameEntry, Renames},
 };
 
 /// The kinds of request.
@@ -140,6 +140,9 @@ pub struct FolderRequest {
     /// What is done where another file stands.
     #[serde(default)]
     pub on_conflict: OnConflict,
+    /// Files that get another name here.
+    #[serde(default, skip_serializing_if = "Renames::is_empty")]
+    pub renames: Renames,
 }
 
 #[cfg(test)]

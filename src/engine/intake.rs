@@ -115,6 +115,12 @@ impl Engine {
                 let offered = self.inbox.offer(records::request_key(&id), Lane::Begun);
                 (if offered { Fate::Delete } else { Fate::Leave }, None)
             }
+            Ok(Incoming::Copy(submission)) if submission.payload_uri.is_some() => {
+                let reason = "payload.payloadS3Uri is not read by this version; send the payload itself";
+                signals::engine::malformed(&message.id, submission.token.is_some(), reason);
+                let Some(token) = &submission.token else { return (Fate::Release, None) };
+                (self.refuse(&request_id(&submission, &message.id), token, reason).await, None)
+            }
             Ok(Incoming::Copy(submission)) => match self.store(&submission, &message.id).await {
                 Ok((fate, token)) => (fate, token),
                 Err(error) => {

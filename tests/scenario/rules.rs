@@ -73,3 +73,79 @@ async fn rules_refuse_by_name_and_say_which_setting() {
         assert!(house.tree(TO, "/in/").await.is_empty());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn files_arrive_under_their_new_names() {
+    let files = [
+        ("/run/a.bam", 100, 2),
+        ("/run/b.bam", 100, 2),
+        ("/run/sub/c.txt", 10, 1),
+        ("/run/sub/c.txt.gz", 12, 1),
+        ("/one.vcf", 7, 1),
+    ];
+    // An `a.bam` of equal size is there already, and is not ours to touch.
+    let house = House::new(&files, &[], &[("/in/run/a.bam.old", 1, 1)], |_| {}).await;
+    let _instance = house.instance();
+    let map = json!({"renamingMapList": [
+        {"sourceUri": "icav2://lab/run/a.bam", "outputFileName": "b.bam"},
+        {"sourceUri": "icav2://lab/run/b.bam", "outputFileName": "a.bam"},
+        {"sourceUri": "icav2://lab/run/sub/c.txt", "outputFileName": "ü d.txt"},
+        {"sourceUri": "icav2://lab/one.vcf", "outputFileName": "two.vcf"},
+    ]});
+    house.ask_with(&["/run/", "/one.vcf"], "/in/", "t", None, map.clone()).await;
+    let output = house.success("t", Duration::from_mins(5)).await;
+    assert_eq!((&output["files"]["copied"], &output["files"]["renamed"]), (&json!(5), &json!(4)));
+    let md5 = |tree: &[(String, String, Option<String>)], path: &str| {
+        tree.iter().find(|(known, ..)| known == path).and_then(|(.., md5)| md5.clone())
+    };
+    let (from, to) = (house.tree("lab", "/").await, house.tree(TO, "/in/").await);
+    for (source, target) in [
+        ("run/a.bam", "run/b.bam"),
+        ("run/b.bam", "run/a.bam"),
+        ("run/sub/c.txt", "run/sub/ü d.txt"),
+        ("run/sub/c.txt.gz", "run/sub/c.txt.gz"),
+        ("one.vcf", "two.vcf"),
+    ] {
+        assert!(md5(&from, source).is_some());
+        assert_eq!(md5(&from, source), md5(&to, target), "{source} → {target}");
+    }
+    assert_eq!(to.len(), 8, "{to:?}");
+    // A repeat finds everything there.
+    house.ask_with(&["/run/", "/one.vcf"], "/in/", "again", None, map).await;
+    let output = house.success("again", Duration::from_mins(5)).await;
+    assert_eq!((&output["files"]["copied"], &output["files"]["renamed"]), (&json!(0), &json!(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renaming_map_that_does_not_fit_is_refused_before_anything_is_copied() {
+    let house = House::new(&[("/run/a.vcf.gz", 100, 2), ("/run/b.vcf", 5, 1)], &[], &[], |_| {}).await;
+    let _instance = house.instance();
+    let cases = [
+        // Never by prefix.
+        json!([{"sourceUri": "icav2://lab/run/a.vcf", "outputFileName": "x"}]),
+        json!([{"sourceUri": "icav2://lab/run/b.vcf", "outputFileName": "a.vcf.gz"}]),
+        json!([{"sourceUri": "icav2://lab/run/b.vcf", "outputFileName": "x/y"}]),
+        json!([{"dataId": "fil.00000000000000000000000000000000", "outputFileName": "x"}]),
+    ];
+    for (n, map) in cases.into_iter().enumerate() {
+        let token = format!("t{n}");
+        house.ask_with(&["/run/"], "/in/", &token, None, json!({"renamingMapList": map})).await;
+        assert_eq!(house.failure(&token, Duration::from_mins(1)).await.0, "InvalidRequest", "case {n}");
+    }
+    assert!(house.tree(TO, "/in/").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_this_version_cannot_do_is_refused_and_not_ignored() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    let _instance = house.instance();
+    for (n, more) in [json!({"dryRun": true}), json!({"externalSourceUriList": ["s3://bucket/key"]})]
+        .into_iter()
+        .enumerate()
+    {
+        let token = format!("t{n}");
+        house.ask_with(&["/run/"], "/in/", &token, None, more).await;
+        assert_eq!(house.failure(&token, Duration::from_mins(1)).await.0, "InvalidRequest");
+    }
+    assert!(house.tree(TO, "/in/").await.is_empty());
+}

@@ -50,8 +50,8 @@ impl Engine {
             .into_iter()
             .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Condemn | Verdict::Replace))
             .filter_map(|(name, _)| picture.listing.get(name))
-            .cloned()
             .take(MOST_REMEMBERED.saturating_sub(state.condemned.len()).min(state.room() / ENTRY_BYTES))
+            .cloned()
             .collect();
         let fresh = self.without_strangers(state, picture, fresh).await?;
         for data in &fresh {

@@ -127,6 +127,7 @@ impl Engine {
             match stand {
                 Stand::Done => {
                     counters.copied += 1;
+                    counters.renamed += u64::from(source.renamed);
                     counters.bytes += source.wanted.size;
                 }
                 Stand::Failed(error, why) => {
@@ -139,6 +140,7 @@ impl Engine {
         }
         culprits.extend(resolved.unready.iter().cloned());
         counters.copied = counters.copied.saturating_sub(before.skipped);
+        counters.renamed = counters.renamed.saturating_sub(before.renamed);
         counters.bytes = counters.bytes.saturating_sub(before.bytes);
         counters.failed = culprits.len() as u64;
         let name = PRECEDENCE.into_iter().find(|name| culprits.iter().any(|(error, _)| error == name));

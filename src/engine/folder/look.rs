@@ -265,6 +265,7 @@ fn before(resolved: &Resolved, verdicts: &[Verdict]) -> Before {
             before.skipped += 1;
             before.by_size += u64::from(*by_size);
             before.bytes += source.wanted.size;
+            before.renamed += u64::from(source.renamed);
         }
     }
     before

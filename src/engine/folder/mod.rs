@@ -18,6 +18,7 @@ mod state;
 mod streams;
 
 pub(crate) use sources::Sources;
+pub(crate) use streams::MOST_BYTES as MOST_STREAMED;
 
 use std::{sync::Arc, time::Duration};
 

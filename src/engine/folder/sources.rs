@@ -13,7 +13,7 @@ use crate::{
         ids::{DataId, ProjectId, RequestId},
         outcome::{Culprit, ErrorName},
         request::{NamedFile, Want},
-        route::route,
+        route::{Route, route},
     },
     engine::{Engine, kinds::copy::status_words, records::Waiter},
     ports::{Class, Error, platform::Folder},
@@ -28,6 +28,8 @@ pub(super) struct Source {
     pub wanted: Wanted,
     pub id: DataId,
     pub project: ProjectId,
+    /// Whether it gets another name than it has.
+    pub renamed: bool,
 }
 
 /// All of what one waiter wants.
@@ -73,11 +75,13 @@ impl Engine {
         for want in &waiter.spec.wants {
             match want {
                 Want::Files { project, files } => {
-                    resolved.files.extend(files.iter().map(|file| self.source(project, file.clone())));
+                    resolved
+                        .files
+                        .extend(files.iter().map(|file| self.source(waiter, project, file.clone())));
                 }
                 Want::Level { project, id, path } => {
                     let folder = id.clone().map_or_else(|| Folder::Path(path.clone()), Folder::Id);
-                    self.list_level(project, &folder, &mut resolved).await?;
+                    self.list_level(waiter, project, &folder, &mut resolved).await?;
                 }
             }
         }
@@ -88,6 +92,7 @@ impl Engine {
 
     async fn list_level(
         &self,
+        waiter: &Waiter,
         project: &ProjectId,
         folder: &Folder,
         into: &mut Resolved,
@@ -98,7 +103,7 @@ impl Engine {
             let page = self.ports.platform.children(project, folder, from.as_deref()).await?;
             empty &= page.items.is_empty();
             for data in page.items.into_iter().filter(|data| data.kind == DataKind::File) {
-                self.add(project, data, into);
+                self.add(waiter, project, data, into);
             }
             from = page.next;
             if from.is_none() {
@@ -113,11 +118,11 @@ impl Engine {
         }
     }
 
-    fn add(&self, project: &ProjectId, data: Data, into: &mut Resolved) {
+    fn add(&self, waiter: &Waiter, project: &ProjectId, data: Data, into: &mut Resolved) {
         match data.status {
             DataStatus::Available => {
                 let file = NamedFile { id: data.id, path: data.path, size: data.size, etag: data.etag };
-                into.files.push(self.source(project, file));
+                into.files.push(self.source(waiter, project, file));
             }
             // On its way out: whoever deletes it does not want it copied.
             DataStatus::Deleting => {}
@@ -129,10 +134,18 @@ impl Engine {
         }
     }
 
-    fn source(&self, project: &ProjectId, file: NamedFile) -> Source {
-        let route = route(file.etag.as_ref(), self.settings.copy.single_part);
+    fn source(&self, waiter: &Waiter, project: &ProjectId, file: NamedFile) -> Source {
+        let new_name = waiter.spec.renames.name_of(&file.id);
+        // A job keeps names.
+        let route = if new_name.is_some() {
+            Route::Stream
+        } else {
+            route(file.etag.as_ref(), self.settings.copy.single_part)
+        };
+        let name = new_name.unwrap_or_else(|| file.path.name()).to_owned();
         Source {
-            wanted: Wanted { name: file.path.name().to_owned(), size: file.size, etag: file.etag, route },
+            renamed: new_name.is_some(),
+            wanted: Wanted { name, size: file.size, etag: file.etag, route },
             id: file.id,
             project: project.clone(),
         }

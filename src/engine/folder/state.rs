@@ -131,6 +131,8 @@ pub(super) struct Before {
     pub skipped: u64,
     pub by_size: u64,
     pub bytes: u64,
+    #[serde(default)]
+    pub renamed: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

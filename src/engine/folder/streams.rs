@@ -37,7 +37,7 @@ use crate::{
 const URLS_PER_CALL: usize = 25;
 
 /// One PUT takes at most this (S3).
-pub(super) const MOST_BYTES: u64 = 5 * 1024 * 1024 * 1024;
+pub(crate) const MOST_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 
 /// A file that is ready to be streamed.
 #[derive(Debug, Clone)]

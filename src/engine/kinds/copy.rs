@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Refused;
+use super::{Refused, renames};
 use crate::{
     domain::{
         file::{Data, DataKind, DataStatus},
@@ -13,6 +13,7 @@ use crate::{
         location::{DataPath, Location},
         outcome::{Culprit, ErrorName, Failure},
         policy::{Place, Rules},
+        renaming::Renames,
         request::{CopyRequest, FolderRequest, NamedFile, OnConflict, Want},
     },
     engine::settings::CopySettings,
@@ -30,10 +31,10 @@ const LIST_FROM: usize = 4;
 
 /// A source that was found.
 #[derive(Debug)]
-struct Found {
+pub(super) struct Found {
     uri: String,
-    project: ProjectId,
-    data: Data,
+    pub(super) project: ProjectId,
+    pub(super) data: Data,
 }
 
 /// What children a copy needs. `event_source` is who asked.
@@ -45,19 +46,22 @@ pub(crate) async fn plan(
     request: &CopyRequest,
 ) -> Result<Vec<FolderRequest>, Refused> {
     rules.check_event_source(event_source)?;
+    refuse_what_comes_later(request)?;
     let mut projects = Projects { platform, rules, known: BTreeMap::new() };
     let (target, path) = destination(&mut projects, &request.destination).await?;
     let found = find_sources(&mut projects, &request.sources).await?;
-    check_names(&found)?;
+    check_names(&found, !request.renaming.is_empty())?;
     check_places(&found, &target, &path)?;
     check_ready(&found)?;
     let mut children = files_of(&found, &target, &path);
     for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
         children.extend(levels(platform, settings, folder, &target, &path).await?);
     }
+    renames::apply(&mut projects, &request.renaming, &found, &mut children).await?;
     let on_conflict = request.on_conflict.unwrap_or(settings.on_conflict);
     if children.is_empty() {
-        children.push(FolderRequest { project: target.id, path, wants: Vec::new(), on_conflict });
+        let renames = Renames::default();
+        children.push(FolderRequest { project: target.id, path, wants: Vec::new(), on_conflict, renames });
     }
     for child in &mut children {
         child.on_conflict = on_conflict;
@@ -66,14 +70,14 @@ pub(crate) async fn plan(
 }
 
 /// Projects by the names that this request uses.
-struct Projects<'a> {
-    platform: &'a dyn DataPlatform,
+pub(super) struct Projects<'a> {
+    pub(super) platform: &'a dyn DataPlatform,
     rules: &'a Rules,
     known: BTreeMap<String, Project>,
 }
 
 impl Projects<'_> {
-    async fn of(&mut self, uri: &str, name: &str, error: ErrorName) -> Result<Project, Refused> {
+    pub(super) async fn of(&mut self, uri: &str, name: &str, error: ErrorName) -> Result<Project, Refused> {
         if let Some(project) = self.known.get(name) {
             return Ok(project.clone());
         }
@@ -181,9 +185,11 @@ async fn look_up(
     Ok(paths.iter().map(|(_, path)| seen.get(path).cloned()).collect())
 }
 
-fn check_names(found: &[Found]) -> Result<(), Failure> {
+/// Two sources of one name; files that may get other names are judged with those.
+fn check_names(found: &[Found], files_may_differ: bool) -> Result<(), Failure> {
     let mut names: BTreeMap<&str, Vec<&Found>> = BTreeMap::new();
-    for source in found {
+    let judged = |source: &&Found| !(files_may_differ && source.data.kind == DataKind::File);
+    for source in found.iter().filter(judged) {
         names.entry(source.data.name()).or_default().push(source);
     }
     let twice: Vec<_> = names.into_iter().filter(|(_, sources)| sources.len() > 1).collect();
@@ -262,6 +268,7 @@ fn files_of(found: &[Found], target: &Project, path: &DataPath) -> Vec<FolderReq
                 path: path.clone(),
                 wants,
                 on_conflict: OnConflict::Fail,
+                renames: Renames::default(),
             }
         })
         .collect()
@@ -299,6 +306,7 @@ async fn levels(
             path,
             wants: vec![want],
             on_conflict: OnConflict::Fail,
+            renames: Renames::default(),
         });
     }
     Ok(children)
@@ -352,7 +360,7 @@ async fn tree_of(
     Ok(folders)
 }
 
-fn culprit(error: ErrorName, message: impl Into<String>, what: &str, why: &str) -> Failure {
+pub(super) fn culprit(error: ErrorName, message: impl Into<String>, what: &str, why: &str) -> Failure {
     Failure::new(error, message).naming([Culprit { what: what.to_owned(), why: why.to_owned() }])
 }
 
@@ -360,6 +368,18 @@ fn invalid(message: &str, what: &str, why: &str) -> Failure {
     culprit(ErrorName::InvalidRequest, message, what, why)
 }
 
-fn not_yet(uri: &str) -> Failure {
+/// What can be asked for and not be done yet is refused, not ignored.
+fn refuse_what_comes_later(request: &CopyRequest) -> Result<(), Failure> {
+    if let Some(uri) = request.external.first() {
+        return Err(not_yet(uri));
+    }
+    if request.dry_run {
+        let message = "a dry run is not made by this version";
+        return Err(Failure::new(ErrorName::InvalidRequest, message));
+    }
+    Ok(())
+}
+
+pub(super) fn not_yet(uri: &str) -> Failure {
     invalid("s3:// URIs are not copied by this version", uri, "use an icav2:// URI")
 }
