@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_sfn::types::ExecutionStatus;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
 use serde_json::{Value, json};
 
 use crate::within;
@@ -107,6 +107,13 @@ impl Execution {
             cause: execution.cause().unwrap_or_default().to_owned(),
             status: execution.status,
         })
+    }
+
+    /// How often its task was told that it succeeded.
+    pub(crate) async fn answers(&self) -> usize {
+        let history = self.sfn.get_execution_history().execution_arn(&self.arn).send().await.unwrap();
+        let told = |event: &&HistoryEvent| event.r#type == HistoryEventType::TaskSucceeded;
+        history.events.iter().filter(told).count()
     }
 
     pub(crate) async fn ended(&self, patience: Duration) -> Ended {
