@@ -27,6 +27,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("copy_manager_streams_failed_total", "Streams that failed and are tried again"),
     ("copy_manager_jobs_submitted_total", "ICAv2 copy jobs submitted"),
     ("copy_manager_jobs_ended_total", "ICAv2 copy jobs that ended, by status"),
+    ("copy_manager_files_rerouted_total", "Files streamed because every job with them fails"),
     ("copy_manager_jobs_adopted_total", "Jobs whose submission was never answered, found again"),
     ("copy_manager_leftovers_deleted_total", "PARTIAL files of failed jobs that were deleted"),
     ("copy_manager_heartbeats_total", "Heartbeats sent"),
@@ -224,6 +225,17 @@ pub fn job_ended(folder: &str, job: &JobId, status: JobStatus, attempt: u32, fil
 /// A submission got no answer; its job is looked for.
 pub fn submission_unanswered(folder: &str, why: &dyn Error) {
     warn!(folder.id = folder, error = chain(why), "submission unanswered");
+}
+
+/// Files whose job failed are submitted apart from others.
+pub fn set_cut(folder: &str, files: usize, pieces: usize) {
+    info!(folder.id = folder, files, pieces, "failed files set apart");
+}
+
+/// A file that no job would bring is streamed.
+pub fn file_rerouted(folder: &str) {
+    counter!("copy_manager_files_rerouted_total").increment(1);
+    warn!(folder.id = folder, "file streamed because every job with it fails");
 }
 
 /// The platform refuses to make a job.

@@ -35,8 +35,8 @@ async fn jobs_that_fail_in_every_round_end_the_request_with_the_files_named() {
     assert_eq!(error, "CopyJobFailed");
     let named: Vec<_> = cause["files"].as_array().unwrap().iter().map(|file| file["what"].clone()).collect();
     assert_eq!(named, ["/in/run/a.bam", "/in/run/b.bam", "/in/run/sub/d.bam"]);
-    // Two folders, five rounds each.
-    assert_eq!(house.calls(Some(BATCH)), 10);
+    // Five rounds for each folder; after the second the two files of one are tried apart.
+    assert_eq!(house.calls(Some(BATCH)), (1 + 1 + 2 + 2 + 2) + 5);
     assert_eq!(house.slots().await, 0);
     // What could be brought was.
     assert!(
@@ -185,6 +185,22 @@ async fn a_job_that_nobody_can_tell_about_is_a_failed_one() {
     house.success("t", Duration::from_mins(10)).await;
     assert_eq!(house.slots().await, 0);
     assert!(house.calls(None) < 100, "{:#?}", house.simulator.stats().calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_poisoned_file_is_found_among_many_and_streamed() {
+    let names: Vec<_> = (0..500).map(|n| format!("/run/{n:03}.bam")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), 1000, 2)).collect();
+    let house = House::new(&files, &[], &[], |_| {}).await;
+    house.faults(json!({"poisonPaths": ["/run/321.bam"]}));
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    let output = house.success("t", Duration::from_mins(30)).await;
+    assert_eq!(output["files"]["copied"], 500);
+    // 499 by jobs, one by stream.
+    assert_eq!(house.simulator.stats().bytes_in, 1000);
+    assert!(house.calls(Some(BATCH)) < 40, "{} jobs", house.calls(Some(BATCH)));
+    assert_eq!(house.slots().await, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,7 +117,24 @@ impl Engine {
     }
 
     async fn submit_batches(&self, held: &mut Held, state: &mut FolderState, picture: &Picture) -> Step<()> {
-        let missing: Vec<&Source> = jobs_missing(picture).into_values().collect();
+        let mut missing = jobs_missing(picture);
+        for piece in state.pieces_to_submit() {
+            let files: Vec<&Source> =
+                piece.iter().filter_map(|name| missing.get(name.as_str()).copied()).collect();
+            if self.stop.is_cancelled() || files.is_empty() {
+                continue;
+            }
+            if what_fits(state, &files).len() < files.len()
+                || !self.submit(held, state, picture, &files, true).await?
+            {
+                self.pause_for_slot(state);
+                return Ok(());
+            }
+        }
+        for name in state.pieces.iter().flat_map(|piece| &piece.names) {
+            missing.remove(name.as_str());
+        }
+        let missing: Vec<&Source> = missing.into_values().collect();
         let most = self.settings.jobs.max_items_per_job.max(1);
         for batch in missing.chunks(most) {
             let unfilled = batch.len() < most && state.has_unfilled_job();
@@ -125,16 +142,20 @@ impl Engine {
             if self.stop.is_cancelled() || unfilled || batch.is_empty() {
                 return Ok(());
             }
-            if !self.submit(held, state, picture, batch).await? {
-                state.refusals += 1;
-                let wait = SLOT_WAIT * 2_u32.pow(state.refusals.min(4)).div_ceil(2);
-                let wait = wait.mul_f64(0.5 + self.ports.chance.unit());
-                state.not_before = millis(self.ports.clock.now()) + as_millis(wait);
+            if !self.submit(held, state, picture, batch, false).await? {
+                self.pause_for_slot(state);
                 return Ok(());
             }
-            state.refusals = 0;
         }
         Ok(())
+    }
+
+    /// Waits for a place among the project's jobs, longer each time there is none.
+    fn pause_for_slot(&self, state: &mut FolderState) {
+        state.refusals += 1;
+        let wait = SLOT_WAIT * 2_u32.pow(state.refusals.min(4)).div_ceil(2);
+        let wait = wait.mul_f64(0.5 + self.ports.chance.unit());
+        state.not_before = millis(self.ports.clock.now()) + as_millis(wait);
     }
 
     /// When streaming should pause, so that jobs are not forgotten over it.
@@ -173,7 +194,7 @@ impl Engine {
 /// Whether there are files to stream that the record had no room for yet.
 fn held_back(state: &FolderState, picture: &Picture) -> bool {
     picture.files().iter().any(|(name, (source, verdict))| {
-        source.wanted.route == Route::Stream
+        picture.route(source) == Route::Stream
             && *verdict == Verdict::Missing
             && !state.uploads.contains_key(*name)
     })
@@ -195,7 +216,7 @@ fn what_fits<'a, 'b>(state: &FolderState, files: &'a [&'b Source]) -> &'a [&'b S
 fn jobs_missing(picture: &Picture) -> BTreeMap<&str, &Source> {
     let files = picture.files().into_iter();
     files
-        .filter(|(_, (source, verdict))| source.wanted.route == Route::Job && *verdict == Verdict::Missing)
+        .filter(|(_, (source, verdict))| picture.route(source) == Route::Job && *verdict == Verdict::Missing)
         .map(|(name, (source, _))| (name, source))
         .collect()
 }

@@ -53,7 +53,7 @@ impl Engine {
                 .iter()
                 .zip(verdicts)
                 .map(|(source, verdict)| {
-                    self.stand(state, picture, &source.wanted.name, source.wanted.route, *verdict)
+                    self.stand(state, picture, &source.wanted.name, picture.route(source), *verdict)
                 })
                 .collect();
             if stands.iter().any(|stand| matches!(stand, Stand::Open)) {

@@ -19,7 +19,6 @@ use crate::{
     },
     engine::{
         Engine,
-        backoff::jittered,
         lease::{Halt, Held, Step},
         records::{self, Waiter, attr, millis},
     },
@@ -140,44 +139,6 @@ impl Engine {
         }
     }
 
-    /// Counts the rounds of jobs that brought nothing, and sets the pause after a bad one.
-    pub(super) fn charge(&self, state: &mut FolderState, picture: &Picture) {
-        let now = millis(self.ports.clock.now());
-        let settle = as_millis(self.settings.jobs.settle);
-        let (mut bad, mut brought, mut well) = (false, false, false);
-        let mut judged = Vec::new();
-        state.jobs.retain(|job| {
-            let Some(ended_at) = job.ended_at else { return true };
-            let arrived = picture.all_done(&job.names);
-            // A job that succeeded and whose files do not show up for long enough did not succeed.
-            if !job.has_failed() && !arrived && now < ended_at + settle {
-                return true;
-            }
-            let failed = job.has_failed() || !arrived;
-            bad |= failed;
-            well |= !failed;
-            brought |= picture.any_done(&job.names);
-            judged.push(job.clone());
-            false
-        });
-        for job in &judged {
-            state.remember(job);
-        }
-        if bad {
-            state.charged += u32::from(!brought);
-            self.pause_jobs(state);
-        } else if well {
-            state.charged = 0;
-        }
-    }
-
-    /// No submission for a while, longer after each round that brought nothing.
-    fn pause_jobs(&self, state: &mut FolderState) {
-        let jobs = &self.settings.jobs;
-        let wait = jittered(jobs.retry_base, jobs.retry_cap, state.charged, self.ports.chance.as_ref());
-        state.not_before = millis(self.ports.clock.now()) + as_millis(wait);
-    }
-
     /// Submits one job; false when the project has no free slot now.
     pub(super) async fn submit(
         &self,
@@ -185,6 +146,7 @@ impl Engine {
         state: &mut FolderState,
         picture: &Picture,
         files: &[&Source],
+        piece: bool,
     ) -> Step<bool> {
         let Some(folder) = &picture.folder else { return Ok(false) };
         let now = self.ports.clock.now();
@@ -196,6 +158,7 @@ impl Engine {
             at: millis(now),
             attempt: state.charged + 1,
             full: files.len() >= self.settings.jobs.max_items_per_job,
+            piece,
             ghost: false,
             look_at: millis(now) + as_millis(ADOPT_EVERY),
             ids,
@@ -216,6 +179,7 @@ impl Engine {
         held.lease.check()?;
         match self.ports.platform.submit(&picture.project, folder, &intent.ids).await {
             Ok(submitted) => {
+                state.refusals = 0;
                 self.record(held, state, &intent, submitted).await?;
                 Ok(true)
             }
@@ -266,6 +230,7 @@ impl Engine {
             status: submitted.job.status,
             slot: intent.client.clone(),
             full: intent.full,
+            piece: intent.piece,
             polls: 0,
             next_poll: millis(now) + self.next_poll(0),
             ended_at: None,

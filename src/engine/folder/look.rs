@@ -16,6 +16,7 @@ use crate::{
         file::{Data, DataKind, DataStatus},
         ids::{DataId, ProjectId, digest},
         location::DataPath,
+        route::Route,
     },
     engine::{
         Engine,
@@ -35,6 +36,8 @@ pub(super) struct Picture {
     pub waiters: Vec<(Waiter, Arc<Resolved>, Vec<Verdict>)>,
     /// What is there, by exact name.
     pub listing: BTreeMap<String, Data>,
+    /// Names that are streamed although a job would be their route.
+    pub streamed: BTreeSet<String>,
     /// Why files of ended jobs did not arrive, by name.
     pub reasons: BTreeMap<String, String>,
     /// PARTIAL files that our own ended jobs have left.
@@ -53,10 +56,9 @@ impl Picture {
         files
     }
 
-    /// Whether one of these names is there now, as wanted.
-    pub(super) fn any_done(&self, names: &[String]) -> bool {
-        let files = self.files();
-        names.iter().any(|name| matches!(files.get(name.as_str()), Some((_, Verdict::Done { .. }))))
+    /// How a file is brought.
+    pub(super) fn route(&self, source: &Source) -> Route {
+        if self.streamed.contains(&source.wanted.name) { Route::Stream } else { source.wanted.route }
     }
 
     /// Whether all of these names are there now, or nobody wants them any more.
@@ -108,6 +110,7 @@ impl Engine {
             folder,
             waiters: resolved,
             listing,
+            streamed: state.streamed.clone(),
             reasons: ended.iter().flat_map(|ended| ended.reasons.clone()).collect(),
             leftovers: ended.iter().flat_map(|ended| ended.leftovers.iter().cloned()).collect(),
         };
@@ -138,7 +141,11 @@ impl Engine {
                         }),
                         condemned: there.is_some_and(|data| state.condemned.contains_key(data.id.as_str())),
                     };
-                    verdict(&source.wanted, there, around)
+                    let mut wanted = source.wanted.clone();
+                    if picture.streamed.contains(&wanted.name) {
+                        wanted.route = Route::Stream;
+                    }
+                    verdict(&wanted, there, around)
                 })
                 .collect();
             state.seen.entry(waiter.request.to_string()).or_insert_with(|| before(resolved, verdicts));

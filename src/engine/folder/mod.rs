@@ -12,6 +12,7 @@ mod condemn;
 mod finish;
 mod jobs;
 mod look;
+mod pieces;
 mod sources;
 mod state;
 mod streams;
@@ -34,6 +35,7 @@ use crate::{
         store::{Change, Value},
     },
 };
+use look::Picture;
 use sources::Resolved;
 use state::FolderState;
 
@@ -88,7 +90,9 @@ impl Engine {
                 state.charged = 0;
             }
             let picture = self.look(held, state, waiters, &ended).await?;
-            self.charge(state, &picture);
+            self.charge(&held.lease.key.id.clone(), state, &picture);
+            // What a job would not bring may be streamed from now on.
+            let picture = self.rerouted(state, picture);
             let open = self.finish(held, state, &picture).await?;
             if open == 0 {
                 // Nobody waits any more, unless somebody has just come.
@@ -114,6 +118,15 @@ impl Engine {
         }
         let due_at = state.due_at().clamp(now + 1, records::after(self.ports.clock.now(), LONGEST));
         Ok(Next::Due { changes, due_at })
+    }
+
+    /// The picture with the routes as the state has them now.
+    fn rerouted(&self, state: &mut FolderState, mut picture: Picture) -> Picture {
+        if picture.streamed != state.streamed {
+            picture.streamed = state.streamed.clone();
+            self.judge(state, &mut picture);
+        }
+        picture
     }
 
     /// The waiters with what they want. Those whose sources cannot be read for good are told so; the

@@ -46,6 +46,9 @@ pub(super) struct Intent {
     pub attempt: u32,
     /// Whether it has as many files as a job may have.
     pub full: bool,
+    /// Whether it carries one piece of a set that failed.
+    #[serde(default)]
+    pub piece: bool,
     /// Given up after `submit_settle`: it claims nothing any more, but if its job shows up after all
     /// it is adopted.
     #[serde(default)]
@@ -64,6 +67,9 @@ pub(super) struct RunningJob {
     /// Its place among the project's running jobs.
     pub slot: String,
     pub full: bool,
+    /// Whether it carries one piece of a set that failed.
+    #[serde(default)]
+    pub piece: bool,
     /// How often it has been asked for.
     pub polls: u32,
     /// When to ask again.
@@ -77,6 +83,19 @@ impl RunningJob {
     pub(super) fn has_failed(&self) -> bool {
         self.ended_at.is_some() && self.status != JobStatus::Succeeded
     }
+}
+
+/// Files of a job that failed, which are now submitted apart from all others (DESIGN §6.6).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Piece {
+    pub names: Vec<String>,
+    /// Failed in the present cut.
+    pub failed: bool,
+    /// Others of the same set have arrived: what keeps failing is in here.
+    pub isolated: bool,
+    /// How often it has failed as a single, isolated file.
+    pub alone: u32,
 }
 
 /// A file that is streamed.
@@ -135,6 +154,12 @@ pub(super) struct FolderState {
     pub waits: u32,
     /// Times in a row that the project had no free slot.
     pub refusals: u32,
+    /// What is submitted piece by piece.
+    pub pieces: Vec<Piece>,
+    /// Whether a piece of the present cut has arrived.
+    pub piece_arrived: bool,
+    /// Multi-part files that no job would bring and that are streamed instead.
+    pub streamed: BTreeSet<String>,
     /// Why jobs could not be submitted, the last time that happened.
     pub trouble: String,
     /// `wakes` as of the last round.
@@ -210,7 +235,8 @@ impl FolderState {
 
     /// Whether a job or a submission is open that had room for more files.
     pub(super) fn has_unfilled_job(&self) -> bool {
-        self.running().any(|job| !job.full) || self.open_intents().any(|intent| !intent.full)
+        self.running().any(|job| !job.full && !job.piece)
+            || self.open_intents().any(|intent| !intent.full && !intent.piece)
     }
 
     pub(super) fn remember(&mut self, job: &RunningJob) {

@@ -72,7 +72,7 @@ impl Engine {
         let mut tasks = Vec::new();
         let mut room = state.room();
         for (name, (source, verdict)) in picture.files() {
-            if source.wanted.route != Route::Stream {
+            if picture.route(source) != Route::Stream {
                 continue;
             }
             let target = match verdict {
