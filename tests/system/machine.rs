@@ -109,10 +109,11 @@ impl Execution {
         })
     }
 
-    /// How often its task was told that it succeeded.
+    /// How many answers its task has had.
     pub(crate) async fn answers(&self) -> usize {
         let history = self.sfn.get_execution_history().execution_arn(&self.arn).send().await.unwrap();
-        let told = |event: &&HistoryEvent| event.r#type == HistoryEventType::TaskSucceeded;
+        let answers = [HistoryEventType::TaskSucceeded, HistoryEventType::TaskFailed];
+        let told = |event: &&HistoryEvent| answers.contains(&event.r#type);
         history.events.iter().filter(told).count()
     }
 
