@@ -24,7 +24,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 pub(super) struct Daemon {
     /// Where its HTTP side listens.
     pub(super) address: SocketAddr,
+    #[cfg(feature = "simulator")]
     pub(super) engine: Arc<Engine>,
+    #[cfg(feature = "simulator")]
     pub(super) door: Arc<Door>,
 }
 
@@ -83,7 +85,13 @@ pub(super) async fn start(
     };
     let served = admin::serve(listener, Admin { backend: door.clone(), metrics: render }, phases.off);
     supervisor.spawn_service("admin", OnError::Stop, served);
-    Ok(Daemon { address, engine, door })
+    Ok(Daemon {
+        address,
+        #[cfg(feature = "simulator")]
+        engine,
+        #[cfg(feature = "simulator")]
+        door,
+    })
 }
 
 async fn done(work: impl Future<Output = ()>) -> Result<(), Infallible> {

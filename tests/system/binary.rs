@@ -79,7 +79,8 @@ impl Process {
         lines.filter(|line| line["message"] == message).collect()
     }
 
-    /// How many task tokens it has answered; an answer that nobody waits for any more is none.
+    /// How many answers to task tokens it knows to have been taken. One that crosses another on the
+    /// way may seem so to both.
     pub(crate) fn answers(&self) -> usize {
         self.said("token answered").iter().filter(|line| line["caller.gone"] == false).count()
     }

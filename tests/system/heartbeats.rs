@@ -62,7 +62,7 @@ async fn heartbeats_keep_a_long_copy_alive_and_nothing_else_does() {
     assert_eq!(lived.status, ExecutionStatus::Succeeded, "{lived:?}");
     assert!(long >= COPY, "the copy took only {long:?}");
     assert_same(&beating.lab.platform, "/run/", "/in/run/").await;
-    assert_eq!(beating.daemon.answers(), 1);
+    assert_eq!(beating.execution.answers().await, 1);
 
     assert_ne!(died.status, ExecutionStatus::Succeeded, "{died:?}");
     assert!(["States.Timeout", "States.HeartbeatTimeout"].contains(&died.error.as_str()), "{died:?}");

@@ -154,6 +154,13 @@ impl Lab {
         daemon
     }
 
+    /// `copy-manager` with those arguments, where the daemons are.
+    pub(crate) fn shell(&self, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_copy-manager"));
+        command.args(arguments).env_clear().envs(self.environment.iter().cloned()).kill_on_drop(true);
+        command
+    }
+
     /// Where requests end that nobody could understand.
     pub(crate) async fn dead_letters_url(&self) -> String {
         let requests = self.stack.copy_requests_queue_url.rsplit('/').next().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_sfn::types::ExecutionStatus;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
 use serde_json::{Value, json};
 
 use crate::within;
@@ -107,6 +107,14 @@ impl Execution {
             cause: execution.cause().unwrap_or_default().to_owned(),
             status: execution.status,
         })
+    }
+
+    /// How many answers its task has had.
+    pub(crate) async fn answers(&self) -> usize {
+        let history = self.sfn.get_execution_history().execution_arn(&self.arn).send().await.unwrap();
+        let answers = [HistoryEventType::TaskSucceeded, HistoryEventType::TaskFailed];
+        let told = |event: &&HistoryEvent| answers.contains(&event.r#type);
+        history.events.iter().filter(told).count()
     }
 
     pub(crate) async fn ended(&self, patience: Duration) -> Ended {
