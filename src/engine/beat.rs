@@ -33,9 +33,7 @@ impl Engine {
                 let wait = RETRY
                     .mul_f64(0.5 + self.ports.chance.unit() / 2.0)
                     .min(self.settings.heartbeat.promise / 10);
-                let due_at = records::after(self.ports.clock.now(), wait);
-                let write = Write::update(key, vec![set(DUE_AT, due_at)]).when(Condition::Has(DUE_AT.into()));
-                self.ports.store.write(write).await.is_ok()
+                self.put_off(&key, wait).await.is_ok()
             }
         }
     }
@@ -52,6 +50,9 @@ impl Engine {
         }
         let Some(token) = token_of(item) else { return self.drop_token(item, false).await };
         if let Some(outcome) = find(&outcome_key) {
+            if self.is_being_delivered(&key.id).await? {
+                return self.put_off(key, RETRY).await;
+            }
             let outcome: Outcome = records::required(outcome, attr::OUTCOME)?;
             return self.answer(item, &token, &outcome).await;
         }
@@ -72,6 +73,23 @@ impl Engine {
             .write(Write::update(key.clone(), vec![next]).when(Condition::Equals(DUE_AT.into(), seen)))
             .await?;
         Ok(())
+    }
+
+    /// Whether the holder of the root is at work on the answers itself; two would only be told that
+    /// the other was first.
+    async fn is_being_delivered(&self, root: &str) -> Result<bool, Error> {
+        let request = self.ports.store.get(&records::request_key(&RequestId::new(root))).await?;
+        let now = records::millis(self.ports.clock.now());
+        Ok(request.is_some_and(|item| {
+            item.text(attr::OWNER).is_some_and(|owner| !owner.is_empty())
+                && item.number(attr::LEASE_UNTIL).is_some_and(|until| now < until)
+        }))
+    }
+
+    async fn put_off(&self, key: &Key, wait: Duration) -> Result<(), Error> {
+        let due_at = records::after(self.ports.clock.now(), wait);
+        let write = Write::update(key.clone(), vec![set(DUE_AT, due_at)]).when(Condition::Has(DUE_AT.into()));
+        self.ports.store.write(write).await.map(drop)
     }
 
     /// Answers one token with the outcome of its root, and owes it nothing more.
