@@ -1,6 +1,6 @@
 //! The simulator on a socket.
 //!
-//! Not [`axum::serve`]: a connection must be closable without an answer.
+//! Not [`axum::serve()`]: a connection must be closable without an answer.
 
 use std::sync::Arc;
 
