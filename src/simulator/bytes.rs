@@ -9,7 +9,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
@@ -80,7 +80,7 @@ pub(super) fn chunks(
     end: u64,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + Sync + 'static {
     let simulator = Arc::clone(simulator);
-    stream::unfold(start, move |offset| {
+    let chunks = stream::unfold(start, move |offset| {
         let mut chunk = content.chunk(offset);
         chunk.truncate(usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX));
         let length = chunk.len() as u64;
@@ -88,7 +88,9 @@ pub(super) fn chunks(
             simulator.with(|state| state.stats.bytes_out += length);
         }
         std::future::ready((length > 0).then_some((Ok(chunk), offset + length)))
-    })
+    });
+    // Some clients look once more behind the end.
+    chunks.fuse()
 }
 
 /// `PUT /sim/bytes/{token}`.

@@ -106,7 +106,7 @@ impl Simulator {
             .with_state(Arc::clone(self))
     }
 
-    /// The buckets as S3.
+    /// The buckets as S3: an HTTP client for an SDK, too, that ends in them without a socket.
     pub fn s3_service(self: &Arc<Self>) -> S3Door {
         S3Door::new(self)
     }

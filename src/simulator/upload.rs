@@ -8,7 +8,7 @@ use md5::{Digest as _, Md5};
 
 use super::{
     HASHED_AT_ONCE, Simulator,
-    content::{Content, HEAD},
+    content::{Content, HEAD, KEPT_BYTES},
 };
 
 /// What has arrived.
@@ -46,6 +46,8 @@ impl Upload {
             }
             head.extend(chunk.iter().take(HEAD - head.len()));
             hash.update(&chunk);
+            // How much comes need not have been announced.
+            kept = kept.filter(|_| size <= KEPT_BYTES);
             if let Some(kept) = &mut kept {
                 kept.extend_from_slice(&chunk);
             }

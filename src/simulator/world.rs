@@ -224,4 +224,28 @@ mod tests {
             assert!(world(rest).is_err(), "{rest}");
         }
     }
+
+    #[test]
+    fn buckets_are_checked() {
+        let world = |project: &str, buckets: &str| {
+            WorldFile::parse(&format!(
+                r#"{{"projects":[{{"id":"11111111-2222-4333-8444-555555555555","name":"a"{project}}}],"buckets":[{buckets}]}}"#
+            ))
+        };
+        assert!(
+            world("", r#"{"name":"b","objects":[{"key":"x//y","size":2,"parts":2}]},{"name":"c"}"#).is_ok()
+        );
+        let own = r#","byob":{"bucket":"b","prefix":"p/","subFolder":"q/"}"#;
+        assert!(world(own, r#"{"name":"c"}"#).is_ok());
+        for (project, buckets) in [
+            (own, r#"{"name":"b"}"#),
+            ("", r#"{"name":"b"},{"name":"b"}"#),
+            ("", r#"{"name":"b","objects":[{"key":"","size":1}]}"#),
+            ("", r#"{"name":"b","objects":[{"key":"x","size":1},{"key":"x","size":1}]}"#),
+            ("", r#"{"name":"b","objects":[{"key":"x","size":1,"parts":2}]}"#),
+            ("", r#"{"name":"b","colour":1}"#),
+        ] {
+            assert!(world(project, buckets).is_err(), "{project} {buckets}");
+        }
+    }
 }

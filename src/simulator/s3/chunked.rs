@@ -22,7 +22,12 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let start = Chunked { body, buffer: BytesMut::new(), left: 0 };
-    stream::try_unfold(start, |mut state| async move { Ok(state.next().await?.map(|bytes| (bytes, state))) })
+    let chunks =
+        stream::try_unfold(
+            start,
+            |mut state| async move { Ok(state.next().await?.map(|bytes| (bytes, state))) },
+        );
+    chunks.fuse()
 }
 
 impl<S, E> Chunked<S>

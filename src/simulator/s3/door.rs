@@ -44,16 +44,20 @@ impl S3Door {
     /// Answers one request. A connection closed without an answer is a status 500 whose body
     /// breaks.
     pub async fn call(&self, request: Request<Body>) -> Response<Body> {
+        self.answer(request).await.map(Body::new)
+    }
+
+    pub(super) async fn answer(&self, request: Request<Body>) -> Response<s3s::Body> {
+        let hung_up = || closed().map(s3s::Body::http_body_unsync);
         let verdict = Verdict::default();
         let mut request = unsigned(request);
         request.extensions_mut().insert(verdict.clone());
-        let answer = self.service.call(request).await.map(|response| response.map(Body::new));
+        let answer = self.service.call(request).await;
         let mut response = match verdict.0.get() {
-            None => answer.unwrap_or_else(|_| closed()),
-            Some(Instead::Close) => closed(),
+            None => answer.unwrap_or_else(|_| hung_up()),
+            Some(Instead::Close) => hung_up(),
             Some(Instead::Status(status)) => {
-                let written = scripted(*status).to_http_response();
-                written.map_or_else(|_| closed(), |response| response.map(Body::new))
+                scripted(*status).to_http_response().unwrap_or_else(|_| hung_up())
             }
         };
         if response.status() == StatusCode::OK && response.headers().contains_key(header::CONTENT_RANGE) {

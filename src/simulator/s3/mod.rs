@@ -6,6 +6,7 @@
 mod access;
 mod chunked;
 mod door;
+mod in_process;
 mod multipart;
 mod read;
 mod say;

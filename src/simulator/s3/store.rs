@@ -211,12 +211,21 @@ impl State {
         };
         let now = self.wall(at);
         let (folder, name) = path.rsplit_once('/').unwrap_or_default();
-        let node = node.or_else(|| {
-            let folder = self.tree.ensure_folder(project, folder, now, &mut self.rng).ok()?;
+        let rng = &mut self.rng;
+        let folder = self.tree.ensure_folder(project, folder, now, rng);
+        let made = match (node, folder) {
+            (Some(node), _) => Ok(Some(node)),
             // The marker of a folder is the folder.
-            (!name.is_empty())
-                .then(|| self.tree.create(folder, name, DataKind::File, now, &mut self.rng).ok())?
-        });
+            (None, Ok(_)) if name.is_empty() => Ok(None),
+            (None, Ok(folder)) => self.tree.create(folder, name, DataKind::File, now, rng).map(Some),
+            (None, Err(refused)) => Err(refused),
+        };
+        let Ok(node) = made else {
+            // A file is where a folder should be: an object that no project can show.
+            let pending = self.s3.pending.entry(bucket.clone()).or_default();
+            pending.insert(key.clone(), Pending { serial, object: Some(object) });
+            return;
+        };
         if *object.about == About::default() {
             self.s3.about.remove(&place);
         } else {
@@ -238,8 +247,8 @@ impl State {
             self.s3.about.insert((bucket.to_owned(), key.to_owned()), about);
             return true;
         }
-        let shelf = if self.is_plain(bucket) { &mut self.s3.plain } else { &mut self.s3.beside };
-        let object = shelf.get_mut(bucket).and_then(|objects| objects.get_mut(key));
+        let shelves = if self.is_plain(bucket) { &mut self.s3.plain } else { &mut self.s3.beside };
+        let object = shelves.get_mut(bucket).and_then(|objects| objects.get_mut(key));
         object.map(|object| object.about = about).is_some()
     }
 }

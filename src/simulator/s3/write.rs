@@ -7,8 +7,8 @@ use s3s::{
     S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
         CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
-        DeleteObjectOutput, PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
-        StreamingBlob,
+        DeleteObjectOutput, MetadataDirective, PutObjectInput, PutObjectOutput, PutObjectTaggingInput,
+        PutObjectTaggingOutput, StreamingBlob, TaggingDirective,
     },
 };
 
@@ -133,8 +133,8 @@ pub(super) async fn copy(
         return Err(refuse(S3ErrorCode::InvalidRequest, "The specified copy source is larger than 5 GiB"));
     }
     let replaces = |directive: Option<&str>| directive == Some("REPLACE");
-    let metadata = replaces(input.metadata_directive.as_ref().map(|directive| directive.as_str()));
-    let tagging = replaces(input.tagging_directive.as_ref().map(|directive| directive.as_str()));
+    let metadata = replaces(input.metadata_directive.as_ref().map(MetadataDirective::as_str));
+    let tagging = replaces(input.tagging_directive.as_ref().map(TaggingDirective::as_str));
     if !metadata && (&bucket, &key) == (&input.bucket, &input.key) {
         let why = "This copy request is illegal because it is trying to copy an object to itself";
         return Err(refuse(S3ErrorCode::InvalidRequest, why));
