@@ -9,10 +9,13 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart, MetadataDirective, Tag, Tagging},
 };
+use copy_manager::icav2::transport::Transport as _;
 use copy_manager::simulator::{
     Settings, Simulator,
     faults::{Delay, FaultChanges, Instead, Script},
+    in_process::InProcess,
     serve_s3,
+    world::WorldFile,
 };
 use http::StatusCode;
 use md5::{Digest as _, Md5};
@@ -20,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{ARCHIVE, Answer, LAB, Lab};
+use crate::support::{ARCHIVE, Answer, LAB, Lab, request};
 
 /// The platform in process, its S3 on a socket.
 struct Buckets {
@@ -500,4 +503,30 @@ async fn the_api_says_where_the_buckets_are() {
     let aws = &all["items"][0]["storageConfigurationDetails"]["awsS3"];
     assert_eq!((&aws["bucketName"], &aws["keyPrefix"]), (&json!("own-bucket"), &json!("archive/")));
     assert_eq!(all["items"][0]["id"], own["storageConfiguration"]["id"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn projects_can_share_a_storage_configuration() {
+    let project = |id: &str, name: &str, folder: &str| {
+        json!({"id": id, "name": name, "byob": {"bucket": "shared", "prefix": "all/", "subFolder": folder},
+            "files": [{"path": "/x", "size": 5}]})
+    };
+    // One lies at the top of the configuration, the other in a folder of it.
+    let world = json!({"projects": [project(LAB, "top", ""), project(ARCHIVE, "below", "sub/")]});
+    let simulator =
+        Simulator::new(Settings::default(), WorldFile::parse(&world.to_string()).unwrap()).unwrap();
+    let call = |path: String| {
+        let transport = InProcess::new(&simulator);
+        async move {
+            let answer = transport.send(request(http::Method::GET, &path, None)).await.unwrap();
+            serde_json::from_slice::<Value>(answer.body()).unwrap()
+        }
+    };
+    let all = call("/api/storageConfigurations".to_owned()).await;
+    assert_eq!(all["items"].as_array().unwrap().len(), 1);
+    for (id, folder) in [(LAB, "s3://shared/all/"), (ARCHIVE, "s3://shared/all/sub/")] {
+        let own = call(format!("/api/projects/{id}/selfManagedStorageConfiguration")).await;
+        assert_eq!(own["storageConfigurationSubFolder"], folder);
+        assert_eq!(own["storageConfiguration"]["id"], all["items"][0]["id"]);
+    }
 }

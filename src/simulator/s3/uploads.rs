@@ -114,3 +114,62 @@ pub(super) fn head(parts: &[Part]) -> Vec<u8> {
     let bytes = parts.iter().flat_map(|part| part.head.iter().copied());
     bytes.take(crate::simulator::content::HEAD).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// An upload of content in parts of 30 MiB, sent or copied.
+    fn sent(content: &Arc<Content>, held: bool) -> (Upload, Vec<Part>) {
+        let mut upload = Upload::new("b".to_owned(), "k".to_owned(), Arc::default(), Timestamp::UNIX_EPOCH);
+        for (number, start) in (1..).zip((0..content.size()).step_by(30 * 1024 * 1024)) {
+            let size = (content.size() - start).min(30 * MIB);
+            let piece = Piece { content: Arc::clone(content), start, size };
+            let md5 = content.hash(start, start + size);
+            let first = content.chunk(start).slice(..crate::simulator::content::HEAD).to_vec();
+            upload.put(number, Part { piece, md5, head: first, at: Timestamp::UNIX_EPOCH, held });
+        }
+        let parts = upload.parts.values().cloned().collect();
+        (upload, parts)
+    }
+
+    #[test]
+    fn what_is_too_much_to_keep_is_found_again_by_its_parts() {
+        let known = Arc::new(Content::made("/a", 70 * MIB));
+        let (upload, parts) = sent(&known, true);
+        assert!(!upload.keeps(0));
+        assert!(parts.iter().all(|part| !part.piece.content.is_readable()));
+        assert_eq!(head(&parts), known.chunk(0)[..crate::simulator::content::HEAD]);
+        let (content, layout, new) = assemble(&parts, std::slice::from_ref(&known));
+        assert!(Arc::ptr_eq(&content, &known) && !new);
+        assert_eq!(layout.count(), 3);
+        assert_eq!(content.etag(&layout), tag_of(parts.iter().map(|part| part.md5)));
+        let (unknown, layout, new) = assemble(&parts, &[]);
+        assert!(!unknown.is_readable() && new);
+        assert_eq!((unknown.size(), unknown.etag(&layout)), (70 * MIB, known.etag(&layout)));
+    }
+
+    #[test]
+    fn a_whole_copied_by_parts_is_the_whole() {
+        let known = Arc::new(Content::made("/a", 70 * MIB));
+        let (upload, mut parts) = sent(&known, false);
+        assert!(upload.keeps(64 * MIB));
+        let (content, ..) = assemble(&parts, &[]);
+        assert!(Arc::ptr_eq(&content, &known));
+        parts.swap(0, 1);
+        let (content, _, new) = assemble(&parts, &[]);
+        assert!(new && content.is_readable() && !Arc::ptr_eq(&content, &known));
+    }
+
+    #[test]
+    fn a_part_sent_again_counts_once() {
+        let content = Arc::new(Content::made("/a", 40 * MIB));
+        let (mut upload, parts) = sent(&content, true);
+        for _ in 0..5 {
+            upload.put(1, parts[0].clone());
+        }
+        assert!(upload.keeps(24 * MIB) && !upload.keeps(24 * MIB + 1));
+    }
+}
