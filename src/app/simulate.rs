@@ -29,6 +29,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct SimulateOptions {
     /// Where to listen; port 0 for any.
     pub listen: SocketAddr,
+    /// Where to serve the buckets as S3; port 0 for any.
+    pub s3_listen: Option<SocketAddr>,
     /// The world file; without one the world is empty.
     pub world: Option<PathBuf>,
     /// Makes a history repeatable.
@@ -49,8 +51,12 @@ pub struct SimulateOptions {
 
 /// Runs the ICAv2 stand-in until it is asked to stop.
 pub async fn simulate(options: SimulateOptions) -> anyhow::Result<ExitCode> {
-    Logs { format: Format::Json, output: Output::Stderr, filter: "warn,copy_manager=info".to_owned() }
-        .install()?;
+    Logs {
+        format: Format::Json,
+        output: Output::Stderr,
+        filter: "warn,s3s=off,copy_manager=info".to_owned(),
+    }
+    .install()?;
     let asked = os::stop_signals().context("signals cannot be listened to")?;
     let world = match &options.world {
         Some(path) => read_world(path).await?,
@@ -76,6 +82,12 @@ pub async fn simulate(options: SimulateOptions) -> anyhow::Result<ExitCode> {
     }
     let supervisor = Supervisor::new();
     start(&supervisor, listener, &simulator);
+    if let Some(listen) = options.s3_listen {
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} for S3"))?;
+        tracing::info!(address = %listener.local_addr()?, "simulated S3 is ready");
+        start_s3(&supervisor, listener, &simulator);
+    }
     signals::process::ready(address);
     let ended = supervisor.run(asked, DRAIN).await;
     Ok(ExitCode::from(ended.code()))
@@ -91,6 +103,14 @@ pub(super) fn start(supervisor: &Supervisor, listener: TcpListener, simulator: &
     let (served, off) = (simulator.clone(), supervisor.phases().off.clone());
     supervisor.spawn_service("simulated ICAv2", OnError::Stop, async move {
         simulator::serve(listener, served, off).await;
+        Ok::<(), Infallible>(())
+    });
+}
+
+fn start_s3(supervisor: &Supervisor, listener: TcpListener, simulator: &Arc<Simulator>) {
+    let (served, off) = (simulator.clone(), supervisor.phases().off.clone());
+    supervisor.spawn_service("simulated S3", OnError::Stop, async move {
+        simulator::serve_s3(listener, served, off).await;
         Ok::<(), Infallible>(())
     });
 }

@@ -15,6 +15,9 @@ pub(super) struct Simulate {
     /// Where to listen; port 0 for any
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
+    /// Where to serve the projects' buckets, and those of the world file, as S3
+    #[arg(long, value_name = "ADDR")]
+    s3_listen: Option<SocketAddr>,
     /// World file (JSON); without one the world is empty
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
@@ -45,6 +48,7 @@ impl Simulate {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         app::simulate(SimulateOptions {
             listen: self.listen,
+            s3_listen: self.s3_listen,
             world: self.world,
             seed: self.seed,
             job_failure_rate: self.job_failure_rate,

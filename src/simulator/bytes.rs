@@ -3,23 +3,25 @@
 use std::sync::Arc;
 
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     extract::{Path, Request, State as Extract},
     response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use futures_util::{StreamExt as _, stream};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use md5::{Digest as _, Md5};
 use tokio::time::Instant;
 
 use super::{
-    HASHED_AT_ONCE, Simulator,
+    Simulator,
     api::closed,
-    content::{Content, HEAD, KEPT_BYTES},
+    content::{Content, KEPT_BYTES},
     faults::Instead,
+    parts::Parts,
     state::Grant,
     tree::NodeKey,
+    upload::Upload,
 };
 use crate::domain::file::DataStatus;
 
@@ -40,7 +42,7 @@ pub(super) async fn read(
     }
     let found = simulator.with(|state| match state.grants.get(&token) {
         Some(Grant::Read(key)) => {
-            Ok(state.tree.node(*key).and_then(|node| Some((node.readable()?.clone(), node.parts))))
+            Ok(state.tree.node(*key).and_then(|node| Some((node.readable()?.clone(), node.parts.clone()))))
         }
         Some(Grant::Write(_)) | None => Err(()),
     });
@@ -51,23 +53,15 @@ pub(super) async fn read(
             let message = "The simulator keeps uploads of unknown content up to 64 MiB; of this one only the MD5 is left";
             refuse(StatusCode::INSUFFICIENT_STORAGE, "NotKept", message).response()
         }
-        Ok(Some((content, parts))) => stream_out(&simulator, content, parts),
+        Ok(Some((content, parts))) => stream_out(&simulator, content, &parts),
     }
 }
 
 /// Chunk by chunk, each made when it is asked for.
-fn stream_out(simulator: &Arc<Simulator>, content: Arc<Content>, parts: u32) -> Response {
+fn stream_out(simulator: &Arc<Simulator>, content: Arc<Content>, parts: &Parts) -> Response {
     let size = content.size();
     let etag = content.knows_etag(parts).then(|| content.etag(parts));
-    let simulator = Arc::clone(simulator);
-    let chunks = stream::unfold(0_u64, move |offset| {
-        let chunk = content.chunk(offset);
-        let length = chunk.len() as u64;
-        if length > 0 {
-            simulator.with(|state| state.stats.bytes_out += length);
-        }
-        std::future::ready((length > 0).then_some((Ok::<_, std::io::Error>(chunk), offset + length)))
-    });
+    let chunks = chunks(simulator, content, 0, size);
     let mut response = Response::new(Body::from_stream(chunks));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
@@ -76,6 +70,27 @@ fn stream_out(simulator: &Arc<Simulator>, content: Arc<Content>, parts: u32) -> 
         headers.insert(header::ETAG, etag);
     }
     response
+}
+
+/// The bytes from `start` to `end`.
+pub(super) fn chunks(
+    simulator: &Arc<Simulator>,
+    content: Arc<Content>,
+    start: u64,
+    end: u64,
+) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + Sync + 'static {
+    let simulator = Arc::clone(simulator);
+    let chunks = stream::unfold(start, move |offset| {
+        let mut chunk = content.chunk(offset);
+        chunk.truncate(usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX));
+        let length = chunk.len() as u64;
+        if length > 0 {
+            simulator.with(|state| state.stats.bytes_out += length);
+        }
+        std::future::ready((length > 0).then_some((Ok(chunk), offset + length)))
+    });
+    // Some clients look once more behind the end.
+    chunks.fuse()
 }
 
 /// `PUT /sim/bytes/{token}`.
@@ -155,64 +170,20 @@ async fn take(
     Ok(etag)
 }
 
-/// What was put.
-struct Upload {
-    head: Vec<u8>,
-    kept: Option<Vec<u8>>,
-    size: u64,
-    md5: [u8; 16],
-}
-
 async fn receive(simulator: &Simulator, announced: u64, body: Body) -> Result<Upload, Refusal> {
-    let incomplete =
-        || refuse(StatusCode::BAD_REQUEST, "IncompleteBody", "The bytes are not as many as announced");
-    let (mut hash, mut head, mut size) = (Md5::new(), Vec::with_capacity(HEAD), 0_u64);
-    let mut kept = (announced <= KEPT_BYTES).then(Vec::new);
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk: Bytes = chunk.map_err(|_| incomplete())?;
-        size += chunk.len() as u64;
-        simulator.with(|state| state.stats.bytes_in += chunk.len() as u64);
-        if size > announced {
-            return Err(incomplete());
-        }
-        head.extend(chunk.iter().take(HEAD - head.len()));
-        hash.update(&chunk);
-        if let Some(kept) = &mut kept {
-            kept.extend_from_slice(&chunk);
-        }
-    }
-    if size == announced {
-        Ok(Upload { head, kept, size, md5: hash.finalize().into() })
-    } else {
-        Err(incomplete())
-    }
+    let keep = announced <= KEPT_BYTES;
+    let upload = Upload::receive(simulator, Some(announced), keep, body.into_data_stream()).await;
+    upload.map_err(|_| {
+        refuse(StatusCode::BAD_REQUEST, "IncompleteBody", "The bytes are not as many as announced")
+    })
 }
 
-/// Known content becomes a reference; the rest is kept.
 async fn store(simulator: &Simulator, key: NodeKey, upload: Upload) {
-    let Upload { head, kept, size, md5 } = upload;
-    let mut alike = simulator.with(|state| state.library.alike(size, &head));
-    if kept.is_none() {
-        // What was too large to keep was shelved without its first bytes.
-        alike.extend(simulator.with(|state| state.library.alike(size, &[])));
-    }
-    // Quick where the content has been asked about before, and long where it has not.
-    let search = move || alike.into_iter().find(|content| content.md5() == md5);
-    let known = if size <= HASHED_AT_ONCE {
-        search()
-    } else {
-        tokio::task::spawn_blocking(search).await.ok().flatten()
-    };
+    let content = upload.content(simulator).await;
     simulator.with(|state| {
-        let content = known.unwrap_or_else(|| {
-            let content = Arc::new(Content::uploaded(kept.map(Bytes::from), size, md5));
-            state.library.add(&content);
-            content
-        });
         // S3 takes the bytes of a file that the platform no longer knows, and nobody sees them.
         if state.tree.node(key).is_some_and(|node| node.status != DataStatus::Deleting) {
-            state.bytes_are_in(key, content, 1, Instant::now());
+            state.bytes_are_in(key, content, Parts::ONE, Instant::now());
         }
     });
 }

@@ -2,19 +2,24 @@
 //!
 //! A file of the world has content made from the path at which it was first created: noise in
 //! blocks, any of which can be made without the ones before. Copies share it. What clients upload
-//! is kept, unless it is content that is known already.
+//! is kept, unless it is content that is known already. What is put together of parts refers to them.
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
+use super::parts::Parts;
+
 /// Content is streamed and hashed in chunks of this many bytes.
 pub(super) const CHUNK: usize = 256 * 1024;
+
+/// The MD5s of ranges from this size on are remembered.
+const REMEMBERED: u64 = 1024 * 1024;
 
 /// The unit of made content.
 const BLOCK: usize = 4096;
@@ -27,8 +32,18 @@ pub(super) struct Content {
     source: Source,
     size: u64,
     md5: OnceLock<[u8; 16]>,
-    /// `ETag`s by number of parts, for more than one.
-    multipart: Mutex<BTreeMap<u32, String>>,
+    /// `ETag`s by parts, for more than one.
+    multipart: Mutex<BTreeMap<Parts, String>>,
+    /// MD5s of large ranges, which are asked for again and again.
+    ranges: Mutex<HashMap<(u64, u64), [u8; 16]>>,
+}
+
+/// A range of other content.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    pub(super) content: Arc<Content>,
+    pub(super) start: u64,
+    pub(super) size: u64,
 }
 
 enum Source {
@@ -36,6 +51,8 @@ enum Source {
     Made { seed: u64 },
     /// Uploaded.
     Kept(Bytes),
+    /// Put together: each with where it starts in the whole.
+    Joined(Vec<(u64, Piece)>),
     /// Uploaded, and too large to keep: only the MD5 is left.
     Forgotten,
 }
@@ -53,8 +70,20 @@ impl Content {
         content
     }
 
+    /// Content put together of what other content holds.
+    pub(super) fn joined(pieces: Vec<Piece>) -> Self {
+        let mut size = 0;
+        let placed = pieces.into_iter().filter(|piece| piece.size > 0).map(|piece| {
+            size += piece.size;
+            (size - piece.size, piece)
+        });
+        let placed = placed.collect();
+        Self::new(Source::Joined(placed), size)
+    }
+
     fn new(source: Source, size: u64) -> Self {
-        Self { source, size, md5: OnceLock::new(), multipart: Mutex::default() }
+        let (multipart, ranges) = (Mutex::default(), Mutex::default());
+        Self { source, size, md5: OnceLock::new(), multipart, ranges }
     }
 
     pub(super) const fn size(&self) -> u64 {
@@ -75,6 +104,17 @@ impl Content {
                 bytes.slice(start..start + length.min(bytes.len() - start))
             }
             Source::Made { seed } => noise(*seed, offset, length),
+            Source::Joined(pieces) => {
+                let after = pieces.partition_point(|(start, _)| *start <= offset);
+                let Some((start, piece)) = after.checked_sub(1).and_then(|index| pieces.get(index)) else {
+                    return Bytes::new();
+                };
+                let inside = offset - start;
+                let mut chunk = piece.content.chunk(piece.start + inside);
+                let left = piece.size.saturating_sub(inside);
+                chunk.truncate(usize::try_from(left).unwrap_or(CHUNK));
+                chunk
+            }
             Source::Forgotten => Bytes::new(),
         }
     }
@@ -89,36 +129,52 @@ impl Content {
         hex::encode(self.md5())
     }
 
-    /// The `objectETag` of a file uploaded in so many parts of equal size.
-    pub(super) fn etag(&self, parts: u32) -> String {
-        if parts <= 1 || !self.is_readable() {
+    /// The `objectETag` of a file that came in these parts.
+    pub(super) fn etag(&self, parts: &Parts) -> String {
+        if !parts.is_multipart() {
             return self.md5_text();
         }
-        if let Some(known) = self.multipart().get(&parts) {
+        if let Some(known) = lock(&self.multipart).get(parts) {
             return known.clone();
         }
-        let part = self.size.div_ceil(u64::from(parts));
-        let mut all = Md5::new();
-        for number in 0..u64::from(parts) {
-            let start = (number * part).min(self.size);
-            all.update(self.hash(start, (start + part).min(self.size)));
+        if !self.is_readable() {
+            return self.md5_text();
         }
-        let tag = format!("{}-{parts}", hex::encode(all.finalize()));
-        self.multipart().insert(parts, tag.clone());
+        let tag = tag_of(parts.bounds(self.size).map(|(start, end)| self.hash(start, end)));
+        self.tagged(parts.clone(), tag.clone());
         tag
     }
 
-    /// Whether the tag can be told without reading the bytes.
-    pub(super) fn knows_etag(&self, parts: u32) -> bool {
-        if parts <= 1 { self.md5.get().is_some() } else { self.multipart().contains_key(&parts) }
+    /// Remembers the `objectETag` of these parts.
+    pub(super) fn tagged(&self, parts: Parts, tag: String) {
+        lock(&self.multipart).insert(parts, tag);
     }
 
-    fn multipart(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, String>> {
-        self.multipart.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the tag can be told without reading the bytes.
+    pub(super) fn knows_etag(&self, parts: &Parts) -> bool {
+        if parts.is_multipart() {
+            lock(&self.multipart).contains_key(parts)
+        } else {
+            self.md5.get().is_some()
+        }
     }
 
     /// The MD5 of the bytes from `start` to `end`.
-    fn hash(&self, start: u64, end: u64) -> [u8; 16] {
+    pub(super) fn hash(&self, start: u64, end: u64) -> [u8; 16] {
+        if let Some(known) = self.md5.get().filter(|_| (start, end) == (0, self.size)) {
+            return *known;
+        }
+        if let Some(known) = lock(&self.ranges).get(&(start, end)) {
+            return *known;
+        }
+        let hashed = self.read_through(start, end);
+        if end - start >= REMEMBERED {
+            lock(&self.ranges).insert((start, end), hashed);
+        }
+        hashed
+    }
+
+    fn read_through(&self, start: u64, end: u64) -> [u8; 16] {
         let mut hash = Md5::new();
         let mut offset = start;
         while offset < end {
@@ -139,10 +195,25 @@ impl fmt::Debug for Content {
         let source = match &self.source {
             Source::Made { .. } => "made",
             Source::Kept(_) => "kept",
+            Source::Joined(_) => "joined",
             Source::Forgotten => "forgotten",
         };
         f.debug_struct("Content").field("source", &source).field("size", &self.size).finish_non_exhaustive()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The `ETag` of a multi-part upload, from the MD5s of its parts.
+pub(super) fn tag_of(parts: impl Iterator<Item = [u8; 16]>) -> String {
+    let (mut all, mut count) = (Md5::new(), 0_u32);
+    for part in parts {
+        all.update(part);
+        count += 1;
+    }
+    format!("{}-{count}", hex::encode(all.finalize()))
 }
 
 /// All content there is, so that equal bytes are one content.
@@ -183,14 +254,28 @@ impl Content {
         match &self.source {
             Source::Made { seed } => noise(*seed, 0, length).to_vec(),
             Source::Kept(bytes) => bytes.get(..length).unwrap_or_default().to_vec(),
+            Source::Joined(_) => self.first(length),
             Source::Forgotten => Vec::new(),
         }
+    }
+
+    /// The first bytes, which may be those of several pieces.
+    fn first(&self, length: usize) -> Vec<u8> {
+        let mut first = Vec::with_capacity(length);
+        while first.len() < length {
+            let chunk = self.chunk(first.len() as u64);
+            if chunk.is_empty() {
+                break;
+            }
+            first.extend(chunk.iter().take(length - first.len()));
+        }
+        first
     }
 
     const fn seed(&self) -> Option<u64> {
         match self.source {
             Source::Made { seed } => Some(seed),
-            Source::Kept(_) | Source::Forgotten => None,
+            Source::Kept(_) | Source::Joined(_) | Source::Forgotten => None,
         }
     }
 }
@@ -264,13 +349,27 @@ mod tests {
     #[test]
     fn tags_say_their_parts() {
         let content = Content::made("/a", 10_000);
-        assert!(!content.knows_etag(2));
-        let tag = content.etag(2);
-        assert!(content.knows_etag(2));
+        assert!(!content.knows_etag(&Parts::Equal(2)));
+        let tag = content.etag(&Parts::Equal(2));
+        assert!(content.knows_etag(&Parts::Equal(2)));
         let bytes = read(&content);
         let parts = [Md5::digest(&bytes[..5000]), Md5::digest(&bytes[5000..])].concat();
         assert_eq!(tag, format!("{}-2", hex::encode(Md5::digest(&parts))));
-        assert_eq!(Content::made("/e", 0).etag(1), "d41d8cd98f00b204e9800998ecf8427e");
+        assert_eq!(Content::made("/e", 0).etag(&Parts::ONE), "d41d8cd98f00b204e9800998ecf8427e");
+    }
+
+    #[test]
+    fn what_is_joined_reads_as_one() {
+        let (a, b) = (Arc::new(Content::made("/a", 1_000_000)), Arc::new(Content::made("/b", 3)));
+        let piece = |content: &Arc<Content>, start, size| Piece { content: Arc::clone(content), start, size };
+        let joined =
+            Content::joined(vec![piece(&b, 0, 3), piece(&a, 5, 600_000), piece(&a, 9, 0), piece(&b, 1, 1)]);
+        let (a, b) = (read(&a), read(&b));
+        let expected = [&b[..], &a[5..600_005], &b[1..2]].concat();
+        assert_eq!((joined.size(), read(&joined)), (600_004, expected.clone()));
+        assert_eq!(joined.md5(), <[u8; 16]>::from(Md5::digest(&expected)));
+        assert_eq!(joined.hash(2, 400_000), <[u8; 16]>::from(Md5::digest(&expected[2..400_000])));
+        assert_eq!(joined.head(), expected[..HEAD]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     content::Content,
     events,
+    parts::Parts,
     state::{Action, State},
     tree::{Node, NodeKey, ProjectKey},
 };
@@ -58,7 +59,7 @@ struct Write {
     source_path: String,
     node: NodeKey,
     content: Arc<Content>,
-    parts: u32,
+    parts: Parts,
 }
 
 /// A batch as it was asked for.
@@ -343,7 +344,7 @@ impl State {
         let defect = self.faults.tag_defect;
         let mut stuck = 0;
         for write in writes {
-            if defect && write.parts <= 1 {
+            if defect && !write.parts.is_multipart() {
                 stuck += 1;
             } else {
                 self.bytes_are_in(write.node, write.content, write.parts, at);

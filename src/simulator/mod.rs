@@ -8,8 +8,10 @@
 //! time, and without it nobody is told of job events. Nothing here spawns tasks of its own but
 //! [`serve`], whose connections end with it.
 //!
-//! What it does not do: serve the projects' buckets as S3, sign anything, link data between
-//! projects, archive.
+//! [`Simulator::s3_service`] is the projects' buckets, and plain ones, as S3: [`serve_s3`] puts it
+//! on a socket.
+//!
+//! What it does not do: sign anything, link data between projects, archive.
 
 mod api;
 mod bytes;
@@ -20,14 +22,17 @@ pub mod events;
 pub mod faults;
 pub mod in_process;
 mod paging;
+mod parts;
 mod problem;
 mod progress;
+mod s3;
 mod seen;
 mod select;
 mod server;
 mod settings;
 mod state;
 mod tree;
+mod upload;
 mod wire;
 pub mod world;
 
@@ -46,19 +51,22 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    content::Content,
+    faults::FaultChanges,
+    parts::Parts,
+    seen::Seen,
+    state::State,
+    world::{WorldError, WorldFile},
+};
 pub use self::{
     control::{Entry, NoProject},
     events::EventSink,
     progress::Jobs,
-    server::serve,
+    s3::S3Door,
+    server::{serve, serve_s3},
     settings::Settings,
     state::Stats,
-};
-use self::{
-    faults::FaultChanges,
-    seen::Seen,
-    state::State,
-    world::{WorldError, WorldFile},
 };
 
 /// Content up to this size is hashed where it is asked for, more of it on a blocking thread.
@@ -96,6 +104,11 @@ impl Simulator {
             .route("/sim/reset", post(control::reset))
             .fallback(api::gate)
             .with_state(Arc::clone(self))
+    }
+
+    /// The buckets as S3: an HTTP client for an SDK, too, that ends in them without a socket.
+    pub fn s3_service(self: &Arc<Self>) -> S3Door {
+        S3Door::new(self)
     }
 
     /// Makes things happen in time and tells of job events, until stopped.
@@ -168,15 +181,20 @@ impl Simulator {
 
     /// Makes the `ETag`s of what is about to be written, without holding anybody up.
     async fn hash(&self, seen: &[Seen]) {
-        let unknown =
-            seen.iter().filter_map(|seen| Some((Arc::clone(seen.node.readable()?), seen.node.parts)));
-        let unknown: Vec<_> = unknown.filter(|(content, parts)| !content.knows_etag(*parts)).collect();
+        let tags = seen.iter().filter_map(|seen| Some((seen.node.readable()?, &seen.node.parts)));
+        self.hash_tags(tags).await;
+    }
+
+    /// The same of any content in its parts.
+    async fn hash_tags(&self, tags: impl Iterator<Item = (&Arc<Content>, &Parts)>) {
+        let unknown = tags.filter(|(content, parts)| !content.knows_etag(parts));
+        let unknown: Vec<_> = unknown.map(|(content, parts)| (Arc::clone(content), parts.clone())).collect();
         if unknown.iter().map(|(content, _)| content.size()).sum::<u64>() <= HASHED_AT_ONCE {
             return;
         }
         let hashed = tokio::task::spawn_blocking(move || {
             for (content, parts) in unknown {
-                content.etag(parts);
+                content.etag(&parts);
             }
         });
         // A hash that panicked is made again, and told, where it is used.

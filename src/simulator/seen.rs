@@ -30,7 +30,7 @@ impl Seen {
 
     /// Its `objectETag`, once its bytes are in.
     pub(super) fn etag(&self) -> Option<String> {
-        self.node.readable().map(|content| content.etag(self.node.parts))
+        self.node.readable().map(|content| content.etag(&self.node.parts))
     }
 
     pub(super) fn urn(&self) -> String {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -23,6 +24,25 @@ struct Hangup;
 
 /// Serves HTTP/1.1 until stopped; then all connections are cut.
 pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: CancellationToken) {
+    let router = simulator.router();
+    accept(listener, stop, move |request| in_process::call(router.clone(), request)).await;
+}
+
+/// Serves the buckets as S3, in the same way.
+pub async fn serve_s3(listener: TcpListener, simulator: Arc<Simulator>, stop: CancellationToken) {
+    let door = simulator.s3_service();
+    let answer = move |request| {
+        let door = door.clone();
+        async move { door.call(request).await }
+    };
+    accept(listener, stop, answer).await;
+}
+
+async fn accept<A, F>(listener: TcpListener, stop: CancellationToken, answer: A)
+where
+    A: Fn(Request<Body>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
     // They end when this future does: the set aborts them when it is dropped.
     let mut connections = JoinSet::new();
     loop {
@@ -32,7 +52,7 @@ pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: Cance
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&simulator)));
+                    connections.spawn(connection(stream, answer.clone()));
                 }
                 // Out of file handles, as a rule: closing connections will free some.
                 Err(error) => {
@@ -44,12 +64,15 @@ pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: Cance
     }
 }
 
-async fn connection(stream: TcpStream, simulator: Arc<Simulator>) {
-    let router = simulator.router();
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let router = router.clone();
+async fn connection<A, F>(stream: TcpStream, answer: A)
+where
+    A: Fn(Request<Body>) -> F,
+    F: Future<Output = Response<Body>>,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answered = answer(request.map(Body::new));
         async move {
-            let response = in_process::call(router, request.map(Body::new)).await;
+            let response = answered.await;
             if response.extensions().get::<Closed>().is_some() { Err(Hangup) } else { Ok(response) }
         }
     });

@@ -19,6 +19,8 @@ use super::{
     content::{Content, Library},
     copies::{Copies, Step},
     faults::Faults,
+    parts::Parts,
+    s3::{Place, Store},
     settings::Settings,
     tree::{NodeKey, Refused, Tree},
     world::{WorldError, WorldFile},
@@ -31,9 +33,11 @@ pub(super) enum Action {
     /// A job goes on.
     Job { number: usize, step: Step },
     /// A file becomes AVAILABLE.
-    Arrive { node: NodeKey, content: Arc<Content>, parts: u32 },
+    Arrive { node: NodeKey, content: Arc<Content>, parts: Parts },
     /// Deleted data goes away.
     Remove { node: NodeKey },
+    /// What was written through S3 is noticed.
+    Index { place: Place, serial: u64 },
 }
 
 /// What a presigned URL allows.
@@ -60,7 +64,8 @@ pub(super) struct Remembered {
 pub struct Stats {
     /// API calls.
     pub total: u64,
-    /// API calls by method and path template.
+    /// API calls by method and path template; S3 calls, which `total` does not count, as
+    /// `S3 PutObject`.
     pub calls: BTreeMap<String, u64>,
     /// Bytes that were put.
     pub bytes_in: u64,
@@ -77,6 +82,7 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) stats: Stats,
     pub(super) grants: HashMap<String, Grant>,
+    pub(super) s3: Store,
     /// By path and key.
     pub(super) remembered: HashMap<[String; 2], Remembered>,
     /// Events nobody has been told of.
@@ -104,6 +110,7 @@ impl State {
             faults: Faults::new(settings),
             stats: Stats::default(),
             grants: HashMap::new(),
+            s3: Store::default(),
             remembered: HashMap::new(),
             events: Vec::new(),
             rng: StdRng::seed_from_u64(settings.seed),
@@ -123,6 +130,7 @@ impl State {
     fn fill(&mut self, world: &WorldFile) -> Result<(), WorldError> {
         world.check()?;
         let now = self.epoch;
+        self.fill_buckets(&world.buckets);
         for project in &world.projects {
             let (tree, rng) = (&mut self.tree, &mut self.rng);
             let wrong = |path: &str, refused: &Refused| WorldError::Path {
@@ -148,7 +156,7 @@ impl State {
                 if let Some(node) = tree.node_mut(made) {
                     node.status = DataStatus::Available;
                     node.content = Some(content);
-                    node.parts = file.parts;
+                    node.parts = Parts::Equal(file.parts);
                 }
             }
         }
@@ -194,11 +202,12 @@ impl State {
                 Action::Job { number, step } => self.job_step(number, step, at),
                 Action::Arrive { node, content, parts } => self.arrive(node, content, parts, at),
                 Action::Remove { node } => self.tree.remove(node),
+                Action::Index { place, serial } => self.index(place, serial, at),
             }
         }
     }
 
-    fn arrive(&mut self, node: NodeKey, content: Arc<Content>, parts: u32, at: Instant) {
+    pub(super) fn arrive(&mut self, node: NodeKey, content: Arc<Content>, parts: Parts, at: Instant) {
         let now = self.wall(at);
         // A file deleted in the meantime stays deleted.
         if let Some(node) = self.tree.node_mut(node).filter(|node| node.status != DataStatus::Deleting) {
@@ -210,7 +219,7 @@ impl State {
     }
 
     /// The bytes of a file are in.
-    pub(super) fn bytes_are_in(&mut self, node: NodeKey, content: Arc<Content>, parts: u32, at: Instant) {
+    pub(super) fn bytes_are_in(&mut self, node: NodeKey, content: Arc<Content>, parts: Parts, at: Instant) {
         let delay = self.faults.index_delay;
         if delay.is_zero() {
             self.arrive(node, content, parts, at);

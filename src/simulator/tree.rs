@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use rand::{Rng as _, rngs::StdRng};
 
-use super::{content::Content, world::Byob};
+use super::{content::Content, parts::Parts, world::Byob};
 use crate::domain::file::{DataKind, DataStatus};
 
 /// Finds a node again in constant time; never used twice.
@@ -23,10 +23,33 @@ pub(super) struct Project {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) byob: Option<Byob>,
+    /// Where its data are as S3 objects.
+    pub(super) home: Home,
     root: NodeKey,
     /// Every file and folder, by lower-cased path and then by exact path, because the filters of
     /// the API know no case.
     by_path: BTreeMap<(String, String), NodeKey>,
+    /// The same in the order of S3.
+    exact: BTreeMap<String, NodeKey>,
+}
+
+/// A bucket, and the start of the keys in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Home {
+    pub(super) bucket: String,
+    pub(super) prefix: String,
+}
+
+impl Home {
+    fn of(id: &str, byob: Option<&Byob>) -> Self {
+        match byob {
+            Some(byob) => {
+                let prefix = format!("{}{}", byob.prefix, byob.sub_folder);
+                Self { bucket: byob.bucket.clone(), prefix }
+            }
+            None => Self { bucket: "ica-simulated".to_owned(), prefix: format!("{id}/") },
+        }
+    }
 }
 
 /// A file or a folder.
@@ -46,7 +69,7 @@ pub(super) struct Node {
     /// The bytes of a file, once they were in.
     pub(super) content: Option<Arc<Content>>,
     /// In how many parts they came.
-    pub(super) parts: u32,
+    pub(super) parts: Parts,
 }
 
 impl Node {
@@ -102,10 +125,12 @@ impl Tree {
             created: now,
             modified: now,
             content: None,
-            parts: 0,
+            parts: Parts::ONE,
         };
         self.nodes.insert(root, node);
-        self.projects.push(Project { id, name, byob, root, by_path: BTreeMap::new() });
+        let home = Home::of(&id, byob.as_ref());
+        let (by_path, exact) = (BTreeMap::new(), BTreeMap::new());
+        self.projects.push(Project { id, name, byob, home, root, by_path, exact });
         project
     }
 
@@ -182,6 +207,18 @@ impl Tree {
             .filter_map(|(_, key)| Some((*key, self.nodes.get(key)?)))
     }
 
+    /// What is at that exact path.
+    pub(super) fn at(&self, project: ProjectKey, path: &str) -> Option<(NodeKey, &Node)> {
+        let key = *self.projects.get(project)?.exact.get(path)?;
+        Some((key, self.nodes.get(&key)?))
+    }
+
+    /// The first path of a project from there on, in the order of bytes.
+    pub(super) fn next_path(&self, project: ProjectKey, from: std::ops::Bound<&str>) -> Option<&str> {
+        let exact = &self.projects.get(project)?.exact;
+        exact.range::<str, _>((from, std::ops::Bound::Unbounded)).next().map(|(path, _)| path.as_str())
+    }
+
     /// How much there is in a project.
     pub(super) fn project_count(&self, project: ProjectKey) -> usize {
         self.projects.get(project).map_or(0, |project| project.by_path.len())
@@ -252,7 +289,7 @@ impl Tree {
             created: now,
             modified: now,
             content: None,
-            parts: 1,
+            parts: Parts::ONE,
         };
         self.last += 1;
         let key = self.last;
@@ -260,6 +297,7 @@ impl Tree {
         self.children.entry(folder).or_default().insert(name.to_owned(), key);
         if let Some(project) = self.projects.get_mut(project) {
             project.by_path.insert((node.path.to_lowercase(), node.path.clone()), key);
+            project.exact.insert(node.path.clone(), key);
         }
         self.nodes.insert(key, node);
         Ok(key)
@@ -286,6 +324,7 @@ impl Tree {
                 siblings.remove(&node.name);
             }
             if let Some(project) = self.projects.get_mut(node.project) {
+                project.exact.remove(&node.path);
                 project.by_path.remove(&(node.path.to_lowercase(), node.path));
             }
         }

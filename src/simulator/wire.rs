@@ -95,17 +95,15 @@ pub(super) fn project(project: &Project) -> Value {
     json
 }
 
-/// Where the data of a project are: bucket and key prefix.
-pub(super) fn storage(project: &Project) -> (String, String) {
-    match &project.byob {
-        Some(byob) => (byob.bucket.clone(), byob.prefix.clone()),
-        None => ("ica-simulated".to_owned(), format!("{}/", project.id)),
-    }
+/// What a project's storage configuration says: bucket and key prefix.
+pub(super) fn configured(project: &Project) -> (String, String) {
+    let prefix = project.byob.as_ref().map_or(&project.home.prefix, |byob| &byob.prefix);
+    (project.home.bucket.clone(), prefix.clone())
 }
 
 /// The storage configuration of a project with its own bucket.
 pub(super) fn storage_configuration(project: &Project) -> Value {
-    let (bucket, prefix) = storage(project);
+    let (bucket, prefix) = configured(project);
     // One bucket and prefix is one configuration, however many projects use it.
     let id = uuid_of(&[&bucket, &prefix]);
     object(
@@ -122,7 +120,7 @@ pub(super) fn storage_configuration(project: &Project) -> Value {
 
 /// The same with where it leads.
 pub(super) fn storage_configuration_with_details(project: &Project) -> Value {
-    let (bucket, prefix) = storage(project);
+    let (bucket, prefix) = configured(project);
     let mut aws = json!({"bucketName": bucket});
     if !prefix.is_empty() {
         put(&mut aws, "keyPrefix", prefix);

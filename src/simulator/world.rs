@@ -11,6 +11,33 @@ use uuid::Uuid;
 pub struct WorldFile {
     /// The projects.
     pub projects: Vec<WorldProject>,
+    /// Buckets that belong to no project.
+    #[serde(default)]
+    pub buckets: Vec<WorldBucket>,
+}
+
+/// A bucket that belongs to no project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorldBucket {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    #[serde(default)]
+    pub objects: Vec<WorldObject>,
+}
+
+/// One object of such a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorldObject {
+    /// Its key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Parts it was uploaded in, as for files.
+    #[serde(default = "one")]
+    pub parts: u32,
 }
 
 /// One project.
@@ -34,13 +61,16 @@ pub struct WorldProject {
 
 /// A project's own bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Byob {
     /// The bucket.
     pub bucket: String,
-    /// Where in the bucket the project starts; empty or ending with `/`.
+    /// Where in the bucket the storage configuration starts; empty or ending with `/`.
     #[serde(default)]
     pub prefix: String,
+    /// The project's folder below the prefix, where several share it; empty or ending with `/`.
+    #[serde(default)]
+    pub sub_folder: String,
 }
 
 /// One file.
@@ -75,6 +105,14 @@ pub enum WorldError {
     /// Two projects share an id or a name.
     #[error("there are two projects `{0}`")]
     TwoProjects(String),
+    /// A bucket that cannot be one, or an object in it.
+    #[error("bucket `{bucket}`: {why}")]
+    Bucket {
+        /// The bucket's name.
+        bucket: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A path that cannot be one, or that is there twice.
     #[error("project `{project}`: `{path}` {why}")]
     Path {
@@ -121,13 +159,39 @@ impl WorldFile {
                         "must start with `/`, not end with it, and have no empty name",
                     ));
                 }
-                if file.parts == 0 || u64::from(file.parts) > file.size.max(1) {
+                if !has_parts(file.size, file.parts) {
                     return Err(wrong(&file.path, "must have at least one part and a byte for each"));
+                }
+            }
+        }
+        self.check_buckets()
+    }
+
+    fn check_buckets(&self) -> Result<(), WorldError> {
+        let own = self.projects.iter().filter_map(|project| Some(project.byob.as_ref()?.bucket.as_str()));
+        let own: HashSet<&str> = own.collect();
+        let mut seen = HashSet::new();
+        for bucket in &self.buckets {
+            let wrong = |why: String| Err(WorldError::Bucket { bucket: bucket.name.clone(), why });
+            if !seen.insert(&bucket.name) || own.contains(bucket.name.as_str()) {
+                return wrong("is there twice, or is a project's".to_owned());
+            }
+            let mut keys = HashSet::new();
+            for object in &bucket.objects {
+                let key = &object.key;
+                if key.is_empty() || !keys.insert(key) || !has_parts(object.size, object.parts) {
+                    return wrong(format!(
+                        "`{key}` is empty, or there twice, or has less than a byte for each part"
+                    ));
                 }
             }
         }
         Ok(())
     }
+}
+
+fn has_parts(size: u64, parts: u32) -> bool {
+    parts > 0 && u64::from(parts) <= size.max(1)
 }
 
 /// Whether the text is an absolute path without empty names.
@@ -158,6 +222,30 @@ mod tests {
             r#","files":[{"path":"/a","size":3,"parts":0}]"#,
         ] {
             assert!(world(rest).is_err(), "{rest}");
+        }
+    }
+
+    #[test]
+    fn buckets_are_checked() {
+        let world = |project: &str, buckets: &str| {
+            WorldFile::parse(&format!(
+                r#"{{"projects":[{{"id":"11111111-2222-4333-8444-555555555555","name":"a"{project}}}],"buckets":[{buckets}]}}"#
+            ))
+        };
+        assert!(
+            world("", r#"{"name":"b","objects":[{"key":"x//y","size":2,"parts":2}]},{"name":"c"}"#).is_ok()
+        );
+        let own = r#","byob":{"bucket":"b","prefix":"p/","subFolder":"q/"}"#;
+        assert!(world(own, r#"{"name":"c"}"#).is_ok());
+        for (project, buckets) in [
+            (own, r#"{"name":"b"}"#),
+            ("", r#"{"name":"b"},{"name":"b"}"#),
+            ("", r#"{"name":"b","objects":[{"key":"","size":1}]}"#),
+            ("", r#"{"name":"b","objects":[{"key":"x","size":1},{"key":"x","size":1}]}"#),
+            ("", r#"{"name":"b","objects":[{"key":"x","size":1,"parts":2}]}"#),
+            ("", r#"{"name":"b","colour":1}"#),
+        ] {
+            assert!(world(project, buckets).is_err(), "{project} {buckets}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod data;
 mod faults;
 mod libica;
 mod openapi;
+mod s3;
 mod size;
 mod socket;
 mod strictness;

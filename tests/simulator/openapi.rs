@@ -95,7 +95,7 @@ async fn answers_are_as_documented() {
     let calls = document.checked.iter().filter_map(|checked| checked.rsplit_once(' '));
     let calls: BTreeSet<&str> =
         calls.filter(|(_, status)| status.starts_with('2')).map(|(call, _)| call).collect();
-    assert_eq!(calls.len(), 23, "every call that the document has: {calls:#?}");
+    assert_eq!(calls.len(), 25, "every call that the document has: {calls:#?}");
 }
 
 async fn projects(lab: &Lab, document: &mut Document) {
@@ -126,6 +126,10 @@ async fn data(lab: &Lab, document: &mut Document) {
     document.check(&format!("POST {DATA}:createFolder"), &folder);
     let upload = lab.post(&format!("{base}:createFileWithUploadUrl"), json!({"name": "y"})).await;
     document.check(&format!("POST {DATA}:createFileWithUploadUrl"), &upload);
+    for call in ["createFileWithTemporaryCredentials", "createFolderWithTemporaryCredentials"] {
+        let body = json!({"name": call, "temporaryCredentials": {"readOnlyCredentials": false}});
+        document.check(&format!("POST {DATA}:{call}"), &lab.post(&format!("{base}:{call}"), body).await);
+    }
     lab.bytes(Method::PUT, &upload.body["uploadUrl"], Some(b"hello".to_vec())).await;
     let id = |answer: &Answer| answer.body["data"]["id"].as_str().unwrap().to_owned();
     let (file, folder, upload) = (id(&file), id(&folder), id(&upload));

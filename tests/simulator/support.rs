@@ -39,7 +39,10 @@ pub(crate) fn world() -> WorldFile {
         ]},
         {"id": ARCHIVE, "name": "archive", "byob": {"bucket": "own-bucket", "prefix": "archive/"},
          "folders": ["/in/"]},
-    ]});
+    ], "buckets": [{"name": "plain", "objects": [
+        {"key": "data/one", "size": 1000},
+        {"key": "data/two", "size": 20_000_000, "parts": 3},
+    ]}]});
     WorldFile::parse(&world.to_string()).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, data_id, routes::Call};
+use super::{Answer, Asked, credentials::Credentials, data_id, routes::Call};
 use crate::{
     domain::file::{DataKind, DataStatus},
     simulator::{
@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// `CreateFileData`, `CreateFileAndUploadUrl` and `CreateFolder`; the last fields are the second's.
+/// `CreateFileData`, `CreateFolder`, and what there is besides: `fileType` and `hash` belong to
+/// upload URLs, `temporaryCredentials` to credentials, `nonIndexed` to folders with them.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Create {
@@ -28,6 +29,8 @@ struct Create {
     _format_code: Option<String>,
     file_type: Option<String>,
     hash: Option<String>,
+    temporary_credentials: Option<Credentials>,
+    non_indexed: Option<bool>,
 }
 
 pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
@@ -39,7 +42,18 @@ pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Pro
     if !with_url && (wanted.file_type.is_some() || wanted.hash.is_some()) {
         return Err(Problem::invalid("fileType and hash belong to data:createFileWithUploadUrl"));
     }
-    let kind = if asked.call == Call::CreateFolder { DataKind::Folder } else { DataKind::File };
+    let folder_with = asked.call == Call::CreateFolderWithTemporaryCredentials;
+    let with = folder_with || asked.call == Call::CreateFileWithTemporaryCredentials;
+    if !with && wanted.temporary_credentials.is_some() || !folder_with && wanted.non_indexed.is_some() {
+        return Err(Problem::invalid("temporaryCredentials and nonIndexed belong to other calls"));
+    }
+    if wanted.non_indexed == Some(true) {
+        return Err(Problem::invalid("The simulator has no folders that are not indexed"));
+    }
+    let credentials = wanted.temporary_credentials.clone().unwrap_or_default();
+    credentials.check()?;
+    let folder_wanted = folder_with || asked.call == Call::CreateFolder;
+    let kind = if folder_wanted { DataKind::Folder } else { DataKind::File };
     simulator.with(|state| {
         let project = asked.project(state)?;
         let now = state.now();
@@ -48,6 +62,9 @@ pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Pro
         let mut json = project_data(state, key);
         if with_url {
             wire::put(&mut json, "uploadUrl", url(simulator, state, Grant::Write(key)));
+        }
+        if with {
+            wire::put(&mut json, "tempCredentials", credentials.issue(state, key));
         }
         Ok(Answer::created(&json))
     })
@@ -150,40 +167,5 @@ pub(super) fn download_urls(simulator: &Simulator, asked: &Asked) -> Result<Answ
             }));
         }
         Ok(Answer::ok(&json!({"items": items})))
-    })
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Credentials {
-    credentials_format: Option<String>,
-    #[serde(rename = "readOnlyCredentials")]
-    _read_only_credentials: Option<bool>,
-}
-
-/// Credentials of the right form; they open nothing here.
-pub(super) fn temporary_credentials(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
-    const LIFETIME: jiff::SignedDuration = jiff::SignedDuration::from_hours(36);
-    let wanted: Credentials = if asked.body.is_empty() { Credentials::default() } else { asked.read()? };
-    simulator.with(|state| {
-        let node = state.tree.node(asked.data(state)?).cloned().ok_or_else(Problem::no_route)?;
-        let (bucket, prefix) = state.tree.project(node.project).map(wire::storage).unwrap_or_default();
-        let prefix = format!("{prefix}{}", node.path.trim_start_matches('/'));
-        let key = format!("ASIA{}", &state.uuid().simple().to_string().to_uppercase().get(..16).unwrap_or_default());
-        let secret = state.uuid().simple().to_string();
-        let now = state.now();
-        let expires = wire::time(now.checked_add(LIFETIME).unwrap_or(now));
-        match wanted.credentials_format.as_deref() {
-            None => Ok(Answer::ok(&json!({"awsTempCredentials": {
-                "accessKey": key, "secretKey": secret, "sessionToken": state.uuid().simple().to_string(),
-                "region": wire::REGION, "bucket": bucket, "objectPrefix": prefix, "expirationTime": expires,
-            }}))),
-            Some("RCLONE") => Ok(Answer::ok(&json!({"rcloneTempCredentials": {
-                "config": {"type": "s3", "provider": "AWS", "region": wire::REGION,
-                    "access_key_id": key, "secret_access_key": secret},
-                "filePathPrefix": format!("{bucket}/{prefix}"), "storageType": "s3", "expirationTime": expires,
-            }}))),
-            Some(other) => Err(Problem::parameter("credentialsFormat", other, "is not one of its values")),
-        }
     })
 }

@@ -3,6 +3,7 @@
 //! The gate is strict where the real one is: what it lets pass is what the real one would.
 
 mod copies;
+mod credentials;
 mod data;
 mod files;
 mod gate;
@@ -148,13 +149,15 @@ async fn handle(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem>
         Call::ListData => data::list(simulator, asked).await,
         Call::GetData => data::get(simulator, asked).await,
         Call::Children => data::children(simulator, asked).await,
-        Call::CreateFile | Call::CreateFileWithUploadUrl | Call::CreateFolder => {
-            files::create(simulator, asked)
-        }
+        Call::CreateFile
+        | Call::CreateFileWithUploadUrl
+        | Call::CreateFileWithTemporaryCredentials
+        | Call::CreateFolder
+        | Call::CreateFolderWithTemporaryCredentials => files::create(simulator, asked),
         Call::CreateUploadUrl => files::upload_url(simulator, asked),
         Call::CreateDownloadUrl => files::download_url(simulator, asked),
         Call::CreateDownloadUrls => files::download_urls(simulator, asked),
-        Call::CreateTemporaryCredentials => files::temporary_credentials(simulator, asked),
+        Call::CreateTemporaryCredentials => credentials::create(simulator, asked),
         Call::Delete => data::delete(simulator, asked),
         Call::CreateCopyBatch => copies::create(simulator, asked),
         Call::CopyBatch => copies::get(simulator, asked),

@@ -10,7 +10,7 @@ use crate::simulator::{
     Simulator,
     paging::{Paging, sort_keys},
     problem::Problem,
-    tree::Project,
+    tree::{Home, Project},
     wire,
 };
 
@@ -54,7 +54,7 @@ pub(super) fn self_managed_storage(simulator: &Simulator, asked: &Asked) -> Resu
         let project = state.tree.project(asked.project(state)?).filter(|project| project.byob.is_some());
         let none = || Problem::not_found("projectId", asked.parameter("projectId"));
         let project = project.ok_or_else(none)?;
-        let (bucket, prefix) = wire::storage(project);
+        let Home { bucket, prefix } = &project.home;
         Ok(Answer::ok(&json!({
             "storageConfigurationSubFolder": format!("s3://{bucket}/{prefix}"),
             "storageConfiguration": wire::storage_configuration(project),
@@ -65,7 +65,7 @@ pub(super) fn self_managed_storage(simulator: &Simulator, asked: &Asked) -> Resu
 pub(super) fn storage_configurations(simulator: &Simulator) -> Answer {
     let all: BTreeMap<(String, String), _> = simulator.with(|state| {
         let own = state.tree.projects.iter().filter(|project| project.byob.is_some());
-        own.map(|project| (wire::storage(project), wire::storage_configuration_with_details(project)))
+        own.map(|project| (wire::configured(project), wire::storage_configuration_with_details(project)))
             .collect()
     });
     Answer::ok(&json!({"items": all.into_values().collect::<Vec<_>>()}))

@@ -13,6 +13,8 @@ pub(super) enum Call {
     CreateFile,
     CreateFolder,
     CreateFileWithUploadUrl,
+    CreateFileWithTemporaryCredentials,
+    CreateFolderWithTemporaryCredentials,
     CreateUploadUrl,
     CreateDownloadUrl,
     CreateDownloadUrls,
@@ -136,6 +138,14 @@ static ROUTES: &[Route] = &[
     create(Call::CreateFile, "/api/projects/{projectId}/data:createFile"),
     create(Call::CreateFolder, "/api/projects/{projectId}/data:createFolder"),
     create(Call::CreateFileWithUploadUrl, "/api/projects/{projectId}/data:createFileWithUploadUrl"),
+    create(
+        Call::CreateFileWithTemporaryCredentials,
+        "/api/projects/{projectId}/data:createFileWithTemporaryCredentials",
+    ),
+    create(
+        Call::CreateFolderWithTemporaryCredentials,
+        "/api/projects/{projectId}/data:createFolderWithTemporaryCredentials",
+    ),
     post(Call::CreateDownloadUrls, "/api/projects/{projectId}/data:createDownloadUrls", Body::Vendor),
     get(Call::GetData, "/api/projects/{projectId}/data/{dataId}", &[]),
     Route { v4: true, ..get(Call::Children, "/api/projects/{projectId}/data/{dataId}/children", CHILDREN) },

@@ -1,0 +1,121 @@
+//! The door to S3: from an HTTP request to its answer.
+//!
+//! Signatures are not checked, because any key opens plain buckets, whatever its secret. So the
+//! access key is read here and the signature taken off before the protocol would look at it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
+use s3s::service::{S3Service, S3ServiceBuilder};
+
+use super::{
+    Served,
+    access::{Caller, Gate, Verdict, scripted},
+    chunked,
+};
+use crate::simulator::{Simulator, api::closed, faults::Instead};
+
+/// S3 as a service: call it, or let [`serve_s3`](crate::simulator::serve_s3) do so.
+#[derive(Debug, Clone)]
+pub struct S3Door {
+    service: S3Service,
+}
+
+/// No secret is known, and none is asked for.
+struct NoSecrets;
+
+#[async_trait::async_trait]
+impl s3s::auth::S3Auth for NoSecrets {
+    async fn get_secret_key(&self, _access_key: &str) -> s3s::S3Result<s3s::auth::SecretKey> {
+        Err(s3s::S3ErrorCode::SignatureDoesNotMatch.into())
+    }
+}
+
+impl S3Door {
+    pub(in crate::simulator) fn new(simulator: &Arc<Simulator>) -> Self {
+        let mut builder = S3ServiceBuilder::new(Served(Arc::clone(simulator)));
+        // Without an authority nobody would be asked for access.
+        builder.set_auth(NoSecrets);
+        builder.set_access(Gate(Arc::clone(simulator)));
+        Self { service: builder.build() }
+    }
+
+    /// Answers one request. A connection closed without an answer is a status 500 whose body
+    /// breaks.
+    pub async fn call(&self, request: Request<Body>) -> Response<Body> {
+        self.answer(request).await.map(Body::new)
+    }
+
+    pub(super) async fn answer(&self, request: Request<Body>) -> Response<s3s::Body> {
+        let hung_up = || closed().map(s3s::Body::http_body_unsync);
+        let verdict = Verdict::default();
+        let mut request = unsigned(request);
+        request.extensions_mut().insert(verdict.clone());
+        let answer = self.service.call(request).await;
+        let mut response = match verdict.0.get() {
+            None => answer.unwrap_or_else(|_| hung_up()),
+            Some(Instead::Close) => hung_up(),
+            Some(Instead::Status(status)) => {
+                scripted(*status).to_http_response().unwrap_or_else(|_| hung_up())
+            }
+        };
+        if response.status() == StatusCode::OK && response.headers().contains_key(header::CONTENT_RANGE) {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        response
+    }
+}
+
+/// The request without its signature, in its extensions who made it, and its body as it was before
+/// it was signed.
+fn unsigned(request: Request<Body>) -> Request<s3s::Body> {
+    let (mut parts, body) = request.into_parts();
+    let caller = caller(&parts.headers, &parts.uri);
+    parts.extensions.insert(caller);
+    parts.headers.remove(header::AUTHORIZATION);
+    parts.uri = without_signature(&parts.uri);
+    let sha256 = parts.headers.remove("x-amz-content-sha256");
+    let chunked = sha256.is_some_and(|value| value.as_bytes().starts_with(b"STREAMING-"));
+    if !chunked {
+        return Request::from_parts(parts, s3s::Body::http_body_unsync(body));
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    if let Some(length) = parts.headers.remove("x-amz-decoded-content-length") {
+        parts.headers.insert(header::CONTENT_LENGTH, length);
+    }
+    let encodings = parts.headers.remove(header::CONTENT_ENCODING);
+    let encodings = encodings.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kept: Vec<_> =
+        encodings.split(',').map(str::trim).filter(|encoding| *encoding != "aws-chunked").collect();
+    if let Some(kept) =
+        Some(kept.join(",")).filter(|kept| !kept.is_empty()).and_then(|kept| kept.parse().ok())
+    {
+        parts.headers.insert(header::CONTENT_ENCODING, kept);
+    }
+    let body = Body::from_stream(chunked::decode(body.into_data_stream()));
+    Request::from_parts(parts, s3s::Body::http_body_unsync(body))
+}
+
+/// The access key and session token of the header, or of a presigned URL.
+fn caller(headers: &HeaderMap, uri: &Uri) -> Caller {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let query = |wanted: &str| {
+        let mut pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        pairs.find_map(|(name, value)| (name == wanted).then(|| value.into_owned()))
+    };
+    let signed = text("authorization").and_then(|value| value.split_once("Credential="));
+    let credential = signed.map(|(_, rest)| rest.to_owned()).or_else(|| query("X-Amz-Credential"));
+    let key = credential.and_then(|credential| Some(credential.split('/').next()?.to_owned()));
+    let token = text("x-amz-security-token").map(str::to_owned).or_else(|| query("X-Amz-Security-Token"));
+    Caller { key, token }
+}
+
+fn without_signature(uri: &Uri) -> Uri {
+    let Some(query) = uri.query().filter(|query| query.contains("X-Amz-Signature")) else {
+        return uri.clone();
+    };
+    let kept: Vec<_> = query.split('&').filter(|pair| !pair.starts_with("X-Amz-")).collect();
+    let path = format!("{}?{}", uri.path(), kept.join("&"));
+    path.parse().unwrap_or_else(|_| uri.clone())
+}
