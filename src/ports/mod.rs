@@ -9,6 +9,8 @@ pub mod callbacks;
 pub mod chance;
 pub mod clock;
 pub mod error;
+pub mod objects;
+pub mod parts;
 pub mod platform;
 pub mod queue;
 pub mod store;

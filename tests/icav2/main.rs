@@ -7,5 +7,6 @@ mod answers;
 mod calls;
 mod network;
 mod script;
+mod storage;
 mod streams;
 mod tokens;
