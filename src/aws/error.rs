@@ -48,7 +48,8 @@ fn refused(operation: &'static str, code: &str, status: u16, words: Option<&str>
     let message = words.map_or_else(|| code.to_owned(), |words| format!("{code}: {words}"));
     let mut error = Error::new(class, operation, message);
     error.code = Some(code.to_owned());
-    error.may_have_happened = status >= 500 && class == Class::Transient;
+    let in_doubt = status >= 500 || (200..300).contains(&status);
+    error.may_have_happened = in_doubt && class == Class::Transient;
     error
 }
 
@@ -79,13 +80,19 @@ fn class(code: &str, status: u16) -> Class {
         | "ReplicatedWriteConflictException"
         | "InternalFailure"
         | "InternalException"
-        | "InternalError" => Class::Transient,
+        | "InternalError"
+        // S3: the bytes were damaged or did not come; another attempt may do better.
+        | "BadDigest"
+        | "IncompleteBody"
+        | "OperationAborted"
+        | "RequestTimeout" => Class::Transient,
         "ConditionalCheckFailed" | "ConditionalCheckFailedException" => Class::Conflict,
         "ExpiredToken"
         | "ExpiredTokenException"
         | "RequestExpired"
         | "UnrecognizedClientException"
         | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "MissingAuthenticationTokenException" => Class::Unauthorized,
@@ -101,7 +108,9 @@ fn of_status(status: u16) -> Class {
         401 => Class::Unauthorized,
         403 => Class::Forbidden,
         404 => Class::NotFound,
-        500.. => Class::Transient,
+        409 | 412 => Class::Conflict,
+        // S3 begins some answers before it knows how they end: then an error has the status of success.
+        200..=299 | 408 | 500.. => Class::Transient,
         _ => Class::Invalid,
     }
 }
@@ -124,6 +133,15 @@ mod tests {
             ("ValidationException", 400, Class::Invalid),
             ("InternalServerError", 500, Class::Transient),
             ("ServiceUnavailable", 503, Class::Throttled),
+            ("NoSuchUpload", 404, Class::NotFound),
+            ("PreconditionFailed", 412, Class::Conflict),
+            ("ConditionalRequestConflict", 409, Class::Conflict),
+            ("OperationAborted", 409, Class::Transient),
+            ("InternalError", 200, Class::Transient),
+            ("SlowDown", 200, Class::Throttled),
+            ("BadDigest", 400, Class::Transient),
+            ("InvalidAccessKeyId", 403, Class::Unauthorized),
+            ("PermanentRedirect", 301, Class::Invalid),
         ] {
             assert_eq!(class(code, status), expected, "{code}");
         }
