@@ -36,6 +36,8 @@ pub struct Ports {
     pub callbacks: Arc<dyn callbacks::TaskCallbacks>,
     /// ICAv2.
     pub platform: Arc<dyn platform::DataPlatform>,
+    /// S3.
+    pub objects: Arc<dyn objects::ObjectStore>,
     /// Bytes through this process.
     pub transfers: Arc<dyn transfers::Transfers>,
     /// Wall time.

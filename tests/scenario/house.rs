@@ -2,6 +2,7 @@
 //! embedded store and queue, the real ICAv2 client over the simulator's router.
 
 use std::{
+    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use axum::body::Body as AxumBody;
 use copy_manager::{
-    domain::{route::SinglePart, token::TaskToken},
+    domain::{file::ETag, route::SinglePart, token::TaskToken},
     embedded::{
         bus::LocalBus,
         database::Database,
@@ -28,6 +29,11 @@ use copy_manager::{
         callbacks::{Delivery, TaskCallbacks},
         chance::Dice,
         clock::Clock,
+        objects::{
+            Access, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore, PartTag,
+            PartUploads, Precondition, UploadId,
+        },
+        store::Page,
         transfers::PresignedUrl,
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
@@ -176,6 +182,81 @@ impl Wire for RouterWire {
     }
 }
 
+/// No S3: whoever asks is refused.
+#[derive(Debug)]
+struct NoObjects;
+
+fn no_objects<T>() -> Result<T> {
+    Err(Error::new(Class::Forbidden, "S3", "there is none in this scenario"))
+}
+
+#[async_trait]
+impl PartUploads for NoObjects {
+    async fn begin(&self, _: &ObjectLocation, _: &Access) -> Result<UploadId> {
+        no_objects()
+    }
+
+    async fn put_part(
+        &self,
+        _: &ObjectLocation,
+        _: &UploadId,
+        _: u32,
+        _: u64,
+        _: ByteStream,
+        _: &Access,
+    ) -> Result<PartTag> {
+        no_objects()
+    }
+
+    async fn complete(
+        &self,
+        _: &ObjectLocation,
+        _: &UploadId,
+        _: &[PartTag],
+        _: &Precondition,
+        _: &Access,
+    ) -> Result<ETag> {
+        no_objects()
+    }
+
+    async fn abort(&self, _: &ObjectLocation, _: &UploadId, _: &Access) -> Result<()> {
+        no_objects()
+    }
+
+    async fn unfinished(&self, _: &ObjectLocation, _: &Access) -> Result<Vec<UploadId>> {
+        no_objects()
+    }
+}
+
+#[async_trait]
+impl ObjectStore for NoObjects {
+    async fn head(&self, _: &ObjectLocation, _: &Access) -> Result<Option<ObjectInfo>> {
+        no_objects()
+    }
+
+    async fn list(&self, _: &str, _: &str, _: Option<&str>, _: &Access) -> Result<Page<ObjectInfo>> {
+        no_objects()
+    }
+
+    async fn get(
+        &self,
+        _: &ObjectLocation,
+        _: Option<Range<u64>>,
+        _: Option<&ETag>,
+        _: &Access,
+    ) -> Result<ObjectBody> {
+        no_objects()
+    }
+
+    async fn copy(&self, _: &ObjectCopy, _: &Access) -> Result<ETag> {
+        no_objects()
+    }
+
+    async fn delete(&self, _: &ObjectLocation, _: &Access) -> Result<()> {
+        no_objects()
+    }
+}
+
 /// The settings of an installation, with a seeded jitter.
 pub(crate) fn settings() -> Settings {
     Settings {
@@ -318,6 +399,7 @@ impl House {
             bus: self.buses.clone(),
             callbacks: self.callers.clone(),
             platform: Arc::new(platform),
+            objects: Arc::new(NoObjects),
             transfers: Arc::new(Streams::new(
                 Arc::new(RouterWire(self.simulator.clone())),
                 transfer::stream::Settings::default(),
