@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -20,6 +21,9 @@ where
             Error::new(Class::Invalid, operation, "the request could not be made")
         }
         SdkError::TimeoutError(_) => Error::new(Class::Transient, operation, "no answer in time").ambiguous(),
+        unsent @ SdkError::DispatchFailure(_) if lacks_credentials(&unsent) => {
+            Error::new(Class::Transient, operation, "there are no AWS credentials").caused_by(unsent)
+        }
         unsent @ SdkError::DispatchFailure(_) => {
             Error::new(Class::Transient, operation, "no answer").caused_by(unsent).ambiguous()
         }
@@ -35,6 +39,18 @@ where
         }
         _ => Error::new(Class::Transient, operation, "failed in a way unknown here").ambiguous(),
     }
+}
+
+/// Whether a call was not made because nobody knows who we are.
+fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(CredentialsError::CredentialsNotLoaded(_)) = error.downcast_ref() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The error of one entry of a batch, of which there is only the code.

@@ -253,7 +253,7 @@ pub trait ObjectStore: PartUploads {
 
     /// Copies an object, without its bytes passing here, with content type and metadata: with one call
     /// up to 5 GiB, else (or where [`ObjectCopy::parts`] asks for it) in parts. What was begun and
-    /// failed is aborted. The answer is the new object's `ETag`.
+    /// failed is aborted; what is dropped stays behind, see [`PartUploads::unfinished`]. The answer is the new object's `ETag`.
     async fn copy(&self, copy: &ObjectCopy, access: &Access) -> Result<ETag>;
 
     /// Deletes an object; one that is not there is fine.

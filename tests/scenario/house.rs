@@ -44,6 +44,7 @@ use copy_manager::{
     },
 };
 use futures_util::StreamExt as _;
+use http::StatusCode;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -155,18 +156,30 @@ impl EventBus for Buses {
 #[derive(Debug)]
 struct RouterWire(Arc<Simulator>);
 
-#[async_trait]
-impl Wire for RouterWire {
-    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
-        let request = http::Request::get(url.expose_secret()).body(AxumBody::empty()).unwrap();
+impl RouterWire {
+    async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<(Option<u64>, Body)> {
+        let request = request.body(AxumBody::empty()).unwrap();
         let response = in_process::call(self.0.router(), request).await;
-        if !response.status().is_success() {
+        if response.status() != good {
             return Err(Error::new(Class::Transient, "GET", response.status().to_string()));
         }
         let length =
             response.headers().get("content-length").and_then(|text| text.to_str().ok()?.parse().ok());
         let body = response.into_body().into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
         Ok((length, body.boxed()))
+    }
+}
+
+#[async_trait]
+impl Wire for RouterWire {
+    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
+        self.open(http::Request::get(url.expose_secret()), StatusCode::OK).await
+    }
+
+    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
+        let range = format!("bytes={}-{}", range.start, range.end - 1);
+        let request = http::Request::get(url.expose_secret()).header("range", range);
+        self.open(request, StatusCode::PARTIAL_CONTENT).await
     }
 
     async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {

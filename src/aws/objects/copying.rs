@@ -81,10 +81,8 @@ impl S3Objects {
         }
         let upload = self.begin_like(&copy.to, Some(&info), access).await?;
         let done = self.copy_parts(copy, info.etag.as_ref(), plan, &upload, access).await;
-        if let Err(error) = &done
-            && !error.may_have_happened
-        {
-            // What is left behind would be paid for; who tries again looks for it.
+        if done.is_err() {
+            // What is left behind would be paid for. An upload that was completed after all is gone.
             drop(self.abort(&copy.to, &upload, access).await);
         }
         done

@@ -360,3 +360,19 @@ async fn credentials_that_ended_say_so_and_hide() {
     assert_eq!(error.class, Class::Unauthorized);
     assert!(!format!("{error} {error:?} {:?}", stub.s3).contains("session"));
 }
+
+#[tokio::test]
+async fn who_has_no_credentials_is_told() {
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .region("ap-southeast-2")
+        .credentials_provider(aws_credential_types::credential_fn::provide_credentials_fn(async || {
+            Err(aws_credential_types::provider::error::CredentialsError::not_loaded_no_source())
+        }))
+        .load()
+        .await;
+    let s3 = S3Objects::of(&config, "http://127.0.0.1:1".into());
+    let error = s3.head(&at("f"), &Access::Own).await.unwrap_err();
+    assert_eq!(error.to_string(), "HeadObject: there are no AWS credentials");
+    let nobody = s3.head(&at("f"), &temporary()).await.unwrap_err();
+    assert_eq!((nobody.class, nobody.message.as_str()), (Class::Transient, "no answer"));
+}
