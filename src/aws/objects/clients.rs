@@ -78,9 +78,8 @@ impl Clients {
         }
     }
 
-    /// The same with the configuration given, for tests.
-    #[cfg(test)]
-    pub(super) fn of(config: &SdkConfig, endpoint: Option<String>) -> Self {
+    /// The same with the configuration given.
+    pub(super) fn from_config(config: &SdkConfig, endpoint: Option<String>) -> Self {
         let once = || OnceCell::new_with(Some(config.clone()));
         Self { own: once(), bare: once(), ..Self::new(endpoint) }
     }

@@ -10,6 +10,7 @@ mod uploads;
 use std::{collections::BTreeMap, fmt, ops::Range};
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput,
     primitives::DateTime,
@@ -44,10 +45,10 @@ impl S3Objects {
         Self { clients: Clients::new(endpoint) }
     }
 
-    /// The same with the configuration given.
-    #[cfg(test)]
-    fn of(config: &aws_config::SdkConfig, endpoint: String) -> Self {
-        Self { clients: Clients::of(config, Some(endpoint)) }
+    /// The same of a configuration, for an S3 that is no service: a stub, or the simulator in process.
+    #[must_use]
+    pub fn from_config(config: &SdkConfig, endpoint: Option<String>) -> Self {
+        Self { clients: Clients::from_config(config, endpoint) }
     }
 
     /// What is known about an object, or about one part of it.

@@ -87,7 +87,7 @@ impl Stub {
                 .credentials_provider(Credentials::new("OWN", "own", None, None, "test"))
                 .load()
                 .await;
-        Self { s3: S3Objects::of(&config, endpoint), seen, _server: server }
+        Self { s3: S3Objects::from_config(&config, Some(endpoint)), seen, _server: server }
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -370,7 +370,7 @@ async fn who_has_no_credentials_is_told() {
         }))
         .load()
         .await;
-    let s3 = S3Objects::of(&config, "http://127.0.0.1:1".into());
+    let s3 = S3Objects::from_config(&config, Some("http://127.0.0.1:1".into()));
     let error = s3.head(&at("f"), &Access::Own).await.unwrap_err();
     assert_eq!(error.to_string(), "HeadObject: there are no AWS credentials");
     let nobody = s3.head(&at("f"), &temporary()).await.unwrap_err();
