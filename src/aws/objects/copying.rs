@@ -105,6 +105,7 @@ impl S3Objects {
         })?;
         match self.complete(&copy.to, upload, &parts, &copy.precondition, access).await {
             Ok(etag) => Ok(etag),
+            Err(error) if error.class == Class::Conflict => Err(error),
             // Completed, and the answer was lost.
             Err(error) => match (self.head(&copy.to, access).await, parts::joined(&parts)) {
                 (Ok(Some(there)), joined) if joined.is_some() && there.etag == joined => {
