@@ -82,6 +82,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["icav2", "transfer", "embedded", "simulator", "cli"]),
     ("axum", &["admin", "embedded", "simulator"]),
     ("rusqlite", &["embedded"]),
+    ("s3s", &["simulator"]),
     ("governor", &["policy"]),
     ("backon", &["policy"]),
     ("clap", &["cli"]),

@@ -41,7 +41,10 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let wire = ReqwestWire::new().context("no HTTP client for streams")?;
-    let transfers = Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default()));
+    // Asks for nothing before it is used, so a laptop without AWS starts all the same.
+    let objects = Arc::new(aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone()));
+    let streams = Streams::new(Arc::new(wire), transfer::stream::Settings::default());
+    let transfers = Arc::new(streams.with_objects(objects.clone()));
     match settings.backend {
         Backend::Embedded => {
             let platform = platform(settings, None, &clock, &chance)?;
@@ -70,6 +73,7 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
                 bus: Arc::new(bus()),
                 callbacks: Arc::new(callbacks),
                 platform,
+                objects,
                 transfers,
                 clock: clock.clone(),
                 chance: chance.clone(),
@@ -100,6 +104,7 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
                 bus: Arc::new(aws::bus::EventBridgeBus::new(clients.eventbridge.clone(), of)),
                 callbacks: Arc::new(aws::callbacks::StepFunctions::new(clients.sfn.clone())),
                 platform,
+                objects,
                 transfers,
                 clock,
                 chance,

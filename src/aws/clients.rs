@@ -11,7 +11,7 @@ use aws_config::{
 /// How long an SQS receive waits for messages.
 pub(super) const LONG_POLL: Duration = Duration::from_secs(20);
 
-const CONNECT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_secs(5);
 const OPERATION: Duration = Duration::from_secs(15);
 

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -20,6 +21,9 @@ where
             Error::new(Class::Invalid, operation, "the request could not be made")
         }
         SdkError::TimeoutError(_) => Error::new(Class::Transient, operation, "no answer in time").ambiguous(),
+        unsent @ SdkError::DispatchFailure(_) if lacks_credentials(&unsent) => {
+            Error::new(Class::Transient, operation, "there are no AWS credentials").caused_by(unsent)
+        }
         unsent @ SdkError::DispatchFailure(_) => {
             Error::new(Class::Transient, operation, "no answer").caused_by(unsent).ambiguous()
         }
@@ -37,6 +41,18 @@ where
     }
 }
 
+/// Whether a call was not made because nobody knows who we are.
+fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(CredentialsError::CredentialsNotLoaded(_)) = error.downcast_ref() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// The error of one entry of a batch, of which there is only the code.
 pub(super) fn of_entry(operation: &'static str, code: &str) -> Error {
     refused(operation, code, 400, None)
@@ -48,7 +64,8 @@ fn refused(operation: &'static str, code: &str, status: u16, words: Option<&str>
     let message = words.map_or_else(|| code.to_owned(), |words| format!("{code}: {words}"));
     let mut error = Error::new(class, operation, message);
     error.code = Some(code.to_owned());
-    error.may_have_happened = status >= 500 && class == Class::Transient;
+    let in_doubt = status >= 500 || (200..300).contains(&status);
+    error.may_have_happened = in_doubt && class == Class::Transient;
     error
 }
 
@@ -79,13 +96,19 @@ fn class(code: &str, status: u16) -> Class {
         | "ReplicatedWriteConflictException"
         | "InternalFailure"
         | "InternalException"
-        | "InternalError" => Class::Transient,
+        | "InternalError"
+        // S3: the bytes were damaged or did not come; another attempt may do better.
+        | "BadDigest"
+        | "IncompleteBody"
+        | "OperationAborted"
+        | "RequestTimeout" => Class::Transient,
         "ConditionalCheckFailed" | "ConditionalCheckFailedException" => Class::Conflict,
         "ExpiredToken"
         | "ExpiredTokenException"
         | "RequestExpired"
         | "UnrecognizedClientException"
         | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "MissingAuthenticationTokenException" => Class::Unauthorized,
@@ -101,7 +124,9 @@ fn of_status(status: u16) -> Class {
         401 => Class::Unauthorized,
         403 => Class::Forbidden,
         404 => Class::NotFound,
-        500.. => Class::Transient,
+        409 | 412 => Class::Conflict,
+        // S3 begins some answers before it knows how they end: then an error has the status of success.
+        200..=299 | 408 | 500.. => Class::Transient,
         _ => Class::Invalid,
     }
 }
@@ -124,6 +149,15 @@ mod tests {
             ("ValidationException", 400, Class::Invalid),
             ("InternalServerError", 500, Class::Transient),
             ("ServiceUnavailable", 503, Class::Throttled),
+            ("NoSuchUpload", 404, Class::NotFound),
+            ("PreconditionFailed", 412, Class::Conflict),
+            ("ConditionalRequestConflict", 409, Class::Conflict),
+            ("OperationAborted", 409, Class::Transient),
+            ("InternalError", 200, Class::Transient),
+            ("SlowDown", 200, Class::Throttled),
+            ("BadDigest", 400, Class::Transient),
+            ("InvalidAccessKeyId", 403, Class::Unauthorized),
+            ("PermanentRedirect", 301, Class::Invalid),
         ] {
             assert_eq!(class(code, status), expected, "{code}");
         }

@@ -1,4 +1,4 @@
-//! Adapters on AWS: DynamoDB, SQS, EventBridge, Step Functions and Secrets Manager.
+//! Adapters on AWS: DynamoDB, SQS, EventBridge, Step Functions, Secrets Manager and S3.
 //!
 //! The SDK tries each call three times within seconds (see [`clients`]); everything longer is the
 //! engine's business. Errors are classified in one place ([`error`]).
@@ -10,6 +10,7 @@ mod error;
 mod expressions;
 pub mod external;
 mod items;
+pub mod objects;
 pub mod queue;
 #[cfg(test)]
 mod scripted;

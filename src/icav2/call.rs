@@ -48,7 +48,7 @@ pub(super) enum Credential<'a> {
 }
 
 /// One call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Call {
     /// Method and path template.
     pub(super) operation: &'static str,

@@ -6,6 +6,7 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
@@ -13,9 +14,11 @@ use tokio::time::{Instant, timeout};
 use super::{
     auth::Auth,
     call::{Call, Credential},
+    linked::{self, Unlinked},
     problem,
-    projects::Projects,
+    projects::{self, Projects},
     settings::Settings,
+    storage::Storages,
     transport::{Transport, TransportError},
 };
 use crate::{
@@ -35,6 +38,8 @@ pub struct Client {
     base_url: String,
     timeout: Duration,
     pub(super) projects: Projects,
+    pub(super) storages: Storages,
+    pub(super) unlinked: Unlinked,
 }
 
 impl Client {
@@ -55,11 +60,18 @@ impl Client {
             pace: Pace::per_second(rate, burst),
             base_url: settings.base_url,
             timeout: settings.timeout,
-            projects: Projects::default(),
+            projects: Projects::new(projects::KEEP),
+            storages: Storages::default(),
+            unlinked: Unlinked::new(linked::KEEP),
             transport,
             clock,
             chance,
         }
+    }
+
+    /// Now, as the rest of the house sees it.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Makes a call and reads its answer.

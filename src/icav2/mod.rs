@@ -8,12 +8,17 @@
 pub mod auth;
 mod call;
 pub mod client;
+mod credentials;
 pub mod http;
+mod linked;
 mod platform;
 mod problem;
 mod projects;
+mod recent;
+mod roots;
 mod secret;
 pub mod settings;
+mod storage;
 pub mod transport;
 pub mod wire;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use super::{call::Call, client::Client, problem, wire};
+use super::{call::Call, client::Client, credentials::Purpose, linked::LIST, problem, roots::Root, wire};
 use crate::{
     domain::{
         file::Data,
@@ -14,13 +14,12 @@ use crate::{
     },
     ports::{
         Class, Error, Result,
+        objects::BucketAccess,
         platform::{BatchItem, DataPlatform, Folder, Job, NewFile, Project, Submitted},
         store::Page,
         transfers::PresignedUrl,
     },
 };
-
-const LIST: &str = "GET /api/projects/{projectId}/data";
 
 /// The most that is known to work.
 pub(super) const PAGE_SIZE: &str = "1000";
@@ -31,7 +30,7 @@ const URLS_AT_ONCE: usize = 1000;
 
 impl Client {
     /// One page of a listing of data.
-    async fn list(&self, mut call: Call, from: Option<&str>) -> Result<Page<Data>> {
+    pub(super) async fn list(&self, mut call: Call, from: Option<&str>) -> Result<Page<Data>> {
         call = call.with("pageSize", PAGE_SIZE);
         if let Some(token) = from {
             call = call.with("pageToken", token);
@@ -73,41 +72,13 @@ impl DataPlatform for Client {
     /// `Invalid` for the root, which is always there and has no id.
     async fn find(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>> {
         refuse_root(LIST, path)?;
-        let mut from = None;
-        loop {
-            let call = Call::read(LIST, &[project.as_str()])
-                .with("parentFolderPath", path.parent().as_str())
-                .with("filename", path.name())
-                .with("filenameMatchMode", "EXACT")
-                .with("filePathMatchMode", "FULL_CASE_INSENSITIVE")
-                .with("type", if path.is_folder() { "FOLDER" } else { "FILE" });
-            let page = match self.list(call, from.as_deref()).await {
-                Err(error) if error.class == Class::NotFound => return Ok(None),
-                other => other?,
-            };
-            if let Some(data) = page.items.into_iter().find(|data| data.path == *path) {
-                return Ok(Some(data));
-            }
-            from = page.next;
-            if from.is_none() {
-                return Ok(None);
-            }
-        }
+        self.look_up(project, path).await
     }
 
     async fn children(&self, project: &ProjectId, folder: &Folder, from: Option<&str>) -> Result<Page<Data>> {
-        let call = Call::read(LIST, &[project.as_str()]);
-        let path = match folder {
-            Folder::Id(id) => return self.list(call.with("parentFolderId", id.as_str()), from).await,
-            Folder::Path(path) => path,
-        };
-        match self.list(call.with("parentFolderPath", path.as_str()), from).await {
-            Err(error) if error.class == Class::NotFound => Ok(Page { items: Vec::new(), next: None }),
-            Err(error) => Err(error),
-            Ok(mut page) => {
-                page.items.retain(|data| data.path.parent() == *path);
-                Ok(page)
-            }
+        match folder {
+            Folder::Id(id) => self.children_of(project, id, from).await,
+            Folder::Path(path) => self.children_at(project, path, from).await,
         }
     }
 
@@ -172,6 +143,32 @@ impl DataPlatform for Client {
                 })
             })
             .collect()
+    }
+
+    async fn locate(&self, bucket: &str, key: &str) -> Result<Option<(Project, DataPath)>> {
+        self.locate_object(bucket, key).await
+    }
+
+    async fn storage(&self, project: &ProjectId) -> Result<Option<(String, String)>> {
+        Ok(self.root_of(project).await?.map(|Root { bucket, prefix }| (bucket, prefix)))
+    }
+
+    async fn write_access(&self, project: &ProjectId, data: &DataId) -> Result<BucketAccess> {
+        self.credentials(project, data, Purpose::Write).await
+    }
+
+    async fn read_access(&self, project: &ProjectId, data: &DataId) -> Result<BucketAccess> {
+        self.credentials(project, data, Purpose::Read).await
+    }
+
+    async fn create_file_for_parts(
+        &self,
+        project: &ProjectId,
+        folder: &DataId,
+        name: &str,
+        key: &str,
+    ) -> Result<(DataId, BucketAccess)> {
+        self.file_with_credentials(project, folder, name, key).await
     }
 
     async fn delete(&self, project: &ProjectId, id: &DataId) -> Result<()> {

@@ -3,50 +3,19 @@
 //! The API has no filter for an exact name: `search` narrows (how is not documented, so a miss is not
 //! believed) and the names are compared here.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{call::Call, client::Client, platform::PAGE_SIZE, wire};
+use super::{call::Call, client::Client, platform::PAGE_SIZE, recent::Recent, wire};
 use crate::ports::{Class, Error, Result, platform::Project};
 
 const LIST: &str = "GET /api/projects";
 /// A project may be renamed; its new name is believed after this.
-const KEEP: Duration = Duration::from_mins(5);
-/// References are the callers' words, so what is kept of them is bounded.
-const MOST: usize = 1024;
+pub(super) const KEEP: Duration = Duration::from_mins(5);
 
 /// Projects looked up lately, by reference.
-#[derive(Debug, Default)]
-pub(super) struct Projects(Mutex<HashMap<String, (Project, Instant)>>);
-
-impl Projects {
-    fn get(&self, reference: &str) -> Option<Project> {
-        let known = self.known();
-        let (project, found) = known.get(reference)?;
-        (found.elapsed() < KEEP).then(|| project.clone())
-    }
-
-    fn put(&self, reference: &str, project: &Project) {
-        let mut known = self.known();
-        if known.len() >= MOST {
-            known.retain(|_, (_, found)| found.elapsed() < KEEP);
-        }
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(reference.to_owned(), (project.clone(), Instant::now()));
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<String, (Project, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub(super) type Projects = Recent<String, Project>;
 
 impl Client {
     /// The project of that id or exact name.
@@ -68,7 +37,7 @@ impl Client {
                 })?,
             }
         };
-        self.projects.put(reference, &project);
+        self.projects.put(reference.to_owned(), project.clone());
         Ok(project)
     }
 

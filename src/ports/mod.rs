@@ -9,6 +9,8 @@ pub mod callbacks;
 pub mod chance;
 pub mod clock;
 pub mod error;
+pub mod objects;
+pub mod parts;
 pub mod platform;
 pub mod queue;
 pub mod store;
@@ -34,6 +36,8 @@ pub struct Ports {
     pub callbacks: Arc<dyn callbacks::TaskCallbacks>,
     /// ICAv2.
     pub platform: Arc<dyn platform::DataPlatform>,
+    /// S3.
+    pub objects: Arc<dyn objects::ObjectStore>,
     /// Bytes through this process.
     pub transfers: Arc<dyn transfers::Transfers>,
     /// Wall time.

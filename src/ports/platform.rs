@@ -10,7 +10,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{error::Result, store::Page, transfers::PresignedUrl};
+use super::{error::Result, objects::BucketAccess, store::Page, transfers::PresignedUrl};
 use crate::domain::{
     file::Data,
     ids::{BatchId, DataId, JobId, ProjectId},
@@ -91,7 +91,9 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
     /// One file or folder by id, past every index.
     async fn get(&self, project: &ProjectId, id: &DataId) -> Result<Data>;
 
-    /// The file or folder at that exact path, from the index; `None` when there is none.
+    /// The file or folder at that exact path, from the index, also inside a folder that another
+    /// project owns; `None` when there is none. What is linked has another [`Data::owner`] than
+    /// `project`.
     async fn find(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>>;
 
     /// The direct children of a folder, files and folders, a page at a time. Nothing (not an error)
@@ -124,6 +126,37 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
 
     /// Where to read files, in the order asked.
     async fn download_urls(&self, project: &ProjectId, ids: &[DataId]) -> Result<Vec<PresignedUrl>>;
+
+    /// The project that an S3 location lies in, and where in it: of the projects' roots that hold it
+    /// by whole segments the longest. `None`: in no project that is visible to us, looked at within
+    /// the last seconds; a project found is believed for minutes. `Invalid` when two projects share
+    /// the root, or when no file can have that path in a project.
+    ///
+    /// What it answers says nothing about whether there is anything there.
+    async fn locate(&self, bucket: &str, key: &str) -> Result<Option<(Project, DataPath)>>;
+
+    /// Where a project keeps its data in S3: its own bucket, and the prefix of all keys, which ends
+    /// in `/` or is empty; a path without its first slash follows. `None` when it has no bucket of its
+    /// own. For linked data ask with [`Data::owner`].
+    async fn storage(&self, project: &ProjectId) -> Result<Option<(String, String)>>;
+
+    /// Credentials to read and write below a folder (or to write a PARTIAL file) in S3. Each call makes
+    /// new ones; they last for hours.
+    async fn write_access(&self, project: &ProjectId, data: &DataId) -> Result<BucketAccess>;
+
+    /// The same, only to read.
+    async fn read_access(&self, project: &ProjectId, data: &DataId) -> Result<BucketAccess>;
+
+    /// Creates a PARTIAL file in a folder, with credentials to upload its bytes in parts: the object is
+    /// [`BucketAccess::prefix`]. The same `key` and arguments get the same file for 7 days, with
+    /// credentials that are still good. `Conflict` when there is a file of that name.
+    async fn create_file_for_parts(
+        &self,
+        project: &ProjectId,
+        folder: &DataId,
+        name: &str,
+        key: &str,
+    ) -> Result<(DataId, BucketAccess)>;
 
     /// Schedules the deletion of a file or folder.
     async fn delete(&self, project: &ProjectId, id: &DataId) -> Result<()>;

@@ -1,25 +1,79 @@
-//! Bytes through this process: one GET into one PUT.
+//! Bytes through this process: one GET into one PUT, or ranges into the parts of an upload.
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::error::Result;
+use super::{
+    error::Result,
+    objects::{Access, ObjectLocation, Parts},
+};
+use crate::domain::file::ETag;
 
 /// A presigned URL. Never shown: whoever has it can read or write the file.
 pub type PresignedUrl = SecretString;
+
+/// Where bytes are read.
+#[derive(Debug, Clone)]
+pub enum StreamSource {
+    /// Behind a presigned URL.
+    Url(PresignedUrl),
+    /// In S3.
+    Object(Box<ObjectSource>),
+}
+
+/// An object as a source.
+#[derive(Debug, Clone)]
+pub struct ObjectSource {
+    /// Where it is.
+    pub at: ObjectLocation,
+    /// With whose rights it is read.
+    pub access: Access,
+    /// The `ETag` that it must have; with another it is another object, and `Conflict`.
+    pub etag: Option<ETag>,
+}
+
+impl From<PresignedUrl> for StreamSource {
+    fn from(url: PresignedUrl) -> Self {
+        Self::Url(url)
+    }
+}
+
+impl From<ObjectSource> for StreamSource {
+    fn from(object: ObjectSource) -> Self {
+        Self::Object(Box::new(object))
+    }
+}
 
 /// What is streamed.
 #[derive(Debug, Clone)]
 pub struct Stream {
     /// Where to read.
-    pub from: PresignedUrl,
+    pub from: StreamSource,
     /// Where to write, with one PUT (S3: at most 5 GiB).
     pub to: PresignedUrl,
     /// How many bytes there must be; sent as `Content-Length`.
     pub size: u64,
     /// The MD5 (hex) that the bytes must have, where it is known.
     pub md5: Option<String>,
+}
+
+/// What is uploaded in parts.
+#[derive(Debug, Clone)]
+pub struct PartsUpload {
+    /// Where to read, several ranges at a time.
+    pub from: StreamSource,
+    /// How many bytes there must be.
+    pub size: u64,
+    /// The source's `ETag`. When it speaks of parts, the destination gets the same ones if they can be
+    /// known or guessed, and with them the same `ETag`.
+    pub etag: Option<ETag>,
+    /// The source's parts, where they are known.
+    pub parts: Option<Parts>,
+    /// Where to write.
+    pub to: ObjectLocation,
+    /// With whose rights.
+    pub access: Access,
 }
 
 /// Moves bytes.
@@ -31,4 +85,15 @@ pub trait Transfers: Send + Sync + std::fmt::Debug {
     ///
     /// `Invalid`: what was read is not what was promised (length or MD5).
     async fn stream(&self, stream: Stream, cut: &CancellationToken) -> Result<()>;
+
+    /// Uploads one file in parts, several at a time, with memory that depends neither on the file's
+    /// size nor on that of its parts; each part's MD5 is compared with the `ETag` that S3 gives it. The
+    /// answer is the object's `ETag`.
+    ///
+    /// Nothing of an earlier attempt is used: uploads to the same key that were not ended are aborted
+    /// first, so one caller at a time may write to a key. What fails, or is `cut` (`Transient`), is
+    /// aborted, and nothing is at the destination that was not there before.
+    ///
+    /// `Invalid`: what was read is not what was promised.
+    async fn upload_parts(&self, upload: PartsUpload, cut: &CancellationToken) -> Result<ETag>;
 }

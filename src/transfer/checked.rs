@@ -34,12 +34,13 @@ pub(super) struct Progress(Arc<Mutex<State>>);
 struct State {
     moved: Instant,
     fault: Option<Error>,
-    passed: bool,
+    /// The MD5 of all bytes, once they have passed.
+    passed: Option<String>,
 }
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { moved: Instant::now(), fault: None, passed: false })))
+        Self(Arc::new(Mutex::new(State { moved: Instant::now(), fault: None, passed: None })))
     }
 
     /// When bytes last moved.
@@ -54,17 +55,22 @@ impl Progress {
 
     /// Whether every byte was let through.
     pub(super) fn has_passed(&self) -> bool {
-        self.state().passed
+        self.state().passed.is_some()
     }
 
-    fn touch(&self) {
+    /// The MD5 (hex) of what was let through, all of it.
+    pub(super) fn md5(&self) -> Option<String> {
+        self.state().passed.clone()
+    }
+
+    pub(super) fn touch(&self) {
         self.state().moved = Instant::now();
     }
 
-    fn pass(&self) {
+    fn pass(&self, md5: String) {
         let mut state = self.state();
         state.moved = Instant::now();
-        state.passed = true;
+        state.passed = Some(md5);
     }
 
     /// Keeps the reason and returns what ends the body.
@@ -119,12 +125,13 @@ impl Checked {
                 return Ok(Some(before));
             }
         }
-        self.check().map_err(|fault| self.progress.fail(fault))?;
-        self.progress.pass();
+        let md5 = self.check().map_err(|fault| self.progress.fail(fault))?;
+        self.progress.pass(md5);
         Ok(self.held.take())
     }
 
-    fn check(&mut self) -> Result<(), Error> {
+    /// The MD5 of the bytes, if they are what they must be.
+    fn check(&mut self) -> Result<String, Error> {
         if self.seen < self.promise.size && self.promise.announced {
             let message = format!("the source ended after {} of {} bytes", self.seen, self.promise.size);
             return Err(Error::new(Class::Transient, GET, message));
@@ -138,7 +145,7 @@ impl Checked {
                 let message = format!("expected MD5 {expected}, read {seen}");
                 Err(Error::new(Class::Invalid, GET, message))
             }
-            _ => Ok(()),
+            _ => Ok(seen),
         }
     }
 

@@ -1,12 +1,12 @@
 //! The wire over the network.
 
-use std::{io, time::Duration};
+use std::{io, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{
     StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE},
 };
 use reqwest::{Client, Request, Response, Url, redirect::Policy};
 use secrecy::ExposeSecret as _;
@@ -63,9 +63,20 @@ impl Wire for ReqwestWire {
     async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
         let request = Request::new(reqwest::Method::GET, parse(GET, url)?);
         let answer = self.send(GET, request).await?;
-        let length = answer.content_length();
-        let body = answer.bytes_stream().map_err(|error| io::Error::other(error.without_url()));
-        Ok((length, body.boxed()))
+        Ok(opened(answer))
+    }
+
+    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
+        let mut request = Request::new(reqwest::Method::GET, parse(GET, url)?);
+        let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
+        let bytes = http::HeaderValue::from_str(&bytes)
+            .map_err(|error| Error::new(Class::Invalid, GET, "not a range").caused_by(error))?;
+        request.headers_mut().insert(RANGE, bytes);
+        let answer = self.send(GET, request).await?;
+        if answer.status() != StatusCode::PARTIAL_CONTENT {
+            return Err(Error::new(Class::Invalid, GET, "the source does not know ranges"));
+        }
+        Ok(opened(answer))
     }
 
     async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
@@ -76,6 +87,12 @@ impl Wire for ReqwestWire {
         *request.body_mut() = Some(if length == 0 { "".into() } else { reqwest::Body::wrap_stream(body) });
         self.send(PUT, request).await.map(drop)
     }
+}
+
+fn opened(answer: Response) -> (Option<u64>, Body) {
+    let length = answer.content_length();
+    let body = answer.bytes_stream().map_err(|error| io::Error::other(error.without_url()));
+    (length, body.boxed())
 }
 
 fn parse(operation: &'static str, url: &PresignedUrl) -> Result<Url> {

@@ -1,6 +1,8 @@
-//! Bytes: GET into PUT, in bounded memory, over a [`wire::Wire`] seam.
+//! Bytes: GET into PUT, or ranges into parts, in bounded memory. Presigned URLs are read and written
+//! over a [`wire::Wire`] seam, S3 over its port.
 
 mod checked;
 pub mod http;
+mod multipart;
 pub mod stream;
 pub mod wire;

@@ -1,10 +1,10 @@
-//! One file from a presigned GET into a presigned PUT.
+//! One file from a presigned GET (or from S3) into a presigned PUT.
 //!
 //! Promises: memory for two chunks whatever the file's size, `Content-Length` on the PUT, and nothing
 //! completed at the destination unless length and MD5 are right. An error says which side failed;
 //! it never says where, because a presigned URL is a secret.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
@@ -16,11 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     checked::{Progress, Promise, checked},
-    wire::{GET, Wire},
+    wire::{Body, GET, Wire},
 };
-use crate::ports::{
-    Class, Error, Result,
-    transfers::{Stream, Transfers},
+use crate::{
+    domain::file::ETag,
+    ports::{
+        Class, Error, Result,
+        objects::ObjectStore,
+        transfers::{ObjectSource, PartsUpload, Stream, StreamSource, Transfers},
+    },
 };
 
 const COPY: &str = "stream file";
@@ -30,29 +34,61 @@ const COPY: &str = "stream file";
 pub struct Settings {
     /// How long no byte may move before a stream is given up.
     pub idle_timeout: Duration,
+    /// How many parts of one file are uploaded at a time.
+    pub parts_at_once: usize,
+    /// How large parts are, where nothing else says so.
+    pub part_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { idle_timeout: Duration::from_mins(1) }
+        Self { idle_timeout: Duration::from_mins(1), parts_at_once: 4, part_bytes: 16 << 20 }
     }
 }
 
-/// Streams over a wire.
+/// Streams over a wire, and over S3.
 #[derive(Debug)]
 pub struct Streams {
     wire: Arc<dyn Wire>,
-    settings: Settings,
+    objects: Option<Arc<dyn ObjectStore>>,
+    pub(super) settings: Settings,
 }
 
 impl Streams {
-    /// Streams over `wire`.
+    /// Streams over `wire`; without S3.
     pub fn new(wire: Arc<dyn Wire>, settings: Settings) -> Self {
-        Self { wire, settings }
+        Self { wire, objects: None, settings }
+    }
+
+    /// The same, with S3.
+    #[must_use]
+    pub fn with_objects(self, objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects: Some(objects), ..self }
+    }
+
+    pub(super) fn objects(&self) -> Result<&dyn ObjectStore> {
+        self.objects.as_deref().ok_or_else(|| Error::new(Class::Invalid, COPY, "S3 is not at hand"))
+    }
+
+    /// Opens a source, or a range of it.
+    pub(super) async fn open(
+        &self,
+        from: &StreamSource,
+        range: Option<Range<u64>>,
+    ) -> Result<(Option<u64>, Body)> {
+        match (from, range) {
+            (StreamSource::Url(url), None) => self.wire.get(url).await,
+            (StreamSource::Url(url), Some(range)) => self.wire.get_range(url, range).await,
+            (StreamSource::Object(object), range) => {
+                let ObjectSource { at, access, etag } = object.as_ref();
+                let body = self.objects()?.get(at, range, etag.as_ref(), access).await?;
+                Ok((body.size, body.bytes))
+            }
+        }
     }
 
     async fn copy(&self, stream: &Stream, progress: &Progress) -> Result<()> {
-        let (announced, source) = self.wire.get(&stream.from).await?;
+        let (announced, source) = self.open(&stream.from, None).await?;
         if let Some(announced) = announced.filter(|announced| *announced != stream.size) {
             let message = format!("expected {} bytes, the source has {announced}", stream.size);
             return Err(Error::new(Class::Invalid, GET, message));
@@ -78,12 +114,12 @@ impl Streams {
     }
 
     /// Lets `work` run until it is done, is cut, or stands still.
-    async fn watch(
+    pub(super) async fn watch<T>(
         &self,
-        work: impl Future<Output = Result<()>> + Send,
+        work: impl Future<Output = Result<T>> + Send,
         progress: &Progress,
         cut: &CancellationToken,
-    ) -> Result<()> {
+    ) -> Result<T> {
         pin!(work);
         loop {
             let deadline = progress.moved() + self.settings.idle_timeout;
@@ -113,9 +149,13 @@ impl Transfers for Streams {
             error
         })
     }
+
+    async fn upload_parts(&self, upload: PartsUpload, cut: &CancellationToken) -> Result<ETag> {
+        self.upload(&upload, cut).await
+    }
 }
 
-fn fault(progress: &Progress, error: std::io::Error) -> Error {
+pub(super) fn fault(progress: &Progress, error: std::io::Error) -> Error {
     progress
         .take_fault()
         .unwrap_or_else(|| Error::new(Class::Transient, GET, "the source broke off").caused_by(error))

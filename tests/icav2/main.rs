@@ -6,6 +6,8 @@
 mod answers;
 mod calls;
 mod network;
+mod parts;
 mod script;
+mod storage;
 mod streams;
 mod tokens;

@@ -97,6 +97,23 @@ async fn a_put_says_its_length() {
 }
 
 #[tokio::test]
+async fn ranges_are_asked_for_and_must_be_answered() {
+    let (listener, base) = listen().await;
+    let wire = ReqwestWire::new().unwrap();
+    let url = PresignedUrl::from(format!("{base}/key?X-Amz-Signature=1"));
+    let answer = "HTTP/1.1 206 Partial Content\r\ncontent-length: 2\r\n\r\nll";
+    let (seen, opened) = tokio::join!(serve(&listener, 0, answer), wire.get_range(&url, 2..4));
+    let (length, body) = opened.unwrap();
+    let bytes: Vec<Bytes> = body.try_collect().await.unwrap();
+    assert_eq!((length, bytes.concat()), (Some(2), b"ll".to_vec()));
+    assert!(seen.to_lowercase().contains("range: bytes=2-3\r\n"), "{seen}");
+
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+    let (_, opened) = tokio::join!(serve(&listener, 0, answer), wire.get_range(&url, 2..4));
+    assert_eq!(opened.err().unwrap().class, Class::Invalid);
+}
+
+#[tokio::test]
 async fn a_body_that_ends_badly_is_never_whole() {
     let (listener, base) = listen().await;
     let wire = ReqwestWire::new().unwrap();

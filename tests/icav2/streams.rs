@@ -130,7 +130,8 @@ async fn run(pipe: Pipe, size: u64, md5: Option<&str>) -> Done {
 async fn run_until(pipe: Pipe, size: u64, md5: Option<&str>, cut: &CancellationToken) -> Done {
     let pipe = Arc::new(pipe);
     let streams = Streams::new(pipe.clone(), Settings::default());
-    let stream = Stream { from: FROM.into(), to: TO.into(), size, md5: md5.map(str::to_owned) };
+    let stream =
+        Stream { from: PresignedUrl::from(FROM).into(), to: TO.into(), size, md5: md5.map(str::to_owned) };
     let started = Instant::now();
     let result = streams.stream(stream, cut).await;
     if let Err(error) = &result {

@@ -2,6 +2,7 @@
 //! embedded store and queue, the real ICAv2 client over the simulator's router.
 
 use std::{
+    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use axum::body::Body as AxumBody;
 use copy_manager::{
     domain::{
+        file::ETag,
         policy::Rules,
         request::OnConflict,
         route::{Folders, SinglePart},
@@ -33,7 +35,11 @@ use copy_manager::{
         callbacks::{Delivery, TaskCallbacks},
         chance::Dice,
         clock::Clock,
-        store::{Key, Store as _},
+        objects::{
+            Access, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore, PartTag,
+            PartUploads, Precondition, UploadId,
+        },
+        store::{Key, Page, Store as _},
         transfers::PresignedUrl,
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
@@ -44,6 +50,7 @@ use copy_manager::{
     },
 };
 use futures_util::StreamExt as _;
+use http::StatusCode;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -155,18 +162,30 @@ impl EventBus for Buses {
 #[derive(Debug)]
 struct RouterWire(Arc<Simulator>);
 
-#[async_trait]
-impl Wire for RouterWire {
-    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
-        let request = http::Request::get(url.expose_secret()).body(AxumBody::empty()).unwrap();
+impl RouterWire {
+    async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<(Option<u64>, Body)> {
+        let request = request.body(AxumBody::empty()).unwrap();
         let response = in_process::call(self.0.router(), request).await;
-        if !response.status().is_success() {
+        if response.status() != good {
             return Err(Error::new(Class::Transient, "GET", response.status().to_string()));
         }
         let length =
             response.headers().get("content-length").and_then(|text| text.to_str().ok()?.parse().ok());
         let body = response.into_body().into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
         Ok((length, body.boxed()))
+    }
+}
+
+#[async_trait]
+impl Wire for RouterWire {
+    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
+        self.open(http::Request::get(url.expose_secret()), StatusCode::OK).await
+    }
+
+    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
+        let range = format!("bytes={}-{}", range.start, range.end - 1);
+        let request = http::Request::get(url.expose_secret()).header("range", range);
+        self.open(request, StatusCode::PARTIAL_CONTENT).await
     }
 
     async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
@@ -179,6 +198,81 @@ impl Wire for RouterWire {
             return Ok(());
         }
         Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
+    }
+}
+
+/// No S3: whoever asks is refused.
+#[derive(Debug)]
+struct NoObjects;
+
+fn no_objects<T>() -> Result<T> {
+    Err(Error::new(Class::Forbidden, "S3", "there is none in this scenario"))
+}
+
+#[async_trait]
+impl PartUploads for NoObjects {
+    async fn begin(&self, _: &ObjectLocation, _: &Access) -> Result<UploadId> {
+        no_objects()
+    }
+
+    async fn put_part(
+        &self,
+        _: &ObjectLocation,
+        _: &UploadId,
+        _: u32,
+        _: u64,
+        _: ByteStream,
+        _: &Access,
+    ) -> Result<PartTag> {
+        no_objects()
+    }
+
+    async fn complete(
+        &self,
+        _: &ObjectLocation,
+        _: &UploadId,
+        _: &[PartTag],
+        _: &Precondition,
+        _: &Access,
+    ) -> Result<ETag> {
+        no_objects()
+    }
+
+    async fn abort(&self, _: &ObjectLocation, _: &UploadId, _: &Access) -> Result<()> {
+        no_objects()
+    }
+
+    async fn unfinished(&self, _: &ObjectLocation, _: &Access) -> Result<Vec<UploadId>> {
+        no_objects()
+    }
+}
+
+#[async_trait]
+impl ObjectStore for NoObjects {
+    async fn head(&self, _: &ObjectLocation, _: &Access) -> Result<Option<ObjectInfo>> {
+        no_objects()
+    }
+
+    async fn list(&self, _: &str, _: &str, _: Option<&str>, _: &Access) -> Result<Page<ObjectInfo>> {
+        no_objects()
+    }
+
+    async fn get(
+        &self,
+        _: &ObjectLocation,
+        _: Option<Range<u64>>,
+        _: Option<&ETag>,
+        _: &Access,
+    ) -> Result<ObjectBody> {
+        no_objects()
+    }
+
+    async fn copy(&self, _: &ObjectCopy, _: &Access) -> Result<ETag> {
+        no_objects()
+    }
+
+    async fn delete(&self, _: &ObjectLocation, _: &Access) -> Result<()> {
+        no_objects()
     }
 }
 
@@ -281,9 +375,9 @@ impl House {
                 .collect()
         };
         let world: WorldFile = serde_json::from_value(json!({"projects": [
-            {"id": "11111111-1111-4111-8111-111111111111", "name": "lab", "byob": null,
+            {"id": "11111111-1111-4111-8111-111111111111", "name": "lab", "byob": {"bucket": "lab-data", "prefix": "top/"},
              "folders": folders, "files": list(files)},
-            {"id": "22222222-2222-4222-8222-222222222222", "name": TO, "byob": null,
+            {"id": "22222222-2222-4222-8222-222222222222", "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
              "folders": ["/in/"], "files": list(there)},
         ]}))
         .unwrap();
@@ -331,6 +425,7 @@ impl House {
             bus: self.buses.clone(),
             callbacks: self.callers.clone(),
             platform: Arc::new(platform),
+            objects: Arc::new(NoObjects),
             transfers: Arc::new(Streams::new(
                 Arc::new(RouterWire(self.simulator.clone())),
                 transfer::stream::Settings::default(),

@@ -136,6 +136,31 @@ async fn a_renaming_map_that_does_not_fit_is_refused_before_anything_is_copied()
 }
 
 #[tokio::test(start_paused = true)]
+async fn data_may_be_named_by_the_buckets_of_their_projects() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    let _instance = house.instance();
+    let ask = |sources: &[&str], destination: &str, token: &str| {
+        json!({"payload": {"sourceUriList": sources, "destinationUri": destination}, "taskToken": token})
+            .to_string()
+    };
+    let body = ask(&["s3://lab-data/top/run/"], "s3://archive-data/in/", "t");
+    house.queue.push(body).await.unwrap();
+    house.success("t", Duration::from_mins(5)).await;
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
+    // One place by two names is one place.
+    let body = ask(&["s3://lab-data/top/run/"], "icav2://lab/run/inside/", "inside");
+    house.queue.push(body).await.unwrap();
+    assert_eq!(house.failure("inside", Duration::from_mins(1)).await.0, "RecursionLimit");
+    // A bucket that only begins like a project's, and a prefix that only begins like one.
+    for (n, uri) in ["s3://lab-data-old/top/run/a.bam", "s3://lab-data/topmost/a.bam"].into_iter().enumerate()
+    {
+        let token = format!("t{n}");
+        house.queue.push(ask(&[uri], "icav2://archive/in/", &token)).await.unwrap();
+        assert_eq!(house.failure(&token, Duration::from_mins(1)).await.0, "InvalidRequest");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_this_version_cannot_do_is_refused_and_not_ignored() {
     let house = House::new(&FILES, &[], &[], |_| {}).await;
     let _instance = house.instance();

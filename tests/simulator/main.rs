@@ -7,6 +7,7 @@ mod copying;
 mod data;
 mod faults;
 mod libica;
+mod objects;
 mod openapi;
 mod s3;
 mod size;

@@ -218,7 +218,7 @@ impl Engine {
         };
         lease.check()?;
         let md5 = wanted.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_owned);
-        let stream = Stream { from, to, size: wanted.size, md5 };
+        let stream = Stream { from: from.into(), to, size: wanted.size, md5 };
         // The lease may end, or the process: either ends the stream.
         let cut = self.cut.child_token();
         let transfer = self.ports.transfers.stream(stream, &cut);

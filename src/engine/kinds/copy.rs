@@ -77,7 +77,28 @@ pub(super) struct Projects<'a> {
 }
 
 impl Projects<'_> {
-    pub(super) async fn of(&mut self, uri: &str, name: &str, error: ErrorName) -> Result<Project, Refused> {
+    /// Where a URI leads, whether it is named `icav2://` or by the bucket that a project has for its
+    /// own.
+    pub(super) async fn place(
+        &mut self,
+        uri: &str,
+        what: &str,
+        missing: ErrorName,
+    ) -> Result<(Project, DataPath), Refused> {
+        let no_place = |why: &str| invalid(&format!("{what} is no URI of data"), uri, why);
+        match Location::parse(uri) {
+            Ok(Location::Icav2 { project, path }) => Ok((self.of(uri, &project, missing).await?, path)),
+            Ok(Location::S3 { bucket, key }) => match self.platform.locate(&bucket, &key).await {
+                Ok(Some(place)) => Ok(place),
+                Ok(None) => Err(not_yet(uri).into()),
+                Err(error) if error.class == Class::Invalid => Err(no_place(&error.to_string()).into()),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(no_place(&error.to_string()).into()),
+        }
+    }
+
+    async fn of(&mut self, uri: &str, name: &str, error: ErrorName) -> Result<Project, Refused> {
         if let Some(project) = self.known.get(name) {
             return Ok(project.clone());
         }
@@ -96,38 +117,26 @@ impl Projects<'_> {
 }
 
 async fn destination(projects: &mut Projects<'_>, uri: &str) -> Result<(Project, DataPath), Refused> {
-    match Location::parse(uri) {
-        Ok(Location::Icav2 { project, path }) if path.is_folder() => {
-            if path.is_root() {
-                let why = "a copy needs a folder; the root of a project has no id";
-                return Err(invalid("the destination is the root of a project", uri, why).into());
-            }
-            let project = projects.of(uri, &project, ErrorName::InvalidRequest).await?;
-            let place = Place::Project { id: &project.id, name: &project.name };
-            projects.rules.check_destination(place, uri)?;
-            Ok((project, path))
-        }
-        Ok(Location::Icav2 { .. }) => {
-            Err(invalid("the destination must be a folder", uri, "it does not end with `/`").into())
-        }
-        Ok(Location::S3 { .. }) => Err(not_yet(uri).into()),
-        Err(error) => Err(invalid("the destination is no URI of data", uri, &error.to_string()).into()),
+    let (project, path) = projects.place(uri, "the destination", ErrorName::InvalidRequest).await?;
+    if !path.is_folder() {
+        return Err(invalid("the destination must be a folder", uri, "it does not end with `/`").into());
     }
+    if path.is_root() {
+        let why = "a copy needs a folder; the root of a project has no id";
+        return Err(invalid("the destination is the root of a project", uri, why).into());
+    }
+    projects.rules.check_destination(Place::Project { id: &project.id, name: &project.name }, uri)?;
+    Ok((project, path))
 }
 
 async fn find_sources(projects: &mut Projects<'_>, uris: &[String]) -> Result<Vec<Found>, Refused> {
     let mut wanted: BTreeMap<(ProjectId, DataPath), Vec<(usize, DataPath)>> = BTreeMap::new();
     for (n, uri) in uris.iter().enumerate() {
-        let (name, path) = match Location::parse(uri) {
-            Ok(Location::Icav2 { project, path }) => (project, path),
-            Ok(Location::S3 { .. }) => return Err(not_yet(uri).into()),
-            Err(error) => return Err(invalid("a source is no URI of data", uri, &error.to_string()).into()),
-        };
+        let (project, path) = projects.place(uri, "a source", ErrorName::SourceNotFound).await?;
         if path.is_root() {
             let why = "name the folders in it instead";
             return Err(invalid("the root of a project cannot be copied", uri, why).into());
         }
-        let project = projects.of(uri, &name, ErrorName::SourceNotFound).await?;
         projects.rules.check_source(Place::Project { id: &project.id, name: &project.name }, uri)?;
         wanted.entry((project.id, path.parent())).or_default().push((n, path));
     }
@@ -380,6 +389,7 @@ fn refuse_what_comes_later(request: &CopyRequest) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn not_yet(uri: &str) -> Failure {
-    invalid("s3:// URIs are not copied by this version", uri, "use an icav2:// URI")
+fn not_yet(uri: &str) -> Failure {
+    let why = "it is in no ICAv2 project that this service sees";
+    invalid("data outside ICAv2 are not copied by this version", uri, why)
 }

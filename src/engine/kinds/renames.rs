@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Refused,
-    copy::{Found, Projects, culprit, not_yet},
+    copy::{Found, Projects, culprit},
 };
 use crate::{
     domain::{
         file::{Data, DataKind},
         ids::{DataId, ProjectId},
-        location::{DataPath, Location},
+        location::DataPath,
         outcome::ErrorName,
         renaming::{RenameEntry, RenameSource, SourceRef, resolve},
         request::{FolderRequest, Want},
@@ -94,18 +94,10 @@ async fn canonical(
     for entry in entries {
         let mut entry = entry.clone();
         if let RenameSource::Uri(uri) = &entry.source {
-            match Location::parse(uri) {
-                Ok(Location::Icav2 { project, path }) => {
-                    let project = projects.of(uri, &project, ErrorName::InvalidRequest).await?.id;
-                    folders.insert((project.clone(), path.parent()));
-                    entry.source = RenameSource::Uri(shown(&project, &path));
-                }
-                Ok(Location::S3 { .. }) => return Err(not_yet(uri).into()),
-                Err(error) => {
-                    let message = "an entry of the renaming map names no file";
-                    return Err(culprit(ErrorName::InvalidRequest, message, uri, &error.to_string()).into());
-                }
-            }
+            let what = "an entry of the renaming map";
+            let (project, path) = projects.place(uri, what, ErrorName::InvalidRequest).await?;
+            folders.insert((project.id.clone(), path.parent()));
+            entry.source = RenameSource::Uri(shown(&project.id, &path));
         }
         canonical.push(entry);
     }

@@ -1,0 +1,142 @@
+//! Uploads in parts.
+
+use async_trait::async_trait;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+
+use super::{S3Objects, body, classify, incomplete, quoted};
+use crate::{
+    domain::file::ETag,
+    ports::{
+        Class, Error, Result,
+        objects::{Access, ByteStream, ObjectLocation, PartTag, PartUploads, Precondition, UploadId},
+    },
+};
+
+const COMPLETE: &str = "CompleteMultipartUpload";
+
+#[async_trait]
+impl PartUploads for S3Objects {
+    async fn begin(&self, to: &ObjectLocation, access: &Access) -> Result<UploadId> {
+        self.begin_like(to, None, access).await
+    }
+
+    async fn put_part(
+        &self,
+        to: &ObjectLocation,
+        upload: &UploadId,
+        number: u32,
+        size: u64,
+        bytes: ByteStream,
+        access: &Access,
+    ) -> Result<PartTag> {
+        let operation = "UploadPart";
+        let length = i64::try_from(size)
+            .map_err(|error| Error::new(Class::Invalid, operation, "too large").caused_by(error))?;
+        let answer = self
+            .clients
+            .once(&to.bucket, access)
+            .await
+            .upload_part()
+            .bucket(&to.bucket)
+            .key(&to.key)
+            .upload_id(&upload.0)
+            .part_number(part_number(operation, number)?)
+            .content_length(length)
+            .body(body::write(bytes, size))
+            .send()
+            .await
+            .map_err(|error| classify(operation, error))?;
+        let etag = answer.e_tag().map(ETag::new).ok_or_else(|| incomplete(operation, "ETag"))?;
+        Ok(PartTag { number, etag, is_md5: is_md5(answer.server_side_encryption()) })
+    }
+
+    async fn complete(
+        &self,
+        to: &ObjectLocation,
+        upload: &UploadId,
+        parts: &[PartTag],
+        precondition: &Precondition,
+        access: &Access,
+    ) -> Result<ETag> {
+        let mut all = CompletedMultipartUpload::builder();
+        for part in parts {
+            let number = part_number(COMPLETE, part.number)?;
+            all = all.parts(CompletedPart::builder().part_number(number).e_tag(quoted(&part.etag)).build());
+        }
+        let all = all.build();
+        let (none, only) = conditions(precondition);
+        let answer = self
+            .clients
+            .slow(COMPLETE, &to.bucket, access, |client| {
+                client
+                    .complete_multipart_upload()
+                    .bucket(&to.bucket)
+                    .key(&to.key)
+                    .upload_id(&upload.0)
+                    .multipart_upload(all.clone())
+                    .set_if_none_match(none.clone())
+                    .set_if_match(only.clone())
+                    .send()
+            })
+            .await?;
+        answer.e_tag().map(ETag::new).ok_or_else(|| incomplete(COMPLETE, "ETag"))
+    }
+
+    async fn abort(&self, to: &ObjectLocation, upload: &UploadId, access: &Access) -> Result<()> {
+        let done = self
+            .clients
+            .quick("AbortMultipartUpload", &to.bucket, access, |client| {
+                let call = client.abort_multipart_upload().bucket(&to.bucket).key(&to.key);
+                call.upload_id(&upload.0).send()
+            })
+            .await;
+        match done {
+            Err(error) if error.class != Class::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>> {
+        let mut found = Vec::new();
+        let mut from: Option<(Option<String>, Option<String>)> = None;
+        loop {
+            let (key, id) = from.take().unwrap_or_default();
+            let page = self
+                .clients
+                .quick("ListMultipartUploads", &to.bucket, access, |client| {
+                    let call = client.list_multipart_uploads().bucket(&to.bucket).prefix(&to.key);
+                    call.set_key_marker(key.clone()).set_upload_id_marker(id.clone()).send()
+                })
+                .await?;
+            let uploads = page.uploads().iter().filter(|upload| upload.key() == Some(to.key.as_str()));
+            found.extend(uploads.filter_map(|upload| Some(UploadId(upload.upload_id()?.to_owned()))));
+            // Uploads come in the order of their keys, and the key itself is the first with its prefix.
+            let goes_on =
+                page.is_truncated() == Some(true) && page.next_key_marker() == Some(to.key.as_str());
+            if !goes_on {
+                return Ok(found);
+            }
+            let text = |marker: Option<&str>| marker.map(str::to_owned);
+            from = Some((text(page.next_key_marker()), text(page.next_upload_id_marker())));
+        }
+    }
+}
+
+pub(super) fn part_number(operation: &'static str, number: u32) -> Result<i32> {
+    let wrong = |error| Error::new(Class::Invalid, operation, "too many parts").caused_by(error);
+    i32::try_from(number).map_err(wrong)
+}
+
+/// Whether what is encrypted so is tagged with its MD5.
+pub(super) fn is_md5(encryption: Option<&ServerSideEncryption>) -> bool {
+    matches!(encryption, None | Some(ServerSideEncryption::Aes256))
+}
+
+/// `If-None-Match` and `If-Match`.
+pub(super) fn conditions(precondition: &Precondition) -> (Option<String>, Option<String>) {
+    match precondition {
+        Precondition::None => (None, None),
+        Precondition::Absent => (Some("*".to_owned()), None),
+        Precondition::Matches(etag) => (None, Some(quoted(etag))),
+    }
+}

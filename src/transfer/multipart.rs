@@ -1,0 +1,186 @@
+//! One large file into an upload in parts.
+//!
+//! Each part is a range of the source that is read while it is written, so memory is that of a few
+//! streams whatever the size of the file and of its parts. A part whose line breaks is tried again by
+//! itself; what fails for good takes the whole upload with it.
+
+use std::{ops::Range, time::Duration};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::{
+    select,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    checked::{Progress, Promise, checked},
+    stream::{Streams, fault},
+    wire::GET,
+};
+use crate::{
+    domain::file::ETag,
+    ports::{
+        Class, Error, Result,
+        objects::{ObjectStore, PartTag, Precondition, UploadId},
+        parts::{self, Plan},
+        transfers::PartsUpload,
+    },
+};
+
+const UPLOAD: &str = "upload parts";
+/// How often one part is tried. A file of thousands of parts would otherwise hardly ever arrive.
+const TRIES: u32 = 3;
+/// How long the first retry of a part waits; the next twice as long.
+const WAIT: Duration = Duration::from_secs(1);
+/// How long a failed upload may take to be aborted; the next attempt finds it, if it was not.
+const ABORT: Duration = Duration::from_secs(3);
+
+impl Streams {
+    /// Uploads a file; see the port's contract.
+    pub(super) async fn upload(&self, upload: &PartsUpload, cut: &CancellationToken) -> Result<ETag> {
+        let objects = self.objects()?;
+        let id = select! {
+            biased;
+            () = cut.cancelled() => return Err(cut_short()),
+            begun = begin_anew(objects, upload) => begun?,
+        };
+        let done = self.upload_as(objects, upload, &id, cut).await;
+        if done.is_err() {
+            let abort = objects.abort(&upload.to, &id, &upload.access);
+            drop(timeout(ABORT, abort).await);
+        }
+        done
+    }
+
+    async fn upload_as(
+        &self,
+        objects: &dyn ObjectStore,
+        upload: &PartsUpload,
+        id: &UploadId,
+        cut: &CancellationToken,
+    ) -> Result<ETag> {
+        let progress = Progress::new();
+        let parts = stream::iter(self.plan(upload).ranges())
+            .map(|(number, range)| self.part(objects, upload, id, number, range, &progress))
+            .buffered(self.settings.parts_at_once.max(1))
+            .try_collect();
+        let parts: Vec<PartTag> = self.watch(parts, &progress, cut).await.map_err(|mut error| {
+            // No part can be seen at the destination.
+            error.may_have_happened = false;
+            error
+        })?;
+        select! {
+            biased;
+            () = cut.cancelled() => Err(cut_short().ambiguous()),
+            done = complete(objects, upload, id, &parts) => done,
+        }
+    }
+
+    /// The source's own parts, if they are known or can be guessed; otherwise what is set.
+    fn plan(&self, upload: &PartsUpload) -> Plan {
+        let known = upload.parts.and_then(|parts| Plan::like(upload.size, parts));
+        let count = || upload.etag.as_ref().and_then(parts::count);
+        let guess = || count().and_then(|count| Plan::guess(upload.size, count));
+        known.or_else(guess).unwrap_or_else(|| Plan::new(upload.size, self.settings.part_bytes))
+    }
+
+    async fn part(
+        &self,
+        objects: &dyn ObjectStore,
+        upload: &PartsUpload,
+        id: &UploadId,
+        number: u32,
+        range: Range<u64>,
+        progress: &Progress,
+    ) -> Result<PartTag> {
+        let mut wait = WAIT;
+        for _ in 1..TRIES {
+            match self.try_part(objects, upload, id, number, range.clone(), progress).await {
+                Err(error) if matches!(error.class, Class::Transient | Class::Throttled) => {
+                    sleep(error.retry_after.unwrap_or_default().clamp(wait, 4 * wait)).await;
+                    progress.touch();
+                    wait *= 2;
+                }
+                done => return done,
+            }
+        }
+        self.try_part(objects, upload, id, number, range, progress).await
+    }
+
+    async fn try_part(
+        &self,
+        objects: &dyn ObjectStore,
+        upload: &PartsUpload,
+        id: &UploadId,
+        number: u32,
+        range: Range<u64>,
+        all: &Progress,
+    ) -> Result<PartTag> {
+        let size = range.end - range.start;
+        // A range of no bytes cannot be asked for, and the only part may as well be read as a whole.
+        let range = (size < upload.size).then_some(range);
+        let (announced, source) = self.open(&upload.from, range).await?;
+        if let Some(announced) = announced.filter(|announced| *announced != size) {
+            let message = format!("expected {size} bytes for part {number}, the source has {announced}");
+            return Err(Error::new(Class::Invalid, GET, message));
+        }
+        let progress = Progress::new();
+        let promise = Promise { size, md5: None, announced: announced.is_some() };
+        let all = all.clone();
+        let body = checked(source, promise, progress.clone()).inspect(move |_| all.touch()).boxed();
+        let tag = objects.put_part(&upload.to, id, number, size, body, &upload.access).await;
+        let tag = match (tag, progress.take_fault()) {
+            (_, Some(fault)) => return Err(fault),
+            (tag, None) => tag?,
+        };
+        let Some(md5) = progress.md5() else {
+            let early = "the destination answered before it had every byte";
+            return Err(fault(&progress, std::io::Error::other(early)));
+        };
+        if tag.is_md5 && tag.etag.md5().is_some_and(|stored| !stored.eq_ignore_ascii_case(&md5)) {
+            let message = format!("part {number}: sent MD5 {md5}, stored {}", tag.etag);
+            return Err(Error::new(Class::Transient, UPLOAD, message));
+        }
+        Ok(tag)
+    }
+}
+
+/// Begins an upload, after ending those that were left behind.
+async fn begin_anew(objects: &dyn ObjectStore, upload: &PartsUpload) -> Result<UploadId> {
+    let PartsUpload { to, access, .. } = upload;
+    match objects.unfinished(to, access).await {
+        Ok(left) => {
+            for id in left {
+                objects.abort(to, &id, access).await?;
+            }
+        }
+        // Credentials for one folder may not list what is under way in the bucket. What is left behind
+        // there is paid for until the bucket's own rules end it; it does no other harm.
+        Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound | Class::Invalid) => {}
+        Err(error) => return Err(error),
+    }
+    objects.begin(to, access).await
+}
+
+/// Completes the upload. Where that fails after it was done (the answer was lost, and the SDK asked
+/// again), the object is there with the tag that its parts make.
+async fn complete(
+    objects: &dyn ObjectStore,
+    upload: &PartsUpload,
+    id: &UploadId,
+    parts: &[PartTag],
+) -> Result<ETag> {
+    let PartsUpload { to, access, .. } = upload;
+    match objects.complete(to, id, parts, &Precondition::None, access).await {
+        Ok(etag) => Ok(etag),
+        Err(error) => match (objects.head(to, access).await, parts::joined(parts)) {
+            (Ok(Some(there)), Some(expected)) if there.etag.as_ref() == Some(&expected) => Ok(expected),
+            _ => Err(error),
+        },
+    }
+}
+
+fn cut_short() -> Error {
+    Error::new(Class::Transient, UPLOAD, "cut short")
+}
