@@ -11,7 +11,7 @@ use crate::{
     engine::{Engine, view::RequestView},
     events::{
         CHILD_REQUEST, COPY_REQUEST,
-        outgoing::{Report, failure_cause, success_output},
+        outgoing::{Report, counters, failure_cause, success_output},
     },
     ports::{Error, Result},
     runtime::Readiness,
@@ -70,22 +70,12 @@ fn show(view: &RequestView) -> Value {
         (None, true) => "RUNNING",
         (None, false) => "RECEIVED",
     };
-    let counters = &view.counters;
     let mut shown = json!({
         "requestId": view.id,
         "kind": view.kind,
         "status": status,
         "destinationUri": view.destination,
-        "counters": {
-            "files": counters.files,
-            "copied": counters.copied,
-            "skipped": counters.skipped,
-            "skippedBySize": counters.skipped_by_size,
-            "skippedConflict": counters.skipped_conflict,
-            "renamed": counters.renamed,
-            "failed": counters.failed,
-            "bytes": counters.bytes,
-        },
+        "counters": counters(&view.counters),
         "children": { "total": view.children.0, "settled": view.children.1 },
         "settled": view.settled,
         "startedAt": view.started_at.to_string(),

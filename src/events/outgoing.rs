@@ -161,7 +161,9 @@ fn failure(report: &Report<'_>, most: usize) -> Value {
     }))
 }
 
-fn counters(counters: &Counters) -> Value {
+/// Counters as they are shown, in state changes and to whoever asks for a request.
+#[must_use]
+pub fn counters(counters: &Counters) -> Value {
     json!({
         "files": counters.files,
         "copied": counters.copied,
