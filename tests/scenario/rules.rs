@@ -41,6 +41,22 @@ async fn skip_leaves_what_differs_and_counts_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_that_want_one_name_the_first_comes_first() {
+    let files = [("/one/x.txt", 10, 1), ("/one/big.bam", 9, 2), ("/two/x.txt", 20, 1)];
+    let house = House::new(&files, &[], &[], |_| {}).await;
+    let _instance = house.instance();
+    let over = json!({"onConflict": "overwrite"});
+    house.ask_with(&["/one/x.txt", "/one/big.bam"], "/in/", "one", None, over.clone()).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    house.ask_with(&["/two/x.txt"], "/in/", "two", None, over).await;
+    house.success("one", Duration::from_mins(1)).await;
+    house.success("two", Duration::from_mins(2)).await;
+    let to = house.tree(TO, "/in/").await;
+    let from = house.tree("lab", "/two/").await;
+    assert_eq!(to.iter().find(|(path, ..)| path == "x.txt"), from.first());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_request_has_the_last_word_on_conflicts() {
     let house = House::new(&FILES, &[], &THERE, |_| {}).await;
     let _instance = house.instance();

@@ -93,8 +93,10 @@ impl Engine {
             let picture = self.look(held, state, waiters, &ended).await?;
             self.charge(&held.lease.key.id.clone(), state, &picture);
             // What a job would not bring may be streamed from now on.
-            let picture = self.rerouted(state, picture);
+            let mut picture = self.rerouted(state, picture);
             let open = self.finish(held, state, &picture).await?;
+            // Where two wanted one name, it is the next one's turn.
+            picture.waiters.retain(|(waiter, ..)| state.seen.contains_key(waiter.request.as_str()));
             if open == 0 {
                 // Nobody waits any more, unless somebody has just come.
                 continue;
