@@ -49,6 +49,11 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     if program.exists() {
         return Some(program);
     }
+    assert!(
+        std::env::var_os("COPY_MANAGER_TEST_ALL").is_none(),
+        "there is no {}, and `make test` leaves nothing out",
+        program.display()
+    );
     eprintln!("\n!!! SKIPPED: there is no {}; `make install` puts it there !!!\n", program.display());
     None
 }
