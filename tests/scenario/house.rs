@@ -2,20 +2,15 @@
 //! embedded store and queue, the real ICAv2 client over the simulator's router.
 
 use std::{
-    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use async_trait::async_trait;
-use axum::body::Body as AxumBody;
 use copy_manager::{
     domain::{
-        file::ETag,
         policy::Rules,
         request::OnConflict,
         route::{Folders, SinglePart},
-        token::TaskToken,
     },
     embedded::{
         bus::LocalBus,
@@ -30,29 +25,13 @@ use copy_manager::{
     },
     icav2::{self, auth::StaticToken, client::Client},
     ports::{
-        Class, Error, Ports, Result,
-        bus::{Bus, Event, EventBus},
-        callbacks::{Delivery, TaskCallbacks},
+        Ports,
         chance::Dice,
-        clock::Clock,
-        objects::{
-            Access, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore, PartTag,
-            PartUploads, Precondition, UploadId,
-        },
-        store::{Key, Page, Store as _},
-        transfers::PresignedUrl,
+        store::{Key, Store as _},
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
-    transfer::{
-        self,
-        stream::Streams,
-        wire::{Body, Wire},
-    },
+    transfer::{self, stream::Streams},
 };
-use futures_util::StreamExt as _;
-use http::StatusCode;
-use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::{
     task::JoinSet,
@@ -60,221 +39,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Wall time that goes with tokio's clock.
-#[derive(Debug)]
-struct VirtualClock {
-    epoch: Timestamp,
-    start: Instant,
-}
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        self.epoch + self.start.elapsed()
-    }
-}
-
-/// What was said to a task token, and when.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Said {
-    Beat,
-    Success(Value),
-    Failure(String, Value),
-}
-
-/// Step Functions, as far as tokens go: the first answer counts.
-#[derive(Debug)]
-pub(crate) struct Callers {
-    start: Instant,
-    said: Mutex<Vec<(Duration, String, Said)>>,
-    gone: Mutex<Vec<String>>,
-}
-
-impl Callers {
-    fn hear(&self, token: &TaskToken, said: Said) -> Delivery {
-        let token = token.expose().to_owned();
-        let mut heard = self.said.lock().unwrap();
-        let answered = heard.iter().any(|(_, known, said)| *known == token && *said != Said::Beat);
-        if answered || self.gone.lock().unwrap().contains(&token) {
-            return Delivery::Gone;
-        }
-        heard.push((self.start.elapsed(), token, said));
-        Delivery::Delivered
-    }
-
-    /// The caller of that token does not wait any more.
-    pub(crate) fn leave(&self, token: &str) {
-        self.gone.lock().unwrap().push(token.to_owned());
-    }
-
-    pub(crate) fn beats(&self, token: &str) -> Vec<Duration> {
-        let said = self.said.lock().unwrap();
-        said.iter()
-            .filter(|(_, known, said)| known == token && *said == Said::Beat)
-            .map(|(at, ..)| *at)
-            .collect()
-    }
-
-    pub(crate) fn answer(&self, token: &str) -> Option<(Duration, Said)> {
-        let said = self.said.lock().unwrap();
-        let mut answers = said.iter().filter(|(_, known, said)| known == token && *said != Said::Beat);
-        answers.next().map(|(at, _, said)| (*at, said.clone()))
-    }
-}
-
-#[async_trait]
-impl TaskCallbacks for Callers {
-    async fn heartbeat(&self, token: &TaskToken) -> Result<Delivery> {
-        Ok(self.hear(token, Said::Beat))
-    }
-
-    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery> {
-        Ok(self.hear(token, Said::Success(serde_json::from_str(output).unwrap())))
-    }
-
-    async fn fail(&self, token: &TaskToken, error: &str, cause: &str) -> Result<Delivery> {
-        Ok(self.hear(token, Said::Failure(error.to_owned(), serde_json::from_str(cause).unwrap())))
-    }
-}
-
-/// The buses: child events go to the queue (unless lost), the rest is kept to be looked at.
-#[derive(Debug)]
-pub(crate) struct Buses {
-    local: LocalBus,
-    pub(crate) told: Mutex<Vec<Value>>,
-    pub(crate) lose_children: std::sync::atomic::AtomicBool,
-}
-
-#[async_trait]
-impl EventBus for Buses {
-    async fn publish(&self, events: &[Event]) -> Result<Vec<(usize, Error)>> {
-        for event in events {
-            match event.bus {
-                Bus::External => self.told.lock().unwrap().push(serde_json::from_str(&event.detail).unwrap()),
-                Bus::Internal if self.lose_children.load(std::sync::atomic::Ordering::Relaxed) => {}
-                Bus::Internal => drop(self.local.publish(std::slice::from_ref(event)).await?),
-            }
-        }
-        Ok(Vec::new())
-    }
-}
-
-/// Presigned URLs that lead into the simulator's router.
-#[derive(Debug)]
-struct RouterWire(Arc<Simulator>);
-
-impl RouterWire {
-    async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<(Option<u64>, Body)> {
-        let request = request.body(AxumBody::empty()).unwrap();
-        let response = in_process::call(self.0.router(), request).await;
-        if response.status() != good {
-            return Err(Error::new(Class::Transient, "GET", response.status().to_string()));
-        }
-        let length =
-            response.headers().get("content-length").and_then(|text| text.to_str().ok()?.parse().ok());
-        let body = response.into_body().into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
-        Ok((length, body.boxed()))
-    }
-}
-
-#[async_trait]
-impl Wire for RouterWire {
-    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
-        self.open(http::Request::get(url.expose_secret()), StatusCode::OK).await
-    }
-
-    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
-        let range = format!("bytes={}-{}", range.start, range.end - 1);
-        let request = http::Request::get(url.expose_secret()).header("range", range);
-        self.open(request, StatusCode::PARTIAL_CONTENT).await
-    }
-
-    async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
-        let request = http::Request::put(url.expose_secret())
-            .header("content-length", length)
-            .body(AxumBody::from_stream(body))
-            .unwrap();
-        let response = in_process::call(self.0.router(), request).await;
-        if response.status().is_success() {
-            return Ok(());
-        }
-        Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
-    }
-}
-
-/// No S3: whoever asks is refused.
-#[derive(Debug)]
-struct NoObjects;
-
-fn no_objects<T>() -> Result<T> {
-    Err(Error::new(Class::Forbidden, "S3", "there is none in this scenario"))
-}
-
-#[async_trait]
-impl PartUploads for NoObjects {
-    async fn begin(&self, _: &ObjectLocation, _: &Access) -> Result<UploadId> {
-        no_objects()
-    }
-
-    async fn put_part(
-        &self,
-        _: &ObjectLocation,
-        _: &UploadId,
-        _: u32,
-        _: u64,
-        _: ByteStream,
-        _: &Access,
-    ) -> Result<PartTag> {
-        no_objects()
-    }
-
-    async fn complete(
-        &self,
-        _: &ObjectLocation,
-        _: &UploadId,
-        _: &[PartTag],
-        _: &Precondition,
-        _: &Access,
-    ) -> Result<ETag> {
-        no_objects()
-    }
-
-    async fn abort(&self, _: &ObjectLocation, _: &UploadId, _: &Access) -> Result<()> {
-        no_objects()
-    }
-
-    async fn unfinished(&self, _: &ObjectLocation, _: &Access) -> Result<Vec<UploadId>> {
-        no_objects()
-    }
-}
-
-#[async_trait]
-impl ObjectStore for NoObjects {
-    async fn head(&self, _: &ObjectLocation, _: &Access) -> Result<Option<ObjectInfo>> {
-        no_objects()
-    }
-
-    async fn list(&self, _: &str, _: &str, _: Option<&str>, _: &Access) -> Result<Page<ObjectInfo>> {
-        no_objects()
-    }
-
-    async fn get(
-        &self,
-        _: &ObjectLocation,
-        _: Option<Range<u64>>,
-        _: Option<&ETag>,
-        _: &Access,
-    ) -> Result<ObjectBody> {
-        no_objects()
-    }
-
-    async fn copy(&self, _: &ObjectCopy, _: &Access) -> Result<ETag> {
-        no_objects()
-    }
-
-    async fn delete(&self, _: &ObjectLocation, _: &Access) -> Result<()> {
-        no_objects()
-    }
-}
+use crate::doubles::{Buses, Callers, NoObjects, RouterWire, Said, VirtualClock};
 
 /// The settings of an installation, with a seeded jitter.
 pub(crate) fn settings() -> Settings {

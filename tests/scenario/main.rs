@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers")]
 
 mod copies;
+mod doubles;
 mod faults;
 mod house;
 mod rules;
