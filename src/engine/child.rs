@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         ids::{FolderId, RequestId},
-        outcome::Outcome,
+        outcome::{Counters, Outcome},
         request::FolderRequest,
     },
     ports::store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Key, Transacted, Write},
@@ -86,7 +86,9 @@ impl Engine {
             set(attr::OWNER, ""),
             set(attr::STARTS, 0),
         ]);
-        let tally = Write::update(records::tally_key(&root, &id), records::tally(&outcome.counters));
+        // What is only on its way through is counted where it arrives.
+        let counted = if spec.staging { Counters::default() } else { outcome.counters };
+        let tally = Write::update(records::tally_key(&root, &id), records::tally(&counted));
         held.lease.check()?;
         // The waiter goes first: once the child has settled, nobody would come back for it.
         self.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;

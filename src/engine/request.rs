@@ -1,6 +1,6 @@
 //! The request reconciler, for roots: plan children, put them, watch them settle, finish, answer.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Engine, kinds,
@@ -71,15 +71,14 @@ impl Engine {
             return self.fail(held, failure).await;
         };
         let request = records::required(&payload, attr::SPEC)?;
-        let children = match kinds::copy::plan(
-            self.ports.platform.as_ref(),
-            &self.settings.copy,
-            &self.settings.policy,
-            held.item.text(attr::SOURCE).unwrap_or_default(),
-            &request,
-        )
-        .await
-        {
+        let planner = kinds::copy::Planner {
+            platform: self.ports.platform.as_ref(),
+            objects: self.ports.objects.as_ref(),
+            settings: &self.settings.copy,
+            rules: &self.settings.policy,
+        };
+        let source = held.item.text(attr::SOURCE).unwrap_or_default();
+        let children = match kinds::copy::plan(planner, &id, source, &request).await {
             Ok(children) => children,
             Err(kinds::Refused::Port(error)) => return Err(error.into()),
             Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
@@ -98,6 +97,8 @@ impl Engine {
             generation,
             chunks: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
             children: children.len() as u64,
+            step: 0,
+            spread: 0,
             told_at: millis(self.ports.clock.now()),
         };
         signals::engine::planned(id.as_str(), children.len());
@@ -105,11 +106,14 @@ impl Engine {
         self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
     }
 
-    /// Puts the children of the plan and tells the fleet about them. May be repeated: the ids come
-    /// from the plan.
+    /// Puts the children of the present step and tells the fleet about them. May be repeated: the ids
+    /// come from the plan.
     async fn spread(&self, held: &mut Held) -> Step<()> {
         let id = id_of(held);
-        let children = self.plan_of(held).await?;
+        let mut state: RootState = records::required(&held.item, attr::STATE)?;
+        let mut children = self.plan_of(held).await?;
+        state.spread = children.iter().filter(|(_, spec)| spec.step <= state.step).count() as u64;
+        children.retain(|(_, spec)| spec.step == state.step);
         let now = self.ports.clock.now();
         let lease = Arc::clone(&held.lease);
         let puts = children.iter().map(|(child, spec)| {
@@ -140,20 +144,19 @@ impl Engine {
             Ok(refused) => signals::engine::children_untold(id.as_str(), refused.len()),
             Err(error) => signals::engine::publish_failed(id.as_str(), &error),
         }
-        self.save(held, vec![set(attr::PHASE, Phase::Running.as_str())]).await
+        let phase = set(attr::PHASE, Phase::Running.as_str());
+        self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
     }
 
-    /// Looks whether the children have settled; `None` once the outcome is stored.
+    /// Looks whether the children have settled; `None` when the phase has changed: the next step is to
+    /// be spread, or the outcome is stored.
     async fn watch(&self, held: &mut Held) -> Step<Option<Next>> {
         let id = id_of(held);
         let mut state: RootState = records::required(&held.item, attr::STATE)?;
         let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
         let (settled, counters) = records::sum_tallies(&tallies);
         // The tally is a hint; only the children's records decide.
-        if settled >= state.children
-            && let Some(outcome) = self.outcome_of_children(held).await?
-        {
-            self.conclude(held, &outcome).await?;
+        if settled >= state.spread && self.end_step(held, &mut state).await? {
             return Ok(None);
         }
         let every = self.settings.heartbeat.every();
@@ -169,20 +172,43 @@ impl Engine {
         Ok(Some(Next::Due { changes, due_at }))
     }
 
-    /// The outcome of a root whose children have all settled; `None` while one has not.
-    async fn outcome_of_children(&self, held: &Held) -> Step<Option<Outcome>> {
-        let ids = self.planned_children(held).await?;
-        let keys: Vec<_> = ids.iter().map(records::request_key).collect();
+    /// Goes on to the next step, or to the end, when all children so far have settled; false while one
+    /// has not.
+    async fn end_step(&self, held: &mut Held, state: &mut RootState) -> Step<bool> {
+        let plan = self.plan_of(held).await?;
+        let so_far: Vec<_> = plan.iter().filter(|(_, spec)| spec.step <= state.step).collect();
+        let keys: Vec<_> = so_far.iter().map(|(id, _)| records::request_key(id)).collect();
         let items = self.ports.store.get_many(&keys).await?;
-        let mut outcomes = Vec::with_capacity(ids.len());
-        for key in &keys {
-            let Some(item) = items.iter().find(|item| item.key == *key) else { return Ok(None) };
-            if Phase::of(item) != Some(Phase::Settled) {
-                return Ok(None);
-            }
-            outcomes.push(records::required::<Outcome>(item, attr::OUTCOME)?);
+        let settled: HashMap<_, _> = items
+            .iter()
+            .filter(|item| Phase::of(item) == Some(Phase::Settled))
+            .map(|item| (&item.key, item))
+            .collect();
+        if settled.len() < keys.len() {
+            return Ok(false);
         }
-        Ok(Some(merge(&outcomes, started_at(&held.item), self.ports.clock.now())))
+        if let Some(next) = plan.iter().map(|(_, spec)| spec.step).filter(|step| *step > state.step).min() {
+            state.step = next;
+            let phase = set(attr::PHASE, Phase::Planned.as_str());
+            self.save(held, vec![phase, set(attr::STATE, records::text(state)?)]).await?;
+            return Ok(true);
+        }
+        let mut outcomes = Vec::with_capacity(so_far.len());
+        for ((_, spec), key) in so_far.iter().zip(&keys) {
+            let Some(item) = settled.get(key) else { return Ok(false) };
+            let mut outcome: Outcome = records::required(item, attr::OUTCOME)?;
+            if spec.staging {
+                // What did not get there was streamed from its source.
+                outcome.counters = Counters::default();
+                outcome.failure = None;
+            }
+            outcomes.push(outcome);
+        }
+        let specs = plan.iter().map(|(_, spec)| spec);
+        kinds::staging::clear(self.ports.platform.as_ref(), &id_of(held), specs).await?;
+        let outcome = merge(&outcomes, started_at(&held.item), self.ports.clock.now());
+        self.conclude(held, &outcome).await?;
+        Ok(true)
     }
 
     /// The ids of the planned children; none before there is a plan.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use copy_manager::{
+    aws::objects::S3Objects,
     domain::{
         policy::Rules,
         request::OnConflict,
@@ -39,7 +40,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::doubles::{Buses, Callers, NoObjects, RouterWire, Said, VirtualClock};
+use crate::doubles::{Buses, Callers, RouterWire, Said, VirtualClock};
 
 /// The settings of an installation, with a seeded jitter.
 pub(crate) fn settings() -> Settings {
@@ -51,6 +52,7 @@ pub(crate) fn settings() -> Settings {
             max_depth: 64,
             max_files: 1_000_000,
             concurrent_streams: 16,
+            largest_put: 5 << 30,
             empty_folders: true,
         },
         jobs: JobSettings {
@@ -108,6 +110,8 @@ impl Instance {
 pub(crate) struct House {
     pub(crate) simulator: Arc<Simulator>,
     pub(crate) callers: Arc<Callers>,
+    /// S3 of the platform: the projects' buckets, and one of no project.
+    pub(crate) objects: Arc<S3Objects>,
     pub(crate) buses: Arc<Buses>,
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
@@ -119,6 +123,16 @@ pub(crate) struct House {
 
 /// The destination project of every scenario.
 pub(crate) const TO: &str = "archive";
+
+/// What the bucket `outside-data`, which is no project's, holds (key, size, parts).
+pub(crate) const OUTSIDE: [(&str, u64, u32); 6] = [
+    ("ref/genome.fa", 30 << 20, 2),
+    ("ref/genome.fa.fai", 70, 1),
+    ("ref/sub/a b+c.txt", 10, 1),
+    ("ref/none.txt", 0, 1),
+    ("ref/empty/", 0, 1),
+    ("reference", 5, 1),
+];
 
 impl House {
     /// A house beside a simulated platform whose project `lab` holds these files (path, size,
@@ -144,12 +158,19 @@ impl House {
              "folders": folders, "files": list(files)},
             {"id": "22222222-2222-4222-8222-222222222222", "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
              "folders": ["/in/"], "files": list(there)},
-        ]}))
+        ], "buckets": [{"name": "outside-data", "objects": OUTSIDE.map(
+            |(key, size, parts)| json!({"key": key, "size": size, "parts": parts})
+        )}]}))
         .unwrap();
         let mut platform = simulator::Settings::default();
         change(&mut platform);
         let clock = Arc::new(VirtualClock { epoch: platform.epoch, start: Instant::now() });
         let simulator = Simulator::new(platform, world).unwrap();
+        let own = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .region("ap-southeast-2")
+            .credentials_provider(aws_credential_types::Credentials::new("own", "own", None, None, "test"))
+            .http_client(simulator.s3_service());
+        let objects = S3Objects::from_config(&own.load().await, Some("http://s3.simulated".into()));
         let mut time = JoinSet::new();
         time.spawn(simulator.clone().run(CancellationToken::new()));
         let database = Database::in_memory().unwrap();
@@ -162,6 +183,7 @@ impl House {
         Self {
             simulator,
             callers: Arc::new(callers),
+            objects: Arc::new(objects),
             buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
             queue,
             settings: settings(),
@@ -190,11 +212,14 @@ impl House {
             bus: self.buses.clone(),
             callbacks: self.callers.clone(),
             platform: Arc::new(platform),
-            objects: Arc::new(NoObjects),
-            transfers: Arc::new(Streams::new(
-                Arc::new(RouterWire(self.simulator.clone())),
-                transfer::stream::Settings::default(),
-            )),
+            objects: self.objects.clone(),
+            transfers: Arc::new(
+                Streams::new(
+                    Arc::new(RouterWire(self.simulator.clone())),
+                    transfer::stream::Settings::default(),
+                )
+                .with_objects(self.objects.clone()),
+            ),
             clock: self.clock.clone(),
             chance: dice,
         };

@@ -204,7 +204,7 @@ fn held_back(state: &FolderState, picture: &Picture) -> bool {
 fn what_fits<'a, 'b>(state: &FolderState, files: &'a [&'b Source]) -> &'a [&'b Source] {
     let mut room = state.room();
     let fits = files.iter().take_while(|file| {
-        let bytes = file.id.as_str().len() + 2 * file.wanted.name.len() + 16;
+        let bytes = file.id().map_or(0, |id| id.as_str().len()) + 2 * file.wanted.name.len() + 16;
         let fits = bytes <= room;
         room = room.saturating_sub(bytes);
         fits

@@ -8,6 +8,7 @@
 
 mod act;
 mod adopt;
+mod bring;
 mod condemn;
 mod finish;
 mod jobs;
@@ -18,7 +19,6 @@ mod state;
 mod streams;
 
 pub(crate) use sources::Sources;
-pub(crate) use streams::MOST_BYTES as MOST_STREAMED;
 
 use std::{sync::Arc, time::Duration};
 

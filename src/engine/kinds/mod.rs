@@ -1,8 +1,14 @@
 //! What is special to each kind of request: how it becomes folders that must hold files. The rest
 //! of the engine does not know kinds apart.
 
+mod checks;
 pub(crate) mod copy;
+mod external;
+mod find;
+mod places;
 mod renames;
+pub(crate) mod staging;
+mod trees;
 
 use crate::{
     domain::outcome::{ErrorName, Failure},
