@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf};
 use copy_manager::{
     domain::{
         ids::RequestId,
-        outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome},
+        outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome, Unfinished},
         request::Kind,
     },
     events::{
@@ -238,6 +238,7 @@ fn ended(failure: Option<Failure>) -> Outcome {
         jobs: vec![job],
         started_at: "2026-02-03T04:05:06Z".parse().unwrap(),
         finished_at: "2026-02-03T05:06:07.250Z".parse().unwrap(),
+        unfinished: Unfinished::Nothing,
     }
 }
 
@@ -309,7 +310,7 @@ prop_compose! {
             .map(|(job_id, attempt, status)| JobSummary { job_id, attempt, status })
             .collect();
         let at = Timestamp::from_second(seconds).unwrap();
-        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), started_at: at, finished_at: at }
+        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), started_at: at, finished_at: at, unfinished: Unfinished::Nothing }
     }
 }
 

@@ -153,6 +153,16 @@ pub enum Want {
         /// Its path, for messages and for the root.
         path: DataPath,
     },
+    /// A folder with everything below it, to be brought as one item of a job. What the job leaves is
+    /// brought by other children, one for each folder of the tree.
+    Tree {
+        /// Where the folder is.
+        project: ProjectId,
+        /// The folder's data id.
+        id: DataId,
+        /// Its path.
+        path: DataPath,
+    },
     /// Objects of a bucket that belongs to no project.
     Objects {
         /// The bucket.
@@ -188,6 +198,14 @@ pub struct FolderRequest {
     /// folder.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub staged: BTreeMap<DataId, String>,
+    /// The source folder that goes as one item of a job in an earlier step; this child is needed only if
+    /// that leaves something to do here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_tree: Option<DataId>,
+    /// When its request was planned, milliseconds since 1970: what an earlier step has brought since was
+    /// not there before us. None: there is no earlier step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
 }
 
 impl FolderRequest {
@@ -203,6 +221,8 @@ impl FolderRequest {
             step: 0,
             staging: false,
             staged: BTreeMap::new(),
+            of_tree: None,
+            since: None,
         }
     }
 

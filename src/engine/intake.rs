@@ -18,7 +18,7 @@ use super::{
 use crate::{
     domain::{
         ids::{RequestId, digest},
-        outcome::{Culprit, ErrorName, Failure, Outcome},
+        outcome::{Culprit, ErrorName, Failure, Outcome, Unfinished},
         request::Kind,
         token::TaskToken,
     },
@@ -161,6 +161,7 @@ impl Engine {
             jobs: Vec::new(),
             started_at: now,
             finished_at: now,
+            unfinished: Unfinished::Nothing,
         };
         let delivery = outbox::answer(self.ports.callbacks.as_ref(), id, "", token, &outcome).await?;
         let gone = delivery == crate::ports::callbacks::Delivery::Gone;

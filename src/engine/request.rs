@@ -12,8 +12,8 @@ use super::{
 use crate::{
     domain::{
         ids::RequestId,
-        outcome::{Counters, ErrorName, Failure, Outcome},
-        request::{FolderRequest, Kind},
+        outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
+        request::{FolderRequest, Kind, Want},
     },
     events::{
         CHILD_REQUEST,
@@ -76,6 +76,7 @@ impl Engine {
             objects: self.ports.objects.as_ref(),
             settings: &self.settings.copy,
             rules: &self.settings.policy,
+            now: millis(self.ports.clock.now()),
         };
         let source = held.item.text(attr::SOURCE).unwrap_or_default();
         let children = match kinds::copy::plan(planner, &id, source, &request).await {
@@ -111,8 +112,11 @@ impl Engine {
     async fn spread(&self, held: &mut Held) -> Step<()> {
         let id = id_of(held);
         let mut state: RootState = records::required(&held.item, attr::STATE)?;
-        let mut children = self.plan_of(held).await?;
-        state.spread = children.iter().filter(|(_, spec)| spec.step <= state.step).count() as u64;
+        let plan = self.plan_of(held).await?;
+        let later = plan.iter().filter(|(_, spec)| spec.step > state.step).count() as u64;
+        let mut children = self.needed(plan, state.step).await?;
+        state.spread = children.len() as u64;
+        state.children = state.spread + later;
         children.retain(|(_, spec)| spec.step == state.step);
         let now = self.ports.clock.now();
         let lease = Arc::clone(&held.lease);
@@ -176,7 +180,8 @@ impl Engine {
     /// has not.
     async fn end_step(&self, held: &mut Held, state: &mut RootState) -> Step<bool> {
         let plan = self.plan_of(held).await?;
-        let so_far: Vec<_> = plan.iter().filter(|(_, spec)| spec.step <= state.step).collect();
+        let next = plan.iter().map(|(_, spec)| spec.step).filter(|step| *step > state.step).min();
+        let so_far = self.needed(plan, state.step).await?;
         let keys: Vec<_> = so_far.iter().map(|(id, _)| records::request_key(id)).collect();
         let items = self.ports.store.get_many(&keys).await?;
         let settled: HashMap<_, _> = items
@@ -187,7 +192,7 @@ impl Engine {
         if settled.len() < keys.len() {
             return Ok(false);
         }
-        if let Some(next) = plan.iter().map(|(_, spec)| spec.step).filter(|step| *step > state.step).min() {
+        if let Some(next) = next {
             state.step = next;
             let phase = set(attr::PHASE, Phase::Planned.as_str());
             self.save(held, vec![phase, set(attr::STATE, records::text(state)?)]).await?;
@@ -197,14 +202,14 @@ impl Engine {
         for ((_, spec), key) in so_far.iter().zip(&keys) {
             let Some(item) = settled.get(key) else { return Ok(false) };
             let mut outcome: Outcome = records::required(item, attr::OUTCOME)?;
-            if spec.staging {
-                // What did not get there was streamed from its source.
+            if spec.staging || (outcome.failure.is_some() && sends_trees(spec)) {
+                // What did not get there was brought by those who came after.
                 outcome.counters = Counters::default();
                 outcome.failure = None;
             }
             outcomes.push(outcome);
         }
-        let specs = plan.iter().map(|(_, spec)| spec);
+        let specs = so_far.iter().map(|(_, spec)| spec);
         kinds::staging::clear(self.ports.platform.as_ref(), &id_of(held), specs).await?;
         let outcome = merge(&outcomes, started_at(&held.item), self.ports.clock.now());
         self.conclude(held, &outcome).await?;
@@ -213,7 +218,40 @@ impl Engine {
 
     /// The ids of the planned children; none before there is a plan.
     pub(crate) async fn planned_children(&self, held: &Held) -> Result<Vec<RequestId>, Error> {
-        Ok(self.plan_of(held).await?.into_iter().map(|(id, _)| id).collect())
+        let plan = self.plan_of(held).await?;
+        Ok(self.needed(plan, u32::MAX).await?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The children of all steps up to this one, without those whose source folders an earlier step has
+    /// brought whole.
+    async fn needed(
+        &self,
+        mut plan: Vec<(RequestId, FolderRequest)>,
+        step: u32,
+    ) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
+        plan.retain(|(_, spec)| spec.step <= step);
+        if plan.iter().all(|(_, spec)| spec.of_tree.is_none()) {
+            return Ok(plan);
+        }
+        let senders: Vec<_> = plan
+            .iter()
+            .filter(|(_, spec)| sends_trees(spec))
+            .map(|(id, _)| records::request_key(id))
+            .collect();
+        let items = self.ports.store.get_many(&senders).await?;
+        let mut unfinished = Unfinished::Nothing;
+        for key in &senders {
+            let item = items.iter().find(|item| item.key == *key);
+            let outcome =
+                item.map(|item| records::document::<Option<Outcome>>(item, attr::OUTCOME)).transpose()?;
+            unfinished = match outcome.flatten() {
+                // It failed before it could say what is there.
+                Some(outcome) if outcome.failure.is_none() => unfinished.and(&outcome.unfinished),
+                Some(_) | None => Unfinished::Everything,
+            };
+        }
+        plan.retain(|(_, spec)| spec.of_tree.is_none() || unfinished.holds(&spec.path));
+        Ok(plan)
     }
 
     async fn plan_of(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
@@ -243,6 +281,7 @@ impl Engine {
             jobs: Vec::new(),
             started_at: started_at(&held.item),
             finished_at: self.ports.clock.now(),
+            unfinished: Unfinished::Nothing,
         };
         self.conclude(held, &outcome).await
     }
@@ -271,6 +310,7 @@ impl Engine {
             jobs: Vec::new(),
             started_at: started_at(item),
             finished_at: self.ports.clock.now(),
+            unfinished: Unfinished::Nothing,
         }
     }
 }
@@ -330,5 +370,10 @@ fn merge(outcomes: &[Outcome], started_at: jiff::Timestamp, finished_at: jiff::T
         merged.culprits_total = failures.iter().map(|failure| failure.culprits_total).sum();
         merged
     });
-    Outcome { failure, counters, jobs, started_at, finished_at }
+    Outcome { failure, counters, jobs, started_at, finished_at, unfinished: Unfinished::Nothing }
+}
+
+/// Whether a child asks jobs for whole folders.
+fn sends_trees(spec: &FolderRequest) -> bool {
+    spec.wants.iter().any(|want| matches!(want, Want::Tree { .. }))
 }

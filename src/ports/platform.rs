@@ -108,6 +108,15 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
         from: Option<&str>,
     ) -> Result<Page<Data>>;
 
+    /// Everything below a path, files and folders, at any depth, a page at a time. What is linked from
+    /// other projects is shown, but not what is inside it.
+    async fn everything_below(
+        &self,
+        project: &ProjectId,
+        path: &DataPath,
+        from: Option<&str>,
+    ) -> Result<Page<Data>>;
+
     /// Creates a folder with its missing parents. `Conflict` when there is one of that name.
     async fn create_folder(&self, project: &ProjectId, path: &DataPath, key: &str) -> Result<Data>;
 

@@ -8,3 +8,4 @@ mod house;
 mod places;
 mod rules;
 mod tokens;
+mod whole;

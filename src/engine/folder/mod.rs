@@ -17,6 +17,7 @@ mod pieces;
 mod sources;
 mod state;
 mod streams;
+mod trees;
 
 pub(crate) use sources::Sources;
 
@@ -89,6 +90,7 @@ impl Engine {
             if came {
                 // What was given up for others has not been tried for those who have just come.
                 state.charged = 0;
+                state.trees.clear();
             }
             let picture = self.look(held, state, waiters, &ended).await?;
             self.charge(&held.lease.key.id.clone(), state, &picture);

@@ -111,7 +111,9 @@ impl Engine {
             let missing: Vec<String> = picture.not_done(&job.names);
             bad |= !arrived;
             well |= *arrived;
-            if job.piece {
+            if state.note_trees(&job.names, *arrived) {
+                // What is left of it is decided by comparing, not by cutting.
+            } else if job.piece {
                 state.piece_arrived |= missing.len() < job.names.len();
                 let mine = |piece: &&mut Piece| piece.names.iter().any(|name| missing.contains(name));
                 state.pieces.iter_mut().filter(mine).for_each(|piece| piece.failed = true);

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use super::trees::Tree;
 use crate::{
     domain::{
         diff::Wanted,
@@ -61,6 +62,8 @@ impl Source {
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub files: Vec<Source>,
+    /// Folders that go as one item of a job.
+    pub trees: Vec<Tree>,
     /// Files that are wanted and cannot be read.
     pub unready: Vec<(ErrorName, Culprit)>,
 }
@@ -68,6 +71,13 @@ pub(super) struct Resolved {
 /// What was resolved, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Mutex<VecDeque<(RequestId, Arc<Resolved>)>>);
+
+impl Resolved {
+    /// How many files it is.
+    pub(super) fn len(&self) -> usize {
+        self.files.len() + self.trees.iter().map(Tree::len).sum::<usize>()
+    }
+}
 
 impl Sources {
     fn get(&self, id: &RequestId) -> Option<Arc<Resolved>> {
@@ -79,7 +89,7 @@ impl Sources {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.push_back((id, resolved));
         while known.len() > 1
-            && known.iter().map(|(_, resolved)| resolved.files.len() + 1).sum::<usize>() > MOST_FILES
+            && known.iter().map(|(_, resolved)| resolved.len() + 1).sum::<usize>() > MOST_FILES
         {
             known.pop_front();
         }
@@ -107,6 +117,9 @@ impl Engine {
                 Want::Level { project, id, path } => {
                     let folder = id.clone().map_or_else(|| Folder::Path(path.clone()), Folder::Id);
                     self.list_level(waiter, project, &folder, &mut resolved).await?;
+                }
+                Want::Tree { project, id, path } => {
+                    resolved.trees.push(self.read_tree(project, id, path).await?);
                 }
                 Want::Objects { bucket, objects } => {
                     for object in objects {

@@ -9,7 +9,7 @@ use super::{
     Refused, checks, external,
     find::{Found, find_sources},
     places::Projects,
-    renames, staging, trees,
+    renames, staging, trees, whole,
 };
 use crate::{
     domain::{
@@ -40,6 +40,8 @@ pub(crate) struct Planner<'a> {
     pub objects: &'a dyn ObjectStore,
     pub settings: &'a CopySettings,
     pub rules: &'a Rules,
+    /// Milliseconds since 1970.
+    pub now: i64,
 }
 
 /// What children a copy needs. `event_source` is who asked.
@@ -65,6 +67,7 @@ pub(crate) async fn plan(
     let renamed = renames::apply(&mut projects, &request.renaming, &found, &mut children).await?;
     let ids = renamed.iter().map(|file| file.id.clone()).collect();
     checks::places(&found, &ids, &target, &path)?;
+    whole::send(&found, &target, &path, &mut children, with.now);
     if children.is_empty() {
         children.push(FolderRequest::at(target.id, path));
     }

@@ -9,6 +9,7 @@ mod places;
 mod renames;
 pub(crate) mod staging;
 mod trees;
+mod whole;
 
 use crate::{
     domain::outcome::{ErrorName, Failure},

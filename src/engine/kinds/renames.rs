@@ -79,7 +79,7 @@ pub(super) async fn apply(
                         candidates.push(inside(n, project, file, &child.path));
                     }
                 }
-                Want::Level { .. } => {}
+                Want::Level { .. } | Want::Tree { .. } => {}
             }
         }
     }

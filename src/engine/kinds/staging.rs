@@ -28,7 +28,7 @@ use crate::{
 const PREFIX: &str = ".copy-manager-";
 
 /// Whether something lies in a staging folder: no request copies what is on another's way.
-pub(super) fn holds(path: &DataPath) -> bool {
+pub(crate) fn holds(path: &DataPath) -> bool {
     path.as_str().split('/').any(|name| name.strip_prefix(PREFIX).is_some_and(|rest| rest.len() == 32))
 }
 

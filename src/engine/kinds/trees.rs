@@ -9,12 +9,14 @@ use crate::{
         location::DataPath,
         outcome::ErrorName,
         request::{FolderRequest, Want},
+        route::Folders,
     },
     engine::settings::CopySettings,
     ports::platform::{DataPlatform, Folder, Project},
 };
 
-/// The children that bring one folder: one per folder of its tree.
+/// The children that bring one folder: one per folder of its tree. They are marked as parts of it where
+/// a job could bring it whole, which it cannot where something is linked from another project.
 pub(super) async fn levels(
     platform: &dyn DataPlatform,
     settings: &CopySettings,
@@ -26,6 +28,8 @@ pub(super) async fn levels(
     let base = destination.folder(top.name());
     let mut children = Vec::new();
     let folders = tree_of(platform, settings, source).await?;
+    let is_own = |folder: &Data| folder.owner == source.project;
+    let whole = settings.folders == Folders::Whole && folders.iter().all(is_own);
     for folder in folders.into_iter().filter(|folder| !staging::holds(&folder.path)) {
         let Some(inside) = folder.path.inside(&top.path) else {
             let message = "a folder below the source is shown at another place";
@@ -43,7 +47,9 @@ pub(super) async fn levels(
             culprit(ErrorName::InvalidRequest, message, &source.uri, &error.to_string())
         })?;
         let want = Want::Level { project: source.project.clone(), id: Some(folder.id), path: folder.path };
-        children.push(FolderRequest::at(target.id.clone(), path).wanting(vec![want]));
+        let mut child = FolderRequest::at(target.id.clone(), path).wanting(vec![want]);
+        child.of_tree = whole.then(|| top.id.clone());
+        children.push(child);
     }
     Ok(children)
 }
