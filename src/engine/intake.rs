@@ -192,8 +192,8 @@ impl Engine {
             .with(attr::HASH, hash.as_str())
             .with(attr::SOURCE, submission.source.as_str());
         let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD))
-            .with(ROOT_ID, id.as_str())
-            .with(attr::SPEC, records::text(&submission.request)?);
+            .with(ROOT_ID, id.as_str());
+        let payload = self.with_document(payload, attr::SPEC, &submission.request).await?;
         let token = submission.token.as_ref().map(|token| self.token_item(&id, token));
         let no_outcome = Write {
             key: Key::new(id.as_str(), records::OUTCOME),

@@ -17,6 +17,7 @@ mod folder;
 mod intake;
 mod job_events;
 mod kinds;
+mod large;
 mod lease;
 mod outbox;
 mod records;

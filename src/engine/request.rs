@@ -27,7 +27,7 @@ use crate::{
     signals,
 };
 
-/// Bytes of plan in one item; an item holds at most 400 KB.
+/// Bytes of plan in one item, or of one child where that alone is more.
 const CHUNK_BYTES: usize = 300_000;
 
 /// Records read or written at a time.
@@ -70,7 +70,7 @@ impl Engine {
             let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
             return self.fail(held, failure).await;
         };
-        let request = records::required(&payload, attr::SPEC)?;
+        let request = self.read_document(&payload, attr::SPEC).await?;
         let children = match kinds::copy::plan(
             self.ports.platform.as_ref(),
             &self.settings.copy,
@@ -86,17 +86,18 @@ impl Engine {
         };
         let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
         let chunks = chunks(&children)?;
+        let planned = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let expire_at = records::after(self.ports.clock.now(), self.settings.service.keep * 2) / 1000;
-        for (n, chunk) in (0_u32..).zip(&chunks) {
+        for (n, chunk) in (0_u32..).zip(chunks) {
             held.lease.check()?;
-            let item = Item::new(records::plan_key(&id, generation, n))
-                .with(attr::SPEC, chunk.as_str())
-                .with(EXPIRE_AT, expire_at);
+            let key = records::plan_key(&id, generation, n);
+            let (name, spec) = self.attribute(&key, attr::SPEC, chunk).await?;
+            let item = Item::new(key).with(&name, spec).with(EXPIRE_AT, expire_at);
             self.ports.store.write(Write::put_new(item)).await?;
         }
         let state = RootState {
             generation,
-            chunks: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
+            chunks: planned,
             children: children.len() as u64,
             told_at: millis(self.ports.clock.now()),
         };
@@ -117,8 +118,8 @@ impl Engine {
             async move {
                 lease.check()?;
                 let destination = format!("icav2://{}{}", spec.project, spec.path);
-                let item = records::new_request(child, id, Kind::Folder, &destination, now)
-                    .with(attr::SPEC, records::text(spec)?);
+                let item = records::new_request(child, id, Kind::Folder, &destination, now);
+                let item = self.with_document(item, attr::SPEC, spec).await?;
                 self.ports.store.write(Write::put_new(item)).await?;
                 Step::Ok(())
             }
@@ -180,7 +181,7 @@ impl Engine {
             if Phase::of(item) != Some(Phase::Settled) {
                 return Ok(None);
             }
-            outcomes.push(records::required::<Outcome>(item, attr::OUTCOME)?);
+            outcomes.push(self.read_document::<Outcome>(item, attr::OUTCOME).await?);
         }
         Ok(Some(merge(&outcomes, started_at(&held.item), self.ports.clock.now())))
     }
@@ -199,7 +200,7 @@ impl Engine {
             let item = item.ok_or_else(|| {
                 Error::new(crate::ports::Class::Invalid, "read plan", format!("the plan of {id} is gone"))
             })?;
-            let specs: Vec<FolderRequest> = records::required(&item, attr::SPEC)?;
+            let specs: Vec<FolderRequest> = self.read_document(&item, attr::SPEC).await?;
             for spec in specs {
                 let slice = u32::try_from(children.len()).unwrap_or(u32::MAX);
                 let place = format!("{}{}", spec.project, spec.path);

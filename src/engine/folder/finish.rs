@@ -169,7 +169,8 @@ impl Engine {
         outcome: &Outcome,
     ) -> Step<()> {
         held.lease.check()?;
-        self.ports.store.write(Write::put_new(records::outcome_item(&waiter.request, outcome)?)).await?;
+        let told = self.stored_outcome(&waiter.request, outcome).await?;
+        self.ports.store.write(told).await?;
         let child = records::request_key(&waiter.request);
         let folder = crate::domain::ids::FolderId::new(held.lease.key.id.as_str());
         // Told: it is no longer waited for here, whatever becomes of the child.
