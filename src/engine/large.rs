@@ -20,10 +20,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::spawn_blocking;
 
-use super::{
-    Engine, records,
-    several::several,
-};
+use super::{Engine, records, several::several};
 use crate::{
     domain::ids::digest,
     ports::{
@@ -98,7 +95,9 @@ impl Engine {
             return Ok((name.to_owned(), Value::Text(text)));
         }
         let content = digest(&[&owner.id, &owner.id_type, name, &text]);
-        let text = aside(text.len(), move || pack(&text)).await?;
+        let packed_text = aside(text.len(), move || pack(&text)).await?;
+        let text =
+            packed_text.map_err(|error| Error::new(Class::Invalid, "pack record", error.to_string()))?;
         if text.len() <= PIECE {
             return Ok((packed(name), Value::Text(text)));
         }
@@ -123,7 +122,8 @@ impl Engine {
 
     /// Reads a document that must be there.
     pub(crate) async fn read_document<T: DeserializeOwned>(&self, item: &Item, name: &str) -> Result<T> {
-        let wrong = || Error::new(Class::Invalid, "read record", format!("`{name}` of {} is broken", item.key));
+        let wrong =
+            || Error::new(Class::Invalid, "read record", format!("`{name}` of {} is broken", item.key));
         let text = if let Some(text) = item.text(&packed(name)) {
             text.to_owned()
         } else if let Some(parts) = item.text(&parted(name)) {
@@ -137,18 +137,22 @@ impl Engine {
         } else {
             return records::required(item, name);
         };
-        let json = aside(text.len(), move || unpack(&text)).await.map_err(|error| wrong().caused_by(error))?;
+        let json = aside(text.len(), move || unpack(&text)).await?;
+        let json = json.map_err(|error| wrong().caused_by(error))?;
         serde_json::from_slice(&json).map_err(|error| wrong().caused_by(error))
     }
 }
 
 /// Does what takes its time where it holds up nobody.
-async fn aside<T: Send + 'static>(
+pub(crate) async fn aside<T: Send + 'static>(
     bytes: usize,
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    let done = if bytes < SLOW { work() } else { spawn_blocking(work).await.map_err(std::io::Error::other).flatten() };
-    done.map_err(|error| Error::new(Class::Invalid, "pack record", error.to_string()).caused_by(error))
+    if bytes < SLOW {
+        return Ok(work());
+    }
+    let broke = |error| Error::new(Class::Transient, "work aside", "was given up").caused_by(error);
+    spawn_blocking(work).await.map_err(broke)
 }
 
 fn pack(text: &str) -> std::io::Result<String> {

@@ -9,18 +9,13 @@ use std::{
 use async_trait::async_trait;
 use axum::body::Body as AxumBody;
 use copy_manager::{
-    domain::{file::ETag, token::TaskToken},
+    domain::token::TaskToken,
     embedded::bus::LocalBus,
     ports::{
         Class, Error, Result,
         bus::{Bus, Event, EventBus},
         callbacks::{Delivery, TaskCallbacks},
         clock::Clock,
-        objects::{
-            Access, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore, PartTag,
-            PartUploads, Precondition, UploadId,
-        },
-        store::Page,
         transfers::PresignedUrl,
     },
     simulator::{Simulator, in_process},
@@ -171,80 +166,5 @@ impl Wire for RouterWire {
             return Ok(());
         }
         Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
-    }
-}
-
-/// No S3: whoever asks is refused.
-#[derive(Debug)]
-pub(crate) struct NoObjects;
-
-fn no_objects<T>() -> Result<T> {
-    Err(Error::new(Class::Forbidden, "S3", "there is none in this scenario"))
-}
-
-#[async_trait]
-impl PartUploads for NoObjects {
-    async fn begin(&self, _: &ObjectLocation, _: &Access) -> Result<UploadId> {
-        no_objects()
-    }
-
-    async fn put_part(
-        &self,
-        _: &ObjectLocation,
-        _: &UploadId,
-        _: u32,
-        _: u64,
-        _: ByteStream,
-        _: &Access,
-    ) -> Result<PartTag> {
-        no_objects()
-    }
-
-    async fn complete(
-        &self,
-        _: &ObjectLocation,
-        _: &UploadId,
-        _: &[PartTag],
-        _: &Precondition,
-        _: &Access,
-    ) -> Result<ETag> {
-        no_objects()
-    }
-
-    async fn abort(&self, _: &ObjectLocation, _: &UploadId, _: &Access) -> Result<()> {
-        no_objects()
-    }
-
-    async fn unfinished(&self, _: &ObjectLocation, _: &Access) -> Result<Vec<UploadId>> {
-        no_objects()
-    }
-}
-
-#[async_trait]
-impl ObjectStore for NoObjects {
-    async fn head(&self, _: &ObjectLocation, _: &Access) -> Result<Option<ObjectInfo>> {
-        no_objects()
-    }
-
-    async fn list(&self, _: &str, _: &str, _: Option<&str>, _: &Access) -> Result<Page<ObjectInfo>> {
-        no_objects()
-    }
-
-    async fn get(
-        &self,
-        _: &ObjectLocation,
-        _: Option<Range<u64>>,
-        _: Option<&ETag>,
-        _: &Access,
-    ) -> Result<ObjectBody> {
-        no_objects()
-    }
-
-    async fn copy(&self, _: &ObjectCopy, _: &Access) -> Result<ETag> {
-        no_objects()
-    }
-
-    async fn delete(&self, _: &ObjectLocation, _: &Access) -> Result<()> {
-        no_objects()
     }
 }

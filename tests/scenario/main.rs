@@ -5,5 +5,6 @@ mod copies;
 mod doubles;
 mod faults;
 mod house;
+mod plan;
 mod rules;
 mod tokens;

@@ -1,0 +1,141 @@
+//! Requests by other ways and of other sizes, and what is said without being done.
+
+use std::{io::Write as _, time::Duration};
+
+use copy_manager::ports::store::{Key, Store as _};
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+
+use crate::house::{House, TO, text};
+
+const SOON: Duration = Duration::from_mins(2);
+
+fn payload(sources: &[String]) -> Value {
+    json!({"sourceUriList": sources, "destinationUri": format!("icav2://{TO}/in/")})
+}
+
+/// Puts a message on the queue whose payload is in S3.
+async fn ask_in_s3(house: &House, key: &str, token: &str, id: Option<&str>) {
+    let mut body = json!({"payloadS3Uri": format!("s3://requests/{key}"), "taskToken": token});
+    if let Some(id) = id {
+        body["requestId"] = id.into();
+    }
+    house.queue.push(body.to_string()).await.unwrap();
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(content).unwrap();
+    packed.finish().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_in_s3_is_read_like_one_in_the_message() {
+    let house = House::new(&[("/run/a.bam", 9_000, 3)], &[], &[], |_| ()).await;
+    let wanted = payload(&["icav2://lab/run/a.bam".to_owned()]);
+    house.put_object("requests", "one.json", wanted.to_string().into_bytes()).await;
+    house.put_object("requests", "one.json.gz", gzip(wanted.to_string().as_bytes())).await;
+    let _instance = house.instance();
+    ask_in_s3(&house, "one.json", "t1", Some("r")).await;
+    let output = house.success("t1", SOON).await;
+    assert_eq!(output["files"]["copied"], 1, "{}", text(&output));
+
+    // What the object holds is what was asked for, however it comes.
+    ask_in_s3(&house, "one.json.gz", "t2", Some("r")).await;
+    assert_eq!(house.success("t2", SOON).await["requestId"], output["requestId"]);
+    house.ask_as(&["/run/a.bam"], "/in/", "t3", Some("r")).await;
+    assert_eq!(house.success("t3", SOON).await["requestId"], output["requestId"]);
+
+    house
+        .put_object("requests", "one.json", payload(&["icav2://lab/run/".to_owned()]).to_string().into())
+        .await;
+    ask_in_s3(&house, "one.json", "t4", Some("r")).await;
+    let (error, cause) = house.failure("t4", SOON).await;
+    assert_eq!(error, "InvalidRequest");
+    assert!(cause["message"].as_str().unwrap().contains("with another payload"), "{}", text(&cause));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_that_cannot_be_had_is_refused_by_name() {
+    let mut house = House::new(&[], &[], &[], |_| ()).await;
+    house.settings.service.max_payload = 1000;
+    house.put_object("requests", "text", b"no JSON".to_vec()).await;
+    house.put_object("requests", "large", vec![b' '; 1001]).await;
+    house.put_object("requests", "bomb", gzip(&vec![b' '; 1_000_000])).await;
+    let _instance = house.instance();
+    for (uri, why) in [
+        ("s3://requests/nothing", "it is not there"),
+        ("s3://nowhere/x", "it is not there"),
+        ("s3://archive-data/x", "no right to read it"),
+        ("s3://requests/text", "does not hold JSON"),
+        ("s3://requests/large", "more than 1000 bytes (service.max_payload)"),
+        ("s3://requests/bomb", "more than 1000 bytes (service.max_payload)"),
+    ] {
+        house.queue.push(json!({"payloadS3Uri": uri, "taskToken": uri}).to_string()).await.unwrap();
+        let (error, cause) = house.failure(uri, SOON).await;
+        assert_eq!(error, "InvalidRequest", "{uri}");
+        let message = cause["message"].as_str().unwrap();
+        assert!(message.contains(uri) && message.contains(why), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_that_is_away_for_a_while_only_delays() {
+    let house = House::new(&[("/run/a.bam", 9_000, 3)], &[], &[], |_| ()).await;
+    let wanted = payload(&["icav2://lab/run/a.bam".to_owned()]);
+    house.put_object("requests", "one.json", wanted.to_string().into_bytes()).await;
+    house.faults(json!({"responses": [{"call": "S3 GetObject", "times": 4, "status": 503}]}));
+    let _instance = house.instance();
+    ask_in_s3(&house, "one.json", "t", None).await;
+    let output = house.success("t", SOON).await;
+    assert_eq!(output["files"]["copied"], 1, "{}", text(&output));
+}
+
+/// A name of so many characters that no compression makes short.
+fn long_name(n: usize, length: usize) -> String {
+    let mut seed = n as u64 + 1;
+    let mut name = format!("{n:05}-");
+    while name.len() < length {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        name.push(char::from(
+            b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"[(seed >> 58) as usize],
+        ));
+    }
+    name
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_ten_megabytes_is_stored_in_pieces_and_copied() {
+    const FILES: usize = 10_000;
+    const RENAMED: usize = 200;
+    const COPIED: usize = 300;
+    let folder = format!("/{}/{}/{}/", long_name(1, 250), long_name(2, 250), long_name(3, 250));
+    let names: Vec<String> = (0..FILES).map(|n| long_name(n, 240)).collect();
+    let paths: Vec<String> = names.iter().map(|name| format!("{folder}{name}")).collect();
+    let there: Vec<String> = names.iter().skip(COPIED).map(|name| format!("/in/{name}")).collect();
+    let files =
+        |paths: &'static [String]| paths.iter().map(|path| (path.as_str(), 10, 2)).collect::<Vec<_>>();
+    let (paths, there) = (&*paths.leak(), &*there.leak());
+    let house = House::new(&files(paths), &[], &files(there), |_| ()).await;
+    let uris: Vec<_> = paths.iter().map(|path| format!("icav2://lab{path}")).collect();
+    let mut wanted = payload(&uris);
+    let new_name = |n: usize| json!({"sourceUri": uris[n], "outputFileName": long_name(n + FILES, 250)});
+    wanted["renamingMapList"] = (0..RENAMED).map(new_name).collect();
+    let wanted = wanted.to_string();
+    assert!(wanted.len() > 10_000_000, "{}", wanted.len());
+    house.put_object("requests", "large.json", wanted.into_bytes()).await;
+    let _instance = house.instance();
+    ask_in_s3(&house, "large.json", "t", Some("large")).await;
+    let output = house.success("t", Duration::from_hours(1)).await;
+    assert_eq!(output["files"]["copied"], COPIED, "{}", text(&output));
+    assert_eq!(output["files"]["skipped"], FILES - COPIED, "{}", text(&output));
+    assert_eq!(output["files"]["renamed"], RENAMED, "{}", text(&output));
+    assert_eq!(house.tree("archive", "/in/").await.len(), FILES);
+
+    // The same once more: its payload is found to be the same, and nothing is done twice.
+    ask_in_s3(&house, "large.json", "again", Some("large")).await;
+    assert_eq!(house.success("again", SOON).await, output);
+    let root = output["requestId"].as_str().unwrap();
+    let stored = house.store().get(&Key::new(root, "PAYLOAD")).await.unwrap().unwrap();
+    assert!(stored.attributes.contains_key("spec_parts"), "{:?}", stored.attributes.keys());
+}
