@@ -139,3 +139,43 @@ async fn a_request_of_ten_megabytes_is_stored_in_pieces_and_copied() {
     let stored = house.store().get(&Key::new(root, "PAYLOAD")).await.unwrap().unwrap();
     assert!(stored.attributes.contains_key("spec_parts"), "{:?}", stored.attributes.keys());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_too_many_files_is_refused_and_its_neighbours_do_not_count() {
+    let files = [
+        ("/run/a", 10, 2),
+        ("/run/deep/b", 10, 2),
+        // The API's filter knows no case.
+        ("/Run/a", 10, 2),
+        ("/Run/b", 10, 2),
+        ("/run2/a", 10, 2),
+        ("/one", 10, 2),
+    ];
+    let mut house = House::new(&files, &[], &[], |_| ()).await;
+    house.settings.copy.max_files = 3;
+    let _instance = house.instance();
+    house.ask(&["/run/", "/one"], "/in/", "fits").await;
+    assert_eq!(house.success("fits", SOON).await["files"]["copied"], 3);
+    house.ask(&["/run/", "/run2/", "/one"], "/in/2/", "too many").await;
+    let (error, cause) = house.failure("too many", SOON).await;
+    assert_eq!(error, "InvalidRequest", "{}", text(&cause));
+    assert_eq!(cause["message"], "the request has at least 4 files, more than copy.max_files = 3");
+    assert_eq!(cause["files"][1], json!({"what": "icav2://lab/run2/", "why": "files below it: 1"}));
+    assert_eq!(house.tree("archive", "/in/2/").await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counting_files_takes_one_call_per_source_folder_or_none() {
+    let names: Vec<String> = (0..2_500).map(|n| format!("/run/{}/{n}", n % 5)).collect();
+    let files: Vec<(&str, u64, u32)> = names.iter().map(|name| (name.as_str(), 10, 2)).collect();
+    let mut calls = Vec::new();
+    for most in [0, 2_500] {
+        let mut house = House::new(&files, &[], &[], |_| ()).await;
+        house.settings.copy.max_files = most;
+        let _instance = house.instance();
+        house.ask(&["/run/"], "/in/", "t").await;
+        assert_eq!(house.success("t", Duration::from_mins(10)).await["files"]["copied"], 2_500);
+        calls.push(house.calls(Some("GET /api/projects/{projectId}/data")));
+    }
+    assert_eq!(calls[1], calls[0] + 1);
+}

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Refused, renames};
+use super::{Refused, limits, renames};
 use crate::{
     domain::{
         file::{Data, DataKind, DataStatus},
@@ -32,7 +32,7 @@ const LIST_FROM: usize = 4;
 /// A source that was found.
 #[derive(Debug)]
 pub(super) struct Found {
-    uri: String,
+    pub(super) uri: String,
     pub(super) project: ProjectId,
     pub(super) data: Data,
 }
@@ -57,6 +57,7 @@ pub(crate) async fn plan(
     for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
         children.extend(levels(platform, settings, folder, &target, &path).await?);
     }
+    limits::check_files(platform, settings.max_files, &found, &children).await?;
     renames::apply(&mut projects, &request.renaming, &found, &mut children).await?;
     let on_conflict = request.on_conflict.unwrap_or(settings.on_conflict);
     if children.is_empty() {

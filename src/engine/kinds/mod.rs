@@ -2,6 +2,7 @@
 //! of the engine does not know kinds apart.
 
 pub(crate) mod copy;
+mod limits;
 mod renames;
 
 use crate::{
