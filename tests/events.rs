@@ -236,6 +236,7 @@ fn ended(failure: Option<Failure>) -> Outcome {
         failure,
         counters: counters(),
         jobs: vec![job],
+        preview: None,
         started_at: "2026-02-03T04:05:06Z".parse().unwrap(),
         finished_at: "2026-02-03T05:06:07.250Z".parse().unwrap(),
     }
@@ -309,7 +310,7 @@ prop_compose! {
             .map(|(job_id, attempt, status)| JobSummary { job_id, attempt, status })
             .collect();
         let at = Timestamp::from_second(seconds).unwrap();
-        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), started_at: at, finished_at: at }
+        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), preview: None, started_at: at, finished_at: at }
     }
 }
 

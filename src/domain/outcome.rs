@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::preview::Preview;
+
 /// The names a caller's `Catch` can match on; they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ErrorName {
@@ -233,6 +235,9 @@ pub struct Outcome {
     pub counters: Counters,
     /// The jobs that carried its files, oldest first.
     pub jobs: Vec<JobSummary>,
+    /// What would be done, where that was all that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Box<Preview>>,
     /// When it was accepted.
     pub started_at: Timestamp,
     /// When it ended.

@@ -180,6 +180,7 @@ impl Engine {
             failure: Some(failure),
             counters: crate::domain::outcome::Counters::default(),
             jobs: Vec::new(),
+            preview: None,
             started_at: now,
             finished_at: now,
         };

@@ -13,6 +13,7 @@ mod backoff;
 mod beat;
 mod child;
 mod dispatch;
+mod dry_run;
 mod folder;
 mod intake;
 mod job_events;

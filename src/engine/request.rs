@@ -7,13 +7,14 @@ use super::{
     lease::{Held, Step},
     records::{self, Phase, RootState, attr, millis, set},
     round::Next,
+    settings::Settings,
     several::several,
 };
 use crate::{
     domain::{
         ids::RequestId,
         outcome::{Counters, ErrorName, Failure, Outcome},
-        request::{FolderRequest, Kind},
+        request::{CopyRequest, FolderRequest, Kind},
     },
     events::{
         CHILD_REQUEST,
@@ -70,16 +71,10 @@ impl Engine {
             let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
             return self.fail(held, failure).await;
         };
-        let request = self.read_document(&payload, attr::SPEC).await?;
-        let children = match kinds::copy::plan(
-            self.ports.platform.as_ref(),
-            &self.settings.copy,
-            &self.settings.policy,
-            held.item.text(attr::SOURCE).unwrap_or_default(),
-            &request,
-        )
-        .await
-        {
+        let request: CopyRequest = self.read_document(&payload, attr::SPEC).await?;
+        let source = held.item.text(attr::SOURCE).unwrap_or_default();
+        let children = match self.children_of(source, &request).await {
+            Ok(children) if request.dry_run => return self.conclude_dry_run(held, &children).await,
             Ok(children) => children,
             Err(kinds::Refused::Port(error)) => return Err(error.into()),
             Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
@@ -104,6 +99,16 @@ impl Engine {
         signals::engine::planned(id.as_str(), children.len());
         let phase = set(attr::PHASE, Phase::Planned.as_str());
         self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
+    }
+
+    /// What children a request needs.
+    pub(crate) async fn children_of(
+        &self,
+        event_source: &str,
+        request: &CopyRequest,
+    ) -> Result<Vec<FolderRequest>, kinds::Refused> {
+        let Settings { copy, policy, .. } = &self.settings;
+        kinds::copy::plan(self.ports.platform.as_ref(), copy, policy, event_source, request).await
     }
 
     /// Puts the children of the plan and tells the fleet about them. May be repeated: the ids come
@@ -216,6 +221,7 @@ impl Engine {
             failure: Some(failure),
             counters: Counters::default(),
             jobs: Vec::new(),
+            preview: None,
             started_at: started_at(&held.item),
             finished_at: self.ports.clock.now(),
         };
@@ -244,6 +250,7 @@ impl Engine {
             failure: Some(failure),
             counters: Counters::default(),
             jobs: Vec::new(),
+            preview: None,
             started_at: started_at(item),
             finished_at: self.ports.clock.now(),
         }
@@ -305,5 +312,5 @@ fn merge(outcomes: &[Outcome], started_at: jiff::Timestamp, finished_at: jiff::T
         merged.culprits_total = failures.iter().map(|failure| failure.culprits_total).sum();
         merged
     });
-    Outcome { failure, counters, jobs, started_at, finished_at }
+    Outcome { failure, counters, jobs, preview: None, started_at, finished_at }
 }

@@ -179,3 +179,128 @@ async fn counting_files_takes_one_call_per_source_folder_or_none() {
     }
     assert_eq!(calls[1], calls[0] + 1);
 }
+
+/// The files of a plan by destination, as route (or nothing), size and conflict.
+fn planned(output: &Value) -> Vec<(String, Option<String>, u64, Option<String>)> {
+    let files = output["plan"]["files"].as_array().unwrap().iter().map(|file| {
+        let destination = file["destination"].as_str().unwrap().rsplit_once("/in/").unwrap().1;
+        let route = file["route"].as_str().map(str::to_owned);
+        (
+            destination.to_owned(),
+            route,
+            file["size"].as_u64().unwrap(),
+            file["conflict"]["then"].as_str().map(str::to_owned),
+        )
+    });
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_says_what_a_run_then_does_and_changes_nothing() {
+    let files = [
+        ("/run/a.bam", 9_000, 3),
+        ("/run/same.bam", 8_000, 2),
+        ("/run/other.bam", 7_000, 2),
+        ("/run/one.txt", 100, 1),
+        ("/run/deep/b.bam", 6_000, 2),
+        ("/run/deep/to rename.bam", 5_000, 2),
+        ("/named.txt", 50, 1),
+    ];
+    let there = [("/in/run/same.bam", 8_000, 2), ("/in/run/other.bam", 7_001, 2)];
+    let house = House::new(&files, &["/run/empty/"], &there, |_| ()).await;
+    let before = house.tree("archive", "/").await;
+    let _instance = house.instance();
+    let renaming =
+        json!([{"sourceUri": "icav2://lab/run/deep/to rename.bam", "outputFileName": "renamed.bam"}]);
+    let ask = async |token: &str, dry: bool, way: &str| {
+        let more = json!({"renamingMapList": renaming, "onConflict": way, "dryRun": dry});
+        house.ask_with(&["/run/", "/named.txt"], "/in/", token, None, more).await;
+    };
+    ask("dry", true, "fail").await;
+    let output = house.success("dry", SOON).await;
+    let file = |name: &str, route: Option<&str>, size: u64, then: Option<&str>| {
+        (name.to_owned(), route.map(str::to_owned), size, then.map(str::to_owned))
+    };
+    let mut expected = [
+        file("named.txt", Some("stream"), 50, None),
+        file("run/a.bam", Some("job"), 9_000, None),
+        file("run/deep/b.bam", Some("job"), 6_000, None),
+        file("run/deep/renamed.bam", Some("stream"), 5_000, None),
+        file("run/one.txt", Some("stream"), 100, None),
+        file("run/other.bam", None, 7_000, Some("fail")),
+        file("run/same.bam", None, 8_000, None),
+    ];
+    assert_eq!(planned(&output), expected, "{}", text(&output));
+    assert_eq!(output["dryRun"], true);
+    let plan = &output["plan"];
+    assert_eq!(plan["wouldSucceed"], false);
+    // What stands in the way comes first.
+    assert_eq!(plan["files"][0]["conflict"]["there"], "another file of 7001 bytes is there");
+    let renamed = plan["files"].as_array().unwrap().iter().find(|file| file["reason"] == "gets another name");
+    let source = renamed.unwrap()["source"].as_str().unwrap();
+    assert_eq!(source, "icav2://11111111-1111-4111-8111-111111111111/run/deep/to rename.bam");
+    let mut totals = plan["totals"].clone();
+    totals.as_object_mut().unwrap().remove("apiCalls");
+    let expected_totals = json!({
+        "files": 7, "byRoute": {"job": 2, "stream": 3}, "bytes": 20_150, "jobs": 2, "newFolders": 2,
+        "skipped": 1, "inFlight": 0, "conflicts": 1, "failing": 1, "unready": 0,
+    });
+    assert_eq!(totals, expected_totals);
+    for calls in house.simulator.stats().calls.keys() {
+        assert!(calls.starts_with("GET "), "a dry run called {calls}");
+    }
+    assert_eq!(house.tree("archive", "/").await, before);
+
+    // The other ways, and then the run itself.
+    for (way, route) in [("skip", None), ("overwrite", Some("job"))] {
+        ask(way, true, way).await;
+        let output = house.success(way, SOON).await;
+        expected[5] = file("run/other.bam", route, 7_000, Some(way));
+        assert_eq!(planned(&output), expected, "{}", text(&output));
+        assert_eq!(output["plan"]["wouldSucceed"], true);
+    }
+    ask("run", false, "overwrite").await;
+    let output = house.success("run", Duration::from_mins(20)).await;
+    assert_eq!(output["files"]["copied"], 6, "{}", text(&output));
+    assert_eq!(output["files"]["skipped"], 1);
+    assert_eq!(output["bytes"], 20_150 + 7_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_of_a_request_that_would_be_refused_is_refused() {
+    let house = House::new(&[], &[], &[], |_| ()).await;
+    let _instance = house.instance();
+    house.ask_with(&["/nothing"], "/in/", "t", None, json!({"dryRun": true})).await;
+    assert_eq!(house.failure("t", SOON).await.0, "SourceNotFound");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_plan_loses_files_and_no_totals_and_its_calls_are_about_right() {
+    const FILES: u64 = 3_000;
+    let folder = "/run/with a name that takes some room in a list of files/";
+    let names: Vec<_> = (0..FILES).map(|n| format!("{folder}{n:05} and another long name.bam")).collect();
+    let mut files: Vec<(&str, u64, u32)> = names.iter().map(|name| (name.as_str(), 10, 2)).collect();
+    files.extend([("/run/z/1.txt", 10, 1), ("/run/z/2.txt", 10, 1)]);
+    let house = House::new(&files, &[], &[("/in/run/z/2.txt", 11, 1)], |_| ()).await;
+    let _instance = house.instance();
+    house.ask_with(&["/run/"], "/in/", "dry", None, json!({"dryRun": true, "onConflict": "skip"})).await;
+    let output = house.success("dry", SOON).await;
+    assert!(output.to_string().len() <= 256 * 1024);
+    let plan = &output["plan"];
+    let shown = plan["files"].as_array().unwrap();
+    assert!(shown.len() > 500, "{}", shown.len());
+    assert_eq!(shown[0]["conflict"]["then"], "skip");
+    assert_eq!(output["truncated"], true);
+    assert_eq!(plan["filesLeftOut"], FILES + 2 - shown.len() as u64);
+    assert_eq!(plan["totals"]["files"], FILES + 2);
+    assert_eq!(plan["totals"]["jobs"], 3);
+    let estimate = plan["totals"]["apiCalls"].as_u64().unwrap();
+
+    let before = house.calls(None);
+    house.ask_with(&["/run/"], "/in/", "run", None, json!({"onConflict": "skip"})).await;
+    house.success("run", Duration::from_mins(20)).await;
+    let made = house.calls(None) - before;
+    assert!(made <= 2 * estimate && estimate <= 2 * made, "{made} calls, {estimate} estimated");
+}

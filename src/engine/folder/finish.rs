@@ -155,6 +155,7 @@ impl Engine {
             failure,
             counters,
             jobs: Vec::new(),
+            preview: None,
             started_at: waiter.since,
             finished_at: self.ports.clock.now(),
         }
@@ -191,6 +192,7 @@ impl Engine {
             failure: Some(failure),
             counters: Counters::default(),
             jobs: state.history.clone(),
+            preview: None,
             started_at: waiter.since,
             finished_at: self.ports.clock.now(),
         }
@@ -212,7 +214,7 @@ impl Engine {
     }
 }
 
-fn clash_words(clash: Clash) -> String {
+pub(super) fn clash_words(clash: Clash) -> String {
     match clash {
         Clash::Size { there } => format!("another file of {there} bytes is there"),
         Clash::Content => "a file of equal size and other content (MD5) is there".to_owned(),

@@ -13,10 +13,12 @@ mod finish;
 mod jobs;
 mod look;
 mod pieces;
+mod preview;
 mod sources;
 mod state;
 mod streams;
 
+pub(crate) use preview::{FolderPreview, Standing};
 pub(crate) use sources::Sources;
 pub(crate) use streams::MOST_BYTES as MOST_STREAMED;
 

@@ -383,10 +383,6 @@ fn refuse_what_comes_later(request: &CopyRequest) -> Result<(), Failure> {
     if let Some(uri) = request.external.first() {
         return Err(not_yet(uri));
     }
-    if request.dry_run {
-        let message = "a dry run is not made by this version";
-        return Err(Failure::new(ErrorName::InvalidRequest, message));
-    }
     Ok(())
 }
 
