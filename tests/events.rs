@@ -10,7 +10,9 @@ use copy_manager::{
     domain::{
         ids::RequestId,
         outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome, Unfinished},
-        request::Kind,
+        preview::{Conflict, Preview, PreviewFile, PreviewTotals},
+        request::{Kind, OnConflict},
+        route::Route,
     },
     events::{
         CHILD_REQUEST, COPY_REQUEST,
@@ -236,6 +238,7 @@ fn ended(failure: Option<Failure>) -> Outcome {
         failure,
         counters: counters(),
         jobs: vec![job],
+        preview: None,
         started_at: "2026-02-03T04:05:06Z".parse().unwrap(),
         finished_at: "2026-02-03T05:06:07.250Z".parse().unwrap(),
         unfinished: Unfinished::Nothing,
@@ -258,13 +261,53 @@ fn change(status: Status, outcome: Option<&Outcome>) -> StateChange<'_> {
     }
 }
 
+fn previewed() -> Box<Preview> {
+    let brought = PreviewFile {
+        source: "icav2://lab/run/a.bam".into(),
+        destination: "icav2://archive/in/run/a.bam".into(),
+        route: Some(Route::Job),
+        reason: "was uploaded in parts".into(),
+        size: 9_000,
+        conflict: None,
+    };
+    let blocked = PreviewFile {
+        source: "icav2://lab/run/b.bam".into(),
+        destination: "icav2://archive/in/run/b.bam".into(),
+        route: None,
+        reason: "cannot be brought".into(),
+        size: 8_000,
+        conflict: Some(Conflict { there: "a folder of that name is there".into(), then: OnConflict::Fail }),
+    };
+    let totals = PreviewTotals {
+        files: 3,
+        by_route: [("job".to_owned(), 1)].into(),
+        bytes: 9_000,
+        jobs: 1,
+        new_folders: 0,
+        api_calls: 8,
+        skipped: 1,
+        in_flight: 0,
+        conflicts: 1,
+        failing: 1,
+        unready: 0,
+    };
+    Box::new(Preview { files: vec![blocked, brought], totals })
+}
+
 #[test]
 fn what_goes_out_is_what_the_fixtures_show() {
     let culprit = Culprit { what: "/incoming/241120/a.bam".into(), why: "ICAv2: access denied".into() };
     let failure = Failure::new(ErrorName::CopyJobFailed, "1 of 12 files did not arrive").naming([culprit]);
     let (good, bad) = (ended(None), ended(Some(failure)));
+    let dry = Outcome {
+        jobs: Vec::new(),
+        counters: Counters::default(),
+        preview: Some(previewed()),
+        ..ended(None)
+    };
     let cases = [
         ("outcome/good/success", success_output(&report(&good))),
+        ("outcome/good/dry-run", success_output(&report(&dry))),
         ("outcome/good/failure", failure_cause(&report(&bad))),
         ("state-change/good/received", state_change(&change(Status::Received, None))),
         ("state-change/good/running", state_change(&change(Status::Running, None))),
@@ -303,6 +346,7 @@ prop_compose! {
         counters in any_counters(),
         jobs in prop::collection::vec(("[0-9a-f-]{36}", 1..9_u32, "[A-Z_]{4,20}"), 0..40),
         copies in prop_oneof![Just(1_usize), Just(100)],
+        planned in prop::option::of((0..3000_usize, ".{0,1500}")),
         seconds in 0..4_000_000_000_i64,
     ) -> Outcome {
         let jobs: Vec<_> = jobs
@@ -310,7 +354,13 @@ prop_compose! {
             .map(|(job_id, attempt, status)| JobSummary { job_id, attempt, status })
             .collect();
         let at = Timestamp::from_second(seconds).unwrap();
-        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), started_at: at, finished_at: at, unfinished: Unfinished::Nothing }
+        let preview = planned.map(|(files, source)| {
+            let mut preview = previewed();
+            preview.files = vec![PreviewFile { source, ..preview.files.first().unwrap().clone() }; files];
+            preview.totals.files = files as u64;
+            preview
+        });
+        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), preview, started_at: at, finished_at: at, unfinished: Unfinished::Nothing }
     }
 }
 

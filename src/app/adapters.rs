@@ -50,35 +50,14 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
             let platform = platform(settings, None, &clock, &chance)?;
             let database = embedded::database::Database::open(Path::new(&settings.embedded.database))
                 .with_context(|| format!("`{}` cannot be opened", settings.embedded.database))?;
-            // A short poll costs nothing here, and a stop need not wait for a long one.
-            let long_poll = std::time::Duration::from_secs(1);
-            let options = embedded::queue::Options { long_poll, ..embedded::queue::Options::default() };
-            let queue =
-                embedded::queue::SqliteQueue::open(database.clone(), "requests", options, chance.clone());
-            let queue = Arc::new(queue.await.context("the queue cannot be opened")?);
             let outcomes = match &settings.embedded.outcome_url {
                 Some(url) => embedded::outcomes::Outcomes::to_webhook(url)
                     .map_err(|error| Misconfigured(error.into()))?,
                 None => embedded::outcomes::Outcomes::to_log(),
             };
-            let bus = || {
-                embedded::bus::LocalBus::new(queue.clone(), outcomes.clone(), clock.clone(), chance.clone())
-            };
-            let callbacks =
-                embedded::callbacks::LocalCallbacks::new(database.clone(), outcomes.clone(), clock.clone());
-            let ports = Ports {
-                store: Arc::new(embedded::store::SqliteStore::new(database, clock.clone())),
-                requests: queue.clone(),
-                job_events: None,
-                bus: Arc::new(bus()),
-                callbacks: Arc::new(callbacks),
-                platform,
-                objects,
-                transfers,
-                clock: clock.clone(),
-                chance: chance.clone(),
-            };
-            Ok((ports, Entrance::Embedded(bus())))
+            let around = Around { platform, objects, transfers, clock, chance };
+            let (ports, bus) = on_one_machine(database, outcomes, around).await?;
+            Ok((ports, Entrance::Embedded(bus)))
         }
         Backend::Aws => {
             let clients = aws::clients::Clients::load().await;
@@ -113,6 +92,66 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
             Ok((ports, Entrance::Aws(callers)))
         }
     }
+}
+
+/// Ports for whoever only looks: the ICAv2 and the S3 of the settings, and records that end with the
+/// process.
+pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
+    let clients = match settings.backend {
+        Backend::Aws => Some(aws::clients::Clients::load().await),
+        Backend::Embedded => None,
+    };
+    let wire = ReqwestWire::new().context("no HTTP client for streams")?;
+    let around = Around {
+        platform: platform(settings, clients.as_ref(), &clock, &chance)?,
+        objects: Arc::new(aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone())),
+        transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
+        clock,
+        chance,
+    };
+    let database = embedded::database::Database::in_memory()?;
+    Ok(on_one_machine(database, embedded::outcomes::Outcomes::to_log(), around).await?.0)
+}
+
+/// What is the same wherever the records are.
+struct Around {
+    platform: Arc<Client>,
+    objects: Arc<aws::objects::S3Objects>,
+    transfers: Arc<Streams>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+}
+
+/// The ports of the embedded mode, and its bus.
+async fn on_one_machine(
+    database: embedded::database::Database,
+    outcomes: embedded::outcomes::Outcomes,
+    around: Around,
+) -> anyhow::Result<(Ports, embedded::bus::LocalBus)> {
+    let Around { platform, objects, transfers, clock, chance } = around;
+    // A short poll costs nothing here, and a stop need not wait for a long one.
+    let long_poll = std::time::Duration::from_secs(1);
+    let options = embedded::queue::Options { long_poll, ..embedded::queue::Options::default() };
+    let queue = embedded::queue::SqliteQueue::open(database.clone(), "requests", options, chance.clone());
+    let queue = Arc::new(queue.await.context("the queue cannot be opened")?);
+    let bus = || embedded::bus::LocalBus::new(queue.clone(), outcomes.clone(), clock.clone(), chance.clone());
+    let callbacks =
+        embedded::callbacks::LocalCallbacks::new(database.clone(), outcomes.clone(), clock.clone());
+    let ports = Ports {
+        store: Arc::new(embedded::store::SqliteStore::new(database, clock.clone())),
+        requests: queue.clone(),
+        job_events: None,
+        bus: Arc::new(bus()),
+        callbacks: Arc::new(callbacks),
+        platform,
+        objects,
+        transfers,
+        clock: clock.clone(),
+        chance: chance.clone(),
+    };
+    Ok((ports, bus()))
 }
 
 fn platform(

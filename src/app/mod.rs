@@ -6,6 +6,7 @@ mod daemon;
 #[cfg(feature = "simulator")]
 mod demo;
 mod door;
+mod plan;
 #[cfg(feature = "simulator")]
 mod simulate;
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 #[cfg(feature = "simulator")]
 pub use demo::{DemoOptions, DemoProgress, DemoReport, demo};
+pub use plan::{PlanOptions, plan};
 #[cfg(feature = "simulator")]
 pub use simulate::{SimulateOptions, simulate};
 

@@ -1,6 +1,6 @@
 //! The command line: one file per subcommand. Data goes to stdout, talk to stderr.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 78 the configuration cannot be used.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 78 the configuration cannot be used; `plan` has more.
 
 mod client;
 #[cfg(feature = "simulator")]
@@ -11,6 +11,7 @@ mod demo_view;
 mod demo_world;
 mod healthcheck;
 mod output;
+mod plan;
 mod schema;
 mod serve;
 #[cfg(feature = "simulator")]
@@ -59,6 +60,8 @@ enum Command {
     Demo(demo::Demo),
     /// Ask a running daemon for something
     Submit(submit::Submit),
+    /// Say what a copy would do, without doing it; asks ICAv2 and no daemon
+    Plan(plan::Plan),
     /// Print the JSON Schema of a wire format; without a name, the names
     Schema(schema::Schema),
     /// Ask a running daemon whether it takes work
@@ -82,6 +85,7 @@ impl Cli {
             #[cfg(feature = "simulator")]
             Command::Demo(demo) => demo.run(&global).await,
             Command::Submit(submit) => submit.run(&global).await,
+            Command::Plan(plan) => plan.run(&global).await,
             Command::Schema(schema) => schema.run(&global),
             Command::Healthcheck(healthcheck) => healthcheck.run(&global).await,
         };

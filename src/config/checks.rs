@@ -53,11 +53,11 @@ impl Complaints {
             ("icav2.max_items_per_job", icav2.max_items_per_job == 0),
             ("icav2.max_attempts", icav2.max_attempts == 0),
             ("copy.max_depth", copy.max_depth == 0),
-            ("copy.max_files", copy.max_files == 0),
             ("copy.concurrent_streams", copy.concurrent_streams == 0),
             ("copy.largest_put", copy.largest_put == 0),
             ("heartbeat.calls_per_second", heartbeat.calls_per_second == 0),
             ("service.max_active", service.max_active == 0),
+            ("service.max_payload", service.max_payload == 0),
         ];
         for (key, _) in zeros.into_iter().filter(|(_, is_zero)| *is_zero) {
             self.add(key, "must be at least 1");

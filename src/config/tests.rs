@@ -85,6 +85,7 @@ fn the_default_is_what_the_design_says() {
         },
         service: ServiceSettings {
             max_active: 256,
+            max_payload: 16 << 20,
             tick: seconds(5),
             lease: seconds(45),
             drain_timeout: seconds(100),
@@ -199,7 +200,7 @@ fn all_problems_come_at_once() {
     ";
     let env = [
         ("COPY_MANAGER__COPY__MAX_DEPTH", "deep"),
-        ("COPY_MANAGER__COPY__MAX_FILES", "0"),
+        ("COPY_MANAGER__SERVICE__MAX_PAYLOAD", "0"),
         ("COPY_MANAGER__COPY", "fast"),
         ("COPY_MANAGER__ADMIN__LISTEN", ""),
         ("COPY_MANAGER__ADMIN__LISTENS", "x"),
@@ -221,7 +222,7 @@ fn all_problems_come_at_once() {
         "icav2.requests_per_second (file FILE): invalid value: integer `0`, expected a nonzero u32",
         "icav2.settle (file FILE): `soon` is not a duration; write it like `2s`, `5m` or `1h 30m`",
         "service.max_active (file FILE): invalid value: integer `-1`, expected usize",
-        "copy.max_files (env COPY_MANAGER__COPY__MAX_FILES): must be at least 1",
+        "service.max_payload (env COPY_MANAGER__SERVICE__MAX_PAYLOAD): must be at least 1",
         "service.drain_timeout (file FILE): must be at most 1m 55s: ECS kills after 120 s",
     ];
     assert_eq!(complaints(text, &env), expected);

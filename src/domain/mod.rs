@@ -13,6 +13,7 @@ pub mod jwt;
 pub mod location;
 pub mod outcome;
 pub mod policy;
+pub mod preview;
 pub mod renaming;
 pub mod request;
 pub mod route;

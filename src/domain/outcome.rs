@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::location::DataPath;
+use super::{location::DataPath, preview::Preview};
 
 /// The names a caller's `Catch` can match on; they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -237,6 +237,9 @@ pub struct Outcome {
     pub counters: Counters,
     /// The jobs that carried its files, oldest first.
     pub jobs: Vec<JobSummary>,
+    /// What would be done, where that was all that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Box<Preview>>,
     /// When it was accepted.
     pub started_at: Timestamp,
     /// When it ended.

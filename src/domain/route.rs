@@ -14,6 +14,17 @@ pub enum Route {
     Stream,
 }
 
+impl Route {
+    /// The name as it is shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Stream => "stream",
+        }
+    }
+}
+
 /// What is done with single-part files (`copy.single_part`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -53,7 +53,7 @@ impl Engine {
             if self.is_being_delivered(&key.id).await? {
                 return self.put_off(key, RETRY).await;
             }
-            let outcome: Outcome = records::required(outcome, attr::OUTCOME)?;
+            let outcome: Outcome = self.read_document(outcome, attr::OUTCOME).await?;
             return self.answer(item, &token, &outcome).await;
         }
         if self.settings.heartbeat.enabled {

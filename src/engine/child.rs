@@ -3,6 +3,7 @@
 use super::{
     Engine,
     dispatch::Lane,
+    large,
     lease::{Halt, Held, Step},
     records::{self, Phase, Waiter, attr, millis, set},
     request::{id_of, started_at},
@@ -29,7 +30,7 @@ impl Engine {
         let id = id_of(held);
         let verdict = self.ports.store.get(&Key::new(id.as_str(), records::OUTCOME)).await?;
         if let Some(verdict) = verdict {
-            let outcome: Outcome = records::required(&verdict, attr::OUTCOME)?;
+            let outcome: Outcome = self.read_document(&verdict, attr::OUTCOME).await?;
             return self.settle_child(held, &outcome).await;
         }
         self.wait_for_folder(held).await?;
@@ -41,7 +42,7 @@ impl Engine {
 
     /// Registers with the folder, and wakes it. May be repeated.
     async fn wait_for_folder(&self, held: &Held) -> Step<()> {
-        let spec: FolderRequest = records::required(&held.item, attr::SPEC)?;
+        let spec: FolderRequest = self.read_document(&held.item, attr::SPEC).await?;
         let folder = FolderId::of(&spec.project, spec.path.as_str());
         let now = self.ports.clock.now();
         let key = records::folder_key(&folder);
@@ -65,7 +66,8 @@ impl Engine {
         };
         held.lease.check()?;
         // The waiter first: a folder that is woken must find it.
-        self.ports.store.write(Write::put_new(waiter.item(&folder)?)).await?;
+        let item = self.with_document(waiter.item(&folder), attr::SPEC, &waiter.spec).await?;
+        self.ports.store.write(Write::put_new(item)).await?;
         self.ports.store.write(register).await?;
         self.inbox.offer(key, Lane::Begun);
         Ok(())
@@ -75,17 +77,18 @@ impl Engine {
     pub(crate) async fn settle_child(&self, held: &mut Held, outcome: &Outcome) -> Step<Next> {
         let id = id_of(held);
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
-        let spec: FolderRequest = records::required(&held.item, attr::SPEC)?;
+        let spec: FolderRequest = self.read_document(&held.item, attr::SPEC).await?;
         let folder = FolderId::of(&spec.project, spec.path.as_str());
-        let settle = held.lease.guarded(vec![
+        let mut changes = vec![
             set(attr::PHASE, Phase::Settled.as_str()),
-            set(attr::OUTCOME, records::text(outcome)?),
-            Change::Remove(attr::SPEC.into()),
+            self.set_document(&held.lease.key, attr::OUTCOME, outcome).await?,
             Change::Remove(DUE_SHARD.into()),
             Change::Remove(DUE_AT.into()),
             set(attr::OWNER, ""),
             set(attr::STARTS, 0),
-        ]);
+        ];
+        changes.extend(large::removal(attr::SPEC));
+        let settle = held.lease.guarded(changes);
         // What is only on its way through is counted where it arrives.
         let counted = if spec.staging { Counters::default() } else { outcome.counters };
         let tally = Write::update(records::tally_key(&root, &id), records::tally(&counted));

@@ -12,6 +12,7 @@ use super::{
     Engine,
     dispatch::Lane,
     outbox,
+    payload::Unread,
     records::{self, attr, millis},
     several::several,
 };
@@ -22,7 +23,7 @@ use crate::{
         request::Kind,
         token::TaskToken,
     },
-    events::intake::{Incoming, Refusal, Submission, read_request},
+    events::intake::{Incoming, Refusal, Submission, read_request_within},
     ports::{
         Error,
         queue::{Message, Queue},
@@ -110,22 +111,26 @@ impl Engine {
 
     /// Decides about one message; the key of a token that is now ours to keep alive.
     async fn accept(&self, message: &Message) -> (Fate, Option<Key>) {
-        match read_request(&message.body) {
+        match read_request_within(&message.body, self.settings.service.max_payload) {
             Ok(Incoming::Child(id)) => {
                 let offered = self.inbox.offer(records::request_key(&id), Lane::Begun);
                 (if offered { Fate::Delete } else { Fate::Leave }, None)
             }
-            Ok(Incoming::Copy(submission)) if submission.payload_uri.is_some() => {
-                let reason = "payload.payloadS3Uri is not read by this version; send the payload itself";
-                signals::engine::malformed(&message.id, submission.token.is_some(), reason);
-                let Some(token) = &submission.token else { return (Fate::Release, None) };
-                (self.refuse(&request_id(&submission, &message.id), token, reason).await, None)
-            }
-            Ok(Incoming::Copy(submission)) => match self.store(&submission, &message.id).await {
-                Ok((fate, token)) => (fate, token),
-                Err(error) => {
-                    signals::engine::store_failed(&message.id, &error);
+            Ok(Incoming::Copy(mut submission)) => match self.fetch_payload(&mut submission).await {
+                Ok(()) => match self.store(&submission, &message.id).await {
+                    Ok((fate, token)) => (fate, token),
+                    Err(error) => {
+                        signals::engine::store_failed(&message.id, &error);
+                        (self.last_words(message, submission.token.as_ref()).await, None)
+                    }
+                },
+                Err(Unread::Passing(error)) => {
+                    signals::engine::payload_unread(&message.id, &error);
                     (self.last_words(message, submission.token.as_ref()).await, None)
+                }
+                Err(Unread::Stopping) => (Fate::Release, None),
+                Err(Unread::Refused(reason)) => {
+                    (self.without_payload(&submission, &message.id, &reason).await, None)
                 }
             },
             Err(Refusal::UnknownKind { detail_type }) => {
@@ -137,6 +142,22 @@ impl Engine {
                 let Some(token) = token else { return (Fate::Release, None) };
                 let name = request_id.or(event_id).unwrap_or_else(|| message.id.clone());
                 (self.refuse(&RequestId::new(name), &token, &reason).await, None)
+            }
+        }
+    }
+
+    /// A request whose payload cannot be had is refused, unless it is one that was stored while its
+    /// payload was still there: then this is a message that could not be deleted.
+    async fn without_payload(&self, submission: &Submission, message_id: &str, reason: &str) -> Fate {
+        signals::engine::malformed(message_id, submission.token.is_some(), reason);
+        let Some(token) = &submission.token else { return Fate::Release };
+        let id = request_id(submission, message_id);
+        match self.ports.store.get(&records::token_key(&id, token.expose())).await {
+            Ok(Some(_)) => Fate::Delete,
+            Ok(None) => self.refuse(&id, token, reason).await,
+            Err(error) => {
+                signals::engine::store_failed(message_id, &error);
+                Fate::Leave
             }
         }
     }
@@ -159,6 +180,7 @@ impl Engine {
             failure: Some(failure),
             counters: crate::domain::outcome::Counters::default(),
             jobs: Vec::new(),
+            preview: None,
             started_at: now,
             finished_at: now,
             unfinished: Unfinished::Nothing,
@@ -174,8 +196,11 @@ impl Engine {
     async fn last_words(&self, message: &Message, token: Option<&TaskToken>) -> Fate {
         let last = self.ports.requests.max_receives().is_some_and(|most| message.receives >= most);
         if let (true, Some(token)) = (last, token) {
-            let failure = Failure::new(ErrorName::Internal, "the request could not be stored")
-                .naming([Culprit { what: message.id.clone(), why: "see the dead-letter queue".into() }]);
+            let failure = Failure::new(
+                ErrorName::Internal,
+                "the request could not be stored, or its payload not be read",
+            )
+            .naming([Culprit { what: message.id.clone(), why: "see the dead-letter queue".into() }]);
             if let Err(error) = self.fail_now(&RequestId::new(message.id.as_str()), token, failure).await {
                 signals::engine::beat_failed(&message.id, &error);
             }
@@ -192,9 +217,8 @@ impl Engine {
         let request = records::new_request(&id, &id, Kind::Copy, destination, now)
             .with(attr::HASH, hash.as_str())
             .with(attr::SOURCE, submission.source.as_str());
-        let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD))
-            .with(ROOT_ID, id.as_str())
-            .with(attr::SPEC, records::text(&submission.request)?);
+        let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD)).with(ROOT_ID, id.as_str());
+        let payload = self.with_document(payload, attr::SPEC, &submission.request).await?;
         let token = submission.token.as_ref().map(|token| self.token_item(&id, token));
         let no_outcome = Write {
             key: Key::new(id.as_str(), records::OUTCOME),

@@ -13,12 +13,15 @@ mod backoff;
 mod beat;
 mod child;
 mod dispatch;
+mod dry_run;
 mod folder;
 mod intake;
 mod job_events;
 mod kinds;
+mod large;
 mod lease;
 mod outbox;
+mod payload;
 mod records;
 mod request;
 mod round;
@@ -50,6 +53,8 @@ pub struct Engine {
     posts: Mutex<mpsc::Receiver<Post>>,
     /// One permit per file being streamed.
     streams: Semaphore,
+    /// One permit per payload being read from S3.
+    payloads: Semaphore,
     callbacks: Pace,
     sources: Sources,
     /// Cancelled when no new work may begin.
@@ -76,6 +81,7 @@ impl Engine {
             inbox: Inbox::new(sender),
             posts: Mutex::new(receiver),
             streams: Semaphore::new(settings.copy.concurrent_streams),
+            payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
             ports,

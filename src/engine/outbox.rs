@@ -24,7 +24,7 @@ use crate::{
         Error,
         bus::{Bus, Event},
         callbacks::{Delivery, TaskCallbacks},
-        store::{Condition, EXPIRE_AT, Key, Write, Written},
+        store::{Condition, EXPIRE_AT, Item, Key, Write, Written},
     },
     signals,
 };
@@ -54,11 +54,17 @@ impl Engine {
     pub(crate) async fn conclude(&self, held: &mut Held, outcome: &Outcome) -> Step<()> {
         held.lease.check()?;
         let id = RequestId::new(held.lease.key.id.as_str());
-        match self.ports.store.write(Write::put_new(records::outcome_item(&id, outcome)?)).await? {
+        match self.ports.store.write(self.stored_outcome(&id, outcome).await?).await? {
             Written::Done(_) => signals::engine::concluded(id.as_str(), outcome),
             Written::Refused(_) => {}
         }
         self.save(held, vec![set(attr::PHASE, Phase::Finishing.as_str())]).await
+    }
+
+    /// The write of an outcome, which happens once.
+    pub(crate) async fn stored_outcome(&self, id: &RequestId, outcome: &Outcome) -> Result<Write, Error> {
+        let item = Item::new(Key::new(id.as_str(), records::OUTCOME));
+        Ok(Write::put_new(self.with_document(item, attr::OUTCOME, outcome).await?))
     }
 
     /// Delivers the outcome of a root to whoever waits for it, then settles the root.
@@ -69,7 +75,7 @@ impl Engine {
             // The phase says that it is stored, and reads are consistent.
             return Err(missing(&id).into());
         };
-        let outcome: Outcome = records::required(outcome, attr::OUTCOME)?;
+        let outcome: Outcome = self.read_document(outcome, attr::OUTCOME).await?;
         let mut trouble = None;
         for item in items.iter().filter(|item| item.key.id_type.starts_with(records::TOKEN)) {
             if let Some(token) = token_of(item) {

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     domain::{
         ids::{FolderId, JobId, ProjectId, RequestId, digest},
-        outcome::{Counters, Outcome},
-        request::Kind,
+        outcome::Counters,
+        request::{FolderRequest, Kind},
     },
     ports::{
         Class, Error, Result,
@@ -234,11 +234,6 @@ pub(crate) fn text<T: Serialize>(document: &T) -> Result<String> {
     })
 }
 
-/// The outcome item of a request; written once.
-pub(crate) fn outcome_item(id: &RequestId, outcome: &Outcome) -> Result<Item> {
-    Ok(Item::new(Key::new(id.as_str(), OUTCOME)).with(attr::OUTCOME, text(outcome)?))
-}
-
 /// The changes that add a child's counters to its root's tally.
 pub(crate) fn tally(counters: &Counters) -> Vec<Change> {
     let mut changes = vec![Change::Add(attr::SETTLED.into(), 1)];
@@ -267,7 +262,7 @@ pub(crate) struct Waiter {
     /// Its root.
     pub root: RequestId,
     /// What it wants.
-    pub spec: crate::domain::request::FolderRequest,
+    pub spec: FolderRequest,
     /// When it began to wait.
     pub since: Timestamp,
 }
@@ -277,21 +272,21 @@ impl Waiter {
         Key::new(folder.as_str(), format!("{WAITER}{request}"))
     }
 
-    pub(crate) fn item(&self, folder: &FolderId) -> Result<Item> {
-        Ok(Item::new(Self::key(folder, &self.request))
+    /// Its item, to which the `spec` is still to be added.
+    pub(crate) fn item(&self, folder: &FolderId) -> Item {
+        Item::new(Self::key(folder, &self.request))
             .with(attr::ROOT, self.root.as_str())
-            .with(attr::SPEC, text(&self.spec)?)
-            .with(attr::CREATED_AT, millis(self.since)))
+            .with(attr::CREATED_AT, millis(self.since))
     }
 
-    pub(crate) fn read(item: &Item) -> Result<Self> {
+    pub(crate) fn read(item: &Item, spec: FolderRequest) -> Self {
         let request = item.key.id_type.strip_prefix(WAITER).unwrap_or_default();
-        Ok(Self {
+        Self {
             request: RequestId::new(request),
             root: RequestId::new(item.text(attr::ROOT).unwrap_or_default()),
-            spec: required(item, attr::SPEC)?,
+            spec,
             since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
                 .unwrap_or_default(),
-        })
+        }
     }
 }

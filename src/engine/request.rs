@@ -13,7 +13,7 @@ use crate::{
     domain::{
         ids::RequestId,
         outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
-        request::{FolderRequest, Kind, Want},
+        request::{CopyRequest, FolderRequest, Kind, Want},
     },
     events::{
         CHILD_REQUEST,
@@ -27,7 +27,7 @@ use crate::{
     signals,
 };
 
-/// Bytes of plan in one item; an item holds at most 400 KB.
+/// Bytes of plan in one item, or of one child where that alone is more.
 const CHUNK_BYTES: usize = 300_000;
 
 /// Records read or written at a time.
@@ -70,33 +70,28 @@ impl Engine {
             let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
             return self.fail(held, failure).await;
         };
-        let request = records::required(&payload, attr::SPEC)?;
-        let planner = kinds::copy::Planner {
-            platform: self.ports.platform.as_ref(),
-            objects: self.ports.objects.as_ref(),
-            settings: &self.settings.copy,
-            rules: &self.settings.policy,
-            now: millis(self.ports.clock.now()),
-        };
+        let request: CopyRequest = self.read_document(&payload, attr::SPEC).await?;
         let source = held.item.text(attr::SOURCE).unwrap_or_default();
-        let children = match kinds::copy::plan(planner, &id, source, &request).await {
+        let children = match self.children_of(&id, source, &request).await {
+            Ok(children) if request.dry_run => return self.conclude_dry_run(held, &children).await,
             Ok(children) => children,
             Err(kinds::Refused::Port(error)) => return Err(error.into()),
             Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
         };
         let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
         let chunks = chunks(&children)?;
+        let planned = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let expire_at = records::after(self.ports.clock.now(), self.settings.service.keep * 2) / 1000;
-        for (n, chunk) in (0_u32..).zip(&chunks) {
+        for (n, chunk) in (0_u32..).zip(chunks) {
             held.lease.check()?;
-            let item = Item::new(records::plan_key(&id, generation, n))
-                .with(attr::SPEC, chunk.as_str())
-                .with(EXPIRE_AT, expire_at);
+            let key = records::plan_key(&id, generation, n);
+            let (name, spec) = self.attribute(&key, attr::SPEC, chunk).await?;
+            let item = Item::new(key).with(&name, spec).with(EXPIRE_AT, expire_at);
             self.ports.store.write(Write::put_new(item)).await?;
         }
         let state = RootState {
             generation,
-            chunks: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
+            chunks: planned,
             children: children.len() as u64,
             step: 0,
             spread: 0,
@@ -105,6 +100,23 @@ impl Engine {
         signals::engine::planned(id.as_str(), children.len());
         let phase = set(attr::PHASE, Phase::Planned.as_str());
         self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
+    }
+
+    /// What children a request needs.
+    pub(crate) async fn children_of(
+        &self,
+        id: &RequestId,
+        event_source: &str,
+        request: &CopyRequest,
+    ) -> Result<Vec<FolderRequest>, kinds::Refused> {
+        let planner = kinds::copy::Planner {
+            platform: self.ports.platform.as_ref(),
+            objects: self.ports.objects.as_ref(),
+            settings: &self.settings.copy,
+            rules: &self.settings.policy,
+            now: millis(self.ports.clock.now()),
+        };
+        kinds::copy::plan(planner, id, event_source, request).await
     }
 
     /// Puts the children of the present step and tells the fleet about them. May be repeated: the ids
@@ -125,8 +137,8 @@ impl Engine {
             async move {
                 lease.check()?;
                 let destination = format!("icav2://{}{}", spec.project, spec.path);
-                let item = records::new_request(child, id, Kind::Folder, &destination, now)
-                    .with(attr::SPEC, records::text(spec)?);
+                let item = records::new_request(child, id, Kind::Folder, &destination, now);
+                let item = self.with_document(item, attr::SPEC, spec).await?;
                 self.ports.store.write(Write::put_new(item)).await?;
                 Step::Ok(())
             }
@@ -201,7 +213,7 @@ impl Engine {
         let mut outcomes = Vec::with_capacity(so_far.len());
         for ((_, spec), key) in so_far.iter().zip(&keys) {
             let Some(item) = settled.get(key) else { return Ok(false) };
-            let mut outcome: Outcome = records::required(item, attr::OUTCOME)?;
+            let mut outcome: Outcome = self.read_document(item, attr::OUTCOME).await?;
             if spec.staging || (outcome.failure.is_some() && sends_trees(spec)) {
                 // What did not get there was brought by those who came after.
                 outcome.counters = Counters::default();
@@ -242,11 +254,14 @@ impl Engine {
         let mut unfinished = Unfinished::Nothing;
         for key in &senders {
             let item = items.iter().find(|item| item.key == *key);
-            let outcome =
-                item.map(|item| records::document::<Option<Outcome>>(item, attr::OUTCOME)).transpose()?;
-            unfinished = match outcome.flatten() {
-                // It failed before it could say what is there.
+            let settled = item.filter(|item| Phase::of(item) == Some(Phase::Settled));
+            let outcome = match settled {
+                Some(item) => Some(self.read_document::<Outcome>(item, attr::OUTCOME).await?),
+                None => None,
+            };
+            unfinished = match outcome {
                 Some(outcome) if outcome.failure.is_none() => unfinished.and(&outcome.unfinished),
+                // It failed before it could say what is there.
                 Some(_) | None => Unfinished::Everything,
             };
         }
@@ -263,7 +278,7 @@ impl Engine {
             let item = item.ok_or_else(|| {
                 Error::new(crate::ports::Class::Invalid, "read plan", format!("the plan of {id} is gone"))
             })?;
-            let specs: Vec<FolderRequest> = records::required(&item, attr::SPEC)?;
+            let specs: Vec<FolderRequest> = self.read_document(&item, attr::SPEC).await?;
             for spec in specs {
                 let slice = u32::try_from(children.len()).unwrap_or(u32::MAX);
                 let place = format!("{}{}", spec.project, spec.path);
@@ -279,6 +294,7 @@ impl Engine {
             failure: Some(failure),
             counters: Counters::default(),
             jobs: Vec::new(),
+            preview: None,
             started_at: started_at(&held.item),
             finished_at: self.ports.clock.now(),
             unfinished: Unfinished::Nothing,
@@ -308,6 +324,7 @@ impl Engine {
             failure: Some(failure),
             counters: Counters::default(),
             jobs: Vec::new(),
+            preview: None,
             started_at: started_at(item),
             finished_at: self.ports.clock.now(),
             unfinished: Unfinished::Nothing,
@@ -370,10 +387,18 @@ fn merge(outcomes: &[Outcome], started_at: jiff::Timestamp, finished_at: jiff::T
         merged.culprits_total = failures.iter().map(|failure| failure.culprits_total).sum();
         merged
     });
-    Outcome { failure, counters, jobs, started_at, finished_at, unfinished: Unfinished::Nothing }
+    Outcome {
+        failure,
+        counters,
+        jobs,
+        preview: None,
+        started_at,
+        finished_at,
+        unfinished: Unfinished::Nothing,
+    }
 }
 
 /// Whether a child asks jobs for whole folders.
-fn sends_trees(spec: &FolderRequest) -> bool {
+pub(crate) fn sends_trees(spec: &FolderRequest) -> bool {
     spec.wants.iter().any(|want| matches!(want, Want::Tree { .. }))
 }

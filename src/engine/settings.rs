@@ -109,6 +109,8 @@ impl HeartbeatSettings {
 pub struct ServiceSettings {
     /// Leases this instance holds at a time.
     pub max_active: usize,
+    /// Bytes of JSON that a request's payload may have.
+    pub max_payload: usize,
     /// How often the due index is walked.
     #[serde(with = "friendly")]
     pub tick: Duration,

@@ -48,8 +48,10 @@ impl Engine {
         let items = self.ports.store.get_many(&keys).await?;
         let find = |id_type: &str| items.iter().find(|item| item.key.id_type == id_type);
         let Some(request) = find(records::REQUEST) else { return Ok(None) };
-        let outcome: Option<Outcome> =
-            find(records::OUTCOME).map(|item| records::required(item, attr::OUTCOME)).transpose()?;
+        let outcome: Option<Outcome> = match find(records::OUTCOME) {
+            Some(item) => Some(self.read_document(item, attr::OUTCOME).await?),
+            None => None,
+        };
         let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
         let (settled, sum) = records::sum_tallies(&tallies);
         let state: RootState = records::document(request, attr::STATE)?;

@@ -15,10 +15,7 @@ use self::{
     carriers::ELSEWHERE,
     payload::{DESTINATION, EXTERNAL, SOURCES},
 };
-pub use self::{
-    carriers::{LARGEST_PAYLOAD, read_payload},
-    payload::Payload,
-};
+pub use self::{carriers::read_payload, payload::Payload};
 use super::{CHILD_REQUEST, COPY_REQUEST};
 use crate::domain::{ids::RequestId, request::CopyRequest, token::TaskToken};
 
@@ -28,6 +25,8 @@ const PAYLOAD: &str = "payload";
 const TASK_TOKEN: &str = "taskToken";
 const REQUEST_ID: &str = "requestId";
 
+/// How many bytes of JSON a payload may have where nothing else is said.
+pub const LARGEST_PAYLOAD: usize = 16 << 20;
 /// The longest task token that Step Functions gives out.
 const LONGEST_TOKEN: usize = 2048;
 /// The longest request id that a caller may choose.
@@ -109,6 +108,11 @@ impl Identity {
 
 /// Reads the body of a message from the request queue.
 pub fn read_request(body: &str) -> Result<Incoming, Refusal> {
+    read_request_within(body, LARGEST_PAYLOAD)
+}
+
+/// The same, with payloads of at most so many bytes of JSON.
+pub fn read_request_within(body: &str, most: usize) -> Result<Incoming, Refusal> {
     let message = serde_json::from_str(body)
         .map_err(|error| format!("the message is not JSON: {error}"))
         .and_then(|value| match value {
@@ -117,10 +121,10 @@ pub fn read_request(body: &str) -> Result<Incoming, Refusal> {
         })
         .map_err(|reason| Identity::default().refuse(reason))?;
     if message.contains_key(DETAIL_TYPE) || message.contains_key(DETAIL) {
-        read_event(message)
+        read_event(message, most)
     } else {
         let mut message = message;
-        let carrier = carriers::unpack(&mut message, "");
+        let carrier = carriers::unpack(&mut message, "", most);
         let identity = identify(&message);
         read_copy(BARE_SOURCE.to_owned(), None, message, "", carrier)
             .map(|submission| Incoming::Copy(Box::new(submission)))
@@ -128,10 +132,10 @@ pub fn read_request(body: &str) -> Result<Incoming, Refusal> {
     }
 }
 
-fn read_event(mut message: Object) -> Result<Incoming, Refusal> {
+fn read_event(mut message: Object, most: usize) -> Result<Incoming, Refusal> {
     let mut detail = object_or_json(message.remove(DETAIL));
     // Before anything else: a token may be packed with the payload.
-    let carrier = detail.as_mut().map_or(Ok(PAYLOAD), |detail| carriers::unpack(detail, DETAIL));
+    let carrier = detail.as_mut().map_or(Ok(PAYLOAD), |detail| carriers::unpack(detail, DETAIL, most));
     let mut identity = detail.as_ref().map(identify).unwrap_or_default();
     identity.event_id = text(&message, "id").map(str::to_owned);
     if identity.token.is_none() {

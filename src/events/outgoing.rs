@@ -3,12 +3,16 @@
 //! Each carrier has a limit. What is too long loses entries of its lists, never fields: the totals
 //! stay, and `truncated` says that entries are missing.
 
+mod preview;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+pub use self::preview::preview;
 use crate::domain::{
     ids::RequestId,
     outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome},
+    preview::Preview,
     request::Kind,
 };
 
@@ -119,6 +123,8 @@ pub fn state_change(change: &StateChange<'_>) -> String {
 fn success(report: &Report<'_>, most: usize) -> Value {
     let Report { request_id, destination_uri, outcome } = *report;
     let counters = &outcome.counters;
+    let left_out = |plan: &Preview| plan.totals.files > plan.files.len().min(most) as u64;
+    let is_cut = outcome.jobs.len() > most || outcome.preview.as_deref().is_some_and(left_out);
     without_nulls(json!({
         "requestId": request_id,
         "status": Status::Succeeded.as_str(),
@@ -132,7 +138,9 @@ fn success(report: &Report<'_>, most: usize) -> Value {
         },
         "bytes": counters.bytes,
         "jobs": jobs(&outcome.jobs, most),
-        "truncated": (outcome.jobs.len() > most).then_some(true),
+        "dryRun": outcome.preview.is_some().then_some(true),
+        "plan": outcome.preview.as_ref().map(|plan| preview(plan, most)),
+        "truncated": is_cut.then_some(true),
         "startedAt": outcome.started_at.to_string(),
         "finishedAt": outcome.finished_at.to_string(),
     }))
@@ -190,7 +198,8 @@ fn file(culprit: &Culprit) -> Value {
 /// How many entries the longest list of an outcome has.
 fn entries(outcome: &Outcome) -> usize {
     let culprits = outcome.failure.as_ref().map_or(0, |failure| failure.culprits.len());
-    outcome.jobs.len().max(culprits)
+    let files = outcome.preview.as_ref().map_or(0, |plan| plan.files.len());
+    outcome.jobs.len().max(culprits).max(files)
 }
 
 /// Renders with as many list entries as the limit has room for.

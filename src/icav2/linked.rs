@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{call::Call, client::Client, recent::Recent};
+use super::{call::Call, client::Client, recent::Recent, wire};
 use crate::{
     domain::{
         file::{Data, DataKind},
@@ -70,6 +70,18 @@ impl Client {
             }
         }
         Ok(page)
+    }
+
+    /// How many files are below a path; only paging by offset tells.
+    pub(super) async fn count_files(&self, project: &ProjectId, path: &DataPath) -> Result<Option<u64>> {
+        let call = Call::read(LIST, &[project.as_str()])
+            .with("filePath", path.as_str())
+            .with("filePathMatchMode", "STARTS_WITH_CASE_INSENSITIVE")
+            .with("type", "FILE")
+            .with("pageOffset", "0")
+            .with("pageSize", "1");
+        let page: wire::PagedList<wire::ProjectData> = self.call(&call).await?;
+        Ok(page.total_item_count)
     }
 
     /// The children of a folder, by its id.

@@ -121,6 +121,10 @@ impl DataPlatform for Client {
         self.below(project, path, from, None).await
     }
 
+    async fn count_files_below(&self, project: &ProjectId, path: &DataPath) -> Result<Option<u64>> {
+        self.count_files(project, path).await
+    }
+
     async fn create_folder(&self, project: &ProjectId, path: &DataPath, key: &str) -> Result<Data> {
         let operation = "POST /api/projects/{projectId}/data:createFolder";
         refuse_root(operation, path)?;

@@ -117,6 +117,11 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
         from: Option<&str>,
     ) -> Result<Page<Data>>;
 
+    /// How many files lie below a path, at any depth, from the index: at least so many as there are,
+    /// for those below a path that differs in case only may be counted too. What is inside linked
+    /// folders is not counted. `None` where the API does not tell.
+    async fn count_files_below(&self, project: &ProjectId, path: &DataPath) -> Result<Option<u64>>;
+
     /// Creates a folder with its missing parents. `Conflict` when there is one of that name.
     async fn create_folder(&self, project: &ProjectId, path: &DataPath, key: &str) -> Result<Data>;
 

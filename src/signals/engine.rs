@@ -104,6 +104,11 @@ pub fn store_failed(message: &str, why: &dyn Error) {
     error!(message.id = message, error = chain(why), "request could not be stored");
 }
 
+/// The payload of a request could not be read from S3 now, and its message comes back.
+pub fn payload_unread(message: &str, why: &dyn Error) {
+    warn!(message.id = message, error = chain(why), "payload unread");
+}
+
 /// A queue could not be read or written.
 pub fn receive_failed(queue: &str, why: &dyn Error) {
     warn!(queue, error = chain(why), "queue unavailable");

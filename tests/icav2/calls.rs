@@ -124,6 +124,18 @@ async fn filters_that_ignore_case_are_applied_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn files_are_counted_without_being_listed() {
+    let counted = json!({"items": [], "nextPageToken": "", "totalItemCount": 123_456});
+    for (answer, count) in [(counted.to_string(), Some(123_456)), (page(&[], None), None)] {
+        let script = Script::always(200, answer);
+        assert_eq!(client(&script).count_files_below(&project(), &path("/a/")).await.unwrap(), count);
+        assert!(target(&script.only()).ends_with(
+            "/data?filePath=/a/&filePathMatchMode=STARTS_WITH_CASE_INSENSITIVE&type=FILE&pageOffset=0&pageSize=1"
+        ));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn creations_carry_their_key() {
     let script = Script::always(201, entry("fol.1", "/a/b c/", None));
     client(&script).create_folder(&project(), &path("/a/b c/"), "key-1").await.unwrap();

@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
 use copy_manager::{
-    aws::objects::S3Objects,
+    aws::{clients::configured, objects::S3Objects},
     domain::{
         policy::Rules,
         request::OnConflict,
@@ -80,6 +82,7 @@ pub(crate) fn settings() -> Settings {
         },
         service: ServiceSettings {
             max_active: 256,
+            max_payload: 16 << 20,
             tick: Duration::from_secs(5),
             lease: Duration::from_secs(45),
             drain_timeout: Duration::from_secs(100),
@@ -116,6 +119,7 @@ pub(crate) struct House {
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
     database: Database,
+    s3: SdkConfig,
     clock: Arc<VirtualClock>,
     seed: std::sync::atomic::AtomicU64,
     _time: JoinSet<()>,
@@ -158,7 +162,7 @@ impl House {
              "folders": folders, "files": list(files)},
             {"id": "22222222-2222-4222-8222-222222222222", "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
              "folders": ["/in/"], "files": list(there)},
-        ], "buckets": [{"name": "outside-data", "objects": OUTSIDE.map(
+        ], "buckets": [{"name": "requests"}, {"name": "outside-data", "objects": OUTSIDE.map(
             |(key, size, parts)| json!({"key": key, "size": size, "parts": parts})
         )}]}))
         .unwrap();
@@ -166,11 +170,6 @@ impl House {
         change(&mut platform);
         let clock = Arc::new(VirtualClock { epoch: platform.epoch, start: Instant::now() });
         let simulator = Simulator::new(platform, world).unwrap();
-        let own = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .region("ap-southeast-2")
-            .credentials_provider(aws_credential_types::Credentials::new("own", "own", None, None, "test"))
-            .http_client(simulator.s3_service());
-        let objects = S3Objects::from_config(&own.load().await, Some("http://s3.simulated".into()));
         let mut time = JoinSet::new();
         time.spawn(simulator.clone().run(CancellationToken::new()));
         let database = Database::in_memory().unwrap();
@@ -180,7 +179,14 @@ impl House {
         let queue = Arc::new(queue);
         let local = LocalBus::new(queue.clone(), Outcomes::to_log(), clock.clone(), dice);
         let callers = Callers { start: Instant::now(), said: Mutex::default(), gone: Mutex::default() };
+        let s3 = configured(aws_config::defaults(BehaviorVersion::latest()))
+            .region("ap-southeast-2")
+            .credentials_provider(Credentials::new("OWN", "own", None, None, "test"))
+            .http_client(simulator.s3_service());
+        let s3 = s3.load().await;
+        let objects = S3Objects::from_config(&s3, Some("http://s3.simulated".to_owned()));
         Self {
+            s3,
             simulator,
             callers: Arc::new(callers),
             objects: Arc::new(objects),
@@ -264,6 +270,19 @@ impl House {
         self.queue.push(body.to_string()).await.unwrap();
     }
 
+    /// Writes an object with our own rights.
+    pub(crate) async fn put_object(&self, bucket: &str, key: &str, content: Vec<u8>) {
+        let config = aws_sdk_s3::config::Builder::from(&self.s3);
+        let config = config.endpoint_url("http://s3.simulated").force_path_style(true).build();
+        let put = aws_sdk_s3::Client::from_conf(config).put_object().bucket(bucket).key(key);
+        put.body(content.into()).send().await.unwrap();
+    }
+
+    /// The table.
+    pub(crate) fn store(&self) -> SqliteStore {
+        SqliteStore::new(self.database.clone(), self.clock.clone())
+    }
+
     pub(crate) fn faults(&self, changes: Value) {
         self.simulator.set_faults(serde_json::from_value::<FaultChanges>(changes).unwrap());
     }
@@ -308,7 +327,7 @@ impl House {
 
     /// Places among the running jobs of the destination project that are taken.
     pub(crate) async fn slots(&self) -> usize {
-        let store = SqliteStore::new(self.database.clone(), self.clock.clone());
+        let store = self.store();
         let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
         store.get(&key).await.unwrap().map_or(0, |item| item.members("running").len())
     }

@@ -6,6 +6,7 @@ mod doubles;
 mod faults;
 mod house;
 mod places;
+mod plan;
 mod rules;
 mod tokens;
 mod whole;

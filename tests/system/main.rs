@@ -17,6 +17,7 @@ mod endings;
 mod heartbeats;
 mod lab;
 mod machine;
+mod plan;
 mod refusals;
 
 mod watch;

@@ -163,6 +163,7 @@ impl Engine {
             failure,
             counters,
             jobs: Vec::new(),
+            preview: None,
             started_at: waiter.since,
             finished_at: self.ports.clock.now(),
             unfinished: Unfinished::Nothing,
@@ -178,7 +179,8 @@ impl Engine {
         outcome: &Outcome,
     ) -> Step<()> {
         held.lease.check()?;
-        self.ports.store.write(Write::put_new(records::outcome_item(&waiter.request, outcome)?)).await?;
+        let told = self.stored_outcome(&waiter.request, outcome).await?;
+        self.ports.store.write(told).await?;
         let child = records::request_key(&waiter.request);
         let folder = crate::domain::ids::FolderId::new(held.lease.key.id.as_str());
         // Told: it is no longer waited for here, whatever becomes of the child.
@@ -199,6 +201,7 @@ impl Engine {
             failure: Some(failure),
             counters: Counters::default(),
             jobs: state.history.clone(),
+            preview: None,
             started_at: waiter.since,
             finished_at: self.ports.clock.now(),
             unfinished: Unfinished::Nothing,
@@ -221,7 +224,7 @@ impl Engine {
     }
 }
 
-fn clash_words(clash: Clash) -> String {
+pub(super) fn clash_words(clash: Clash) -> String {
     match clash {
         Clash::Size { there } => format!("another file of {there} bytes is there"),
         Clash::Content => "a file of equal size and other content (MD5) is there".to_owned(),

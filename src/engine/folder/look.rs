@@ -240,7 +240,11 @@ impl Engine {
         }
     }
 
-    async fn list(&self, project: &ProjectId, folder: &DataId) -> Result<BTreeMap<String, Data>, Error> {
+    pub(super) async fn list(
+        &self,
+        project: &ProjectId,
+        folder: &DataId,
+    ) -> Result<BTreeMap<String, Data>, Error> {
         let mut listing: BTreeMap<String, Data> = BTreeMap::new();
         let mut from = None;
         let folder = Folder::Id(folder.clone());

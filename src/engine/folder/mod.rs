@@ -14,11 +14,13 @@ mod finish;
 mod jobs;
 mod look;
 mod pieces;
+mod preview;
 mod sources;
 mod state;
 mod streams;
 mod trees;
 
+pub(crate) use preview::{FolderPreview, Standing};
 pub(crate) use sources::Sources;
 
 use std::{sync::Arc, time::Duration};
@@ -158,7 +160,10 @@ impl Engine {
 
     async fn waiters(&self, held: &Held) -> Result<Vec<Waiter>, Error> {
         let items = self.ports.store.query(&held.lease.key.id, records::WAITER).await?;
-        let mut waiters = items.iter().map(Waiter::read).collect::<Result<Vec<_>, _>>()?;
+        let mut waiters = Vec::with_capacity(items.len());
+        for item in &items {
+            waiters.push(Waiter::read(item, self.read_document(item, attr::SPEC).await?));
+        }
         // First come, first served, where two want the same name.
         waiters.sort_by(|a, b| (a.since, &a.request).cmp(&(b.since, &b.request)));
         Ok(waiters)

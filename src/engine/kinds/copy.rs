@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Refused, checks, external,
+    Refused, checks,
+    external::{self, Outside},
     find::{Found, find_sources},
+    limits,
     places::Projects,
     renames, staging, trees, whole,
 };
@@ -30,9 +32,6 @@ use crate::{
 /// Named files in one child; more are cut into several children of the same folder.
 const FILES_PER_CHILD: usize = 1000;
 
-/// Bytes of named files in one child, which has to fit an item.
-const BYTES_PER_CHILD: usize = 150_000;
-
 /// What a plan is made with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Planner<'a> {
@@ -52,7 +51,6 @@ pub(crate) async fn plan(
     request: &CopyRequest,
 ) -> Result<Vec<FolderRequest>, Refused> {
     with.rules.check_event_source(event_source)?;
-    refuse_what_comes_later(request)?;
     let mut projects = Projects::new(with.platform, with.rules);
     let (target, path) = projects.destination(&request.destination).await?;
     let uris: Vec<_> = request.sources.iter().chain(&request.external).cloned().collect();
@@ -63,7 +61,9 @@ pub(crate) async fn plan(
     for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
         children.extend(trees::levels(with.platform, with.settings, folder, &target, &path).await?);
     }
+    let objects = outside.iter().map(Outside::len).sum();
     children.extend(external::children(outside, &target, &path)?);
+    limits::check_files(with.platform, with.settings.max_files, &found, objects, &children).await?;
     let renamed = renames::apply(&mut projects, &request.renaming, &found, &mut children).await?;
     let ids = renamed.iter().map(|file| file.id.clone()).collect();
     checks::places(&found, &ids, &target, &path)?;
@@ -93,7 +93,7 @@ pub(crate) fn status_words(status: DataStatus) -> &'static str {
 /// The children that bring the files named one by one.
 fn files_of(found: &[Found], target: &Project, path: &DataPath) -> Vec<FolderRequest> {
     let files: Vec<_> = found.iter().filter(|found| found.data.kind == DataKind::File).collect();
-    cut(files, |file| file.data.path.as_str().len() + 140)
+    cut(files)
         .into_iter()
         .map(|files| {
             let mut by_project: BTreeMap<ProjectId, Vec<NamedFile>> = BTreeMap::new();
@@ -111,35 +111,16 @@ fn files_of(found: &[Found], target: &Project, path: &DataPath) -> Vec<FolderReq
         .collect()
 }
 
-/// Cuts what is named one by one into pieces that each fit a child.
-pub(super) fn cut<T>(things: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
-    let mut pieces: Vec<Vec<T>> = Vec::new();
-    let mut room = 0;
-    for thing in things {
-        let size = bytes(&thing);
-        match pieces.last_mut() {
-            Some(piece) if piece.len() < FILES_PER_CHILD && size <= room => {
-                room -= size;
-                piece.push(thing);
-            }
-            _ => {
-                room = BYTES_PER_CHILD.saturating_sub(size);
-                pieces.push(vec![thing]);
-            }
-        }
-    }
-    pieces
+/// Cuts what is named one by one into pieces for one child each.
+pub(super) fn cut<T>(things: Vec<T>) -> Vec<Vec<T>> {
+    let mut things = things.into_iter();
+    let pieces = std::iter::from_fn(|| {
+        let piece: Vec<T> = things.by_ref().take(FILES_PER_CHILD).collect();
+        (!piece.is_empty()).then_some(piece)
+    });
+    pieces.collect()
 }
 
 pub(super) fn culprit(error: ErrorName, message: impl Into<String>, what: &str, why: &str) -> Failure {
     Failure::new(error, message).naming([Culprit { what: what.to_owned(), why: why.to_owned() }])
-}
-
-/// What can be asked for and not be done yet is refused, not ignored.
-fn refuse_what_comes_later(request: &CopyRequest) -> Result<(), Failure> {
-    if request.dry_run {
-        let message = "a dry run is not made by this version";
-        return Err(Failure::new(ErrorName::InvalidRequest, message));
-    }
-    Ok(())
 }

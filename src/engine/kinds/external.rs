@@ -39,6 +39,13 @@ pub(super) struct Outside {
     pub(super) objects: BTreeMap<String, Vec<NamedObject>>,
 }
 
+impl Outside {
+    /// How many objects it is.
+    pub(super) fn len(&self) -> u64 {
+        self.objects.values().map(|objects| objects.len() as u64).sum()
+    }
+}
+
 /// A source that is not there, with why, or that was found.
 type Looked = Result<Result<Outside, String>, Refused>;
 
@@ -108,7 +115,7 @@ async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at:
                 continue;
             }
             count += 1;
-            if count > settings.max_files {
+            if settings.max_files > 0 && count > settings.max_files {
                 let most = settings.max_files;
                 let message = format!("the request has more files than copy.max_files = {most}");
                 return Err(culprit(ErrorName::InvalidRequest, message, uri, "has more files").into());
@@ -200,7 +207,7 @@ fn of_bucket(
     target: &Project,
     path: &DataPath,
 ) -> impl Iterator<Item = FolderRequest> {
-    let pieces = cut(objects, |object| object.key.len() + 80);
+    let pieces = cut(objects);
     pieces.into_iter().map(move |objects| {
         let want = Want::Objects { bucket: bucket.to_owned(), objects };
         FolderRequest::at(target.id.clone(), path.clone()).wanting(vec![want])

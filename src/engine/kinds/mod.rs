@@ -5,6 +5,7 @@ mod checks;
 pub(crate) mod copy;
 mod external;
 mod find;
+mod limits;
 mod places;
 mod renames;
 pub(crate) mod staging;

@@ -156,7 +156,7 @@ async fn levels_of_ids(
     Ok(levels)
 }
 
-async fn files_in(
+pub(super) async fn files_in(
     platform: &dyn DataPlatform,
     project: &ProjectId,
     folder: &Folder,

@@ -17,15 +17,12 @@ pub(super) const PACKED: &str = "payloadB64Gz";
 /// The URI of an object that holds the payload.
 pub(super) const ELSEWHERE: &str = "payloadS3Uri";
 
-/// The most bytes of JSON that a payload may have, however well it packs.
-pub const LARGEST_PAYLOAD: usize = 16 << 20;
-
 /// The first bytes of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Finds out how a `detail` carries its payload, and puts a packed one where a plain one stands.
-/// Gives the field that the payload came in.
-pub(super) fn unpack(detail: &mut Object, place: &str) -> Result<&'static str, String> {
+/// Gives the field that the payload came in. `most` is how many bytes of JSON a payload may have.
+pub(super) fn unpack(detail: &mut Object, place: &str, most: usize) -> Result<&'static str, String> {
     let mut carriers = [PAYLOAD, PACKED, ELSEWHERE].into_iter().filter(|name| detail.contains_key(*name));
     let carrier = carriers.next().unwrap_or(PAYLOAD);
     if let Some(other) = carriers.next() {
@@ -35,7 +32,7 @@ pub(super) fn unpack(detail: &mut Object, place: &str) -> Result<&'static str, S
     if carrier == PACKED {
         let at = join(place, PACKED);
         let payload = match detail.get(PACKED) {
-            Some(Value::String(text)) => object(&inflate(&decode(text, &at)?, &at)?, &at)?,
+            Some(Value::String(text)) => object(&inflate(&decode(text, &at)?, &at, most)?, &at)?,
             other => return Err(wrong_type(&at, "a string", other.unwrap_or(&Value::Null))),
         };
         detail.remove(PACKED);
@@ -55,16 +52,17 @@ pub(super) fn elsewhere(detail: &mut Object, place: &str) -> Result<String, Stri
     Ok(uri)
 }
 
-/// Reads what an object named by `payloadS3Uri` holds: a payload as JSON, plain or gzipped.
+/// Reads what an object named by `payloadS3Uri` holds: a payload as JSON of at most so many bytes,
+/// plain or gzipped.
 ///
 /// A task token in it is dropped: it belongs beside the URI.
-pub fn read_payload(content: &[u8]) -> Result<Payload, String> {
+pub fn read_payload(content: &[u8], most: usize) -> Result<Payload, String> {
     let inflated;
     let json = if content.starts_with(&GZIP) {
-        inflated = inflate(content, ELSEWHERE)?;
+        inflated = inflate(content, ELSEWHERE, most)?;
         &inflated
-    } else if content.len() > LARGEST_PAYLOAD {
-        return Err(too_large(ELSEWHERE));
+    } else if content.len() > most {
+        return Err(too_large(ELSEWHERE, most));
     } else {
         content
     };
@@ -76,14 +74,14 @@ fn decode(text: &str, at: &str) -> Result<Vec<u8>, String> {
 }
 
 /// Unpacks gzip, but never more than a payload may have: what is small in a message can be endless.
-fn inflate(packed: &[u8], at: &str) -> Result<Vec<u8>, String> {
+fn inflate(packed: &[u8], at: &str, most: usize) -> Result<Vec<u8>, String> {
     let mut json = Vec::new();
-    let one_more = LARGEST_PAYLOAD as u64 + 1;
+    let one_more = most as u64 + 1;
     MultiGzDecoder::new(packed)
         .take(one_more)
         .read_to_end(&mut json)
         .map_err(|error| format!("`{at}` is not gzip: {error}"))?;
-    if json.len() > LARGEST_PAYLOAD { Err(too_large(at)) } else { Ok(json) }
+    if json.len() > most { Err(too_large(at, most)) } else { Ok(json) }
 }
 
 fn object(json: &[u8], at: &str) -> Result<Object, String> {
@@ -94,8 +92,8 @@ fn object(json: &[u8], at: &str) -> Result<Object, String> {
     }
 }
 
-fn too_large(at: &str) -> String {
-    format!("`{at}` holds more than {} MiB", LARGEST_PAYLOAD >> 20)
+fn too_large(at: &str, most: usize) -> String {
+    format!("`{at}` holds more than {most} bytes (service.max_payload)")
 }
 
 #[cfg(test)]

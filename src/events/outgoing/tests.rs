@@ -22,6 +22,7 @@ fn outcome(jobs: usize, failure: Option<Failure>) -> Outcome {
         failure,
         counters: counted(),
         jobs: (0..jobs).map(job).collect(),
+        preview: None,
         started_at: Timestamp::UNIX_EPOCH,
         finished_at: "2026-01-02T03:04:05Z".parse().unwrap(),
         unfinished: Unfinished::Nothing,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    super::{Incoming, Refusal, Submission, read_request},
+    super::{Incoming, LARGEST_PAYLOAD, Refusal, Submission, read_request},
     *,
 };
 use crate::domain::{request::CopyRequest, token::TaskToken};
@@ -107,14 +107,17 @@ fn what_inflates_without_end_is_cut_off() {
     let bomb = packed(&vec![b' '; LARGEST_PAYLOAD + 1]);
     assert!(bomb.len() < LARGEST_PAYLOAD / 100);
     let reason = refusal(&json!({"payloadB64Gz": bomb, "taskToken": "t"}));
-    assert_eq!(reason, "`detail.payloadB64Gz` holds more than 16 MiB");
+    assert_eq!(reason, "`detail.payloadB64Gz` holds more than 16777216 bytes (service.max_payload)");
 
     let mut largest = vec![b' '; LARGEST_PAYLOAD - PAYLOAD_TEXT.len()];
     largest.extend(PAYLOAD_TEXT.bytes());
-    assert_eq!(inflate(&gzip(&largest), "x").unwrap().len(), LARGEST_PAYLOAD);
-    assert!(read_payload(&largest).is_ok());
+    assert_eq!(inflate(&gzip(&largest), "x", LARGEST_PAYLOAD).unwrap().len(), LARGEST_PAYLOAD);
+    assert!(read_payload(&largest, LARGEST_PAYLOAD).is_ok());
     largest.push(b' ');
-    assert_eq!(read_payload(&largest).unwrap_err(), "`payloadS3Uri` holds more than 16 MiB");
+    assert_eq!(
+        read_payload(&largest, LARGEST_PAYLOAD).unwrap_err(),
+        "`payloadS3Uri` holds more than 16777216 bytes (service.max_payload)"
+    );
 }
 
 #[test]
@@ -144,14 +147,17 @@ fn a_payload_in_s3_is_only_named() {
 
 #[test]
 fn what_the_object_holds_is_read_like_a_payload() {
-    let plain = read_payload(PAYLOAD_TEXT.as_bytes()).unwrap();
+    let plain = read_payload(PAYLOAD_TEXT.as_bytes(), LARGEST_PAYLOAD).unwrap();
     assert_eq!(plain.request.sources, ["icav2://p/run/"]);
-    assert_eq!(read_payload(&gzip(PAYLOAD_TEXT.as_bytes())).unwrap(), plain);
+    assert_eq!(read_payload(&gzip(PAYLOAD_TEXT.as_bytes()), LARGEST_PAYLOAD).unwrap(), plain);
     let with_token = PAYLOAD_TEXT.replacen('{', r#"{"taskToken":"t","#, 1);
-    let read = read_payload(with_token.as_bytes()).unwrap();
+    let read = read_payload(with_token.as_bytes(), LARGEST_PAYLOAD).unwrap();
     assert_eq!((read.canonical, read.unknown), (plain.canonical, vec!["payloadS3Uri.taskToken".into()]));
-    assert_eq!(read_payload(b"{}").unwrap_err(), "`payloadS3Uri.sourceUriList` is missing");
-    assert_eq!(read_payload(b"[]").unwrap_err(), "`payloadS3Uri` must hold an object, not a list");
+    assert_eq!(read_payload(b"{}", LARGEST_PAYLOAD).unwrap_err(), "`payloadS3Uri.sourceUriList` is missing");
+    assert_eq!(
+        read_payload(b"[]", LARGEST_PAYLOAD).unwrap_err(),
+        "`payloadS3Uri` must hold an object, not a list"
+    );
 }
 
 proptest! {
@@ -162,7 +168,7 @@ proptest! {
     ) {
         let mut content = if with_head { gzip(b"{}").split_at(10).0.to_vec() } else { Vec::new() };
         content.extend(bytes);
-        prop_assert!(read_payload(&content).is_err());
+        prop_assert!(read_payload(&content, LARGEST_PAYLOAD).is_err());
         let detail = json!({"payloadB64Gz": BASE64_STANDARD.encode(content), "taskToken": "t"});
         prop_assert!(refusal(&detail).starts_with("`detail.payloadB64Gz"));
     }

@@ -1,0 +1,39 @@
+//! What a copy would do, asked of ICAv2 by this process alone: no daemon, no table.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{Misconfigured, adapters};
+use crate::{
+    config,
+    domain::{outcome::Failure, preview::Preview, request::CopyRequest},
+    engine::Engine,
+};
+
+/// Bytes of files that are told; further ones are only counted.
+const TOLD: usize = 256 << 20;
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct PlanOptions {
+    /// The settings file, over the defaults and under the environment.
+    pub config: Option<PathBuf>,
+    /// Who asks, as far as `policy.event_sources` goes.
+    pub event_source: String,
+    /// What would be copied.
+    pub request: CopyRequest,
+}
+
+/// Says what a request would do, with the settings of the daemon. Nothing is changed. A request that
+/// would be refused is the inner error.
+pub async fn plan(options: PlanOptions) -> anyhow::Result<Result<Preview, Failure>> {
+    let settings = config::load(options.config.as_deref(), config::environment())
+        .map_err(|problems| Misconfigured(Box::new(problems)))?;
+    let ports = adapters::without_memory(&settings).await?;
+    let never = CancellationToken::new();
+    let engine = Engine::new(ports, settings.engine(), never.clone(), never);
+    let preview = engine.dry_run(&options.event_source, &options.request, TOLD).await;
+    preview.context("the plan could not be made now")
+}

@@ -1,0 +1,186 @@
+//! `dryRun`: what a copy would do, said without doing it.
+//!
+//! The plan, the listings and the verdicts are made by the code that makes them for a copy; only
+//! nothing follows from them. One folder is looked at at a time, so the memory that it takes is that
+//! of the largest folder and of the files that are told.
+
+use super::{
+    Engine,
+    folder::{FolderPreview, Standing},
+    kinds::{self, Refused},
+    lease::{Held, Step},
+    request::{sends_trees, started_at},
+};
+use crate::{
+    domain::{
+        ids::RequestId,
+        outcome::{Counters, Failure, Outcome, Unfinished},
+        preview::{Preview, PreviewFile},
+        request::{CopyRequest, FolderRequest, OnConflict},
+        route::Route,
+    },
+    ports::{self, Error},
+};
+
+/// Bytes of files that are told to a caller; whoever tells cuts to what is allowed there.
+const TOLD: usize = 256 * 1024;
+
+/// What the names of the fields, and what is around them, take for each file.
+const FRAME: usize = 120;
+
+/// Calls for a copy job: its submission and, about, its polls.
+const CALLS_PER_JOB: u64 = 4;
+
+/// Calls besides to list, find and make folders that go as one item of a job.
+const CALLS_PER_TREE: u64 = 6;
+
+/// Files whose download URLs come with one call.
+const FILES_PER_URL_CALL: u64 = 25;
+
+/// Entries on a page of a listing.
+const PAGE: u64 = 1000;
+
+impl Engine {
+    /// What a request would do, with at most so many bytes of files. A request that would be refused
+    /// is the inner error.
+    pub async fn dry_run(
+        &self,
+        event_source: &str,
+        request: &CopyRequest,
+        most_bytes: usize,
+    ) -> ports::Result<Result<Preview, Failure>> {
+        let children = match self.children_of(&RequestId::new("dry-run"), event_source, request).await {
+            Ok(children) => children,
+            Err(Refused::Failed(failure)) => return Ok(Err(failure)),
+            Err(Refused::Port(error)) => return Err(error),
+        };
+        match self.preview(&children, most_bytes).await {
+            Ok(preview) => Ok(Ok(preview)),
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => Ok(Err(kinds::final_failure(&error))),
+        }
+    }
+
+    /// Ends a request that only wants to know what would be done.
+    pub(crate) async fn conclude_dry_run(&self, held: &mut Held, children: &[FolderRequest]) -> Step<()> {
+        let outcome = match self.preview(children, TOLD).await {
+            Ok(preview) => Outcome {
+                failure: None,
+                counters: Counters::default(),
+                jobs: Vec::new(),
+                preview: Some(Box::new(preview)),
+                started_at: started_at(&held.item),
+                finished_at: self.ports.clock.now(),
+                unfinished: Unfinished::Nothing,
+            },
+            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) => self.failed_outcome(&held.item, kinds::final_failure(&error)),
+        };
+        self.conclude(held, &outcome).await
+    }
+
+    async fn preview(&self, children: &[FolderRequest], most_bytes: usize) -> Result<Preview, Error> {
+        let mut draft = Draft {
+            preview: Preview::default(),
+            rest: Vec::new(),
+            by_tree: 0,
+            room: most_bytes,
+            items_per_job: self.settings.jobs.max_items_per_job.max(1) as u64,
+        };
+        let same_folder =
+            |a: &FolderRequest, b: &FolderRequest| (&a.project, &a.path) == (&b.project, &b.path);
+        // What is only on its way through is told where it arrives.
+        let told = |child: &&FolderRequest| !child.staging && !sends_trees(child);
+        let children: Vec<_> = children.iter().filter(told).collect();
+        for specs in children.chunk_by(|a, b| same_folder(a, b)) {
+            draft.add(self.preview_folder(specs).await?);
+        }
+        Ok(draft.finish())
+    }
+}
+
+/// A preview that is being made.
+struct Draft {
+    preview: Preview,
+    /// Files that nothing stands in the way of, which are told last.
+    rest: Vec<PreviewFile>,
+    /// Files that go with their folder as one item of a job.
+    by_tree: u64,
+    /// Bytes of files that may still be told.
+    room: usize,
+    items_per_job: u64,
+}
+
+impl Draft {
+    fn add(&mut self, folder: FolderPreview) {
+        let totals = &mut self.preview.totals;
+        let (mut by_job, mut apart) = (0_u64, 0_u64);
+        let found = folder.files.len() as u64;
+        for (file, standing) in folder.files {
+            totals.files += 1;
+            totals.conflicts += u64::from(file.conflict.is_some());
+            let fails = file.conflict.as_ref().is_some_and(|conflict| conflict.then == OnConflict::Fail);
+            totals.failing += u64::from(fails);
+            match standing {
+                Standing::Skipped => totals.skipped += 1,
+                Standing::InFlight => totals.in_flight += 1,
+                Standing::Unready => totals.unready += 1,
+                Standing::Brought | Standing::Kept => {}
+            }
+            if let Some(route) = file.route {
+                totals.bytes = totals.bytes.saturating_add(file.size);
+                *totals.by_route.entry(route.as_str().to_owned()).or_default() += 1;
+                if route == Route::Job { by_job += 1 } else { apart += 1 }
+            }
+            let length = file.source.len() + file.destination.len() + file.reason.len() + FRAME;
+            match self.room.checked_sub(length) {
+                Some(room) => self.room = room,
+                // What stands in the way takes the place of what does not.
+                None if file.conflict.is_some() || standing == Standing::Unready => {
+                    if self.rest.pop().is_none() {
+                        continue;
+                    }
+                }
+                None => {
+                    self.room = 0;
+                    continue;
+                }
+            }
+            if file.conflict.is_some() || standing == Standing::Unready {
+                self.preview.files.push(file);
+            } else {
+                self.rest.push(file);
+            }
+        }
+        if folder.of_tree {
+            // Two listings tell of a thousand files, wherever they are.
+            self.by_tree += by_job;
+            totals.api_calls += 2 * by_job / PAGE;
+            totals.new_folders += u64::from(folder.is_new);
+            return;
+        }
+        let staged = folder.staged.min(by_job);
+        let jobs = (by_job - staged).div_ceil(self.items_per_job) + staged.div_ceil(self.items_per_job);
+        totals.jobs += jobs;
+        totals.new_folders += u64::from(folder.is_new);
+        let pages = |entries: u64| entries.div_ceil(PAGE).max(1);
+        // Source and destination are listed once, and the destination again when all is there.
+        let looks = 1 + pages(found) + pages(folder.there as u64);
+        let again = if by_job + apart == 0 { 0 } else { pages(folder.there as u64 + by_job + apart) };
+        totals.api_calls += looks
+            + again
+            + u64::from(folder.is_new)
+            + jobs * CALLS_PER_JOB
+            + apart
+            + apart.div_ceil(FILES_PER_URL_CALL);
+    }
+
+    fn finish(mut self) -> Preview {
+        if self.by_tree > 0 {
+            self.preview.totals.jobs += 1;
+            self.preview.totals.api_calls += CALLS_PER_JOB + CALLS_PER_TREE;
+        }
+        self.preview.files.append(&mut self.rest);
+        self.preview
+    }
+}

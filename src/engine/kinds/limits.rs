@@ -1,0 +1,59 @@
+//! How many files a copy may have (`copy.max_files`), found out before anything is copied.
+//!
+//! Asking costs one call per folder source: the API says how many files lie below a path without
+//! listing them. Its filter knows no case, so it may count those of a folder besides, whose name
+//! differs in case only; who is over the limit by that count is counted again, file by file. What is
+//! inside a folder that another project owns is only seen by that second count.
+
+use super::{Refused, find::Found, renames::files_in};
+use crate::{
+    domain::{
+        file::{DataKind, DataStatus},
+        outcome::{Culprit, ErrorName, Failure},
+        request::{FolderRequest, Want},
+    },
+    ports::platform::{DataPlatform, Folder},
+};
+
+/// Refuses what has more than `most` files, `outside` among them; 0 is no limit, and asks nothing.
+pub(super) async fn check_files(
+    platform: &dyn DataPlatform,
+    most: u64,
+    found: &[Found],
+    outside: u64,
+    children: &[FolderRequest],
+) -> Result<(), Refused> {
+    if most == 0 {
+        return Ok(());
+    }
+    let named = outside + found.iter().filter(|found| found.data.kind == DataKind::File).count() as u64;
+    let mut sum = Some(named);
+    let mut culprits = Vec::new();
+    let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
+    for folder in folders.filter(|folder| folder.data.owner == folder.project) {
+        let below = platform.count_files_below(&folder.project, &folder.data.path).await?;
+        sum = sum.zip(below).map(|(sum, below)| sum.saturating_add(below));
+        let why = below.map_or_else(String::new, |below| format!("files below it: {below}"));
+        culprits.push(Culprit { what: folder.uri.clone(), why });
+    }
+    if sum.is_some_and(|sum| sum <= most) {
+        return Ok(());
+    }
+    let mut exact = named;
+    for child in children {
+        if exact > most {
+            break;
+        }
+        for want in &child.wants {
+            let Want::Level { project, id, path } = want else { continue };
+            let folder = id.clone().map_or_else(|| Folder::Path(path.clone()), Folder::Id);
+            let files = files_in(platform, project, &folder).await?;
+            exact += files.iter().filter(|file| file.status != DataStatus::Deleting).count() as u64;
+        }
+    }
+    if exact <= most {
+        return Ok(());
+    }
+    let message = format!("the request has at least {exact} files, more than copy.max_files = {most}");
+    Err(Failure::new(ErrorName::InvalidRequest, message).naming(culprits).into())
+}

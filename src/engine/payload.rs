@@ -1,0 +1,94 @@
+//! A payload that is an object in S3 (`payloadS3Uri`): read once, at intake, with our own rights.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+
+use super::{Engine, large::aside};
+use crate::{
+    domain::location::Location,
+    events::intake::{Payload, Submission, read_payload},
+    ports::{
+        Class, Error,
+        objects::{Access, ObjectLocation},
+    },
+};
+
+/// Payloads read at a time: taking one apart needs several times its bytes.
+pub(crate) const AT_ONCE: usize = 2;
+
+/// How long an object may take to come; its message is invisible to others only for so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a payload was not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It would be the same every time.
+    Refused(String),
+    /// It may come when asked again.
+    Passing(Error),
+    /// The process is stopping.
+    Stopping,
+}
+
+impl Engine {
+    /// Puts the content of the object that holds the payload in its place, if there is one.
+    pub(crate) async fn fetch_payload(&self, submission: &mut Submission) -> Result<(), Unread> {
+        let Some(uri) = &submission.payload_uri else { return Ok(()) };
+        let Ok(Location::S3 { bucket, key }) = Location::parse(uri) else {
+            return Err(Unread::Refused(format!("`payloadS3Uri` {uri}: it names no object")));
+        };
+        let at = ObjectLocation::new(bucket, key);
+        let payload = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(Unread::Stopping),
+            payload = self.payload_of(&at) => payload?,
+        };
+        submission.request = payload.request;
+        submission.payload = payload.canonical;
+        submission.unknown.extend(payload.unknown);
+        Ok(())
+    }
+
+    async fn payload_of(&self, at: &ObjectLocation) -> Result<Payload, Unread> {
+        let refused = |why: &str| Unread::Refused(format!("`payloadS3Uri` {at}: {why}"));
+        let most = self.settings.service.max_payload;
+        let _permit = self.payloads.acquire().await;
+        let late = |_| Err(Error::new(Class::Transient, "GetObject", "the object did not come in time"));
+        let content = match timeout(PATIENCE, self.content(at, most)).await.unwrap_or_else(late) {
+            Ok(Some(content)) => content,
+            Ok(None) => return Err(refused(&format!("it has more than {most} bytes (service.max_payload)"))),
+            Err(error) if error.is_passing() => return Err(Unread::Passing(error)),
+            Err(error) => {
+                let why = match error.class {
+                    Class::NotFound => "it is not there",
+                    Class::Forbidden => "it is not there, or this service has no right to read it",
+                    _ => "it cannot be read",
+                };
+                return Err(refused(&format!("{why} ({error})")));
+            }
+        };
+        let read = aside(content.len(), move || read_payload(&content, most)).await;
+        read.map_err(Unread::Passing)?.map_err(|why| refused(&why))
+    }
+
+    /// The bytes of an object; `None` when they are too many.
+    async fn content(&self, at: &ObjectLocation, most: usize) -> Result<Option<Vec<u8>>, Error> {
+        let mut body = self.ports.objects.get(at, None, None, &Access::Own).await?;
+        if body.size.is_some_and(|size| size > most as u64) {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        while let Some(chunk) = body.bytes.next().await {
+            let chunk = chunk.map_err(|error| {
+                Error::new(Class::Transient, "GetObject", "the object broke off").caused_by(error)
+            })?;
+            if content.len() + chunk.len() > most {
+                return Ok(None);
+            }
+            content.extend_from_slice(&chunk);
+        }
+        Ok(Some(content))
+    }
+}
