@@ -3,6 +3,7 @@
 use super::{
     Engine,
     dispatch::Lane,
+    evidence::Party,
     lease::{Halt, Held, Step},
     records::{self, Phase, Waiter, attr, millis, set},
     request::{id_of, started_at},
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         ids::{FolderId, RequestId},
-        outcome::Outcome,
+        outcome::{Failure, Outcome},
         request::FolderRequest,
     },
     ports::store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Key, Transacted, Write},
@@ -27,10 +28,17 @@ impl Engine {
             return Ok(Next::Settled { changes: Vec::new() });
         }
         let id = id_of(held);
-        let verdict = self.ports.store.get(&Key::new(id.as_str(), records::OUTCOME)).await?;
-        if let Some(verdict) = verdict {
-            let outcome: Outcome = records::required(&verdict, attr::OUTCOME)?;
+        let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
+        let keys = [Key::new(id.as_str(), records::OUTCOME), records::stop_key(&root)];
+        let found = self.ports.store.get_many(&keys).await?;
+        let find = |id_type: &str| found.iter().find(|item| item.key.id_type == id_type);
+        if let Some(verdict) = find(records::OUTCOME) {
+            let outcome: Outcome = records::required(verdict, attr::OUTCOME)?;
             return self.settle_child(held, &outcome).await;
+        }
+        if let Some(stop) = find(records::STOP) {
+            let why: Failure = records::required(stop, attr::FAILURE)?;
+            return self.settle_stopped(held, &why).await;
         }
         self.wait_for_folder(held).await?;
         Ok(Next::Due {
@@ -95,6 +103,7 @@ impl Engine {
             Transacted::Refused(_) => return Err(Halt::Lost),
         }
         signals::engine::child_settled(root.as_str(), id.as_str(), outcome);
+        self.moved(&[Party::of(&held.item)]);
         self.wake(records::request_key(&root), Lane::Root).await?;
         Ok(Next::Released)
     }

@@ -13,6 +13,7 @@ mod backoff;
 mod beat;
 mod child;
 mod dispatch;
+mod evidence;
 mod folder;
 mod intake;
 mod job_events;
@@ -24,8 +25,12 @@ mod request;
 mod round;
 pub mod settings;
 mod several;
+mod stall;
+mod stop;
 mod timers;
 pub mod view;
+
+pub use stop::Cancel;
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -34,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{domain::ids::InstanceId, policy::pace::Pace, ports::Ports};
 use dispatch::{Inbox, Post};
+use evidence::Evidence;
 use folder::Sources;
 use settings::Settings;
 
@@ -52,6 +58,7 @@ pub struct Engine {
     streams: Semaphore,
     callbacks: Pace,
     sources: Sources,
+    evidence: Evidence,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -78,6 +85,7 @@ impl Engine {
             streams: Semaphore::new(settings.copy.concurrent_streams),
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
+            evidence: Evidence::default(),
             ports,
             settings,
             stop,

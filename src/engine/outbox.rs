@@ -5,7 +5,7 @@ use super::{
     Engine,
     beat::token_of,
     lease::{Held, Step},
-    records::{self, Phase, attr, set},
+    records::{self, Phase, RootState, attr, set},
     round::Next,
     several::several,
 };
@@ -58,12 +58,18 @@ impl Engine {
             Written::Done(_) => signals::engine::concluded(id.as_str(), outcome),
             Written::Refused(_) => {}
         }
+        self.evidence.forget(&id);
         self.save(held, vec![set(attr::PHASE, Phase::Finishing.as_str())]).await
     }
 
     /// Delivers the outcome of a root to whoever waits for it, then settles the root.
     pub(crate) async fn deliver(&self, held: &mut Held) -> Step<Next> {
         let id = RequestId::new(held.lease.key.id.as_str());
+        let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        let told = state.children_at > 0;
+        if told && let Some(next) = self.wait_for_children(held, &mut state).await? {
+            return Ok(next);
+        }
         let items = self.ports.store.query(id.as_str(), "").await?;
         let Some(outcome) = items.iter().find(|item| item.key.id_type == records::OUTCOME) else {
             // The phase says that it is stored, and reads are consistent.
@@ -84,7 +90,13 @@ impl Engine {
             return Err(error.into());
         }
         let status = if outcome.failure.is_none() { Status::Succeeded } else { Status::Failed };
-        self.tell(held, status, outcome.counters, Some(&outcome)).await?;
+        if !told {
+            self.tell(held, status, outcome.counters, Some(&outcome)).await?;
+            let stopped = items.iter().any(|item| item.key.id_type == records::STOP);
+            if stopped && let Some(next) = self.wait_for_children(held, &mut state).await? {
+                return Ok(next);
+            }
+        }
         let children = self.planned_children(held).await?;
         let own = items
             .into_iter()

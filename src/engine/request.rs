@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    Engine, kinds,
+    Engine,
+    evidence::Party,
+    kinds,
     lease::{Held, Step},
     records::{self, Phase, RootState, attr, millis, set},
     round::Next,
     several::several,
+    stall::Judgement,
 };
 use crate::{
     domain::{
@@ -45,6 +48,10 @@ impl Engine {
     }
 
     async fn root_round(&self, held: &mut Held) -> Step<Next> {
+        let has_ended = matches!(Phase::of(&held.item), Some(Phase::Finishing | Phase::Settled));
+        if !has_ended && let Some(failure) = self.stop_of(&id_of(held)).await? {
+            self.conclude_stopped(held, failure).await?;
+        }
         loop {
             match Phase::of(&held.item) {
                 Some(Phase::Received) | None => self.plan(held).await?,
@@ -71,15 +78,15 @@ impl Engine {
             return self.fail(held, failure).await;
         };
         let request = records::required(&payload, attr::SPEC)?;
-        let children = match kinds::copy::plan(
+        let party = [Party::of(&held.item)];
+        let planning = kinds::copy::plan(
             self.ports.platform.as_ref(),
             &self.settings.copy,
             &self.settings.policy,
             held.item.text(attr::SOURCE).unwrap_or_default(),
             &request,
-        )
-        .await
-        {
+        );
+        let children = match self.while_moving(&party, planning).await {
             Ok(children) => children,
             Err(kinds::Refused::Port(error)) => return Err(error.into()),
             Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
@@ -99,8 +106,10 @@ impl Engine {
             chunks: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
             children: children.len() as u64,
             told_at: millis(self.ports.clock.now()),
+            ..RootState::default()
         };
         signals::engine::planned(id.as_str(), children.len());
+        self.moved(&party);
         let phase = set(attr::PHASE, Phase::Planned.as_str());
         self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
     }
@@ -159,13 +168,31 @@ impl Engine {
         let every = self.settings.heartbeat.every();
         let now = self.ports.clock.now();
         let mut changes = Vec::new();
+        let signs = self.signs(id.as_str(), &tallies, Some(millis(started_at(&held.item))));
+        let before = (state.look_since, state.looked_at);
+        let mut judged_at = i64::MAX;
+        if self.is_alive(&signs) {
+            (state.look_since, state.looked_at) = (0, 0);
+        } else {
+            match self.judge_silence(held, &mut state).await? {
+                Judgement::Stalled(failure) => {
+                    let failure = self.put_stop(&id, failure).await?;
+                    self.conclude_stopped(held, failure).await?;
+                    return Ok(None);
+                }
+                Judgement::Open(at) => judged_at = at,
+            }
+        }
+        if (state.look_since, state.looked_at) != before {
+            changes.push(set(attr::STATE, records::text(&state)?));
+        }
         if self.settings.heartbeat.publish && millis(now) >= state.told_at.saturating_add(as_millis(every)) {
             self.tell_if_possible(held, Status::Running, counters).await;
             state.told_at = millis(now);
-            changes.push(set(attr::STATE, records::text(&state)?));
+            changes = vec![set(attr::STATE, records::text(&state)?)];
         }
         let told_at = if self.settings.heartbeat.publish { state.told_at } else { millis(now) };
-        let due_at = told_at.saturating_add(as_millis(every)).max(millis(now) + 1);
+        let due_at = told_at.saturating_add(as_millis(every)).min(judged_at).max(millis(now) + 1);
         Ok(Some(Next::Due { changes, due_at }))
     }
 
@@ -190,7 +217,7 @@ impl Engine {
         Ok(self.plan_of(held).await?.into_iter().map(|(id, _)| id).collect())
     }
 
-    async fn plan_of(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
+    pub(crate) async fn plan_of(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
         let id = id_of(held);
         let state: RootState = records::document(&held.item, attr::STATE)?;
         let mut children = Vec::new();

@@ -34,6 +34,7 @@ pub const METRICS: &[(&str, &str)] = &[
         "Files deleted at destinations: leftovers of failed jobs, files overwritten on request",
     ),
     ("copy_manager_heartbeats_total", "Heartbeats sent"),
+    ("copy_manager_heartbeats_withheld_total", "Heartbeats not sent for want of a sign of life"),
     ("copy_manager_heartbeats_failed_total", "Callbacks that failed and are tried again"),
     ("copy_manager_answers_total", "Task tokens answered, by error name (none: success)"),
     ("copy_manager_callers_gone_total", "Task tokens nobody waits on any more"),
@@ -175,6 +176,31 @@ pub fn concluded(request: &str, outcome: &Outcome) {
 pub fn beat_sent(request: &str) {
     counter!("copy_manager_heartbeats_total").increment(1);
     debug!(request.id = request, "heartbeat sent");
+}
+
+/// A heartbeat was not sent: there was no sign of life for too long.
+pub fn beat_withheld(request: &str, first: bool) {
+    counter!("copy_manager_heartbeats_withheld_total").increment(1);
+    if first {
+        warn!(request.id = request, "heartbeats withheld, no sign of life");
+    } else {
+        debug!(request.id = request, "heartbeat withheld");
+    }
+}
+
+/// A root shows no sign of life; its folders are asked for a look.
+pub fn silent(request: &str, folders: usize) {
+    warn!(request.id = request, folders, "no sign of life, looking");
+}
+
+/// A root is to end before its children have.
+pub fn stopped(request: &str, failure: &Failure) {
+    info!(request.id = request, error.name = failure.error.as_str(), "request stopped");
+}
+
+/// Signs of life could not be written and are written with the next tick.
+pub fn evidence_untold(why: &dyn Error) {
+    warn!(error = chain(why), "signs of life not written");
 }
 
 /// A callback failed and is tried again.

@@ -27,7 +27,7 @@ use copy_manager::{
     ports::{
         Ports,
         chance::Dice,
-        store::{Key, Store as _},
+        store::{Key, SHARDS, Store as _},
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
     transfer::{self, stream::Streams},
@@ -88,6 +88,7 @@ pub(crate) fn settings() -> Settings {
 
 /// One instance; it ends when it is dropped, as a process does that is killed.
 pub(crate) struct Instance {
+    pub(crate) engine: Arc<Engine>,
     stop: CancellationToken,
     off: CancellationToken,
     tasks: JoinSet<()>,
@@ -203,8 +204,8 @@ impl House {
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
-        tasks.spawn(engine.timers(off.clone()));
-        Instance { stop, off, tasks }
+        tasks.spawn(engine.clone().timers(off.clone()));
+        Instance { engine, stop, off, tasks }
     }
 
     /// Puts a copy request on the queue.
@@ -283,9 +284,23 @@ impl House {
 
     /// Places among the running jobs of the destination project that are taken.
     pub(crate) async fn slots(&self) -> usize {
-        let store = SqliteStore::new(self.database.clone(), self.clock.clone());
         let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
-        store.get(&key).await.unwrap().map_or(0, |item| item.members("running").len())
+        self.store().get(&key).await.unwrap().map_or(0, |item| item.members("running").len())
+    }
+
+    /// The table.
+    pub(crate) fn store(&self) -> SqliteStore {
+        SqliteStore::new(self.database.clone(), self.clock.clone())
+    }
+
+    /// Every record that anybody still has to do something about.
+    pub(crate) async fn unsettled(&self) -> Vec<Key> {
+        let store = self.store();
+        let mut keys = Vec::new();
+        for shard in 0..2 * SHARDS {
+            keys.extend(store.due(shard, i64::MAX, 10_000).await.unwrap().into_iter().map(|due| due.key));
+        }
+        keys
     }
 
     /// API calls made so far, all or of one endpoint.

@@ -186,8 +186,10 @@ impl Engine {
     ) -> Ended {
         // Folders share the places of an instance; one that waits for a place still has jobs to mind.
         let Ok(_place) = timeout_at(until, self.streams.acquire()).await else {
+            self.waited_for_a_stream(picture);
             return Ended::NotStarted(task);
         };
+        self.stream_began();
         let result = self.try_stream(lease, picture, &task, from).await;
         Ended::Streamed(Streamed { name: task.source.wanted.name, result })
     }
@@ -221,7 +223,8 @@ impl Engine {
         let stream = Stream { from: from.into(), to, size: wanted.size, md5 };
         // The lease may end, or the process: either ends the stream.
         let cut = self.cut.child_token();
-        let transfer = self.ports.transfers.stream(stream, &cut);
+        let parties = picture.parties();
+        let transfer = self.while_moving(&parties, self.ports.transfers.stream(stream, &cut));
         tokio::pin!(transfer);
         let result = tokio::select! {
             biased;
@@ -252,6 +255,7 @@ impl Engine {
             match streamed.result {
                 Ok(()) => {
                     upload.put_at = Some(millis(now));
+                    self.moved(&state.parties);
                     put += 1;
                 }
                 Err(Halt::Port(error)) => {
