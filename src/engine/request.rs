@@ -48,11 +48,11 @@ impl Engine {
     }
 
     async fn root_round(&self, held: &mut Held) -> Step<Next> {
-        let has_ended = matches!(Phase::of(&held.item), Some(Phase::Finishing | Phase::Settled));
-        if !has_ended && let Some(failure) = self.stop_of(&id_of(held)).await? {
-            self.conclude_stopped(held, failure).await?;
-        }
         loop {
+            let has_ended = matches!(Phase::of(&held.item), Some(Phase::Finishing | Phase::Settled));
+            if !has_ended && let Some(failure) = self.stop_of(&id_of(held)).await? {
+                self.conclude_stopped(held, failure).await?;
+            }
             match Phase::of(&held.item) {
                 Some(Phase::Received) | None => self.plan(held).await?,
                 Some(Phase::Planned) => self.spread(held).await?,

@@ -112,6 +112,8 @@ pub(crate) struct House {
     pub(crate) buses: Arc<Buses>,
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
+    /// How long each piece of a streamed file takes.
+    pub(crate) chunk_takes: Duration,
     database: Database,
     clock: Arc<VirtualClock>,
     seed: std::sync::atomic::AtomicU64,
@@ -166,6 +168,7 @@ impl House {
             buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
             queue,
             settings: settings(),
+            chunk_takes: Duration::ZERO,
             database,
             clock,
             seed: 100.into(),
@@ -193,7 +196,7 @@ impl House {
             platform: Arc::new(platform),
             objects: Arc::new(NoObjects),
             transfers: Arc::new(Streams::new(
-                Arc::new(RouterWire(self.simulator.clone())),
+                Arc::new(RouterWire(self.simulator.clone(), self.chunk_takes)),
                 transfer::stream::Settings::default(),
             )),
             clock: self.clock.clone(),

@@ -97,9 +97,6 @@ pub(super) fn waits_for(state: &FolderState, picture: &Picture) -> String {
         open += 1;
         first.get_or_insert_with(|| format!("{name}: {why}"));
     }
-    let mut text: String = first.unwrap_or_default().chars().take(LONGEST_REASON).collect();
-    if open > 1 {
-        text.push_str(&format!(" (and {} more files)", open - 1));
-    }
-    text
+    let text: String = first.unwrap_or_default().chars().take(LONGEST_REASON).collect();
+    if open > 1 { format!("{text} (and {} more files)", open - 1) } else { text }
 }
