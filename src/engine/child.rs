@@ -98,12 +98,13 @@ impl Engine {
         held.lease.check()?;
         // The waiter goes first: once the child has settled, nobody would come back for it.
         self.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;
+        // Before the root may know: it forgets its signs when it ends.
+        self.moved(&[Party::of(&held.item)]);
         match self.ports.store.transact(vec![settle, tally]).await? {
             Transacted::Done => {}
             Transacted::Refused(_) => return Err(Halt::Lost),
         }
         signals::engine::child_settled(root.as_str(), id.as_str(), outcome);
-        self.moved(&[Party::of(&held.item)]);
         self.wake(records::request_key(&root), Lane::Root).await?;
         Ok(Next::Released)
     }
