@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use copy_manager::{
     engine::{Cancel, settings::OnCallerGone},
-    ports::store::{Change, Key, Store as _, Write},
+    ports::store::{Change, Item, Key, Store as _, Write},
 };
 use serde_json::json;
 use tokio::time::sleep;
@@ -101,6 +101,20 @@ async fn a_long_job_is_a_sign_of_life_all_the_time() {
     house.success("t", Duration::ZERO).await;
     assert!(longest_silence(&house, "t", answered) <= Duration::from_mins(5));
     assert_settles(&house, Duration::from_mins(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_instance_beats_on_what_another_has_seen() {
+    let mut house = slow_house(Duration::from_hours(1)).await;
+    let _working = house.instance();
+    // Does no work and looks for beats more often, so that it sends nearly all of them.
+    house.settings.service.max_active = 0;
+    house.settings.service.tick = Duration::from_secs(7);
+    let _beating = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    let (answered, _) = house.answer("t", Duration::from_hours(2)).await;
+    house.success("t", Duration::ZERO).await;
+    assert!(longest_silence(&house, "t", answered) <= Duration::from_mins(5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,17 +257,22 @@ async fn a_queue_that_moves_is_a_sign_of_life() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sign_of_life_after_the_silence_is_followed_by_a_beat() {
-    let house = House::new(&[("/run/a.bam", 100, 2)], &[], &[("/in/run/a.bam", 99, 2)], |platform| {
-        platform.job_duration = Duration::from_mins(20);
-    })
-    .await;
-    // Gone just after the beats have stopped, and before anything has been decided.
-    house.faults(json!({"deleteDelay": "1801s"}));
-    let _instance = house.instance();
-    house.ask_with(&["/run/"], "/in/", "t", None, json!({"onConflict": "overwrite"})).await;
-    let (answered, _) = house.answer("t", Duration::from_hours(1)).await;
-    house.success("t", Duration::ZERO).await;
-    assert!(longest_silence(&house, "t", answered) <= Duration::from_mins(5));
+    // Wherever between the fourth beat and the fifth the silence begins.
+    for silence in (660..740).step_by(10) {
+        let mut house = House::new(&[("/run/a.bam", 100, 2)], &[], &[("/in/run/a.bam", 99, 2)], |platform| {
+            platform.job_duration = Duration::from_mins(10);
+        })
+        .await;
+        house.settings.heartbeat.stalled_after = Duration::from_secs(silence);
+        // Gone just after the beats have stopped, and before anything has been decided.
+        house.faults(json!({"deleteDelay": silence + 10}));
+        let _instance = house.instance();
+        house.ask_with(&["/run/"], "/in/", "t", None, json!({"onConflict": "overwrite"})).await;
+        let (answered, _) = house.answer("t", Duration::from_hours(1)).await;
+        house.success("t", Duration::ZERO).await;
+        let longest = longest_silence(&house, "t", answered);
+        assert!(longest <= Duration::from_mins(5), "{silence}: {longest:?}");
+    }
 }
 
 /// A request for ten jobs, of which two run at a time.
@@ -322,6 +341,40 @@ async fn a_cancelled_request_ends_at_once_and_begins_nothing_more() {
     assert_eq!(instance.engine.cancel(&id, "late").await.unwrap(), Cancel::Ended);
     assert_eq!(instance.engine.cancel("nobody", "?").await.unwrap(), Cancel::Unknown);
     assert_eq!(house.failure("t", Duration::ZERO).await.0, "Cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_open_when_its_request_is_cancelled_is_not_submitted() {
+    let mut house = House::new(&FILES[..1], &[], &[], |_| {}).await;
+    house.settings.jobs.batch_window = Duration::from_secs(10);
+    let instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    sleep(Duration::from_secs(5)).await;
+    let id = house.buses.told.lock().unwrap()[0]["requestId"].as_str().unwrap().to_owned();
+    instance.engine.cancel(&id, "not needed").await.unwrap();
+    assert_eq!(house.failure("t", Duration::from_secs(10)).await.0, "Cancelled");
+    assert_settles(&house, Duration::from_mins(1)).await;
+    assert_eq!(house.calls(Some(BATCH)), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_streams_nothing_for_a_request_that_is_to_end_before_its_children_know() {
+    let house = House::new(&[("/run/c.txt", 300, 1)], &[], &[], |_| {}).await;
+    let put = "PUT /sim/bytes/{token}";
+    house.faults(json!({"responses": [{"call": put, "times": 1000, "status": 500}]}));
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    sleep(Duration::from_secs(10)).await;
+    let id = house.buses.told.lock().unwrap()[0]["requestId"].as_str().unwrap().to_owned();
+    // Whoever gives the order dies with it, so that nobody is woken.
+    let failure = json!({"error": "Cancelled", "message": "m", "culprits": [], "culprits_total": 0});
+    let order = Item::new(Key::new(id, "STOP")).with("failure", failure.to_string());
+    house.store().write(Write::put_new(order)).await.unwrap();
+    house.faults(json!({"responses": []}));
+    assert_eq!(house.failure("t", Duration::from_mins(5)).await.0, "Cancelled");
+    assert_settles(&house, Duration::from_mins(5)).await;
+    let there = house.tree(TO, "/in/run/").await;
+    assert!(there.iter().all(|(_, status, _)| status != "Available"), "{there:?}");
 }
 
 #[tokio::test(start_paused = true)]
