@@ -14,6 +14,7 @@ mod beat;
 mod child;
 mod dispatch;
 mod dry_run;
+mod evidence;
 mod folder;
 mod intake;
 mod job_events;
@@ -27,8 +28,12 @@ mod request;
 mod round;
 pub mod settings;
 mod several;
+mod stall;
+mod stop;
 mod timers;
 pub mod view;
+
+pub use stop::Cancel;
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -37,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{domain::ids::InstanceId, policy::pace::Pace, ports::Ports};
 use dispatch::{Inbox, Post};
+use evidence::Evidence;
 use folder::Sources;
 use settings::Settings;
 
@@ -57,6 +63,7 @@ pub struct Engine {
     payloads: Semaphore,
     callbacks: Pace,
     sources: Sources,
+    evidence: Evidence,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -84,6 +91,7 @@ impl Engine {
             payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
+            evidence: Evidence::default(),
             ports,
             settings,
             stop,

@@ -3,11 +3,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Engine, kinds,
+    Engine,
+    evidence::Party,
+    kinds,
     lease::{Held, Step},
     records::{self, Phase, RootState, attr, millis, set},
     round::Next,
     several::several,
+    stall::Judgement,
 };
 use crate::{
     domain::{
@@ -46,6 +49,10 @@ impl Engine {
 
     async fn root_round(&self, held: &mut Held) -> Step<Next> {
         loop {
+            let has_ended = matches!(Phase::of(&held.item), Some(Phase::Finishing | Phase::Settled));
+            if !has_ended && let Some(failure) = self.stop_of(&id_of(held)).await? {
+                self.conclude_stopped(held, failure).await?;
+            }
             match Phase::of(&held.item) {
                 Some(Phase::Received) | None => self.plan(held).await?,
                 Some(Phase::Planned) => self.spread(held).await?,
@@ -72,7 +79,9 @@ impl Engine {
         };
         let request: CopyRequest = self.read_document(&payload, attr::SPEC).await?;
         let source = held.item.text(attr::SOURCE).unwrap_or_default();
-        let children = match self.children_of(&id, source, &request).await {
+        let party = [Party::of(&held.item)];
+        let planning = self.children_of(&id, source, &request);
+        let children = match self.while_moving(&party, planning).await {
             Ok(children) if request.dry_run => return self.conclude_dry_run(held, &children).await,
             Ok(children) => children,
             Err(kinds::Refused::Port(error)) => return Err(error.into()),
@@ -96,8 +105,10 @@ impl Engine {
             step: 0,
             spread: 0,
             told_at: millis(self.ports.clock.now()),
+            ..RootState::default()
         };
         signals::engine::planned(id.as_str(), children.len());
+        self.moved(&party);
         let phase = set(attr::PHASE, Phase::Planned.as_str());
         self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
     }
@@ -178,13 +189,31 @@ impl Engine {
         let every = self.settings.heartbeat.every();
         let now = self.ports.clock.now();
         let mut changes = Vec::new();
+        let signs = self.signs(id.as_str(), &tallies, Some(millis(started_at(&held.item))));
+        let before = (state.look_since, state.looked_at);
+        let mut judged_at = i64::MAX;
+        if self.is_alive(&signs) {
+            (state.look_since, state.looked_at) = (0, 0);
+        } else {
+            match self.judge_silence(held, &mut state).await? {
+                Judgement::Stalled(failure) => {
+                    let failure = self.put_stop(&id, failure).await?;
+                    self.conclude_stopped(held, failure).await?;
+                    return Ok(None);
+                }
+                Judgement::Open(at) => judged_at = at,
+            }
+        }
+        if (state.look_since, state.looked_at) != before {
+            changes.push(set(attr::STATE, records::text(&state)?));
+        }
         if self.settings.heartbeat.publish && millis(now) >= state.told_at.saturating_add(as_millis(every)) {
             self.tell_if_possible(held, Status::Running, counters).await;
             state.told_at = millis(now);
-            changes.push(set(attr::STATE, records::text(&state)?));
+            changes = vec![set(attr::STATE, records::text(&state)?)];
         }
         let told_at = if self.settings.heartbeat.publish { state.told_at } else { millis(now) };
-        let due_at = told_at.saturating_add(as_millis(every)).max(millis(now) + 1);
+        let due_at = told_at.saturating_add(as_millis(every)).min(judged_at).max(millis(now) + 1);
         Ok(Some(Next::Due { changes, due_at }))
     }
 
@@ -228,9 +257,11 @@ impl Engine {
         Ok(true)
     }
 
-    /// The ids of the planned children; none before there is a plan.
-    pub(crate) async fn planned_children(&self, held: &Held) -> Result<Vec<RequestId>, Error> {
-        let plan = self.plan_of(held).await?;
+    /// The ids of the children of a plan.
+    pub(crate) async fn needed_ids(
+        &self,
+        plan: Vec<(RequestId, FolderRequest)>,
+    ) -> Result<Vec<RequestId>, Error> {
         Ok(self.needed(plan, u32::MAX).await?.into_iter().map(|(id, _)| id).collect())
     }
 
@@ -269,7 +300,7 @@ impl Engine {
         Ok(plan)
     }
 
-    async fn plan_of(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
+    pub(crate) async fn plan_of(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
         let id = id_of(held);
         let state: RootState = records::document(&held.item, attr::STATE)?;
         let mut children = Vec::new();

@@ -126,9 +126,9 @@ impl EventBus for Buses {
     }
 }
 
-/// Presigned URLs that lead into the simulator's router.
+/// Presigned URLs that lead into the simulator's router, and how long each piece of a body takes.
 #[derive(Debug)]
-pub(crate) struct RouterWire(pub(crate) Arc<Simulator>);
+pub(crate) struct RouterWire(pub(crate) Arc<Simulator>, pub(crate) Duration);
 
 impl RouterWire {
     async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<(Option<u64>, Body)> {
@@ -157,6 +157,13 @@ impl Wire for RouterWire {
     }
 
     async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
+        let pause = self.1;
+        let body = body.then(move |piece| async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            piece
+        });
         let request = http::Request::put(url.expose_secret())
             .header("content-length", length)
             .body(AxumBody::from_stream(body))

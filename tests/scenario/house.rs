@@ -30,7 +30,7 @@ use copy_manager::{
     ports::{
         Ports,
         chance::Dice,
-        store::{Key, Store as _},
+        store::{Key, SHARDS, Store as _},
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
     transfer::{self, stream::Streams},
@@ -93,6 +93,7 @@ pub(crate) fn settings() -> Settings {
 
 /// One instance; it ends when it is dropped, as a process does that is killed.
 pub(crate) struct Instance {
+    pub(crate) engine: Arc<Engine>,
     stop: CancellationToken,
     off: CancellationToken,
     tasks: JoinSet<()>,
@@ -118,6 +119,8 @@ pub(crate) struct House {
     pub(crate) buses: Arc<Buses>,
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
+    /// How long each piece of a streamed file takes.
+    pub(crate) chunk_takes: Duration,
     database: Database,
     s3: SdkConfig,
     clock: Arc<VirtualClock>,
@@ -193,6 +196,7 @@ impl House {
             buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
             queue,
             settings: settings(),
+            chunk_takes: Duration::ZERO,
             database,
             clock,
             seed: 100.into(),
@@ -221,7 +225,7 @@ impl House {
             objects: self.objects.clone(),
             transfers: Arc::new(
                 Streams::new(
-                    Arc::new(RouterWire(self.simulator.clone())),
+                    Arc::new(RouterWire(self.simulator.clone(), self.chunk_takes)),
                     transfer::stream::Settings::default(),
                 )
                 .with_objects(self.objects.clone()),
@@ -234,8 +238,8 @@ impl House {
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
-        tasks.spawn(engine.timers(off.clone()));
-        Instance { stop, off, tasks }
+        tasks.spawn(engine.clone().timers(off.clone()));
+        Instance { engine, stop, off, tasks }
     }
 
     /// Puts a copy request on the queue.
@@ -330,6 +334,16 @@ impl House {
         let store = self.store();
         let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
         store.get(&key).await.unwrap().map_or(0, |item| item.members("running").len())
+    }
+
+    /// Every record that anybody still has to do something about.
+    pub(crate) async fn unsettled(&self) -> Vec<Key> {
+        let store = self.store();
+        let mut keys = Vec::new();
+        for shard in 0..2 * SHARDS {
+            keys.extend(store.due(shard, i64::MAX, 10_000).await.unwrap().into_iter().map(|due| due.key));
+        }
+        keys
     }
 
     /// API calls made so far, all or of one endpoint.

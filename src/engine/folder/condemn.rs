@@ -82,6 +82,7 @@ impl Engine {
                     if let Some(condemned) = state.condemned.get_mut(id.as_str()) {
                         condemned.deleted = true;
                     }
+                    self.moved(&state.parties);
                 }
                 Ok(false) => {
                     state.condemned.remove(id.as_str());

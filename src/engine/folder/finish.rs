@@ -18,7 +18,7 @@ use crate::{
         lease::{Held, Step},
         records::{self, Waiter},
     },
-    ports::store::{Write, Written},
+    ports::store::{Key, Write, Written},
     signals,
 };
 
@@ -189,8 +189,14 @@ impl Engine {
         self.sources.forget(&waiter.request);
         signals::engine::waiter_told(&held.lease.key.id, waiter.request.as_str(), outcome);
         let woken = self.ports.store.write(records::wake(child.clone(), self.ports.clock.now())).await?;
-        if matches!(woken, Written::Done(_)) {
-            self.inbox.offer(child, Lane::Begun);
+        match woken {
+            Written::Done(_) => drop(self.inbox.offer(child, Lane::Begun)),
+            // It has settled without us, its root being stopped: nobody else would clear this away.
+            Written::Refused(_) => {
+                let keep = records::retire(self.ports.clock.now(), self.settings.service.keep);
+                let outcome = Key::new(waiter.request.as_str(), records::OUTCOME);
+                self.ports.store.write(Write::update(outcome, keep)).await?;
+            }
         }
         Ok(())
     }

@@ -68,7 +68,10 @@ impl Engine {
             job.polls += 1;
             job.next_poll = now + self.next_poll(job.polls);
             job.status = match self.ports.platform.job(&job.job).await {
-                Ok(seen) => seen.status,
+                Ok(seen) => {
+                    self.moved(&state.parties);
+                    seen.status
+                }
                 // Nobody will ever tell how it ended.
                 Err(error) if error.class == Class::NotFound => JobStatus::Failed,
                 Err(error) if error.is_passing() => return Err(error.into()),
@@ -150,6 +153,9 @@ impl Engine {
         piece: bool,
     ) -> Step<bool> {
         let Some(folder) = &picture.folder else { return Ok(false) };
+        if self.any_stopped(picture).await? {
+            return Ok(false);
+        }
         let now = self.ports.clock.now();
         let mut ids: Vec<_> = files.iter().filter_map(|file| file.id().cloned()).collect();
         ids.sort();
@@ -172,7 +178,8 @@ impl Engine {
         let take = Write::update(slots, vec![Change::Include(attr::RUNNING.into(), intent.client.clone())])
             .when(Condition::Room { set: attr::RUNNING.into(), member: intent.client.clone(), limit });
         held.lease.check()?;
-        if let Written::Refused(_) = self.ports.store.write(take).await? {
+        if let Written::Refused(slots) = self.ports.store.write(take).await? {
+            self.stood_in_line(state, &picture.project, slots.as_ref());
             signals::engine::no_slot(&held.lease.key.id, limit);
             state.intents.retain(|known| known.client != intent.client);
             return Ok(false);
@@ -181,11 +188,13 @@ impl Engine {
         match self.ports.platform.submit(&picture.project, folder, &intent.ids).await {
             Ok(submitted) => {
                 state.refusals = 0;
+                self.moved(&state.parties);
                 self.record(held, state, &intent, submitted).await?;
                 Ok(true)
             }
             Err(error) if error.may_have_happened => {
                 signals::engine::submission_unanswered(&held.lease.key.id, &error);
+                self.note_outage(&state.parties, &error);
                 Ok(true)
             }
             Err(error) => {

@@ -193,6 +193,8 @@ impl Engine {
         if let Some(there) = platform.find(project, path).await? {
             if there.status == DataStatus::Deleting {
                 let message = format!("{path} is being deleted");
+                // A finding, and no fault of the platform.
+                state.looked = Some((millis(self.ports.clock.now()), message.clone()));
                 return Err(Error::new(Class::Transient, "find destination", message).into());
             }
             state.folder = Some(there.id.clone());

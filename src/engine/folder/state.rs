@@ -12,7 +12,7 @@ use crate::{
         job::JobStatus,
         outcome::JobSummary,
     },
-    engine::records::Waiter,
+    engine::{evidence::Party, records::Waiter},
 };
 
 /// Uploads and condemned files that are remembered at a time. Together with the jobs they must fit
@@ -168,6 +168,12 @@ pub(super) struct FolderState {
     pub trouble: String,
     /// `wakes` as of the last round.
     pub last_wakes: Option<i64>,
+    /// For whom this round works.
+    #[serde(skip)]
+    pub parties: Vec<Party>,
+    /// When this round has looked, and what the files then waited for.
+    #[serde(skip)]
+    pub looked: Option<(i64, String)>,
 }
 
 impl FolderState {

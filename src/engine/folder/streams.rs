@@ -194,8 +194,10 @@ impl Engine {
     ) -> Ended {
         // Folders share the places of an instance; one that waits for a place still has jobs to mind.
         let Ok(_place) = timeout_at(until, self.streams.acquire()).await else {
+            self.waited_for_a_stream(picture);
             return Ended::NotStarted(task);
         };
+        self.stream_began();
         let result = match url {
             Ok(url) => self.bring(lease, picture, &task, url).await,
             Err(error) => Err(again(&error).into()),
@@ -218,6 +220,7 @@ impl Engine {
             match streamed.result {
                 Ok(()) => {
                     upload.put_at = Some(millis(now));
+                    self.moved(&state.parties);
                     put += 1;
                 }
                 Err(Halt::Port(error)) => {

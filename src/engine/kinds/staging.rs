@@ -12,7 +12,7 @@ use super::{Refused, renames::Renamed};
 use crate::{
     domain::{
         diff::{Surroundings, Verdict, Wanted, verdict},
-        file::{Data, DataKind, ETag},
+        file::{Data, DataKind, DataStatus, ETag},
         ids::{ProjectId, RequestId, digest},
         location::DataPath,
         request::{FolderRequest, NamedFile, OnConflict, Want},
@@ -22,6 +22,7 @@ use crate::{
         Class, Error,
         platform::{DataPlatform, Folder},
     },
+    signals,
 };
 
 /// What the names of staging folders begin with.
@@ -100,13 +101,23 @@ pub(crate) async fn clear(
         .filter(|(_, path)| *path == top(root, &path.parent()))
         .collect();
     for (project, path) in own {
-        let Some(folder) = platform.find(&project, &path).await? else { continue };
-        match platform.delete(&project, &folder.id).await {
-            Err(error) if matches!(error.class, Class::NotFound | Class::Conflict) => {}
-            other => other?,
+        match delete(platform, &project, &path).await {
+            Err(error) if error.is_passing() => return Err(error),
+            // It costs room, but it is in nobody's way.
+            Err(error) if error.class != Class::NotFound => {
+                signals::engine::staging_left(path.as_str(), &error)
+            }
+            Ok(()) | Err(_) => {}
         }
     }
     Ok(())
+}
+
+async fn delete(platform: &dyn DataPlatform, project: &ProjectId, path: &DataPath) -> Result<(), Error> {
+    match platform.find(project, path).await? {
+        Some(folder) if folder.status != DataStatus::Deleting => platform.delete(project, &folder.id).await,
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What stands in a folder, by name; nothing where there is no folder.
