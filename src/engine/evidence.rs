@@ -154,8 +154,8 @@ impl Evidence {
         self.roots().remove(root);
     }
 
-    /// Who holds the places of a project now; returns when that last changed, as far as it was seen.
-    pub(crate) fn queue(&self, project: &ProjectId, members: &BTreeSet<String>, now: i64) -> i64 {
+    /// Who holds the places of a project now.
+    pub(crate) fn queue_seen(&self, project: &ProjectId, members: &BTreeSet<String>, now: i64) {
         let mut hasher = DefaultHasher::new();
         members.hash(&mut hasher);
         let hash = hasher.finish();
@@ -167,7 +167,12 @@ impl Evidence {
         if seen.0 != hash {
             *seen = (hash, now);
         }
-        seen.1
+    }
+
+    /// When others were last seen to hold the places of a project than before.
+    pub(crate) fn queue_moved(&self, project: &ProjectId) -> i64 {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.get(project).map_or(0, |(_, at)| *at)
     }
 
     /// A record that waited was given a place.
@@ -362,11 +367,12 @@ mod tests {
     fn a_queue_moves_when_others_stand_in_it() {
         let evidence = Evidence::default();
         let project = ProjectId::new("p");
-        let members = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(evidence.queue(&project, &members(&["a", "b"]), 1), 1);
-        assert_eq!(evidence.queue(&project, &members(&["a", "b"]), 2), 1);
-        assert_eq!(evidence.queue(&project, &members(&["a", "c"]), 3), 3);
-        assert_eq!(evidence.queue(&project, &members(&["a", "c"]), 4), 3);
+        let mut moved = Vec::new();
+        for (now, names) in (1..).zip([["a", "b"], ["a", "b"], ["a", "c"], ["a", "c"]]) {
+            evidence.queue_seen(&project, &names.map(str::to_owned).into(), now);
+            moved.push(evidence.queue_moved(&project));
+        }
+        assert_eq!(moved, [1, 1, 3, 3]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{FolderId, RequestId},
+        ids::{FolderId, ProjectId, RequestId},
         outcome::{ErrorName, Failure},
         request::FolderRequest,
     },
@@ -129,12 +129,13 @@ impl Engine {
 
     /// Settles a child whose root was stopped; its folder learns that nobody waits.
     pub(crate) async fn settle_stopped(&self, held: &mut Held, why: &Failure) -> Step<Next> {
-        let spec: FolderRequest = self.read_document(&held.item, attr::SPEC).await?;
+        let folder = folder_of(&held.item);
         let failure = Failure::new(ErrorName::Cancelled, why.message.clone());
         let outcome = self.failed_outcome(&held.item, failure);
         let next = self.settle_child(held, &outcome).await?;
-        let folder = FolderId::of(&spec.project, spec.path.as_str());
-        self.wake(records::folder_key(&folder), Lane::Begun).await?;
+        if let Some(folder) = folder {
+            self.wake(records::folder_key(&folder), Lane::Begun).await?;
+        }
         Ok(next)
     }
 
@@ -176,4 +177,11 @@ impl Engine {
             .filter_map(|(id, spec)| records.remove(id.as_str()).map(|record| (record, spec)));
         Ok(there.filter(|(record, _)| Phase::of(record) != Some(Phase::Settled)).collect())
     }
+}
+
+/// The folder that a child waits for.
+fn folder_of(child: &Item) -> Option<FolderId> {
+    let place = child.text(attr::DESTINATION)?.strip_prefix("icav2://")?;
+    let (project, path) = place.split_at(place.find('/')?);
+    Some(FolderId::of(&ProjectId::new(project), path))
 }

@@ -179,7 +179,8 @@ impl Engine {
             .when(Condition::Room { set: attr::RUNNING.into(), member: intent.client.clone(), limit });
         held.lease.check()?;
         if let Written::Refused(slots) = self.ports.store.write(take).await? {
-            self.stood_in_line(state, &picture.project, slots.as_ref());
+            self.queue_seen(&picture.project, slots.as_ref());
+            self.stood_in_line(state, &picture.project);
             signals::engine::no_slot(&held.lease.key.id, limit);
             state.intents.retain(|known| known.client != intent.client);
             return Ok(false);

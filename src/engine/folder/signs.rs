@@ -43,12 +43,16 @@ impl Engine {
         Ok(!self.stopped(roots).await?.is_empty())
     }
 
-    /// The project had no free place. That others hold them than the last time is a sign that the
-    /// queue moves.
-    pub(super) fn stood_in_line(&self, state: &FolderState, project: &ProjectId, slots: Option<&Item>) {
+    /// Takes note of who holds the places of a project.
+    pub(super) fn queue_seen(&self, project: &ProjectId, slots: Option<&Item>) {
         let members = slots.map(|item| item.members(attr::RUNNING)).unwrap_or_default();
-        let moved = self.evidence.queue(project, &members, millis(self.ports.clock.now()));
-        self.evidence.moved(&state.parties, moved);
+        self.evidence.queue_seen(project, &members, millis(self.ports.clock.now()));
+    }
+
+    /// The project had no free place. That others hold them than before is a sign that the queue
+    /// moves.
+    pub(super) fn stood_in_line(&self, state: &FolderState, project: &ProjectId) {
+        self.evidence.moved(&state.parties, self.evidence.queue_moved(project));
     }
 
     /// A file found no free stream. That others were given some is a sign that the queue moves.
