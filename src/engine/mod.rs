@@ -23,6 +23,7 @@ mod large;
 mod lease;
 mod outbox;
 mod payload;
+mod plan;
 mod records;
 mod request;
 mod round;

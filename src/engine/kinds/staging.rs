@@ -105,7 +105,7 @@ pub(crate) async fn clear(
             Err(error) if error.is_passing() => return Err(error),
             // It costs room, but it is in nobody's way.
             Err(error) if error.class != Class::NotFound => {
-                signals::engine::staging_left(path.as_str(), &error)
+                signals::engine::staging_left(path.as_str(), &error);
             }
             Ok(()) | Err(_) => {}
         }
