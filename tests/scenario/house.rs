@@ -2,7 +2,10 @@
 //! embedded store and queue, the real ICAv2 client over the simulator's router.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64},
+    },
     time::Duration,
 };
 
@@ -42,7 +45,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::doubles::{Buses, Callers, RouterWire, Said, VirtualClock};
+use crate::{
+    doubles::{Buses, Callers, RouterWire, Said, VirtualClock},
+    fragile::Fragile,
+};
 
 /// The settings of an installation, with a seeded jitter.
 pub(crate) fn settings() -> Settings {
@@ -115,6 +121,10 @@ pub(crate) struct House {
     pub(crate) buses: Arc<Buses>,
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
+    /// After how many writes to the table one breaks off; below 0 none does.
+    pub(crate) breaks_in: Arc<AtomicI64>,
+    /// Whether that write happens all the same.
+    pub(crate) breaks_after: Arc<AtomicBool>,
     database: Database,
     s3: SdkConfig,
     clock: Arc<VirtualClock>,
@@ -170,6 +180,8 @@ impl House {
             .http_client(simulator.s3_service());
         Self {
             s3: s3.load().await,
+            breaks_in: Arc::new(AtomicI64::new(-1)),
+            breaks_after: Arc::default(),
             simulator,
             callers: Arc::new(callers),
             buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
@@ -194,7 +206,11 @@ impl House {
             icav2::Settings::default(),
         );
         let ports = Ports {
-            store: Arc::new(SqliteStore::new(self.database.clone(), self.clock.clone())),
+            store: Arc::new(Fragile {
+                store: self.store(),
+                breaks_in: self.breaks_in.clone(),
+                breaks_after: self.breaks_after.clone(),
+            }),
             requests: self.queue.clone(),
             job_events: None,
             bus: self.buses.clone(),

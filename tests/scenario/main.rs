@@ -4,6 +4,7 @@
 mod copies;
 mod doubles;
 mod faults;
+mod fragile;
 mod house;
 mod plan;
 mod rules;

@@ -1,6 +1,6 @@
 //! Requests by other ways and of other sizes, and what is said without being done.
 
-use std::{io::Write as _, time::Duration};
+use std::{io::Write as _, sync::atomic::Ordering, time::Duration};
 
 use copy_manager::ports::store::{Key, Store as _};
 use flate2::{Compression, write::GzEncoder};
@@ -138,6 +138,33 @@ async fn a_request_of_ten_megabytes_is_stored_in_pieces_and_copied() {
     let root = output["requestId"].as_str().unwrap();
     let stored = house.store().get(&Key::new(root, "PAYLOAD")).await.unwrap().unwrap();
     assert!(stored.attributes.contains_key("spec_parts"), "{:?}", stored.attributes.keys());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_breaks_off_anywhere_leaves_no_request_without_its_payload() {
+    const FILES: usize = 700;
+    let folder = format!("/{}/{}/{}/", long_name(1, 250), long_name(2, 250), long_name(3, 250));
+    let names: Vec<String> = (0..FILES).map(|n| long_name(n, 240)).collect();
+    let paths: Vec<String> = names.iter().map(|name| format!("{folder}{name}")).collect();
+    let there: Vec<String> = names.iter().map(|name| format!("/in/{name}")).collect();
+    let files =
+        |paths: &'static [String]| paths.iter().map(|path| (path.as_str(), 10, 2)).collect::<Vec<_>>();
+    let (paths, there) = (&*paths.leak(), &*there.leak());
+    let renaming =
+        |n: usize| json!({"sourceUri": format!("icav2://lab{}", paths[n]), "outputFileName": names[n]});
+    let mut wanted = payload(&paths.iter().map(|path| format!("icav2://lab{path}")).collect::<Vec<_>>());
+    wanted["renamingMapList"] = (0..FILES).map(renaming).collect();
+    for (n, after) in [(0, false), (0, true), (1, false), (2, false), (2, true), (4, true), (6, false)] {
+        let house = House::new(&files(paths), &[], &files(there), |_| ()).await;
+        house.put_object("requests", "large.json", wanted.to_string().into_bytes()).await;
+        house.breaks_in.store(n, Ordering::Relaxed);
+        house.breaks_after.store(after, Ordering::Relaxed);
+        let _instance = house.instance();
+        ask_in_s3(&house, "large.json", "t", None).await;
+        let output = house.success("t", Duration::from_mins(30)).await;
+        assert_eq!(output["files"]["skipped"], FILES, "{n} {after}: {}", text(&output));
+        assert!(house.breaks_in.load(Ordering::Relaxed) < 0, "there was no write {n}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
