@@ -194,17 +194,22 @@ impl House {
         }
     }
 
+    /// ICAv2, as an instance sees it.
+    pub(crate) fn platform(&self, dice: Arc<Dice>) -> Client {
+        Client::new(
+            Arc::new(in_process::InProcess::new(&self.simulator)),
+            Arc::new(StaticToken::new("token").unwrap()),
+            self.clock.clone(),
+            dice,
+            icav2::Settings::default(),
+        )
+    }
+
     /// Starts an instance.
     pub(crate) fn instance(&self) -> Instance {
         let seed = self.seed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dice = Arc::new(Dice::from_seed(seed));
-        let platform = Client::new(
-            Arc::new(in_process::InProcess::new(&self.simulator)),
-            Arc::new(StaticToken::new("token").unwrap()),
-            self.clock.clone(),
-            dice.clone(),
-            icav2::Settings::default(),
-        );
+        let platform = self.platform(dice.clone());
         let ports = Ports {
             store: Arc::new(Fragile {
                 store: self.store(),

@@ -1,8 +1,19 @@
 //! Requests by other ways and of other sizes, and what is said without being done.
 
-use std::{io::Write as _, sync::atomic::Ordering, time::Duration};
+use std::{
+    io::Write as _,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use copy_manager::ports::store::{Key, Store as _};
+use copy_manager::{
+    domain::{ids::ProjectId, location::DataPath},
+    ports::{
+        chance::Dice,
+        platform::DataPlatform as _,
+        store::{Key, Store as _},
+    },
+};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
@@ -293,6 +304,28 @@ async fn a_dry_run_says_what_a_run_then_does_and_changes_nothing() {
     assert_eq!(output["files"]["copied"], 6, "{}", text(&output));
     assert_eq!(output["files"]["skipped"], 1);
     assert_eq!(output["bytes"], 20_150 + 7_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_names_what_cannot_be_read_yet() {
+    let house = House::new(&[("/run/a.bam", 9_000, 3)], &[], &[], |_| ()).await;
+    let lab = ProjectId::new("11111111-1111-4111-8111-111111111111");
+    let platform = house.platform(Arc::new(Dice::from_seed(1)));
+    let folder = platform.find(&lab, &DataPath::parse("/run/").unwrap()).await.unwrap().unwrap();
+    platform.create_file(&lab, &folder.id, "late.bam", "key").await.unwrap();
+    let _instance = house.instance();
+    house.ask_with(&["/run/"], "/in/", "t", None, json!({"dryRun": true})).await;
+    let output = house.success("t", SOON).await;
+    let plan = &output["plan"];
+    assert_eq!((&plan["wouldSucceed"], &plan["totals"]["unready"]), (&json!(false), &json!(1)));
+    let late = json!({
+        "source": format!("icav2://{lab}/run/late.bam"),
+        "destination": "icav2://22222222-2222-4222-8222-222222222222/in/run/late.bam",
+        "reason": "its bytes are not (all) in: it is PARTIAL",
+        "size": 0,
+    });
+    assert_eq!(plan["files"][0], late);
+    assert_eq!(plan["files"][1]["route"], "job");
 }
 
 #[tokio::test(start_paused = true)]
