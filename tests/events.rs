@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf};
 use copy_manager::{
     domain::{
         ids::RequestId,
-        outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome},
+        outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome, Unfinished},
         preview::{Conflict, Preview, PreviewFile, PreviewTotals},
         request::{Kind, OnConflict},
         route::Route,
@@ -241,6 +241,7 @@ fn ended(failure: Option<Failure>) -> Outcome {
         preview: None,
         started_at: "2026-02-03T04:05:06Z".parse().unwrap(),
         finished_at: "2026-02-03T05:06:07.250Z".parse().unwrap(),
+        unfinished: Unfinished::Nothing,
     }
 }
 
@@ -359,7 +360,7 @@ prop_compose! {
             preview.totals.files = files as u64;
             Box::new(preview)
         });
-        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), preview, started_at: at, finished_at: at }
+        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), preview, started_at: at, finished_at: at, unfinished: Unfinished::Nothing }
     }
 }
 

@@ -29,6 +29,9 @@ pub(super) fn check(settings: &Settings) -> Vec<Complaint> {
     complaints.0
 }
 
+/// One PUT takes at most this (S3).
+const LARGEST_PUT: u64 = 5 << 30;
+
 struct Complaints(Vec<Complaint>);
 
 impl Complaints {
@@ -51,12 +54,19 @@ impl Complaints {
             ("icav2.max_attempts", icav2.max_attempts == 0),
             ("copy.max_depth", copy.max_depth == 0),
             ("copy.concurrent_streams", copy.concurrent_streams == 0),
+            ("copy.largest_put", copy.largest_put == 0),
             ("heartbeat.calls_per_second", heartbeat.calls_per_second == 0),
             ("service.max_active", service.max_active == 0),
             ("service.max_payload", service.max_payload == 0),
         ];
         for (key, _) in zeros.into_iter().filter(|(_, is_zero)| *is_zero) {
             self.add(key, "must be at least 1");
+        }
+        if copy.largest_put > LARGEST_PUT {
+            self.add(
+                "copy.largest_put",
+                format!("must be at most {LARGEST_PUT}, which is all that S3 takes"),
+            );
         }
     }
 

@@ -57,6 +57,7 @@ fn the_default_is_what_the_design_says() {
             max_depth: 64,
             max_files: 1_000_000,
             concurrent_streams: 16,
+            largest_put: 5 << 30,
             empty_folders: true,
         },
         jobs: JobSettings {

@@ -1,9 +1,11 @@
 //! How a request ended, and the counters that say how far it is.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::preview::Preview;
+use super::{location::DataPath, preview::Preview};
 
 /// The names a caller's `Catch` can match on; they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -242,6 +244,67 @@ pub struct Outcome {
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Timestamp,
+    /// Of source folders that went as one item of a job: what these jobs have not brought.
+    #[serde(default, skip_serializing_if = "Unfinished::is_nothing")]
+    pub unfinished: Unfinished,
+}
+
+/// Destination folders that still lack something.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unfinished {
+    /// None.
+    #[default]
+    Nothing,
+    /// These.
+    Folders(BTreeSet<DataPath>),
+    /// More than are worth naming: any may lack something.
+    Everything,
+}
+
+impl Unfinished {
+    /// Folders that are named; with more of them, all are meant.
+    const MOST: usize = 1000;
+
+    /// These folders, if there are any.
+    #[must_use]
+    pub fn of(folders: BTreeSet<DataPath>) -> Self {
+        match folders.len() {
+            0 => Self::Nothing,
+            1..=Self::MOST => Self::Folders(folders),
+            _ => Self::Everything,
+        }
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Nothing, other) => other.clone(),
+            (this, Self::Nothing) => this,
+            (Self::Folders(mut all), Self::Folders(others)) => {
+                all.extend(others.iter().cloned());
+                Self::of(all)
+            }
+            (Self::Everything, _) | (_, Self::Everything) => Self::Everything,
+        }
+    }
+
+    /// Whether everything is there.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::Nothing
+    }
+
+    /// Whether that folder lacks something.
+    #[must_use]
+    pub fn holds(&self, folder: &DataPath) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Folders(folders) => folders.contains(folder),
+            Self::Everything => true,
+        }
+    }
 }
 
 #[cfg(test)]

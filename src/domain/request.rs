@@ -1,5 +1,7 @@
 //! What is asked for, by callers and by our own roots.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -106,6 +108,31 @@ pub struct NamedFile {
     pub etag: Option<ETag>,
 }
 
+/// An object in a bucket of no project, as it was when it was looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedObject {
+    /// Its key.
+    pub key: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Its `ETag`.
+    pub etag: Option<ETag>,
+    /// Whether an `ETag` that looks like an MD5 is none (SSE-KMS).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub opaque: bool,
+    /// Whether it must be restored before it can be read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub archived: bool,
+}
+
+impl NamedObject {
+    /// The last name of its key.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.key.rsplit_once('/').map_or(&self.key, |(_, name)| name)
+    }
+}
+
 /// Files that a child wants in its destination folder, by where they come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,6 +153,23 @@ pub enum Want {
         /// Its path, for messages and for the root.
         path: DataPath,
     },
+    /// A folder with everything below it, to be brought as one item of a job. What the job leaves is
+    /// brought by other children, one for each folder of the tree.
+    Tree {
+        /// Where the folder is.
+        project: ProjectId,
+        /// The folder's data id.
+        id: DataId,
+        /// Its path.
+        path: DataPath,
+    },
+    /// Objects of a bucket that belongs to no project.
+    Objects {
+        /// The bucket.
+        bucket: String,
+        /// The objects.
+        objects: Vec<NamedObject>,
+    },
 }
 
 /// What a child is for: one destination folder and the files it must come to hold.
@@ -143,6 +187,61 @@ pub struct FolderRequest {
     /// Files that get another name here.
     #[serde(default, skip_serializing_if = "Renames::is_empty")]
     pub renames: Renames,
+    /// When it begins: once all children of the steps before have settled.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub step: u32,
+    /// Whether its files are only on their way through: the folder is the request's own and is deleted
+    /// at its end, and what happens there does not count.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub staging: bool,
+    /// Where an earlier step may have put files that are wanted here, by source: paths below this
+    /// folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub staged: BTreeMap<DataId, String>,
+    /// The source folder that goes as one item of a job in an earlier step; this child is needed only if
+    /// that leaves something to do here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_tree: Option<DataId>,
+    /// When its request was planned, milliseconds since 1970: what an earlier step has brought since was
+    /// not there before us. None: there is no earlier step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+}
+
+impl FolderRequest {
+    /// A folder that has to exist; what it must hold is added to it.
+    #[must_use]
+    pub fn at(project: ProjectId, path: DataPath) -> Self {
+        Self {
+            project,
+            path,
+            wants: Vec::new(),
+            on_conflict: OnConflict::default(),
+            renames: Renames::default(),
+            step: 0,
+            staging: false,
+            staged: BTreeMap::new(),
+            of_tree: None,
+            since: None,
+        }
+    }
+
+    /// The same, wanting this.
+    #[must_use]
+    pub fn wanting(mut self, wants: Vec<Want>) -> Self {
+        self.wants = wants;
+        self
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 #[cfg(test)]

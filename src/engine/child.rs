@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         ids::{FolderId, RequestId},
-        outcome::Outcome,
+        outcome::{Counters, Outcome},
         request::FolderRequest,
     },
     ports::store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Key, Transacted, Write},
@@ -89,7 +89,9 @@ impl Engine {
         ];
         changes.extend(large::removal(attr::SPEC));
         let settle = held.lease.guarded(changes);
-        let tally = Write::update(records::tally_key(&root, &id), records::tally(&outcome.counters));
+        // What is only on its way through is counted where it arrives.
+        let counted = if spec.staging { Counters::default() } else { outcome.counters };
+        let tally = Write::update(records::tally_key(&root, &id), records::tally(&counted));
         held.lease.check()?;
         // The waiter goes first: once the child has settled, nobody would come back for it.
         self.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;

@@ -9,11 +9,12 @@ use super::{
     folder::{FolderPreview, Standing},
     kinds::{self, Refused},
     lease::{Held, Step},
-    request::started_at,
+    request::{sends_trees, started_at},
 };
 use crate::{
     domain::{
-        outcome::{Counters, Failure, Outcome},
+        ids::RequestId,
+        outcome::{Counters, Failure, Outcome, Unfinished},
         preview::{Preview, PreviewFile},
         request::{CopyRequest, FolderRequest, OnConflict},
         route::Route,
@@ -30,6 +31,9 @@ const FRAME: usize = 120;
 /// Calls for a copy job: its submission and, about, its polls.
 const CALLS_PER_JOB: u64 = 4;
 
+/// Calls besides to list, find and make folders that go as one item of a job.
+const CALLS_PER_TREE: u64 = 6;
+
 /// Files whose download URLs come with one call.
 const FILES_PER_URL_CALL: u64 = 25;
 
@@ -45,7 +49,7 @@ impl Engine {
         request: &CopyRequest,
         most_bytes: usize,
     ) -> ports::Result<Result<Preview, Failure>> {
-        let children = match self.children_of(event_source, request).await {
+        let children = match self.children_of(&RequestId::new("dry-run"), event_source, request).await {
             Ok(children) => children,
             Err(Refused::Failed(failure)) => return Ok(Err(failure)),
             Err(Refused::Port(error)) => return Err(error),
@@ -67,6 +71,7 @@ impl Engine {
                 preview: Some(Box::new(preview)),
                 started_at: started_at(&held.item),
                 finished_at: self.ports.clock.now(),
+                unfinished: Unfinished::Nothing,
             },
             Err(error) if error.is_passing() => return Err(error.into()),
             Err(error) => self.failed_outcome(&held.item, kinds::final_failure(&error)),
@@ -78,12 +83,16 @@ impl Engine {
         let mut draft = Draft {
             preview: Preview::default(),
             rest: Vec::new(),
+            by_tree: 0,
             room: most_bytes,
             items_per_job: self.settings.jobs.max_items_per_job.max(1) as u64,
         };
         let same_folder =
             |a: &FolderRequest, b: &FolderRequest| (&a.project, &a.path) == (&b.project, &b.path);
-        for specs in children.chunk_by(same_folder) {
+        // What is only on its way through is told where it arrives.
+        let told = |child: &&FolderRequest| !child.staging && !sends_trees(child);
+        let children: Vec<_> = children.iter().filter(told).collect();
+        for specs in children.chunk_by(|a, b| same_folder(a, b)) {
             draft.add(self.preview_folder(specs).await?);
         }
         Ok(draft.finish())
@@ -95,6 +104,8 @@ struct Draft {
     preview: Preview,
     /// Files that nothing stands in the way of, which are told last.
     rest: Vec<PreviewFile>,
+    /// Files that go with their folder as one item of a job.
+    by_tree: u64,
     /// Bytes of files that may still be told.
     room: usize,
     items_per_job: u64,
@@ -141,7 +152,15 @@ impl Draft {
                 self.rest.push(file);
             }
         }
-        let jobs = by_job.div_ceil(self.items_per_job);
+        if folder.of_tree {
+            // Two listings tell of a thousand files, wherever they are.
+            self.by_tree += by_job;
+            totals.api_calls += 2 * by_job / PAGE;
+            totals.new_folders += u64::from(folder.is_new);
+            return;
+        }
+        let staged = folder.staged.min(by_job);
+        let jobs = (by_job - staged).div_ceil(self.items_per_job) + staged.div_ceil(self.items_per_job);
         totals.jobs += jobs;
         totals.new_folders += u64::from(folder.is_new);
         let pages = |entries: u64| entries.div_ceil(PAGE).max(1);
@@ -157,6 +176,10 @@ impl Draft {
     }
 
     fn finish(mut self) -> Preview {
+        if self.by_tree > 0 {
+            self.preview.totals.jobs += 1;
+            self.preview.totals.api_calls += CALLS_PER_JOB + CALLS_PER_TREE;
+        }
         self.preview.files.append(&mut self.rest);
         self.preview
     }

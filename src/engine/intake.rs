@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         ids::{RequestId, digest},
-        outcome::{Culprit, ErrorName, Failure, Outcome},
+        outcome::{Culprit, ErrorName, Failure, Outcome, Unfinished},
         request::Kind,
         token::TaskToken,
     },
@@ -183,6 +183,7 @@ impl Engine {
             preview: None,
             started_at: now,
             finished_at: now,
+            unfinished: Unfinished::Nothing,
         };
         let delivery = outbox::answer(self.ports.callbacks.as_ref(), id, "", token, &outcome).await?;
         let gone = delivery == crate::ports::callbacks::Delivery::Gone;

@@ -109,6 +109,10 @@ pub(crate) struct RootState {
     pub chunks: u32,
     /// Children planned.
     pub children: u64,
+    /// The step that is under way.
+    pub step: u32,
+    /// Children put so far.
+    pub spread: u64,
     /// When RUNNING was last told, milliseconds since 1970.
     pub told_at: i64,
 }

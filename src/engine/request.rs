@@ -1,20 +1,19 @@
 //! The request reconciler, for roots: plan children, put them, watch them settle, finish, answer.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Engine, kinds,
     lease::{Held, Step},
     records::{self, Phase, RootState, attr, millis, set},
     round::Next,
-    settings::Settings,
     several::several,
 };
 use crate::{
     domain::{
         ids::RequestId,
-        outcome::{Counters, ErrorName, Failure, Outcome},
-        request::{CopyRequest, FolderRequest, Kind},
+        outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
+        request::{CopyRequest, FolderRequest, Kind, Want},
     },
     events::{
         CHILD_REQUEST,
@@ -73,7 +72,7 @@ impl Engine {
         };
         let request: CopyRequest = self.read_document(&payload, attr::SPEC).await?;
         let source = held.item.text(attr::SOURCE).unwrap_or_default();
-        let children = match self.children_of(source, &request).await {
+        let children = match self.children_of(&id, source, &request).await {
             Ok(children) if request.dry_run => return self.conclude_dry_run(held, &children).await,
             Ok(children) => children,
             Err(kinds::Refused::Port(error)) => return Err(error.into()),
@@ -94,6 +93,8 @@ impl Engine {
             generation,
             chunks: planned,
             children: children.len() as u64,
+            step: 0,
+            spread: 0,
             told_at: millis(self.ports.clock.now()),
         };
         signals::engine::planned(id.as_str(), children.len());
@@ -101,21 +102,17 @@ impl Engine {
         self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
     }
 
-    /// What children a request needs.
-    pub(crate) async fn children_of(
-        &self,
-        event_source: &str,
-        request: &CopyRequest,
-    ) -> Result<Vec<FolderRequest>, kinds::Refused> {
-        let Settings { copy, policy, .. } = &self.settings;
-        kinds::copy::plan(self.ports.platform.as_ref(), copy, policy, event_source, request).await
-    }
-
-    /// Puts the children of the plan and tells the fleet about them. May be repeated: the ids come
-    /// from the plan.
+    /// Puts the children of the present step and tells the fleet about them. May be repeated: the ids
+    /// come from the plan.
     async fn spread(&self, held: &mut Held) -> Step<()> {
         let id = id_of(held);
-        let children = self.plan_of(held).await?;
+        let mut state: RootState = records::required(&held.item, attr::STATE)?;
+        let plan = self.plan_of(held).await?;
+        let later = plan.iter().filter(|(_, spec)| spec.step > state.step).count() as u64;
+        let mut children = self.needed(plan, state.step).await?;
+        state.spread = children.len() as u64;
+        state.children = state.spread + later;
+        children.retain(|(_, spec)| spec.step == state.step);
         let now = self.ports.clock.now();
         let lease = Arc::clone(&held.lease);
         let puts = children.iter().map(|(child, spec)| {
@@ -146,20 +143,19 @@ impl Engine {
             Ok(refused) => signals::engine::children_untold(id.as_str(), refused.len()),
             Err(error) => signals::engine::publish_failed(id.as_str(), &error),
         }
-        self.save(held, vec![set(attr::PHASE, Phase::Running.as_str())]).await
+        let phase = set(attr::PHASE, Phase::Running.as_str());
+        self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
     }
 
-    /// Looks whether the children have settled; `None` once the outcome is stored.
+    /// Looks whether the children have settled; `None` when the phase has changed: the next step is to
+    /// be spread, or the outcome is stored.
     async fn watch(&self, held: &mut Held) -> Step<Option<Next>> {
         let id = id_of(held);
         let mut state: RootState = records::required(&held.item, attr::STATE)?;
         let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
         let (settled, counters) = records::sum_tallies(&tallies);
         // The tally is a hint; only the children's records decide.
-        if settled >= state.children
-            && let Some(outcome) = self.outcome_of_children(held).await?
-        {
-            self.conclude(held, &outcome).await?;
+        if settled >= state.spread && self.end_step(held, &mut state).await? {
             return Ok(None);
         }
         let every = self.settings.heartbeat.every();
@@ -175,25 +171,85 @@ impl Engine {
         Ok(Some(Next::Due { changes, due_at }))
     }
 
-    /// The outcome of a root whose children have all settled; `None` while one has not.
-    async fn outcome_of_children(&self, held: &Held) -> Step<Option<Outcome>> {
-        let ids = self.planned_children(held).await?;
-        let keys: Vec<_> = ids.iter().map(records::request_key).collect();
+    /// Goes on to the next step, or to the end, when all children so far have settled; false while one
+    /// has not.
+    async fn end_step(&self, held: &mut Held, state: &mut RootState) -> Step<bool> {
+        let plan = self.plan_of(held).await?;
+        let next = plan.iter().map(|(_, spec)| spec.step).filter(|step| *step > state.step).min();
+        let so_far = self.needed(plan, state.step).await?;
+        let keys: Vec<_> = so_far.iter().map(|(id, _)| records::request_key(id)).collect();
         let items = self.ports.store.get_many(&keys).await?;
-        let mut outcomes = Vec::with_capacity(ids.len());
-        for key in &keys {
-            let Some(item) = items.iter().find(|item| item.key == *key) else { return Ok(None) };
-            if Phase::of(item) != Some(Phase::Settled) {
-                return Ok(None);
-            }
-            outcomes.push(self.read_document::<Outcome>(item, attr::OUTCOME).await?);
+        let settled: HashMap<_, _> = items
+            .iter()
+            .filter(|item| Phase::of(item) == Some(Phase::Settled))
+            .map(|item| (&item.key, item))
+            .collect();
+        if settled.len() < keys.len() {
+            return Ok(false);
         }
-        Ok(Some(merge(&outcomes, started_at(&held.item), self.ports.clock.now())))
+        if let Some(next) = next {
+            state.step = next;
+            let phase = set(attr::PHASE, Phase::Planned.as_str());
+            self.save(held, vec![phase, set(attr::STATE, records::text(state)?)]).await?;
+            return Ok(true);
+        }
+        let mut outcomes = Vec::with_capacity(so_far.len());
+        for ((_, spec), key) in so_far.iter().zip(&keys) {
+            let Some(item) = settled.get(key) else { return Ok(false) };
+            let mut outcome: Outcome = self.read_document(item, attr::OUTCOME).await?;
+            if spec.staging || (outcome.failure.is_some() && sends_trees(spec)) {
+                // What did not get there was brought by those who came after.
+                outcome.counters = Counters::default();
+                outcome.failure = None;
+            }
+            outcomes.push(outcome);
+        }
+        let specs = so_far.iter().map(|(_, spec)| spec);
+        kinds::staging::clear(self.ports.platform.as_ref(), &id_of(held), specs).await?;
+        let outcome = merge(&outcomes, started_at(&held.item), self.ports.clock.now());
+        self.conclude(held, &outcome).await?;
+        Ok(true)
     }
 
     /// The ids of the planned children; none before there is a plan.
     pub(crate) async fn planned_children(&self, held: &Held) -> Result<Vec<RequestId>, Error> {
-        Ok(self.plan_of(held).await?.into_iter().map(|(id, _)| id).collect())
+        let plan = self.plan_of(held).await?;
+        Ok(self.needed(plan, u32::MAX).await?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The children of all steps up to this one, without those whose source folders an earlier step has
+    /// brought whole.
+    async fn needed(
+        &self,
+        mut plan: Vec<(RequestId, FolderRequest)>,
+        step: u32,
+    ) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
+        plan.retain(|(_, spec)| spec.step <= step);
+        if plan.iter().all(|(_, spec)| spec.of_tree.is_none()) {
+            return Ok(plan);
+        }
+        let senders: Vec<_> = plan
+            .iter()
+            .filter(|(_, spec)| sends_trees(spec))
+            .map(|(id, _)| records::request_key(id))
+            .collect();
+        let items = self.ports.store.get_many(&senders).await?;
+        let mut unfinished = Unfinished::Nothing;
+        for key in &senders {
+            let item = items.iter().find(|item| item.key == *key);
+            let settled = item.filter(|item| Phase::of(item) == Some(Phase::Settled));
+            let outcome = match settled {
+                Some(item) => Some(self.read_document::<Outcome>(item, attr::OUTCOME).await?),
+                None => None,
+            };
+            unfinished = match outcome {
+                Some(outcome) if outcome.failure.is_none() => unfinished.and(&outcome.unfinished),
+                // It failed before it could say what is there.
+                Some(_) | None => Unfinished::Everything,
+            };
+        }
+        plan.retain(|(_, spec)| spec.of_tree.is_none() || unfinished.holds(&spec.path));
+        Ok(plan)
     }
 
     async fn plan_of(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
@@ -224,6 +280,7 @@ impl Engine {
             preview: None,
             started_at: started_at(&held.item),
             finished_at: self.ports.clock.now(),
+            unfinished: Unfinished::Nothing,
         };
         self.conclude(held, &outcome).await
     }
@@ -253,6 +310,7 @@ impl Engine {
             preview: None,
             started_at: started_at(item),
             finished_at: self.ports.clock.now(),
+            unfinished: Unfinished::Nothing,
         }
     }
 }
@@ -312,5 +370,18 @@ fn merge(outcomes: &[Outcome], started_at: jiff::Timestamp, finished_at: jiff::T
         merged.culprits_total = failures.iter().map(|failure| failure.culprits_total).sum();
         merged
     });
-    Outcome { failure, counters, jobs, preview: None, started_at, finished_at }
+    Outcome {
+        failure,
+        counters,
+        jobs,
+        preview: None,
+        started_at,
+        finished_at,
+        unfinished: Unfinished::Nothing,
+    }
+}
+
+/// Whether a child asks jobs for whole folders.
+pub(crate) fn sends_trees(spec: &FolderRequest) -> bool {
+    spec.wants.iter().any(|want| matches!(want, Want::Tree { .. }))
 }

@@ -27,6 +27,8 @@ pub struct CopySettings {
     pub max_files: u64,
     /// How many files this instance streams at a time.
     pub concurrent_streams: usize,
+    /// Bytes of the largest file that is uploaded with one PUT; larger ones are uploaded in parts.
+    pub largest_put: u64,
     /// Whether empty source folders are made at the destination.
     pub empty_folders: bool,
 }

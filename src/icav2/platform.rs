@@ -41,6 +41,27 @@ impl Client {
     }
 }
 
+impl Client {
+    /// What is below a path, at any depth. The filter ignores case, and it finds the folder itself.
+    async fn below(
+        &self,
+        project: &ProjectId,
+        path: &DataPath,
+        from: Option<&str>,
+        kind: Option<&str>,
+    ) -> Result<Page<Data>> {
+        let mut call = Call::read(LIST, &[project.as_str()])
+            .with("filePath", path.as_str())
+            .with("filePathMatchMode", "STARTS_WITH_CASE_INSENSITIVE");
+        if let Some(kind) = kind {
+            call = call.with("type", kind);
+        }
+        let mut page = self.list(call, from).await?;
+        page.items.retain(|data| data.path.inside(path).is_some_and(|rest| !rest.is_empty()));
+        Ok(page)
+    }
+}
+
 /// One of our files or folders from the API's.
 fn data<T>(call: &Call, found: T) -> Result<Data>
 where
@@ -88,13 +109,16 @@ impl DataPlatform for Client {
         path: &DataPath,
         from: Option<&str>,
     ) -> Result<Page<Data>> {
-        let call = Call::read(LIST, &[project.as_str()])
-            .with("filePath", path.as_str())
-            .with("filePathMatchMode", "STARTS_WITH_CASE_INSENSITIVE")
-            .with("type", "FOLDER");
-        let mut page = self.list(call, from).await?;
-        page.items.retain(|data| data.path.inside(path).is_some_and(|rest| !rest.is_empty()));
-        Ok(page)
+        self.below(project, path, from, Some("FOLDER")).await
+    }
+
+    async fn everything_below(
+        &self,
+        project: &ProjectId,
+        path: &DataPath,
+        from: Option<&str>,
+    ) -> Result<Page<Data>> {
+        self.below(project, path, from, None).await
     }
 
     async fn count_files_below(&self, project: &ProjectId, path: &DataPath) -> Result<Option<u64>> {

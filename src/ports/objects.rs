@@ -118,6 +118,9 @@ pub struct ObjectInfo {
     pub size: u64,
     /// Its `ETag`.
     pub etag: Option<ETag>,
+    /// Whether an `ETag` that looks like an MD5 is none, because the object is encrypted with KMS; only
+    /// from `head`.
+    pub opaque: bool,
     /// When it was last written.
     pub modified: Option<Timestamp>,
     /// Its storage class; `None`: `STANDARD`.

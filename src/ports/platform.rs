@@ -108,6 +108,15 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
         from: Option<&str>,
     ) -> Result<Page<Data>>;
 
+    /// Everything below a path, files and folders, at any depth, a page at a time. What is linked from
+    /// other projects is shown, but not what is inside it.
+    async fn everything_below(
+        &self,
+        project: &ProjectId,
+        path: &DataPath,
+        from: Option<&str>,
+    ) -> Result<Page<Data>>;
+
     /// How many files lie below a path, at any depth, from the index: at least so many as there are,
     /// for those below a path that differs in case only may be counted too. What is inside linked
     /// folders is not counted. `None` where the API does not tell.

@@ -24,6 +24,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("copy_manager_files_copied_total", "Files brought to their destination"),
     ("copy_manager_bytes_copied_total", "Bytes brought to their destination"),
     ("copy_manager_files_streamed_total", "Files that went through this process"),
+    ("copy_manager_files_copied_in_s3_total", "Files that S3 copied inside a project's bucket"),
     ("copy_manager_streams_failed_total", "Streams that failed and are tried again"),
     ("copy_manager_jobs_submitted_total", "ICAv2 copy jobs submitted"),
     ("copy_manager_jobs_ended_total", "ICAv2 copy jobs that ended, by status"),
@@ -283,6 +284,12 @@ pub fn condemned_deleted(folder: &str, id: &DataId, partial: bool) {
 pub fn file_streamed(folder: &str, bytes: u64) {
     counter!("copy_manager_files_streamed_total").increment(1);
     debug!(folder.id = folder, copy.bytes = bytes, "file streamed");
+}
+
+/// S3 copied a file inside its project's bucket.
+pub fn file_copied(folder: &str, bytes: u64) {
+    counter!("copy_manager_files_copied_in_s3_total").increment(1);
+    debug!(folder.id = folder, copy.bytes = bytes, "file copied inside S3");
 }
 
 /// A stream failed and is tried again.

@@ -218,6 +218,7 @@ impl ObjectStore for Bucket {
             modified: None,
             storage_class: None,
             archived: false,
+            opaque: false,
             parts: None,
             content_type: None,
             metadata: BTreeMap::new(),

@@ -60,6 +60,7 @@ pub(crate) fn settings() -> Settings {
             max_depth: 64,
             max_files: 1_000_000,
             concurrent_streams: 16,
+            largest_put: 5 << 30,
             empty_folders: true,
         },
         jobs: JobSettings {
@@ -118,6 +119,8 @@ impl Instance {
 pub(crate) struct House {
     pub(crate) simulator: Arc<Simulator>,
     pub(crate) callers: Arc<Callers>,
+    /// S3 of the platform: the projects' buckets, and one of no project.
+    pub(crate) objects: Arc<S3Objects>,
     pub(crate) buses: Arc<Buses>,
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
@@ -134,6 +137,16 @@ pub(crate) struct House {
 
 /// The destination project of every scenario.
 pub(crate) const TO: &str = "archive";
+
+/// What the bucket `outside-data`, which is no project's, holds (key, size, parts).
+pub(crate) const OUTSIDE: [(&str, u64, u32); 6] = [
+    ("ref/genome.fa", 30 << 20, 2),
+    ("ref/genome.fa.fai", 70, 1),
+    ("ref/sub/a b+c.txt", 10, 1),
+    ("ref/none.txt", 0, 1),
+    ("ref/empty/", 0, 1),
+    ("reference", 5, 1),
+];
 
 impl House {
     /// A house beside a simulated platform whose project `lab` holds these files (path, size,
@@ -159,7 +172,9 @@ impl House {
              "folders": folders, "files": list(files)},
             {"id": "22222222-2222-4222-8222-222222222222", "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
              "folders": ["/in/"], "files": list(there)},
-        ], "buckets": [{"name": "requests"}]}))
+        ], "buckets": [{"name": "requests"}, {"name": "outside-data", "objects": OUTSIDE.map(
+            |(key, size, parts)| json!({"key": key, "size": size, "parts": parts})
+        )}]}))
         .unwrap();
         let mut platform = simulator::Settings::default();
         change(&mut platform);
@@ -178,12 +193,15 @@ impl House {
             .region("ap-southeast-2")
             .credentials_provider(Credentials::new("OWN", "own", None, None, "test"))
             .http_client(simulator.s3_service());
+        let s3 = s3.load().await;
+        let objects = S3Objects::from_config(&s3, Some("http://s3.simulated".to_owned()));
         Self {
-            s3: s3.load().await,
+            s3,
             breaks_in: Arc::new(AtomicI64::new(-1)),
             breaks_after: Arc::default(),
             simulator,
             callers: Arc::new(callers),
+            objects: Arc::new(objects),
             buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
             queue,
             settings: settings(),
@@ -221,11 +239,14 @@ impl House {
             bus: self.buses.clone(),
             callbacks: self.callers.clone(),
             platform: Arc::new(platform),
-            objects: Arc::new(S3Objects::from_config(&self.s3, Some("http://s3.simulated".to_owned()))),
-            transfers: Arc::new(Streams::new(
-                Arc::new(RouterWire(self.simulator.clone())),
-                transfer::stream::Settings::default(),
-            )),
+            objects: self.objects.clone(),
+            transfers: Arc::new(
+                Streams::new(
+                    Arc::new(RouterWire(self.simulator.clone())),
+                    transfer::stream::Settings::default(),
+                )
+                .with_objects(self.objects.clone()),
+            ),
             clock: self.clock.clone(),
             chance: dice,
         };

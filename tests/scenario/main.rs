@@ -6,6 +6,8 @@ mod doubles;
 mod faults;
 mod fragile;
 mod house;
+mod places;
 mod plan;
 mod rules;
 mod tokens;
+mod whole;

@@ -111,6 +111,7 @@ async fn files_arrive_under_their_new_names() {
     house.ask_with(&["/run/", "/one.vcf"], "/in/", "t", None, map.clone()).await;
     let output = house.success("t", Duration::from_mins(5)).await;
     assert_eq!((&output["files"]["copied"], &output["files"]["renamed"]), (&json!(5), &json!(4)));
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let md5 = |tree: &[(String, String, Option<String>)], path: &str| {
         tree.iter().find(|(known, ..)| known == path).and_then(|(.., md5)| md5.clone())
     };
@@ -172,7 +173,7 @@ async fn data_may_be_named_by_the_buckets_of_their_projects() {
     {
         let token = format!("t{n}");
         house.queue.push(ask(&[uri], "icav2://archive/in/", &token)).await.unwrap();
-        assert_eq!(house.failure(&token, Duration::from_mins(1)).await.0, "InvalidRequest");
+        assert_eq!(house.failure(&token, Duration::from_mins(1)).await.0, "SourceNotFound");
     }
 }
 
@@ -180,8 +181,7 @@ async fn data_may_be_named_by_the_buckets_of_their_projects() {
 async fn what_this_version_cannot_do_is_refused_and_not_ignored() {
     let house = House::new(&FILES, &[], &[], |_| {}).await;
     let _instance = house.instance();
-    let more = json!({"externalSourceUriList": ["s3://bucket/key"]});
-    house.ask_with(&["/run/"], "/in/", "t", None, more).await;
+    house.ask_with(&["/run/"], "/in/", "t", None, json!({"destinationUri": "s3://outside-data/in/"})).await;
     assert_eq!(house.failure("t", Duration::from_mins(1)).await.0, "InvalidRequest");
     assert!(house.tree(TO, "/in/").await.is_empty());
 }

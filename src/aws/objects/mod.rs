@@ -14,7 +14,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput,
     primitives::DateTime,
-    types::{Object, ObjectStorageClass, StorageClass},
+    types::{Object, ObjectStorageClass, ServerSideEncryption, StorageClass},
 };
 use jiff::Timestamp;
 
@@ -100,6 +100,7 @@ impl ObjectStore for S3Objects {
         Ok(Some(ObjectInfo {
             key: at.key.clone(),
             size: bytes(found.content_length()),
+            opaque: !matches!(found.server_side_encryption(), None | Some(ServerSideEncryption::Aes256)),
             modified: found.last_modified().and_then(instant),
             archived: is_archive(class) && !restored,
             storage_class: class.map(str::to_owned),
@@ -178,6 +179,7 @@ fn listed(object: &Object) -> ObjectInfo {
         key: object.key().unwrap_or_default().to_owned(),
         size: bytes(object.size()),
         etag: object.e_tag().map(ETag::new),
+        opaque: false,
         modified: object.last_modified().and_then(instant),
         archived: is_archive(class) && !restored,
         storage_class: class.filter(|class| *class != "STANDARD").map(str::to_owned),

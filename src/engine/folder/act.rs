@@ -13,6 +13,7 @@ use super::{
     look::{Picture, as_millis},
     sources::Source,
     state::FolderState,
+    trees::Standing,
 };
 use crate::{
     domain::{diff::Verdict, route::Route},
@@ -80,10 +81,11 @@ impl Engine {
     ) -> Step<bool> {
         let patience = self.settings.jobs.max_attempts;
         let may = millis(self.ports.clock.now()) >= state.not_before && state.charged < patience;
-        if !may || state.open_intents().next().is_some() || jobs_missing(picture).is_empty() {
+        let items = jobs_missing(picture).len() + picture.trees_missing().len();
+        if !may || state.open_intents().next().is_some() || items == 0 {
             return Ok(false);
         }
-        if jobs_missing(picture).len() < self.settings.jobs.max_items_per_job {
+        if items < self.settings.jobs.max_items_per_job {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(false),
@@ -113,10 +115,21 @@ impl Engine {
             merged.waiters.push((waiter, files, Vec::new()));
         }
         self.judge(state, &mut merged);
+        self.look_at_trees(state, &mut merged).await?;
         Ok(Some(merged))
     }
 
     async fn submit_batches(&self, held: &mut Held, state: &mut FolderState, picture: &Picture) -> Step<()> {
+        let most = self.settings.jobs.max_items_per_job.max(1);
+        for trees in picture.trees_missing().chunks(most) {
+            if self.stop.is_cancelled() || what_fits(state, trees).len() < trees.len() {
+                return Ok(());
+            }
+            if !self.submit(held, state, picture, trees, false).await? {
+                self.pause_for_slot(state);
+                return Ok(());
+            }
+        }
         let mut missing = jobs_missing(picture);
         for piece in state.pieces_to_submit() {
             let files: Vec<&Source> =
@@ -135,7 +148,6 @@ impl Engine {
             missing.remove(name.as_str());
         }
         let missing: Vec<&Source> = missing.into_values().collect();
-        let most = self.settings.jobs.max_items_per_job.max(1);
         for batch in missing.chunks(most) {
             let unfilled = batch.len() < most && state.has_unfilled_job();
             let batch = what_fits(state, batch);
@@ -204,7 +216,7 @@ fn held_back(state: &FolderState, picture: &Picture) -> bool {
 fn what_fits<'a, 'b>(state: &FolderState, files: &'a [&'b Source]) -> &'a [&'b Source] {
     let mut room = state.room();
     let fits = files.iter().take_while(|file| {
-        let bytes = file.id.as_str().len() + 2 * file.wanted.name.len() + 16;
+        let bytes = file.id().map_or(0, |id| id.as_str().len()) + 2 * file.wanted.name.len() + 16;
         let fits = bytes <= room;
         room = room.saturating_sub(bytes);
         fits
@@ -229,7 +241,11 @@ fn waits_for_the_platform(state: &FolderState, picture: &Picture) -> bool {
         .chain(state.open_intents().flat_map(|intent| &intent.names))
         .map(String::as_str)
         .collect();
-    picture.files().iter().any(|(name, (_, verdict))| {
-        matches!(verdict, Verdict::Wait | Verdict::Condemn | Verdict::Replace) && !told.contains(name)
-    })
+    let files = picture.files();
+    let moving = files
+        .iter()
+        .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Wait | Verdict::Condemn | Verdict::Replace));
+    let trees = picture.trees();
+    let coming = trees.iter().filter(|(_, (_, standing))| **standing == Standing::Coming);
+    moving.map(|(name, _)| name).chain(coming.map(|(name, _)| name)).any(|name| !told.contains(name))
 }

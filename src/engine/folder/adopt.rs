@@ -9,7 +9,7 @@ use super::{
     state::{FolderState, Intent},
 };
 use crate::{
-    domain::ids::{BatchId, ProjectId},
+    domain::ids::{BatchId, DataId, ProjectId},
     engine::{
         Engine,
         lease::{Held, Step},
@@ -95,11 +95,24 @@ impl Engine {
             let batch = BatchId::new(job.subject.as_str());
             match self.ports.platform.batch_folder(&picture.project, &batch).await {
                 Ok(folder) if folder == picture.folder => return Ok(true),
+                Ok(Some(folder)) if self.is_above(&picture.project, &folder, picture).await? => {
+                    return Ok(true);
+                }
                 Err(error) if error.is_passing() => return Err(error.into()),
                 Ok(_) | Err(_) => {}
             }
         }
         Ok(false)
+    }
+
+    /// Whether a folder holds ours, so that a job that brings whole folders there may be at work in it.
+    async fn is_above(&self, project: &ProjectId, folder: &DataId, picture: &Picture) -> Step<bool> {
+        let Some((waiter, ..)) = picture.waiters.first() else { return Ok(false) };
+        match self.ports.platform.get(project, folder).await {
+            Ok(data) => Ok(waiter.spec.path.inside(&data.path).is_some()),
+            Err(error) if error.is_passing() => Err(error.into()),
+            Err(_) => Ok(false),
+        }
     }
 
     /// The intent that a job answers: the same files into this folder.

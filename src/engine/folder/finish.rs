@@ -4,11 +4,12 @@ use super::{
     look::Picture,
     sources::Resolved,
     state::{Before, FolderState, MOST_REMEMBERED},
+    trees::Standing,
 };
 use crate::{
     domain::{
         diff::{Clash, Verdict},
-        outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
+        outcome::{Counters, Culprit, ErrorName, Failure, Outcome, Unfinished},
         route::Route,
     },
     engine::{
@@ -58,7 +59,8 @@ impl Engine {
                     self.stand(state, picture, &source.wanted.name, picture.route(source), *verdict)
                 })
                 .collect();
-            if stands.iter().any(|stand| matches!(stand, Stand::Open)) {
+            let ended = |tree| matches!(picture.standing(waiter, tree), Some(Standing::Ended { .. }));
+            if stands.iter().any(|stand| matches!(stand, Stand::Open)) || !resolved.trees.iter().all(ended) {
                 open += 1;
                 given_up |=
                     stands.iter().any(|stand| matches!(stand, Stand::Failed(ErrorName::CopyJobFailed, _)));
@@ -66,6 +68,12 @@ impl Engine {
             }
             let before = state.seen.get(waiter.request.as_str()).copied().unwrap_or_default();
             let mut outcome = self.outcome(waiter, resolved, &stands, before);
+            for tree in &resolved.trees {
+                if let Some(Standing::Ended { counters, unfinished }) = picture.standing(waiter, tree) {
+                    outcome.counters = outcome.counters.plus(counters);
+                    outcome.unfinished = outcome.unfinished.and(unfinished);
+                }
+            }
             outcome.jobs.clone_from(&state.history);
             self.tell_waiter(held, state, waiter, &outcome).await?;
         }
@@ -158,6 +166,7 @@ impl Engine {
             preview: None,
             started_at: waiter.since,
             finished_at: self.ports.clock.now(),
+            unfinished: Unfinished::Nothing,
         }
     }
 
@@ -195,6 +204,7 @@ impl Engine {
             preview: None,
             started_at: waiter.since,
             finished_at: self.ports.clock.now(),
+            unfinished: Unfinished::Nothing,
         }
     }
 

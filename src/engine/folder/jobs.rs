@@ -108,7 +108,8 @@ impl Engine {
         let mut names: BTreeMap<DataId, String> = BTreeMap::new();
         for waiter in waiters {
             if let Ok(resolved) = self.resolve(waiter).await {
-                names.extend(resolved.files.iter().map(|file| (file.id.clone(), file.wanted.name.clone())));
+                let files = resolved.files.iter();
+                names.extend(files.filter_map(|file| Some((file.id()?.clone(), file.wanted.name.clone()))));
             }
         }
         let overall = format!("job {} is {}", job.job, job.status.as_str());
@@ -150,7 +151,7 @@ impl Engine {
     ) -> Step<bool> {
         let Some(folder) = &picture.folder else { return Ok(false) };
         let now = self.ports.clock.now();
-        let mut ids: Vec<_> = files.iter().map(|file| file.id.clone()).collect();
+        let mut ids: Vec<_> = files.iter().filter_map(|file| file.id().cloned()).collect();
         ids.sort();
         let intent = Intent {
             client: self.ports.chance.uuid().to_string(),

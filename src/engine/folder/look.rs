@@ -9,6 +9,7 @@ use super::{
     jobs::Ended,
     sources::{Resolved, Source},
     state::{Before, FolderState},
+    trees::{Standing, is_news},
 };
 use crate::{
     domain::{
@@ -36,6 +37,8 @@ pub(super) struct Picture {
     pub waiters: Vec<(Waiter, Arc<Resolved>, Vec<Verdict>)>,
     /// What is there, by exact name.
     pub listing: BTreeMap<String, Data>,
+    /// How source folders stand that go as one item of a job, by waiter and name.
+    pub standings: BTreeMap<(String, String), Standing>,
     /// Names that are streamed although a job would be their route.
     pub streamed: BTreeSet<String>,
     /// Why files of ended jobs did not arrive, by name.
@@ -63,8 +66,12 @@ impl Picture {
 
     /// Whether all of these names are there now, or nobody wants them any more.
     pub(super) fn all_done(&self, names: &[String]) -> bool {
-        let files = self.files();
+        let (files, trees) = (self.files(), self.trees());
         names.iter().all(|name| {
+            if let Some((_, standing)) = trees.get(name.as_str()) {
+                let Standing::Ended { unfinished, .. } = standing else { return false };
+                return unfinished.is_nothing();
+            }
             files
                 .get(name.as_str())
                 .is_none_or(|(_, verdict)| matches!(verdict, Verdict::Done { .. } | Verdict::Skipped))
@@ -86,7 +93,7 @@ impl Engine {
         let resolved: Vec<_> =
             waiters.into_iter().map(|(waiter, files)| (waiter, files, Vec::new())).collect();
         let wanted = |(waiter, resolved, _): &(Waiter, Arc<Resolved>, _)| {
-            self.settings.copy.empty_folders || waiter.spec.wants.is_empty() || !resolved.files.is_empty()
+            self.settings.copy.empty_folders || waiter.spec.wants.is_empty() || resolved.len() > 0
         };
         let (folder, fresh) = if resolved.iter().any(wanted) {
             let (id, fresh) = self.ensure_folder(held, state, &spec.project, &spec.path).await?;
@@ -112,6 +119,7 @@ impl Engine {
             folder,
             waiters: resolved,
             listing,
+            standings: BTreeMap::new(),
             streamed: state.streamed.clone(),
             reasons: ended.iter().flat_map(|ended| ended.reasons.clone()).collect(),
             leftovers: ended.iter().flat_map(|ended| ended.leftovers.iter().cloned()).collect(),
@@ -120,6 +128,7 @@ impl Engine {
         let listed: BTreeSet<_> = picture.listing.values().map(|data| data.id.as_str()).collect();
         state.condemned.retain(|id, condemned| !condemned.deleted || listed.contains(id.as_str()));
         self.judge(state, &mut picture);
+        self.look_at_trees(state, &mut picture).await?;
         Ok(picture)
     }
 
@@ -150,7 +159,9 @@ impl Engine {
                     verdict(&wanted, there, around, waiter.spec.on_conflict)
                 })
                 .collect();
-            state.seen.entry(waiter.request.to_string()).or_insert_with(|| before(resolved, verdicts));
+            let listing = &picture.listing;
+            let seen = state.seen.entry(waiter.request.to_string());
+            seen.or_insert_with(|| before(waiter, resolved, verdicts, listing));
         }
         let files = picture.files();
         state
@@ -262,10 +273,18 @@ fn vanished(state: &mut FolderState) -> Error {
 }
 
 /// What a waiter found done when it came.
-fn before(resolved: &Resolved, verdicts: &[Verdict]) -> Before {
+fn before(
+    waiter: &Waiter,
+    resolved: &Resolved,
+    verdicts: &[Verdict],
+    listing: &BTreeMap<String, Data>,
+) -> Before {
     let mut before = Before::default();
     for (source, verdict) in resolved.files.iter().zip(verdicts) {
-        if let Verdict::Done { by_size } = verdict {
+        let there = listing.get(&source.wanted.name);
+        if let Verdict::Done { by_size } = verdict
+            && !there.is_some_and(|data| is_news(waiter, data))
+        {
             before.skipped += 1;
             before.by_size += u64::from(*by_size);
             before.bytes += source.wanted.size;

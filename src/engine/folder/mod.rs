@@ -8,6 +8,7 @@
 
 mod act;
 mod adopt;
+mod bring;
 mod condemn;
 mod finish;
 mod jobs;
@@ -17,10 +18,10 @@ mod preview;
 mod sources;
 mod state;
 mod streams;
+mod trees;
 
 pub(crate) use preview::{FolderPreview, Standing};
 pub(crate) use sources::Sources;
-pub(crate) use streams::MOST_BYTES as MOST_STREAMED;
 
 use std::{sync::Arc, time::Duration};
 
@@ -91,6 +92,7 @@ impl Engine {
             if came {
                 // What was given up for others has not been tried for those who have just come.
                 state.charged = 0;
+                state.trees.clear();
             }
             let picture = self.look(held, state, waiters, &ended).await?;
             self.charge(&held.lease.key.id.clone(), state, &picture);

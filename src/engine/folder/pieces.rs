@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     look::{Picture, as_millis},
     state::{FolderState, Piece, RunningJob},
-    streams,
 };
 use crate::{
     domain::diff::Verdict,
@@ -73,7 +72,7 @@ impl FolderState {
     }
 
     /// Every piece of a cut has failed or arrived; true when the round is to be charged.
-    fn end_of_cut(&mut self, folder: &str, picture: &Picture) -> bool {
+    fn end_of_cut(&mut self, folder: &str) -> bool {
         let arrived = std::mem::take(&mut self.piece_arrived);
         let mut charged = false;
         for mut piece in std::mem::take(&mut self.pieces) {
@@ -83,7 +82,7 @@ impl FolderState {
                 [name] if isolated => {
                     piece.alone += 1;
                     piece.isolated = true;
-                    if piece.alone >= ALONE && picture.fits_a_stream(name) {
+                    if piece.alone >= ALONE {
                         signals::engine::file_rerouted(folder);
                         self.streamed.insert(name.clone());
                     } else {
@@ -112,7 +111,9 @@ impl Engine {
             let missing: Vec<String> = picture.not_done(&job.names);
             bad |= !arrived;
             well |= *arrived;
-            if job.piece {
+            if state.note_trees(&job.names, *arrived) {
+                // What is left of it is decided by comparing, not by cutting.
+            } else if job.piece {
                 state.piece_arrived |= missing.len() < job.names.len();
                 let mine = |piece: &&mut Piece| piece.names.iter().any(|name| missing.contains(name));
                 state.pieces.iter_mut().filter(mine).for_each(|piece| piece.failed = true);
@@ -127,7 +128,7 @@ impl Engine {
         state.pieces.retain(|piece| !piece.names.is_empty());
         if !state.pieces.is_empty() && state.pieces.iter().all(|piece| piece.failed) {
             bad = true;
-            charged |= state.end_of_cut(folder, picture);
+            charged |= state.end_of_cut(folder);
         }
         if charged {
             state.charged += 1;
@@ -193,9 +194,5 @@ impl Picture {
             }
         }
         owners
-    }
-
-    fn fits_a_stream(&self, name: &str) -> bool {
-        self.files().get(name).is_some_and(|(source, _)| source.wanted.size <= streams::MOST_BYTES)
     }
 }

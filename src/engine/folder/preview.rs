@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     finish::clash_words,
     look::Picture,
-    sources::{Resolved, Source},
+    sources::{Origin, Resolved, Source},
     state::FolderState,
 };
 use crate::{
@@ -27,12 +27,19 @@ use crate::{
     ports::{Error, platform::Folder},
 };
 
+/// Why a file goes with its folder.
+const WHOLE: &str = "its folder goes as one item of a job (copy.folders = \"whole\")";
+
 /// What would be done in one folder.
 #[derive(Debug, Default)]
 pub(crate) struct FolderPreview {
     pub files: Vec<(PreviewFile, Standing)>,
+    /// Whether its source goes as part of one item of a job.
+    pub of_tree: bool,
     /// Whether the folder would have to be made.
     pub is_new: bool,
+    /// Files that a job puts into staging.
+    pub staged: u64,
     /// Entries that the folder holds now.
     pub there: usize,
 }
@@ -54,7 +61,7 @@ pub(crate) enum Standing {
 
 impl Engine {
     /// What would be done for requests that want files in one folder. Nothing is changed.
-    pub(crate) async fn preview_folder(&self, specs: &[FolderRequest]) -> Result<FolderPreview, Error> {
+    pub(crate) async fn preview_folder(&self, specs: &[&FolderRequest]) -> Result<FolderPreview, Error> {
         let Some(FolderRequest { project, path, .. }) = specs.first() else {
             return Ok(FolderPreview::default());
         };
@@ -67,7 +74,7 @@ impl Engine {
         for spec in specs {
             let request = RequestId::new(format!("dry-run.{}", self.ports.chance.uuid()));
             let since = self.ports.clock.now();
-            let waiter = Waiter { root: request.clone(), request, spec: spec.clone(), since };
+            let waiter = Waiter { root: request.clone(), request, spec: (*spec).clone(), since };
             let resolved = self.resolve(&waiter).await;
             self.sources.forget(&waiter.request);
             waiters.push((waiter, resolved?, Vec::new()));
@@ -88,22 +95,31 @@ impl Engine {
             folder,
             waiters,
             listing,
+            standings: BTreeMap::new(),
             streamed: state.streamed.clone(),
             reasons: BTreeMap::new(),
             leftovers: BTreeSet::new(),
         };
         self.judge(&mut state, &mut picture);
-        let mut files = Vec::new();
+        let (mut files, mut staged) = (Vec::new(), 0);
         for (waiter, resolved, verdicts) in &picture.waiters {
             let origins = self.origins(waiter, resolved).await?;
             let stand = |(source, verdict): (&Source, &Verdict)| {
-                let origin = origins.get(source.id.as_str()).cloned().unwrap_or_default();
+                let origin = match &source.origin {
+                    Origin::File { id, .. } => origins.get(id.as_str()).cloned().unwrap_or_default(),
+                    Origin::Object(object) => object.at.to_string(),
+                };
                 stands(&picture, waiter, source, origin, *verdict)
             };
+            let aside = resolved.files.iter().zip(verdicts);
+            staged += aside
+                .filter(|(source, verdict)| source.staged.is_some() && **verdict == Verdict::Missing)
+                .count() as u64;
             files.extend(resolved.files.iter().zip(verdicts).map(stand));
             files.extend(resolved.unready.iter().map(|(_, culprit)| unready(waiter, culprit)));
         }
-        Ok(FolderPreview { files, is_new, there })
+        let of_tree = specs.iter().all(|spec| spec.of_tree.is_some());
+        Ok(FolderPreview { files, of_tree, is_new, staged, there })
     }
 
     /// The URIs of a waiter's sources, by data id.
@@ -129,12 +145,16 @@ impl Engine {
                         }
                     }
                 }
-                Want::Level { project, path, .. } => {
-                    let of_level = resolved.files.iter().filter(|source| source.project == *project);
-                    origins.extend(of_level.map(|source| {
-                        (source.id.to_string(), uri(project, &path.file(&source.wanted.name)))
+                Want::Level { project: of, path, .. } => {
+                    origins.extend(resolved.files.iter().filter_map(|source| match &source.origin {
+                        Origin::File { project, id } if project == of => {
+                            Some((id.to_string(), uri(project, &path.file(&source.wanted.name))))
+                        }
+                        Origin::File { .. } | Origin::Object(_) => None,
                     }));
                 }
+                // Their origins say where they are; a tree is told by its levels.
+                Want::Objects { .. } | Want::Tree { .. } => {}
             }
         }
         Ok(origins)
@@ -149,8 +169,9 @@ fn stands(
     origin: String,
     found: Verdict,
 ) -> (PreviewFile, Standing) {
-    let route = picture.route(source);
-    let how = || why(picture, source, route).to_owned();
+    let whole = waiter.spec.of_tree.is_some();
+    let route = if whole || source.staged.is_some() { Route::Job } else { picture.route(source) };
+    let how = || if whole { WHOLE.to_owned() } else { why(picture, source, route).to_owned() };
     let there = picture.listing.get(&source.wanted.name);
     let (standing, reason) = match found {
         Verdict::Done { by_size: false } => (Standing::Skipped, "is there already".to_owned()),
@@ -191,6 +212,9 @@ fn stands(
 fn why(picture: &Picture, source: &Source, route: Route) -> &'static str {
     let in_parts = source.wanted.etag.as_ref().is_some_and(ETag::is_multipart);
     match (route == Route::Job, in_parts) {
+        (true, _) if source.staged.is_some() => {
+            "gets another name: a job puts it into staging, and S3 copies it from there"
+        }
         (true, true) => "was uploaded in parts",
         (true, false) => "was uploaded in one part (copy.single_part = \"job\")",
         _ if source.renamed => "gets another name",
@@ -201,8 +225,11 @@ fn why(picture: &Picture, source: &Source, route: Route) -> &'static str {
 }
 
 fn unready(waiter: &Waiter, culprit: &Culprit) -> (PreviewFile, Standing) {
-    let from = waiter.spec.wants.first().map(|want| match want {
-        Want::Files { project, .. } | Want::Level { project, .. } => project,
+    let from = waiter.spec.wants.first().and_then(|want| match want {
+        Want::Files { project, .. } | Want::Level { project, .. } | Want::Tree { project, .. } => {
+            Some(project)
+        }
+        Want::Objects { .. } => None,
     });
     let name = culprit.what.rsplit('/').next().unwrap_or_default();
     let file = PreviewFile {

@@ -6,36 +6,64 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use super::trees::Tree;
 use crate::{
     domain::{
         diff::Wanted,
         file::{Data, DataKind, DataStatus},
         ids::{DataId, ProjectId, RequestId},
         outcome::{Culprit, ErrorName},
-        request::{NamedFile, Want},
+        request::{NamedFile, NamedObject, Want},
         route::{Route, route},
     },
     engine::{Engine, kinds::copy::status_words, records::Waiter},
-    ports::{Class, Error, platform::Folder},
+    ports::{
+        Class, Error,
+        objects::{Access, ObjectLocation},
+        platform::Folder,
+        transfers::ObjectSource,
+    },
 };
 
 /// How many files may be remembered on one instance, about 300 bytes each.
 const MOST_FILES: usize = 100_000;
 
+/// Where a file comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// A file of a project.
+    File { project: ProjectId, id: DataId },
+    /// An object in a bucket of no project, as it was when the request was planned.
+    Object(Box<ObjectSource>),
+}
+
 /// One file that a waiter wants.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub wanted: Wanted,
-    pub id: DataId,
-    pub project: ProjectId,
+    pub origin: Origin,
     /// Whether it gets another name than it has.
     pub renamed: bool,
+    /// Where an earlier step may have put it, below the destination folder.
+    pub staged: Option<String>,
+}
+
+impl Source {
+    /// Its data id, where a job can carry it.
+    pub(super) fn id(&self) -> Option<&DataId> {
+        match &self.origin {
+            Origin::File { id, .. } => Some(id),
+            Origin::Object(_) => None,
+        }
+    }
 }
 
 /// All of what one waiter wants.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub files: Vec<Source>,
+    /// Folders that go as one item of a job.
+    pub trees: Vec<Tree>,
     /// Files that are wanted and cannot be read.
     pub unready: Vec<(ErrorName, Culprit)>,
 }
@@ -43,6 +71,13 @@ pub(super) struct Resolved {
 /// What was resolved, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Mutex<VecDeque<(RequestId, Arc<Resolved>)>>);
+
+impl Resolved {
+    /// How many files it is.
+    pub(super) fn len(&self) -> usize {
+        self.files.len() + self.trees.iter().map(Tree::len).sum::<usize>()
+    }
+}
 
 impl Sources {
     fn get(&self, id: &RequestId) -> Option<Arc<Resolved>> {
@@ -54,7 +89,7 @@ impl Sources {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.push_back((id, resolved));
         while known.len() > 1
-            && known.iter().map(|(_, resolved)| resolved.files.len() + 1).sum::<usize>() > MOST_FILES
+            && known.iter().map(|(_, resolved)| resolved.len() + 1).sum::<usize>() > MOST_FILES
         {
             known.pop_front();
         }
@@ -82,6 +117,14 @@ impl Engine {
                 Want::Level { project, id, path } => {
                     let folder = id.clone().map_or_else(|| Folder::Path(path.clone()), Folder::Id);
                     self.list_level(waiter, project, &folder, &mut resolved).await?;
+                }
+                Want::Tree { project, id, path } => {
+                    resolved.trees.push(self.read_tree(project, id, path).await?);
+                }
+                Want::Objects { bucket, objects } => {
+                    for object in objects {
+                        add_object(waiter, bucket, object, &mut resolved);
+                    }
                 }
             }
         }
@@ -145,9 +188,29 @@ impl Engine {
         let name = new_name.unwrap_or_else(|| file.path.name()).to_owned();
         Source {
             renamed: new_name.is_some(),
+            staged: waiter.spec.staged.get(&file.id).cloned(),
             wanted: Wanted { name, size: file.size, etag: file.etag, route },
-            id: file.id,
-            project: project.clone(),
+            origin: Origin::File { project: project.clone(), id: file.id },
         }
     }
+}
+
+fn add_object(waiter: &Waiter, bucket: &str, object: &NamedObject, into: &mut Resolved) {
+    let at = ObjectLocation::new(bucket, object.key.as_str());
+    let uri = at.to_string();
+    if object.archived {
+        let why = status_words(DataStatus::Archived).to_owned();
+        into.unready.push((ErrorName::SourceNotReady, Culprit { what: uri, why }));
+        return;
+    }
+    let new_name = waiter.spec.renames.name_of(&DataId::new(uri));
+    // A tag that only looks like an MD5 proves nothing about bytes.
+    let etag = object.etag.clone().filter(|etag| !object.opaque || etag.is_multipart());
+    let name = new_name.unwrap_or_else(|| object.name()).to_owned();
+    into.files.push(Source {
+        renamed: new_name.is_some(),
+        staged: None,
+        wanted: Wanted { name, size: object.size, etag, route: Route::Stream },
+        origin: Origin::Object(Box::new(ObjectSource { at, access: Access::Own, etag: object.etag.clone() })),
+    });
 }

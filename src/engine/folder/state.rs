@@ -162,6 +162,8 @@ pub(super) struct FolderState {
     pub piece_arrived: bool,
     /// Multi-part files that no job would bring and that are streamed instead.
     pub streamed: BTreeSet<String>,
+    /// Source folders by name, with how many jobs have not brought all of them.
+    pub trees: BTreeMap<String, u32>,
     /// Why jobs could not be submitted, the last time that happened.
     pub trouble: String,
     /// `wakes` as of the last round.

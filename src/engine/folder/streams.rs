@@ -1,6 +1,6 @@
 //! Files that go through this process, one GET into one PUT each.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::{
     FutureExt as _, StreamExt as _,
@@ -10,14 +10,15 @@ use futures_util::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    bring::{Way, again},
     look::Picture,
-    sources::Source,
+    sources::{Origin, Source},
     state::{ENTRY_BYTES, FolderState, MOST_REMEMBERED},
 };
 use crate::{
     domain::{
         diff::Verdict,
-        ids::{DataId, digest},
+        ids::{DataId, ProjectId},
         route::Route,
     },
     engine::{
@@ -26,30 +27,35 @@ use crate::{
         lease::{Halt, Held, Lease, Step},
         records::{self, millis},
     },
-    ports::{
-        Class, Error,
-        transfers::{PresignedUrl, Stream},
-    },
+    ports::{Class, Error, transfers::PresignedUrl},
     signals,
 };
 
 /// Download URLs asked for with one call. Their lifetime is unknown, so not all at once.
 const URLS_PER_CALL: usize = 25;
 
-/// One PUT takes at most this (S3).
-pub(crate) const MOST_BYTES: u64 = 5 * 1024 * 1024 * 1024;
-
 /// A file that is ready to be streamed.
 #[derive(Debug, Clone)]
 pub(super) struct Task {
-    source: Source,
-    nonce: String,
+    pub source: Source,
+    pub nonce: String,
     /// The PARTIAL file whose bytes it replaces; none when a file has to be made.
-    target: Option<DataId>,
+    pub target: Option<DataId>,
+    pub way: Way,
 }
 
-/// A file with where to read it, as far as that could be learnt.
-type Ready = (Task, Result<PresignedUrl, Arc<Error>>);
+impl Task {
+    /// The project to ask for a URL to read it, where one is needed.
+    fn asks(&self) -> Option<(&ProjectId, &DataId)> {
+        match &self.source.origin {
+            Origin::File { project, id } if self.way == Way::Put => Some((project, id)),
+            Origin::File { .. } | Origin::Object(_) => None,
+        }
+    }
+}
+
+/// A file with where to read it, as far as that is needed and could be learnt.
+type Ready = (Task, Result<Option<PresignedUrl>, Arc<Error>>);
 
 /// What became of it.
 #[derive(Debug)]
@@ -95,7 +101,8 @@ impl Engine {
                 upload.nonce = self.ports.chance.uuid().to_string();
             }
             if upload.retry_at <= now && upload.attempts < self.settings.jobs.max_attempts {
-                tasks.push(Task { source: source.clone(), nonce: upload.nonce.clone(), target });
+                let way = self.way(source, target.is_none() && upload.attempts == 0);
+                tasks.push(Task { source: source.clone(), nonce: upload.nonce.clone(), target, way });
             }
         }
         tasks
@@ -150,12 +157,13 @@ impl Engine {
     }
 
     async fn with_urls(&self, tasks: Vec<Task>) -> Vec<Ready> {
-        let Some(project) = tasks.first().map(|task| task.source.project.clone()) else { return Vec::new() };
+        let asks = tasks.iter().find_map(|task| task.asks().map(|(project, _)| project.clone()));
+        let Some(project) = asks else { return tasks.into_iter().map(|task| (task, Ok(None))).collect() };
         let (same, other): (Vec<_>, Vec<_>) =
-            tasks.into_iter().partition(|task| task.source.project == project);
-        let ids: Vec<_> = same.iter().map(|task| task.source.id.clone()).collect();
+            tasks.into_iter().partition(|task| task.asks().is_some_and(|(asked, _)| *asked == project));
+        let ids: Vec<_> = same.iter().filter_map(|task| task.asks().map(|(_, id)| id.clone())).collect();
         let mut with: Vec<_> = match self.ports.platform.download_urls(&project, &ids).await {
-            Ok(urls) => same.into_iter().zip(urls.into_iter().map(Ok)).collect(),
+            Ok(urls) => same.into_iter().zip(urls.into_iter().map(|url| Ok(Some(url)))).collect(),
             // One of them is gone: the others are asked for one by one.
             Err(error) if !error.is_passing() && same.len() > 1 => {
                 let mut with = Vec::with_capacity(same.len());
@@ -181,60 +189,18 @@ impl Engine {
         lease: &Lease,
         picture: &Picture,
         task: Task,
-        from: Result<PresignedUrl, Arc<Error>>,
+        url: Result<Option<PresignedUrl>, Arc<Error>>,
         until: Instant,
     ) -> Ended {
         // Folders share the places of an instance; one that waits for a place still has jobs to mind.
         let Ok(_place) = timeout_at(until, self.streams.acquire()).await else {
             return Ended::NotStarted(task);
         };
-        let result = self.try_stream(lease, picture, &task, from).await;
+        let result = match url {
+            Ok(url) => self.bring(lease, picture, &task, url).await,
+            Err(error) => Err(again(&error).into()),
+        };
         Ended::Streamed(Streamed { name: task.source.wanted.name, result })
-    }
-
-    async fn try_stream(
-        &self,
-        lease: &Lease,
-        picture: &Picture,
-        task: &Task,
-        from: Result<PresignedUrl, Arc<Error>>,
-    ) -> Step<()> {
-        let from = from.map_err(|error| again(&error))?;
-        let wanted = &task.source.wanted;
-        if wanted.size > MOST_BYTES {
-            let message = format!("{} bytes are more than one PUT takes ({MOST_BYTES})", wanted.size);
-            return Err(Error::new(Class::Forbidden, "stream", message).into());
-        }
-        lease.check()?;
-        let platform = self.ports.platform.as_ref();
-        let to = if let Some(id) = &task.target {
-            platform.upload_url(&picture.project, id).await?
-        } else {
-            let folder = picture.folder.as_ref().ok_or_else(|| {
-                Error::new(Class::Transient, "stream", "the destination folder is not known")
-            })?;
-            let key = digest(&["file", folder.as_str(), &wanted.name, &task.nonce]);
-            platform.create_file(&picture.project, folder, &wanted.name, &key).await?.upload
-        };
-        lease.check()?;
-        let md5 = wanted.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_owned);
-        let stream = Stream { from: from.into(), to, size: wanted.size, md5 };
-        // The lease may end, or the process: either ends the stream.
-        let cut = self.cut.child_token();
-        let transfer = self.ports.transfers.stream(stream, &cut);
-        tokio::pin!(transfer);
-        let result = tokio::select! {
-            biased;
-            result = &mut transfer => result,
-            () = lease.lost.cancelled() => {
-                cut.cancel();
-                drop(timeout_at(Instant::now() + Duration::from_secs(5), transfer).await);
-                return Err(Halt::Lost);
-            }
-        };
-        result?;
-        signals::engine::file_streamed(&lease.key.id, wanted.size);
-        Ok(())
     }
 
     /// Takes the results into the state; how many were put. Only the loss of the lease ends the
@@ -279,9 +245,4 @@ impl Engine {
         }
         Ok(put)
     }
-}
-
-/// The same error for each file of a call that failed.
-fn again(error: &Arc<Error>) -> Error {
-    Error::new(error.class, error.operation, error.message.clone())
 }

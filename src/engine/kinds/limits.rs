@@ -5,7 +5,7 @@
 //! differs in case only; who is over the limit by that count is counted again, file by file. What is
 //! inside a folder that another project owns is only seen by that second count.
 
-use super::{Refused, copy::Found, renames::files_in};
+use super::{Refused, find::Found, renames::files_in};
 use crate::{
     domain::{
         file::{DataKind, DataStatus},
@@ -15,17 +15,18 @@ use crate::{
     ports::platform::{DataPlatform, Folder},
 };
 
-/// Refuses what has more than `most` files; 0 is no limit, and asks nothing.
+/// Refuses what has more than `most` files, `outside` among them; 0 is no limit, and asks nothing.
 pub(super) async fn check_files(
     platform: &dyn DataPlatform,
     most: u64,
     found: &[Found],
+    outside: u64,
     children: &[FolderRequest],
 ) -> Result<(), Refused> {
     if most == 0 {
         return Ok(());
     }
-    let named = found.iter().filter(|found| found.data.kind == DataKind::File).count() as u64;
+    let named = outside + found.iter().filter(|found| found.data.kind == DataKind::File).count() as u64;
     let mut sum = Some(named);
     let mut culprits = Vec::new();
     let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);

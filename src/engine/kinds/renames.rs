@@ -1,78 +1,90 @@
 //! The renaming map of a copy: which file each entry means, found before anything is copied.
 //!
-//! A renamed file is always streamed, under its new name, straight from its source: a job can only
-//! keep names, and what it brought would have to go through us anyway to get another one.
+//! A renamed file is brought under its new name from the start: streamed from its source, or copied
+//! inside S3 from where a job has put it aside ([`super::staging`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Refused,
-    copy::{Found, Projects, culprit},
+    find::Found,
+    places::{Projects, Spot},
 };
 use crate::{
     domain::{
-        file::{Data, DataKind},
+        file::{Data, DataKind, ETag},
         ids::{DataId, ProjectId},
         location::DataPath,
         outcome::ErrorName,
-        renaming::{RenameEntry, RenameSource, SourceRef, resolve},
-        request::{FolderRequest, Want},
+        renaming::{RenameEntry, RenameSource, Renames, SourceRef, resolve},
+        request::{FolderRequest, NamedFile, NamedObject, Want},
     },
-    engine::folder::MOST_STREAMED,
     ports::{
         Class,
+        objects::ObjectLocation,
         platform::{DataPlatform, Folder},
     },
 };
 
-/// A file that may be renamed, with what decides whether it can be.
-struct Candidate {
-    source: SourceRef,
-    size: u64,
+/// A file of a project that gets another name.
+#[derive(Debug)]
+pub(super) struct Renamed {
+    /// Which child wants it.
+    pub child: usize,
+    pub project: ProjectId,
+    pub id: DataId,
+    pub path: DataPath,
+    pub size: u64,
+    pub etag: Option<ETag>,
+    /// The name it gets.
+    pub name: String,
 }
 
-/// Resolves the map and notes in each child what its files are called there.
+/// A file that may be renamed.
+struct Candidate {
+    child: usize,
+    source: SourceRef,
+    /// What it is in which project; none for an object outside.
+    file: Option<(ProjectId, NamedFile)>,
+}
+
+/// Resolves the map and notes in each child what its files are called there. Returns the renamed files
+/// of projects.
 pub(super) async fn apply(
     projects: &mut Projects<'_>,
     entries: &[RenameEntry],
     found: &[Found],
     children: &mut [FolderRequest],
-) -> Result<(), Refused> {
+) -> Result<Vec<Renamed>, Refused> {
     if entries.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let (entries, mut levels) = canonical(projects, entries).await?;
     levels.extend(levels_of_ids(projects.platform, &entries, found).await?);
     let mut candidates = Vec::new();
-    for child in children.iter() {
+    for (n, child) in children.iter().enumerate() {
         for want in &child.wants {
             match want {
                 Want::Files { project, files } => {
-                    let named = files
-                        .iter()
-                        .map(|file| candidate(project, &file.id, &file.path, file.size, &child.path));
-                    candidates.extend(named);
+                    candidates.extend(files.iter().map(|file| inside(n, project, file.clone(), &child.path)));
+                }
+                Want::Objects { bucket, objects } => {
+                    candidates.extend(objects.iter().map(|object| outside(n, bucket, object, &child.path)));
                 }
                 Want::Level { project, id, path } if levels.contains(&(project.clone(), path.clone())) => {
                     let folder = id.clone().map_or_else(|| Folder::Path(path.clone()), Folder::Id);
                     for data in files_in(projects.platform, project, &folder).await? {
-                        candidates.push(candidate(project, &data.id, &data.path, data.size, &child.path));
+                        let Data { id, path, size, etag, .. } = data;
+                        let file = NamedFile { id, path, size, etag };
+                        candidates.push(inside(n, project, file, &child.path));
                     }
                 }
-                Want::Level { .. } => {}
+                Want::Level { .. } | Want::Tree { .. } => {}
             }
         }
     }
     let sources: Vec<_> = candidates.iter().map(|candidate| candidate.source.clone()).collect();
     let renames = resolve(&entries, &sources)?;
-    for candidate in &candidates {
-        if renames.name_of(&candidate.source.data_id).is_some() && candidate.size > MOST_STREAMED {
-            let why =
-                format!("has {} bytes; files over {MOST_STREAMED} bytes cannot be renamed", candidate.size);
-            let message = "a file is too large to be renamed by this version";
-            return Err(culprit(ErrorName::InvalidRequest, message, &candidate.source.uri, &why).into());
-        }
-    }
     for child in children {
         let here: BTreeSet<&DataId> = candidates
             .iter()
@@ -81,7 +93,14 @@ pub(super) async fn apply(
             .collect();
         child.renames = renames.only(|id| here.contains(id));
     }
-    Ok(())
+    Ok(candidates.into_iter().filter_map(|candidate| renamed(candidate, &renames)).collect())
+}
+
+fn renamed(candidate: Candidate, renames: &Renames) -> Option<Renamed> {
+    let Candidate { child, source, file } = candidate;
+    let name = renames.name_of(&source.data_id)?.to_owned();
+    let (project, NamedFile { id, path, size, etag }) = file?;
+    Some(Renamed { child, project, id, path, size, etag, name })
 }
 
 /// The entries with their URIs by project id, and the folders that these lie in.
@@ -95,9 +114,13 @@ async fn canonical(
         let mut entry = entry.clone();
         if let RenameSource::Uri(uri) = &entry.source {
             let what = "an entry of the renaming map";
-            let (project, path) = projects.place(uri, what, ErrorName::InvalidRequest).await?;
-            folders.insert((project.id.clone(), path.parent()));
-            entry.source = RenameSource::Uri(shown(&project.id, &path));
+            entry.source = match projects.place(uri, what, ErrorName::InvalidRequest).await? {
+                Spot::Inside(project, path) => {
+                    folders.insert((project.id.clone(), path.parent()));
+                    RenameSource::Uri(shown(&project.id, &path))
+                }
+                Spot::Outside(at) => RenameSource::Uri(at.to_string()),
+            };
         }
         canonical.push(entry);
     }
@@ -151,14 +174,25 @@ pub(super) async fn files_in(
     }
 }
 
-fn candidate(project: &ProjectId, id: &DataId, path: &DataPath, size: u64, to: &DataPath) -> Candidate {
+fn inside(child: usize, project: &ProjectId, file: NamedFile, to: &DataPath) -> Candidate {
     let source = SourceRef {
-        uri: shown(project, path),
-        data_id: id.clone(),
+        uri: shown(project, &file.path),
+        data_id: file.id.clone(),
         destination_folder: to.clone(),
-        name: path.name().to_owned(),
+        name: file.path.name().to_owned(),
     };
-    Candidate { source, size }
+    Candidate { child, source, file: Some((project.clone(), file)) }
+}
+
+fn outside(child: usize, bucket: &str, object: &NamedObject, to: &DataPath) -> Candidate {
+    let uri = ObjectLocation::new(bucket, object.key.as_str()).to_string();
+    let source = SourceRef {
+        data_id: DataId::new(uri.as_str()),
+        uri,
+        destination_folder: to.clone(),
+        name: object.name().to_owned(),
+    };
+    Candidate { child, source, file: None }
 }
 
 fn shown(project: &ProjectId, path: &DataPath) -> String {

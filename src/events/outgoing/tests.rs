@@ -1,6 +1,7 @@
 //! What is said, and how long it may get.
 
 use super::*;
+use crate::domain::outcome::Unfinished;
 
 fn counted() -> Counters {
     Counters {
@@ -24,6 +25,7 @@ fn outcome(jobs: usize, failure: Option<Failure>) -> Outcome {
         preview: None,
         started_at: Timestamp::UNIX_EPOCH,
         finished_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+        unfinished: Unfinished::Nothing,
     }
 }
 

@@ -1,0 +1,225 @@
+//! How one file comes to its place without a job: with one PUT, in parts, or by a copy inside S3.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    look::Picture,
+    sources::{Origin, Source},
+    streams::Task,
+};
+use crate::{
+    domain::{
+        file::ETag,
+        ids::{DataId, digest},
+    },
+    engine::{
+        Engine,
+        lease::{Halt, Lease, Step},
+    },
+    ports::{
+        Class, Error,
+        objects::{Access, BucketAccess, ObjectCopy, ObjectLocation, Precondition},
+        transfers::{ObjectSource, PartsUpload, PresignedUrl, Stream, StreamSource},
+    },
+    signals,
+};
+
+/// How long a transfer may take to end itself when it must.
+const LAST_BREATH: Duration = Duration::from_secs(5);
+
+/// How a file is brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// With one PUT.
+    Put,
+    /// As an upload in parts.
+    Parts,
+    /// Copied by S3 from staging.
+    Copy,
+}
+
+impl Engine {
+    /// How a file is brought; `fresh`: nothing of it is there and no try has failed.
+    pub(super) fn way(&self, source: &Source, fresh: bool) -> Way {
+        let wanted = &source.wanted;
+        let external = matches!(source.origin, Origin::Object(_));
+        let in_parts = wanted.etag.as_ref().is_some_and(ETag::is_multipart);
+        if source.staged.is_some() && fresh {
+            Way::Copy
+        } else if wanted.size > self.settings.copy.largest_put || (external && in_parts) {
+            Way::Parts
+        } else {
+            Way::Put
+        }
+    }
+
+    /// Brings one file. `url` is where to read it, where that is needed.
+    pub(super) async fn bring(
+        &self,
+        lease: &Lease,
+        picture: &Picture,
+        task: &Task,
+        url: Option<PresignedUrl>,
+    ) -> Step<()> {
+        match task.way {
+            Way::Put => self.put(lease, picture, task, url).await?,
+            Way::Parts => self.put_in_parts(lease, picture, task).await?,
+            Way::Copy => return self.copy_from_staging(lease, picture, task).await,
+        }
+        signals::engine::file_streamed(&lease.key.id, task.source.wanted.size);
+        Ok(())
+    }
+
+    async fn put(
+        &self,
+        lease: &Lease,
+        picture: &Picture,
+        task: &Task,
+        url: Option<PresignedUrl>,
+    ) -> Step<()> {
+        let wanted = &task.source.wanted;
+        let from: StreamSource = match (&task.source.origin, url) {
+            (Origin::Object(object), _) => object.as_ref().clone().into(),
+            (Origin::File { .. }, Some(url)) => url.into(),
+            (Origin::File { .. }, None) => return Err(unknown("where to read it").into()),
+        };
+        lease.check()?;
+        let platform = self.ports.platform.as_ref();
+        let to = if let Some(id) = &task.target {
+            platform.upload_url(&picture.project, id).await?
+        } else {
+            let folder = folder_of(picture)?;
+            let key = digest(&["file", folder.as_str(), &wanted.name, &task.nonce]);
+            platform.create_file(&picture.project, folder, &wanted.name, &key).await?.upload
+        };
+        let md5 = wanted.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_owned);
+        let stream = Stream { from, to, size: wanted.size, md5 };
+        self.while_held(lease, |cut| async move { self.ports.transfers.stream(stream, &cut).await }).await
+    }
+
+    async fn put_in_parts(&self, lease: &Lease, picture: &Picture, task: &Task) -> Step<()> {
+        let wanted = &task.source.wanted;
+        let platform = self.ports.platform.as_ref();
+        let from = match &task.source.origin {
+            Origin::Object(object) => object.as_ref().clone(),
+            Origin::File { project, id } => {
+                let access = platform.read_access(project, id).await?;
+                ObjectSource {
+                    at: whole(&access),
+                    access: Access::Temporary(access),
+                    etag: wanted.etag.clone(),
+                }
+            }
+        };
+        // Who knows the source's parts can make the same ones, and so the same tag.
+        let parts = match &from.etag {
+            Some(etag) if etag.is_multipart() => self.ports.objects.head(&from.at, &from.access).await?,
+            _ => None,
+        };
+        lease.check()?;
+        let access = if let Some(id) = &task.target {
+            platform.write_access(&picture.project, id).await?
+        } else {
+            let folder = folder_of(picture)?;
+            let key = digest(&["parts", folder.as_str(), &wanted.name, &task.nonce]);
+            platform.create_file_for_parts(&picture.project, folder, &wanted.name, &key).await?.1
+        };
+        let upload = PartsUpload {
+            from: from.into(),
+            size: wanted.size,
+            etag: wanted.etag.clone(),
+            parts: parts.and_then(|info| info.parts),
+            to: whole(&access),
+            access: Access::Temporary(access),
+        };
+        self.while_held(lease, |cut| async move {
+            self.ports.transfers.upload_parts(upload, &cut).await.map(drop)
+        })
+        .await
+    }
+
+    /// What fails here is streamed from its source next time.
+    async fn copy_from_staging(&self, lease: &Lease, picture: &Picture, task: &Task) -> Step<()> {
+        let wanted = &task.source.wanted;
+        let folder = folder_of(picture)?;
+        let again = |error: Error| Error::new(Class::Transient, "copy from staging", error.to_string());
+        let access = self.ports.platform.write_access(&picture.project, folder).await.map_err(again)?;
+        let from = access.below(task.source.staged.as_deref().unwrap_or_default());
+        let to = access.below(&wanted.name);
+        let access = Access::Temporary(access);
+        let Some(there) = self.ports.objects.head(&from, &access).await.map_err(again)? else {
+            return Err(Error::new(Class::Transient, "copy from staging", "no job has put it there").into());
+        };
+        if there.size != wanted.size {
+            let message = format!("it has {} bytes in staging, not {}", there.size, wanted.size);
+            return Err(Error::new(Class::Transient, "copy from staging", message).into());
+        }
+        let copy = ObjectCopy {
+            from,
+            to,
+            size: there.size,
+            etag: there.etag,
+            parts: there.parts,
+            precondition: Precondition::Absent,
+        };
+        let copied = self
+            .while_held(lease, |cut| async move {
+                tokio::select! {
+                    biased;
+                    () = cut.cancelled() => Err(Error::new(Class::Transient, "copy from staging", "cut short")),
+                    copied = self.ports.objects.copy(&copy, &access) => copied.map(drop),
+                }
+            })
+            .await;
+        match copied {
+            // Copied before, and not told: the next look compares it.
+            Err(Halt::Port(error)) if error.class == Class::Conflict => {}
+            Err(Halt::Port(error)) => return Err(again(error).into()),
+            other => other?,
+        }
+        signals::engine::file_copied(&lease.key.id, wanted.size);
+        Ok(())
+    }
+
+    /// Runs a transfer that ends with the lease, or with the process.
+    async fn while_held<F: Future<Output = Result<(), Error>>>(
+        &self,
+        lease: &Lease,
+        transfer: impl FnOnce(CancellationToken) -> F,
+    ) -> Step<()> {
+        lease.check()?;
+        let cut = self.cut.child_token();
+        let transfer = transfer(cut.clone());
+        tokio::pin!(transfer);
+        tokio::select! {
+            biased;
+            result = &mut transfer => Ok(result?),
+            () = lease.lost.cancelled() => {
+                cut.cancel();
+                drop(timeout_at(Instant::now() + LAST_BREATH, transfer).await);
+                Err(Halt::Lost)
+            }
+        }
+    }
+}
+
+/// The object that credentials for one file lead to.
+fn whole(access: &BucketAccess) -> ObjectLocation {
+    access.below("")
+}
+
+fn folder_of(picture: &Picture) -> Result<&DataId, Error> {
+    picture.folder.as_ref().ok_or_else(|| unknown("the destination folder"))
+}
+
+fn unknown(what: &str) -> Error {
+    Error::new(Class::Transient, "bring file", format!("{what} is not known"))
+}
+
+/// The same error for each file of a call that failed.
+pub(super) fn again(error: &Arc<Error>) -> Error {
+    Error::new(error.class, error.operation, error.message.clone())
+}

@@ -1,0 +1,83 @@
+//! What is refused about the sources of a copy before anything is copied (DESIGN §6.2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    copy::{culprit, status_words},
+    external::Outside,
+    find::Found,
+};
+use crate::{
+    domain::{
+        file::{DataKind, DataStatus},
+        ids::DataId,
+        location::DataPath,
+        outcome::{Culprit, ErrorName, Failure},
+    },
+    ports::platform::Project,
+};
+
+/// Two sources of one name; files that may get other names are judged with those.
+pub(super) fn names(found: &[Found], outside: &[Outside], files_may_differ: bool) -> Result<(), Failure> {
+    let inside =
+        found.iter().map(|source| (source.data.name(), &source.uri, source.data.kind == DataKind::File));
+    let outside = outside.iter().map(|source| (source.name.as_str(), &source.uri, !source.is_folder));
+    let mut names: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+    for (name, uri, _) in inside.chain(outside).filter(|(.., is_file)| !(files_may_differ && *is_file)) {
+        names.entry(name).or_default().push(uri);
+    }
+    let twice: Vec<_> = names.into_iter().filter(|(_, sources)| sources.len() > 1).collect();
+    if twice.is_empty() {
+        return Ok(());
+    }
+    let culprits = twice.iter().flat_map(|(name, sources)| {
+        sources.iter().map(move |uri| Culprit {
+            what: (*uri).clone(),
+            why: format!("would be `{name}` at the destination, and so would another source"),
+        })
+    });
+    Err(Failure::new(ErrorName::InvalidRequest, "two sources have the same name").naming(culprits))
+}
+
+/// A destination inside a source, and sources that are where they would go. `renamed`: files that
+/// get another name, which may well be in the same folder.
+pub(super) fn places(
+    found: &[Found],
+    renamed: &BTreeSet<DataId>,
+    target: &Project,
+    path: &DataPath,
+) -> Result<(), Failure> {
+    for source in found.iter().filter(|source| source.project == target.id) {
+        if source.data.kind == DataKind::Folder && path.inside(&source.data.path).is_some() {
+            let message = "the destination lies inside a source";
+            let why = format!("holds the destination {path}");
+            return Err(culprit(ErrorName::RecursionLimit, message, &source.uri, &why));
+        }
+        if source.data.path.parent() == *path && !renamed.contains(&source.data.id) {
+            let message = "a source would be copied onto itself";
+            let why = "is in the destination folder already";
+            return Err(culprit(ErrorName::InvalidRequest, message, &source.uri, why));
+        }
+    }
+    Ok(())
+}
+
+/// Sources named one by one that cannot be read now.
+pub(super) fn ready(found: &[Found], outside: &[Outside]) -> Result<(), Failure> {
+    let not_ready =
+        |source: &&Found| source.data.kind == DataKind::File && source.data.status != DataStatus::Available;
+    let inside = found.iter().filter(not_ready).map(|source| (&source.uri, source.data.status));
+    let archived = |source: &&Outside| {
+        !source.is_folder && source.objects.values().flatten().any(|object| object.archived)
+    };
+    let cold = outside.iter().filter(archived).map(|source| (&source.uri, DataStatus::Archived));
+    let culprits: Vec<_> = inside
+        .chain(cold)
+        .map(|(uri, status)| Culprit { what: uri.clone(), why: status_words(status).into() })
+        .collect();
+    if culprits.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} of {} sources cannot be read now", culprits.len(), found.len() + outside.len());
+    Err(Failure::new(ErrorName::SourceNotReady, message).naming(culprits))
+}

@@ -1,0 +1,215 @@
+//! Sources in buckets that belong to no project: an object, or everything below a prefix. They are
+//! read with our own role.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Refused,
+    copy::{culprit, cut},
+};
+use crate::{
+    domain::{
+        location::DataPath,
+        outcome::{ErrorName, Failure},
+        policy::{Place, Rules},
+        request::{FolderRequest, NamedObject, Want},
+    },
+    engine::{settings::CopySettings, several::several},
+    ports::{
+        Class,
+        objects::{Access, ObjectInfo, ObjectLocation, ObjectStore},
+        platform::Project,
+    },
+};
+
+/// Sources looked at at a time.
+const WIDTH: usize = 16;
+
+/// A source that was found outside the projects.
+#[derive(Debug)]
+pub(super) struct Outside {
+    pub(super) uri: String,
+    pub(super) bucket: String,
+    /// Whether it is a prefix and everything below it.
+    pub(super) is_folder: bool,
+    /// The name that it has at the destination.
+    pub(super) name: String,
+    /// Its objects by the folder that they lie in, seen from the prefix: `""`, or `a/b/`. Every folder
+    /// on the way is there, with no objects if need be.
+    pub(super) objects: BTreeMap<String, Vec<NamedObject>>,
+}
+
+impl Outside {
+    /// How many objects it is.
+    pub(super) fn len(&self) -> u64 {
+        self.objects.values().map(|objects| objects.len() as u64).sum()
+    }
+}
+
+/// A source that is not there, with why, or that was found.
+type Looked = Result<Result<Outside, String>, Refused>;
+
+/// Refuses what must not be copied from, and whole buckets.
+pub(super) fn check(rules: &Rules, at: &ObjectLocation, uri: &str) -> Result<(), Failure> {
+    rules.check_source(Place::Bucket(&at.bucket), uri)?;
+    if at.key.is_empty() {
+        let message = "a whole bucket cannot be copied";
+        return Err(culprit(ErrorName::InvalidRequest, message, uri, "name the prefixes in it instead"));
+    }
+    Ok(())
+}
+
+/// Looks for each source; they come back in no order.
+pub(super) async fn look(
+    objects: &dyn ObjectStore,
+    settings: &CopySettings,
+    places: Vec<(usize, &String, ObjectLocation)>,
+) -> Vec<(usize, String, Looked)> {
+    let looks = places.into_iter().map(|(n, uri, at)| async move {
+        let looked = if at.key.ends_with('/') {
+            prefix(objects, settings, uri, at).await
+        } else {
+            object(objects, uri, at).await
+        };
+        (n, uri.clone(), looked)
+    });
+    several(WIDTH, looks).await
+}
+
+async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Looked {
+    let info = match objects.head(&at, &Access::Own).await {
+        Ok(Some(info)) => info,
+        Ok(None) => return Ok(Err("there is no such object".to_owned())),
+        Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => {
+            return Ok(Err(format!("it is not there, or not for this service to read: {error}")));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let opaque = info.opaque;
+    let object = named(info, opaque);
+    let name = object.name().to_owned();
+    let objects = BTreeMap::from([(String::new(), vec![object])]);
+    Ok(Ok(Outside { uri: uri.to_owned(), bucket: at.bucket, is_folder: false, name, objects }))
+}
+
+async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at: ObjectLocation) -> Looked {
+    let name = at.key.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+    let mut objects: BTreeMap<String, Vec<NamedObject>> = BTreeMap::from([(String::new(), Vec::new())]);
+    let mut opaque = None;
+    let (mut count, mut seen) = (0_u64, false);
+    let mut from = None;
+    loop {
+        let page = match store.list(&at.bucket, &at.key, from.as_deref(), &Access::Own).await {
+            Ok(page) => page,
+            Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => {
+                return Ok(Err(format!("it is not there, or not for this service to list: {error}")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for info in page.items {
+            seen = true;
+            let Some(inside) = info.key.strip_prefix(&at.key).map(str::to_owned) else { continue };
+            let folder = check_key(settings, uri, &inside)?;
+            add_folders(&mut objects, folder);
+            if inside.is_empty() || inside.ends_with('/') {
+                continue;
+            }
+            count += 1;
+            if settings.max_files > 0 && count > settings.max_files {
+                let most = settings.max_files;
+                let message = format!("the request has more files than copy.max_files = {most}");
+                return Err(culprit(ErrorName::InvalidRequest, message, uri, "has more files").into());
+            }
+            if opaque.is_none() && info.etag.as_ref().is_some_and(|etag| etag.md5().is_some()) {
+                // How one object is encrypted is how all of them are, nearly always, and S3 tells it
+                // only of one at a time.
+                let one = ObjectLocation::new(at.bucket.as_str(), info.key.as_str());
+                opaque = Some(store.head(&one, &Access::Own).await?.is_some_and(|info| info.opaque));
+            }
+            objects.entry(folder.to_owned()).or_default().push(named(info, opaque.unwrap_or(false)));
+        }
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    if !seen {
+        return Ok(Err("there is nothing below this prefix".to_owned()));
+    }
+    Ok(Ok(Outside { uri: uri.to_owned(), bucket: at.bucket, is_folder: true, name, objects }))
+}
+
+/// The folder that a key lies in, where it can be one in a project.
+fn check_key<'a>(settings: &CopySettings, uri: &str, inside: &'a str) -> Result<&'a str, Failure> {
+    if let Err(error) = DataPath::parse(&format!("/{inside}")) {
+        let message = "an object has a key that no file in a project can have";
+        return Err(culprit(ErrorName::InvalidRequest, message, uri, &error.to_string()));
+    }
+    let folder = inside.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = inside.get(..folder.len() + usize::from(!folder.is_empty())).unwrap_or_default();
+    if folder.matches('/').count() > settings.max_depth as usize {
+        let message = format!("a source folder is deeper than copy.max_depth = {}", settings.max_depth);
+        return Err(culprit(ErrorName::RecursionLimit, message, uri, folder));
+    }
+    Ok(folder)
+}
+
+/// Notes a folder with every folder above it.
+fn add_folders(objects: &mut BTreeMap<String, Vec<NamedObject>>, folder: &str) {
+    if objects.contains_key(folder) {
+        return;
+    }
+    for (end, _) in folder.match_indices('/') {
+        let above = folder.get(..=end).unwrap_or_default();
+        objects.entry(above.to_owned()).or_default();
+    }
+}
+
+fn named(info: ObjectInfo, opaque: bool) -> NamedObject {
+    let ObjectInfo { key, size, etag, archived, .. } = info;
+    NamedObject { key, size, etag, opaque, archived }
+}
+
+/// The children that bring sources from outside.
+pub(super) fn children(
+    outside: Vec<Outside>,
+    target: &Project,
+    path: &DataPath,
+) -> Result<Vec<FolderRequest>, Failure> {
+    let mut children = Vec::new();
+    let mut single: BTreeMap<String, Vec<NamedObject>> = BTreeMap::new();
+    for source in outside {
+        if !source.is_folder {
+            single.entry(source.bucket).or_default().extend(source.objects.into_values().flatten());
+            continue;
+        }
+        let base = path.folder(&source.name);
+        for (folder, objects) in source.objects {
+            let path = DataPath::parse(&format!("{base}{folder}")).map_err(|error| {
+                let message = "a folder would get a name that cannot be";
+                culprit(ErrorName::InvalidRequest, message, &source.uri, &error.to_string())
+            })?;
+            if objects.is_empty() {
+                children.push(FolderRequest::at(target.id.clone(), path.clone()));
+            }
+            children.extend(of_bucket(&source.bucket, objects, target, &path));
+        }
+    }
+    for (bucket, objects) in single {
+        children.extend(of_bucket(&bucket, objects, target, path));
+    }
+    Ok(children)
+}
+
+fn of_bucket(
+    bucket: &str,
+    objects: Vec<NamedObject>,
+    target: &Project,
+    path: &DataPath,
+) -> impl Iterator<Item = FolderRequest> {
+    let pieces = cut(objects);
+    pieces.into_iter().map(move |objects| {
+        let want = Want::Objects { bucket: bucket.to_owned(), objects };
+        FolderRequest::at(target.id.clone(), path.clone()).wanting(vec![want])
+    })
+}

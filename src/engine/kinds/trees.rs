@@ -1,0 +1,103 @@
+//! Source folders with everything below them: one child for each folder of the tree (DESIGN §6.7).
+
+use std::collections::BTreeMap;
+
+use super::{Refused, copy::culprit, find::Found, staging};
+use crate::{
+    domain::{
+        file::{Data, DataKind},
+        location::DataPath,
+        outcome::ErrorName,
+        request::{FolderRequest, Want},
+        route::Folders,
+    },
+    engine::settings::CopySettings,
+    ports::platform::{DataPlatform, Folder, Project},
+};
+
+/// The children that bring one folder: one per folder of its tree. They are marked as parts of it where
+/// a job could bring it whole, which it cannot where something is linked from another project.
+pub(super) async fn levels(
+    platform: &dyn DataPlatform,
+    settings: &CopySettings,
+    source: &Found,
+    target: &Project,
+    destination: &DataPath,
+) -> Result<Vec<FolderRequest>, Refused> {
+    let top = &source.data;
+    let base = destination.folder(top.name());
+    let mut children = Vec::new();
+    let folders = tree_of(platform, settings, source).await?;
+    let is_own = |folder: &Data| folder.owner == source.project;
+    let whole = settings.folders == Folders::Whole && folders.iter().all(is_own);
+    for folder in folders.into_iter().filter(|folder| !staging::holds(&folder.path)) {
+        let Some(inside) = folder.path.inside(&top.path) else {
+            let message = "a folder below the source is shown at another place";
+            let shown = folder.path.to_string();
+            return Err(culprit(ErrorName::Internal, message, &source.uri, &shown).into());
+        };
+        let depth = inside.matches('/').count();
+        if depth > settings.max_depth as usize {
+            let message = format!("a source folder is deeper than copy.max_depth = {}", settings.max_depth);
+            let deep = folder.path.to_string();
+            return Err(culprit(ErrorName::RecursionLimit, message, &source.uri, &deep).into());
+        }
+        let path = DataPath::parse(&format!("{base}{inside}")).map_err(|error| {
+            let message = "a folder would get a name that cannot be";
+            culprit(ErrorName::InvalidRequest, message, &source.uri, &error.to_string())
+        })?;
+        let want = Want::Level { project: source.project.clone(), id: Some(folder.id), path: folder.path };
+        let mut child = FolderRequest::at(target.id.clone(), path).wanting(vec![want]);
+        child.of_tree = whole.then(|| top.id.clone());
+        children.push(child);
+    }
+    Ok(children)
+}
+
+/// A source folder with every folder below it.
+///
+/// One recursive listing shows them, but does not enter folders that are linked from another
+/// project: those are walked level by level.
+async fn tree_of(
+    platform: &dyn DataPlatform,
+    settings: &CopySettings,
+    source: &Found,
+) -> Result<Vec<Data>, Refused> {
+    let linked = |folder: &Data| folder.owner != source.project;
+    let mut known = BTreeMap::from([(source.data.id.clone(), source.data.clone())]);
+    if !linked(&source.data) {
+        let mut from = None;
+        loop {
+            let page = platform.folders_below(&source.project, &source.data.path, from.as_deref()).await?;
+            known.extend(page.items.into_iter().map(|folder| (folder.id.clone(), folder)));
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+    }
+    let mut unseen: Vec<Data> = known.values().filter(|folder| linked(folder)).cloned().collect();
+    while let Some(folder) = unseen.pop() {
+        // Deeper than allowed is refused by the caller; here it only must not go on for ever.
+        if folder.path.as_str().matches('/').count() > settings.max_depth as usize + 1024 {
+            continue;
+        }
+        let mut from = None;
+        loop {
+            let page =
+                platform.children(&source.project, &Folder::Id(folder.id.clone()), from.as_deref()).await?;
+            for child in page.items.into_iter().filter(|child| child.kind == DataKind::Folder) {
+                if known.insert(child.id.clone(), child.clone()).is_none() {
+                    unseen.push(child);
+                }
+            }
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+    }
+    let mut folders: Vec<_> = known.into_values().collect();
+    folders.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(folders)
+}
