@@ -73,23 +73,6 @@ impl Engine {
         self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
     }
 
-    /// What children a request needs.
-    pub(crate) async fn children_of(
-        &self,
-        id: &RequestId,
-        event_source: &str,
-        request: &CopyRequest,
-    ) -> Result<Vec<FolderRequest>, kinds::Refused> {
-        let planner = kinds::copy::Planner {
-            platform: self.ports.platform.as_ref(),
-            objects: self.ports.objects.as_ref(),
-            settings: &self.settings.copy,
-            rules: &self.settings.policy,
-            now: millis(self.ports.clock.now()),
-        };
-        kinds::copy::plan(planner, id, event_source, request).await
-    }
-
     /// The ids of the children of a plan.
     pub(crate) async fn needed_ids(
         &self,

@@ -3,9 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Engine,
-    evidence::Party,
-    kinds,
+    Engine, kinds,
     lease::{Held, Step},
     plan::sends_trees,
     records::{self, Phase, RootState, attr, millis, set},
@@ -17,22 +15,18 @@ use crate::{
     domain::{
         ids::RequestId,
         outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
-        request::{CopyRequest, FolderRequest, Kind, Want},
+        request::Kind,
     },
     events::{
         CHILD_REQUEST,
         outgoing::{self, Status},
     },
     ports::{
-        Error,
         bus::{Bus, Event},
-        store::{EXPIRE_AT, Item, Write},
+        store::{Item, Write},
     },
     signals,
 };
-
-/// Bytes of plan in one item, or of one child where that alone is more.
-const CHUNK_BYTES: usize = 300_000;
 
 /// Records read or written at a time.
 const WIDTH: usize = 16;

@@ -2,7 +2,10 @@
 //! embedded store and queue, the real ICAv2 client over the simulator's router.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64},
+    },
     time::Duration,
 };
 
@@ -42,7 +45,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::doubles::{Buses, Callers, RouterWire, Said, VirtualClock};
+use crate::{
+    doubles::{Buses, Callers, RouterWire, Said, VirtualClock},
+    fragile::Fragile,
+};
 
 /// The settings of an installation, with a seeded jitter.
 pub(crate) fn settings() -> Settings {
@@ -121,6 +127,10 @@ pub(crate) struct House {
     pub(crate) settings: Settings,
     /// How long each piece of a streamed file takes.
     pub(crate) chunk_takes: Duration,
+    /// After how many writes to the table one breaks off; below 0 none does.
+    pub(crate) breaks_in: Arc<AtomicI64>,
+    /// Whether that write happens all the same.
+    pub(crate) breaks_after: Arc<AtomicBool>,
     database: Database,
     s3: SdkConfig,
     clock: Arc<VirtualClock>,
@@ -190,6 +200,8 @@ impl House {
         let objects = S3Objects::from_config(&s3, Some("http://s3.simulated".to_owned()));
         Self {
             s3,
+            breaks_in: Arc::new(AtomicI64::new(-1)),
+            breaks_after: Arc::default(),
             simulator,
             callers: Arc::new(callers),
             objects: Arc::new(objects),
@@ -204,19 +216,28 @@ impl House {
         }
     }
 
+    /// ICAv2, as an instance sees it.
+    pub(crate) fn platform(&self, dice: Arc<Dice>) -> Client {
+        Client::new(
+            Arc::new(in_process::InProcess::new(&self.simulator)),
+            Arc::new(StaticToken::new("token").unwrap()),
+            self.clock.clone(),
+            dice,
+            icav2::Settings::default(),
+        )
+    }
+
     /// Starts an instance.
     pub(crate) fn instance(&self) -> Instance {
         let seed = self.seed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dice = Arc::new(Dice::from_seed(seed));
-        let platform = Client::new(
-            Arc::new(in_process::InProcess::new(&self.simulator)),
-            Arc::new(StaticToken::new("token").unwrap()),
-            self.clock.clone(),
-            dice.clone(),
-            icav2::Settings::default(),
-        );
+        let platform = self.platform(dice.clone());
         let ports = Ports {
-            store: Arc::new(SqliteStore::new(self.database.clone(), self.clock.clone())),
+            store: Arc::new(Fragile {
+                store: self.store(),
+                breaks_in: self.breaks_in.clone(),
+                breaks_after: self.breaks_after.clone(),
+            }),
             requests: self.queue.clone(),
             job_events: None,
             bus: self.buses.clone(),

@@ -5,6 +5,7 @@ mod beats;
 mod copies;
 mod doubles;
 mod faults;
+mod fragile;
 mod house;
 mod places;
 mod plan;

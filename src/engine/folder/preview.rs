@@ -109,7 +109,7 @@ impl Engine {
                     Origin::File { id, .. } => origins.get(id.as_str()).cloned().unwrap_or_default(),
                     Origin::Object(object) => object.at.to_string(),
                 };
-                self.stands(&picture, waiter, source, origin, *verdict)
+                stands(&picture, waiter, source, origin, *verdict)
             };
             let aside = resolved.files.iter().zip(verdicts);
             staged += aside
@@ -120,69 +120,6 @@ impl Engine {
         }
         let of_tree = specs.iter().all(|spec| spec.of_tree.is_some());
         Ok(FolderPreview { files, of_tree, is_new, staged, there })
-    }
-
-    fn stands(
-        &self,
-        picture: &Picture,
-        waiter: &Waiter,
-        source: &Source,
-        origin: String,
-        found: Verdict,
-    ) -> (PreviewFile, Standing) {
-        let whole = waiter.spec.of_tree.is_some();
-        let route = if whole || source.staged.is_some() { Route::Job } else { picture.route(source) };
-        let how = || if whole { WHOLE.to_owned() } else { self.why(picture, source, route) };
-        let there = picture.listing.get(&source.wanted.name);
-        let (standing, reason) = match found {
-            Verdict::Done { by_size: false } => (Standing::Skipped, "is there already".to_owned()),
-            Verdict::Done { by_size: true } => {
-                (Standing::Skipped, "is there already, as far as its size tells".to_owned())
-            }
-            Verdict::Wait => (
-                Standing::InFlight,
-                "is on its way already, or what stands there is on its way out".to_owned(),
-            ),
-            Verdict::Missing => (Standing::Brought, how()),
-            Verdict::Overwrite | Verdict::Condemn => {
-                (Standing::Brought, format!("{}; what an upload has left there gives way", how()))
-            }
-            Verdict::Replace => (Standing::Brought, format!("{}; what stands there is deleted first", how())),
-            Verdict::Skipped => (Standing::Kept, "what stands there stays".to_owned()),
-            Verdict::Clash(_) => (Standing::Kept, "cannot be brought".to_owned()),
-        };
-        let then = match found {
-            Verdict::Replace => Some(OnConflict::Overwrite),
-            Verdict::Skipped => Some(OnConflict::Skip),
-            Verdict::Clash(_) => Some(OnConflict::Fail),
-            _ => None,
-        };
-        let file = PreviewFile {
-            source: origin,
-            destination: uri(&waiter.spec.project, &waiter.spec.path.file(&source.wanted.name)),
-            route: (standing == Standing::Brought).then_some(route),
-            reason,
-            size: source.wanted.size,
-            conflict: then
-                .zip(clash(source, there))
-                .map(|(then, clash)| Conflict { there: clash_words(clash), then }),
-        };
-        (file, standing)
-    }
-
-    fn why(&self, picture: &Picture, source: &Source, route: Route) -> String {
-        let in_parts = source.wanted.etag.as_ref().is_some_and(ETag::is_multipart);
-        match route {
-            Route::Job if source.staged.is_some() => {
-                "gets another name: a job puts it into staging, and S3 copies it from there".to_owned()
-            }
-            Route::Job if in_parts => "was uploaded in parts".to_owned(),
-            Route::Job => "was uploaded in one part (copy.single_part = \"job\")".to_owned(),
-            _ if source.renamed => "gets another name".to_owned(),
-            _ if picture.streamed.contains(&source.wanted.name) => "no copy job would bring it".to_owned(),
-            _ if in_parts => "was uploaded in parts, and no copy job can bring it".to_owned(),
-            _ => "was uploaded in one part (copy.single_part = \"stream\")".to_owned(),
-        }
     }
 
     /// The URIs of a waiter's sources, by data id.
@@ -221,6 +158,69 @@ impl Engine {
             }
         }
         Ok(origins)
+    }
+}
+
+/// What would become of one file.
+fn stands(
+    picture: &Picture,
+    waiter: &Waiter,
+    source: &Source,
+    origin: String,
+    found: Verdict,
+) -> (PreviewFile, Standing) {
+    let whole = waiter.spec.of_tree.is_some();
+    let route = if whole || source.staged.is_some() { Route::Job } else { picture.route(source) };
+    let how = || if whole { WHOLE.to_owned() } else { why(picture, source, route).to_owned() };
+    let there = picture.listing.get(&source.wanted.name);
+    let (standing, reason) = match found {
+        Verdict::Done { by_size: false } => (Standing::Skipped, "is there already".to_owned()),
+        Verdict::Done { by_size: true } => {
+            (Standing::Skipped, "is there already, as far as its size tells".to_owned())
+        }
+        Verdict::Wait => {
+            (Standing::InFlight, "is on its way already, or what stands there is on its way out".to_owned())
+        }
+        Verdict::Missing => (Standing::Brought, how()),
+        Verdict::Overwrite | Verdict::Condemn => {
+            (Standing::Brought, format!("{}; what an upload has left there gives way", how()))
+        }
+        Verdict::Replace => (Standing::Brought, format!("{}; what stands there is deleted first", how())),
+        Verdict::Skipped => (Standing::Kept, "what stands there stays".to_owned()),
+        Verdict::Clash(_) => (Standing::Kept, "cannot be brought".to_owned()),
+    };
+    let then = match found {
+        Verdict::Replace => Some(OnConflict::Overwrite),
+        Verdict::Skipped => Some(OnConflict::Skip),
+        Verdict::Clash(_) => Some(OnConflict::Fail),
+        _ => None,
+    };
+    let file = PreviewFile {
+        source: origin,
+        destination: uri(&waiter.spec.project, &waiter.spec.path.file(&source.wanted.name)),
+        route: (standing == Standing::Brought).then_some(route),
+        reason,
+        size: source.wanted.size,
+        conflict: then
+            .zip(clash(source, there))
+            .map(|(then, clash)| Conflict { there: clash_words(clash), then }),
+    };
+    (file, standing)
+}
+
+/// Why a file takes its route.
+fn why(picture: &Picture, source: &Source, route: Route) -> &'static str {
+    let in_parts = source.wanted.etag.as_ref().is_some_and(ETag::is_multipart);
+    match (route == Route::Job, in_parts) {
+        (true, _) if source.staged.is_some() => {
+            "gets another name: a job puts it into staging, and S3 copies it from there"
+        }
+        (true, true) => "was uploaded in parts",
+        (true, false) => "was uploaded in one part (copy.single_part = \"job\")",
+        _ if source.renamed => "gets another name",
+        _ if picture.streamed.contains(&source.wanted.name) => "no copy job would bring it",
+        (false, true) => "was uploaded in parts, where no copy job can read it",
+        (false, false) => "was uploaded in one part (copy.single_part = \"stream\")",
     }
 }
 
