@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{domain::ids::InstanceId, policy::pace::Pace, ports::Ports};
 use dispatch::{Inbox, Post};
-use folder::Sources;
+use folder::{Slots, Sources};
 use settings::Settings;
 
 /// How many keys may wait for a run; what does not fit is found again by the timers.
@@ -52,6 +52,7 @@ pub struct Engine {
     streams: Semaphore,
     callbacks: Pace,
     sources: Sources,
+    slots: Slots,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -78,6 +79,7 @@ impl Engine {
             streams: Semaphore::new(settings.copy.concurrent_streams),
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
+            slots: Slots::default(),
             ports,
             settings,
             stop,

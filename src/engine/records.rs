@@ -63,6 +63,9 @@ pub(crate) mod attr {
     pub(crate) const SETTLED: &str = "settled";
     pub(crate) const FOLDER: &str = "folder";
     pub(crate) const RUNNING: &str = "running";
+    pub(crate) const EXPRESS: &str = "express";
+    pub(crate) const WAITING: &str = "waiting";
+    pub(crate) const SIBLINGS: &str = "siblings";
 }
 
 /// Where a request stands.
@@ -266,6 +269,8 @@ pub(crate) struct Waiter {
     pub spec: crate::domain::request::FolderRequest,
     /// When it began to wait.
     pub since: Timestamp,
+    /// How many children its root has.
+    pub siblings: u64,
 }
 
 impl Waiter {
@@ -277,7 +282,8 @@ impl Waiter {
         Ok(Item::new(Self::key(folder, &self.request))
             .with(attr::ROOT, self.root.as_str())
             .with(attr::SPEC, text(&self.spec)?)
-            .with(attr::CREATED_AT, millis(self.since)))
+            .with(attr::CREATED_AT, millis(self.since))
+            .with(attr::SIBLINGS, i64::try_from(self.siblings).unwrap_or(i64::MAX)))
     }
 
     pub(crate) fn read(item: &Item) -> Result<Self> {
@@ -288,6 +294,12 @@ impl Waiter {
             spec: required(item, attr::SPEC)?,
             since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
                 .unwrap_or_default(),
+            siblings: siblings(item),
         })
     }
+}
+
+/// How many children the root of a child or a waiter has; one where nobody wrote it down.
+pub(crate) fn siblings(item: &Item) -> u64 {
+    item.number(attr::SIBLINGS).and_then(|n| u64::try_from(n).ok()).unwrap_or(1).max(1)
 }

@@ -112,13 +112,15 @@ impl Engine {
         let children = self.plan_of(held).await?;
         let now = self.ports.clock.now();
         let lease = Arc::clone(&held.lease);
+        let siblings = i64::try_from(children.len()).unwrap_or(i64::MAX);
         let puts = children.iter().map(|(child, spec)| {
             let (lease, id) = (&lease, &id);
             async move {
                 lease.check()?;
                 let destination = format!("icav2://{}{}", spec.project, spec.path);
                 let item = records::new_request(child, id, Kind::Folder, &destination, now)
-                    .with(attr::SPEC, records::text(spec)?);
+                    .with(attr::SPEC, records::text(spec)?)
+                    .with(attr::SIBLINGS, siblings);
                 self.ports.store.write(Write::put_new(item)).await?;
                 Step::Ok(())
             }

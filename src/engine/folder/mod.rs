@@ -8,15 +8,21 @@
 
 mod act;
 mod adopt;
+mod batches;
+mod claims;
 mod condemn;
 mod finish;
 mod jobs;
+mod listing;
 mod look;
+mod names;
 mod pieces;
+mod slots;
 mod sources;
 mod state;
 mod streams;
 
+pub(crate) use claims::Slots;
 pub(crate) use sources::Sources;
 pub(crate) use streams::MOST_BYTES as MOST_STREAMED;
 
@@ -71,13 +77,14 @@ impl Engine {
             state.last_wakes = held.item.number(attr::WAKES);
             let ended = self.poll_jobs(held, state, woken, &waiters).await?;
             self.adopt(held, state, &waiters).await?;
+            let slot = self.ask_again(held, state, &waiters).await?;
             state.forget_all_but(&waiters);
             if waiters.is_empty() {
                 return self.rest(held, state);
             }
             let now = millis(self.ports.clock.now());
             let came = state.has_not_seen(&waiters);
-            if !came && now < state.look_at {
+            if !came && !slot && now < state.look_at {
                 return self.rest(held, state);
             }
             // An error on the way must not put off the next look.

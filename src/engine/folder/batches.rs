@@ -1,0 +1,125 @@
+//! Which files travel together, and in which order: those of small requests first, the others by
+//! turns, so that nobody waits behind the whole of somebody else's folder.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+
+use super::{claims::short, look::Picture, names::Names, sources::Source, state::FolderState};
+use crate::domain::{diff::Verdict, route::Route};
+
+/// A root of at most so many files is small.
+const SMALL: u64 = 100;
+
+/// What a job takes of the record besides its names.
+const JOB_BYTES: usize = 1_000;
+
+/// A file that waits for a job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Queued<'a> {
+    pub source: &'a Source,
+    /// Which waiter it travels for.
+    pub waiter: usize,
+}
+
+/// The files that wait for a job, in the order in which they go.
+#[derive(Debug, Default)]
+pub(super) struct Line<'a> {
+    /// Those of small requests.
+    pub express: VecDeque<Queued<'a>>,
+    pub others: VecDeque<Queued<'a>>,
+}
+
+impl<'a> Line<'a> {
+    /// The next files of a job, and whether all are of small requests; they stay in line.
+    pub(super) fn next(&self, most: usize) -> (Vec<Queued<'a>>, bool) {
+        let batch: Vec<_> = self.express.iter().chain(&self.others).take(most).copied().collect();
+        (batch, self.others.is_empty() || most <= self.express.len())
+    }
+
+    /// Takes as many files out of the line, from its front.
+    pub(super) fn went(&mut self, files: usize) {
+        let express = files.min(self.express.len());
+        self.express.drain(..express);
+        self.others.drain(..(files - express).min(self.others.len()));
+    }
+}
+
+impl Picture {
+    /// Whether a file must be brought by a job now.
+    pub(super) fn needs_job(&self, source: &Source, verdict: Verdict) -> bool {
+        verdict == Verdict::Missing && self.route(source) == Route::Job
+    }
+
+    /// How many files must be, up to `most`.
+    pub(super) fn count_for_jobs(&self, most: usize) -> usize {
+        self.files().filter(|(_, (source, verdict))| self.needs_job(source, *verdict)).take(most).count()
+    }
+
+    /// What has to be brought by jobs now, but for those names.
+    pub(super) fn line(&self, but: &HashSet<&str>) -> Line<'_> {
+        let mut line = Line::default();
+        let mut rushed = HashSet::new();
+        for (waiter, (who, resolved, _)) in self.waiters.iter().enumerate() {
+            if (resolved.files.len() as u64).saturating_mul(who.siblings) > SMALL {
+                continue;
+            }
+            for (source, verdict) in self.files_of(waiter) {
+                let name = source.wanted.name.as_str();
+                // Where two want one name with different files, the first has it.
+                let is_first = || self.get(name).is_some_and(|(first, _)| first.id == source.id);
+                if self.needs_job(source, verdict)
+                    && !but.contains(name)
+                    && is_first()
+                    && rushed.insert(name)
+                {
+                    line.express.push_back(Queued { source, waiter });
+                }
+            }
+        }
+        let mut turns: Vec<VecDeque<Queued<'_>>> = vec![VecDeque::new(); self.waiters.len()];
+        for (waiter, name, (source, verdict)) in self.owned() {
+            let waits = self.needs_job(source, verdict) && !but.contains(name) && !rushed.contains(name);
+            if waits && let Some(turn) = turns.get_mut(waiter) {
+                turn.push_back(Queued { source, waiter });
+            }
+        }
+        turns.retain(|turn| !turn.is_empty());
+        while turns.len() > 1 {
+            line.others.extend(turns.iter_mut().filter_map(VecDeque::pop_front));
+            turns.retain(|turn| !turn.is_empty());
+        }
+        line.others.extend(turns.into_iter().flatten());
+        line
+    }
+
+    /// Those of the names that must be brought by a job now.
+    pub(super) fn queued(&self, names: &Names) -> Vec<Queued<'_>> {
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let needed = |(waiter, name, (source, verdict))| {
+            (wanted.contains(name) && self.needs_job(source, verdict)).then_some(Queued { source, waiter })
+        };
+        self.owned().filter_map(needed).collect()
+    }
+
+    /// The roots that a batch is for.
+    pub(super) fn roots(&self, batch: &[Queued<'_>]) -> BTreeSet<String> {
+        let waiters: BTreeSet<usize> = batch.iter().map(|queued| queued.waiter).collect();
+        let root = |waiter: usize| self.waiters.get(waiter).map(|(waiter, ..)| short(&waiter.root));
+        waiters.into_iter().filter_map(root).collect()
+    }
+}
+
+/// The names of as many of the files as the record of the folder has room for.
+pub(super) fn what_fits(state: &FolderState, batch: &[Queued<'_>]) -> Names {
+    let room = state.room().saturating_sub(JOB_BYTES);
+    let mut count = batch.len();
+    loop {
+        let names: Names = batch.iter().take(count).map(|queued| queued.source.wanted.name.clone()).collect();
+        if names.bytes() <= room || count == 0 {
+            return names;
+        }
+        count = (count * room / names.bytes().max(1)).min(count - 1);
+    }
+}
