@@ -27,7 +27,7 @@ use copy_manager::{
     ports::{
         Ports,
         chance::Dice,
-        store::{Key, Store as _},
+        store::{Item, Key, Store as _},
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
     transfer::{self, stream::Streams},
@@ -111,6 +111,7 @@ pub(crate) struct House {
     pub(crate) buses: Arc<Buses>,
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
+    pub(crate) icav2: icav2::Settings,
     database: Database,
     clock: Arc<VirtualClock>,
     seed: std::sync::atomic::AtomicU64,
@@ -165,6 +166,7 @@ impl House {
             buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
             queue,
             settings: settings(),
+            icav2: icav2::Settings::default(),
             database,
             clock,
             seed: 100.into(),
@@ -181,7 +183,7 @@ impl House {
             Arc::new(StaticToken::new("token").unwrap()),
             self.clock.clone(),
             dice.clone(),
-            icav2::Settings::default(),
+            self.icav2.clone(),
         );
         let ports = Ports {
             store: Arc::new(SqliteStore::new(self.database.clone(), self.clock.clone())),
@@ -281,11 +283,16 @@ impl House {
         entries.into_iter().map(relative).collect()
     }
 
-    /// Places among the running jobs of the destination project that are taken.
+    /// Places among the running jobs of the destination project that are taken, express or not.
     pub(crate) async fn slots(&self) -> usize {
+        self.slots_item().await.map_or(0, |item| item.members("running").len() + item.members("express").len())
+    }
+
+    /// Who runs jobs in the destination project, and who waits to.
+    pub(crate) async fn slots_item(&self) -> Option<Item> {
         let store = SqliteStore::new(self.database.clone(), self.clock.clone());
         let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
-        store.get(&key).await.unwrap().map_or(0, |item| item.members("running").len())
+        store.get(&key).await.unwrap()
     }
 
     /// API calls made so far, all or of one endpoint.

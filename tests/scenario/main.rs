@@ -6,4 +6,5 @@ mod doubles;
 mod faults;
 mod house;
 mod rules;
+mod scheduler;
 mod tokens;
