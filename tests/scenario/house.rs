@@ -27,11 +27,13 @@ use copy_manager::{
     ports::{
         Ports,
         chance::Dice,
-        store::{Item, Key, Store as _},
+        clock::Clock as _,
+        store::{Change, Item, Key, Store as _, Write},
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
     transfer::{self, stream::Streams},
 };
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
     task::JoinSet,
@@ -39,7 +41,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::doubles::{Buses, Callers, NoObjects, RouterWire, Said, VirtualClock};
+use crate::doubles::{Buses, Callers, Metered, NoObjects, RouterWire, Said, VirtualClock};
 
 /// The settings of an installation, with a seeded jitter.
 pub(crate) fn settings() -> Settings {
@@ -112,6 +114,8 @@ pub(crate) struct House {
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
     pub(crate) icav2: icav2::Settings,
+    /// When the platform answered, and how.
+    pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
     database: Database,
     clock: Arc<VirtualClock>,
     seed: std::sync::atomic::AtomicU64,
@@ -167,6 +171,7 @@ impl House {
             queue,
             settings: settings(),
             icav2: icav2::Settings::default(),
+            answers: Arc::default(),
             database,
             clock,
             seed: 100.into(),
@@ -179,7 +184,10 @@ impl House {
         let seed = self.seed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dice = Arc::new(Dice::from_seed(seed));
         let platform = Client::new(
-            Arc::new(in_process::InProcess::new(&self.simulator)),
+            Arc::new(Metered {
+                inner: in_process::InProcess::new(&self.simulator),
+                answers: self.answers.clone(),
+            }),
             Arc::new(StaticToken::new("token").unwrap()),
             self.clock.clone(),
             dice.clone(),
@@ -293,6 +301,21 @@ impl House {
         let store = SqliteStore::new(self.database.clone(), self.clock.clone());
         let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
         store.get(&key).await.unwrap()
+    }
+
+    /// Notes that somebody waits for a place.
+    pub(crate) async fn say_waiting(&self, entries: &[String]) {
+        let store = SqliteStore::new(self.database.clone(), self.clock.clone());
+        for entry in entries {
+            let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
+            let wait = Change::Include("waiting".into(), entry.clone());
+            store.write(Write::update(key, vec![wait])).await.unwrap();
+        }
+    }
+
+    /// Wall time.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
     }
 
     /// API calls made so far, all or of one endpoint.
