@@ -81,7 +81,7 @@ fn main() {
     fs::write(&world, projects.to_string()).unwrap();
     let (_simulator, simulator) = start(
         Command::new(BINARY)
-            .args(["simulate", "--listen", "127.0.0.1:0", "--job-duration", "30s", "--world"])
+            .args(["simulate", "--listen", "127.0.0.1:0", "--job-duration", "10s", "--world"])
             .arg(&world),
         false,
     );

@@ -86,7 +86,7 @@ async fn a_small_request_does_not_wait_behind_a_large_one_in_its_folder() {
 
 #[tokio::test(start_paused = true)]
 async fn slots_are_shared_between_roots_and_all_come_back() {
-    let mut files = tree("/many/", 100, 12);
+    let mut files = tree("/many/", 40, 12);
     files.extend(tree("/few/", 10, 12));
     let mut house = house(&files, |_| {}).await;
     house.settings.jobs.max_running_jobs = 4;
@@ -111,7 +111,7 @@ async fn slots_are_shared_between_roots_and_all_come_back() {
     }
     let first = shares.iter().position(|share| *share > 0).unwrap();
     assert!(first < 2 * 35, "the first job of the second root began after {} s", first / 2);
-    // Ten folders at two jobs of 30 s at a time, and not after the hundred of the other.
+    // Ten folders at two jobs of 30 s at a time, and not after the forty of the other.
     let done = house.answer("few", Duration::from_mins(5)).await;
     assert!(asked.elapsed() < Duration::from_mins(4), "{done:?} after {:?}", asked.elapsed());
     assert!(house.callers.answer("many").is_none());

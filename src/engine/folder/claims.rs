@@ -51,6 +51,12 @@ impl View {
         self.running.iter().chain(&self.express).filter(|member| root_of(member) == root).count()
     }
 
+    /// Whether some root runs more jobs than this one.
+    pub(super) fn is_poor(&self, root: &str) -> bool {
+        let own = self.jobs_of(root);
+        self.running.iter().any(|member| self.jobs_of(root_of(member)) > own)
+    }
+
     /// Who waits, with how many jobs each runs.
     pub(super) fn rivals(&self, now: i64) -> BTreeMap<&str, usize> {
         let fresh = self.waiting.iter().filter_map(|entry| fresh(entry, now));
@@ -92,6 +98,7 @@ impl Slots {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes note of the item as it was written or read just now.
     pub(super) fn see(&self, project: &ProjectId, item: Option<&Item>) -> View {
         let view = View::of(item);
         self.known().seen.insert(project.clone(), view.clone());
@@ -105,6 +112,7 @@ impl Slots {
         roots.iter().min_by_key(jobs).cloned().unwrap_or_default()
     }
 
+    /// Notes that a folder waits.
     pub(super) fn wait(&self, project: &ProjectId, folder: &Key, wish: &Wish) {
         let mut known = self.known();
         known.called.remove(folder);
@@ -115,6 +123,7 @@ impl Slots {
         }
     }
 
+    /// Notes that it does not.
     pub(super) fn leave(&self, project: &ProjectId, folder: &Key) {
         let mut known = self.known();
         known.called.remove(folder);
@@ -137,15 +146,81 @@ impl Slots {
         Some(folder)
     }
 
+    /// Whether it is that folder's turn; true once.
     pub(super) fn is_called(&self, folder: &Key) -> bool {
         self.known().called.remove(folder)
     }
 
+    /// Whether other folders wait here for the same root.
     pub(super) fn others_wait(&self, project: &ProjectId, folder: &Key, root: &str) -> bool {
         let known = self.known();
-        let waiting = known.waiting.get(project);
-        waiting.is_some_and(|waiting| {
-            waiting.iter().any(|(key, wish)| key != folder && wish.root() == root)
-        })
+        let mut waiting = known.waiting.get(project).into_iter().flatten();
+        waiting.any(|(key, wish)| key != folder && wish.root() == root)
+    }
+
+    /// How many folders wait here besides that one, and whether it is the first of its root.
+    pub(super) fn place(&self, project: &ProjectId, folder: &Key, root: &str) -> (usize, bool) {
+        let known = self.known();
+        let waiting = || known.waiting.get(project).into_iter().flatten();
+        let first = waiting().find(|(_, wish)| wish.root() == root).is_none_or(|(key, _)| key == folder);
+        (waiting().filter(|(key, _)| key != folder).count(), first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A minute, in milliseconds, after the beginning of the half minute numbered 100.
+    const NOW: i64 = 100 * REPEAT + 60_000;
+
+    fn item(running: &[&str], express: &[&str], waiting: &[&str]) -> Item {
+        let key = Key::new("slots.p", "SLOTS");
+        [(attr::RUNNING, running), (attr::EXPRESS, express), (attr::WAITING, waiting)]
+            .into_iter()
+            .filter(|(_, members)| !members.is_empty())
+            .fold(Item::new(key), |mut item, (name, members)| {
+                let set = members.iter().map(|member| (*member).to_owned()).collect();
+                item.attributes.insert(name.to_owned(), crate::ports::store::Value::TextSet(set));
+                item
+            })
+    }
+
+    #[test]
+    fn who_waits_is_believed_for_a_while() {
+        let view = View::of(Some(&item(&["a:1", "a:2", "b:3"], &["c:4"], &["c@100", "b@99", "d@98", "e@x"])));
+        assert_eq!(view.rivals(NOW), BTreeMap::from([("b", 1), ("c", 1)]));
+        assert_eq!(view.stale(NOW), BTreeSet::from(["d@98".into(), "e@x".into()]));
+        assert_eq!(view.entries_of("c", NOW).len(), 3);
+        assert!(view.is_poor("c") && !view.is_poor("a"));
+        assert_eq!(View::of(None).rivals(NOW), BTreeMap::new());
+    }
+
+    #[test]
+    fn slots_of_older_versions_count_for_nobody_else() {
+        let view = View::of(Some(&item(&["0b8f2c1e-0000"], &[], &[])));
+        assert_eq!((view.jobs_of("0b8f2c1e-0000"), view.jobs_of("a")), (1, 0));
+    }
+
+    #[test]
+    fn the_poorest_root_of_an_instance_is_called_first_and_once() {
+        let (slots, project) = (Slots::default(), ProjectId::new("p"));
+        let folder = |name: &str| Key::new(name, "FOLDER");
+        slots.see(&project, Some(&item(&["a:1", "a:2", "b:3"], &[], &[])));
+        for (name, root) in [("f1", "a"), ("f2", "b"), ("f3", "b"), ("f4", "c")] {
+            slots.wait(&project, &folder(name), &Wish::new(root, name, name == "f3"));
+        }
+        assert_eq!(slots.place(&project, &folder("f2"), "b"), (3, true));
+        assert_eq!(slots.place(&project, &folder("f3"), "b"), (3, false));
+        assert!(slots.others_wait(&project, &folder("f2"), "b"));
+        assert!(!slots.others_wait(&project, &folder("f4"), "c"));
+        assert_eq!(slots.call(&project, 20), Some(folder("f4")));
+        assert!(slots.is_called(&folder("f4")) && !slots.is_called(&folder("f4")));
+        // No room but in the express lane.
+        assert_eq!(slots.call(&project, 3), Some(folder("f3")));
+        assert_eq!(slots.call(&project, 3), None);
+        slots.leave(&project, &folder("f2"));
+        assert_eq!(slots.call(&project, 20), Some(folder("f1")));
+        assert_eq!(slots.poorest(&project, &["a".into(), "b".into()].into()), "b");
     }
 }

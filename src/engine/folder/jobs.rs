@@ -45,6 +45,10 @@ const POLLS: [Duration; 5] = [
     Duration::from_secs(30),
 ];
 
+/// The time between two looks after jobs, in milliseconds for each page of the listing: jobs of a
+/// large folder end one after the other, and one listing shows what several have brought.
+const LOOK_PER_PAGE: i64 = 50;
+
 /// How often an unanswered submission is looked for.
 pub(super) const ADOPT_EVERY: Duration = Duration::from_secs(5);
 
@@ -101,7 +105,8 @@ impl Engine {
             };
             if job.status.is_terminal() {
                 job.ended_at = Some(now);
-                state.look_at = now;
+                let soon = now.max(state.looked_at + state.pages * LOOK_PER_PAGE);
+                state.look_at = state.look_at.min(soon);
                 let (id, attempt, files) = (&job.job, job.attempt, job.names.len());
                 signals::engine::job_ended(&held.lease.key.id, id, job.status, attempt, files);
             }

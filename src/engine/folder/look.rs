@@ -137,6 +137,8 @@ impl Engine {
             }
             _ => Listing::default(),
         };
+        state.looked_at = millis(self.ports.clock.now());
+        state.pages = i64::from(listing.pages);
         let mut picture = Picture {
             project: spec.project,
             folder,

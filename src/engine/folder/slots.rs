@@ -41,9 +41,12 @@ const MOST_WAITING: usize = 500;
 /// How long a free slot is left to somebody with a better claim.
 const COURTESY: Duration = Duration::from_secs(3);
 
-/// A folder asks again after this time at least, and after this time at the latest.
+/// A folder asks again after this time at least, and after this time at the latest; in between, the
+/// more of them wait on an instance, the later. Less than [`COURTESY`], and less than a root is
+/// believed to wait.
 const SOONEST: Duration = Duration::from_secs(2);
-const LATEST: Duration = Duration::from_secs(15);
+const LATEST: Duration = Duration::from_secs(45);
+const EACH: Duration = Duration::from_millis(500);
 
 /// The slot that the next job of a folder waits for, or has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,7 +192,7 @@ impl Engine {
                 Written::Refused(item) => view = self.slots.see(project, item.as_ref()),
             }
         }
-        self.queue_up(project, &view, wish, now).await?;
+        self.queue_up(held, project, &view, wish, now).await?;
         Ok(None)
     }
 
@@ -224,19 +227,28 @@ impl Engine {
         }
     }
 
-    /// Notes that this root waits, if that is not known, and when to ask again: soon while few wait,
-    /// and at once when this instance gives a slot back.
-    async fn queue_up(&self, project: &ProjectId, view: &View, wish: &mut Wish, now: i64) -> Step<()> {
+    /// Notes that this root waits, if that is not known, and when to ask again: soon while few wait or
+    /// it has the best claim. A slot that this instance gives back is offered at once.
+    async fn queue_up(
+        &self,
+        held: &Held,
+        project: &ProjectId,
+        view: &View,
+        wish: &mut Wish,
+        now: i64,
+    ) -> Step<()> {
         let entry = format!("{}@{}", wish.root(), now.div_euclid(REPEAT));
         if !view.waiting.contains(&entry) && view.waiting.len() < MOST_WAITING {
             let wait = Change::Include(attr::WAITING.into(), entry);
             let write = Write::update(records::slots_key(project), vec![wait]);
             self.ports.store.write(write).await?;
         }
-        let many = u32::try_from(view.rivals(now).len()).unwrap_or(u32::MAX);
+        let (others, first) = self.slots.place(project, &held.lease.key, wish.root());
         let wait = match &wish.yielded {
             Some((.., since)) if *since == now => COURTESY,
-            _ => Duration::from_secs(1).saturating_mul(many).clamp(SOONEST, LATEST),
+            // A slot is kept free for it only for so long.
+            _ if first && view.is_poor(wish.root()) => SOONEST,
+            _ => EACH.saturating_mul(u32::try_from(others).unwrap_or(u32::MAX)).clamp(SOONEST, LATEST),
         };
         wish.try_at = now + as_millis(wait.mul_f64(1.0 + 0.25 * self.ports.chance.unit()));
         Ok(())

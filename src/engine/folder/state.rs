@@ -183,6 +183,9 @@ pub(super) struct FolderState {
     pub not_before: i64,
     /// No look before, unless there is news.
     pub look_at: i64,
+    /// When the folder was listed last, and how many calls that took.
+    pub looked_at: i64,
+    pub pages: i64,
     /// Looks in a row that found nothing to do but wait.
     pub waits: u32,
     /// Times in a row that the project had no free slot.
