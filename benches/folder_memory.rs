@@ -35,8 +35,11 @@ fn start(command: &mut Command, ready_on_stdout: bool) -> (Process, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let stdout: ChildStdout = child.stdout.take().unwrap();
     let stderr = child.stderr.take().unwrap();
-    let (ready, other): (Box<dyn std::io::Read + Send>, Box<dyn std::io::Read + Send>) =
-        if ready_on_stdout { (Box::new(stdout), Box::new(stderr)) } else { (Box::new(stderr), Box::new(stdout)) };
+    let (ready, other): (Box<dyn std::io::Read + Send>, Box<dyn std::io::Read + Send>) = if ready_on_stdout {
+        (Box::new(stdout), Box::new(stderr))
+    } else {
+        (Box::new(stderr), Box::new(stdout))
+    };
     // Keep reading, or the process would block on a full pipe.
     std::thread::spawn(move || BufReader::new(other).lines().for_each(drop));
     let mut lines = BufReader::new(ready).lines();

@@ -293,7 +293,9 @@ impl House {
 
     /// Places among the running jobs of the destination project that are taken, express or not.
     pub(crate) async fn slots(&self) -> usize {
-        self.slots_item().await.map_or(0, |item| item.members("running").len() + item.members("express").len())
+        self.slots_item()
+            .await
+            .map_or(0, |item| item.members("running").len() + item.members("express").len())
     }
 
     /// Who runs jobs in the destination project, and who waits to.

@@ -147,8 +147,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        let apart: HashSet<String> =
-            state.pieces.iter().flat_map(|piece| &piece.names).cloned().collect();
+        let apart: HashSet<String> = state.pieces.iter().flat_map(|piece| &piece.names).cloned().collect();
         let mut line = picture.line(&apart.iter().map(String::as_str).collect());
         let most = self.settings.jobs.max_items_per_job.max(1);
         while !self.stop.is_cancelled() {
@@ -178,7 +177,8 @@ impl Engine {
         express: bool,
     ) -> Step<usize> {
         let unfilled = files.len() < self.settings.jobs.max_items_per_job.max(1);
-        if files.is_empty() || (unfilled && state.has_unfilled_job(express)) || !self.may_ask(state, express) {
+        if files.is_empty() || (unfilled && state.has_unfilled_job(express)) || !self.may_ask(state, express)
+        {
             return Ok(0);
         }
         let names = what_fits(state, files);
@@ -218,7 +218,8 @@ impl Engine {
             looks.push(state.not_before);
         }
         // Only what could be streamed if its time had come; the rest waits for the platform.
-        let could = |name: &str| matches!(picture.get(name), Some((_, Verdict::Missing | Verdict::Overwrite)));
+        let could =
+            |name: &str| matches!(picture.get(name), Some((_, Verdict::Missing | Verdict::Overwrite)));
         let tries = self.settings.jobs.max_attempts;
         let retries = state
             .uploads

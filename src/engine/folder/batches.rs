@@ -66,10 +66,7 @@ impl Picture {
                 let name = source.wanted.name.as_str();
                 // Where two want one name with different files, the first has it.
                 let is_first = || self.get(name).is_some_and(|(first, _)| first.id == source.id);
-                if self.needs_job(source, verdict)
-                    && !but.contains(name)
-                    && is_first()
-                    && rushed.insert(name)
+                if self.needs_job(source, verdict) && !but.contains(name) && is_first() && rushed.insert(name)
                 {
                     line.express.push_back(Queued { source, waiter });
                 }

@@ -171,8 +171,8 @@ impl Slots {
 mod tests {
     use super::*;
 
-    /// A minute, in milliseconds, after the beginning of the half minute numbered 100.
-    const NOW: i64 = 100 * REPEAT + 60_000;
+    /// Just under a minute after the beginning of the half minute numbered 100.
+    const NOW: i64 = 100 * REPEAT + 59_999;
 
     fn item(running: &[&str], express: &[&str], waiting: &[&str]) -> Item {
         let key = Key::new("slots.p", "SLOTS");

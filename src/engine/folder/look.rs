@@ -56,7 +56,8 @@ impl Picture {
     /// The files of one waiter with their verdicts.
     pub(super) fn files_of(&self, waiter: usize) -> impl Iterator<Item = (&Source, Verdict)> {
         let own = self.waiters.get(waiter);
-        own.into_iter().flat_map(|(_, resolved, verdicts)| resolved.files.iter().zip(verdicts.iter().copied()))
+        own.into_iter()
+            .flat_map(|(_, resolved, verdicts)| resolved.files.iter().zip(verdicts.iter().copied()))
     }
 
     /// How the file of that name stands, if anybody wants it.
@@ -83,7 +84,9 @@ impl Picture {
         let mut wanted: Vec<(&str, u32, u32)> = Vec::new();
         for (waiter, (_, resolved, _)) in (0_u32..).zip(&self.waiters) {
             wanted.reserve(resolved.files.len());
-            wanted.extend((0_u32..).zip(&resolved.files).map(|(n, file)| (file.wanted.name.as_str(), waiter, n)));
+            wanted.extend(
+                (0_u32..).zip(&resolved.files).map(|(n, file)| (file.wanted.name.as_str(), waiter, n)),
+            );
         }
         wanted.sort_unstable();
         wanted.dedup_by(|(b, ..), (a, ..)| a == b);
@@ -188,9 +191,7 @@ impl Engine {
             state.seen.entry(waiter.request.to_string()).or_insert_with(|| before(resolved, verdicts));
         }
         picture.index();
-        state
-            .uploads
-            .retain(|name, _| !matches!(picture.get(name), None | Some((_, Verdict::Done { .. }))));
+        state.uploads.retain(|name, _| !matches!(picture.get(name), None | Some((_, Verdict::Done { .. }))));
         for upload in state.uploads.values_mut() {
             // Its bytes were taken, and yet it does not show up: that try has failed too.
             if upload.put_at.is_some_and(|at| now >= at + settle) {

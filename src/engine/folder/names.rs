@@ -91,7 +91,8 @@ impl<'de> Deserialize<'de> for Names {
         match Form::deserialize(deserializer)? {
             Form::List(names) => Ok(names.into_iter().collect()),
             Form::Packed(text) => {
-                let names = unpack(&text).map_err(|error| D::Error::custom(format!("packed names: {error}")))?;
+                let names =
+                    unpack(&text).map_err(|error| D::Error::custom(format!("packed names: {error}")))?;
                 Ok(Self { names: Arc::new(names), packed: OnceLock::from(Arc::from(text)) })
             }
         }

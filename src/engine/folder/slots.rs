@@ -60,9 +60,9 @@ pub(super) struct Wish {
     /// Whether it is taken. Not stored: whoever reads the wish asks, and is told.
     #[serde(skip)]
     pub taken: Option<Taken>,
-    /// The root that was let in first, with how many jobs it ran then, and since when.
+    /// Since when a free slot is left to somebody else, and how many were taken then.
     #[serde(default)]
-    yielded: Option<(String, usize, i64)>,
+    yielded: Option<(i64, usize)>,
 }
 
 /// Which kind of slot was taken.
@@ -171,6 +171,10 @@ impl Engine {
         }
         let now = millis(self.ports.clock.now());
         let room = i64::try_from(view.running.len()).is_ok_and(|running| running < limit);
+        if !room {
+            // Whoever is let in first has to have a slot to take.
+            wish.yielded = None;
+        }
         if room && let Some(done_with) = self.turn(held, project, &view, wish, now) {
             let take = include(project, attr::RUNNING, wish, limit, done_with);
             view = match self.ports.store.write(take).await? {
@@ -208,20 +212,20 @@ impl Engine {
     ) -> Option<BTreeSet<String>> {
         let mine = view.jobs_of(wish.root());
         let rivals = view.rivals(now);
-        let first = rivals.iter().filter(|(root, jobs)| **root != wish.root() && **jobs < mine);
-        let first = first.min_by_key(|(_, jobs)| **jobs).map(|(root, jobs)| ((*root).to_owned(), *jobs));
-        let Some((root, jobs)) = first else {
+        let poorer = rivals.into_iter().filter(|(root, jobs)| *root != wish.root() && *jobs < mine);
+        let Some((first, _)) = poorer.min_by_key(|(_, jobs)| *jobs) else {
             wish.yielded = None;
             let more = self.slots.others_wait(project, &held.lease.key, wish.root());
             return Some(if more { view.stale(now) } else { view.entries_of(wish.root(), now) });
         };
-        match &wish.yielded {
-            // It has let a slot pass: it is gone, or does not want one any more.
-            Some((known, had, since)) if *known == root && *had == jobs => {
-                (now >= since + as_millis(COURTESY)).then(|| view.entries_of(&root, now))
+        let taken = view.running.len();
+        match wish.yielded {
+            // They have let it pass: whoever was first is gone, or does not want it any more.
+            Some((since, before)) if taken <= before => {
+                (now >= since + as_millis(COURTESY)).then(|| view.entries_of(first, now))
             }
             Some(_) | None => {
-                wish.yielded = Some((root, jobs, now));
+                wish.yielded = Some((now, taken));
                 None
             }
         }
@@ -245,7 +249,7 @@ impl Engine {
         }
         let (others, first) = self.slots.place(project, &held.lease.key, wish.root());
         let wait = match &wish.yielded {
-            Some((.., since)) if *since == now => COURTESY,
+            Some((since, _)) if *since == now => COURTESY,
             // A slot is kept free for it only for so long.
             _ if first && view.is_poor(wish.root()) => SOONEST,
             _ => EACH.saturating_mul(u32::try_from(others).unwrap_or(u32::MAX)).clamp(SOONEST, LATEST),

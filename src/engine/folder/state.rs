@@ -31,6 +31,7 @@ const HISTORY: usize = 100;
 
 /// A copy job that was meant to be submitted; its answer has not been seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, stored as they are")]
 pub(super) struct Intent {
     /// Our own id of the submission.
     pub client: String,
@@ -287,9 +288,7 @@ impl FolderState {
     /// Whether a job or a submission of that lane is open that had room for more files.
     pub(super) fn has_unfilled_job(&self, express: bool) -> bool {
         self.running().any(|job| !job.full && !job.piece && job.express == express)
-            || self
-                .open_intents()
-                .any(|intent| !intent.full && !intent.piece && intent.express == express)
+            || self.open_intents().any(|intent| !intent.full && !intent.piece && intent.express == express)
     }
 
     pub(super) fn remember(&mut self, job: &RunningJob) {
