@@ -213,16 +213,21 @@ impl Engine {
         let mine = view.jobs_of(wish.root());
         let rivals = view.rivals(now);
         let poorer = rivals.into_iter().filter(|(root, jobs)| *root != wish.root() && *jobs < mine);
-        let Some((first, _)) = poorer.min_by_key(|(_, jobs)| *jobs) else {
+        let first = poorer.min_by_key(|(_, jobs)| *jobs).map(|(root, _)| root);
+        let mut done_with = view.stale(now);
+        if !self.slots.others_wait(project, &held.lease.key, wish.root()) {
+            done_with.extend(view.entries_of(wish.root(), now));
+        }
+        let Some(first) = first else {
             wish.yielded = None;
-            let more = self.slots.others_wait(project, &held.lease.key, wish.root());
-            return Some(if more { view.stale(now) } else { view.entries_of(wish.root(), now) });
+            return Some(done_with);
         };
         let taken = view.running.len();
         match wish.yielded {
             // They have let it pass: whoever was first is gone, or does not want it any more.
             Some((since, before)) if taken <= before => {
-                (now >= since + as_millis(COURTESY)).then(|| view.entries_of(first, now))
+                done_with.extend(view.entries_of(first, now));
+                (now >= since + as_millis(COURTESY)).then_some(done_with)
             }
             Some(_) | None => {
                 wish.yielded = Some((now, taken));
