@@ -120,3 +120,94 @@ pub(super) fn what_fits(state: &FolderState, batch: &[Queued<'_>]) -> Names {
         count = (count * room / names.bytes().max(1)).min(count - 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use super::*;
+    use crate::{
+        domain::{
+            diff::Wanted,
+            ids::{DataId, ProjectId},
+        },
+        engine::{
+            folder::sources::Resolved,
+            records::{Waiter, attr},
+        },
+        ports::store::{Item, Key},
+    };
+
+    fn source(name: String) -> Source {
+        let id = DataId::new(format!("fil.{name}"));
+        let wanted = Wanted { name, size: 1, etag: None, route: Route::Job };
+        Source { wanted, id, project: ProjectId::new("p"), renamed: false }
+    }
+
+    /// Waiters by the name of their root, which their files begin with, each with so many files and
+    /// siblings.
+    fn picture(waiters: &[(&str, usize, i64)]) -> Picture {
+        let waiters = waiters.iter().map(|(name, files, siblings)| {
+            let item = Item::new(Key::new("folder.x", format!("WAITER#{name}")))
+                .with(attr::ROOT, *name)
+                .with(attr::SPEC, r#"{"project":"p","path":"/d/","wants":[]}"#)
+                .with(attr::SIBLINGS, *siblings);
+            let files: Vec<_> = (0..*files).map(|n| source(format!("{name}{n:04}"))).collect();
+            let verdicts = vec![Verdict::Missing; files.len()];
+            (Waiter::read(&item).unwrap(), Arc::new(Resolved { files, ..Resolved::default() }), verdicts)
+        });
+        let mut picture = Picture {
+            project: ProjectId::new("p"),
+            folder: None,
+            waiters: waiters.collect(),
+            listing: Arc::default(),
+            streamed: BTreeSet::new(),
+            reasons: BTreeMap::new(),
+            leftovers: BTreeSet::new(),
+            wanted: Vec::new(),
+        };
+        picture.index();
+        picture
+    }
+
+    fn names<'a>(batch: &[Queued<'a>]) -> Vec<&'a str> {
+        batch.iter().map(|queued| queued.source.wanted.name.as_str()).collect()
+    }
+
+    #[test]
+    fn small_requests_go_first_and_large_ones_by_turns() {
+        let picture = picture(&[("a", 500, 1), ("b", 101, 1), ("c", 2, 50), ("d", 2, 51)]);
+        let mut line = picture.line(&HashSet::new());
+        let (batch, express) = line.next(6);
+        assert_eq!(names(&batch), ["c0000", "c0001", "a0000", "b0000", "d0000", "a0001"]);
+        assert!(!express && line.next(2).1);
+        assert_eq!(picture.roots(&batch).len(), 4);
+        line.went(batch.len());
+        assert_eq!(names(&line.next(3).0), ["b0001", "d0001", "a0002"]);
+        line.went(499 + 101 + 2 - 4);
+        assert_eq!(names(&line.next(9).0), ["a0499"]);
+    }
+
+    #[test]
+    fn each_name_travels_once_and_small_requests_bring_it_forward() {
+        let mut picture = picture(&[("a", 500, 1), ("z", 1, 1)]);
+        // The small one wants a file of the large one.
+        picture.waiters[1].1 =
+            Arc::new(Resolved { files: vec![source("a0007".into())], ..Resolved::default() });
+        picture.index();
+        let line = picture.line(&HashSet::from(["a0000"]));
+        assert_eq!(names(&line.next(2).0), ["a0007", "a0001"]);
+        assert_eq!(line.next(1000).0.len(), 499);
+    }
+
+    #[test]
+    fn a_record_that_is_nearly_full_takes_fewer_files() {
+        let picture = picture(&[("a", 1000, 1)]);
+        let (batch, _) = picture.line(&HashSet::new()).next(1000);
+        let mut state = FolderState::default();
+        assert_eq!(what_fits(&state, &batch).len(), 1000);
+        state.trouble = "x".repeat(state.room() - JOB_BYTES - 200);
+        let fits = what_fits(&state, &batch);
+        assert!((1..1000).contains(&fits.len()) && fits.bytes() <= 200, "{}", fits.len());
+    }
+}

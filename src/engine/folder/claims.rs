@@ -158,12 +158,23 @@ impl Slots {
         waiting.any(|(key, wish)| key != folder && wish.root() == root)
     }
 
-    /// How many folders wait here besides that one, and whether it is the first of its root.
+    /// How many folders wait here besides that one, and whether it would be called next.
     pub(super) fn place(&self, project: &ProjectId, folder: &Key, root: &str) -> (usize, bool) {
         let known = self.known();
-        let waiting = || known.waiting.get(project).into_iter().flatten();
-        let first = waiting().find(|(_, wish)| wish.root() == root).is_none_or(|(key, _)| key == folder);
-        (waiting().filter(|(key, _)| key != folder).count(), first)
+        let Some(view) = known.seen.get(project) else { return (0, true) };
+        let mut jobs: HashMap<&str, usize> = HashMap::new();
+        let own = view.jobs_of(root);
+        let (mut others, mut before, mut met) = (0, 0, false);
+        for (key, wish) in known.waiting.get(project).into_iter().flatten() {
+            if key == folder {
+                met = true;
+                continue;
+            }
+            others += 1;
+            let its = *jobs.entry(wish.root()).or_insert_with(|| view.jobs_of(wish.root()));
+            before += usize::from(its < own || (its == own && !met));
+        }
+        (others, before == 0)
     }
 }
 
@@ -210,8 +221,18 @@ mod tests {
         for (name, root) in [("f1", "a"), ("f2", "b"), ("f3", "b"), ("f4", "c")] {
             slots.wait(&project, &folder(name), &Wish::new(root, name, name == "f3"));
         }
-        assert_eq!(slots.place(&project, &folder("f2"), "b"), (3, true));
-        assert_eq!(slots.place(&project, &folder("f3"), "b"), (3, false));
+        let next = ["f1", "f2", "f3", "f4"].map(|name| {
+            let root = if name == "f1" {
+                "a"
+            } else if name == "f4" {
+                "c"
+            } else {
+                "b"
+            };
+            slots.place(&project, &folder(name), root)
+        });
+        assert_eq!(next, [(3, false), (3, false), (3, false), (3, true)]);
+        assert_eq!(slots.place(&project, &folder("f5"), "c"), (4, false));
         assert!(slots.others_wait(&project, &folder("f2"), "b"));
         assert!(!slots.others_wait(&project, &folder("f4"), "c"));
         assert_eq!(slots.call(&project, 20), Some(folder("f4")));

@@ -79,7 +79,7 @@ impl Picture {
     }
 
     /// Puts the names in order.
-    fn index(&mut self) {
+    pub(super) fn index(&mut self) {
         self.wanted.clear();
         let mut wanted: Vec<(&str, u32, u32)> = Vec::new();
         for (waiter, (_, resolved, _)) in (0_u32..).zip(&self.waiters) {

@@ -252,11 +252,11 @@ impl Engine {
             let write = Write::update(records::slots_key(project), vec![wait]);
             self.ports.store.write(write).await?;
         }
-        let (others, first) = self.slots.place(project, &held.lease.key, wish.root());
+        let (others, next) = self.slots.place(project, &held.lease.key, wish.root());
         let wait = match &wish.yielded {
             Some((since, _)) if *since == now => COURTESY,
             // A slot is kept free for it only for so long.
-            _ if first && view.is_poor(wish.root()) => SOONEST,
+            _ if next && view.is_poor(wish.root()) => SOONEST,
             _ => EACH.saturating_mul(u32::try_from(others).unwrap_or(u32::MAX)).clamp(SOONEST, LATEST),
         };
         wish.try_at = now + as_millis(wait.mul_f64(1.0 + 0.25 * self.ports.chance.unit()));
