@@ -65,7 +65,7 @@ async fn small_beside_large(folders: usize, small: &[&str], destination: &str) -
     let house = house(&files, |_| {}).await;
     let _instance = house.instance();
     house.ask(&["/big/"], "/in/", "large").await;
-    sleep(Duration::from_secs(45)).await;
+    sleep(Duration::from_secs(10)).await;
     assert!(house.slots().await >= 20, "the large request is under way: {:?}", house.slots_item().await);
     let asked = Instant::now();
     house.ask(small, destination, "small").await;
