@@ -71,6 +71,7 @@ impl Engine {
             root: RequestId::new(held.item.text(attr::ROOT).unwrap_or_default()),
             spec,
             since: started_at(&held.item),
+            siblings: records::siblings(&held.item),
         };
         held.lease.check()?;
         // The waiter first: a folder that is woken must find it.

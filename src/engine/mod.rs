@@ -44,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{domain::ids::InstanceId, policy::pace::Pace, ports::Ports};
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
-use folder::Sources;
+use folder::{Slots, Sources};
 use settings::Settings;
 
 /// How many keys may wait for a run; what does not fit is found again by the timers.
@@ -65,6 +65,7 @@ pub struct Engine {
     callbacks: Pace,
     sources: Sources,
     evidence: Evidence,
+    slots: Slots,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -93,6 +94,7 @@ impl Engine {
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
             evidence: Evidence::default(),
+            slots: Slots::default(),
             ports,
             settings,
             stop,

@@ -72,6 +72,9 @@ pub(crate) mod attr {
     pub(crate) const WITHHELD_AT: &str = "withheld_at";
     pub(crate) const LOOKED_AT: &str = "looked_at";
     pub(crate) const WAITS_FOR: &str = "waits_for";
+    pub(crate) const EXPRESS: &str = "express";
+    pub(crate) const WAITING: &str = "waiting";
+    pub(crate) const SIBLINGS: &str = "siblings";
 }
 
 /// Where a request stands.
@@ -288,6 +291,8 @@ pub(crate) struct Waiter {
     pub spec: FolderRequest,
     /// When it began to wait.
     pub since: Timestamp,
+    /// How many children its root has.
+    pub siblings: u64,
 }
 
 impl Waiter {
@@ -300,6 +305,7 @@ impl Waiter {
         Item::new(Self::key(folder, &self.request))
             .with(attr::ROOT, self.root.as_str())
             .with(attr::CREATED_AT, millis(self.since))
+            .with(attr::SIBLINGS, i64::try_from(self.siblings).unwrap_or(i64::MAX))
     }
 
     pub(crate) fn read(item: &Item, spec: FolderRequest) -> Self {
@@ -310,6 +316,12 @@ impl Waiter {
             spec,
             since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
                 .unwrap_or_default(),
+            siblings: siblings(item),
         }
     }
+}
+
+/// How many children the root of a child or a waiter has; one where nobody wrote it down.
+pub(crate) fn siblings(item: &Item) -> u64 {
+    item.number(attr::SIBLINGS).and_then(|n| u64::try_from(n).ok()).unwrap_or(1).max(1)
 }

@@ -75,13 +75,14 @@ impl Engine {
         children.retain(|(_, spec)| spec.step == state.step);
         let now = self.ports.clock.now();
         let lease = Arc::clone(&held.lease);
+        let siblings = i64::try_from(children.len()).unwrap_or(i64::MAX);
         let puts = children.iter().map(|(child, spec)| {
             let (lease, id) = (&lease, &id);
             async move {
                 lease.check()?;
                 let destination = format!("icav2://{}{}", spec.project, spec.path);
                 let item = records::new_request(child, id, Kind::Folder, &destination, now);
-                let item = self.with_document(item, attr::SPEC, spec).await?;
+                let item = self.with_document(item, attr::SPEC, spec).await?.with(attr::SIBLINGS, siblings);
                 self.ports.store.write(Write::put_new(item)).await?;
                 Step::Ok(())
             }

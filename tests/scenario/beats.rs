@@ -60,6 +60,10 @@ fn slots() -> Key {
     Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS")
 }
 
+fn exclude(set: String, member: String) -> Change {
+    Change::Exclude(set, [member].into())
+}
+
 async fn change_slots(
     house: &House,
     change: fn(String, String) -> Change,
@@ -74,6 +78,10 @@ async fn change_slots(
 /// Jobs of others hold every place of the destination project.
 async fn fill_slots(house: &House) {
     change_slots(house, Change::Include, 0..house.settings.jobs.max_running_jobs).await;
+    for n in 0..house.settings.jobs.express_slots {
+        let change = Change::Include("express".into(), format!("small-{n}"));
+        house.store().write(Write::update(slots(), vec![change])).await.unwrap();
+    }
 }
 
 /// How requests ended, as it was told on the bus: the error, or that there was none.
@@ -245,11 +253,11 @@ async fn a_queue_that_moves_is_a_sign_of_life() {
         sleep(Duration::from_mins(20)).await;
         // One of theirs ends, and the next of theirs is first.
         let next = Change::Include("running".into(), format!("next-{n}"));
-        let ended = Change::Exclude("running".into(), format!("other-{n}"));
+        let ended = exclude("running".into(), format!("other-{n}"));
         house.store().write(Write::update(slots(), vec![next])).await.unwrap();
         house.store().write(Write::update(slots(), vec![ended])).await.unwrap();
     }
-    change_slots(&house, Change::Exclude, 6..20).await;
+    change_slots(&house, exclude, 6..20).await;
     let (answered, _) = house.answer("t", Duration::from_mins(5)).await;
     house.success("t", Duration::ZERO).await;
     assert!(longest_silence(&house, "t", answered) <= Duration::from_mins(5));
@@ -283,6 +291,7 @@ async fn ten_jobs() -> House {
         House::new(&files, &[], &[], |platform| platform.job_duration = Duration::from_mins(4)).await;
     house.settings.jobs.max_items_per_job = 1;
     house.settings.jobs.max_running_jobs = 2;
+    house.settings.jobs.express_slots = 0;
     house
 }
 
@@ -390,7 +399,7 @@ async fn others_who_wait_for_the_folder_of_a_cancelled_request_are_served() {
     sleep(Duration::from_mins(2)).await;
     instance.engine.cancel(&id, "not needed").await.unwrap();
     assert_eq!(house.failure("one", Duration::from_secs(10)).await.0, "Cancelled");
-    change_slots(&house, Change::Exclude, 0..20).await;
+    change_slots(&house, exclude, 0..20).await;
     house.success("two", Duration::from_mins(5)).await;
     let there = house.tree(TO, "/in/").await;
     assert_eq!(there.iter().map(|(path, ..)| path.as_str()).collect::<Vec<_>>(), ["b.bam"]);

@@ -8,9 +8,11 @@ use std::{
 
 use async_trait::async_trait;
 use axum::body::Body as AxumBody;
+use bytes::Bytes;
 use copy_manager::{
     domain::token::TaskToken,
     embedded::bus::LocalBus,
+    icav2::transport::{Transport, TransportError},
     ports::{
         Class, Error, Result,
         bus::{Bus, Event, EventBus},
@@ -173,5 +175,23 @@ impl Wire for RouterWire {
             return Ok(());
         }
         Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
+    }
+}
+
+/// A transport that notes when each call was answered, and how.
+#[derive(Debug)]
+pub(crate) struct Metered {
+    pub(crate) inner: in_process::InProcess,
+    pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
+}
+
+#[async_trait]
+impl Transport for Metered {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+        let answer = self.inner.send(request).await;
+        if let Ok(answer) = &answer {
+            self.answers.lock().unwrap().push((Instant::now(), answer.status()));
+        }
+        answer
     }
 }

@@ -33,11 +33,13 @@ use copy_manager::{
     ports::{
         Ports,
         chance::Dice,
-        store::{Key, SHARDS, Store as _},
+        clock::Clock as _,
+        store::{Change, Item, Key, SHARDS, Store as _, Write},
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
     transfer::{self, stream::Streams},
 };
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
     task::JoinSet,
@@ -46,7 +48,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    doubles::{Buses, Callers, RouterWire, Said, VirtualClock},
+    doubles::{Buses, Callers, Metered, RouterWire, Said, VirtualClock},
     fragile::Fragile,
 };
 
@@ -131,6 +133,9 @@ pub(crate) struct House {
     pub(crate) breaks_in: Arc<AtomicI64>,
     /// Whether that write happens all the same.
     pub(crate) breaks_after: Arc<AtomicBool>,
+    pub(crate) icav2: icav2::Settings,
+    /// When the platform answered, and how.
+    pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
     database: Database,
     s3: SdkConfig,
     clock: Arc<VirtualClock>,
@@ -209,6 +214,8 @@ impl House {
             queue,
             settings: settings(),
             chunk_takes: Duration::ZERO,
+            icav2: icav2::Settings::default(),
+            answers: Arc::default(),
             database,
             clock,
             seed: 100.into(),
@@ -219,11 +226,14 @@ impl House {
     /// ICAv2, as an instance sees it.
     pub(crate) fn platform(&self, dice: Arc<Dice>) -> Client {
         Client::new(
-            Arc::new(in_process::InProcess::new(&self.simulator)),
+            Arc::new(Metered {
+                inner: in_process::InProcess::new(&self.simulator),
+                answers: self.answers.clone(),
+            }),
             Arc::new(StaticToken::new("token").unwrap()),
             self.clock.clone(),
             dice,
-            icav2::Settings::default(),
+            self.icav2.clone(),
         )
     }
 
@@ -350,11 +360,33 @@ impl House {
         entries.into_iter().map(relative).collect()
     }
 
-    /// Places among the running jobs of the destination project that are taken.
+    /// Places among the running jobs of the destination project that are taken, express or not.
     pub(crate) async fn slots(&self) -> usize {
+        self.slots_item()
+            .await
+            .map_or(0, |item| item.members("running").len() + item.members("express").len())
+    }
+
+    /// Who runs jobs in the destination project, and who waits to.
+    pub(crate) async fn slots_item(&self) -> Option<Item> {
         let store = self.store();
         let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
-        store.get(&key).await.unwrap().map_or(0, |item| item.members("running").len())
+        store.get(&key).await.unwrap()
+    }
+
+    /// Notes that somebody waits for a place.
+    pub(crate) async fn say_waiting(&self, entries: &[String]) {
+        let store = SqliteStore::new(self.database.clone(), self.clock.clone());
+        for entry in entries {
+            let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
+            let wait = Change::Include("waiting".into(), entry.clone());
+            store.write(Write::update(key, vec![wait])).await.unwrap();
+        }
+    }
+
+    /// Wall time.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
     }
 
     /// Every record that anybody still has to do something about.

@@ -10,5 +10,6 @@ mod house;
 mod places;
 mod plan;
 mod rules;
+mod scheduler;
 mod tokens;
 mod whole;

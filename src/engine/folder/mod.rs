@@ -8,19 +8,25 @@
 
 mod act;
 mod adopt;
+mod batches;
 mod bring;
+mod claims;
 mod condemn;
 mod finish;
 mod jobs;
+mod listing;
 mod look;
+mod names;
 mod pieces;
 mod preview;
 mod signs;
+mod slots;
 mod sources;
 mod state;
 mod streams;
 mod trees;
 
+pub(crate) use claims::Slots;
 pub(crate) use preview::{FolderPreview, Standing};
 pub(crate) use sources::Sources;
 
@@ -82,18 +88,21 @@ impl Engine {
             state.last_wakes = held.item.number(attr::WAKES);
             let ended = self.poll_jobs(held, state, woken, &waiters).await?;
             self.adopt(held, state, &waiters).await?;
+            let slot = self.ask_again(held, state, &waiters).await?;
             state.forget_all_but(&waiters);
             if waiters.is_empty() {
                 return self.rest(held, state);
             }
             let now = millis(self.ports.clock.now());
             let is_owed_a_look = woken && self.has_not_looked_lately(held);
-            if !state.has_not_seen(&waiters) && now < state.look_at && !is_owed_a_look {
+            if !state.has_not_seen(&waiters) && !slot && now < state.look_at && !is_owed_a_look {
                 return self.rest(held, state);
             }
             let waiters = self.not_stopped(waiters).await?;
             state.forget_all_but(&waiters);
             if waiters.is_empty() {
+                // A slot that was taken for them is not kept.
+                self.ask_again(held, state, &waiters).await?;
                 return self.rest(held, state);
             }
             state.parties = Party::all(&waiters);

@@ -1,10 +1,14 @@
 //! What would be done in one folder: resolved, listed and judged by the same code that does it, and
 //! then only said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     finish::clash_words,
+    listing::Listing,
     look::Picture,
     sources::{Origin, Resolved, Source},
     state::FolderState,
@@ -12,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         diff::{Clash, Surroundings, Verdict, verdict},
-        file::{Data, DataStatus, ETag},
+        file::{self, DataStatus, ETag},
         ids::{FolderId, RequestId},
         location::DataPath,
         outcome::Culprit,
@@ -74,7 +78,7 @@ impl Engine {
         for spec in specs {
             let request = RequestId::new(format!("dry-run.{}", self.ports.chance.uuid()));
             let since = self.ports.clock.now();
-            let waiter = Waiter { root: request.clone(), request, spec: (*spec).clone(), since };
+            let waiter = Waiter { root: request.clone(), request, spec: (*spec).clone(), since, siblings: 1 };
             let resolved = self.resolve(&waiter).await;
             self.sources.forget(&waiter.request);
             waiters.push((waiter, resolved?, Vec::new()));
@@ -83,18 +87,19 @@ impl Engine {
         let folder = folder.filter(|folder| folder.status != DataStatus::Deleting).map(|folder| folder.id);
         let listing = match &folder {
             Some(folder) => self.list(project, folder).await?,
-            None => BTreeMap::new(),
+            None => Listing::default(),
         };
         let is_needed = self.settings.copy.empty_folders
             || waiters
                 .iter()
                 .any(|(waiter, resolved, _)| waiter.spec.wants.is_empty() || !resolved.files.is_empty());
-        let (is_new, there) = (folder.is_none() && is_needed, listing.len());
+        let (is_new, there) = (folder.is_none() && is_needed, listing.ids().count());
         let mut picture = Picture {
             project: project.clone(),
             folder,
             waiters,
-            listing,
+            listing: Arc::new(listing),
+            wanted: Vec::new(),
             standings: BTreeMap::new(),
             streamed: state.streamed.clone(),
             reasons: BTreeMap::new(),
@@ -249,7 +254,7 @@ fn uri(project: &impl std::fmt::Display, path: &DataPath) -> String {
 }
 
 /// What stands in the way, whatever the request wants done about it.
-fn clash(source: &Source, there: Option<&Data>) -> Option<Clash> {
+fn clash(source: &Source, there: Option<&file::Standing>) -> Option<Clash> {
     match verdict(&source.wanted, there, Surroundings::default(), OnConflict::Fail) {
         Verdict::Clash(clash) => Some(clash),
         _ => None,

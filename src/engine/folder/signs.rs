@@ -1,7 +1,7 @@
 //! What a folder knows about those it works for: that they move, that they are to end, and what they
 //! wait for.
 
-use super::{look::Picture, state::FolderState};
+use super::{claims::View, look::Picture, state::FolderState};
 use crate::{
     domain::{
         diff::Verdict,
@@ -15,7 +15,7 @@ use crate::{
         lease::{Held, Step},
         records::{Waiter, attr, millis},
     },
-    ports::{Result, store::Item},
+    ports::Result,
 };
 
 /// A folder that is woken looks again when its last look is older than that, in milliseconds.
@@ -44,8 +44,8 @@ impl Engine {
     }
 
     /// Takes note of who holds the places of a project.
-    pub(super) fn queue_seen(&self, project: &ProjectId, slots: Option<&Item>) {
-        let members = slots.map(|item| item.members(attr::RUNNING)).unwrap_or_default();
+    pub(super) fn queue_seen(&self, project: &ProjectId, view: &View) {
+        let members = view.running.union(&view.express).cloned().collect();
         self.evidence.queue_seen(project, &members, millis(self.ports.clock.now()));
     }
 

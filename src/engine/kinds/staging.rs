@@ -12,7 +12,7 @@ use super::{Refused, renames::Renamed};
 use crate::{
     domain::{
         diff::{Surroundings, Verdict, Wanted, verdict},
-        file::{Data, DataKind, DataStatus, ETag},
+        file::{DataKind, DataStatus, ETag, Standing},
         ids::{ProjectId, RequestId, digest},
         location::DataPath,
         request::{FolderRequest, NamedFile, OnConflict, Want},
@@ -125,13 +125,13 @@ async fn listing(
     platform: &dyn DataPlatform,
     project: &ProjectId,
     path: &DataPath,
-) -> Result<BTreeMap<String, Data>, Refused> {
+) -> Result<BTreeMap<String, Standing>, Refused> {
     let mut there = BTreeMap::new();
     let mut from = None;
     loop {
         let page = platform.children(project, &Folder::Path(path.clone()), from.as_deref()).await?;
         let files = page.items.into_iter().filter(|data| data.kind == DataKind::File);
-        there.extend(files.map(|data| (data.name().to_owned(), data)));
+        there.extend(files.map(|data| (data.name().to_owned(), data.into())));
         from = page.next;
         if from.is_none() {
             return Ok(there);
@@ -140,7 +140,7 @@ async fn listing(
 }
 
 /// Whether a file is to be brought, as things stand; the folder decides it again.
-fn is_missing(file: &Renamed, there: &BTreeMap<String, Data>, on_conflict: OnConflict) -> bool {
+fn is_missing(file: &Renamed, there: &BTreeMap<String, Standing>, on_conflict: OnConflict) -> bool {
     let wanted =
         Wanted { name: file.name.clone(), size: file.size, etag: file.etag.clone(), route: Route::Stream };
     let verdict = verdict(&wanted, there.get(&file.name), Surroundings::default(), on_conflict);
