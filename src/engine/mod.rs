@@ -11,6 +11,7 @@
 
 mod backoff;
 mod beat;
+mod board;
 mod child;
 mod dispatch;
 mod dry_run;
@@ -42,6 +43,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{domain::ids::InstanceId, policy::pace::Pace, ports::Ports};
+use board::Board;
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
 use folder::{Slots, Sources};
@@ -65,6 +67,7 @@ pub struct Engine {
     callbacks: Pace,
     sources: Sources,
     evidence: Evidence,
+    board: Board,
     slots: Slots,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
@@ -94,6 +97,7 @@ impl Engine {
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
             evidence: Evidence::default(),
+            board: Board::default(),
             slots: Slots::default(),
             ports,
             settings,

@@ -24,6 +24,7 @@ use crate::{
     },
     engine::{
         Engine,
+        board::GRID,
         lease::{Held, Step},
         records::{self, Waiter, attr, millis},
     },
@@ -92,11 +93,11 @@ impl Engine {
                 continue;
             }
             job.polls += 1;
-            job.next_poll = now + self.next_poll(job.polls);
-            job.status = match self.ports.platform.job(&job.job).await {
-                Ok(seen) => {
+            job.next_poll = self.next_poll(now, job.polls);
+            job.status = match self.job_status(&job.job).await {
+                Ok(status) => {
                     self.moved(&state.parties);
-                    seen.status
+                    status
                 }
                 // Nobody will ever tell how it ended.
                 Err(error) if error.class == Class::NotFound => JobStatus::Failed,
@@ -128,10 +129,13 @@ impl Engine {
         Ok(ended)
     }
 
-    fn next_poll(&self, polls: u32) -> i64 {
+    /// When a job is asked for the next time. Jobs meet at the same instants, so that they can be asked
+    /// for together.
+    fn next_poll(&self, now: i64, polls: u32) -> i64 {
         let longest = self.settings.jobs.poll_interval;
         let wait = POLLS.get(polls as usize).copied().unwrap_or(longest).min(longest);
-        as_millis(wait)
+        let grid = as_millis(GRID);
+        (now + as_millis(wait) + grid - 1).div_euclid(grid) * grid
     }
 
     /// What can be learnt of a job that has ended badly: its items name what failed, and what they
@@ -283,7 +287,7 @@ impl Engine {
             express: intent.express,
             piece: intent.piece,
             polls: 0,
-            next_poll: millis(now) + self.next_poll(0),
+            next_poll: self.next_poll(millis(now), 0),
             ended_at: None,
         });
         self.save(held, vec![document(state)?]).await?;
