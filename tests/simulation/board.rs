@@ -188,7 +188,7 @@ impl Board {
     }
 
     async fn judge_success(&self, token: &str, output: &Value) {
-        let request = self.request_of(token);
+        let (request, plan) = (self.request_of(token), &self.plan);
         let count = |name: &str| output["files"][name].as_u64().unwrap_or(0);
         if request.missing && !request.contradicts {
             self.broke(format!("`{token}` succeeded although a source is missing"));
@@ -204,29 +204,33 @@ impl Board {
         let there: BTreeMap<&str, &Entry> = there.iter().map(|entry| (entry.path.as_str(), entry)).collect();
         let [lab, _] = self.before.get().unwrap();
         let sources: BTreeMap<&str, &Entry> = lab.iter().map(|entry| (entry.path.as_str(), entry)).collect();
-        let (mut by_size, mut other) = (0, 0);
+        let (mut by_size, mut other, mut differing) = (0, 0, Vec::new());
         for want in &request.wants {
-            let sources_of = &self.plan.wanted[&want.to];
-            if sources_of.len() > 1 && self.plan.overwritten.contains(&want.to) {
+            let sources_of = &plan.wanted[&want.to];
+            if sources_of.len() > 1 && plan.overwritten.contains(&want.to) {
                 continue;
             }
             let found = there.get(want.to.as_str());
             let Some(found) = found.filter(|entry| entry.status == DataStatus::Available) else {
-                self.broke(format!("`{token}` succeeded without {}: {found:?}", want.to));
+                if plan.overwritten.contains(&want.to) && !request.overwrite {
+                    // What one request leaves as it is may just be replaced by another.
+                    other += 1;
+                } else {
+                    self.broke(format!("`{token}` succeeded without {}: {found:?}", want.to));
+                }
                 continue;
             };
             let matches = sources_of.iter().any(|from| match from {
                 Some(from) => sources[from.as_str()].md5 == found.md5,
                 None => Some(want.size) == found.size,
             });
-            if !matches && found.size == Some(want.size) {
-                by_size += 1;
-            } else if !matches {
-                other += 1;
+            if !matches {
+                differing.push(want.to.as_str());
+                if found.size == Some(want.size) { by_size += 1 } else { other += 1 }
             }
         }
         if by_size + other > count("skippedBySize") + count("skippedConflict") || other > count("skippedConflict") {
-            self.broke(format!("`{token}` succeeded with {by_size} files of other content and {other} of other size: {output}"));
+            self.broke(format!("`{token}` succeeded with {by_size} files of other content and {other} of other size: {differing:?} {output}"));
         }
         for folder in &request.folders {
             if !there.contains_key(folder.as_str()) {

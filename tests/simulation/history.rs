@@ -35,7 +35,7 @@ use serde_json::json;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +51,8 @@ use crate::{
 const STEP: Duration = Duration::from_secs(5);
 /// In which everything must come to an end once it is calm.
 const PATIENCE: Duration = Duration::from_hours(4);
+/// How old the world is when the history begins.
+const AGE: Duration = Duration::from_mins(10);
 /// A fresh instance takes as long to look around.
 const WARM: Duration = Duration::from_secs(30);
 
@@ -112,6 +114,7 @@ struct History {
     requests: Arc<MemoryQueue>,
     job_events: Option<Arc<MemoryQueue>>,
     rng: StdRng,
+    born: Instant,
     start: Instant,
     slots: Vec<Option<Instance>>,
     /// When an empty place is filled again.
@@ -128,8 +131,11 @@ impl History {
         let mut time = JoinSet::new();
         time.spawn(simulator.clone().run(CancellationToken::new()));
         let fate = Fate::new(seed, plan.odds.clone(), plan.crashes, verbose);
+        // The world is older than the requests by more than clocks differ.
+        let born = Instant::now();
+        sleep(AGE).await;
         let start = Instant::now();
-        let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start, skew_ms: 0 });
+        let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start: born, skew_ms: 0 });
         let observer = Arc::new(client(&simulator, clock, Dice::from_seed(seed)));
         let requests = MemoryQueue::new(fate.clone(), "request", plan.visibility, plan.max_receives);
         let job_events = plan
@@ -159,6 +165,7 @@ impl History {
             requests,
             job_events,
             rng: StdRng::seed_from_u64(seed ^ 0xf1ee7),
+            born,
             start,
             slots: (0..instances).map(|_| None).collect(),
             starts_at: vec![start; instances],
@@ -288,7 +295,7 @@ impl History {
         let plan = &self.board.plan;
         let gate = Gate::new(n, self.fate.clone(), self.crashed.0.clone());
         let skew_ms = i64::try_from(self.rng.next_u64() % 4001).unwrap() - 2000;
-        let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start: self.start, skew_ms });
+        let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start: self.born, skew_ms });
         let objects: Arc<dyn ObjectStore> = match &self.s3 {
             Some(config) => {
                 Gated::new(&gate, Arc::new(S3Objects::from_config(config, Some("http://s3.simulated".to_owned()))) as _)
@@ -422,6 +429,8 @@ impl History {
             for left in board.left_over() {
                 board.broke(left);
             }
+            // What was deleted last is still to go.
+            sleep(Duration::from_secs(25)).await;
             board.judge_world().await;
             for (name, ..) in self.foreigners() {
                 let item = board.store.peek(&Key::new(format!("future.{name}"), "REQUEST"));

@@ -385,7 +385,12 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
             let folder = dice.pick(&FOLDERS);
             let name = folder.trim_end_matches('/').rsplit('/').next().unwrap();
             let there = |file: &&File| file.path.starts_with(folder);
-            if !lab.iter().any(|file| there(&file)) || !names.insert(name.to_owned()) {
+            // A file that is renamed must be named once.
+            let again = |rename: &Value| {
+                rename["sourceUri"].as_str().unwrap().starts_with(&format!("icav2://lab{folder}"))
+            };
+            if !lab.iter().any(|file| there(&file)) || renames.iter().any(again) || !names.insert(name.to_owned())
+            {
                 continue;
             }
             sources.push(format!("icav2://lab{folder}"));
