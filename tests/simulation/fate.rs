@@ -62,8 +62,25 @@ pub(crate) struct Tally {
     pub losses: u32,
 }
 
+/// A fault at one certain call: the first of that name whose arguments hold that text.
+#[derive(Debug, Clone)]
+pub(crate) struct Scripted {
+    pub op: &'static str,
+    pub about: &'static str,
+    pub fault: Fault,
+}
+
+/// What a script does to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    CrashBefore,
+    CrashAfter,
+    LoseAnswer,
+}
+
 #[derive(Debug)]
 struct Inner {
+    scripts: Vec<Scripted>,
     rng: StdRng,
     odds: Odds,
     crashes_left: u32,
@@ -96,6 +113,7 @@ enum Verdict {
 impl Fate {
     pub(crate) fn new(seed: u64, odds: Odds, crashes: u32, verbose: bool) -> Arc<Self> {
         let inner = Inner {
+            scripts: Vec::new(),
             rng: StdRng::seed_from_u64(seed),
             odds,
             crashes_left: crashes,
@@ -110,6 +128,28 @@ impl Fate {
 
     fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
         act(&mut self.inner.lock().unwrap())
+    }
+
+    /// Adds faults at certain calls.
+    pub(crate) fn script(&self, scripts: Vec<Scripted>) {
+        self.with(|inner| inner.scripts = scripts);
+    }
+
+    /// The scripted fault of a call.
+    fn scripted(&self, op: &str, detail: &str) -> Option<Verdict> {
+        self.with(|inner| {
+            let found = inner.scripts.iter().position(|s| s.op == op && detail.contains(s.about))?;
+            Some(match inner.scripts.remove(found).fault {
+                Fault::CrashBefore => Verdict::CrashBefore,
+                Fault::CrashAfter => Verdict::CrashAfter,
+                Fault::LoseAnswer => Verdict::LoseAnswer,
+            })
+        })
+    }
+
+    /// Whether every scripted fault has happened.
+    pub(crate) fn is_played(&self) -> bool {
+        self.with(|inner| inner.scripts.is_empty())
     }
 
     /// From now on everything works.
@@ -216,6 +256,7 @@ impl Fate {
 
     fn decide(&self, service: Service, op: &'static str, writes: bool) -> Verdict {
         if self.is_out(service) {
+            self.with(|inner| inner.tally.failures += 1);
             return Verdict::Fail(Error::new(Class::Transient, op, "outage"));
         }
         if self.is_calm() {
@@ -338,9 +379,13 @@ impl Gate {
             sleep(delay).await;
             self.barrier().await;
         }
-        let detail = if self.fate.is_verbose() { detail() } else { String::new() };
+        let shown = self.fate.is_verbose() || !self.fate.is_played();
+        let detail = if shown { detail() } else { String::new() };
         self.fate.with(|inner| inner.tally.calls += 1);
-        let verdict = self.fate.decide(service, op, writes);
+        let verdict = match self.fate.scripted(op, &detail) {
+            Some(scripted) => scripted,
+            None => self.fate.decide(service, op, writes),
+        };
         let result = match verdict {
             Verdict::CrashBefore => {
                 self.fate.note(self.who, op, &format!("{detail} -> crash before"));

@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     board::Board,
     doubles::{JobEvents, MemoryQueue, MemoryStore, RouterWire, SkewedClock},
-    fate::{Fate, Gate, Service},
+    fate::{Fate, Gate, Scripted, Service},
     ports::{Buses, Gated, Watched},
     world::{Ask, Blow, Plan, TO, TO_ID, LAB_ID},
 };
@@ -85,10 +85,16 @@ pub(crate) fn note_panics() {
 
 /// Lives through the history of a seed.
 pub(crate) fn live(seed: u64, verbose: bool) -> Told {
+    live_by(Plan::of(seed), seed, Vec::new(), verbose)
+}
+
+/// Lives through the history of a plan in which certain calls fail.
+pub(crate) fn live_by(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bool) -> Told {
     note_panics();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let told = runtime.block_on(async {
-        let history = History::new(seed, verbose).await;
+        let history = History::new(plan, seed, verbose).await;
+        history.fate.script(scripts);
         history.run().await
     });
     drop(runtime);
@@ -125,8 +131,7 @@ struct History {
 }
 
 impl History {
-    async fn new(seed: u64, verbose: bool) -> Self {
-        let plan = Plan::of(seed);
+    async fn new(plan: Plan, seed: u64, verbose: bool) -> Self {
         let simulator = Simulator::new(plan.platform.clone(), plan.world.clone()).unwrap();
         let mut time = JoinSet::new();
         time.spawn(simulator.clone().run(CancellationToken::new()));
@@ -450,6 +455,9 @@ impl History {
             format!("{item:?}").hash(&mut digest);
         }
         format!("{:?}", board.tree(TO).await).hash(&mut digest);
+        if !self.fate.is_played() {
+            board.broke("a scripted fault has not happened");
+        }
         for instance in self.slots.iter().flatten() {
             instance.gate.silence();
             instance.off.cancel();

@@ -109,6 +109,56 @@ pub(crate) struct Plan {
     pub strangers: BTreeSet<String>,
 }
 
+impl Plan {
+    /// A world without any chance in it: one instance, one folder with two files for jobs and one to be
+    /// streamed, one request for it.
+    pub(crate) fn plain() -> Self {
+        let mut plan = Self::of(0);
+        let file = |path: &str, size, parts| File { path: path.to_owned(), size, parts };
+        let lab = [file("/x/r3/a.bam", 100, 2), file("/x/r3/b.bam", 50, 2), file("/x/r3/c.txt", 9, 1)];
+        let world = json!({"projects": [
+            {"id": LAB_ID, "name": LAB, "byob": {"bucket": "lab-data", "prefix": "top/"}, "files": list(&lab)},
+            {"id": TO_ID, "name": TO, "byob": {"bucket": "archive-data", "prefix": ""}, "folders": ["/in/"]},
+        ]});
+        plan.world = serde_json::from_value(world).unwrap();
+        plan.platform = simulator::Settings::default();
+        plan.settings = plain_settings();
+        plan.odds = Odds::default();
+        plan.instances = 1;
+        plan.needs_s3 = false;
+        let wants = lab.iter().map(|file| {
+            let to = file.path.replace("/x/", "/in/");
+            Want { to, from: Some(file.path.clone()), size: file.size }
+        });
+        let request = Request {
+            wants: wants.collect(),
+            folders: vec!["/in/r3/".to_owned()],
+            overwrite: false,
+            dry_run: false,
+            missing: false,
+            contradicts: false,
+        };
+        let wanted = request.wants.iter().map(|want| (want.to.clone(), BTreeSet::from([want.from.clone()])));
+        plan.wanted = wanted.collect();
+        plan.requests = vec![request];
+        let payload = json!({"sourceUriList": ["icav2://lab/x/r3/"], "destinationUri": "icav2://archive/in/"});
+        let body = json!({"payload": payload, "taskToken": "token"}).to_string();
+        let (at, token) = (Duration::ZERO, "token".to_owned());
+        plan.asks = vec![Ask { at, token, request: 0, body, leaves_at: None }];
+        plan.partials.clear();
+        plan.blows.clear();
+        plan.scripts = json!([]);
+        plan.poison.clear();
+        plan.calm_at = Duration::ZERO;
+        plan.max_receives = None;
+        plan.job_events = false;
+        plan.two_versions = false;
+        plan.overwritten.clear();
+        plan.strangers.clear();
+        plan
+    }
+}
+
 struct Dice(StdRng);
 
 impl Dice {
@@ -463,25 +513,45 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
 }
 
 fn settings(dice: &mut Dice, settle: u64) -> Settings {
+    let seconds = Duration::from_secs;
+    let mut all = plain_settings();
+    all.copy.single_part = if dice.chance(0.2) { SinglePart::Job } else { SinglePart::Stream };
+    all.copy.folders = if dice.chance(0.2) { Folders::Whole } else { Folders::PerFolder };
+    all.copy.concurrent_streams = dice.pick(&[1, 2, 16]);
+    all.jobs.max_running_jobs = dice.pick(&[1, 2, 20]);
+    all.jobs.max_items_per_job = dice.pick(&[1, 2, 3, 1000]);
+    all.jobs.batch_window = seconds(dice.pick(&[1, 2, 10]));
+    all.jobs.max_attempts = dice.pick(&[3, 5]);
+    all.jobs.poll_interval = seconds(dice.pick(&[20, 60]));
+    all.jobs.settle = seconds(settle);
+    all.heartbeat.on_caller_gone = if dice.chance(0.3) { OnCallerGone::Stop } else { OnCallerGone::Finish };
+    all.service.max_active = dice.pick(&[2, 8, 256]);
+    all.service.tick = seconds(dice.pick(&[5, 10]));
+    all.service.lease = seconds(dice.pick(&[20, 45]));
+    all
+}
+
+/// As they are installed, but for shorter pauses after errors.
+fn plain_settings() -> Settings {
     Settings {
         copy: CopySettings {
-            single_part: if dice.chance(0.2) { SinglePart::Job } else { SinglePart::Stream },
-            folders: if dice.chance(0.2) { Folders::Whole } else { Folders::PerFolder },
+            single_part: SinglePart::Stream,
+            folders: Folders::PerFolder,
             on_conflict: OnConflict::Fail,
             max_depth: 64,
             max_files: 1_000_000,
-            concurrent_streams: dice.pick(&[1, 2, 16]),
+            concurrent_streams: 16,
             largest_put: 5 << 30,
             empty_folders: true,
         },
         jobs: JobSettings {
-            max_running_jobs: dice.pick(&[1, 2, 20]),
+            max_running_jobs: 20,
             express_slots: 2,
-            max_items_per_job: dice.pick(&[1, 2, 3, 1000]),
-            batch_window: dice.pick(&[1, 2, 10]) * Duration::from_secs(1),
-            max_attempts: dice.pick(&[3, 5]),
-            poll_interval: dice.pick(&[20, 60]) * Duration::from_secs(1),
-            settle: Duration::from_secs(settle),
+            max_items_per_job: 1000,
+            batch_window: Duration::from_secs(2),
+            max_attempts: 5,
+            poll_interval: Duration::from_secs(60),
+            settle: Duration::from_secs(120),
             submit_settle: Duration::from_mins(1),
             retry_base: Duration::from_secs(2),
             retry_cap: Duration::from_secs(60),
@@ -495,13 +565,13 @@ fn settings(dice: &mut Dice, settle: u64) -> Settings {
             calls_per_second: 100,
             stalled_after: Duration::from_mins(30),
             outage_after: Duration::from_hours(6),
-            on_caller_gone: if dice.chance(0.3) { OnCallerGone::Stop } else { OnCallerGone::Finish },
+            on_caller_gone: OnCallerGone::Finish,
         },
         service: ServiceSettings {
-            max_active: dice.pick(&[2, 8, 256]),
+            max_active: 256,
             max_payload: 16 << 20,
-            tick: dice.pick(&[5, 10]) * Duration::from_secs(1),
-            lease: dice.pick(&[20, 45]) * Duration::from_secs(1),
+            tick: Duration::from_secs(5),
+            lease: Duration::from_secs(45),
             drain_timeout: Duration::from_secs(100),
             keep: Duration::from_hours(720),
         },
