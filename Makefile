@@ -11,7 +11,7 @@ PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix bench
+.PHONY: help install demo test check fix bench simulate mutants
 
 help: ## show this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -29,6 +29,15 @@ test: install ## every test, on emulators that the tests start themselves
 		set -x; cargo nextest run --locked; else \
 		set -x; cargo test --locked --lib --bins --tests; fi
 	cargo test --locked --doc
+
+SEEDS ?= 1000
+FIRST ?= 1
+simulate: ## live through SEEDS histories of a fleet under faults, from seed FIRST on
+	FIRST=$(FIRST) SEEDS=$(SEEDS) cargo test --locked --profile simulate --test simulation -- \
+		--ignored --nocapture many_seeds
+
+mutants: ## break the engine in six ways and see that the simulation finds each
+	tests/simulation/mutants/run
 
 check: install $(CARGO_DENY) ## formatting, lints, documentation, dependencies, templates
 	cargo fmt --check

@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Simulator, faults::FaultChanges, seen::Seen, state::Stats};
+use super::{HASHED_AT_ONCE, Simulator, faults::FaultChanges, seen::Seen, state::Stats};
 use crate::domain::file::{DataKind, DataStatus};
 
 /// A file or folder as `/sim/tree` shows it.
@@ -53,8 +53,13 @@ impl Simulator {
             let below = below.filter(|(_, node)| node.path.starts_with(&prefix) && node.path != prefix);
             Ok(below.map(|(_, node)| Seen::new(&state.tree, node)).collect())
         })?;
-        let shown = tokio::task::spawn_blocking(move || found.iter().map(entry).collect::<Vec<_>>());
-        let mut shown = shown.await.unwrap_or_default();
+        let bytes: u64 = found.iter().filter_map(|seen| Some(seen.node.readable()?.size())).sum();
+        let show = move || found.iter().map(entry).collect::<Vec<_>>();
+        let mut shown = if bytes <= HASHED_AT_ONCE {
+            show()
+        } else {
+            tokio::task::spawn_blocking(show).await.unwrap_or_default()
+        };
         shown.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(shown)
     }

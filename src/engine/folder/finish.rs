@@ -192,12 +192,13 @@ impl Engine {
         self.ports.store.write(told).await?;
         let child = records::request_key(&waiter.request);
         let folder = crate::domain::ids::FolderId::new(held.lease.key.id.as_str());
-        // Told: it is no longer waited for here, whatever becomes of the child.
+        // Woken before it is no longer waited for: who dies in between leaves a waiter that is told
+        // again, not a child that nobody wakes.
+        let woken = self.ports.store.write(records::wake(child.clone(), self.ports.clock.now())).await?;
         self.ports.store.write(Write::delete(Waiter::key(&folder, &waiter.request))).await?;
         state.seen.remove(waiter.request.as_str());
         self.sources.forget(&waiter.request);
         signals::engine::waiter_told(&held.lease.key.id, waiter.request.as_str(), outcome);
-        let woken = self.ports.store.write(records::wake(child.clone(), self.ports.clock.now())).await?;
         match woken {
             Written::Done(_) => drop(self.inbox.offer(child, Lane::Begun)),
             // It has settled without us, its root being stopped: nobody else would clear this away.

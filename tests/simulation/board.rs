@@ -1,0 +1,556 @@
+//! Who watches: the callers with their tokens, and the rules that hold at every step.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use copy_manager::{
+    domain::{
+        file::{DataKind, DataStatus},
+        ids::{DataId, FolderId, JobId, ProjectId},
+    },
+    ports::{
+        callbacks::Delivery,
+        platform::DataPlatform,
+        store::{DUE_AT, Item, Key},
+    },
+    simulator::{Entry, Simulator},
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{
+    doubles::MemoryStore,
+    fate::Fate,
+    world::{LAB, Plan, Request, TO},
+};
+
+/// How long a token may go without a sign while somebody is there to give it.
+const PROMISE: Duration = Duration::from_secs(300);
+/// What sampling every few seconds may be wrong by.
+const SAMPLING: Duration = Duration::from_secs(15);
+/// How long news may lie unheard where nothing goes wrong; less than the ten minutes after which every
+/// record looks by itself.
+const NEWS: Duration = Duration::from_secs(300);
+/// A job that came to be so much later than it was asked for is not known to anybody yet.
+const LATE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Default)]
+struct Heard {
+    gone: bool,
+    /// The answer that counts: an error name, or nothing for success.
+    answer: Option<Option<String>>,
+    /// Uptime of the fleet when it was last heard of.
+    sign: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Submission {
+    folder: DataId,
+    files: BTreeSet<String>,
+    job: JobId,
+    late: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Board {
+    pub(crate) fate: Arc<Fate>,
+    pub(crate) store: Arc<MemoryStore>,
+    simulator: Arc<Simulator>,
+    observer: Arc<dyn DataPlatform>,
+    pub(crate) plan: Plan,
+    /// Request of each token.
+    tokens: BTreeMap<String, usize>,
+    heard: Mutex<BTreeMap<String, Heard>>,
+    uptime: Mutex<Duration>,
+    /// Since when, in uptime, something lies unheard.
+    unheard: Mutex<BTreeMap<String, Duration>>,
+    submissions: Mutex<Vec<Submission>>,
+    pub(crate) broken: Mutex<Vec<String>>,
+    before: OnceLock<[Vec<Entry>; 2]>,
+    ended: Mutex<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl Board {
+    pub(crate) fn new(
+        fate: Arc<Fate>,
+        store: Arc<MemoryStore>,
+        simulator: Arc<Simulator>,
+        observer: Arc<dyn DataPlatform>,
+        plan: Plan,
+    ) -> Arc<Self> {
+        let tokens = plan.asks.iter().map(|ask| (ask.token.clone(), ask.request)).collect();
+        Arc::new(Self {
+            fate,
+            store,
+            simulator,
+            observer,
+            plan,
+            tokens,
+            heard: Mutex::default(),
+            uptime: Mutex::default(),
+            unheard: Mutex::default(),
+            submissions: Mutex::default(),
+            broken: Mutex::default(),
+            before: OnceLock::new(),
+            ended: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn broke(&self, rule: impl Into<String>) {
+        let rule = rule.into();
+        self.fate.note(9, "BROKEN", &rule);
+        self.broken.lock().unwrap().push(rule);
+    }
+
+    /// Remembers the world as it was.
+    pub(crate) async fn remember(&self) {
+        self.before.set([self.tree(LAB).await, self.tree(TO).await]).unwrap();
+    }
+
+    pub(crate) async fn tree(&self, project: &str) -> Vec<Entry> {
+        self.simulator.tree(project, "/").await.unwrap()
+    }
+
+    fn request_of(&self, token: &str) -> &Request {
+        &self.plan.requests[self.tokens[token]]
+    }
+
+    // The callers.
+
+    pub(crate) fn leave(&self, token: &str) {
+        self.heard.lock().unwrap().entry(token.to_owned()).or_default().gone = true;
+    }
+
+    pub(crate) fn beat(&self, token: &str) -> Delivery {
+        let uptime = *self.uptime.lock().unwrap();
+        let mut heard = self.heard.lock().unwrap();
+        let heard = heard.entry(token.to_owned()).or_default();
+        if heard.gone || heard.answer.is_some() {
+            return Delivery::Gone;
+        }
+        heard.sign = Some(uptime);
+        Delivery::Delivered
+    }
+
+    /// Takes an answer; false when nobody waits for it any more.
+    fn answer(&self, token: &str, answer: Option<&str>) -> bool {
+        let mut all = self.heard.lock().unwrap();
+        let heard = all.entry(token.to_owned()).or_default();
+        let answer = answer.map(str::to_owned);
+        if let Some(first) = &heard.answer {
+            let said = format!("`{token}` was answered {first:?}, and then {answer:?}");
+            // Who could not store a message answers it on its last receive.
+            let last_words = self.plan.max_receives.is_some() && first.as_deref() == Some("Internal");
+            let differs = *first != answer;
+            drop(all);
+            if differs && !last_words {
+                self.broke(said);
+            }
+            return false;
+        }
+        if heard.gone {
+            return false;
+        }
+        heard.answer = Some(answer);
+        true
+    }
+
+    pub(crate) async fn succeed(&self, token: &str, output: &str) -> Delivery {
+        let output: Value = serde_json::from_str(output).unwrap();
+        self.is_stored(token, &output["requestId"]);
+        if !self.answer(token, None) {
+            return Delivery::Gone;
+        }
+        self.judge_success(token, &output).await;
+        Delivery::Delivered
+    }
+
+    pub(crate) fn fail(&self, token: &str, error: &str, cause: &str) -> Delivery {
+        let cause: Value = serde_json::from_str(cause).unwrap();
+        if !matches!(error, "InvalidRequest" | "Internal") {
+            self.is_stored(token, &cause["requestId"]);
+        }
+        if !self.answer(token, Some(error)) {
+            return Delivery::Gone;
+        }
+        self.judge_failure(token, error, &cause);
+        Delivery::Delivered
+    }
+
+    /// What is answered must be stored first: who answers may die before it can store anything.
+    fn is_stored(&self, token: &str, id: &Value) {
+        if self.store.peek(&Key::new(id.as_str().unwrap(), "OUTCOME")).is_none() {
+            self.broke(format!("`{token}` is answered before its outcome is stored"));
+        }
+    }
+
+    async fn judge_success(&self, token: &str, output: &Value) {
+        let (request, plan) = (self.request_of(token), &self.plan);
+        let count = |name: &str| output["files"][name].as_u64().unwrap_or(0);
+        if request.missing && !request.contradicts {
+            self.broke(format!("`{token}` succeeded although a source is missing"));
+        }
+        if request.dry_run {
+            return;
+        }
+        let counted = count("copied") + count("skipped") + count("skippedConflict");
+        if counted != request.wants.len() as u64 {
+            self.broke(format!(
+                "`{token}`: {counted} files counted, {} wanted: {output}",
+                request.wants.len()
+            ));
+        }
+        let there = self.tree(TO).await;
+        let there: BTreeMap<&str, &Entry> = there.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let [lab, _] = self.before.get().unwrap();
+        let sources: BTreeMap<&str, &Entry> = lab.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let (mut by_size, mut other, mut differing) = (0, 0, Vec::new());
+        for want in &request.wants {
+            let sources_of = &plan.wanted[&want.to];
+            if sources_of.len() > 1 && plan.overwritten.contains(&want.to) {
+                continue;
+            }
+            let found = there.get(want.to.as_str());
+            let Some(found) = found.filter(|entry| entry.status == DataStatus::Available) else {
+                if plan.overwritten.contains(&want.to) && !request.overwrite {
+                    // What one request leaves as it is may just be replaced by another.
+                    other += 1;
+                } else {
+                    self.broke(format!("`{token}` succeeded without {}: {found:?}", want.to));
+                }
+                continue;
+            };
+            let matches = sources_of.iter().any(|from| match from {
+                Some(from) => sources[from.as_str()].md5 == found.md5,
+                None => Some(want.size) == found.size,
+            });
+            if !matches {
+                differing.push(want.to.as_str());
+                if found.size == Some(want.size) { by_size += 1 } else { other += 1 }
+            }
+        }
+        if by_size + other > count("skippedBySize") + count("skippedConflict")
+            || other > count("skippedConflict")
+        {
+            self.broke(format!("`{token}` succeeded with {by_size} files of other content and {other} of other size: {differing:?} {output}"));
+        }
+        for folder in &request.folders {
+            if !there.contains_key(folder.as_str()) {
+                self.broke(format!("`{token}` succeeded without the folder {folder}"));
+            }
+        }
+    }
+
+    fn judge_failure(&self, token: &str, error: &str, cause: &Value) {
+        let request = self.request_of(token);
+        let tally = self.fate.tally();
+        let plan = &self.plan;
+        let [_, before] = self.before.get().unwrap();
+        let jobs_fail = plan.platform.job_failure_rate > 0.0
+            || !plan.poison.is_empty()
+            || plan.platform.tag_defect
+            || !plan.strangers.is_empty()
+            || plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
+        let contested =
+            |want: &crate::world::Want| plan.wanted.get(&want.to).is_some_and(|from| from.len() > 1);
+        let justified = match error {
+            "InvalidRequest" => request.contradicts,
+            "SourceNotFound" => request.missing,
+            "DestinationConflict" => request.wants.iter().any(|want| {
+                contested(want)
+                    || plan.strangers.contains(&want.to)
+                    || before.iter().any(|entry| entry.path == want.to && entry.kind == DataKind::File)
+            }),
+            "CopyJobFailed" => jobs_fail,
+            "TransferFailed" => {
+                let scripted = plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
+                tally.failures + tally.pauses >= 3 || scripted || !plan.blows.is_empty()
+            }
+            "Internal" => tally.crashes + tally.pauses + tally.failures >= 3,
+            _ => false,
+        };
+        if !justified {
+            self.broke(format!("`{token}` failed without reason: {error} {cause} {tally:?}"));
+        }
+        let counters = &cause["counters"];
+        let count = |name: &str| counters[name].as_u64().unwrap_or(0);
+        let ended = count("copied") + count("skipped") + count("skippedConflict") + count("failed");
+        if count("files") > 0 && ended != count("files") {
+            self.broke(format!("`{token}`: counters do not add up: {counters}"));
+        }
+    }
+
+    /// An event on everybody's bus.
+    pub(crate) fn told(&self, detail: &Value) {
+        let status = detail["status"].as_str().unwrap();
+        if !matches!(status, "SUCCEEDED" | "FAILED") {
+            return;
+        }
+        let id = detail["requestId"].as_str().unwrap();
+        let contradicts = {
+            let mut ended = self.ended.lock().unwrap();
+            let ends = ended.entry(id.to_owned()).or_default();
+            ends.insert(status.to_owned());
+            ends.len() > 1
+        };
+        if contradicts {
+            self.broke(format!("{id} was told to have both succeeded and failed"));
+        }
+    }
+
+    // What is done at the platform.
+
+    /// The path of a folder or file.
+    async fn path_of(&self, project: &ProjectId, id: &DataId) -> Option<(String, DataStatus)> {
+        let data = self.observer.get(project, id).await.ok()?;
+        Some((data.path.to_string(), data.status))
+    }
+
+    /// Only the holder of a folder acts there. The call is judged when it is asked for, not when it
+    /// arrives.
+    fn holds(&self, who: &str, project: &ProjectId, folder: &str, what: &str) -> Option<Item> {
+        let key = Key::new(FolderId::of(project, folder).as_str(), "FOLDER");
+        let item = self.store.peek(&key);
+        let owner = item.as_ref().and_then(|item| item.text("owner")).unwrap_or_default();
+        if owner != who {
+            self.broke(format!("{who} {what} in {folder}, which `{owner}` holds"));
+        }
+        item
+    }
+
+    pub(crate) async fn file_is_made(&self, who: &str, project: &ProjectId, folder: &DataId, name: &str) {
+        if let Some((path, _)) = self.path_of(project, folder).await {
+            self.holds(who, project, &path, &format!("makes {name}"));
+        }
+    }
+
+    pub(crate) async fn data_is_deleted(&self, who: &str, project: &ProjectId, id: &DataId) {
+        let Some((path, status)) = self.path_of(project, id).await else { return };
+        if path.contains("/.copy-manager-") {
+            return;
+        }
+        let (folder, name) = path.rsplit_once('/').unwrap();
+        if let Some(item) = self.holds(who, project, &format!("{folder}/"), &format!("deletes {name}")) {
+            let state: Value = serde_json::from_str(item.text("state").unwrap_or("{}")).unwrap();
+            if state["condemned"].get(id.as_str()).is_none() {
+                self.broke(format!("{path} is deleted without having been condemned"));
+            }
+        }
+        if !self.plan.wanted.contains_key(&path) {
+            self.broke(format!("{path} is deleted, and nobody wants a file there"));
+        }
+        if status == DataStatus::Available && !self.plan.overwritten.contains(&path) {
+            self.broke(format!("{path} is deleted, and nobody wants it overwritten"));
+        }
+    }
+
+    pub(crate) async fn job_is_submitted(
+        &self,
+        who: &str,
+        project: &ProjectId,
+        folder: &DataId,
+        files: &[DataId],
+    ) {
+        if let Some((path, _)) = self.path_of(project, folder).await {
+            self.holds(who, project, &path, "submits a job");
+        }
+        let overlapping: Vec<JobId> = {
+            let submissions = self.submissions.lock().unwrap();
+            let same = |known: &&Submission| {
+                known.folder == *folder
+                    && !known.late
+                    && files.iter().any(|id| known.files.contains(id.as_str()))
+            };
+            submissions.iter().filter(same).map(|known| known.job.clone()).collect()
+        };
+        for job in overlapping {
+            if let Ok(job) = self.observer.job(&job).await
+                && !job.status.is_terminal()
+            {
+                self.broke(format!("a file is submitted again while job {} carries it", job.id));
+            }
+        }
+    }
+
+    pub(crate) fn job_runs(&self, folder: &DataId, files: &[DataId], job: &JobId, issued: Instant) {
+        self.submissions.lock().unwrap().push(Submission {
+            folder: folder.clone(),
+            files: files.iter().map(|id| id.as_str().to_owned()).collect(),
+            job: job.clone(),
+            late: issued.elapsed() > LATE,
+        });
+    }
+
+    // Rules that time tells about.
+
+    /// The fleet was there to do its work for that long.
+    pub(crate) fn worked(&self, long: Duration) {
+        *self.uptime.lock().unwrap() += long;
+    }
+
+    /// Looks at every token and every record.
+    pub(crate) fn step(&self) {
+        let uptime = *self.uptime.lock().unwrap();
+        let mut late = Vec::new();
+        let mut unheard = BTreeSet::new();
+        {
+            let mut heard = self.heard.lock().unwrap();
+            let mut roots: BTreeMap<String, (bool, bool)> = BTreeMap::new();
+            let mut outcomes = BTreeSet::new();
+            self.store.each(|item| match item.key.id_type.as_str() {
+                "OUTCOME" => drop(outcomes.insert(item.key.id.clone())),
+                "FOLDER" if item.number(DUE_AT).is_some() => {}
+                "REQUEST" if is_ours(item) => {
+                    let phase = item.text("phase").unwrap_or_default();
+                    if item.key.id.starts_with("child.") {
+                        let root = roots.entry(item.text("root").unwrap().to_owned()).or_default();
+                        root.0 |= phase != "SETTLED";
+                    } else if phase == "RUNNING" {
+                        roots.entry(item.key.id.clone()).or_default().1 = true;
+                    }
+                }
+                token if token.starts_with("TOKEN#") && item.number(DUE_AT).is_some() => {
+                    let Some(token) = item.text("token") else { return };
+                    let heard = heard.entry(token.to_owned()).or_default();
+                    let sign = *heard.sign.get_or_insert(uptime);
+                    let gap = uptime.saturating_sub(sign);
+                    if !heard.gone && heard.answer.is_none() && gap > PROMISE + SAMPLING {
+                        late.push(format!("`{token}` has had no heartbeat for {gap:?}"));
+                        heard.sign = Some(uptime);
+                    }
+                }
+                _ => {}
+            });
+            self.store.each(|item| match item.key.id_type.as_str() {
+                "REQUEST" if item.key.id.starts_with("child.") && item.text("phase") != Some("SETTLED") => {
+                    if outcomes.contains(&item.key.id) {
+                        unheard.insert(format!("{} has not heard its outcome", item.key.id));
+                    }
+                }
+                waiter if waiter.starts_with("WAITER#") => {
+                    unheard.insert(format!("{} waits unseen", item.key));
+                }
+                _ => {}
+            });
+            for (root, (open, running)) in roots {
+                if running && !open {
+                    unheard.insert(format!("{root} has not heard of its children"));
+                }
+            }
+        }
+        for waits in unheard.clone().iter().filter(|what| what.ends_with("waits unseen")) {
+            let key = waits.trim_end_matches(" waits unseen");
+            let (folder, waiter) = key.split_once('/').unwrap();
+            let seen = self.store.peek(&Key::new(folder, "FOLDER")).is_some_and(|item| {
+                let state: Value = serde_json::from_str(item.text("state").unwrap_or("{}")).unwrap();
+                state["seen"].get(waiter.trim_start_matches("WAITER#")).is_some()
+            });
+            if seen {
+                unheard.remove(waits);
+            }
+        }
+        for late in late {
+            self.broke(late);
+        }
+        let mut since = self.unheard.lock().unwrap();
+        if !self.fate.is_calm() {
+            since.clear();
+            return;
+        }
+        since.retain(|what, _| unheard.contains(what));
+        let mut deaf = Vec::new();
+        for what in unheard {
+            let first = since.entry(what.clone()).or_insert(uptime);
+            if uptime.saturating_sub(*first) > NEWS {
+                deaf.push(what);
+                *first = uptime;
+            }
+        }
+        drop(since);
+        for what in deaf {
+            self.broke(format!("{what} for {NEWS:?}"));
+        }
+    }
+
+    // The end.
+
+    /// Tokens that still wait.
+    pub(crate) fn unanswered(&self) -> Vec<String> {
+        let heard = self.heard.lock().unwrap();
+        let answered =
+            |token: &&String| heard.get(*token).is_some_and(|heard| heard.gone || heard.answer.is_some());
+        self.tokens.keys().filter(|token| !answered(token)).cloned().collect()
+    }
+
+    /// What is left in the table that should not be.
+    pub(crate) fn left_over(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        self.store.each(|item| {
+            if !is_ours(item) {
+                return;
+            }
+            let key = &item.key;
+            if let Some(due) = item.number(DUE_AT) {
+                left.push(format!("{key} is due at {due}: {:?}", item.text("phase").or(item.text("state"))));
+            }
+            if item.text("owner").is_some_and(|owner| !owner.is_empty()) {
+                left.push(format!("{key} is held"));
+            }
+            if key.id_type == "REQUEST" && item.text("phase") != Some("SETTLED") {
+                left.push(format!("{key} is {:?}", item.text("phase")));
+            }
+            if key.id_type.starts_with("WAITER#") {
+                left.push(format!("{key} waits"));
+            }
+            if key.id_type == "SLOTS" && !item.members("running").is_empty() {
+                left.push(format!("{key} holds {:?}", item.members("running")));
+            }
+        });
+        left
+    }
+
+    /// Compares the world with what it was.
+    pub(crate) async fn judge_world(&self) {
+        let [lab, before] = self.before.get().unwrap();
+        if *lab != self.tree(LAB).await {
+            self.broke("the sources have changed");
+        }
+        let after = self.tree(TO).await;
+        let now: BTreeMap<&str, &Entry> = after.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let then: BTreeMap<&str, &Entry> = before.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let plan = &self.plan;
+        for (path, was) in &then {
+            let is = now.get(path);
+            let same = is.is_some_and(|is| *is == *was);
+            let may_change = plan.wanted.contains_key(*path)
+                && (was.status == DataStatus::Partial || plan.overwritten.contains(*path));
+            if !same && !may_change {
+                self.broke(format!("{path} was {was:?} and is {is:?}"));
+            }
+        }
+        let made: BTreeSet<&str> =
+            plan.requests.iter().flat_map(|r| &r.folders).map(String::as_str).collect();
+        for (path, is) in now.iter().filter(|(path, _)| !then.contains_key(**path)) {
+            let expected = match is.kind {
+                DataKind::File => plan.wanted.contains_key(*path) || plan.strangers.contains(*path),
+                DataKind::Folder => {
+                    let above = |wanted: &String| wanted.starts_with(path);
+                    made.contains(path)
+                        || plan.wanted.keys().any(above)
+                        || ["/in/", "/out/", "/in/new/"].contains(path)
+                }
+            };
+            if !expected {
+                self.broke(format!("{path} has appeared: {is:?}"));
+            }
+        }
+    }
+}
+
+/// Whether a record is of this version of the daemon.
+pub(crate) fn is_ours(item: &Item) -> bool {
+    !item.key.id.starts_with("future.")
+}

@@ -1,0 +1,359 @@
+//! What stands around the fleet: the table, the queues, the callers, the clocks, the wires.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::body::Body as AxumBody;
+use copy_manager::{
+    ports::{
+        Class, Error, Result,
+        clock::Clock,
+        queue::{Message, Queue},
+        store::{DUE_AT, DUE_SHARD, Due, Item, Key, Page, ROOT_ID, Store, Transacted, Write, Written, apply},
+        transfers::PresignedUrl,
+    },
+    simulator::{
+        Simulator,
+        events::{EventSink, SinkError},
+        in_process,
+    },
+    transfer::wire::{Body, Wire},
+};
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret as _;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+use crate::fate::Fate;
+
+/// An instance's clock: tokio's, a little fast or slow.
+#[derive(Debug)]
+pub(crate) struct SkewedClock {
+    pub(crate) epoch: Timestamp,
+    pub(crate) start: Instant,
+    pub(crate) skew_ms: i64,
+}
+
+impl Clock for SkewedClock {
+    fn now(&self) -> Timestamp {
+        self.epoch + self.start.elapsed() + SignedDuration::from_millis(self.skew_ms)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    items: BTreeMap<Key, Item>,
+    due: BTreeSet<(i64, i64, Key)>,
+}
+
+impl Table {
+    fn write(&mut self, write: &Write) -> Result<Written> {
+        let before = self.items.get(&write.key);
+        let written = apply(before, write)?;
+        if let Written::Done(after) = &written {
+            let entry = |item: &Item| Some((item.number(DUE_SHARD)?, item.number(DUE_AT)?, item.key.clone()));
+            let gone = matches!(write.action, copy_manager::ports::store::Action::Delete);
+            if matches!(write.action, copy_manager::ports::store::Action::Check) {
+                return Ok(written);
+            }
+            if let Some(old) = before.and_then(entry) {
+                self.due.remove(&old);
+            }
+            match after {
+                Some(item) => {
+                    self.due.extend(entry(item));
+                    self.items.insert(write.key.clone(), item.clone());
+                }
+                None if gone => drop(self.items.remove(&write.key)),
+                None => {}
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// The one table, in memory, by the store's own rules.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryStore(Mutex<Table>);
+
+impl MemoryStore {
+    pub(crate) fn peek(&self, key: &Key) -> Option<Item> {
+        self.0.lock().unwrap().items.get(key).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Item> {
+        self.0.lock().unwrap().items.values().cloned().collect()
+    }
+
+    /// Looks at every item without copying them.
+    pub(crate) fn each(&self, mut look: impl FnMut(&Item)) {
+        self.0.lock().unwrap().items.values().for_each(&mut look);
+    }
+
+    pub(crate) fn force(&self, item: Item) {
+        drop(self.0.lock().unwrap().write(&Write::put_new(item)));
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        Ok(self.peek(key))
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Item>> {
+        let table = self.0.lock().unwrap();
+        Ok(keys.iter().filter_map(|key| table.items.get(key).cloned()).collect())
+    }
+
+    async fn query(&self, id: &str, prefix: &str) -> Result<Vec<Item>> {
+        let table = self.0.lock().unwrap();
+        let from = Key::new(id, prefix);
+        let items = table.items.range(from..);
+        let items = items.take_while(|(key, _)| key.id == id && key.id_type.starts_with(prefix));
+        Ok(items.map(|(_, item)| item.clone()).collect())
+    }
+
+    async fn write(&self, write: Write) -> Result<Written> {
+        self.0.lock().unwrap().write(&write)
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+        let mut table = self.0.lock().unwrap();
+        let mut refused = Vec::new();
+        for (n, write) in writes.iter().enumerate() {
+            if let Written::Refused(_) = apply(table.items.get(&write.key), write)? {
+                refused.push(n);
+            }
+        }
+        if !refused.is_empty() {
+            return Ok(Transacted::Refused(refused));
+        }
+        for write in &writes {
+            table.write(write)?;
+        }
+        Ok(Transacted::Done)
+    }
+
+    async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>> {
+        let table = self.0.lock().unwrap();
+        let shard = i64::from(shard);
+        let from = (shard, i64::MIN, Key::new("", ""));
+        let entries = table.due.range(from..).take_while(|(s, at, _)| *s == shard && *at <= until);
+        Ok(entries.take(limit).map(|(_, due_at, key)| Due { key: key.clone(), due_at: *due_at }).collect())
+    }
+
+    async fn tree(&self, root: &str, _from: Option<&str>) -> Result<Page<Item>> {
+        let table = self.0.lock().unwrap();
+        let items = table.items.values().filter(|item| item.text(ROOT_ID) == Some(root));
+        Ok(Page { items: items.cloned().collect(), next: None })
+    }
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: String,
+    body: String,
+    visible_at: Instant,
+    receives: u32,
+}
+
+/// A queue as SQS is one: at least once, in no order, perhaps late.
+#[derive(Debug)]
+pub(crate) struct MemoryQueue {
+    fate: Arc<Fate>,
+    name: &'static str,
+    messages: Mutex<(u64, Vec<Waiting>)>,
+    news: Notify,
+    visibility: Duration,
+    max_receives: Option<u32>,
+    pub(crate) dead: Mutex<Vec<String>>,
+}
+
+impl MemoryQueue {
+    pub(crate) fn new(
+        fate: Arc<Fate>,
+        name: &'static str,
+        visibility: Duration,
+        max_receives: Option<u32>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            fate,
+            name,
+            messages: Mutex::default(),
+            news: Notify::new(),
+            visibility,
+            max_receives,
+            dead: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn push(&self, body: String) {
+        let late = self.fate.delays_message().unwrap_or_default();
+        {
+            let mut messages = self.messages.lock().unwrap();
+            messages.0 += 1;
+            let id = format!("{}-{}", self.name, messages.0);
+            self.fate.note(9, "push", &format!("{id} {body}"));
+            messages.1.push(Waiting { id, body, visible_at: Instant::now() + late, receives: 0 });
+        }
+        self.news.notify_one();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.lock().unwrap().1.is_empty()
+    }
+
+    fn take(&self) -> (Vec<Message>, Option<Instant>) {
+        let now = Instant::now();
+        let mut messages = self.messages.lock().unwrap();
+        if let Some(most) = self.max_receives {
+            let is_dead = |message: &Waiting| message.visible_at <= now && message.receives >= most;
+            let dead: Vec<_> = messages.1.iter().filter(|m| is_dead(m)).map(|m| m.body.clone()).collect();
+            self.dead.lock().unwrap().extend(dead);
+            messages.1.retain(|message| !is_dead(message));
+        }
+        let mut taken = Vec::new();
+        let mut order: Vec<usize> = (0..messages.1.len()).collect();
+        for n in (1..order.len()).rev() {
+            order.swap(n, usize::try_from(self.fate.below(n as u64 + 1)).unwrap());
+        }
+        for n in order {
+            let message = &mut messages.1[n];
+            if message.visible_at > now || taken.len() == 10 {
+                continue;
+            }
+            message.receives += 1;
+            // Shown to somebody else too.
+            let hidden = if self.fate.duplicates() { Duration::from_millis(1) } else { self.visibility };
+            message.visible_at = now + hidden;
+            taken.push(Message {
+                id: message.id.clone(),
+                receipt: format!("{}/{}", message.id, message.receives),
+                body: message.body.clone(),
+                receives: message.receives,
+            });
+        }
+        (taken, messages.1.iter().map(|message| message.visible_at).min())
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn receive(&self) -> Result<Vec<Message>> {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let (taken, next) = self.take();
+            if !taken.is_empty() || Instant::now() >= end {
+                return Ok(taken);
+            }
+            let until = next.map_or(end, |next| next.min(end));
+            let until = until.max(Instant::now() + Duration::from_millis(1));
+            drop(timeout(until - Instant::now(), self.news.notified()).await);
+        }
+    }
+
+    async fn delete(&self, receipts: &[String]) -> Result<Vec<String>> {
+        let mut messages = self.messages.lock().unwrap();
+        let mut failed = Vec::new();
+        for receipt in receipts {
+            if self.fate.loses() {
+                failed.push(receipt.clone());
+                continue;
+            }
+            let id = receipt.split('/').next().unwrap();
+            messages.1.retain(|message| message.id != id);
+        }
+        Ok(failed)
+    }
+
+    async fn release(&self, receipts: &[String]) -> Result<()> {
+        let mut messages = self.messages.lock().unwrap();
+        for receipt in receipts {
+            let id = receipt.split('/').next().unwrap();
+            for message in messages.1.iter_mut().filter(|message| message.id == id) {
+                message.visible_at = Instant::now();
+            }
+        }
+        drop(messages);
+        self.news.notify_one();
+        Ok(())
+    }
+
+    fn max_receives(&self) -> Option<u32> {
+        self.max_receives
+    }
+}
+
+/// Puts the platform's job events on a queue, some never, some twice.
+#[derive(Debug)]
+pub(crate) struct JobEvents {
+    pub(crate) fate: Arc<Fate>,
+    pub(crate) queue: Arc<MemoryQueue>,
+}
+
+#[async_trait]
+impl EventSink for JobEvents {
+    async fn send(&self, envelope: serde_json::Value) -> Result<(), SinkError> {
+        if self.fate.loses() {
+            return Ok(());
+        }
+        if self.fate.duplicates() {
+            self.queue.push(envelope.to_string());
+        }
+        self.queue.push(envelope.to_string());
+        Ok(())
+    }
+}
+
+/// Presigned URLs that lead into the simulator's router.
+#[derive(Debug)]
+pub(crate) struct RouterWire(pub(crate) Arc<Simulator>);
+
+impl RouterWire {
+    async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<(Option<u64>, Body)> {
+        let request = request.body(AxumBody::empty()).unwrap();
+        let response = in_process::call(self.0.router(), request).await;
+        if response.status() != good {
+            return Err(Error::new(Class::Transient, "GET", response.status().to_string()));
+        }
+        let length =
+            response.headers().get("content-length").and_then(|text| text.to_str().ok()?.parse().ok());
+        let body = response.into_body().into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
+        Ok((length, body.boxed()))
+    }
+}
+
+#[async_trait]
+impl Wire for RouterWire {
+    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
+        self.open(http::Request::get(url.expose_secret()), StatusCode::OK).await
+    }
+
+    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
+        let range = format!("bytes={}-{}", range.start, range.end - 1);
+        let request = http::Request::get(url.expose_secret()).header("range", range);
+        self.open(request, StatusCode::PARTIAL_CONTENT).await
+    }
+
+    async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
+        let request = http::Request::put(url.expose_secret())
+            .header("content-length", length)
+            .body(AxumBody::from_stream(body))
+            .unwrap();
+        let response = in_process::call(self.0.router(), request).await;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
+    }
+}

@@ -1,0 +1,121 @@
+//! Simulation: a fleet of instances of the real engine in one process, in virtual time, under seeded
+//! faults. One seed is one history, and the same one every time.
+//!
+//! - `SEED=123 cargo nextest run --test simulation one_seed` repeats a history, with its trace;
+//! - `make simulate SEEDS=10000 FIRST=1` lives through many.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "which histories are lived through comes from the environment"
+)]
+#![expect(clippy::print_stdout, reason = "what was found is printed")]
+
+mod board;
+mod doubles;
+mod fate;
+mod history;
+mod ports;
+mod regressions;
+mod world;
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
+
+use history::{Told, live};
+
+/// How much of a trace is printed.
+const LINES: usize = 60;
+
+/// Lives through the seeds on every core, or until one breaks a rule whose words hold one of `until`
+/// (alternatives, parted by `|`); those that broke any.
+fn live_all(first: u64, count: u64, until: Option<&str>) -> Vec<(u64, Told)> {
+    let next = AtomicU64::new(first);
+    let stop = AtomicBool::new(false);
+    let cores = thread::available_parallelism().map_or(2, usize::from);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut broken = Vec::new();
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= first + count || stop.load(Ordering::Relaxed) {
+                            return broken;
+                        }
+                        let told = live(seed, false);
+                        for rule in &told.broken {
+                            println!("seed {seed}: {rule}");
+                            let wanted =
+                                until.is_some_and(|until| until.split('|').any(|w| rule.contains(w)));
+                            stop.fetch_or(wanted, Ordering::Relaxed);
+                        }
+                        if !told.broken.is_empty() {
+                            broken.push((seed, told));
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut broken: Vec<_> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
+        broken.sort_by_key(|(seed, _)| *seed);
+        broken
+    })
+}
+
+/// Prints how a history broke, and fails.
+fn refuse(seed: u64) {
+    let told = live(seed, true);
+    let from = told.lines.len().saturating_sub(LINES);
+    println!("{}", told.lines[from..].join("\n"));
+    for rule in &told.broken {
+        println!("BROKEN: {rule}");
+    }
+    println!("SEED={seed} cargo nextest run --test simulation one_seed");
+    panic!("seed {seed} broke {} rules", told.broken.len());
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn seeds_1_to_300() {
+    if let Some((seed, _)) = live_all(1, 300, None).first() {
+        refuse(*seed);
+    }
+}
+
+/// `SEED`: repeats one history and prints all of it.
+#[test]
+fn one_seed() {
+    let Some(seed) = number("SEED") else { return };
+    let told = live(seed, true);
+    println!("{}", told.lines.join("\n"));
+    println!("{:?} of virtual time, {} calls", told.took, told.calls);
+    for rule in &told.broken {
+        println!("BROKEN: {rule}");
+    }
+    assert!(told.broken.is_empty(), "seed {seed} broke {} rules", told.broken.len());
+}
+
+/// `FIRST`, `SEEDS`: lives through many histories and says which broke a rule.
+#[test]
+#[ignore = "`make simulate` runs it"]
+fn many_seeds() {
+    let (first, count) = (number("FIRST").unwrap_or(1), number("SEEDS").unwrap_or(1000));
+    let broken = live_all(first, count, std::env::var("UNTIL_BROKEN").ok().as_deref());
+    println!("seeds {first} to {}: {} broke a rule", first + count - 1, broken.len());
+    if let Some((seed, _)) = broken.first() {
+        refuse(*seed);
+    }
+}
+
+#[test]
+fn a_seed_makes_the_same_history_every_time() {
+    for seed in [3, 17, 42, 99] {
+        let (one, two) = (live(seed, false), live(seed, false));
+        assert_eq!((one.digest, one.took, one.calls), (two.digest, two.took, two.calls), "seed {seed}");
+    }
+}

@@ -1,0 +1,606 @@
+//! A small random world and what is asked of the fleet in it: all of it from the seed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use copy_manager::{
+    domain::{
+        policy::Rules,
+        request::OnConflict,
+        route::{Folders, SinglePart},
+    },
+    engine::settings::{
+        CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ServiceSettings, Settings,
+    },
+    simulator::{self, world::WorldFile},
+};
+use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde_json::{Value, json};
+
+use crate::fate::{Odds, Service};
+
+pub(crate) const LAB: &str = "lab";
+pub(crate) const TO: &str = "archive";
+pub(crate) const LAB_ID: &str = "11111111-1111-4111-8111-111111111111";
+pub(crate) const TO_ID: &str = "22222222-2222-4222-8222-222222222222";
+pub(crate) const OUTSIDE: &str = "outside-data";
+
+/// A file of the world at the start.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    pub path: String,
+    pub size: u64,
+    pub parts: u32,
+}
+
+/// One file that a request wants, and where from; `None`: from outside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Want {
+    pub to: String,
+    pub from: Option<String>,
+    pub size: u64,
+}
+
+/// What somebody asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub wants: Vec<Want>,
+    pub folders: Vec<String>,
+    pub overwrite: bool,
+    pub dry_run: bool,
+    /// Names a source that is not there.
+    pub missing: bool,
+    /// The same id was used with another payload.
+    pub contradicts: bool,
+}
+
+/// A message with its token.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub at: Duration,
+    pub token: String,
+    pub request: usize,
+    pub body: String,
+    /// When the caller stops waiting.
+    pub leaves_at: Option<Duration>,
+}
+
+/// What is done to the fleet from outside.
+#[derive(Debug, Clone)]
+pub(crate) enum Blow {
+    Kill(usize),
+    Stop(usize),
+    Pause(usize, Duration),
+    Outage(Service, Duration),
+    /// A stranger's copy job of these files into that folder.
+    Stranger(Vec<String>, String),
+}
+
+/// Everything that the seed decides before the start.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub world: WorldFile,
+    pub platform: simulator::Settings,
+    pub settings: Settings,
+    pub odds: Odds,
+    pub crashes: u32,
+    pub instances: usize,
+    /// Places that keep an S3 client: it costs time to make one.
+    pub needs_s3: bool,
+    pub requests: Vec<Request>,
+    pub asks: Vec<Ask>,
+    /// PARTIAL files of strangers at the start: folder and name.
+    pub partials: Vec<(String, String)>,
+    pub blows: Vec<(Duration, Blow)>,
+    pub scripts: Value,
+    pub poison: Vec<String>,
+    pub calm_at: Duration,
+    pub visibility: Duration,
+    pub max_receives: Option<u32>,
+    pub job_events: bool,
+    /// Records of another version of the daemon lie in the table.
+    pub two_versions: bool,
+    /// Wanted destination paths, with the sources that may be there in the end.
+    pub wanted: BTreeMap<String, BTreeSet<Option<String>>>,
+    /// Those of them that somebody may overwrite.
+    pub overwritten: BTreeSet<String>,
+    pub strangers: BTreeSet<String>,
+}
+
+impl Plan {
+    /// A world without any chance in it: one instance, one folder with two files for jobs and one to be
+    /// streamed, one request for it.
+    pub(crate) fn plain() -> Self {
+        let mut plan = Self::of(0);
+        let file = |path: &str, size, parts| File { path: path.to_owned(), size, parts };
+        let lab = [file("/x/r3/a.bam", 100, 2), file("/x/r3/b.bam", 50, 2), file("/x/r3/c.txt", 9, 1)];
+        let world = json!({"projects": [
+            {"id": LAB_ID, "name": LAB, "byob": {"bucket": "lab-data", "prefix": "top/"}, "files": list(&lab)},
+            {"id": TO_ID, "name": TO, "byob": {"bucket": "archive-data", "prefix": ""}, "folders": ["/in/"]},
+        ]});
+        plan.world = serde_json::from_value(world).unwrap();
+        plan.platform = simulator::Settings::default();
+        plan.settings = plain_settings();
+        plan.odds = Odds::default();
+        plan.instances = 1;
+        plan.needs_s3 = false;
+        let wants = lab.iter().map(|file| {
+            let to = file.path.replace("/x/", "/in/");
+            Want { to, from: Some(file.path.clone()), size: file.size }
+        });
+        let request = Request {
+            wants: wants.collect(),
+            folders: vec!["/in/r3/".to_owned()],
+            overwrite: false,
+            dry_run: false,
+            missing: false,
+            contradicts: false,
+        };
+        let wanted = request.wants.iter().map(|want| (want.to.clone(), BTreeSet::from([want.from.clone()])));
+        plan.wanted = wanted.collect();
+        plan.requests = vec![request];
+        let payload =
+            json!({"sourceUriList": ["icav2://lab/x/r3/"], "destinationUri": "icav2://archive/in/"});
+        let body = json!({"payload": payload, "taskToken": "token"}).to_string();
+        let (at, token) = (Duration::ZERO, "token".to_owned());
+        plan.asks = vec![Ask { at, token, request: 0, body, leaves_at: None }];
+        plan.partials.clear();
+        plan.blows.clear();
+        plan.scripts = json!([]);
+        plan.poison.clear();
+        plan.calm_at = Duration::ZERO;
+        plan.max_receives = None;
+        plan.job_events = false;
+        plan.two_versions = false;
+        plan.overwritten.clear();
+        plan.strangers.clear();
+        plan
+    }
+}
+
+struct Dice(StdRng);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0.next_u64() % end.max(1)
+    }
+    fn index(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(end as u64)).unwrap()
+    }
+    fn chance(&mut self, odds: f64) -> bool {
+        self.0.random::<f64>() < odds
+    }
+    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.index(of.len())].clone()
+    }
+    fn seconds(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from * 1000 + self.below((to - from) * 1000))
+    }
+    /// With even odds nothing, else something between the bounds, evenly in its logarithm.
+    fn rate(&mut self, from: f64, to: f64) -> f64 {
+        if self.chance(0.5) { 0.0 } else { from * (to / from).powf(self.0.random::<f64>()) }
+    }
+}
+
+const FOLDERS: [&str; 5] = ["/in/r1/", "/in/r1/sub/", "/in/r1/sub/deep/", "/in/r2/", "/x/r3/"];
+const NAMES: [&str; 7] = ["a.bam", "b.bam", "c.txt", "d e+f.txt", "A.bam", "ü.vcf", "zero"];
+const DESTINATIONS: [&str; 3] = ["/in/", "/out/", "/in/new/"];
+
+impl Plan {
+    #[expect(clippy::too_many_lines, reason = "one draw after the other")]
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut dice = Dice(StdRng::seed_from_u64(seed ^ 0x5eed));
+        let quiet = dice.chance(0.12);
+        let rough = if quiet { 0.0 } else { 1.0 };
+        let odds = Odds {
+            crash: rough * dice.rate(0.0003, 0.01),
+            fail: rough * dice.rate(0.001, 0.08),
+            lost_answer: rough * dice.rate(0.001, 0.08),
+            twice: rough * dice.rate(0.001, 0.05),
+            short_delay: if dice.chance(0.8) { 0.3 } else { 0.02 },
+            long_delay: rough * dice.rate(0.0005, 0.01),
+            pause: rough * dice.rate(0.0003, 0.004),
+            lose: rough * dice.rate(0.01, 0.3),
+            duplicate: rough * dice.rate(0.01, 0.3),
+            late: rough * dice.rate(0.02, 0.5),
+        };
+
+        let mut lab: Vec<File> = Vec::new();
+        let most = 1 + dice.below(30);
+        for _ in 0..most {
+            let path = format!("{}{}", dice.pick(&FOLDERS), dice.pick(&NAMES));
+            if lab.iter().any(|file| file.path == path) {
+                continue;
+            }
+            let zero = path.ends_with("zero");
+            let size = if zero { 0 } else { 3 + dice.below(200) };
+            let parts =
+                if zero || path.ends_with(".txt") { 1 } else { 1 + u32::try_from(dice.below(3)).unwrap() };
+            lab.push(File { path, size, parts });
+        }
+        lab.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut lab_folders = vec!["/in/", "/x/"];
+        if dice.chance(0.3) {
+            lab_folders.push("/in/r1/empty/");
+        }
+
+        let mut requests: Vec<Request> = Vec::new();
+        let mut asks: Vec<Ask> = Vec::new();
+        let mut needs_s3 = false;
+        let calm_at = if quiet { Duration::from_secs(60) } else { dice.seconds(60, 900) };
+        let most = if dice.chance(0.3) { 6 } else { 3 };
+        let count = 1 + dice.index(most);
+        for n in 0..count {
+            let (request, payload, s3) = request(&mut dice, &lab, &lab_folders);
+            needs_s3 |= s3;
+            let named = dice.chance(0.3).then(|| format!("id-{n}"));
+            let index = requests.len();
+            let tokens = 1 + usize::from(dice.chance(0.25));
+            for t in 0..tokens {
+                let token = format!("token-{n}-{t}");
+                let mut body = json!({"payload": payload, "taskToken": token});
+                // Without an id of its own a second token is a second request for the same.
+                if let Some(id) = &named {
+                    body["requestId"] = id.as_str().into();
+                }
+                let at = if dice.chance(0.3) {
+                    Duration::ZERO
+                } else {
+                    dice.seconds(0, 1 + calm_at.as_secs() / 2)
+                };
+                let leaves_at = dice.chance(0.08).then(|| at + dice.seconds(0, 300));
+                let ask = Ask { at, token, request: index, body: body.to_string(), leaves_at };
+                if dice.chance(0.15) {
+                    asks.push(Ask { at: at + dice.seconds(0, 200), leaves_at: None, ..ask.clone() });
+                }
+                asks.push(ask);
+            }
+            requests.push(request.clone());
+            if let Some(id) = named.filter(|_| dice.chance(0.2)) {
+                // The same id for something else: refused, whichever of the two comes first.
+                let token = format!("token-{n}-other");
+                let payload = json!({"sourceUriList": ["icav2://lab/nothing.txt"], "destinationUri": "icav2://archive/out/"});
+                let body = json!({"payload": payload, "taskToken": token, "requestId": id}).to_string();
+                let at = dice.seconds(0, 1 + calm_at.as_secs() / 2);
+                asks.push(Ask { at, token, request: requests.len(), body, leaves_at: None });
+                requests[index].contradicts = true;
+                requests.push(Request {
+                    wants: Vec::new(),
+                    folders: Vec::new(),
+                    overwrite: false,
+                    dry_run: false,
+                    missing: true,
+                    contradicts: true,
+                });
+            }
+        }
+
+        let mut wanted: BTreeMap<String, BTreeSet<Option<String>>> = BTreeMap::new();
+        let mut overwritten = BTreeSet::new();
+        for request in requests.iter().filter(|request| !request.dry_run) {
+            for want in &request.wants {
+                wanted.entry(want.to.clone()).or_default().insert(want.from.clone());
+                if request.overwrite {
+                    overwritten.insert(want.to.clone());
+                }
+            }
+        }
+
+        // What is there already: equal, different, PARTIAL; wanted, and of nobody here.
+        let mut there: Vec<File> = Vec::new();
+        let mut partials = Vec::new();
+        let sources: BTreeMap<&str, &File> = lab.iter().map(|file| (file.path.as_str(), file)).collect();
+        for (to, from) in &wanted {
+            let source = from.iter().flatten().find_map(|from| sources.get(from.as_str()));
+            match dice.below(14) {
+                0 | 1 => {
+                    let (size, parts) = source.map_or((9, 1), |file| (file.size, file.parts));
+                    there.push(File { path: to.clone(), size, parts });
+                }
+                2 => there.push(File { path: to.clone(), size: 1 + dice.below(300), parts: 1 }),
+                3 => {
+                    let (folder, name) = to.rsplit_once('/').unwrap();
+                    partials.push((format!("{folder}/"), name.to_owned()));
+                }
+                _ => {}
+            }
+        }
+        let mut strangers = BTreeSet::new();
+        for folder in ["/in/r1/", "/in/r1/sub/", "/out/", "/in/"] {
+            if dice.chance(0.4) {
+                there.push(File { path: format!("{folder}stranger.bam"), size: 17, parts: 2 });
+            }
+            if dice.chance(0.4) {
+                partials.push((folder.to_owned(), "stranger.partial".to_owned()));
+            }
+        }
+
+        let mut blows = Vec::new();
+        let instances = 1 + dice.index(4);
+        if !quiet {
+            for _ in 0..dice.below(4) {
+                let at = dice.seconds(0, calm_at.as_secs());
+                let n = dice.index(instances);
+                blows.push((
+                    at,
+                    match dice.below(5) {
+                        0 => Blow::Kill(n),
+                        1 => Blow::Stop(n),
+                        2 => Blow::Pause(n, dice.seconds(1, 200)),
+                        3 => {
+                            let service = dice.pick(&[
+                                Service::Store,
+                                Service::Queue,
+                                Service::Bus,
+                                Service::Callbacks,
+                                Service::Platform,
+                                Service::Bytes,
+                            ]);
+                            Blow::Outage(service, dice.seconds(10, 200))
+                        }
+                        _ => {
+                            let files: Vec<_> = lab
+                                .iter()
+                                .filter(|file| file.parts > 1 && dice.0.random())
+                                .map(|file| file.path.clone())
+                                .collect();
+                            let folder = dice.pick(&["/in/r1/", "/out/", "/in/"]);
+                            Blow::Stranger(files, folder.to_owned())
+                        }
+                    },
+                ));
+            }
+        }
+        blows.sort_by_key(|(at, _)| *at);
+        for (_, blow) in &blows {
+            if let Blow::Stranger(files, folder) = blow {
+                for file in files {
+                    let name = file.rsplit('/').next().unwrap();
+                    strangers.insert(format!("{folder}{name}"));
+                }
+            }
+        }
+
+        let settle = dice.pick(&[30, 60, 120]);
+        let mut platform = simulator::Settings { seed, ..simulator::Settings::default() };
+        platform.job_duration = dice.pick(&[1, 2, 10, 40, 100]) * Duration::from_secs(1);
+        platform.index_delay = if dice.chance(0.5) { Duration::ZERO } else { dice.seconds(0, settle / 3) };
+        platform.delete_delay = dice.seconds(0, 20);
+        platform.latency = Duration::from_millis(dice.pick(&[0, 0, 5, 80]));
+        platform.tag_defect = dice.chance(0.7);
+        if !quiet {
+            platform.job_failure_rate = dice.pick(&[0.0, 0.0, 0.2, 0.5]);
+            platform.rate_limit = dice.chance(0.15).then_some(20);
+        }
+        let poison = if !quiet && dice.chance(0.15) && !lab.is_empty() {
+            vec![lab[dice.index(lab.len())].path.clone()]
+        } else {
+            Vec::new()
+        };
+        let scripts: Vec<Value> = if quiet || dice.chance(0.6) {
+            Vec::new()
+        } else {
+            (0..1 + dice.below(3))
+                .map(|_| {
+                    let call = dice.pick(&[
+                        "POST /api/projects/{projectId}/dataCopyBatch",
+                        "GET /api/jobs",
+                        "GET /api/jobs/{jobId}",
+                        "PUT /sim/bytes/{token}",
+                        "GET /sim/bytes/{token}",
+                        "POST /api/projects/{projectId}/data",
+                        "DELETE /api/projects/{projectId}/data/{dataId}",
+                    ]);
+                    let status = dice.pick(&[json!(503), json!(500), json!("close"), json!(429)]);
+                    json!({"call": call, "times": 1 + dice.below(3), "status": status, "after": dice.chance(0.5)})
+                })
+                .collect()
+        };
+
+        let world = json!({"projects": [
+            {"id": LAB_ID, "name": LAB, "byob": {"bucket": "lab-data", "prefix": "top/"},
+             "folders": lab_folders, "files": list(&lab)},
+            {"id": TO_ID, "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
+             "folders": ["/in/"], "files": list(&there)},
+        ], "buckets": [{"name": OUTSIDE, "objects": [
+            {"key": "ref/one.txt", "size": 70}, {"key": "ref/two.fa", "size": 90, "parts": 2}]}]});
+        Self {
+            world: serde_json::from_value(world).unwrap(),
+            platform,
+            settings: settings(&mut dice, settle),
+            crashes: u32::try_from(dice.below(7)).unwrap(),
+            odds,
+            instances,
+            needs_s3,
+            requests,
+            asks,
+            partials,
+            blows,
+            scripts: scripts.into(),
+            poison,
+            calm_at,
+            visibility: dice.pick(&[30, 60]) * Duration::from_secs(1),
+            max_receives: dice.chance(0.1).then_some(4),
+            job_events: dice.chance(0.6),
+            two_versions: dice.chance(0.2),
+            wanted,
+            overwritten,
+            strangers,
+        }
+    }
+}
+
+fn list(files: &[File]) -> Vec<Value> {
+    let shown = |file: &File| json!({"path": file.path, "size": file.size, "parts": file.parts});
+    files.iter().map(shown).collect()
+}
+
+/// A request: what it wants, its payload, and whether it needs S3.
+fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, bool) {
+    let destination = dice.pick(&DESTINATIONS);
+    let mut names = BTreeSet::new();
+    let (mut sources, mut wants, mut made) = (Vec::new(), Vec::new(), Vec::new());
+    let mut renames = Vec::new();
+    for _ in 0..1 + dice.index(3) {
+        if dice.chance(0.6) {
+            let folder = dice.pick(&FOLDERS);
+            let name = folder.trim_end_matches('/').rsplit('/').next().unwrap();
+            let there = |file: &&File| file.path.starts_with(folder);
+            // A file that is renamed must be named once.
+            let again = |rename: &Value| {
+                rename["sourceUri"].as_str().unwrap().starts_with(&format!("icav2://lab{folder}"))
+            };
+            if !lab.iter().any(|file| there(&file))
+                || renames.iter().any(again)
+                || !names.insert(name.to_owned())
+            {
+                continue;
+            }
+            sources.push(format!("icav2://lab{folder}"));
+            made.push(format!("{destination}{name}/"));
+            for file in lab.iter().filter(there) {
+                let inside = &file.path[folder.len()..];
+                let to = format!("{destination}{name}/{inside}");
+                made.extend(to.rsplit_once('/').map(|(folder, _)| format!("{folder}/")));
+                wants.push(Want { to, from: Some(file.path.clone()), size: file.size });
+            }
+            made.extend(
+                folders
+                    .iter()
+                    .filter(|empty| empty.starts_with(folder))
+                    .map(|empty| format!("{destination}{name}/{}", &empty[folder.len()..])),
+            );
+        } else if !lab.is_empty() {
+            let file = &lab[dice.index(lab.len())];
+            let mut name = file.path.rsplit('/').next().unwrap().to_owned();
+            if dice.chance(0.2) {
+                let new = format!("renamed-{}", dice.below(3));
+                if names.contains(&new) {
+                    continue;
+                }
+                renames
+                    .push(json!({"sourceUri": format!("icav2://lab{}", file.path), "outputFileName": new}));
+                name = new;
+            }
+            if !names.insert(name.clone()) {
+                renames.retain(|rename| rename["outputFileName"] != name.as_str());
+                continue;
+            }
+            let uri = format!("icav2://lab{}", file.path);
+            if sources.contains(&uri)
+                || wants.iter().any(|want: &Want| want.from.as_ref() == Some(&file.path))
+            {
+                renames.retain(|rename| rename["outputFileName"] != name.as_str());
+                continue;
+            }
+            sources.push(uri);
+            wants.push(Want {
+                to: format!("{destination}{name}"),
+                from: Some(file.path.clone()),
+                size: file.size,
+            });
+        }
+    }
+    let missing = dice.chance(0.06) || sources.is_empty();
+    if missing {
+        sources.push("icav2://lab/x/not-there.bam".to_owned());
+    }
+    let on_conflict = dice.pick(&[None, Some("fail"), Some("skip"), Some("overwrite"), Some("overwrite")]);
+    let mut payload =
+        json!({"sourceUriList": sources, "destinationUri": format!("icav2://archive{destination}")});
+    if let Some(way) = on_conflict {
+        payload["onConflict"] = way.into();
+    }
+    let mut needs_s3 = !renames.is_empty();
+    if !renames.is_empty() {
+        payload["renamingMapList"] = renames.into();
+    }
+    if dice.chance(0.1) {
+        payload["externalSourceUriList"] =
+            json!([format!("s3://{OUTSIDE}/ref/one.txt"), format!("s3://{OUTSIDE}/ref/two.fa")]);
+        wants.push(Want { to: format!("{destination}one.txt"), from: None, size: 70 });
+        wants.push(Want { to: format!("{destination}two.fa"), from: None, size: 90 });
+        needs_s3 = true;
+    }
+    let dry_run = dice.chance(0.04);
+    if dry_run {
+        payload["dryRun"] = true.into();
+    }
+    let request = Request {
+        wants,
+        folders: made,
+        overwrite: on_conflict == Some("overwrite"),
+        dry_run,
+        missing,
+        contradicts: false,
+    };
+    (request, payload, needs_s3)
+}
+
+fn settings(dice: &mut Dice, settle: u64) -> Settings {
+    let seconds = Duration::from_secs;
+    let mut all = plain_settings();
+    all.copy.single_part = if dice.chance(0.2) { SinglePart::Job } else { SinglePart::Stream };
+    all.copy.folders = if dice.chance(0.2) { Folders::Whole } else { Folders::PerFolder };
+    all.copy.concurrent_streams = dice.pick(&[1, 2, 16]);
+    all.jobs.max_running_jobs = dice.pick(&[1, 2, 20]);
+    all.jobs.max_items_per_job = dice.pick(&[1, 2, 3, 1000]);
+    all.jobs.batch_window = seconds(dice.pick(&[1, 2, 10]));
+    all.jobs.max_attempts = dice.pick(&[3, 5]);
+    all.jobs.poll_interval = seconds(dice.pick(&[20, 60]));
+    all.jobs.settle = seconds(settle);
+    all.heartbeat.on_caller_gone = if dice.chance(0.3) { OnCallerGone::Stop } else { OnCallerGone::Finish };
+    all.service.max_active = dice.pick(&[2, 8, 256]);
+    all.service.tick = seconds(dice.pick(&[5, 10]));
+    all.service.lease = seconds(dice.pick(&[20, 45]));
+    all
+}
+
+/// As they are installed, but for shorter pauses after errors.
+fn plain_settings() -> Settings {
+    Settings {
+        copy: CopySettings {
+            single_part: SinglePart::Stream,
+            folders: Folders::PerFolder,
+            on_conflict: OnConflict::Fail,
+            max_depth: 64,
+            max_files: 1_000_000,
+            concurrent_streams: 16,
+            largest_put: 5 << 30,
+            empty_folders: true,
+        },
+        jobs: JobSettings {
+            max_running_jobs: 20,
+            express_slots: 2,
+            max_items_per_job: 1000,
+            batch_window: Duration::from_secs(2),
+            max_attempts: 5,
+            poll_interval: Duration::from_secs(60),
+            settle: Duration::from_secs(120),
+            submit_settle: Duration::from_mins(1),
+            retry_base: Duration::from_secs(2),
+            retry_cap: Duration::from_secs(60),
+        },
+        policy: Rules::default(),
+        heartbeat: HeartbeatSettings {
+            enabled: true,
+            promise: Duration::from_mins(5),
+            interval: String::new(),
+            publish: true,
+            calls_per_second: 100,
+            stalled_after: Duration::from_mins(30),
+            outage_after: Duration::from_hours(6),
+            on_caller_gone: OnCallerGone::Finish,
+        },
+        service: ServiceSettings {
+            max_active: 256,
+            max_payload: 16 << 20,
+            tick: Duration::from_secs(5),
+            lease: Duration::from_secs(45),
+            drain_timeout: Duration::from_secs(100),
+            keep: Duration::from_hours(720),
+        },
+    }
+}
