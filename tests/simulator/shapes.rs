@@ -1,6 +1,6 @@
 //! Worlds with archived files, several tenants, and data that one project sees of another.
 
-use copy_manager::simulator::{Settings, world::WorldFile};
+use copy_manager::simulator::{Settings, Simulator, world::WorldFile};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -167,14 +167,10 @@ fn worlds_that_cannot_be_are_refused() {
     let spoilt = |spoil: &dyn Fn(&mut Value)| {
         let mut world = world();
         spoil(&mut world);
-        let parsed = WorldFile::parse(&world.to_string());
-        parsed
-            .map(|world| {
-                copy_manager::simulator::Simulator::new(Settings::default(), world)
-                    .err()
-                    .map(|error| error.to_string())
-            })
-            .unwrap_or_else(|error| Some(error.to_string()))
+        match WorldFile::parse(&world.to_string()) {
+            Ok(world) => Simulator::new(Settings::default(), world).err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
     };
     assert_eq!(spoilt(&|_| {}), None);
     for (expected, spoil) in [

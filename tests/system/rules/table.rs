@@ -449,6 +449,20 @@ fn guards() -> Vec<Row> {
         row("inside-to-s3", "the same, the destination named s3://", &[RUN])
             .into("s3://lab-data/top/run/sub/", "lab", "/run/")
             .refused(RECURSION, &[RUN, "holds the destination /run/sub/"]),
+        row(
+            "inside-link",
+            "the same, the source seen through another project",
+            &["icav2://guest/shared/run/"],
+        )
+        .into("icav2://lab/run/sub/", "lab", "/run/")
+        .refused(RECURSION, &["icav2://guest/shared/run/", "shows /run/ of the project `lab`"]),
+        row(
+            "inside-link-around",
+            "the same, of a folder in which the source is linked",
+            &["icav2://guest/shared/"],
+        )
+        .into("icav2://lab/run/sub/", "lab", "/run/")
+        .refused(RECURSION, &["icav2://guest/shared/", "shows /run/ of the project `lab`"]),
         row("inside-itself", "a folder into itself", &[RUN])
             .into("icav2://lab/run/", "lab", "/run/")
             .refused(RECURSION, &[RUN, "holds the destination /run/"]),
