@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Transaction};
 use serde_json::{Value as Json, json};
+use tokio::sync::Mutex;
 
 use super::{
     database::{Database, failed},
@@ -24,21 +25,34 @@ use crate::{
 /// How long it is remembered that a token was answered, in seconds.
 const REMEMBER: i64 = 30 * 24 * 3600;
 
+/// Answers that may be on their way at a time.
+const TURNS: usize = 16;
+
 /// Answers by webhook and log.
 #[derive(Debug)]
 pub struct LocalCallbacks {
     database: Database,
     outcomes: Outcomes,
     clock: Arc<dyn Clock>,
+    /// A token takes always the same turn, so that two who answer it do so one after the other.
+    turns: [Mutex<()>; TURNS],
 }
 
 impl LocalCallbacks {
     /// Answers to that webhook, remembered in that database.
     pub fn new(database: Database, outcomes: Outcomes, clock: Arc<dyn Clock>) -> Self {
-        Self { database, outcomes, clock }
+        Self { database, outcomes, clock, turns: Default::default() }
     }
 
     async fn answer(&self, token: &TaskToken, status: &str, body: &Json, told: &str) -> Result<Delivery> {
+        let turn = token
+            .expose()
+            .bytes()
+            .fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        let _turn = match self.turns.get(turn % TURNS) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
         if self.is_answered(token).await? {
             return Ok(Delivery::Gone);
         }

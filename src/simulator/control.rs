@@ -66,7 +66,7 @@ impl Simulator {
 }
 
 fn entry(seen: &Seen) -> Entry {
-    let content = seen.node.readable();
+    let content = seen.node.stored();
     Entry {
         path: seen.node.path.clone(),
         kind: seen.node.kind,

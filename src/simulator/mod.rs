@@ -11,8 +11,10 @@
 //! [`Simulator::s3_service`] is the projects' buckets, and plain ones, as S3: [`serve_s3`] puts it
 //! on a socket.
 //!
-//! What it does not do: sign anything, link data between projects, archive.
+//! What it does not do: sign anything, archive or restore data, link them while it runs. The [`world`]
+//! file can start with archived and linked data, with tenants, and with callers who see only some.
 
+mod accounts;
 mod api;
 mod bytes;
 mod content;
@@ -21,6 +23,7 @@ mod copies;
 pub mod events;
 pub mod faults;
 pub mod in_process;
+mod links;
 mod paging;
 mod parts;
 mod problem;
@@ -181,7 +184,7 @@ impl Simulator {
 
     /// Makes the `ETag`s of what is about to be written, without holding anybody up.
     async fn hash(&self, seen: &[Seen]) {
-        let tags = seen.iter().filter_map(|seen| Some((seen.node.readable()?, &seen.node.parts)));
+        let tags = seen.iter().filter_map(|seen| Some((seen.node.stored()?, &seen.node.parts)));
         self.hash_tags(tags).await;
     }
 

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     tree::{Node, Tree},
-    wire::{REGION_ID, TENANT, TENANT_ID, USER_ID, time},
+    wire::{REGION_ID, USER_ID, tenant_id, time},
 };
 use crate::domain::file::{DataKind, DataStatus};
 
@@ -15,22 +15,26 @@ use crate::domain::file::{DataKind, DataStatus};
 pub(super) struct Seen {
     pub(super) node: Node,
     project_id: String,
-    project_name: String,
+    owner_id: String,
+    owner_name: String,
+    tenant: String,
 }
 
 impl Seen {
     pub(super) fn new(tree: &Tree, node: &Node) -> Self {
-        let project = tree.project(node.project);
+        let (project, owner) = (tree.project(node.project), tree.project(node.owner));
         Self {
             node: node.clone(),
             project_id: project.map(|project| project.id.clone()).unwrap_or_default(),
-            project_name: project.map(|project| project.name.clone()).unwrap_or_default(),
+            owner_id: owner.map(|owner| owner.id.clone()).unwrap_or_default(),
+            owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
+            tenant: owner.map(|owner| owner.tenant.clone()).unwrap_or_default(),
         }
     }
 
     /// Its `objectETag`, once its bytes are in.
     pub(super) fn etag(&self) -> Option<String> {
-        self.node.readable().map(|content| content.etag(&self.node.parts))
+        self.node.stored().map(|content| content.etag(&self.node.parts))
     }
 
     pub(super) fn urn(&self) -> String {
@@ -40,7 +44,7 @@ impl Seen {
     /// `Data`.
     pub(super) fn data(&self) -> Data<'_> {
         let node = &self.node;
-        let stored = node.readable();
+        let stored = node.stored();
         Data {
             id: &node.id,
             urn: self.urn(),
@@ -48,10 +52,10 @@ impl Seen {
                 time_created: time(node.created),
                 time_modified: time(node.modified),
                 creator_id: USER_ID,
-                tenant_id: TENANT_ID,
-                tenant_name: TENANT,
-                owning_project_id: &self.project_id,
-                owning_project_name: &self.project_name,
+                tenant_id: tenant_id(&self.tenant),
+                tenant_name: &self.tenant,
+                owning_project_id: &self.owner_id,
+                owning_project_name: &self.owner_name,
                 name: &node.name,
                 path: &node.path,
                 // The real platform was seen to write null for empty files.
@@ -104,7 +108,7 @@ struct Details<'a> {
     time_created: String,
     time_modified: String,
     creator_id: &'a str,
-    tenant_id: &'a str,
+    tenant_id: String,
     tenant_name: &'a str,
     owning_project_id: &'a str,
     owning_project_name: &'a str,

@@ -134,7 +134,7 @@ impl<'a> Selection<'a> {
             if self.whole_path { path == *wanted } else { path.starts_with(wanted.as_str()) }
         };
         let owner =
-            || tree.project(node.project).is_some_and(|project| self.owners.contains(&project.id.as_str()));
+            || tree.project(node.owner).is_some_and(|project| self.owners.contains(&project.id.as_str()));
         named
             && (self.paths.is_empty() || self.paths.iter().any(path))
             && (self.ids.is_empty() || self.ids.contains(node.id.as_str()))
@@ -214,7 +214,7 @@ impl<'a> Selection<'a> {
     }
 
     fn compare(&self, a: &Node, b: &Node) -> Ordering {
-        let size = |node: &Node| node.readable().map_or(0, |content| content.size());
+        let size = |node: &Node| node.stored().map_or(0, |content| content.size());
         self.sort.iter().fold(Ordering::Equal, |so_far, (key, descending)| {
             let order = match *key {
                 "timeCreated" => a.created.cmp(&b.created),
@@ -231,7 +231,7 @@ impl<'a> Selection<'a> {
 
 fn source(query: &Query, tree: &Tree, project: ProjectKey, paths: &[String]) -> Result<Source, Problem> {
     if let Some(id) = query.one("parentFolderId") {
-        let folder = tree.by_id(id).filter(|(_, node)| node.project == project && node.is_folder());
+        let folder = tree.seen_in(project, id).filter(|(_, node)| node.is_folder());
         return Ok(Source::Folders(folder.map(|(key, _)| key).into_iter().collect()));
     }
     if let Some(path) = query.one("parentFolderPath") {

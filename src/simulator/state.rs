@@ -23,7 +23,7 @@ use super::{
     s3::{Place, Store},
     settings::Settings,
     tree::{NodeKey, Refused, Tree},
-    world::{WorldError, WorldFile},
+    world::{WorldAccount, WorldError, WorldFile, WorldStatus},
 };
 use crate::domain::file::{DataKind, DataStatus};
 
@@ -77,6 +77,7 @@ pub struct Stats {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) tree: Tree,
+    pub(super) accounts: Vec<WorldAccount>,
     pub(super) library: Library,
     pub(super) copies: Copies,
     pub(super) faults: Faults,
@@ -105,6 +106,7 @@ impl State {
         let now = Instant::now();
         let mut state = Self {
             tree: Tree::default(),
+            accounts: world.accounts.clone(),
             library: Library::default(),
             copies: Copies::default(),
             faults: Faults::new(settings),
@@ -141,8 +143,7 @@ impl State {
                     Refused::NoFolder(other) => format!("lies below `{other}`, which is a file"),
                 },
             };
-            let key =
-                tree.add_project(project.id.to_string(), project.name.clone(), project.byob.clone(), now);
+            let key = tree.add_project(project, now);
             for folder in &project.folders {
                 tree.ensure_folder(key, folder, now, rng).map_err(|refused| wrong(folder, &refused))?;
             }
@@ -154,10 +155,34 @@ impl State {
                     .map_err(|refused| wrong(&file.path, &refused))?;
                 let content = self.library.made(&file.path, file.size);
                 if let Some(node) = tree.node_mut(made) {
-                    node.status = DataStatus::Available;
-                    node.content = Some(content);
+                    node.status = match file.status {
+                        WorldStatus::Available => DataStatus::Available,
+                        WorldStatus::Partial => DataStatus::Partial,
+                        WorldStatus::Archived => DataStatus::Archived,
+                    };
+                    node.content = Some(content).filter(|_| file.status != WorldStatus::Partial);
                     node.parts = Parts::Equal(file.parts);
                 }
+            }
+        }
+        self.fill_links(world)
+    }
+
+    fn fill_links(&mut self, world: &WorldFile) -> Result<(), WorldError> {
+        let now = self.epoch;
+        for (key, project) in world.projects.iter().enumerate() {
+            for link in &project.links {
+                let wrong = |why: &str| WorldError::Path {
+                    project: project.name.clone(),
+                    path: link.path.clone(),
+                    why: why.to_owned(),
+                };
+                let owner = world.projects.iter().position(|owner| owner.name == link.project);
+                let from = owner.and_then(|owner| self.tree.at(owner, &link.path));
+                let from = from.map(|(key, _)| key).ok_or_else(|| wrong("is linked, and is not there"))?;
+                let to = self.tree.ensure_folder(key, &link.to, now, &mut self.rng);
+                to.and_then(|to| self.tree.link(key, to, from))
+                    .map_err(|_| wrong("cannot be linked to where something else is"))?;
             }
         }
         Ok(())

@@ -8,7 +8,11 @@ use std::{
 use jiff::Timestamp;
 use rand::{Rng as _, rngs::StdRng};
 
-use super::{content::Content, parts::Parts, world::Byob};
+use super::{
+    content::Content,
+    parts::Parts,
+    world::{Byob, WorldProject},
+};
 use crate::domain::file::{DataKind, DataStatus};
 
 /// Finds a node again in constant time; never used twice.
@@ -22,14 +26,15 @@ pub(super) type ProjectKey = usize;
 pub(super) struct Project {
     pub(super) id: String,
     pub(super) name: String,
+    pub(super) tenant: String,
     pub(super) byob: Option<Byob>,
     /// Where its data are as S3 objects.
     pub(super) home: Home,
     root: NodeKey,
-    /// Every file and folder, by lower-cased path and then by exact path, because the filters of
+    /// Every file and folder but what is inside linked folders, by lower-cased path and then by exact path, because the filters of
     /// the API know no case.
-    by_path: BTreeMap<(String, String), NodeKey>,
-    /// The same in the order of S3.
+    pub(super) by_path: BTreeMap<(String, String), NodeKey>,
+    /// The project's own in the order of S3.
     exact: BTreeMap<String, NodeKey>,
 }
 
@@ -57,8 +62,11 @@ impl Home {
 pub(super) struct Node {
     /// `fil.…` or `fol.…`; empty for the root of a project, which has none.
     pub(super) id: String,
+    /// The project that it is seen in.
     pub(super) project: ProjectKey,
-    parent: NodeKey,
+    /// The project that it belongs to: another one where it is linked.
+    pub(super) owner: ProjectKey,
+    pub(super) parent: NodeKey,
     pub(super) name: String,
     /// Full path; folders end with `/`.
     pub(super) path: String,
@@ -75,6 +83,16 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn is_folder(&self) -> bool {
         self.kind == DataKind::Folder
+    }
+
+    pub(super) fn is_linked(&self) -> bool {
+        self.owner != self.project
+    }
+
+    /// The content that is told of, if not always given.
+    pub(super) fn stored(&self) -> Option<&Arc<Content>> {
+        let is_kept = matches!(self.status, DataStatus::Available | DataStatus::Archived);
+        self.content.as_ref().filter(|_| is_kept)
     }
 
     /// The content, where it may be read.
@@ -96,27 +114,25 @@ pub(super) enum Refused {
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     pub(super) projects: Vec<Project>,
-    nodes: HashMap<NodeKey, Node>,
+    pub(super) nodes: HashMap<NodeKey, Node>,
     by_id: HashMap<String, NodeKey>,
-    children: HashMap<NodeKey, BTreeMap<String, NodeKey>>,
-    last: NodeKey,
+    /// What is seen in projects that it does not belong to.
+    pub(super) linked: HashMap<(ProjectKey, String), NodeKey>,
+    pub(super) children: HashMap<NodeKey, BTreeMap<String, NodeKey>>,
+    pub(super) last: NodeKey,
 }
 
 impl Tree {
     /// Adds an empty project.
-    pub(super) fn add_project(
-        &mut self,
-        id: String,
-        name: String,
-        byob: Option<Byob>,
-        now: Timestamp,
-    ) -> ProjectKey {
+    pub(super) fn add_project(&mut self, of: &WorldProject, now: Timestamp) -> ProjectKey {
+        let (id, name, byob) = (of.id.to_string(), of.name.clone(), of.byob.clone());
         let project = self.projects.len();
         self.last += 1;
         let root = self.last;
         let node = Node {
             id: String::new(),
             project,
+            owner: project,
             parent: root,
             name: String::new(),
             path: "/".to_owned(),
@@ -130,7 +146,8 @@ impl Tree {
         self.nodes.insert(root, node);
         let home = Home::of(&id, byob.as_ref());
         let (by_path, exact) = (BTreeMap::new(), BTreeMap::new());
-        self.projects.push(Project { id, name, byob, home, root, by_path, exact });
+        let tenant = of.tenant.clone();
+        self.projects.push(Project { id, name, tenant, byob, home, root, by_path, exact });
         project
     }
 
@@ -156,7 +173,7 @@ impl Tree {
         self.nodes.get_mut(&key)
     }
 
-    /// The file or folder of that id.
+    /// The file or folder of that id, where it belongs.
     pub(super) fn by_id(&self, id: &str) -> Option<(NodeKey, &Node)> {
         let key = *self.by_id.get(id)?;
         Some((key, self.nodes.get(&key)?))
@@ -224,7 +241,8 @@ impl Tree {
         self.projects.get(project).map_or(0, |project| project.by_path.len())
     }
 
-    /// The folders whose path is that one, whatever the case; the root too.
+    /// The folders whose path is that one, whatever the case; the root too. What is in linked folders is
+    /// not found by their path.
     pub(super) fn folders_at(&self, project: ProjectKey, path: &str) -> Vec<NodeKey> {
         let lower = path.to_lowercase();
         if lower == "/" {
@@ -232,7 +250,7 @@ impl Tree {
         }
         let exact =
             self.below(project, &lower, None).take_while(|(_, node)| node.path.to_lowercase() == lower);
-        exact.filter(|(_, node)| node.is_folder()).map(|(key, _)| key).collect()
+        exact.filter(|(_, node)| node.is_folder() && !node.is_linked()).map(|(key, _)| key).collect()
     }
 
     /// The folder at that exact path, made with all that is missing above it.
@@ -265,7 +283,7 @@ impl Tree {
     ) -> Result<NodeKey, Refused> {
         let parent = self.nodes.get(&folder).filter(|parent| parent.is_folder());
         let parent = parent.ok_or_else(|| Refused::NoFolder(name.to_owned()))?;
-        if parent.status == DataStatus::Deleting {
+        if parent.status == DataStatus::Deleting || parent.is_linked() {
             return Err(Refused::NoFolder(parent.path.clone()));
         }
         if let Some((_, there)) = self.child(folder, name) {
@@ -281,6 +299,7 @@ impl Tree {
         let node = Node {
             id: format!("{prefix}.{}", hex::encode(bytes)),
             project,
+            owner: project,
             parent: folder,
             name: name.to_owned(),
             path: format!("{above}{name}{end}"),
@@ -318,13 +337,20 @@ impl Tree {
     pub(super) fn remove(&mut self, key: NodeKey) {
         for key in self.with_descendants(key).into_iter().rev() {
             let Some(node) = self.nodes.remove(&key) else { continue };
-            self.by_id.remove(&node.id);
+            let own = !node.is_linked();
+            if own {
+                self.by_id.remove(&node.id);
+            } else {
+                self.linked.remove(&(node.project, node.id));
+            }
             self.children.remove(&key);
             if let Some(siblings) = self.children.get_mut(&node.parent) {
                 siblings.remove(&node.name);
             }
             if let Some(project) = self.projects.get_mut(node.project) {
-                project.exact.remove(&node.path);
+                if own {
+                    project.exact.remove(&node.path);
+                }
                 project.by_path.remove(&(node.path.to_lowercase(), node.path));
             }
         }

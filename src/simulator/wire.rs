@@ -12,13 +12,18 @@ use super::{
 pub(super) const USER_ID: &str = "a9938581-7bf5-45d2-b461-282f34794dd1";
 pub(super) const SUBJECT_TYPE: &str = "ProjectDataCopyBatch";
 pub(super) const REGION: &str = "ap-southeast-2";
-pub(super) const TENANT_ID: &str = "1555b441-c3be-40b0-a8f0-fb9dc7500545";
+const TENANT_ID: &str = "1555b441-c3be-40b0-a8f0-fb9dc7500545";
 pub(super) const TENANT: &str = "simulated";
 pub(super) const REGION_ID: &str = "c39b1feb-3e94-4440-805e-45e0c76462bf";
 const COUNTRY_ID: &str = "5e1b7d06-8ad4-4a3b-9c5e-6a0f2f0d7a11";
 const BUNDLE_ID: &str = "0b7f9a2c-6f1d-4f0e-8c1a-2d3e4f5a6b7c";
 const CREDENTIAL_ID: &str = "7d2c1b0a-9e8f-4d6c-b5a4-3f2e1d0c9b8a";
 const ALWAYS: &str = "2024-01-01T00:00:00Z";
+
+/// The id of a tenant.
+pub(super) fn tenant_id(name: &str) -> String {
+    if name == TENANT { TENANT_ID.to_owned() } else { uuid_of(&["tenant", name]) }
+}
 
 /// Adds a field to an object.
 pub(super) fn put(object: &mut Value, name: &str, value: impl Into<Value>) {
@@ -89,6 +94,8 @@ pub(super) fn project(project: &Project) -> Value {
             "projectOwner": USER_ID,
         }),
     );
+    put(&mut json, "tenantId", tenant_id(&project.tenant));
+    put(&mut json, "tenantName", project.tenant.clone());
     if project.byob.is_some() {
         put(&mut json, "selfManagedStorageConfiguration", storage_configuration(project));
     }

@@ -14,6 +14,24 @@ pub struct WorldFile {
     /// Buckets that belong to no project.
     #[serde(default)]
     pub buckets: Vec<WorldBucket>,
+    /// Callers who see only projects of some tenants. Everybody else sees everything.
+    #[serde(default)]
+    pub accounts: Vec<WorldAccount>,
+}
+
+/// A caller who sees only projects of some tenants: by its API key, and by the tokens made with it,
+/// or by a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorldAccount {
+    /// Its API key, if it has one; then it has no token of its own.
+    #[serde(default)]
+    pub api_key: Option<String>,
+    /// Its bearer token, if it has no key.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// The tenants whose projects it sees.
+    pub tenants: Vec<String>,
 }
 
 /// A bucket that belongs to no project.
@@ -38,6 +56,20 @@ pub struct WorldObject {
     /// Parts it was uploaded in, as for files.
     #[serde(default = "one")]
     pub parts: u32,
+    /// How it is kept; what is in `GLACIER` is listed and cannot be read.
+    #[serde(default, rename = "storageClass")]
+    pub storage_class: StorageClass,
+}
+
+/// How an object is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StorageClass {
+    /// Ready to be read.
+    #[default]
+    Standard,
+    /// Archived.
+    Glacier,
 }
 
 /// One project.
@@ -48,6 +80,9 @@ pub struct WorldProject {
     pub id: Uuid,
     /// Its name.
     pub name: String,
+    /// The tenant it belongs to.
+    #[serde(default = "tenant")]
+    pub tenant: String,
     /// Its own bucket, if its data are not on the platform's.
     #[serde(default)]
     pub byob: Option<Byob>,
@@ -57,6 +92,22 @@ pub struct WorldProject {
     /// Its files.
     #[serde(default)]
     pub files: Vec<WorldFileEntry>,
+    /// Data of other projects that are seen here too.
+    #[serde(default)]
+    pub links: Vec<WorldLink>,
+}
+
+/// Data of another project that are linked into this one, as they are at the start: they can be read
+/// here, and are changed where they belong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorldLink {
+    /// The name of the project that they belong to.
+    pub project: String,
+    /// The file or folder there; folders end with `/`, and come with all that is in them.
+    pub path: String,
+    /// The folder of this project in which they are seen.
+    pub to: String,
 }
 
 /// A project's own bucket.
@@ -84,6 +135,26 @@ pub struct WorldFileEntry {
     /// Parts it was uploaded in: 1 gives an `ETag` that is the MD5, more one that ends in `-parts`.
     #[serde(default = "one")]
     pub parts: u32,
+    /// What it starts as.
+    #[serde(default)]
+    pub status: WorldStatus,
+}
+
+/// What a file starts as. Only what is AVAILABLE can be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum WorldStatus {
+    /// Ready to be read.
+    #[default]
+    Available,
+    /// Its upload never ended: it has no bytes.
+    Partial,
+    /// In the archive.
+    Archived,
+}
+
+fn tenant() -> String {
+    super::wire::TENANT.to_owned()
 }
 
 const fn one() -> u32 {
@@ -110,6 +181,14 @@ pub enum WorldError {
     Bucket {
         /// The bucket's name.
         bucket: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An account without one way to be known, or known twice, or of a tenant that has no project.
+    #[error("account {number}: {why}")]
+    Account {
+        /// Which, from 1.
+        number: usize,
         /// What is wrong with it.
         why: String,
     },
@@ -163,8 +242,50 @@ impl WorldFile {
                     return Err(wrong(&file.path, "must have at least one part and a byte for each"));
                 }
             }
+            self.check_links(project)?;
         }
+        self.check_accounts()?;
         self.check_buckets()
+    }
+
+    fn check_links(&self, project: &WorldProject) -> Result<(), WorldError> {
+        for link in &project.links {
+            let wrong = |path: &str, why: &str| {
+                let (project, path, why) = (project.name.clone(), path.to_owned(), why.to_owned());
+                Err(WorldError::Path { project, path, why })
+            };
+            let is_other = |other: &WorldProject| other.name == link.project && other.id != project.id;
+            if !self.projects.iter().any(is_other) {
+                return wrong(&link.path, &format!("is linked from no other project: `{}`", link.project));
+            }
+            if !is_path(&link.path) || link.path == "/" {
+                return wrong(&link.path, "is linked, and must start with `/` and have no empty name");
+            }
+            if !is_path(&link.to) || !link.to.ends_with('/') {
+                return wrong(&link.to, "is linked to, and must start and end with `/`");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_accounts(&self) -> Result<(), WorldError> {
+        let mut seen = HashSet::new();
+        for (index, account) in self.accounts.iter().enumerate() {
+            let wrong = |why: String| Err(WorldError::Account { number: index + 1, why });
+            let known_by = match (&account.api_key, &account.token) {
+                (Some(text), None) | (None, Some(text)) if !text.is_empty() => text,
+                _ => return wrong("must have an apiKey or a token, and not both".to_owned()),
+            };
+            if !seen.insert(known_by) {
+                return wrong("is known by what another is known by".to_owned());
+            }
+            let is_unknown =
+                |tenant: &&String| !self.projects.iter().any(|project| project.tenant == **tenant);
+            if let Some(tenant) = account.tenants.iter().find(is_unknown) {
+                return wrong(format!("sees tenant `{tenant}`, which has no project"));
+            }
+        }
+        Ok(())
     }
 
     fn check_buckets(&self) -> Result<(), WorldError> {

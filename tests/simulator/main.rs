@@ -10,6 +10,7 @@ mod libica;
 mod objects;
 mod openapi;
 mod s3;
+mod shapes;
 mod size;
 mod socket;
 mod strictness;

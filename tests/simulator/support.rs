@@ -64,7 +64,11 @@ pub(crate) struct Answer {
 
 impl Lab {
     pub(crate) fn new(settings: Settings) -> Self {
-        let simulator = Simulator::new(settings, world()).unwrap();
+        Self::of(settings, world())
+    }
+
+    pub(crate) fn of(settings: Settings, world: WorldFile) -> Self {
+        let simulator = Simulator::new(settings, world).unwrap();
         let (tell, events) = unbounded_channel();
         simulator.set_events(Arc::new(ChannelSink(tell)));
         let mut driver = JoinSet::new();

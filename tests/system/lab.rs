@@ -33,7 +33,7 @@ const QUICK: &[(&str, &str)] = &[
 /// `copy-manager simulate`.
 #[derive(Debug)]
 pub(crate) struct Platform {
-    _process: Process,
+    process: Process,
     address: SocketAddr,
     http: reqwest::Client,
 }
@@ -63,12 +63,18 @@ impl Platform {
         arguments.extend(options);
         let mut process = Process::spawn("simulate", directory.path(), &arguments, environment);
         let address = process.ready().await;
-        Self { _process: process, address, http: reqwest::Client::new() }
+        Self { process, address, http: reqwest::Client::new() }
     }
 
     /// What `ICAV2_BASE_URL` must be.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/ica/rest", self.address)
+    }
+
+    /// Where its S3 is; started with `--s3-listen`.
+    pub(crate) fn s3_url(&self) -> String {
+        let said = self.process.said("simulated S3 is ready");
+        format!("http://{}", said[0]["address"].as_str().unwrap())
     }
 
     /// `GET /sim/stats`.

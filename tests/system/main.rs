@@ -19,6 +19,7 @@ mod lab;
 mod machine;
 mod plan;
 mod refusals;
+mod rules;
 
 mod watch;
 mod worlds;

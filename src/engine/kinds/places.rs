@@ -82,7 +82,8 @@ impl<'a> Projects<'a> {
         let spot = self.place(uri, "the destination", ErrorName::InvalidRequest).await?;
         let (project, path) = match spot {
             Spot::Inside(project, path) => (project, path),
-            Spot::Outside(_) => {
+            Spot::Outside(at) => {
+                self.rules.check_destination(Place::Bucket(&at.bucket), uri)?;
                 let why = "it is in no ICAv2 project that this service sees";
                 return Err(
                     invalid("copies to places outside ICAv2 are not made by this version", why).into()

@@ -15,7 +15,7 @@ use crate::{
         file::{Data, DataKind, ETag},
         ids::{DataId, ProjectId},
         location::DataPath,
-        outcome::ErrorName,
+        outcome::{Culprit, ErrorName, Failure},
         renaming::{RenameEntry, RenameSource, Renames, SourceRef, resolve},
         request::{FolderRequest, NamedFile, NamedObject, Want},
     },
@@ -85,6 +85,7 @@ pub(super) async fn apply(
     }
     let sources: Vec<_> = candidates.iter().map(|candidate| candidate.source.clone()).collect();
     let renames = resolve(&entries, &sources)?;
+    beside_folders(&candidates, &renames, children)?;
     for child in children {
         let here: BTreeSet<&DataId> = candidates
             .iter()
@@ -94,6 +95,26 @@ pub(super) async fn apply(
         child.renames = renames.only(|id| here.contains(id));
     }
     Ok(candidates.into_iter().filter_map(|candidate| renamed(candidate, &renames)).collect())
+}
+
+/// Refuses files that would have the name of a folder that goes to the same place.
+fn beside_folders(
+    candidates: &[Candidate],
+    renames: &Renames,
+    children: &[FolderRequest],
+) -> Result<(), Failure> {
+    let folders: BTreeSet<&str> = children.iter().map(|child| child.path.as_str()).collect();
+    let in_the_way = candidates.iter().filter_map(|Candidate { source, .. }| {
+        let name = renames.name_of(&source.data_id).unwrap_or(&source.name);
+        let folder = source.destination_folder.folder(name);
+        let first = folders.range(folder.as_str()..).next()?;
+        let to = &source.destination_folder;
+        let why = format!("would be `{name}` in {to}, where a folder of that name goes");
+        first.starts_with(folder.as_str()).then(|| Culprit { what: source.uri.clone(), why })
+    });
+    let message = "a file would have the name of a folder at the destination";
+    let failure = Failure::new(ErrorName::InvalidRequest, message).naming(in_the_way);
+    if failure.culprits_total == 0 { Ok(()) } else { Err(failure) }
 }
 
 fn renamed(candidate: Candidate, renames: &Renames) -> Option<Renamed> {

@@ -12,7 +12,10 @@ use crate::{
         route::Folders,
     },
     engine::settings::CopySettings,
-    ports::platform::{DataPlatform, Folder, Project},
+    ports::{
+        Class,
+        platform::{DataPlatform, Folder, Project},
+    },
 };
 
 /// The children that bring one folder: one per folder of its tree. They are marked as parts of it where
@@ -28,6 +31,7 @@ pub(super) async fn levels(
     let base = destination.folder(top.name());
     let mut children = Vec::new();
     let folders = tree_of(platform, settings, source).await?;
+    not_around(platform, source, &folders, target, destination).await?;
     let is_own = |folder: &Data| folder.owner == source.project;
     let whole = settings.folders == Folders::Whole && folders.iter().all(is_own);
     for folder in folders.into_iter().filter(|folder| !staging::holds(&folder.path)) {
@@ -52,6 +56,39 @@ pub(super) async fn levels(
         children.push(child);
     }
     Ok(children)
+}
+
+/// Refuses a destination that lies in a folder which this source only shows, because it is linked there
+/// from the destination project. One call for each link.
+async fn not_around(
+    platform: &dyn DataPlatform,
+    source: &Found,
+    folders: &[Data],
+    target: &Project,
+    destination: &DataPath,
+) -> Result<(), Refused> {
+    if source.project == target.id {
+        return Ok(());
+    }
+    let mut linked: Option<&DataPath> = None;
+    for folder in folders.iter().filter(|folder| folder.owner == target.id) {
+        if linked.is_some_and(|linked| folder.path.inside(linked).is_some()) {
+            continue;
+        }
+        linked = Some(&folder.path);
+        let home = match platform.get(&target.id, &folder.id).await {
+            Ok(home) => home,
+            Err(error) if matches!(error.class, Class::NotFound | Class::Forbidden) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if destination.inside(&home.path).is_some() {
+            let message = "the destination lies inside a source";
+            let why =
+                format!("shows {} of the project `{}`, which holds the destination", home.path, target.name);
+            return Err(culprit(ErrorName::RecursionLimit, message, &source.uri, &why).into());
+        }
+    }
+    Ok(())
 }
 
 /// A source folder with every folder below it.

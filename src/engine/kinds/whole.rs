@@ -26,6 +26,8 @@ pub(super) fn send(
     children: &mut Vec<FolderRequest>,
     now: i64,
 ) {
+    // The API tells times in whole seconds.
+    let now = now - now % 1000;
     let mut whole: BTreeMap<&DataId, bool> = BTreeMap::new();
     for child in children.iter() {
         if let Some(tree) = &child.of_tree {

@@ -48,7 +48,8 @@ pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Pro
         }
         for item in &wanted.items {
             let id = data_id("dataId", &item.data_id)?;
-            let (_, node) = state.tree.by_id(id).ok_or_else(|| Problem::not_found("dataId", id))?;
+            let found = state.tree.by_id(id).filter(|_| state.sees_data(asked.caller, id));
+            let (_, node) = found.ok_or_else(|| Problem::not_found("dataId", id))?;
             if node.project == project && !state.faults.same_project_copies {
                 return Err(Problem::parameter("dataId", id, "data cannot be copied within a project"));
             }
@@ -127,6 +128,7 @@ pub(super) fn jobs(simulator: &Simulator, asked: &Asked) -> Result<Answer, Probl
     simulator.with(|state| {
         let all = state.copies.all().iter();
         let mut found: Vec<&Batch> = all
+            .filter(|batch| state.sees(asked.caller, batch.asked.project))
             .filter(|batch| statuses.is_empty() || statuses.contains(&batch.job.status.as_str()))
             .collect();
         for (key, descending) in keys.iter().rev() {
@@ -150,7 +152,9 @@ pub(super) fn jobs(simulator: &Simulator, asked: &Asked) -> Result<Answer, Probl
 pub(super) fn job(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
     simulator.with(|state| {
         let id = asked.uuid("jobId")?;
-        let batch = state.copies.by_job(id).ok_or_else(|| Problem::not_found("jobId", id))?;
+        let found = state.copies.by_job(id);
+        let found = found.filter(|batch| state.sees(asked.caller, batch.asked.project));
+        let batch = found.ok_or_else(|| Problem::not_found("jobId", id))?;
         Ok(Answer::ok(&wire::job(&state.tree, batch)))
     })
 }

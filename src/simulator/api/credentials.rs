@@ -32,6 +32,8 @@ impl Credentials {
     /// `TempCredentials` for a file or folder, which S3 knows from now on.
     pub(super) fn issue(&self, state: &mut State, node: NodeKey) -> Value {
         let Some(node) = state.tree.node(node) else { return Value::Null };
+        // What is linked lies in the bucket of the project that it belongs to.
+        let Some((_, node)) = state.tree.by_id(&node.id) else { return Value::Null };
         let path = node.path.trim_start_matches('/').to_owned();
         let Some(home) = state.tree.project(node.project).map(|project| project.home.clone()) else {
             return Value::Null;

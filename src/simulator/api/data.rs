@@ -52,6 +52,13 @@ pub(super) async fn get(simulator: &Simulator, asked: &Asked) -> Result<Answer, 
 pub(super) fn delete(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
     simulator.with(|state| {
         let key = asked.data(state)?;
+        if let Some(node) = state.tree.node(key).filter(|node| node.is_linked()) {
+            return Err(Problem::parameter(
+                "dataId",
+                &node.id,
+                "it is linked, and is deleted where it belongs",
+            ));
+        }
         state.delete(key);
         Ok(Answer::nothing())
     })

@@ -100,6 +100,9 @@ pub(super) fn upload_url(simulator: &Simulator, asked: &Asked) -> Result<Answer,
         let key = asked.data(state)?;
         match state.tree.node(key) {
             Some(node) if node.is_folder() => Err(not_a_file(&node.id)),
+            Some(node) if node.is_linked() => {
+                Err(Problem::parameter("dataId", &node.id, "it is linked, and is written where it belongs"))
+            }
             Some(node) if node.status == DataStatus::Partial => {
                 Ok(Answer::ok(&json!({"url": url(simulator, state, Grant::Write(key))})))
             }
@@ -146,7 +149,7 @@ pub(super) fn download_urls(simulator: &Simulator, asked: &Asked) -> Result<Answ
         let project = asked.project(state)?;
         let mut files = Vec::new();
         for id in wanted.data_ids.iter().flatten() {
-            let found = state.tree.by_id(data_id("dataIds", id)?).filter(|(_, node)| node.project == project);
+            let found = state.tree.seen_in(project, data_id("dataIds", id)?);
             files.push(found.map(|(key, _)| key).ok_or_else(|| Problem::not_found("dataIds", id))?);
         }
         for path in wanted.data_paths.iter().flatten() {

@@ -15,7 +15,7 @@ use super::{
     Answer, Asked, Query, handle,
     routes::{Body, Call, Route, find},
 };
-use crate::simulator::{Simulator, faults::Instead, problem::Problem, state::Remembered};
+use crate::simulator::{Simulator, accounts, faults::Instead, problem::Problem, state::Remembered};
 
 const V3: &str = "application/vnd.illumina.v3+json";
 const V4: &str = "application/vnd.illumina.v4+json";
@@ -119,7 +119,8 @@ async fn pass(
     let body = axum::body::to_bytes(body, LARGEST_BODY).await;
     let body = body.map_err(|_| Problem::invalid("The body did not arrive whole, or is too large"))?;
     content_type(route, &parts.headers, &body)?;
-    let asked = Asked { call: route.call, parameters, query, body, v4 };
+    let caller = accounts::caller(&simulator.world.accounts, &parts.headers);
+    let asked = Asked { call: route.call, parameters, query, body, v4, caller };
     let key = parts.headers.get("idempotency-key").filter(|_| route.idempotent);
     let answer = match key {
         None => work(simulator, &asked).await?,

@@ -19,6 +19,7 @@ use routes::Call;
 
 use super::{
     Simulator,
+    accounts::Account,
     problem::Problem,
     state::State,
     tree::{NodeKey, ProjectKey},
@@ -61,6 +62,7 @@ struct Asked {
     body: Bytes,
     /// Whether version 4 of the answer is asked for.
     v4: bool,
+    caller: Option<Account>,
 }
 
 impl Asked {
@@ -80,14 +82,15 @@ impl Asked {
     /// The project of the path.
     fn project(&self, state: &State) -> Result<ProjectKey, Problem> {
         let id = self.uuid("projectId")?;
-        state.tree.project_by_id(id).ok_or_else(|| Problem::not_found("projectId", id))
+        let found = state.tree.project_by_id(id).filter(|project| state.sees(self.caller, *project));
+        found.ok_or_else(|| Problem::not_found("projectId", id))
     }
 
     /// The data of the path, in the project of the path.
     fn data(&self, state: &State) -> Result<NodeKey, Problem> {
         let project = self.project(state)?;
         let id = data_id("dataId", self.parameter("dataId"))?;
-        let found = state.tree.by_id(id).filter(|(_, node)| node.project == project);
+        let found = state.tree.seen_in(project, id);
         found.map(|(key, _)| key).ok_or_else(|| Problem::not_found("dataId", id))
     }
 
@@ -139,11 +142,11 @@ impl Answer {
 
 async fn handle(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
     match asked.call {
-        Call::CreateToken => Ok(projects::create_token(simulator)),
+        Call::CreateToken => Ok(projects::create_token(simulator, asked)),
         Call::Projects => projects::list(simulator, asked),
         Call::Project => projects::get(simulator, asked),
         Call::SelfManagedStorage => projects::self_managed_storage(simulator, asked),
-        Call::StorageConfigurations => Ok(projects::storage_configurations(simulator)),
+        Call::StorageConfigurations => Ok(projects::storage_configurations(simulator, asked)),
         Call::SystemInfo => Ok(projects::system_info()),
         Call::Regions => Ok(projects::regions()),
         Call::ListData => data::list(simulator, asked).await,

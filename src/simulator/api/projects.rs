@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::{Answer, Asked};
 use crate::simulator::{
-    Simulator,
+    Simulator, accounts,
     paging::{Paging, sort_keys},
     problem::Problem,
+    state::State,
     tree::{Home, Project},
     wire,
 };
@@ -17,22 +18,33 @@ use crate::simulator::{
 const TOKEN_SECONDS: i64 = 24 * 3600;
 
 /// A JWT whose signature nobody checks.
-pub(super) fn create_token(simulator: &Simulator) -> Answer {
+pub(super) fn create_token(simulator: &Simulator, asked: &Asked) -> Answer {
     let (now, id) = simulator.with(|state| (state.now().as_second(), state.uuid()));
     let encode = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
     let head = encode(json!({"alg": "none", "typ": "JWT"}));
-    let claims = encode(json!({
+    let mut claims = json!({
         "aud": ["ica"], "iss": "simulator", "sub": wire::USER_ID, "jti": id,
         "iat": now, "nbf": now, "exp": now + TOKEN_SECONDS,
-    }));
+    });
+    if let Some(account) = asked.caller {
+        wire::put(&mut claims, accounts::CLAIM, account);
+    }
+    let claims = encode(claims);
     Answer::ok(&json!({"token": format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode("unsigned"))}))
+}
+
+/// The projects that the caller sees.
+fn visible<'a>(state: &'a State, asked: &Asked) -> impl Iterator<Item = &'a Project> {
+    let caller = asked.caller;
+    let all = state.tree.projects.iter().enumerate();
+    all.filter(move |(key, _)| state.sees(caller, *key)).map(|(_, project)| project)
 }
 
 pub(super) fn list(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
     let paging = Paging::parse(&asked.query)?;
     let keys = sort_keys(&asked.query, &["name", "shortDescription", "information"])?;
     let searched = asked.query.one("search").unwrap_or_default().to_lowercase();
-    let mut found: Vec<Project> = simulator.with(|state| state.tree.projects.clone());
+    let mut found: Vec<Project> = simulator.with(|state| visible(state, asked).cloned().collect());
     found.retain(|project| project.name.to_lowercase().contains(&searched));
     if let Some((_, descending)) = keys.iter().find(|(key, _)| *key == "name") {
         found.sort_by(|a, b| if *descending { b.name.cmp(&a.name) } else { a.name.cmp(&b.name) });
@@ -62,9 +74,9 @@ pub(super) fn self_managed_storage(simulator: &Simulator, asked: &Asked) -> Resu
     })
 }
 
-pub(super) fn storage_configurations(simulator: &Simulator) -> Answer {
+pub(super) fn storage_configurations(simulator: &Simulator, asked: &Asked) -> Answer {
     let all: BTreeMap<(String, String), _> = simulator.with(|state| {
-        let own = state.tree.projects.iter().filter(|project| project.byob.is_some());
+        let own = visible(state, asked).filter(|project| project.byob.is_some());
         own.map(|project| (wire::configured(project), wire::storage_configuration_with_details(project)))
             .collect()
     });

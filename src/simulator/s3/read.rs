@@ -10,7 +10,7 @@ use s3s::{
     dto::{
         CommonPrefix, GetObjectInput, GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
         HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, Object as Listed,
-        ObjectStorageClass, Range, StreamingBlob, Tag,
+        ObjectStorageClass, Range, StorageClass, StreamingBlob, Tag,
     },
 };
 
@@ -28,6 +28,17 @@ pub(super) async fn find(simulator: &Simulator, bucket: &str, key: &str) -> S3Re
     let object = simulator.with(|state| state.object(bucket, key)).ok_or_else(no_such_key)?;
     simulator.hash_tags(std::iter::once((&object.content, &object.parts))).await;
     Ok(object)
+}
+
+/// Refuses what is archived.
+pub(super) fn readable(object: &Object) -> S3Result<()> {
+    let why = "The operation is not valid for the object's storage class";
+    let refused = || {
+        let mut error = refuse(S3ErrorCode::InvalidObjectState, why);
+        error.set_status_code(StatusCode::FORBIDDEN);
+        error
+    };
+    if object.about.archived { Err(refused()) } else { Ok(()) }
 }
 
 /// Which bytes are asked for, whether that is not all of them, and how many parts there are if a
@@ -89,6 +100,7 @@ pub(super) async fn head(
         last_modified: Some(time(object.modified)),
         metadata: Some(about.metadata.into_iter().collect()),
         parts_count,
+        storage_class: about.archived.then(|| StorageClass::from_static(StorageClass::GLACIER)),
         ..HeadObjectOutput::default()
     }))
 }
@@ -102,6 +114,7 @@ pub(super) async fn get(
     let tag = object.tag();
     Conditions { matches: input.if_match, none_matches: input.if_none_match }.read(&tag)?;
     let (start, end, partly, parts_count) = asked(&object, input.range, input.part_number)?;
+    readable(&object)?;
     if !object.content.is_readable() {
         return Err(not_kept());
     }
@@ -194,12 +207,14 @@ const URL: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/').remove(b'*');
 
 fn listed(key: String, object: &Object) -> Listed {
+    let archived = object.about.archived;
+    let class = if archived { ObjectStorageClass::GLACIER } else { ObjectStorageClass::STANDARD };
     Listed {
         key: Some(key),
         e_tag: Some(etag(&object.tag())),
         size: Some(size(object.content.size())),
         last_modified: Some(time(object.modified)),
-        storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+        storage_class: Some(ObjectStorageClass::from_static(class)),
         ..Listed::default()
     }
 }

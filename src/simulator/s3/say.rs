@@ -134,6 +134,7 @@ macro_rules! about {
             expires: $input.expires.take(),
             metadata: $input.metadata.take().unwrap_or_default().into_iter().collect(),
             tags: $crate::simulator::s3::say::tags($input.tagging.as_deref().unwrap_or_default()),
+            archived: false,
         }
     };
 }

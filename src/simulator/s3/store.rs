@@ -20,7 +20,7 @@ use crate::{
         parts::Parts,
         state::{Action, State},
         tree::{Node, ProjectKey},
-        world::WorldBucket,
+        world::{StorageClass, WorldBucket},
     },
 };
 
@@ -44,6 +44,8 @@ pub(in crate::simulator) struct About {
     pub(super) expires: Option<s3s::dto::Timestamp>,
     pub(super) metadata: HashMap<String, String>,
     pub(super) tags: Vec<(String, String)>,
+    /// Whether the bytes are out of reach.
+    pub(super) archived: bool,
 }
 
 /// A write to a project that has not been indexed.
@@ -87,7 +89,9 @@ impl State {
             let objects = bucket.objects.iter().map(|object| {
                 let content = self.library.made(&format!("{}/{}", bucket.name, object.key), object.size);
                 let parts = Parts::Equal(object.parts);
-                (object.key.clone(), Object { content, parts, modified, about: Arc::default() })
+                let archived = object.storage_class == StorageClass::Glacier;
+                let about = Arc::new(About { archived, ..About::default() });
+                (object.key.clone(), Object { content, parts, modified, about })
             });
             let objects = objects.collect();
             self.s3.plain.insert(bucket.name.clone(), objects);
@@ -127,7 +131,10 @@ impl State {
     /// A file as an object: there as long as its bytes are, also while the platform deletes it.
     fn file(&self, node: &Node, bucket: &str, key: &str) -> Option<Object> {
         let content = node.content.clone().filter(|_| node.kind == DataKind::File)?;
-        let about = self.s3.about.get(&(bucket.to_owned(), key.to_owned())).cloned().unwrap_or_default();
+        let mut about = self.s3.about.get(&(bucket.to_owned(), key.to_owned())).cloned().unwrap_or_default();
+        if node.status == DataStatus::Archived {
+            Arc::make_mut(&mut about).archived = true;
+        }
         Some(Object { content, parts: node.parts.clone(), modified: node.modified, about })
     }
 

@@ -14,7 +14,7 @@ use s3s::{
 
 use super::{
     access::{Caller, Want},
-    read::find,
+    read::{find, readable},
     say::{Conditions, LARGEST, about, etag, no_such_key, refuse, time},
     store::{About, Object},
 };
@@ -112,6 +112,7 @@ pub(super) async fn source(
     let caller = extensions.get::<Caller>().cloned().unwrap_or_default();
     simulator.with(|state| state.permit(&caller, bucket, key, Want::Read))?;
     let object = find(simulator, bucket, key).await?;
+    readable(&object)?;
     if conditions.any() {
         conditions.copy(&object.tag())?;
     }
