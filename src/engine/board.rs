@@ -119,7 +119,7 @@ mod tests {
         assert!(known.ask(&job(1), now));
         // Others have filled it: for a while it is not worth its call.
         known.take(page(&[1, 7, 8]));
-        assert!(!known.ask(&job(1), now) && known.ask(&job(2), now + RECENT - FRESH) == false);
+        assert!(!known.ask(&job(1), now) && !known.ask(&job(2), now + RECENT - FRESH));
         assert!(!known.ask(&job(1), now + RECENT), "the others have not been asked for lately");
     }
 }

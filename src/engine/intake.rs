@@ -259,7 +259,8 @@ impl Engine {
         };
         if there.text(attr::HASH) != Some(hash) {
             signals::engine::contradiction(id.as_str());
-            let reason = format!("request id {id} was used before with another payload");
+            let name = submission.request_id.as_deref().unwrap_or(id.as_str());
+            let reason = format!("request id `{name}` was used before with another payload");
             return Ok(match &submission.token {
                 Some(token) => self.refuse(id, token, &reason).await,
                 None => Fate::Release,

@@ -562,7 +562,7 @@ fn requests() -> Vec<Row> {
 
 /// What is asked for once everything else has been answered.
 pub(super) fn contradictions() -> Vec<Row> {
-    let said = "was used before with another payload";
+    let said = "`tuesday` was used before with another payload";
     vec![
         row("named-other", "another payload under an id that was used", &[A_VCF])
             .request_id("tuesday")
