@@ -261,7 +261,7 @@ fn change(status: Status, outcome: Option<&Outcome>) -> StateChange<'_> {
     }
 }
 
-fn previewed() -> Box<Preview> {
+fn previewed() -> Preview {
     let brought = PreviewFile {
         source: "icav2://lab/run/a.bam".into(),
         destination: "icav2://archive/in/run/a.bam".into(),
@@ -291,7 +291,7 @@ fn previewed() -> Box<Preview> {
         failing: 1,
         unready: 0,
     };
-    Box::new(Preview { files: vec![blocked, brought], totals })
+    Preview { files: vec![blocked, brought], totals }
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn what_goes_out_is_what_the_fixtures_show() {
     let dry = Outcome {
         jobs: Vec::new(),
         counters: Counters::default(),
-        preview: Some(previewed()),
+        preview: Some(Box::new(previewed())),
         ..ended(None)
     };
     let cases = [
@@ -358,7 +358,7 @@ prop_compose! {
             let mut preview = previewed();
             preview.files = vec![PreviewFile { source, ..preview.files.first().unwrap().clone() }; files];
             preview.totals.files = files as u64;
-            preview
+            Box::new(preview)
         });
         Outcome { failure, counters, jobs: vec![jobs; copies].concat(), preview, started_at: at, finished_at: at, unfinished: Unfinished::Nothing }
     }

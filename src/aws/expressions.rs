@@ -32,8 +32,8 @@ impl Expressions {
                 Change::Set(name, value) => set.1.push(self.pair(name, items::value(value), " = ")),
                 Change::Remove(name) => remove.1.push(self.name(name)),
                 Change::Add(name, by) => add.1.push(self.pair(name, AttributeValue::N(by.to_string()), " ")),
-                Change::Include(name, member) => add.1.push(self.pair(name, set_of(member), " ")),
-                Change::Exclude(name, member) => delete.1.push(self.pair(name, set_of(member), " ")),
+                Change::Include(name, member) => add.1.push(self.pair(name, set_of([member]), " ")),
+                Change::Exclude(name, members) => delete.1.push(self.pair(name, set_of(members), " ")),
             }
         }
         let clauses: Vec<String> = clauses
@@ -93,8 +93,8 @@ impl Expressions {
     }
 }
 
-fn set_of(member: &str) -> AttributeValue {
-    AttributeValue::Ss(vec![member.to_owned()])
+fn set_of<'a>(members: impl IntoIterator<Item = &'a String>) -> AttributeValue {
+    AttributeValue::Ss(members.into_iter().cloned().collect())
 }
 
 #[cfg(test)]
@@ -129,7 +129,7 @@ mod tests {
             Change::Set("phase".into(), Value::from("x")),
             Change::Remove("due_at".into()),
             Change::Include("jobs".into(), "a".into()),
-            Change::Exclude("waiters".into(), "b".into()),
+            Change::Exclude("waiters".into(), ["b".into()].into()),
         ]);
         assert_eq!(update.as_deref(), Some("SET #n1 = :v1 REMOVE #n2 ADD #n0 :v0, #n3 :v2 DELETE #n4 :v3"));
     }

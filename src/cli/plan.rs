@@ -165,7 +165,14 @@ fn row(file: &PreviewFile) -> [String; 5] {
         Some(conflict) => format!("{}; {} ({})", file.reason, conflict.there, conflict.then.as_str()),
         None => file.reason.clone(),
     };
-    [route.to_owned(), file.size.to_string(), file.source.clone(), file.destination.clone(), why]
+    let (source, destination) = (shown(&file.source), shown(&file.destination));
+    [route.to_owned(), file.size.to_string(), source.to_owned(), destination.to_owned(), why]
+}
+
+/// The path without its project, whose id tells a person nothing; what is elsewhere as it is.
+fn shown(uri: &str) -> &str {
+    let inside = uri.strip_prefix("icav2://").and_then(|rest| rest.find('/').and_then(|at| rest.get(at..)));
+    inside.unwrap_or(uri)
 }
 
 fn totals(plan: &Preview) -> Vec<String> {
@@ -200,7 +207,7 @@ mod tests {
     #[test]
     fn a_table_has_columns_and_totals() {
         let file = |destination: &str, route, size| PreviewFile {
-            source: "s".into(),
+            source: "icav2://1111/s".into(),
             destination: destination.into(),
             route,
             reason: "r".into(),
@@ -215,8 +222,8 @@ mod tests {
         plan.totals.by_route.insert("job".to_owned(), 1);
         let expected = "\
 ROUTE   SIZE  SOURCE  DESTINATION  WHY
-job    12345  s       long         r
--          1  s       x            r
+job    12345  /s      long         r
+-          1  /s      x            r
 
 3 files, 0 bytes to bring
 0 skipped, 0 in flight, 0 conflicts (0 failing), 0 not ready

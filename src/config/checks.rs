@@ -129,6 +129,16 @@ impl Complaints {
                 friendly::print(service.tick),
             ),
         );
+        // A pause of our own must not be taken for a standstill.
+        self.add_unless(
+            heartbeat.stalled_after.is_zero() || icav2.retry_cap < heartbeat.stalled_after,
+            "icav2.retry_cap",
+            "heartbeat.stalled_after",
+            format!(
+                "must be shorter than heartbeat.stalled_after ({})",
+                friendly::print(heartbeat.stalled_after),
+            ),
+        );
         // Evidence is written at most once an interval, and jobs give some when they are looked at.
         let quiet = every.max(icav2.poll_interval);
         self.add_unless(

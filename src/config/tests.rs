@@ -267,12 +267,19 @@ fn values_must_fit_each_other() {
 fn signs_of_life_come_more_often_than_they_are_missed() {
     let quiet = "which is how far apart signs of life may be";
     assert_eq!(
-        complaints("[heartbeat]\nstalled_after = \"5m\"\noutage_after = \"4m\"\n", &[]),
+        complaints(
+            "[heartbeat]\nstalled_after = \"5m\"\noutage_after = \"4m\"\n[icav2]\nretry_cap = \"1m\"\n",
+            &[]
+        ),
         [
             format!("heartbeat.stalled_after (file FILE): must last for at least twice 3m, {quiet}"),
             "heartbeat.outage_after (file FILE): must not be shorter than heartbeat.stalled_after (5m)"
                 .into(),
         ]
+    );
+    assert_eq!(
+        complaints("[icav2]\nretry_cap = \"30m\"\n", &[]),
+        ["icav2.retry_cap (file FILE): must be shorter than heartbeat.stalled_after (30m)"]
     );
     assert_eq!(
         complaints("[icav2]\npoll_interval = \"20m\"\n", &[]),

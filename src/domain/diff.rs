@@ -2,7 +2,7 @@
 //! total, and the same for every kind of request (DESIGN §6.3).
 
 use super::{
-    file::{Data, DataKind, DataStatus, ETag},
+    file::{DataKind, DataStatus, ETag, Standing},
     request::OnConflict,
     route::Route,
 };
@@ -78,7 +78,7 @@ pub enum Verdict {
 #[must_use]
 pub fn verdict(
     wanted: &Wanted,
-    there: Option<&Data>,
+    there: Option<&Standing>,
     around: Surroundings,
     on_conflict: OnConflict,
 ) -> Verdict {
@@ -123,7 +123,7 @@ fn differs(clash: Clash, around: Surroundings, on_conflict: OnConflict) -> Verdi
     }
 }
 
-fn md5s<'a>(wanted: &'a Wanted, there: &'a Data) -> Option<(&'a str, &'a str)> {
+fn md5s<'a>(wanted: &'a Wanted, there: &'a Standing) -> Option<(&'a str, &'a str)> {
     Some((wanted.etag.as_ref()?.md5()?, there.etag.as_ref()?.md5()?))
 }
 
@@ -132,10 +132,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::{
-        ids::{DataId, ProjectId},
-        location::DataPath,
-    };
+    use crate::domain::ids::DataId;
 
     const MD5: &str = "d41d8cd98f00b204e9800998ecf8427e";
     const OTHER_MD5: &str = "0cc175b9c0f1b6a831c399e269772661";
@@ -144,11 +141,9 @@ mod tests {
         Wanted { name: "a".into(), size: 5, etag: Some(ETag::new(etag)), route }
     }
 
-    fn there(status: DataStatus, size: u64, etag: Option<&str>) -> Data {
-        Data {
+    fn there(status: DataStatus, size: u64, etag: Option<&str>) -> Standing {
+        Standing {
             id: DataId::new("fil.1"),
-            owner: ProjectId::new("p"),
-            path: DataPath::parse("/d/a").unwrap(),
             kind: DataKind::File,
             status,
             size,

@@ -112,6 +112,31 @@ impl Data {
     }
 }
 
+/// What stands under a name: as much of a file or folder as a comparison needs, because a folder may
+/// hold hundreds of thousands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its id.
+    pub id: DataId,
+    /// File or folder.
+    pub kind: DataKind,
+    /// Status.
+    pub status: DataStatus,
+    /// Bytes.
+    pub size: u64,
+    /// `objectETag`, as in [`Data::etag`].
+    pub etag: Option<ETag>,
+    /// When the record was made.
+    pub created: Timestamp,
+}
+
+impl From<Data> for Standing {
+    fn from(data: Data) -> Self {
+        let Data { id, kind, status, size, etag, created, .. } = data;
+        Self { id, kind, status, size, etag, created }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,14 +1,18 @@
 //! Task tokens: a heartbeat while the request runs, an answer when it has ended (DESIGN §5).
 //!
 //! The beat is sent first and the next one noted afterwards: an instance that dies in between costs
-//! a second beat, never a missing one. A token whose request has an outcome is answered here too,
+//! a second beat, never a missing one. Beats are honest: sent while the request shows signs of life
+//! ([`super::evidence`]), and not for longer. A token whose request has an outcome is answered here too,
 //! which is how a token that came late gets its answer.
 
 use std::time::Duration;
 
 use super::{
-    Engine, outbox,
+    Engine,
+    dispatch::Lane,
+    outbox,
     records::{self, attr, set},
+    settings::OnCallerGone,
 };
 use crate::{
     domain::{ids::RequestId, outcome::Outcome, token::TaskToken},
@@ -22,6 +26,9 @@ use crate::{
 
 /// How soon a beat is tried again that could not be sent.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// How a token has ended that nobody waits on.
+const GONE: &str = "gone";
 
 impl Engine {
     /// Looks after one token that is due. True when it needs nothing for now.
@@ -40,7 +47,8 @@ impl Engine {
 
     async fn try_beat(&self, key: &Key) -> Result<(), Error> {
         let outcome_key = Key::new(key.id.as_str(), records::OUTCOME);
-        let items = self.ports.store.get_many(&[key.clone(), outcome_key.clone()]).await?;
+        let signs_key = records::signs_key(&RequestId::new(key.id.as_str()));
+        let items = self.ports.store.get_many(&[key.clone(), outcome_key.clone(), signs_key]).await?;
         let find = |wanted: &Key| items.iter().find(|item| item.key == *wanted);
         let Some(item) = find(key) else { return Ok(()) };
         let now = self.ports.clock.now();
@@ -48,7 +56,10 @@ impl Engine {
             Some(due_at) if due_at <= records::millis(now) => {}
             _ => return Ok(()),
         }
-        let Some(token) = token_of(item) else { return self.drop_token(item, false).await };
+        let Some(token) = token_of(item) else {
+            let gone = item.text(attr::SETTLED) == Some(GONE);
+            return if gone { self.let_go(item).await } else { self.drop_token(item, false).await };
+        };
         if let Some(outcome) = find(&outcome_key) {
             if self.is_being_delivered(&key.id).await? {
                 return self.put_off(key, RETRY).await;
@@ -57,22 +68,61 @@ impl Engine {
             return self.answer(item, &token, &outcome).await;
         }
         if self.settings.heartbeat.enabled {
+            let signs = self.signs(&key.id, &items, item.number(attr::CREATED_AT));
+            if !self.is_alive(&signs) && !self.root_waits_for_a_place(&key.id).await? {
+                return self.withhold(item).await;
+            }
             self.callbacks.ready().await;
             if self.ports.callbacks.heartbeat(&token).await? == Delivery::Gone {
                 signals::engine::caller_gone(&key.id);
-                return self.drop_token(item, true).await;
+                return self.let_go(item).await;
             }
             signals::engine::beat_sent(&key.id);
         }
         // Smeared, so that a thousand requests of one second do not beat in one second for ever.
         let wait = self.settings.heartbeat.every().mul_f64(1.0 - 0.1 * self.ports.chance.unit());
-        let next = set(DUE_AT, records::after(self.ports.clock.now(), wait));
+        let mut next = vec![set(DUE_AT, records::after(self.ports.clock.now(), wait))];
+        if item.number(attr::WITHHELD_AT).is_some() {
+            next.push(Change::Remove(attr::WITHHELD_AT.into()));
+        }
+        self.come_back(item, next).await
+    }
+
+    async fn come_back(&self, item: &Item, changes: Vec<Change>) -> Result<(), Error> {
         let seen = item.attributes.get(DUE_AT).cloned().unwrap_or(Value::Number(0));
-        self.ports
-            .store
-            .write(Write::update(key.clone(), vec![next]).when(Condition::Equals(DUE_AT.into(), seen)))
-            .await?;
-        Ok(())
+        let write = Write::update(item.key.clone(), changes).when(Condition::Equals(DUE_AT.into(), seen));
+        self.ports.store.write(write).await.map(drop)
+    }
+
+    /// Sends no beat for want of a sign of life, and has the root look into it. Comes back soon, so
+    /// that the next sign is followed by a beat; later, nobody waits for that any more.
+    async fn withhold(&self, item: &Item) -> Result<(), Error> {
+        let now = self.ports.clock.now();
+        let since = item.number(attr::WITHHELD_AT);
+        signals::engine::beat_withheld(&item.key.id, since.is_none());
+        if since.is_none() {
+            let root = RequestId::new(item.key.id.as_str());
+            self.wake(records::request_key(&root), Lane::Root).await?;
+        }
+        let heartbeat = &self.settings.heartbeat;
+        let since = since.unwrap_or_else(|| records::millis(now));
+        let is_late = records::millis(now) >= since.saturating_add(as_millis(heartbeat.promise));
+        let wait = if is_late { heartbeat.every() } else { heartbeat.promise / 10 };
+        let changes = vec![set(DUE_AT, records::after(now, wait)), set(attr::WITHHELD_AT, since)];
+        self.come_back(item, changes).await
+    }
+
+    /// A token nobody waits on any more, and perhaps the last one of its root.
+    async fn let_go(&self, item: &Item) -> Result<(), Error> {
+        if self.settings.heartbeat.on_caller_gone == OnCallerGone::Stop {
+            // Marked first: of two callers that leave at once, one sees that the other has left.
+            let later = records::after(self.ports.clock.now(), RETRY);
+            let mark = vec![Change::Remove(attr::TOKEN.into()), set(attr::SETTLED, GONE), set(DUE_AT, later)];
+            let mark = Write::update(item.key.clone(), mark).when(Condition::Present);
+            self.ports.store.write(mark).await?;
+            self.stop_if_deserted(&RequestId::new(item.key.id.as_str())).await?;
+        }
+        self.drop_token(item, true).await
     }
 
     /// Whether the holder of the root is at work on the answers itself; two would only be told that
@@ -112,10 +162,14 @@ impl Engine {
     async fn drop_token(&self, item: &Item, gone: bool) -> Result<(), Error> {
         let mut changes = records::retire(self.ports.clock.now(), self.settings.service.keep);
         changes.push(Change::Remove(attr::TOKEN.into()));
-        changes.push(set(attr::SETTLED, if gone { "gone" } else { "answered" }));
+        changes.push(set(attr::SETTLED, if gone { GONE } else { "answered" }));
         let write = Write::update(item.key.clone(), changes).when(Condition::Present);
         self.ports.store.write(write).await.map(drop)
     }
+}
+
+fn as_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The token of a token item that is still owed something.

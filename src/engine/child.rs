@@ -3,6 +3,7 @@
 use super::{
     Engine,
     dispatch::Lane,
+    evidence::Party,
     large,
     lease::{Halt, Held, Step},
     records::{self, Phase, Waiter, attr, millis, set},
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         ids::{FolderId, RequestId},
-        outcome::{Counters, Outcome},
+        outcome::{Counters, Failure, Outcome},
         request::FolderRequest,
     },
     ports::store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Key, Transacted, Write},
@@ -28,10 +29,17 @@ impl Engine {
             return Ok(Next::Settled { changes: Vec::new() });
         }
         let id = id_of(held);
-        let verdict = self.ports.store.get(&Key::new(id.as_str(), records::OUTCOME)).await?;
-        if let Some(verdict) = verdict {
-            let outcome: Outcome = self.read_document(&verdict, attr::OUTCOME).await?;
+        let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
+        let keys = [Key::new(id.as_str(), records::OUTCOME), records::stop_key(&root)];
+        let found = self.ports.store.get_many(&keys).await?;
+        let find = |id_type: &str| found.iter().find(|item| item.key.id_type == id_type);
+        if let Some(verdict) = find(records::OUTCOME) {
+            let outcome: Outcome = self.read_document(verdict, attr::OUTCOME).await?;
             return self.settle_child(held, &outcome).await;
+        }
+        if let Some(stop) = find(records::STOP) {
+            let why: Failure = records::required(stop, attr::FAILURE)?;
+            return self.settle_stopped(held, &why).await;
         }
         self.wait_for_folder(held).await?;
         Ok(Next::Due {
@@ -63,6 +71,7 @@ impl Engine {
             root: RequestId::new(held.item.text(attr::ROOT).unwrap_or_default()),
             spec,
             since: started_at(&held.item),
+            siblings: records::siblings(&held.item),
         };
         held.lease.check()?;
         // The waiter first: a folder that is woken must find it.
@@ -95,6 +104,8 @@ impl Engine {
         held.lease.check()?;
         // The waiter goes first: once the child has settled, nobody would come back for it.
         self.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;
+        // Before the root may know: it forgets its signs when it ends.
+        self.moved(&[Party::of(&held.item)]);
         match self.ports.store.transact(vec![settle, tally]).await? {
             Transacted::Done => {}
             Transacted::Refused(_) => return Err(Halt::Lost),

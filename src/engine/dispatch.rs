@@ -109,6 +109,9 @@ impl Engine {
                 busy.insert(key.clone());
                 let run = Arc::clone(&self).run(key.clone());
                 running.insert(runs.spawn(run).id(), key);
+                if !waiting.known.is_empty() {
+                    self.evidence.run_began(records::millis(self.ports.clock.now()));
+                }
             }
             signals::engine::active(runs.len(), waiting.known.len());
             if stopping && runs.is_empty() {

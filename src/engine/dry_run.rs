@@ -9,7 +9,8 @@ use super::{
     folder::{FolderPreview, Standing},
     kinds::{self, Refused},
     lease::{Held, Step},
-    request::{sends_trees, started_at},
+    plan::sends_trees,
+    request::started_at,
 };
 use crate::{
     domain::{

@@ -278,6 +278,7 @@ impl Engine {
         Item::new(key)
             .with(ROOT_ID, root.as_str())
             .with(attr::TOKEN, token.expose())
+            .with(attr::CREATED_AT, millis(self.ports.clock.now()))
             .with(DUE_SHARD, shard)
             .with(DUE_AT, millis(self.ports.clock.now()))
     }

@@ -11,9 +11,11 @@
 
 mod backoff;
 mod beat;
+mod board;
 mod child;
 mod dispatch;
 mod dry_run;
+mod evidence;
 mod folder;
 mod intake;
 mod job_events;
@@ -22,13 +24,18 @@ mod large;
 mod lease;
 mod outbox;
 mod payload;
+mod plan;
 mod records;
 mod request;
 mod round;
 pub mod settings;
 mod several;
+mod stall;
+mod stop;
 mod timers;
 pub mod view;
+
+pub use stop::Cancel;
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -36,8 +43,10 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{domain::ids::InstanceId, policy::pace::Pace, ports::Ports};
+use board::Board;
 use dispatch::{Inbox, Post};
-use folder::Sources;
+use evidence::Evidence;
+use folder::{Slots, Sources};
 use settings::Settings;
 
 /// How many keys may wait for a run; what does not fit is found again by the timers.
@@ -57,6 +66,9 @@ pub struct Engine {
     payloads: Semaphore,
     callbacks: Pace,
     sources: Sources,
+    evidence: Evidence,
+    board: Board,
+    slots: Slots,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -84,6 +96,9 @@ impl Engine {
             payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
+            evidence: Evidence::default(),
+            board: Board::default(),
+            slots: Slots::default(),
             ports,
             settings,
             stop,

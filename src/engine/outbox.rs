@@ -4,8 +4,9 @@
 use super::{
     Engine,
     beat::token_of,
+    kinds,
     lease::{Held, Step},
-    records::{self, Phase, attr, set},
+    records::{self, Phase, RootState, attr, set},
     round::Next,
     several::several,
 };
@@ -58,6 +59,7 @@ impl Engine {
             Written::Done(_) => signals::engine::concluded(id.as_str(), outcome),
             Written::Refused(_) => {}
         }
+        self.evidence.forget(&id);
         self.save(held, vec![set(attr::PHASE, Phase::Finishing.as_str())]).await
     }
 
@@ -70,6 +72,11 @@ impl Engine {
     /// Delivers the outcome of a root to whoever waits for it, then settles the root.
     pub(crate) async fn deliver(&self, held: &mut Held) -> Step<Next> {
         let id = RequestId::new(held.lease.key.id.as_str());
+        let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        let told = state.children_at > 0;
+        if told && let Some(next) = self.wait_for_children(held, &mut state).await? {
+            return Ok(next);
+        }
         let items = self.ports.store.query(id.as_str(), "").await?;
         let Some(outcome) = items.iter().find(|item| item.key.id_type == records::OUTCOME) else {
             // The phase says that it is stored, and reads are consistent.
@@ -90,8 +97,20 @@ impl Engine {
             return Err(error.into());
         }
         let status = if outcome.failure.is_none() { Status::Succeeded } else { Status::Failed };
-        self.tell(held, status, outcome.counters, Some(&outcome)).await?;
-        let children = self.planned_children(held).await?;
+        if !told {
+            self.tell(held, status, outcome.counters, Some(&outcome)).await?;
+            let stopped = items.iter().any(|item| item.key.id_type == records::STOP);
+            if stopped && let Some(next) = self.wait_for_children(held, &mut state).await? {
+                return Ok(next);
+            }
+        }
+        let plan = self.plan_of(held).await?;
+        if outcome.failure.is_some() {
+            // It may have ended in the middle of a step.
+            let specs = plan.iter().map(|(_, spec)| spec);
+            kinds::staging::clear(self.ports.platform.as_ref(), &id, specs).await?;
+        }
+        let children = self.needed_ids(plan).await?;
         let own = items
             .into_iter()
             .map(|item| item.key)

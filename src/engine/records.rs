@@ -30,6 +30,9 @@ pub(crate) const PAYLOAD: &str = "PAYLOAD";
 pub(crate) const OUTCOME: &str = "OUTCOME";
 pub(crate) const TOKEN: &str = "TOKEN#";
 pub(crate) const TALLY: &str = "TALLY#";
+/// The signs of life of a root; named so that they are read with its tallies.
+pub(crate) const SIGNS: &str = "TALLY#evidence";
+pub(crate) const STOP: &str = "STOP";
 pub(crate) const WAITER: &str = "WAITER#";
 pub(crate) const PLAN: &str = "PLAN#";
 const JOB_ID: &str = "JOB_ID";
@@ -63,6 +66,15 @@ pub(crate) mod attr {
     pub(crate) const SETTLED: &str = "settled";
     pub(crate) const FOLDER: &str = "folder";
     pub(crate) const RUNNING: &str = "running";
+    pub(crate) const FAILURE: &str = "failure";
+    pub(crate) const EVIDENCE_AT: &str = "evidence_at";
+    pub(crate) const OUTAGE_AT: &str = "outage_at";
+    pub(crate) const WITHHELD_AT: &str = "withheld_at";
+    pub(crate) const LOOKED_AT: &str = "looked_at";
+    pub(crate) const WAITS_FOR: &str = "waits_for";
+    pub(crate) const EXPRESS: &str = "express";
+    pub(crate) const WAITING: &str = "waiting";
+    pub(crate) const SIBLINGS: &str = "siblings";
 }
 
 /// Where a request stands.
@@ -115,6 +127,12 @@ pub(crate) struct RootState {
     pub spread: u64,
     /// When RUNNING was last told, milliseconds since 1970.
     pub told_at: i64,
+    /// When it was first without a sign of life and had a look begun; 0 while there are signs.
+    pub look_since: i64,
+    /// When it was first known that everyone has looked since; 0 before.
+    pub looked_at: i64,
+    /// Stopped, answered and told; when its children were last looked at. 0 before.
+    pub children_at: i64,
 }
 
 pub(crate) fn millis(at: Timestamp) -> i64 {
@@ -151,6 +169,14 @@ pub(crate) fn job_key(job: &JobId) -> Key {
 
 pub(crate) fn slots_key(project: &ProjectId) -> Key {
     Key::new(format!("slots.{project}"), SLOTS)
+}
+
+pub(crate) fn signs_key(root: &RequestId) -> Key {
+    Key::new(root.as_str(), SIGNS)
+}
+
+pub(crate) fn stop_key(root: &RequestId) -> Key {
+    Key::new(root.as_str(), STOP)
 }
 
 pub(crate) fn plan_key(root: &RequestId, generation: u32, chunk: u32) -> Key {
@@ -265,6 +291,8 @@ pub(crate) struct Waiter {
     pub spec: FolderRequest,
     /// When it began to wait.
     pub since: Timestamp,
+    /// How many children its root has.
+    pub siblings: u64,
 }
 
 impl Waiter {
@@ -277,6 +305,7 @@ impl Waiter {
         Item::new(Self::key(folder, &self.request))
             .with(attr::ROOT, self.root.as_str())
             .with(attr::CREATED_AT, millis(self.since))
+            .with(attr::SIBLINGS, i64::try_from(self.siblings).unwrap_or(i64::MAX))
     }
 
     pub(crate) fn read(item: &Item, spec: FolderRequest) -> Self {
@@ -287,6 +316,12 @@ impl Waiter {
             spec,
             since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
                 .unwrap_or_default(),
+            siblings: siblings(item),
         }
     }
+}
+
+/// How many children the root of a child or a waiter has; one where nobody wrote it down.
+pub(crate) fn siblings(item: &Item) -> u64 {
+    item.number(attr::SIBLINGS).and_then(|n| u64::try_from(n).ok()).unwrap_or(1).max(1)
 }

@@ -5,30 +5,28 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     Engine, kinds,
     lease::{Held, Step},
+    plan::sends_trees,
     records::{self, Phase, RootState, attr, millis, set},
     round::Next,
     several::several,
+    stall::Judgement,
 };
 use crate::{
     domain::{
         ids::RequestId,
         outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
-        request::{CopyRequest, FolderRequest, Kind, Want},
+        request::Kind,
     },
     events::{
         CHILD_REQUEST,
         outgoing::{self, Status},
     },
     ports::{
-        Error,
         bus::{Bus, Event},
-        store::{EXPIRE_AT, Item, Write},
+        store::{Item, Write},
     },
     signals,
 };
-
-/// Bytes of plan in one item, or of one child where that alone is more.
-const CHUNK_BYTES: usize = 300_000;
 
 /// Records read or written at a time.
 const WIDTH: usize = 16;
@@ -46,6 +44,10 @@ impl Engine {
 
     async fn root_round(&self, held: &mut Held) -> Step<Next> {
         loop {
+            let has_ended = matches!(Phase::of(&held.item), Some(Phase::Finishing | Phase::Settled));
+            if !has_ended && let Some(failure) = self.stop_of(&id_of(held)).await? {
+                self.conclude_stopped(held, failure).await?;
+            }
             match Phase::of(&held.item) {
                 Some(Phase::Received) | None => self.plan(held).await?,
                 Some(Phase::Planned) => self.spread(held).await?,
@@ -58,65 +60,6 @@ impl Engine {
                 Some(Phase::Settled) => return Ok(Next::Settled { changes: Vec::new() }),
             }
         }
-    }
-
-    /// Resolves the request and stores what its children will be.
-    async fn plan(&self, held: &mut Held) -> Step<()> {
-        let id = id_of(held);
-        let key = crate::ports::store::Key::new(id.as_str(), records::PAYLOAD);
-        let payload = self.ports.store.get(&key).await?;
-        self.tell_if_possible(held, Status::Received, Counters::default()).await;
-        let Some(payload) = payload else {
-            let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
-            return self.fail(held, failure).await;
-        };
-        let request: CopyRequest = self.read_document(&payload, attr::SPEC).await?;
-        let source = held.item.text(attr::SOURCE).unwrap_or_default();
-        let children = match self.children_of(&id, source, &request).await {
-            Ok(children) if request.dry_run => return self.conclude_dry_run(held, &children).await,
-            Ok(children) => children,
-            Err(kinds::Refused::Port(error)) => return Err(error.into()),
-            Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
-        };
-        let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
-        let chunks = chunks(&children)?;
-        let planned = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-        let expire_at = records::after(self.ports.clock.now(), self.settings.service.keep * 2) / 1000;
-        for (n, chunk) in (0_u32..).zip(chunks) {
-            held.lease.check()?;
-            let key = records::plan_key(&id, generation, n);
-            let (name, spec) = self.attribute(&key, attr::SPEC, chunk).await?;
-            let item = Item::new(key).with(&name, spec).with(EXPIRE_AT, expire_at);
-            self.ports.store.write(Write::put_new(item)).await?;
-        }
-        let state = RootState {
-            generation,
-            chunks: planned,
-            children: children.len() as u64,
-            step: 0,
-            spread: 0,
-            told_at: millis(self.ports.clock.now()),
-        };
-        signals::engine::planned(id.as_str(), children.len());
-        let phase = set(attr::PHASE, Phase::Planned.as_str());
-        self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
-    }
-
-    /// What children a request needs.
-    pub(crate) async fn children_of(
-        &self,
-        id: &RequestId,
-        event_source: &str,
-        request: &CopyRequest,
-    ) -> Result<Vec<FolderRequest>, kinds::Refused> {
-        let planner = kinds::copy::Planner {
-            platform: self.ports.platform.as_ref(),
-            objects: self.ports.objects.as_ref(),
-            settings: &self.settings.copy,
-            rules: &self.settings.policy,
-            now: millis(self.ports.clock.now()),
-        };
-        kinds::copy::plan(planner, id, event_source, request).await
     }
 
     /// Puts the children of the present step and tells the fleet about them. May be repeated: the ids
@@ -132,13 +75,14 @@ impl Engine {
         children.retain(|(_, spec)| spec.step == state.step);
         let now = self.ports.clock.now();
         let lease = Arc::clone(&held.lease);
+        let siblings = i64::try_from(children.len()).unwrap_or(i64::MAX);
         let puts = children.iter().map(|(child, spec)| {
             let (lease, id) = (&lease, &id);
             async move {
                 lease.check()?;
                 let destination = format!("icav2://{}{}", spec.project, spec.path);
                 let item = records::new_request(child, id, Kind::Folder, &destination, now);
-                let item = self.with_document(item, attr::SPEC, spec).await?;
+                let item = self.with_document(item, attr::SPEC, spec).await?.with(attr::SIBLINGS, siblings);
                 self.ports.store.write(Write::put_new(item)).await?;
                 Step::Ok(())
             }
@@ -178,13 +122,31 @@ impl Engine {
         let every = self.settings.heartbeat.every();
         let now = self.ports.clock.now();
         let mut changes = Vec::new();
+        let signs = self.signs(id.as_str(), &tallies, Some(millis(started_at(&held.item))));
+        let before = (state.look_since, state.looked_at);
+        let mut judged_at = i64::MAX;
+        if self.is_alive(&signs) {
+            (state.look_since, state.looked_at) = (0, 0);
+        } else {
+            match self.judge_silence(held, &mut state).await? {
+                Judgement::Stalled(failure) => {
+                    let failure = self.put_stop(&id, failure).await?;
+                    self.conclude_stopped(held, failure).await?;
+                    return Ok(None);
+                }
+                Judgement::Open(at) => judged_at = at,
+            }
+        }
+        if (state.look_since, state.looked_at) != before {
+            changes.push(set(attr::STATE, records::text(&state)?));
+        }
         if self.settings.heartbeat.publish && millis(now) >= state.told_at.saturating_add(as_millis(every)) {
             self.tell_if_possible(held, Status::Running, counters).await;
             state.told_at = millis(now);
-            changes.push(set(attr::STATE, records::text(&state)?));
+            changes = vec![set(attr::STATE, records::text(&state)?)];
         }
         let told_at = if self.settings.heartbeat.publish { state.told_at } else { millis(now) };
-        let due_at = told_at.saturating_add(as_millis(every)).max(millis(now) + 1);
+        let due_at = told_at.saturating_add(as_millis(every)).min(judged_at).max(millis(now) + 1);
         Ok(Some(Next::Due { changes, due_at }))
     }
 
@@ -228,68 +190,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// The ids of the planned children; none before there is a plan.
-    pub(crate) async fn planned_children(&self, held: &Held) -> Result<Vec<RequestId>, Error> {
-        let plan = self.plan_of(held).await?;
-        Ok(self.needed(plan, u32::MAX).await?.into_iter().map(|(id, _)| id).collect())
-    }
-
-    /// The children of all steps up to this one, without those whose source folders an earlier step has
-    /// brought whole.
-    async fn needed(
-        &self,
-        mut plan: Vec<(RequestId, FolderRequest)>,
-        step: u32,
-    ) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
-        plan.retain(|(_, spec)| spec.step <= step);
-        if plan.iter().all(|(_, spec)| spec.of_tree.is_none()) {
-            return Ok(plan);
-        }
-        let senders: Vec<_> = plan
-            .iter()
-            .filter(|(_, spec)| sends_trees(spec))
-            .map(|(id, _)| records::request_key(id))
-            .collect();
-        let items = self.ports.store.get_many(&senders).await?;
-        let mut unfinished = Unfinished::Nothing;
-        for key in &senders {
-            let item = items.iter().find(|item| item.key == *key);
-            let settled = item.filter(|item| Phase::of(item) == Some(Phase::Settled));
-            let outcome = match settled {
-                Some(item) => Some(self.read_document::<Outcome>(item, attr::OUTCOME).await?),
-                None => None,
-            };
-            unfinished = match outcome {
-                Some(outcome) if outcome.failure.is_none() => unfinished.and(&outcome.unfinished),
-                // It failed before it could say what is there.
-                Some(_) | None => Unfinished::Everything,
-            };
-        }
-        plan.retain(|(_, spec)| spec.of_tree.is_none() || unfinished.holds(&spec.path));
-        Ok(plan)
-    }
-
-    async fn plan_of(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
-        let id = id_of(held);
-        let state: RootState = records::document(&held.item, attr::STATE)?;
-        let mut children = Vec::new();
-        for chunk in 0..state.chunks {
-            let item = self.ports.store.get(&records::plan_key(&id, state.generation, chunk)).await?;
-            let item = item.ok_or_else(|| {
-                Error::new(crate::ports::Class::Invalid, "read plan", format!("the plan of {id} is gone"))
-            })?;
-            let specs: Vec<FolderRequest> = self.read_document(&item, attr::SPEC).await?;
-            for spec in specs {
-                let slice = u32::try_from(children.len()).unwrap_or(u32::MAX);
-                let place = format!("{}{}", spec.project, spec.path);
-                let child = RequestId::child(&id, state.generation, Kind::Folder.as_str(), &place, slice);
-                children.push((child, spec));
-            }
-        }
-        Ok(children)
-    }
-
-    async fn fail(&self, held: &mut Held, failure: Failure) -> Step<()> {
+    pub(crate) async fn fail(&self, held: &mut Held, failure: Failure) -> Step<()> {
         let outcome = Outcome {
             failure: Some(failure),
             counters: Counters::default(),
@@ -344,27 +245,6 @@ fn as_millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The plan as texts that each fit an item.
-fn chunks(children: &[FolderRequest]) -> Result<Vec<String>, Error> {
-    let mut chunks = Vec::new();
-    let mut current = String::new();
-    for child in children {
-        let text = records::text(child)?;
-        if !current.is_empty() && current.len() + text.len() > CHUNK_BYTES {
-            chunks.push(format!("[{current}]"));
-            current.clear();
-        }
-        if !current.is_empty() {
-            current.push(',');
-        }
-        current.push_str(&text);
-    }
-    if !current.is_empty() {
-        chunks.push(format!("[{current}]"));
-    }
-    Ok(chunks)
-}
-
 /// How many jobs an outcome lists; more are only in the log.
 const MOST_JOBS: usize = 200;
 
@@ -396,9 +276,4 @@ fn merge(outcomes: &[Outcome], started_at: jiff::Timestamp, finished_at: jiff::T
         finished_at,
         unfinished: Unfinished::Nothing,
     }
-}
-
-/// Whether a child asks jobs for whole folders.
-pub(crate) fn sends_trees(spec: &FolderRequest) -> bool {
-    spec.wants.iter().any(|want| matches!(want, Want::Tree { .. }))
 }

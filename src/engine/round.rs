@@ -105,6 +105,7 @@ impl Engine {
     fn after_error(&self, held: &Held, error: &Error) -> Parting {
         let failures = held.item.number(attr::FAILURES).unwrap_or(0);
         signals::engine::round_failed(&held.lease.key, error, failures + 1);
+        self.note_outage_of(held, error);
         let mut changes = vec![set(attr::FAILURES, failures + 1)];
         if !error.is_passing() {
             let defects = held.item.number(attr::DEFECTS).unwrap_or(0);

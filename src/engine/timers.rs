@@ -31,6 +31,7 @@ impl Engine {
             for shard in (0..SHARDS).map(|n| (first + n) % SHARDS) {
                 self.beat_shard(SHARDS + shard).await;
             }
+            self.tell_evidence().await;
             if self.stop.is_cancelled() {
                 continue;
             }

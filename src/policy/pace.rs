@@ -1,9 +1,10 @@
 //! How fast we call somebody who limits us.
 //!
 //! A rate limiter on tokio's clock (governor's own waiting sleeps on a thread's timer, which a paused
-//! test cannot shorten), with additive increase and multiplicative decrease: being throttled halves
+//! test cannot shorten), with additive increase and multiplicative decrease: being throttled lowers
 //! the rate and holds every caller back for as long as the other side asks; success raises the rate
-//! again, slowly.
+//! again. The rate that was too much is remembered: what is well below it comes back quickly, what is
+//! near it slowly, and where nobody complains above it, it is forgotten.
 
 use std::{
     num::NonZeroU32,
@@ -23,8 +24,18 @@ use tokio::time::{Instant, sleep};
 
 /// The rate never falls below this share of the full one.
 const FLOOR: f64 = 1.0 / 32.0;
-/// How much of the full rate one step up gives back.
+/// How much of the full rate one step up gives back where no limit is known to be near.
 const STEP: f64 = 1.0 / 20.0;
+/// Below this share of the rate that was too much, a step gives back a third of what is missing.
+const SAFE: f64 = 0.9;
+/// Above that, and up to [`BEYOND`] it, a step adds this share of it.
+const CAREFUL: f64 = 0.02;
+/// Where nobody has complained at this many times the rate that was too much, the limit has moved.
+const BEYOND: f64 = 1.25;
+/// What is left of the rate when the limit is found where it was before.
+const NEAR_CUT: f64 = 0.8;
+/// What is left of it when the limit is somewhere else.
+const CUT: f64 = 0.5;
 /// Answers to calls made together come back together: within this time they count as one.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long everybody waits when the other side does not say.
@@ -50,6 +61,9 @@ struct State {
     limiter: Limiter,
     /// Share of the full rate, in `FLOOR..=1`.
     share: f64,
+    /// The share at which the other side complained last.
+    ceiling: Option<f64>,
+    cut: Instant,
     changed: Instant,
     held_until: Instant,
 }
@@ -62,7 +76,7 @@ impl Pace {
         let full = f64::from(rate.get());
         let now = Instant::now();
         let limiter = limiter(full, burst, &clock);
-        let state = State { limiter, share: 1.0, changed: now, held_until: now };
+        let state = State { limiter, share: 1.0, ceiling: None, cut: now, changed: now, held_until: now };
         Self { clock, full, burst, turn: tokio::sync::Mutex::new(()), state: Mutex::new(state) }
     }
 
@@ -74,16 +88,20 @@ impl Pace {
         }
     }
 
-    /// The other side complained: half the rate, and nobody calls before `retry_after` has passed.
+    /// The other side complained: a lower rate, and nobody calls before `retry_after` has passed.
     /// Returns the permits per second that are left.
     pub fn throttled(&self, retry_after: Option<Duration>) -> f64 {
         let now = Instant::now();
         let hold = retry_after.map_or(DEFAULT_HOLD, |asked| asked.min(LONGEST_HOLD));
         let mut state = self.state();
         state.held_until = state.held_until.max(now + hold);
-        if state.share >= 1.0 || state.changed + SETTLE <= now {
-            let share = 0.5 * state.share;
-            self.change(&mut state, now, share);
+        if state.share >= 1.0 || state.cut + SETTLE <= now {
+            state.cut = now;
+            let found = state.share;
+            let near = |known: f64| (known / BEYOND..=known * BEYOND).contains(&found);
+            let cut = if state.ceiling.is_some_and(near) { NEAR_CUT } else { CUT };
+            state.ceiling = Some(found);
+            self.change(&mut state, now, cut * found);
         }
         self.full * state.share
     }
@@ -92,8 +110,10 @@ impl Pace {
     pub fn succeeded(&self) {
         let now = Instant::now();
         let mut state = self.state();
-        if state.share < 1.0 && state.changed + SETTLE <= now && state.held_until <= now {
-            let share = STEP + state.share;
+        // What went out before the hold, or was saved up in it, says nothing of the rate.
+        let settled = state.changed.max(state.held_until) + SETTLE <= now;
+        if state.share < 1.0 && settled {
+            let share = state.share + step(state.share, state.ceiling);
             self.change(&mut state, now, share);
         }
     }
@@ -117,6 +137,17 @@ impl Pace {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much is added to a share after a while without complaint.
+fn step(share: f64, ceiling: Option<f64>) -> f64 {
+    match ceiling {
+        Some(ceiling) if share < ceiling * BEYOND => {
+            let missing = (SAFE * ceiling - share).max(0.0);
+            (missing / 3.0).max(CAREFUL * ceiling)
+        }
+        Some(_) | None => STEP,
     }
 }
 
@@ -222,6 +253,48 @@ mod tests {
             pace.succeeded();
         }
         assert_eq!(take(&pace, 101).await.as_millis(), 1010);
+    }
+
+    /// Calls for a while against a limit of `limit` a second, with as many saved up; how many were
+    /// made, and how many refused.
+    async fn call_against(pace: &Pace, limit: f64, seconds: u64) -> (f64, f64) {
+        let (mut tokens, mut last) = (limit, Instant::now());
+        let (mut made, mut refused) = (0.0, 0.0);
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < end {
+            pace.ready().await;
+            let now = Instant::now();
+            tokens = limit.min(tokens + limit * (now - last).as_secs_f64());
+            last = now;
+            made += 1.0;
+            if tokens >= 1.0 {
+                tokens -= 1.0;
+                pace.succeeded();
+            } else {
+                refused += 1.0;
+                pace.throttled(Some(Duration::from_secs(1)));
+            }
+        }
+        (made, refused)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_of_the_other_side_is_found_and_used() {
+        for (full, limit) in [(200, 10.0), (20, 10.0), (100, 80.0)] {
+            let pace = pace(full, full / 4);
+            call_against(&pace, limit, 15).await;
+            let (made, refused) = call_against(&pace, limit, 120).await;
+            assert!(refused < 0.01 * made, "{refused} of {made} refused at {limit}/s");
+            assert!(made - refused > 0.85 * limit * 120.0, "{made} calls at {limit}/s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_lifted_is_forgotten() {
+        let pace = pace(200, 1);
+        call_against(&pace, 10.0, 60).await;
+        call_against(&pace, 1000.0, 60).await;
+        assert!(take(&pace, 200).await <= Duration::from_millis(1100));
     }
 
     #[tokio::test(start_paused = true)]

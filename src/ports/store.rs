@@ -166,8 +166,8 @@ pub enum Change {
     Remove(String),
     /// Add a member to the set.
     Include(String, String),
-    /// Take a member out of the set.
-    Exclude(String, String),
+    /// Take members out of the set; at least one.
+    Exclude(String, BTreeSet<String>),
 }
 
 /// One write.
@@ -367,9 +367,9 @@ fn change_item(item: &mut Item, change: &Change) -> Result<()> {
                 Value::Text(_) | Value::Number(_) => return Err(wrong(name)),
             };
         }
-        Change::Exclude(name, member) => {
+        Change::Exclude(name, members) => {
             if let Some(Value::TextSet(set)) = item.attributes.get_mut(name) {
-                set.remove(member);
+                set.retain(|member| !members.contains(member));
                 if set.is_empty() {
                     item.attributes.remove(name);
                 }

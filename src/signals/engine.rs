@@ -35,6 +35,7 @@ pub const METRICS: &[(&str, &str)] = &[
         "Files deleted at destinations: leftovers of failed jobs, files overwritten on request",
     ),
     ("copy_manager_heartbeats_total", "Heartbeats sent"),
+    ("copy_manager_heartbeats_withheld_total", "Heartbeats not sent for want of a sign of life"),
     ("copy_manager_heartbeats_failed_total", "Callbacks that failed and are tried again"),
     ("copy_manager_answers_total", "Task tokens answered, by error name (none: success)"),
     ("copy_manager_callers_gone_total", "Task tokens nobody waits on any more"),
@@ -183,6 +184,31 @@ pub fn beat_sent(request: &str) {
     debug!(request.id = request, "heartbeat sent");
 }
 
+/// A heartbeat was not sent: there was no sign of life for too long.
+pub fn beat_withheld(request: &str, first: bool) {
+    counter!("copy_manager_heartbeats_withheld_total").increment(1);
+    if first {
+        warn!(request.id = request, "heartbeats withheld, no sign of life");
+    } else {
+        debug!(request.id = request, "heartbeat withheld");
+    }
+}
+
+/// A root shows no sign of life; its folders are asked for a look.
+pub fn silent(request: &str, folders: usize) {
+    warn!(request.id = request, folders, "no sign of life, looking");
+}
+
+/// A root is to end before its children have.
+pub fn stopped(request: &str, failure: &Failure) {
+    info!(request.id = request, error.name = failure.error.as_str(), "request stopped");
+}
+
+/// Signs of life could not be written and are written with the next tick.
+pub fn evidence_untold(why: &dyn Error) {
+    warn!(error = chain(why), "signs of life not written");
+}
+
 /// A callback failed and is tried again.
 pub fn beat_failed(request: &str, why: &dyn Error) {
     counter!("copy_manager_heartbeats_failed_total").increment(1);
@@ -290,6 +316,11 @@ pub fn file_streamed(folder: &str, bytes: u64) {
 pub fn file_copied(folder: &str, bytes: u64) {
     counter!("copy_manager_files_copied_in_s3_total").increment(1);
     debug!(folder.id = folder, copy.bytes = bytes, "file copied inside S3");
+}
+
+/// A staging folder could not be deleted; it may be by hand.
+pub fn staging_left(path: &str, why: &dyn Error) {
+    warn!(folder.path = path, error = chain(why), "staging folder left behind");
 }
 
 /// A stream failed and is tried again.

@@ -39,7 +39,7 @@ fn change() -> impl Strategy<Value = Change> {
         Just(Change::Remove("v".into())),
         (-5..5_i64).prop_map(|by| Change::Add("n".into(), by)),
         select(vec!["a", "b"]).prop_map(|member| Change::Include("set".into(), member.into())),
-        select(vec!["a", "b"]).prop_map(|member| Change::Exclude("set".into(), member.into())),
+        select(vec!["a", "b"]).prop_map(|member| Change::Exclude("set".into(), [member.into()].into())),
     ]
 }
 

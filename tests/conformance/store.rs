@@ -116,8 +116,8 @@ async fn named_attributes_change(store: &dyn Store) {
         Change::Remove("never".into()),
         Change::Include("set".into(), "b".into()),
         Change::Include("fresh".into(), "f".into()),
-        Change::Exclude("last".into(), "x".into()),
-        Change::Exclude("absent".into(), "x".into()),
+        Change::Exclude("last".into(), ["x".into()].into()),
+        Change::Exclude("absent".into(), ["x".into()].into()),
     ];
     let expected = Item::new(key.clone())
         .with("kept", "k")
@@ -186,7 +186,7 @@ async fn a_set_has_room_for_so_many(store: &dyn Store) {
     assert!(!is_done(store.write(enter("c", 2)).await.unwrap()), "full");
     assert!(is_done(store.write(enter("b", 2)).await.unwrap()), "already in");
     for member in ["a", "b"] {
-        let leave = Write::update(key.clone(), vec![Change::Exclude("jobs".into(), member.into())]);
+        let leave = Write::update(key.clone(), vec![Change::Exclude("jobs".into(), [member.into()].into())]);
         store.write(leave).await.unwrap();
     }
     assert_eq!(store.get(&key).await.unwrap(), Some(Item::new(key.clone())));

@@ -8,9 +8,11 @@ use std::{
 
 use async_trait::async_trait;
 use axum::body::Body as AxumBody;
+use bytes::Bytes;
 use copy_manager::{
     domain::token::TaskToken,
     embedded::bus::LocalBus,
+    icav2::transport::{Transport, TransportError},
     ports::{
         Class, Error, Result,
         bus::{Bus, Event, EventBus},
@@ -126,9 +128,9 @@ impl EventBus for Buses {
     }
 }
 
-/// Presigned URLs that lead into the simulator's router.
+/// Presigned URLs that lead into the simulator's router, and how long each piece of a body takes.
 #[derive(Debug)]
-pub(crate) struct RouterWire(pub(crate) Arc<Simulator>);
+pub(crate) struct RouterWire(pub(crate) Arc<Simulator>, pub(crate) Duration);
 
 impl RouterWire {
     async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<(Option<u64>, Body)> {
@@ -157,6 +159,13 @@ impl Wire for RouterWire {
     }
 
     async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
+        let pause = self.1;
+        let body = body.then(move |piece| async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            piece
+        });
         let request = http::Request::put(url.expose_secret())
             .header("content-length", length)
             .body(AxumBody::from_stream(body))
@@ -166,5 +175,23 @@ impl Wire for RouterWire {
             return Ok(());
         }
         Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
+    }
+}
+
+/// A transport that notes when each call was answered, and how.
+#[derive(Debug)]
+pub(crate) struct Metered {
+    pub(crate) inner: in_process::InProcess,
+    pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
+}
+
+#[async_trait]
+impl Transport for Metered {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+        let answer = self.inner.send(request).await;
+        if let Ok(answer) = &answer {
+            self.answers.lock().unwrap().push((Instant::now(), answer.status()));
+        }
+        answer
     }
 }

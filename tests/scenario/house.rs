@@ -2,7 +2,10 @@
 //! embedded store and queue, the real ICAv2 client over the simulator's router.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64},
+    },
     time::Duration,
 };
 
@@ -30,11 +33,13 @@ use copy_manager::{
     ports::{
         Ports,
         chance::Dice,
-        store::{Key, Store as _},
+        clock::Clock as _,
+        store::{Change, Item, Key, SHARDS, Store as _, Write},
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
     transfer::{self, stream::Streams},
 };
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
     task::JoinSet,
@@ -42,7 +47,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::doubles::{Buses, Callers, RouterWire, Said, VirtualClock};
+use crate::{
+    doubles::{Buses, Callers, Metered, RouterWire, Said, VirtualClock},
+    fragile::Fragile,
+};
 
 /// The settings of an installation, with a seeded jitter.
 pub(crate) fn settings() -> Settings {
@@ -93,6 +101,7 @@ pub(crate) fn settings() -> Settings {
 
 /// One instance; it ends when it is dropped, as a process does that is killed.
 pub(crate) struct Instance {
+    pub(crate) engine: Arc<Engine>,
     stop: CancellationToken,
     off: CancellationToken,
     tasks: JoinSet<()>,
@@ -118,6 +127,15 @@ pub(crate) struct House {
     pub(crate) buses: Arc<Buses>,
     pub(crate) queue: Arc<SqliteQueue>,
     pub(crate) settings: Settings,
+    /// How long each piece of a streamed file takes.
+    pub(crate) chunk_takes: Duration,
+    /// After how many writes to the table one breaks off; below 0 none does.
+    pub(crate) breaks_in: Arc<AtomicI64>,
+    /// Whether that write happens all the same.
+    pub(crate) breaks_after: Arc<AtomicBool>,
+    pub(crate) icav2: icav2::Settings,
+    /// When the platform answered, and how.
+    pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
     database: Database,
     s3: SdkConfig,
     clock: Arc<VirtualClock>,
@@ -187,12 +205,17 @@ impl House {
         let objects = S3Objects::from_config(&s3, Some("http://s3.simulated".to_owned()));
         Self {
             s3,
+            breaks_in: Arc::new(AtomicI64::new(-1)),
+            breaks_after: Arc::default(),
             simulator,
             callers: Arc::new(callers),
             objects: Arc::new(objects),
             buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
             queue,
             settings: settings(),
+            chunk_takes: Duration::ZERO,
+            icav2: icav2::Settings::default(),
+            answers: Arc::default(),
             database,
             clock,
             seed: 100.into(),
@@ -200,19 +223,31 @@ impl House {
         }
     }
 
+    /// ICAv2, as an instance sees it.
+    pub(crate) fn platform(&self, dice: Arc<Dice>) -> Client {
+        Client::new(
+            Arc::new(Metered {
+                inner: in_process::InProcess::new(&self.simulator),
+                answers: self.answers.clone(),
+            }),
+            Arc::new(StaticToken::new("token").unwrap()),
+            self.clock.clone(),
+            dice,
+            self.icav2.clone(),
+        )
+    }
+
     /// Starts an instance.
     pub(crate) fn instance(&self) -> Instance {
         let seed = self.seed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dice = Arc::new(Dice::from_seed(seed));
-        let platform = Client::new(
-            Arc::new(in_process::InProcess::new(&self.simulator)),
-            Arc::new(StaticToken::new("token").unwrap()),
-            self.clock.clone(),
-            dice.clone(),
-            icav2::Settings::default(),
-        );
+        let platform = self.platform(dice.clone());
         let ports = Ports {
-            store: Arc::new(SqliteStore::new(self.database.clone(), self.clock.clone())),
+            store: Arc::new(Fragile {
+                store: self.store(),
+                breaks_in: self.breaks_in.clone(),
+                breaks_after: self.breaks_after.clone(),
+            }),
             requests: self.queue.clone(),
             job_events: None,
             bus: self.buses.clone(),
@@ -221,7 +256,7 @@ impl House {
             objects: self.objects.clone(),
             transfers: Arc::new(
                 Streams::new(
-                    Arc::new(RouterWire(self.simulator.clone())),
+                    Arc::new(RouterWire(self.simulator.clone(), self.chunk_takes)),
                     transfer::stream::Settings::default(),
                 )
                 .with_objects(self.objects.clone()),
@@ -234,8 +269,8 @@ impl House {
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
-        tasks.spawn(engine.timers(off.clone()));
-        Instance { stop, off, tasks }
+        tasks.spawn(engine.clone().timers(off.clone()));
+        Instance { engine, stop, off, tasks }
     }
 
     /// Puts a copy request on the queue.
@@ -325,11 +360,43 @@ impl House {
         entries.into_iter().map(relative).collect()
     }
 
-    /// Places among the running jobs of the destination project that are taken.
+    /// Places among the running jobs of the destination project that are taken, express or not.
     pub(crate) async fn slots(&self) -> usize {
+        self.slots_item()
+            .await
+            .map_or(0, |item| item.members("running").len() + item.members("express").len())
+    }
+
+    /// Who runs jobs in the destination project, and who waits to.
+    pub(crate) async fn slots_item(&self) -> Option<Item> {
         let store = self.store();
         let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
-        store.get(&key).await.unwrap().map_or(0, |item| item.members("running").len())
+        store.get(&key).await.unwrap()
+    }
+
+    /// Notes that somebody waits for a place.
+    pub(crate) async fn say_waiting(&self, entries: &[String]) {
+        let store = SqliteStore::new(self.database.clone(), self.clock.clone());
+        for entry in entries {
+            let key = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
+            let wait = Change::Include("waiting".into(), entry.clone());
+            store.write(Write::update(key, vec![wait])).await.unwrap();
+        }
+    }
+
+    /// Wall time.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    /// Every record that anybody still has to do something about.
+    pub(crate) async fn unsettled(&self) -> Vec<Key> {
+        let store = self.store();
+        let mut keys = Vec::new();
+        for shard in 0..2 * SHARDS {
+            keys.extend(store.due(shard, i64::MAX, 10_000).await.unwrap().into_iter().map(|due| due.key));
+        }
+        keys
     }
 
     /// API calls made so far, all or of one endpoint.

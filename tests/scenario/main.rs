@@ -1,12 +1,15 @@
 //! Scenarios: the whole daemon beside the simulated platform, in virtual time, without sockets.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers")]
 
+mod beats;
 mod copies;
 mod doubles;
 mod faults;
+mod fragile;
 mod house;
 mod places;
 mod plan;
 mod rules;
+mod scheduler;
 mod tokens;
 mod whole;

@@ -1,8 +1,19 @@
 //! Requests by other ways and of other sizes, and what is said without being done.
 
-use std::{io::Write as _, time::Duration};
+use std::{
+    io::Write as _,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use copy_manager::ports::store::{Key, Store as _};
+use copy_manager::{
+    domain::{ids::ProjectId, location::DataPath},
+    ports::{
+        chance::Dice,
+        platform::DataPlatform as _,
+        store::{Key, Store as _},
+    },
+};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
@@ -143,6 +154,33 @@ async fn a_request_of_ten_megabytes_is_stored_in_pieces_and_copied() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_that_breaks_off_anywhere_leaves_no_request_without_its_payload() {
+    const FILES: usize = 700;
+    let folder = format!("/{}/{}/{}/", long_name(1, 250), long_name(2, 250), long_name(3, 250));
+    let names: Vec<String> = (0..FILES).map(|n| long_name(n, 240)).collect();
+    let paths: Vec<String> = names.iter().map(|name| format!("{folder}{name}")).collect();
+    let there: Vec<String> = names.iter().map(|name| format!("/in/{name}")).collect();
+    let files =
+        |paths: &'static [String]| paths.iter().map(|path| (path.as_str(), 10, 2)).collect::<Vec<_>>();
+    let (paths, there) = (&*paths.leak(), &*there.leak());
+    let renaming =
+        |n: usize| json!({"sourceUri": format!("icav2://lab{}", paths[n]), "outputFileName": names[n]});
+    let mut wanted = payload(&paths.iter().map(|path| format!("icav2://lab{path}")).collect::<Vec<_>>());
+    wanted["renamingMapList"] = (0..FILES).map(renaming).collect();
+    for (n, after) in [(0, false), (0, true), (1, false), (2, false), (2, true), (4, true), (6, false)] {
+        let house = House::new(&files(paths), &[], &files(there), |_| ()).await;
+        house.put_object("requests", "large.json", wanted.to_string().into_bytes()).await;
+        house.breaks_in.store(n, Ordering::Relaxed);
+        house.breaks_after.store(after, Ordering::Relaxed);
+        let _instance = house.instance();
+        ask_in_s3(&house, "large.json", "t", None).await;
+        let output = house.success("t", Duration::from_mins(30)).await;
+        assert_eq!(output["files"]["skipped"], FILES, "{n} {after}: {}", text(&output));
+        assert!(house.breaks_in.load(Ordering::Relaxed) < 0, "there was no write {n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_of_too_many_files_is_refused_and_its_neighbours_do_not_count() {
     let files = [
         ("/run/a", 10, 2),
@@ -268,6 +306,28 @@ async fn a_dry_run_says_what_a_run_then_does_and_changes_nothing() {
     assert_eq!(output["files"]["copied"], 6, "{}", text(&output));
     assert_eq!(output["files"]["skipped"], 1);
     assert_eq!(output["bytes"], 20_150 + 7_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_names_what_cannot_be_read_yet() {
+    let house = House::new(&[("/run/a.bam", 9_000, 3)], &[], &[], |_| ()).await;
+    let lab = ProjectId::new("11111111-1111-4111-8111-111111111111");
+    let platform = house.platform(Arc::new(Dice::from_seed(1)));
+    let folder = platform.find(&lab, &DataPath::parse("/run/").unwrap()).await.unwrap().unwrap();
+    platform.create_file(&lab, &folder.id, "late.bam", "key").await.unwrap();
+    let _instance = house.instance();
+    house.ask_with(&["/run/"], "/in/", "t", None, json!({"dryRun": true})).await;
+    let output = house.success("t", SOON).await;
+    let plan = &output["plan"];
+    assert_eq!((&plan["wouldSucceed"], &plan["totals"]["unready"]), (&json!(false), &json!(1)));
+    let late = json!({
+        "source": format!("icav2://{lab}/run/late.bam"),
+        "destination": "icav2://22222222-2222-4222-8222-222222222222/in/run/late.bam",
+        "reason": "its bytes are not (all) in: it is PARTIAL",
+        "size": 0,
+    });
+    assert_eq!(plan["files"][0], late);
+    assert_eq!(plan["files"][1]["route"], "job");
 }
 
 #[tokio::test(start_paused = true)]

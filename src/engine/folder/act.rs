@@ -1,7 +1,7 @@
 //! What a round does about what is missing: clear, batch, submit, stream.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -9,9 +9,11 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    LONGEST, document,
+    LONGEST,
+    batches::{Line, Queued, what_fits},
+    document,
+    jobs::Batch,
     look::{Picture, as_millis},
-    sources::Source,
     state::FolderState,
     trees::Standing,
 };
@@ -26,9 +28,6 @@ use crate::{
 
 /// The longest wait between two looks for something that is on its way.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
-
-/// How long a folder waits for a free slot of its project, at least.
-const SLOT_WAIT: Duration = Duration::from_secs(2);
 
 /// Streams are not interrupted for jobs more often than this.
 const STREAM_AT_LEAST: Duration = Duration::from_secs(10);
@@ -55,6 +54,10 @@ impl Engine {
         let ((done, left), batched) = tokio::join!(streams, jobs);
         let put = self.note_streams(held, state, done)?;
         let came = batched?;
+        if state.has_slot() {
+            // There is no job to submit after all, or none that may have it.
+            self.drop_wish(held, state, &picture.project).await?;
+        }
         let busy = state.running().next().is_some() || state.open_intents().next().is_some();
         let again = came || !left.is_empty() || (put > 0 && (!busy || held_back(state, picture)));
         if again || self.stop.is_cancelled() {
@@ -80,12 +83,14 @@ impl Engine {
         window: Instant,
     ) -> Step<bool> {
         let patience = self.settings.jobs.max_attempts;
+        let most = self.settings.jobs.max_items_per_job;
         let may = millis(self.ports.clock.now()) >= state.not_before && state.charged < patience;
-        let items = jobs_missing(picture).len() + picture.trees_missing().len();
-        if !may || state.open_intents().next().is_some() || items == 0 {
+        let waiting = picture.count_for_jobs(most) + picture.trees_missing().len();
+        if !may || state.open_intents().next().is_some() || waiting == 0 {
             return Ok(false);
         }
-        if items < self.settings.jobs.max_items_per_job {
+        // Who has waited for a slot was there long enough for others to come.
+        if waiting < most && !state.has_slot() {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(false),
@@ -109,7 +114,17 @@ impl Engine {
         if !state.has_not_seen(&waiters) {
             return Ok(None);
         }
-        let mut merged = Picture { waiters: Vec::new(), ..picture.clone() };
+        let mut merged = Picture {
+            project: picture.project.clone(),
+            folder: picture.folder.clone(),
+            waiters: Vec::new(),
+            listing: Arc::clone(&picture.listing),
+            streamed: picture.streamed.clone(),
+            reasons: picture.reasons.clone(),
+            leftovers: picture.leftovers.clone(),
+            wanted: Vec::new(),
+            standings: BTreeMap::new(),
+        };
         for waiter in waiters {
             let files = self.resolve(&waiter).await?;
             merged.waiters.push((waiter, files, Vec::new()));
@@ -122,52 +137,72 @@ impl Engine {
     async fn submit_batches(&self, held: &mut Held, state: &mut FolderState, picture: &Picture) -> Step<()> {
         let most = self.settings.jobs.max_items_per_job.max(1);
         for trees in picture.trees_missing().chunks(most) {
-            if self.stop.is_cancelled() || what_fits(state, trees).len() < trees.len() {
-                return Ok(());
-            }
-            if !self.submit(held, state, picture, trees, false).await? {
-                self.pause_for_slot(state);
+            if !self.submit_trees(held, state, picture, trees).await? {
                 return Ok(());
             }
         }
-        let mut missing = jobs_missing(picture);
         for piece in state.pieces_to_submit() {
-            let files: Vec<&Source> =
-                piece.iter().filter_map(|name| missing.get(name.as_str()).copied()).collect();
-            if self.stop.is_cancelled() || files.is_empty() {
+            let files = picture.queued(&piece);
+            if files.is_empty() {
                 continue;
             }
-            if what_fits(state, &files).len() < files.len()
-                || !self.submit(held, state, picture, &files, true).await?
-            {
-                self.pause_for_slot(state);
+            let names = what_fits(state, &files);
+            let fits = names.len() == files.len();
+            let batch = Batch { files: &files, names, express: false, piece: true };
+            if self.stop.is_cancelled() || !fits || !self.may_ask(state, false) {
+                return Ok(());
+            }
+            if !self.submit(held, state, picture, &batch).await? {
                 return Ok(());
             }
         }
-        for name in state.pieces.iter().flat_map(|piece| &piece.names) {
-            missing.remove(name.as_str());
-        }
-        let missing: Vec<&Source> = missing.into_values().collect();
-        for batch in missing.chunks(most) {
-            let unfilled = batch.len() < most && state.has_unfilled_job();
-            let batch = what_fits(state, batch);
-            if self.stop.is_cancelled() || unfilled || batch.is_empty() {
+        let apart: HashSet<String> = state.pieces.iter().flat_map(|piece| &piece.names).cloned().collect();
+        let mut line = picture.line(&apart.iter().map(String::as_str).collect());
+        while !self.stop.is_cancelled() {
+            let (files, express) = line.next(most);
+            let went = self.submit_next(held, state, picture, &files, express).await?;
+            if went == 0 && !express {
+                // No slot for all of them: those of small requests may go by the express lane.
+                let (files, _) = Line { others: VecDeque::new(), ..line }.next(most);
+                self.submit_next(held, state, picture, &files, true).await?;
                 return Ok(());
             }
-            if !self.submit(held, state, picture, batch, false).await? {
-                self.pause_for_slot(state);
+            if went == 0 {
                 return Ok(());
             }
+            line.went(went);
         }
         Ok(())
     }
 
-    /// Waits for a place among the project's jobs, longer each time there is none.
-    fn pause_for_slot(&self, state: &mut FolderState) {
-        state.refusals += 1;
-        let wait = SLOT_WAIT * 2_u32.pow(state.refusals.min(4)).div_ceil(2);
-        let wait = wait.mul_f64(0.5 + self.ports.chance.unit());
-        state.not_before = millis(self.ports.clock.now()) + as_millis(wait);
+    /// Submits as many of the files as fit, if that is in order now; how many went.
+    async fn submit_next(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+        files: &[Queued<'_>],
+        express: bool,
+    ) -> Step<usize> {
+        let unfilled = files.len() < self.settings.jobs.max_items_per_job.max(1);
+        if files.is_empty() || (unfilled && state.has_unfilled_job(express)) || !self.may_ask(state, express)
+        {
+            return Ok(0);
+        }
+        let names = what_fits(state, files);
+        let files = files.get(..names.len()).unwrap_or_default();
+        let batch = Batch { files, names, express, piece: false };
+        if files.is_empty() || !self.submit(held, state, picture, &batch).await? {
+            return Ok(0);
+        }
+        Ok(files.len())
+    }
+
+    /// Whether a slot for such a job is at hand, or may be asked for: one that was asked for and not
+    /// given comes in its time.
+    pub(super) fn may_ask(&self, state: &FolderState, express: bool) -> bool {
+        let lane = express && self.settings.jobs.express_slots > 0;
+        state.wish.as_ref().is_none_or(|wish| wish.serves(express) || (lane && !wish.express))
     }
 
     /// When streaming should pause, so that jobs are not forgotten over it.
@@ -191,8 +226,8 @@ impl Engine {
             looks.push(state.not_before);
         }
         // Only what could be streamed if its time had come; the rest waits for the platform.
-        let files = picture.files();
-        let could = |name: &str| matches!(files.get(name), Some((_, Verdict::Missing | Verdict::Overwrite)));
+        let could =
+            |name: &str| matches!(picture.get(name), Some((_, Verdict::Missing | Verdict::Overwrite)));
         let tries = self.settings.jobs.max_attempts;
         let retries = state
             .uploads
@@ -205,47 +240,20 @@ impl Engine {
 
 /// Whether there are files to stream that the record had no room for yet.
 fn held_back(state: &FolderState, picture: &Picture) -> bool {
-    picture.files().iter().any(|(name, (source, verdict))| {
-        picture.route(source) == Route::Stream
-            && *verdict == Verdict::Missing
-            && !state.uploads.contains_key(*name)
+    picture.files().any(|(name, (source, verdict))| {
+        verdict == Verdict::Missing
+            && picture.route(source) == Route::Stream
+            && !state.uploads.contains_key(name)
     })
-}
-
-/// As many of the files as the record of the folder has room for, ids and names.
-fn what_fits<'a, 'b>(state: &FolderState, files: &'a [&'b Source]) -> &'a [&'b Source] {
-    let mut room = state.room();
-    let fits = files.iter().take_while(|file| {
-        let bytes = file.id().map_or(0, |id| id.as_str().len()) + 2 * file.wanted.name.len() + 16;
-        let fits = bytes <= room;
-        room = room.saturating_sub(bytes);
-        fits
-    });
-    files.get(..fits.count()).unwrap_or_default()
-}
-
-/// What has to be brought by jobs now, by name.
-fn jobs_missing(picture: &Picture) -> BTreeMap<&str, &Source> {
-    let files = picture.files().into_iter();
-    files
-        .filter(|(_, (source, verdict))| picture.route(source) == Route::Job && *verdict == Verdict::Missing)
-        .map(|(name, (source, _))| (name, source))
-        .collect()
 }
 
 /// Whether something is on its way in or out that no job of ours will tell about.
 fn waits_for_the_platform(state: &FolderState, picture: &Picture) -> bool {
-    let told: BTreeSet<&str> = state
-        .running()
-        .flat_map(|job| &job.names)
-        .chain(state.open_intents().flat_map(|intent| &intent.names))
-        .map(String::as_str)
-        .collect();
-    let files = picture.files();
-    let moving = files
-        .iter()
+    let told = state.under_way();
+    let moving = picture
+        .files()
         .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Wait | Verdict::Condemn | Verdict::Replace));
     let trees = picture.trees();
     let coming = trees.iter().filter(|(_, (_, standing))| **standing == Standing::Coming);
-    moving.map(|(name, _)| name).chain(coming.map(|(name, _)| name)).any(|name| !told.contains(name))
+    moving.map(|(name, _)| name).chain(coming.map(|(name, _)| *name)).any(|name| !told.contains(name))
 }

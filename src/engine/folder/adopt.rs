@@ -71,15 +71,15 @@ impl Engine {
         for intent in &mut state.intents {
             let due = now >= intent.at + settle;
             if due && !intent.ghost {
-                signals::engine::submission_lost(&held.lease.key.id, intent.ids.len());
-                lost.push(intent.client.clone());
+                signals::engine::submission_lost(&held.lease.key.id, intent.names.len());
+                lost.push(intent.slot().to_owned());
                 state.look_at = now;
             }
             intent.ghost |= due;
             intent.look_at = now + as_millis(if intent.ghost { GHOST_EVERY } else { ADOPT_EVERY });
         }
-        for client in lost {
-            self.give_back(&project, &client).await?;
+        for slot in lost {
+            self.give_back(&project, &slot).await?;
         }
         state.intents.retain(|intent| now < intent.at + settle + as_millis(GHOST_FOR));
         Ok(())
@@ -141,7 +141,7 @@ impl Engine {
         }
         ids.sort();
         // A ghost only where no live submission has these files.
-        let mut matching: Vec<_> = state.intents.iter().filter(|intent| intent.ids == ids).collect();
+        let mut matching: Vec<_> = state.intents.iter().filter(|intent| intent.is_of(&ids)).collect();
         matching.sort_by_key(|intent| intent.ghost);
         Ok(matching.first().map(|intent| (*intent).clone()))
     }

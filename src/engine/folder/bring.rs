@@ -97,7 +97,8 @@ impl Engine {
         };
         let md5 = wanted.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_owned);
         let stream = Stream { from, to, size: wanted.size, md5 };
-        self.while_held(lease, |cut| async move { self.ports.transfers.stream(stream, &cut).await }).await
+        self.while_held(lease, picture, |cut| async move { self.ports.transfers.stream(stream, &cut).await })
+            .await
     }
 
     async fn put_in_parts(&self, lease: &Lease, picture: &Picture, task: &Task) -> Step<()> {
@@ -135,7 +136,7 @@ impl Engine {
             to: whole(&access),
             access: Access::Temporary(access),
         };
-        self.while_held(lease, |cut| async move {
+        self.while_held(lease, picture, |cut| async move {
             self.ports.transfers.upload_parts(upload, &cut).await.map(drop)
         })
         .await
@@ -166,7 +167,7 @@ impl Engine {
             precondition: Precondition::Absent,
         };
         let copied = self
-            .while_held(lease, |cut| async move {
+            .while_held(lease, picture, |cut| async move {
                 tokio::select! {
                     biased;
                     () = cut.cancelled() => Err(Error::new(Class::Transient, "copy from staging", "cut short")),
@@ -188,11 +189,13 @@ impl Engine {
     async fn while_held<F: Future<Output = Result<(), Error>>>(
         &self,
         lease: &Lease,
+        picture: &Picture,
         transfer: impl FnOnce(CancellationToken) -> F,
     ) -> Step<()> {
         lease.check()?;
         let cut = self.cut.child_token();
-        let transfer = transfer(cut.clone());
+        let parties = picture.parties();
+        let transfer = self.while_moving(&parties, transfer(cut.clone()));
         tokio::pin!(transfer);
         tokio::select! {
             biased;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         diff::Verdict,
-        file::{Data, DataStatus},
+        file::{DataStatus, Standing},
         ids::{DataId, ProjectId},
     },
     engine::{
@@ -45,17 +45,17 @@ impl Engine {
     ) -> Step<bool> {
         let now = millis(self.ports.clock.now());
         let epoch = held.lease.epoch;
-        let fresh: Vec<Data> = picture
+        let fresh: Vec<(String, Standing)> = picture
             .files()
-            .into_iter()
             .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Condemn | Verdict::Replace))
-            .filter_map(|(name, _)| picture.listing.get(name))
-            .take(MOST_REMEMBERED.saturating_sub(state.condemned.len()).min(state.room() / ENTRY_BYTES))
-            .cloned()
+            .filter_map(|(name, _)| Some((name.to_owned(), picture.listing.get(name)?.clone())))
+            .take(MOST_REMEMBERED.saturating_sub(state.condemned.len()))
             .collect();
+        let room = if fresh.is_empty() { 0 } else { state.room() / ENTRY_BYTES };
+        let fresh = fresh.into_iter().take(room).collect();
         let fresh = self.without_strangers(state, picture, fresh).await?;
-        for data in &fresh {
-            let condemned = Condemned { name: data.name().to_owned(), epoch, at: now, deleted: false };
+        for (name, data) in &fresh {
+            let condemned = Condemned { name: name.clone(), epoch, at: now, deleted: false };
             state.condemned.entry(data.id.to_string()).or_insert(condemned);
         }
         let orphaned = |condemned: &Condemned| now >= condemned.at + as_millis(ORPHANED);
@@ -74,7 +74,7 @@ impl Engine {
         let lease = held.lease.as_ref();
         let sentences = fresh
             .into_iter()
-            .map(|seen| async move { (self.execute(lease, &picture.project, &seen).await, seen.id) });
+            .map(|(_, seen)| async move { (self.execute(lease, &picture.project, &seen).await, seen.id) });
         let mut done = Ok(());
         for (sentence, id) in several(WIDTH, sentences).await {
             match sentence {
@@ -82,6 +82,7 @@ impl Engine {
                     if let Some(condemned) = state.condemned.get_mut(id.as_str()) {
                         condemned.deleted = true;
                     }
+                    self.moved(&state.parties);
                 }
                 Ok(false) => {
                     state.condemned.remove(id.as_str());
@@ -114,9 +115,9 @@ impl Engine {
         &self,
         state: &FolderState,
         picture: &Picture,
-        condemned: Vec<Data>,
-    ) -> Step<Vec<Data>> {
-        let ours = |data: &Data| picture.leftovers.contains(&data.id);
+        condemned: Vec<(String, Standing)>,
+    ) -> Step<Vec<(String, Standing)>> {
+        let ours = |(_, data): &(String, Standing)| picture.leftovers.contains(&data.id);
         if condemned.iter().all(ours) || !self.foreign_job(state, picture).await? {
             return Ok(condemned);
         }
@@ -124,7 +125,7 @@ impl Engine {
     }
 
     /// Looks once more and deletes; false when the file is not what was condemned any more.
-    async fn execute(&self, lease: &Lease, project: &ProjectId, seen: &Data) -> Step<bool> {
+    async fn execute(&self, lease: &Lease, project: &ProjectId, seen: &Standing) -> Step<bool> {
         match self.ports.platform.get(project, &seen.id).await {
             Ok(data) if (data.status, data.size, &data.etag) == (seen.status, seen.size, &seen.etag) => {
                 lease.check()?;

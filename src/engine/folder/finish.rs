@@ -1,6 +1,9 @@
 //! What a waiter is told once nothing of what it wants is open any more.
 
+use std::collections::HashSet;
+
 use super::{
+    jobs::project_of,
     look::Picture,
     sources::Resolved,
     state::{Before, FolderState, MOST_REMEMBERED},
@@ -18,7 +21,7 @@ use crate::{
         lease::{Held, Step},
         records::{self, Waiter},
     },
-    ports::store::{Write, Written},
+    ports::store::{Key, Write, Written},
     signals,
 };
 
@@ -50,13 +53,18 @@ impl Engine {
     ) -> Step<usize> {
         let mut open = 0;
         let mut given_up = false;
+        let patience = self.settings.jobs.max_attempts;
+        let brought = if state.charged >= patience { state.brought() } else { HashSet::new() };
+        let brought: HashSet<String> = brought.into_iter().map(str::to_owned).collect();
         for (waiter, resolved, verdicts) in &picture.waiters {
             let stands: Vec<_> = resolved
                 .files
                 .iter()
                 .zip(verdicts)
                 .map(|(source, verdict)| {
-                    self.stand(state, picture, &source.wanted.name, picture.route(source), *verdict)
+                    let name = &source.wanted.name;
+                    let brought = brought.contains(name);
+                    self.stand(state, picture, name, brought, picture.route(source), *verdict)
                 })
                 .collect();
             let ended = |tree| matches!(picture.standing(waiter, tree), Some(Standing::Ended { .. }));
@@ -77,7 +85,7 @@ impl Engine {
             outcome.jobs.clone_from(&state.history);
             self.tell_waiter(held, state, waiter, &outcome).await?;
         }
-        if !given_up && state.charged >= self.settings.jobs.max_attempts {
+        if !given_up && state.charged >= patience {
             state.charged = 0;
         }
         Ok(open)
@@ -88,6 +96,7 @@ impl Engine {
         state: &FolderState,
         picture: &Picture,
         name: &str,
+        brought: bool,
         route: Route,
         verdict: Verdict,
     ) -> Stand {
@@ -109,7 +118,7 @@ impl Engine {
                         }
                         _ => Stand::Open,
                     },
-                    Route::Job if state.charged >= most && !state.brings(name) => {
+                    Route::Job if state.charged >= most && !brought => {
                         let reason = picture.reasons.get(name).cloned();
                         let reason = reason.unwrap_or_else(|| match state.trouble.as_str() {
                             "" => format!("did not arrive in {most} rounds of copy jobs"),
@@ -186,6 +195,12 @@ impl Engine {
         // Woken before it is no longer waited for: who dies in between leaves a waiter that is told
         // again, not a child that nobody wakes.
         let woken = self.ports.store.write(records::wake(child.clone(), self.ports.clock.now())).await?;
+        if matches!(woken, Written::Refused(_)) {
+            // It has settled without us, its root being stopped: nobody else would clear this away.
+            let keep = records::retire(self.ports.clock.now(), self.settings.service.keep);
+            let outcome = Key::new(waiter.request.as_str(), records::OUTCOME);
+            self.ports.store.write(Write::update(outcome, keep)).await?;
+        }
         self.ports.store.write(Write::delete(Waiter::key(&folder, &waiter.request))).await?;
         state.seen.remove(waiter.request.as_str());
         self.sources.forget(&waiter.request);
@@ -219,6 +234,9 @@ impl Engine {
         for waiter in self.waiters(held).await? {
             let outcome = self.failed(&waiter, state, failure.clone());
             self.tell_waiter(held, state, &waiter, &outcome).await?;
+        }
+        if let Some(project) = project_of(held, &[]) {
+            self.drop_wish(held, state, &project).await?;
         }
         state.forget_all_but(&[]);
         Ok(())

@@ -4,13 +4,18 @@
 //! stored first; an intent without a job is looked for ([`super::adopt`]) before anything is
 //! submitted again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
 use super::{
+    batches::Queued,
     document,
     look::{Picture, as_millis},
-    sources::Source,
-    state::{FolderState, Intent, RunningJob},
+    names::Names,
+    slots::Wish,
+    state::{FolderState, Intent, RunningJob, digest_of},
 };
 use crate::{
     domain::{
@@ -19,20 +24,31 @@ use crate::{
     },
     engine::{
         Engine,
-        lease::{Halt, Held, Step},
+        board::GRID,
+        lease::{Held, Step},
         records::{self, Waiter, attr, millis},
     },
     ports::{
-        Class, Error,
+        Class,
         platform::Submitted,
-        store::{Change, Condition, EXPIRE_AT, Item, Write, Written},
+        store::{EXPIRE_AT, Item, Write},
     },
     signals,
 };
 
-/// When a job is asked for after its submission: soon at first, then at the poll interval.
-const POLLS: [Duration; 4] =
-    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(30)];
+/// Waits between the times that a job is asked for, so that it is 2, 5, 15, 30 and 60 seconds after
+/// its submission; then the poll interval.
+const POLLS: [Duration; 5] = [
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
+
+/// The time between two looks after jobs, in milliseconds for each page of the listing: jobs of a
+/// large folder end one after the other, and one listing shows what several have brought.
+const LOOK_PER_PAGE: i64 = 50;
 
 /// How often an unanswered submission is looked for.
 pub(super) const ADOPT_EVERY: Duration = Duration::from_secs(5);
@@ -47,6 +63,17 @@ pub(super) struct Ended {
     pub reasons: BTreeMap<String, String>,
     /// What it has left at the destination.
     pub leftovers: Vec<DataId>,
+}
+
+/// The files of one job.
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    pub files: &'a [Queued<'a>],
+    pub names: Names,
+    /// Whether all are of small requests.
+    pub express: bool,
+    /// Whether it is one piece of a set that failed.
+    pub piece: bool,
 }
 
 impl Engine {
@@ -66,9 +93,12 @@ impl Engine {
                 continue;
             }
             job.polls += 1;
-            job.next_poll = now + self.next_poll(job.polls);
-            job.status = match self.ports.platform.job(&job.job).await {
-                Ok(seen) => seen.status,
+            job.next_poll = self.next_poll(now, job.polls);
+            job.status = match self.job_status(&job.job).await {
+                Ok(status) => {
+                    self.moved(&state.parties);
+                    status
+                }
                 // Nobody will ever tell how it ended.
                 Err(error) if error.class == Class::NotFound => JobStatus::Failed,
                 Err(error) if error.is_passing() => return Err(error.into()),
@@ -79,13 +109,18 @@ impl Engine {
             };
             if job.status.is_terminal() {
                 job.ended_at = Some(now);
-                state.look_at = now;
+                let soon = now.max(state.looked_at + state.pages * LOOK_PER_PAGE);
+                state.look_at = state.look_at.min(soon);
                 let (id, attempt, files) = (&job.job, job.attempt, job.names.len());
                 signals::engine::job_ended(&held.lease.key.id, id, job.status, attempt, files);
             }
         }
-        for job in state.jobs.iter().filter(|job| job.ended_at.is_some()) {
-            self.free_slot(held, waiters, &job.slot).await?;
+        let project = project_of(held, waiters);
+        for job in state.jobs.iter_mut().filter(|job| job.ended_at.is_some() && !job.slot.is_empty()) {
+            if let Some(project) = &project {
+                self.give_back(project, &job.slot).await?;
+                job.slot.clear();
+            }
         }
         let mut ended = Vec::new();
         for job in state.jobs.iter().filter(|job| job.has_failed()) {
@@ -94,10 +129,13 @@ impl Engine {
         Ok(ended)
     }
 
-    fn next_poll(&self, polls: u32) -> i64 {
+    /// When a job is asked for the next time. Jobs meet at the same instants, so that they can be asked
+    /// for together.
+    fn next_poll(&self, now: i64, polls: u32) -> i64 {
         let longest = self.settings.jobs.poll_interval;
         let wait = POLLS.get(polls as usize).copied().unwrap_or(longest).min(longest);
-        as_millis(wait)
+        let grid = as_millis(GRID);
+        (now + as_millis(wait) + grid - 1).div_euclid(grid) * grid
     }
 
     /// What can be learnt of a job that has ended badly: its items name what failed, and what they
@@ -105,11 +143,12 @@ impl Engine {
     async fn end_of(&self, job: &RunningJob, waiters: &[Waiter]) -> Step<Ended> {
         let mut end = Ended::default();
         let Some(project) = waiters.first().map(|waiter| &waiter.spec.project) else { return Ok(end) };
-        let mut names: BTreeMap<DataId, String> = BTreeMap::new();
+        let brought: HashSet<&String> = job.names.iter().collect();
+        let mut names: HashMap<DataId, String> = HashMap::new();
         for waiter in waiters {
             if let Ok(resolved) = self.resolve(waiter).await {
-                let files = resolved.files.iter();
-                names.extend(files.filter_map(|file| Some((file.id()?.clone(), file.wanted.name.clone()))));
+                let its = resolved.files.iter().filter(|file| brought.contains(&file.wanted.name));
+                names.extend(its.filter_map(|file| Some((file.id()?.clone(), file.wanted.name.clone()))));
             }
         }
         let overall = format!("job {} is {}", job.job, job.status.as_str());
@@ -140,56 +179,70 @@ impl Engine {
         }
     }
 
-    /// Submits one job; false when the project has no free slot now.
+    /// Submits one job, with the slot that was waited for or with one that is free now; false when
+    /// there is none, which the folder then waits for.
     pub(super) async fn submit(
         &self,
         held: &mut Held,
         state: &mut FolderState,
         picture: &Picture,
-        files: &[&Source],
-        piece: bool,
+        batch: &Batch<'_>,
     ) -> Step<bool> {
         let Some(folder) = &picture.folder else { return Ok(false) };
+        if self.any_stopped(picture).await? {
+            return Ok(false);
+        }
         let now = self.ports.clock.now();
-        let mut ids: Vec<_> = files.iter().filter_map(|file| file.id().cloned()).collect();
+        let mut ids: Vec<_> = batch.files.iter().filter_map(|queued| queued.source.id().cloned()).collect();
         ids.sort();
+        let client = self.ports.chance.uuid().to_string();
+        let waited = state.wish.take_if(|wish| wish.serves(batch.express));
+        let had = waited.is_some();
+        let mut wish = waited.unwrap_or_else(|| {
+            let root = self.slots.poorest(&picture.project, &picture.roots(batch.files));
+            Wish::new(&root, &client, batch.express)
+        });
         let intent = Intent {
-            client: self.ports.chance.uuid().to_string(),
-            names: files.iter().map(|file| file.wanted.name.clone()).collect(),
+            client,
+            slot: wish.member.clone(),
+            names: batch.names.clone(),
             at: millis(now),
             attempt: state.charged + 1,
-            full: files.len() >= self.settings.jobs.max_items_per_job,
-            piece,
+            full: batch.files.len() >= self.settings.jobs.max_items_per_job,
+            express: batch.express,
+            piece: batch.piece,
             ghost: false,
             look_at: millis(now) + as_millis(ADOPT_EVERY),
-            ids,
+            digest: digest_of(&ids),
+            ids: Vec::new(),
         };
         // The intent first: a slot that is taken is always somebody's, who gives it back.
         state.intents.push(intent.clone());
         self.save(held, vec![document(state)?]).await?;
-        let slots = records::slots_key(&picture.project);
-        let limit = i64::from(self.settings.jobs.max_running_jobs);
-        let take = Write::update(slots, vec![Change::Include(attr::RUNNING.into(), intent.client.clone())])
-            .when(Condition::Room { set: attr::RUNNING.into(), member: intent.client.clone(), limit });
-        held.lease.check()?;
-        if let Written::Refused(_) = self.ports.store.write(take).await? {
-            signals::engine::no_slot(&held.lease.key.id, limit);
+        if !had && !self.take_slot(held, &picture.project, &mut wish, &mut state.refusals).await? {
+            self.stood_in_line(state, &picture.project);
             state.intents.retain(|known| known.client != intent.client);
+            match &mut state.wish {
+                // It waits for a slot of the other kind already, and from now on for either.
+                Some(known) => known.express |= wish.express,
+                None => state.wish = Some(wish),
+            }
             return Ok(false);
         }
         held.lease.check()?;
-        match self.ports.platform.submit(&picture.project, folder, &intent.ids).await {
+        match self.ports.platform.submit(&picture.project, folder, &ids).await {
             Ok(submitted) => {
-                state.refusals = 0;
+                self.moved(&state.parties);
                 self.record(held, state, &intent, submitted).await?;
                 Ok(true)
             }
             Err(error) if error.may_have_happened => {
                 signals::engine::submission_unanswered(&held.lease.key.id, &error);
+                self.note_outage(&state.parties, &error);
                 Ok(true)
             }
             Err(error) => {
-                self.give_back(&picture.project, &intent.client).await?;
+                self.give_back(&picture.project, intent.slot()).await?;
                 state.intents.retain(|known| known.client != intent.client);
                 if error.is_passing() {
                     return Err(error.into());
@@ -216,7 +269,7 @@ impl Engine {
         signals::engine::job_submitted(
             &held.lease.key.id,
             &submitted.job.id,
-            intent.ids.len(),
+            intent.names.len(),
             intent.attempt,
         );
         let note = Item::new(records::job_key(&submitted.job.id))
@@ -229,29 +282,18 @@ impl Engine {
             names: intent.names.clone(),
             attempt: intent.attempt,
             status: submitted.job.status,
-            slot: intent.client.clone(),
+            slot: intent.slot().to_owned(),
             full: intent.full,
+            express: intent.express,
             piece: intent.piece,
             polls: 0,
-            next_poll: millis(now) + self.next_poll(0),
+            next_poll: self.next_poll(millis(now), 0),
             ended_at: None,
         });
         self.save(held, vec![document(state)?]).await?;
         // Only a hint for job events; a folder polls its own jobs.
         self.ports.store.write(Write::put_new(note)).await?;
         Ok(())
-    }
-
-    async fn free_slot(&self, held: &Held, waiters: &[Waiter], slot: &str) -> Step<()> {
-        match project_of(held, waiters) {
-            Some(project) => self.give_back(&project, slot).await.map_err(Halt::from),
-            None => Ok(()),
-        }
-    }
-
-    pub(super) async fn give_back(&self, project: &ProjectId, slot: &str) -> Result<(), Error> {
-        let free = Change::Exclude(attr::RUNNING.into(), slot.to_owned());
-        self.ports.store.write(Write::update(records::slots_key(project), vec![free])).await.map(drop)
     }
 }
 

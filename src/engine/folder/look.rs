@@ -1,20 +1,21 @@
 //! One look at the destination: what is wanted against what is there.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
 use super::{
     jobs::Ended,
+    listing::Listing,
     sources::{Resolved, Source},
     state::{Before, FolderState},
     trees::{Standing, is_news},
 };
 use crate::{
     domain::{
-        diff::{Surroundings, Verdict, verdict},
-        file::{Data, DataKind, DataStatus},
+        diff::{Surroundings, Verdict, Wanted, verdict},
+        file::DataStatus,
         ids::{DataId, ProjectId, digest},
         location::DataPath,
         route::Route,
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// What one look showed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Picture {
     pub project: ProjectId,
     /// The destination folder; none where no file is wanted and empty folders are not made.
@@ -36,7 +37,7 @@ pub(super) struct Picture {
     /// Who waits, with what each wants and how each of its files stands.
     pub waiters: Vec<(Waiter, Arc<Resolved>, Vec<Verdict>)>,
     /// What is there, by exact name.
-    pub listing: BTreeMap<String, Data>,
+    pub listing: Arc<Listing>,
     /// How source folders stand that go as one item of a job, by waiter and name.
     pub standings: BTreeMap<(String, String), Standing>,
     /// Names that are streamed although a job would be their route.
@@ -45,18 +46,54 @@ pub(super) struct Picture {
     pub reasons: BTreeMap<String, String>,
     /// PARTIAL files that our own ended jobs have left.
     pub leftovers: BTreeSet<DataId>,
+    /// Every wanted name once, in order: whose it is, and which of its files. Made by each judgement.
+    pub wanted: Vec<(u32, u32)>,
 }
 
 impl Picture {
-    /// Every wanted file with its verdict, each name once: the first waiter's.
-    pub(super) fn files(&self) -> BTreeMap<&str, (&Source, Verdict)> {
-        let mut files = BTreeMap::new();
-        for (_, resolved, verdicts) in &self.waiters {
-            for (source, verdict) in resolved.files.iter().zip(verdicts) {
-                files.entry(source.wanted.name.as_str()).or_insert((source, *verdict));
-            }
+    /// Every wanted file with its verdict, by name, each name once: the first waiter's.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, (&Source, Verdict))> {
+        self.wanted.iter().filter_map(|at| self.at(*at))
+    }
+
+    /// The files of one waiter with their verdicts.
+    pub(super) fn files_of(&self, waiter: usize) -> impl Iterator<Item = (&Source, Verdict)> {
+        let own = self.waiters.get(waiter);
+        own.into_iter()
+            .flat_map(|(_, resolved, verdicts)| resolved.files.iter().zip(verdicts.iter().copied()))
+    }
+
+    /// How the file of that name stands, if anybody wants it.
+    pub(super) fn get(&self, name: &str) -> Option<(&Source, Verdict)> {
+        let name_at = |at: &(u32, u32)| self.at(*at).map(|(name, _)| name);
+        let found = self.wanted.binary_search_by(|at| name_at(at).cmp(&Some(name))).ok()?;
+        self.wanted.get(found).and_then(|at| self.at(*at)).map(|(_, file)| file)
+    }
+
+    /// Every wanted name with the number of the waiter whose file it is.
+    pub(super) fn owned(&self) -> impl Iterator<Item = (usize, &str, (&Source, Verdict))> {
+        self.wanted.iter().filter_map(|at| self.at(*at).map(|(name, file)| (at.0 as usize, name, file)))
+    }
+
+    fn at(&self, (waiter, file): (u32, u32)) -> Option<(&str, (&Source, Verdict))> {
+        let (_, resolved, verdicts) = self.waiters.get(waiter as usize)?;
+        let source = resolved.files.get(file as usize)?;
+        Some((&source.wanted.name, (source, *verdicts.get(file as usize)?)))
+    }
+
+    /// Puts the names in order.
+    pub(super) fn index(&mut self) {
+        self.wanted.clear();
+        let mut wanted: Vec<(&str, u32, u32)> = Vec::new();
+        for (waiter, (_, resolved, _)) in (0_u32..).zip(&self.waiters) {
+            wanted.reserve(resolved.files.len());
+            wanted.extend(
+                (0_u32..).zip(&resolved.files).map(|(n, file)| (file.wanted.name.as_str(), waiter, n)),
+            );
         }
-        files
+        wanted.sort_unstable();
+        wanted.dedup_by(|(b, ..), (a, ..)| a == b);
+        self.wanted = wanted.into_iter().map(|(_, waiter, file)| (waiter, file)).collect();
     }
 
     /// How a file is brought.
@@ -64,18 +101,13 @@ impl Picture {
         if self.streamed.contains(&source.wanted.name) { Route::Stream } else { source.wanted.route }
     }
 
-    /// Whether all of these names are there now, or nobody wants them any more.
-    pub(super) fn all_done(&self, names: &[String]) -> bool {
-        let (files, trees) = (self.files(), self.trees());
-        names.iter().all(|name| {
-            if let Some((_, standing)) = trees.get(name.as_str()) {
-                let Standing::Ended { unfinished, .. } = standing else { return false };
-                return unfinished.is_nothing();
-            }
-            files
-                .get(name.as_str())
-                .is_none_or(|(_, verdict)| matches!(verdict, Verdict::Done { .. } | Verdict::Skipped))
-        })
+    /// Whether that name is wanted and not there.
+    pub(super) fn is_open(&self, name: &str) -> bool {
+        if FolderState::is_tree(name) {
+            return self.trees().get(name).is_some_and(|(_, standing)| !standing.is_complete());
+        }
+        let arrived = |verdict| matches!(verdict, Verdict::Done { .. } | Verdict::Skipped);
+        self.get(name).is_some_and(|(_, verdict)| !arrived(verdict))
     }
 }
 
@@ -104,7 +136,7 @@ impl Engine {
         let listing = match &folder {
             Some(folder) if !fresh => {
                 let listing = self.list(&spec.project, folder).await;
-                if listing.as_ref().is_ok_and(BTreeMap::is_empty)
+                if listing.as_ref().is_ok_and(Listing::is_empty)
                     && !self.is_there(&spec.project, folder).await?
                 {
                     return Err(vanished(state).into());
@@ -112,21 +144,26 @@ impl Engine {
                 listing
                     .map_err(|error| if error.class == Class::NotFound { vanished(state) } else { error })?
             }
-            _ => BTreeMap::new(),
+            _ => Listing::default(),
         };
+        state.looked_at = millis(self.ports.clock.now());
+        state.pages = i64::from(listing.pages);
         let mut picture = Picture {
             project: spec.project,
             folder,
             waiters: resolved,
-            listing,
+            listing: Arc::new(listing),
+            wanted: Vec::new(),
             standings: BTreeMap::new(),
             streamed: state.streamed.clone(),
             reasons: ended.iter().flat_map(|ended| ended.reasons.clone()).collect(),
             leftovers: ended.iter().flat_map(|ended| ended.leftovers.iter().cloned()).collect(),
         };
         // Deleted, and no longer listed: gone.
-        let listed: BTreeSet<_> = picture.listing.values().map(|data| data.id.as_str()).collect();
-        state.condemned.retain(|id, condemned| !condemned.deleted || listed.contains(id.as_str()));
+        if !state.condemned.is_empty() {
+            let listed: HashSet<_> = picture.listing.ids().map(DataId::as_str).collect();
+            state.condemned.retain(|id, condemned| !condemned.deleted || listed.contains(id.as_str()));
+        }
         self.judge(state, &mut picture);
         self.look_at_trees(state, &mut picture).await?;
         Ok(picture)
@@ -136,37 +173,34 @@ impl Engine {
     pub(super) fn judge(&self, state: &mut FolderState, picture: &mut Picture) {
         let now = millis(self.ports.clock.now());
         let settle = as_millis(self.settings.jobs.settle);
-        let in_flight: BTreeSet<String> =
-            state.in_flight(now, settle).into_iter().map(str::to_owned).collect();
-        for (waiter, resolved, verdicts) in &mut picture.waiters {
-            *verdicts = resolved
-                .files
-                .iter()
-                .map(|source| {
-                    let there = picture.listing.get(&source.wanted.name);
-                    let around = Surroundings {
-                        in_flight: in_flight.contains(&source.wanted.name),
-                        foreign_job: false,
-                        young: there.is_some_and(|data| {
-                            !picture.leftovers.contains(&data.id) && now < millis(data.created) + settle
-                        }),
-                        condemned: there.is_some_and(|data| state.condemned.contains_key(data.id.as_str())),
-                    };
-                    let mut wanted = source.wanted.clone();
-                    if picture.streamed.contains(&wanted.name) {
-                        wanted.route = Route::Stream;
-                    }
-                    verdict(&wanted, there, around, waiter.spec.on_conflict)
-                })
-                .collect();
-            let listing = &picture.listing;
-            let seen = state.seen.entry(waiter.request.to_string());
-            seen.or_insert_with(|| before(waiter, resolved, verdicts, listing));
+        let in_flight = state.in_flight(now, settle);
+        let Picture { waiters, listing, leftovers, streamed, .. } = &mut *picture;
+        for (waiter, resolved, verdicts) in waiters {
+            let judged = resolved.files.iter().map(|source| {
+                let there = listing.get(&source.wanted.name);
+                let around = Surroundings {
+                    in_flight: in_flight.contains(source.wanted.name.as_str()),
+                    foreign_job: false,
+                    young: there.is_some_and(|data| {
+                        !leftovers.contains(&data.id) && now < millis(data.created) + settle
+                    }),
+                    condemned: there.is_some_and(|data| state.condemned.contains_key(data.id.as_str())),
+                };
+                if streamed.contains(&source.wanted.name) {
+                    let wanted = Wanted { route: Route::Stream, ..source.wanted.clone() };
+                    return verdict(&wanted, there, around, waiter.spec.on_conflict);
+                }
+                verdict(&source.wanted, there, around, waiter.spec.on_conflict)
+            });
+            *verdicts = judged.collect();
         }
-        let files = picture.files();
-        state
-            .uploads
-            .retain(|name, _| !matches!(files.get(name.as_str()), None | Some((_, Verdict::Done { .. }))));
+        drop(in_flight);
+        for (waiter, resolved, verdicts) in &picture.waiters {
+            let seen = state.seen.entry(waiter.request.to_string());
+            seen.or_insert_with(|| before(waiter, resolved, verdicts, &picture.listing));
+        }
+        picture.index();
+        state.uploads.retain(|name, _| !matches!(picture.get(name), None | Some((_, Verdict::Done { .. }))));
         for upload in state.uploads.values_mut() {
             // Its bytes were taken, and yet it does not show up: that try has failed too.
             if upload.put_at.is_some_and(|at| now >= at + settle) {
@@ -193,6 +227,8 @@ impl Engine {
         if let Some(there) = platform.find(project, path).await? {
             if there.status == DataStatus::Deleting {
                 let message = format!("{path} is being deleted");
+                // A finding, and no fault of the platform.
+                state.looked = Some((millis(self.ports.clock.now()), message.clone()));
                 return Err(Error::new(Class::Transient, "find destination", message).into());
             }
             state.folder = Some(there.id.clone());
@@ -240,27 +276,16 @@ impl Engine {
         }
     }
 
-    pub(super) async fn list(
-        &self,
-        project: &ProjectId,
-        folder: &DataId,
-    ) -> Result<BTreeMap<String, Data>, Error> {
-        let mut listing: BTreeMap<String, Data> = BTreeMap::new();
+    pub(super) async fn list(&self, project: &ProjectId, folder: &DataId) -> Result<Listing, Error> {
+        let mut listing = Listing::default();
         let mut from = None;
         let folder = Folder::Id(folder.clone());
         loop {
             let page = self.ports.platform.children(project, &folder, from.as_deref()).await?;
-            for data in page.items {
-                let name = data.name().to_owned();
-                // S3 lets a file and a folder have one name; the file is what is compared.
-                let hidden = data.kind == DataKind::Folder && listing.contains_key(&name);
-                if !hidden {
-                    listing.insert(name, data);
-                }
-            }
+            listing.add(page.items);
             from = page.next;
             if from.is_none() {
-                return Ok(listing);
+                return Ok(listing.complete());
             }
         }
     }
@@ -273,12 +298,7 @@ fn vanished(state: &mut FolderState) -> Error {
 }
 
 /// What a waiter found done when it came.
-fn before(
-    waiter: &Waiter,
-    resolved: &Resolved,
-    verdicts: &[Verdict],
-    listing: &BTreeMap<String, Data>,
-) -> Before {
+fn before(waiter: &Waiter, resolved: &Resolved, verdicts: &[Verdict], listing: &Listing) -> Before {
     let mut before = Before::default();
     for (source, verdict) in resolved.files.iter().zip(verdicts) {
         let there = listing.get(&source.wanted.name);

@@ -8,18 +8,25 @@
 
 mod act;
 mod adopt;
+mod batches;
 mod bring;
+mod claims;
 mod condemn;
 mod finish;
 mod jobs;
+mod listing;
 mod look;
+mod names;
 mod pieces;
 mod preview;
+mod signs;
+mod slots;
 mod sources;
 mod state;
 mod streams;
 mod trees;
 
+pub(crate) use claims::Slots;
 pub(crate) use preview::{FolderPreview, Standing};
 pub(crate) use sources::Sources;
 
@@ -27,6 +34,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine,
+    evidence::Party,
     kinds::final_failure,
     lease::{Halt, Held, Step},
     records::{self, Waiter, attr, millis, set},
@@ -60,7 +68,12 @@ impl Engine {
             }
             // What was learnt must not be lost with the error.
             Err(Halt::Port(error)) => {
-                self.save(held, vec![document(&state)?]).await?;
+                let mut changes = vec![document(&state)?];
+                changes.extend(looked(&state));
+                if state.looked.is_none() {
+                    self.note_outage(&state.parties, &error);
+                }
+                self.save(held, changes).await?;
                 Err(Halt::Port(error))
             }
             other => other,
@@ -70,19 +83,30 @@ impl Engine {
     async fn work(&self, held: &mut Held, state: &mut FolderState) -> Step<Next> {
         loop {
             let waiters = self.waiters(held).await?;
+            state.parties = Party::all(&waiters);
             let woken = held.item.number(attr::WAKES) != state.last_wakes;
             state.last_wakes = held.item.number(attr::WAKES);
             let ended = self.poll_jobs(held, state, woken, &waiters).await?;
             self.adopt(held, state, &waiters).await?;
+            let slot = self.ask_again(held, state, &waiters).await?;
             state.forget_all_but(&waiters);
             if waiters.is_empty() {
                 return self.rest(held, state);
             }
             let now = millis(self.ports.clock.now());
-            let came = state.has_not_seen(&waiters);
-            if !came && now < state.look_at {
+            let is_owed_a_look = woken && self.has_not_looked_lately(held);
+            if !state.has_not_seen(&waiters) && !slot && now < state.look_at && !is_owed_a_look {
                 return self.rest(held, state);
             }
+            let waiters = self.not_stopped(waiters).await?;
+            state.forget_all_but(&waiters);
+            if waiters.is_empty() {
+                // A slot that was taken for them is not kept.
+                self.ask_again(held, state, &waiters).await?;
+                return self.rest(held, state);
+            }
+            state.parties = Party::all(&waiters);
+            let came = state.has_not_seen(&waiters);
             // An error on the way must not put off the next look.
             state.look_at = now;
             let waiters = self.resolvable(held, state, waiters).await?;
@@ -106,6 +130,7 @@ impl Engine {
                 continue;
             }
             if !self.act(held, state, &picture).await? {
+                state.looked = Some((now, signs::waits_for(state, &picture)));
                 return self.rest(held, state);
             }
         }
@@ -114,7 +139,8 @@ impl Engine {
     /// What the record looks like until something happens.
     fn rest(&self, held: &Held, state: &FolderState) -> Step<Next> {
         held.lease.check()?;
-        let changes = vec![document(state)?];
+        let mut changes = vec![document(state)?];
+        changes.extend(looked(state));
         if state.is_idle() {
             return Ok(Next::Settled { changes });
         }
@@ -176,6 +202,13 @@ impl Engine {
         self.fail_waiters(held, &mut state, &failure).await?;
         self.rest(held, &state)
     }
+}
+
+/// The changes that tell of a look and of what it has found everything to wait for.
+fn looked(state: &FolderState) -> Vec<Change> {
+    state.looked.as_ref().map_or_else(Vec::new, |(at, waits_for)| {
+        vec![set(attr::LOOKED_AT, *at), set(attr::WAITS_FOR, waits_for.as_str())]
+    })
 }
 
 /// The change that stores the state.

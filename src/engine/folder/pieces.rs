@@ -6,14 +6,14 @@
 //! one file, which is streamed instead. Where every piece fails, nothing is poisoned: back off,
 //! charge the round, keep the size.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
     look::{Picture, as_millis},
+    names::Names,
     state::{FolderState, Piece, RunningJob},
 };
 use crate::{
-    domain::diff::Verdict,
     engine::{Engine, backoff::jittered, records::millis},
     signals,
 };
@@ -29,13 +29,13 @@ const ALONE: u32 = 2;
 
 impl FolderState {
     /// The pieces that have no job now and have not failed in the present cut.
-    pub(super) fn pieces_to_submit(&self) -> Vec<Vec<String>> {
-        let busy: BTreeSet<&String> = self
-            .running()
-            .flat_map(|job| &job.names)
-            .chain(self.open_intents().flat_map(|intent| &intent.names))
-            .collect();
-        let free = |piece: &&Piece| !piece.failed && !piece.names.iter().any(|name| busy.contains(name));
+    pub(super) fn pieces_to_submit(&self) -> Vec<Names> {
+        if self.pieces.is_empty() {
+            return Vec::new();
+        }
+        let busy = self.under_way();
+        let free =
+            |piece: &&Piece| !piece.failed && !piece.names.iter().any(|name| busy.contains(name.as_str()));
         self.pieces.iter().filter(free).map(|piece| piece.names.clone()).collect()
     }
 
@@ -43,7 +43,8 @@ impl FolderState {
     fn cut(&mut self, names: &[String], parts: usize, isolated: bool) {
         let size = names.len().div_ceil(parts.max(1)).max(1);
         for piece in names.chunks(size) {
-            self.pieces.push(Piece { names: piece.to_vec(), isolated, ..Piece::default() });
+            let names = piece.iter().cloned().collect();
+            self.pieces.push(Piece { names, isolated, ..Piece::default() });
         }
     }
 
@@ -78,7 +79,7 @@ impl FolderState {
         for mut piece in std::mem::take(&mut self.pieces) {
             piece.failed = false;
             let isolated = piece.isolated || arrived;
-            match piece.names.as_slice() {
+            match &*piece.names {
                 [name] if isolated => {
                     piece.alone += 1;
                     piece.isolated = true;
@@ -108,22 +109,25 @@ impl Engine {
         let (mut bad, mut charged, mut well) = (false, false, false);
         for (job, arrived) in &judged {
             state.remember(job);
-            let missing: Vec<String> = picture.not_done(&job.names);
+            let missing: Vec<String> =
+                job.names.iter().filter(|name| picture.is_open(name)).cloned().collect();
             bad |= !arrived;
             well |= *arrived;
             if state.note_trees(&job.names, *arrived) {
                 // What is left of it is decided by comparing, not by cutting.
             } else if job.piece {
                 state.piece_arrived |= missing.len() < job.names.len();
+                let missing: HashSet<&String> = missing.iter().collect();
                 let mine = |piece: &&mut Piece| piece.names.iter().any(|name| missing.contains(name));
                 state.pieces.iter_mut().filter(mine).for_each(|piece| piece.failed = true);
             } else if !arrived {
                 charged |= state.take_apart(folder, picture, job, &missing);
             }
         }
-        let wanted = picture.not_done_at_all();
         for piece in &mut state.pieces {
-            piece.names.retain(|name| wanted.contains(name.as_str()));
+            if !piece.names.iter().all(|name| picture.is_open(name)) {
+                piece.names = piece.names.iter().filter(|name| picture.is_open(name)).cloned().collect();
+            }
         }
         state.pieces.retain(|piece| !piece.names.is_empty());
         if !state.pieces.is_empty() && state.pieces.iter().all(|piece| piece.failed) {
@@ -148,7 +152,7 @@ impl Engine {
         let mut judged = Vec::new();
         state.jobs.retain(|job| {
             let Some(ended_at) = job.ended_at else { return true };
-            let arrived = picture.all_done(&job.names);
+            let arrived = !job.names.iter().any(|name| picture.is_open(name));
             // A job that succeeded and whose files do not show up for long enough did not succeed.
             if !job.has_failed() && !arrived && now < ended_at + settle {
                 return true;
@@ -168,18 +172,6 @@ impl Engine {
 }
 
 impl Picture {
-    /// Those of the names that are wanted and not there.
-    fn not_done(&self, names: &[String]) -> Vec<String> {
-        let missing = self.not_done_at_all();
-        names.iter().filter(|name| missing.contains(name.as_str())).cloned().collect()
-    }
-
-    /// Every name that is wanted and not there.
-    fn not_done_at_all(&self) -> BTreeSet<&str> {
-        let open = |verdict: &Verdict| !matches!(verdict, Verdict::Done { .. } | Verdict::Skipped);
-        self.files().into_iter().filter(|(_, (_, verdict))| open(verdict)).map(|(name, _)| name).collect()
-    }
-
     /// The names by the first request that wants them.
     fn by_waiter(&self, names: &[String]) -> BTreeMap<usize, Vec<String>> {
         let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();

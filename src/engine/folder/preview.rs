@@ -1,10 +1,14 @@
 //! What would be done in one folder: resolved, listed and judged by the same code that does it, and
 //! then only said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     finish::clash_words,
+    listing::Listing,
     look::Picture,
     sources::{Origin, Resolved, Source},
     state::FolderState,
@@ -12,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         diff::{Clash, Surroundings, Verdict, verdict},
-        file::{Data, DataStatus, ETag},
+        file::{self, DataStatus, ETag},
         ids::{FolderId, RequestId},
         location::DataPath,
         outcome::Culprit,
@@ -74,7 +78,7 @@ impl Engine {
         for spec in specs {
             let request = RequestId::new(format!("dry-run.{}", self.ports.chance.uuid()));
             let since = self.ports.clock.now();
-            let waiter = Waiter { root: request.clone(), request, spec: (*spec).clone(), since };
+            let waiter = Waiter { root: request.clone(), request, spec: (*spec).clone(), since, siblings: 1 };
             let resolved = self.resolve(&waiter).await;
             self.sources.forget(&waiter.request);
             waiters.push((waiter, resolved?, Vec::new()));
@@ -83,18 +87,19 @@ impl Engine {
         let folder = folder.filter(|folder| folder.status != DataStatus::Deleting).map(|folder| folder.id);
         let listing = match &folder {
             Some(folder) => self.list(project, folder).await?,
-            None => BTreeMap::new(),
+            None => Listing::default(),
         };
         let is_needed = self.settings.copy.empty_folders
             || waiters
                 .iter()
                 .any(|(waiter, resolved, _)| waiter.spec.wants.is_empty() || !resolved.files.is_empty());
-        let (is_new, there) = (folder.is_none() && is_needed, listing.len());
+        let (is_new, there) = (folder.is_none() && is_needed, listing.ids().count());
         let mut picture = Picture {
             project: project.clone(),
             folder,
             waiters,
-            listing,
+            listing: Arc::new(listing),
+            wanted: Vec::new(),
             standings: BTreeMap::new(),
             streamed: state.streamed.clone(),
             reasons: BTreeMap::new(),
@@ -109,7 +114,7 @@ impl Engine {
                     Origin::File { id, .. } => origins.get(id.as_str()).cloned().unwrap_or_default(),
                     Origin::Object(object) => object.at.to_string(),
                 };
-                self.stands(&picture, waiter, source, origin, *verdict)
+                stands(&picture, waiter, source, origin, *verdict)
             };
             let aside = resolved.files.iter().zip(verdicts);
             staged += aside
@@ -120,69 +125,6 @@ impl Engine {
         }
         let of_tree = specs.iter().all(|spec| spec.of_tree.is_some());
         Ok(FolderPreview { files, of_tree, is_new, staged, there })
-    }
-
-    fn stands(
-        &self,
-        picture: &Picture,
-        waiter: &Waiter,
-        source: &Source,
-        origin: String,
-        found: Verdict,
-    ) -> (PreviewFile, Standing) {
-        let whole = waiter.spec.of_tree.is_some();
-        let route = if whole || source.staged.is_some() { Route::Job } else { picture.route(source) };
-        let how = || if whole { WHOLE.to_owned() } else { self.why(picture, source, route) };
-        let there = picture.listing.get(&source.wanted.name);
-        let (standing, reason) = match found {
-            Verdict::Done { by_size: false } => (Standing::Skipped, "is there already".to_owned()),
-            Verdict::Done { by_size: true } => {
-                (Standing::Skipped, "is there already, as far as its size tells".to_owned())
-            }
-            Verdict::Wait => (
-                Standing::InFlight,
-                "is on its way already, or what stands there is on its way out".to_owned(),
-            ),
-            Verdict::Missing => (Standing::Brought, how()),
-            Verdict::Overwrite | Verdict::Condemn => {
-                (Standing::Brought, format!("{}; what an upload has left there gives way", how()))
-            }
-            Verdict::Replace => (Standing::Brought, format!("{}; what stands there is deleted first", how())),
-            Verdict::Skipped => (Standing::Kept, "what stands there stays".to_owned()),
-            Verdict::Clash(_) => (Standing::Kept, "cannot be brought".to_owned()),
-        };
-        let then = match found {
-            Verdict::Replace => Some(OnConflict::Overwrite),
-            Verdict::Skipped => Some(OnConflict::Skip),
-            Verdict::Clash(_) => Some(OnConflict::Fail),
-            _ => None,
-        };
-        let file = PreviewFile {
-            source: origin,
-            destination: uri(&waiter.spec.project, &waiter.spec.path.file(&source.wanted.name)),
-            route: (standing == Standing::Brought).then_some(route),
-            reason,
-            size: source.wanted.size,
-            conflict: then
-                .zip(clash(source, there))
-                .map(|(then, clash)| Conflict { there: clash_words(clash), then }),
-        };
-        (file, standing)
-    }
-
-    fn why(&self, picture: &Picture, source: &Source, route: Route) -> String {
-        let in_parts = source.wanted.etag.as_ref().is_some_and(ETag::is_multipart);
-        match route {
-            Route::Job if source.staged.is_some() => {
-                "gets another name: a job puts it into staging, and S3 copies it from there".to_owned()
-            }
-            Route::Job if in_parts => "was uploaded in parts".to_owned(),
-            Route::Job => "was uploaded in one part (copy.single_part = \"job\")".to_owned(),
-            _ if source.renamed => "gets another name".to_owned(),
-            _ if picture.streamed.contains(&source.wanted.name) => "no copy job would bring it".to_owned(),
-            _ if in_parts => "was uploaded in parts, and no copy job can bring it".to_owned(),
-            _ => "was uploaded in one part (copy.single_part = \"stream\")".to_owned(),
-        }
     }
 
     /// The URIs of a waiter's sources, by data id.
@@ -224,6 +166,69 @@ impl Engine {
     }
 }
 
+/// What would become of one file.
+fn stands(
+    picture: &Picture,
+    waiter: &Waiter,
+    source: &Source,
+    origin: String,
+    found: Verdict,
+) -> (PreviewFile, Standing) {
+    let whole = waiter.spec.of_tree.is_some();
+    let route = if whole || source.staged.is_some() { Route::Job } else { picture.route(source) };
+    let how = || if whole { WHOLE.to_owned() } else { why(picture, source, route).to_owned() };
+    let there = picture.listing.get(&source.wanted.name);
+    let (standing, reason) = match found {
+        Verdict::Done { by_size: false } => (Standing::Skipped, "is there already".to_owned()),
+        Verdict::Done { by_size: true } => {
+            (Standing::Skipped, "is there already, as far as its size tells".to_owned())
+        }
+        Verdict::Wait => {
+            (Standing::InFlight, "is on its way already, or what stands there is on its way out".to_owned())
+        }
+        Verdict::Missing => (Standing::Brought, how()),
+        Verdict::Overwrite | Verdict::Condemn => {
+            (Standing::Brought, format!("{}; what an upload has left there gives way", how()))
+        }
+        Verdict::Replace => (Standing::Brought, format!("{}; what stands there is deleted first", how())),
+        Verdict::Skipped => (Standing::Kept, "what stands there stays".to_owned()),
+        Verdict::Clash(_) => (Standing::Kept, "cannot be brought".to_owned()),
+    };
+    let then = match found {
+        Verdict::Replace => Some(OnConflict::Overwrite),
+        Verdict::Skipped => Some(OnConflict::Skip),
+        Verdict::Clash(_) => Some(OnConflict::Fail),
+        _ => None,
+    };
+    let file = PreviewFile {
+        source: origin,
+        destination: uri(&waiter.spec.project, &waiter.spec.path.file(&source.wanted.name)),
+        route: (standing == Standing::Brought).then_some(route),
+        reason,
+        size: source.wanted.size,
+        conflict: then
+            .zip(clash(source, there))
+            .map(|(then, clash)| Conflict { there: clash_words(clash), then }),
+    };
+    (file, standing)
+}
+
+/// Why a file takes its route.
+fn why(picture: &Picture, source: &Source, route: Route) -> &'static str {
+    let in_parts = source.wanted.etag.as_ref().is_some_and(ETag::is_multipart);
+    match (route == Route::Job, in_parts) {
+        (true, _) if source.staged.is_some() => {
+            "gets another name: a job puts it into staging, and S3 copies it from there"
+        }
+        (true, true) => "was uploaded in parts",
+        (true, false) => "was uploaded in one part (copy.single_part = \"job\")",
+        _ if source.renamed => "gets another name",
+        _ if picture.streamed.contains(&source.wanted.name) => "no copy job would bring it",
+        (false, true) => "was uploaded in parts, where no copy job can read it",
+        (false, false) => "was uploaded in one part (copy.single_part = \"stream\")",
+    }
+}
+
 fn unready(waiter: &Waiter, culprit: &Culprit) -> (PreviewFile, Standing) {
     let from = waiter.spec.wants.first().and_then(|want| match want {
         Want::Files { project, .. } | Want::Level { project, .. } | Want::Tree { project, .. } => {
@@ -249,7 +254,7 @@ fn uri(project: &impl std::fmt::Display, path: &DataPath) -> String {
 }
 
 /// What stands in the way, whatever the request wants done about it.
-fn clash(source: &Source, there: Option<&Data>) -> Option<Clash> {
+fn clash(source: &Source, there: Option<&file::Standing>) -> Option<Clash> {
     match verdict(&source.wanted, there, Surroundings::default(), OnConflict::Fail) {
         Verdict::Clash(clash) => Some(clash),
         _ => None,

@@ -2,7 +2,7 @@
 //! waits, because every look needs it and a listing costs a call per thousand files.
 
 use std::{
-    collections::VecDeque,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -25,8 +25,9 @@ use crate::{
     },
 };
 
-/// How many files may be remembered on one instance, about 300 bytes each.
-const MOST_FILES: usize = 100_000;
+/// How many files may be remembered on one instance, about 300 bytes each: one folder of the size we
+/// promise to bring, and others beside it.
+const MOST_FILES: usize = 400_000;
 
 /// Where a file comes from.
 #[derive(Debug, Clone)]
@@ -68,9 +69,25 @@ pub(super) struct Resolved {
     pub unready: Vec<(ErrorName, Culprit)>,
 }
 
-/// What was resolved, oldest first.
+/// What was resolved, as long as it is in use.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(Mutex<VecDeque<(RequestId, Arc<Resolved>)>>);
+pub(crate) struct Sources(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    resolved: HashMap<RequestId, (u64, Arc<Resolved>)>,
+    files: usize,
+    /// Counts what was asked for: the lowest is what was not asked for the longest.
+    asked: u64,
+}
+
+impl Known {
+    fn forget(&mut self, id: &RequestId) {
+        if let Some((_, resolved)) = self.resolved.remove(id) {
+            self.files -= resolved.len() + 1;
+        }
+    }
+}
 
 impl Resolved {
     /// How many files it is.
@@ -81,22 +98,31 @@ impl Resolved {
 
 impl Sources {
     fn get(&self, id: &RequestId) -> Option<Arc<Resolved>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|(known, _)| known == id).map(|(_, resolved)| Arc::clone(resolved))
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.asked += 1;
+        let now = known.asked;
+        known.resolved.get_mut(id).map(|(asked, resolved)| {
+            *asked = now;
+            Arc::clone(resolved)
+        })
     }
 
     fn put(&self, id: RequestId, resolved: Arc<Resolved>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.push_back((id, resolved));
-        while known.len() > 1
-            && known.iter().map(|(_, resolved)| resolved.len() + 1).sum::<usize>() > MOST_FILES
-        {
-            known.pop_front();
+        known.forget(&id);
+        known.asked += 1;
+        known.files += resolved.len() + 1;
+        let entry = (known.asked, resolved);
+        known.resolved.insert(id, entry);
+        while known.files > MOST_FILES && known.resolved.len() > 1 {
+            let oldest = known.resolved.iter().min_by_key(|(_, (asked, _))| *asked);
+            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
+            known.forget(&oldest);
         }
     }
 
     pub(super) fn forget(&self, id: &RequestId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != id);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).forget(id);
     }
 }
 

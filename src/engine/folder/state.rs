@@ -2,17 +2,18 @@
 //!
 //! One JSON document in the `FOLDER` item, written only by the holder of its lease.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::{names::Names, slots::Wish};
 use crate::{
     domain::{
-        ids::{BatchId, DataId, JobId},
+        ids::{BatchId, DataId, JobId, digest},
         job::JobStatus,
         outcome::JobSummary,
     },
-    engine::records::Waiter,
+    engine::{evidence::Party, records::Waiter},
 };
 
 /// Uploads and condemned files that are remembered at a time. Together with the jobs they must fit
@@ -30,13 +31,21 @@ const HISTORY: usize = 100;
 
 /// A copy job that was meant to be submitted; its answer has not been seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, stored as they are")]
 pub(super) struct Intent {
-    /// Our own id of the submission; also its slot.
+    /// Our own id of the submission.
     pub client: String,
-    /// The source files.
+    /// Its place among the project's running jobs; in records of older versions the id.
+    #[serde(default)]
+    pub slot: String,
+    /// The source files, as [`digest_of`] has them.
+    #[serde(default)]
+    pub digest: String,
+    /// The source files, where an older version wrote the intent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<DataId>,
     /// Their names at the destination.
-    pub names: Vec<String>,
+    pub names: Names,
     /// When it was written.
     pub at: i64,
     /// When to look for its job.
@@ -46,6 +55,9 @@ pub(super) struct Intent {
     pub attempt: u32,
     /// Whether it has as many files as a job may have.
     pub full: bool,
+    /// Whether it carries only files of small requests.
+    #[serde(default)]
+    pub express: bool,
     /// Whether it carries one piece of a set that failed.
     #[serde(default)]
     pub piece: bool,
@@ -55,18 +67,38 @@ pub(super) struct Intent {
     pub ghost: bool,
 }
 
+impl Intent {
+    /// Its place among the project's running jobs.
+    pub(super) fn slot(&self) -> &str {
+        if self.slot.is_empty() { &self.client } else { &self.slot }
+    }
+
+    /// Whether these, sorted, are its source files.
+    pub(super) fn is_of(&self, sorted: &[DataId]) -> bool {
+        if self.digest.is_empty() { self.ids == sorted } else { self.digest == digest_of(sorted) }
+    }
+}
+
+/// What stands for a set of source files, sorted by id.
+pub(super) fn digest_of(sorted: &[DataId]) -> String {
+    digest(&sorted.iter().map(DataId::as_str).collect::<Vec<_>>())
+}
+
 /// A copy job that is known to exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RunningJob {
     pub job: JobId,
     pub batch: BatchId,
     /// The names it brings.
-    pub names: Vec<String>,
+    pub names: Names,
     pub attempt: u32,
     pub status: JobStatus,
-    /// Its place among the project's running jobs.
+    /// Its place among the project's running jobs; empty once it was given back.
     pub slot: String,
     pub full: bool,
+    /// Whether it carries only files of small requests.
+    #[serde(default)]
+    pub express: bool,
     /// Whether it carries one piece of a set that failed.
     #[serde(default)]
     pub piece: bool,
@@ -89,7 +121,7 @@ impl RunningJob {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Piece {
-    pub names: Vec<String>,
+    pub names: Names,
     /// Failed in the present cut.
     pub failed: bool,
     /// Others of the same set have arrived: what keeps failing is in here.
@@ -152,10 +184,16 @@ pub(super) struct FolderState {
     pub not_before: i64,
     /// No look before, unless there is news.
     pub look_at: i64,
+    /// When the folder was listed last, and how many calls that took.
+    pub looked_at: i64,
+    pub pages: i64,
     /// Looks in a row that found nothing to do but wait.
     pub waits: u32,
     /// Times in a row that the project had no free slot.
     pub refusals: u32,
+    /// The slot that the next job waits for, or has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wish: Option<Wish>,
     /// What is submitted piece by piece.
     pub pieces: Vec<Piece>,
     /// Whether a piece of the present cut has arrived.
@@ -168,6 +206,12 @@ pub(super) struct FolderState {
     pub trouble: String,
     /// `wakes` as of the last round.
     pub last_wakes: Option<i64>,
+    /// For whom this round works.
+    #[serde(skip)]
+    pub parties: Vec<Party>,
+    /// When this round has looked, and what the files then waited for.
+    #[serde(skip)]
+    pub looked: Option<(i64, String)>,
 }
 
 impl FolderState {
@@ -197,7 +241,8 @@ impl FolderState {
         let polls = self.running().map(|job| job.next_poll);
         let looks = (!self.seen.is_empty()).then_some(self.look_at);
         let intents = self.intents.iter().map(|intent| intent.look_at);
-        polls.chain(looks).chain(intents).min().unwrap_or(i64::MAX)
+        let wish = self.wish.iter().map(|wish| wish.try_at);
+        polls.chain(looks).chain(intents).chain(wish).min().unwrap_or(i64::MAX)
     }
 
     /// Submissions whose job may still be on its way.
@@ -211,13 +256,18 @@ impl FolderState {
         MOST_BYTES.saturating_sub(serde_json::to_string(self).map_or(MOST_BYTES, |text| text.len()))
     }
 
+    /// Whether there is a slot for the next job.
+    pub(super) fn has_slot(&self) -> bool {
+        self.wish.as_ref().is_some_and(|wish| wish.taken.is_some())
+    }
+
     /// Jobs that have not ended.
     pub(super) fn running(&self) -> impl Iterator<Item = &RunningJob> {
         self.jobs.iter().filter(|job| job.ended_at.is_none())
     }
 
     /// The names that something of ours brings, as far as `now` and `settle` (milliseconds) tell.
-    pub(super) fn in_flight(&self, now: i64, settle: i64) -> BTreeSet<&str> {
+    pub(super) fn in_flight(&self, now: i64, settle: i64) -> HashSet<&str> {
         let coming = |job: &&RunningJob| !job.has_failed() && job.ended_at.is_none_or(|at| now < at + settle);
         let jobs = self.jobs.iter().filter(coming).flat_map(|job| &job.names);
         let intents = self.open_intents().flat_map(|intent| &intent.names);
@@ -231,16 +281,22 @@ impl FolderState {
         self.uploads.values().filter(|upload| upload.attempts >= attempts).count()
     }
 
-    /// Whether a job or a submission of ours may still bring that name.
-    pub(super) fn brings(&self, name: &str) -> bool {
+    /// The names that a job or a submission of ours may still bring.
+    pub(super) fn brought(&self) -> HashSet<&str> {
         let jobs = self.jobs.iter().filter(|job| !job.has_failed()).flat_map(|job| &job.names);
-        jobs.chain(self.open_intents().flat_map(|intent| &intent.names)).any(|known| known == name)
+        jobs.chain(self.open_intents().flat_map(|intent| &intent.names)).map(String::as_str).collect()
     }
 
-    /// Whether a job or a submission is open that had room for more files.
-    pub(super) fn has_unfilled_job(&self) -> bool {
-        self.running().any(|job| !job.full && !job.piece)
-            || self.open_intents().any(|intent| !intent.full && !intent.piece)
+    /// The names of jobs and submissions that have not ended.
+    pub(super) fn under_way(&self) -> HashSet<&str> {
+        let intents = self.open_intents().flat_map(|intent| &intent.names);
+        self.running().flat_map(|job| &job.names).chain(intents).map(String::as_str).collect()
+    }
+
+    /// Whether a job or a submission of that lane is open that had room for more files.
+    pub(super) fn has_unfilled_job(&self, express: bool) -> bool {
+        self.running().any(|job| !job.full && !job.piece && job.express == express)
+            || self.open_intents().any(|intent| !intent.full && !intent.piece && intent.express == express)
     }
 
     pub(super) fn remember(&mut self, job: &RunningJob) {

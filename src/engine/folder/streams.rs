@@ -76,7 +76,7 @@ impl Engine {
     pub(super) fn stream_tasks(&self, state: &mut FolderState, picture: &Picture) -> Vec<Task> {
         let now = millis(self.ports.clock.now());
         let mut tasks = Vec::new();
-        let mut room = state.room();
+        let mut room = None;
         for (name, (source, verdict)) in picture.files() {
             if picture.route(source) != Route::Stream {
                 continue;
@@ -92,10 +92,13 @@ impl Engine {
                 | Verdict::Clash(_) => continue,
             };
             let known = state.uploads.contains_key(name);
-            if !known && (state.uploads.len() >= MOST_REMEMBERED || room < ENTRY_BYTES) {
-                continue;
+            if !known {
+                let left = *room.get_or_insert_with(|| state.room());
+                if state.uploads.len() >= MOST_REMEMBERED || left < ENTRY_BYTES {
+                    continue;
+                }
+                room = Some(left - ENTRY_BYTES);
             }
-            room -= if known { 0 } else { ENTRY_BYTES };
             let upload = state.uploads.entry(name.to_owned()).or_default();
             if upload.nonce.is_empty() {
                 upload.nonce = self.ports.chance.uuid().to_string();
@@ -194,8 +197,10 @@ impl Engine {
     ) -> Ended {
         // Folders share the places of an instance; one that waits for a place still has jobs to mind.
         let Ok(_place) = timeout_at(until, self.streams.acquire()).await else {
+            self.waited_for_a_stream(picture);
             return Ended::NotStarted(task);
         };
+        self.stream_began();
         let result = match url {
             Ok(url) => self.bring(lease, picture, &task, url).await,
             Err(error) => Err(again(&error).into()),
@@ -218,6 +223,7 @@ impl Engine {
             match streamed.result {
                 Ok(()) => {
                     upload.put_at = Some(millis(now));
+                    self.moved(&state.parties);
                     put += 1;
                 }
                 Err(Halt::Port(error)) => {

@@ -10,6 +10,8 @@ use std::{
 };
 
 use super::{
+    batches::{Queued, what_fits},
+    jobs::Batch,
     look::Picture,
     sources::{Origin, Source},
     state::FolderState,
@@ -17,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         diff::{Surroundings, Verdict, Wanted, verdict},
-        file::{Data, DataKind, DataStatus, ETag},
+        file::{self, DataKind, DataStatus, ETag},
         ids::{DataId, ProjectId},
         location::DataPath,
         outcome::{Counters, Unfinished},
@@ -25,6 +27,7 @@ use crate::{
     },
     engine::{
         Engine, kinds,
+        lease::{Held, Step},
         records::{Waiter, millis},
     },
     ports::{Class, Error},
@@ -47,7 +50,7 @@ pub(super) struct Tree {
 }
 
 /// What stands at the destination of a tree, by path below it.
-pub(super) type Below = BTreeMap<String, Data>;
+pub(super) type Below = BTreeMap<String, file::Standing>;
 
 /// How a tree stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +124,7 @@ fn folder_of(path: &str) -> &str {
 }
 
 /// Counts a file that is there: as copied where it came since the request was planned.
-fn count(counters: &mut Counters, size: u64, by_size: bool, waiter: &Waiter, there: Option<&Data>) {
+fn count(counters: &mut Counters, size: u64, by_size: bool, waiter: &Waiter, there: Option<&file::Standing>) {
     counters.files += 1;
     if there.is_some_and(|data| is_news(waiter, data)) {
         counters.copied += 1;
@@ -133,8 +136,15 @@ fn count(counters: &mut Counters, size: u64, by_size: bool, waiter: &Waiter, the
 }
 
 /// Whether an earlier step of the same request has brought that file.
-pub(super) fn is_news(waiter: &Waiter, there: &Data) -> bool {
+pub(super) fn is_news(waiter: &Waiter, there: &file::Standing) -> bool {
     waiter.spec.since.is_some_and(|since| millis(there.created) >= since)
+}
+
+impl Standing {
+    /// Whether all of it is there.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self, Self::Ended { unfinished, .. } if unfinished.is_nothing())
+    }
 }
 
 impl FolderState {
@@ -171,9 +181,18 @@ impl Picture {
     }
 
     /// The trees that a job is to be asked for.
-    pub(super) fn trees_missing(&self) -> Vec<&Source> {
-        let trees = self.trees().into_values();
-        trees.filter(|(_, standing)| **standing == Standing::Missing).map(|(item, _)| item).collect()
+    pub(super) fn trees_missing(&self) -> Vec<Queued<'_>> {
+        let mut names = BTreeSet::new();
+        let mut missing = Vec::new();
+        for (waiter, (who, resolved, _)) in self.waiters.iter().enumerate() {
+            for tree in &resolved.trees {
+                let is_missing = self.standing(who, tree) == Some(&Standing::Missing);
+                if names.insert(&tree.item.wanted.name) && is_missing {
+                    missing.push(Queued { source: &tree.item, waiter });
+                }
+            }
+        }
+        missing
     }
 
     /// How a waiter's tree stands.
@@ -232,7 +251,7 @@ impl Engine {
             let page = self.ports.platform.everything_below(project, path, from.as_deref()).await?;
             for data in page.items.into_iter().filter(|data| !kinds::staging::holds(&data.path)) {
                 if let Some(inside) = data.path.inside(path).map(str::to_owned) {
-                    below.insert(inside, data);
+                    below.insert(inside, data.into());
                 }
             }
             from = page.next;
@@ -240,6 +259,24 @@ impl Engine {
                 return Ok(below);
             }
         }
+    }
+
+    /// Asks a job for folders; false when it has to wait for that.
+    pub(super) async fn submit_trees(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+        trees: &[Queued<'_>],
+    ) -> Step<bool> {
+        let small = |queued: &Queued<'_>| picture.is_small(queued.waiter);
+        let names = what_fits(state, trees);
+        let batch = Batch { files: trees, express: trees.iter().all(small), piece: false, names };
+        let fits = batch.names.len() == trees.len();
+        if self.stop.is_cancelled() || !fits || !self.may_ask(state, batch.express) {
+            return Ok(false);
+        }
+        self.submit(held, state, picture, &batch).await
     }
 
     /// Looks at the destinations of all trees that nothing is bringing now, and judges them.
@@ -267,10 +304,8 @@ impl Engine {
                     seen.insert(name.clone(), Arc::clone(&below));
                     let tries = state.trees.get(name).copied().unwrap_or(0);
                     let standing = tree.stand(waiter, &below, tries, self.settings.copy.empty_folders);
-                    let complete =
-                        matches!(&standing, Standing::Ended { unfinished, .. } if unfinished.is_nothing());
                     // A job that has ended well is believed for as long as the index may lag.
-                    if flying.contains(name) && !complete { Standing::Coming } else { standing }
+                    if flying.contains(name) && !standing.is_complete() { Standing::Coming } else { standing }
                 };
                 standings.insert(key(waiter, name), standing);
             }
@@ -281,7 +316,7 @@ impl Engine {
 
     async fn destination_of(&self, waiter: &Waiter, picture: &Picture, name: &str) -> Result<Below, Error> {
         let bare = name.trim_end_matches('/');
-        let is_folder = |data: &Data| data.kind == DataKind::Folder;
+        let is_folder = |data: &file::Standing| data.kind == DataKind::Folder;
         if !picture.listing.get(bare).is_some_and(is_folder) {
             return Ok(Below::new());
         }

@@ -12,8 +12,13 @@ pub(crate) mod staging;
 mod trees;
 mod whole;
 
+use super::{Engine, records::millis};
 use crate::{
-    domain::outcome::{ErrorName, Failure},
+    domain::{
+        ids::RequestId,
+        outcome::{ErrorName, Failure},
+        request::{CopyRequest, FolderRequest},
+    },
     ports::{Class, Error},
 };
 
@@ -36,6 +41,25 @@ impl From<Error> for Refused {
     /// What passes is tried again; what does not, ends the request.
     fn from(error: Error) -> Self {
         if error.is_passing() { Self::Port(error) } else { Self::Failed(final_failure(&error)) }
+    }
+}
+
+impl Engine {
+    /// What children a request needs.
+    pub(crate) async fn children_of(
+        &self,
+        id: &RequestId,
+        event_source: &str,
+        request: &CopyRequest,
+    ) -> Result<Vec<FolderRequest>, Refused> {
+        let planner = copy::Planner {
+            platform: self.ports.platform.as_ref(),
+            objects: self.ports.objects.as_ref(),
+            settings: &self.settings.copy,
+            rules: &self.settings.policy,
+            now: millis(self.ports.clock.now()),
+        };
+        copy::plan(planner, id, event_source, request).await
     }
 }
 

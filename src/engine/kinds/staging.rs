@@ -12,7 +12,7 @@ use super::{Refused, renames::Renamed};
 use crate::{
     domain::{
         diff::{Surroundings, Verdict, Wanted, verdict},
-        file::{Data, DataKind, ETag},
+        file::{DataKind, DataStatus, ETag, Standing},
         ids::{ProjectId, RequestId, digest},
         location::DataPath,
         request::{FolderRequest, NamedFile, OnConflict, Want},
@@ -22,6 +22,7 @@ use crate::{
         Class, Error,
         platform::{DataPlatform, Folder},
     },
+    signals,
 };
 
 /// What the names of staging folders begin with.
@@ -100,13 +101,23 @@ pub(crate) async fn clear(
         .filter(|(_, path)| *path == top(root, &path.parent()))
         .collect();
     for (project, path) in own {
-        let Some(folder) = platform.find(&project, &path).await? else { continue };
-        match platform.delete(&project, &folder.id).await {
-            Err(error) if matches!(error.class, Class::NotFound | Class::Conflict) => {}
-            other => other?,
+        match delete(platform, &project, &path).await {
+            Err(error) if error.is_passing() => return Err(error),
+            // It costs room, but it is in nobody's way.
+            Err(error) if error.class != Class::NotFound => {
+                signals::engine::staging_left(path.as_str(), &error);
+            }
+            Ok(()) | Err(_) => {}
         }
     }
     Ok(())
+}
+
+async fn delete(platform: &dyn DataPlatform, project: &ProjectId, path: &DataPath) -> Result<(), Error> {
+    match platform.find(project, path).await? {
+        Some(folder) if folder.status != DataStatus::Deleting => platform.delete(project, &folder.id).await,
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What stands in a folder, by name; nothing where there is no folder.
@@ -114,13 +125,13 @@ async fn listing(
     platform: &dyn DataPlatform,
     project: &ProjectId,
     path: &DataPath,
-) -> Result<BTreeMap<String, Data>, Refused> {
+) -> Result<BTreeMap<String, Standing>, Refused> {
     let mut there = BTreeMap::new();
     let mut from = None;
     loop {
         let page = platform.children(project, &Folder::Path(path.clone()), from.as_deref()).await?;
         let files = page.items.into_iter().filter(|data| data.kind == DataKind::File);
-        there.extend(files.map(|data| (data.name().to_owned(), data)));
+        there.extend(files.map(|data| (data.name().to_owned(), data.into())));
         from = page.next;
         if from.is_none() {
             return Ok(there);
@@ -129,7 +140,7 @@ async fn listing(
 }
 
 /// Whether a file is to be brought, as things stand; the folder decides it again.
-fn is_missing(file: &Renamed, there: &BTreeMap<String, Data>, on_conflict: OnConflict) -> bool {
+fn is_missing(file: &Renamed, there: &BTreeMap<String, Standing>, on_conflict: OnConflict) -> bool {
     let wanted =
         Wanted { name: file.name.clone(), size: file.size, etag: file.etag.clone(), route: Route::Stream };
     let verdict = verdict(&wanted, there.get(&file.name), Surroundings::default(), on_conflict);

@@ -1,0 +1,125 @@
+//! The status of jobs, asked for together: one page of the newest jobs tells of all that run here,
+//! where asking for each would cost a call for each.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::Engine;
+use crate::{
+    domain::{ids::JobId, job::JobStatus},
+    ports::Result,
+};
+
+/// Jobs that run here at a time before they are asked for together.
+const SEVERAL: usize = 3;
+
+/// A job that was asked for within this time runs here, as far as the count goes.
+const RECENT: Duration = Duration::from_mins(2);
+
+/// A page is good for everybody who asks at about the same time.
+const FRESH: Duration = Duration::from_millis(300);
+
+/// Jobs that are asked for are asked for at these instants, so that they meet.
+pub(crate) const GRID: Duration = Duration::from_millis(500);
+
+/// What the last page said.
+#[derive(Debug)]
+struct Page {
+    read: Instant,
+    jobs: HashMap<JobId, JobStatus>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Jobs of ours by when they were last asked for.
+    asked: HashMap<JobId, Instant>,
+    page: Option<Page>,
+    /// Until when jobs are asked for one by one, because others have filled the page with theirs.
+    crowded: Option<Instant>,
+}
+
+impl Known {
+    /// Notes that a job is asked for; whether a page would serve.
+    fn ask(&mut self, job: &JobId, now: Instant) -> bool {
+        self.asked.retain(|_, asked| now.duration_since(*asked) < RECENT);
+        self.asked.insert(job.clone(), now);
+        self.asked.len() >= SEVERAL && self.crowded.is_none_or(|until| now >= until)
+    }
+
+    fn fresh(&self, now: Instant) -> Option<&Page> {
+        self.page.as_ref().filter(|page| now.duration_since(page.read) < FRESH)
+    }
+
+    fn take(&mut self, page: Page) {
+        let ours = self.asked.keys().filter(|job| page.jobs.contains_key(*job)).count();
+        self.crowded = (ours < SEVERAL).then(|| page.read + RECENT);
+        self.page = Some(page);
+    }
+}
+
+/// What this instance knows of jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    known: Mutex<Known>,
+    /// Held by whoever reads a page, so that those who ask together cause one.
+    reading: tokio::sync::Mutex<()>,
+}
+
+impl Board {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// The status of a job of ours, as of now.
+    pub(crate) async fn job_status(&self, job: &JobId) -> Result<JobStatus> {
+        if self.board.known().ask(job, Instant::now()) {
+            let _turn = self.board.reading.lock().await;
+            if self.board.known().fresh(Instant::now()).is_none() {
+                let read = Instant::now();
+                let page = self.ports.platform.jobs(None).await?;
+                let jobs = page.items.into_iter().map(|job| (job.id, job.status)).collect();
+                self.board.known().take(Page { read, jobs });
+            }
+            let known = self.board.known();
+            if let Some(status) = known.page.as_ref().and_then(|page| page.jobs.get(job)) {
+                return Ok(*status);
+            }
+        }
+        // Older than the newest ones.
+        Ok(self.ports.platform.job(job).await?.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(n: u32) -> JobId {
+        JobId::new(n.to_string())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_read_only_where_it_tells_of_several() {
+        let mut known = Known::default();
+        let now = Instant::now();
+        assert_eq!([1, 2, 3].map(|n| known.ask(&job(n), now)), [false, false, true]);
+        let page = |jobs: &[u32]| Page {
+            read: now,
+            jobs: jobs.iter().map(|n| (job(*n), JobStatus::Running)).collect(),
+        };
+        known.take(page(&[1, 2, 3, 7]));
+        assert!(known.fresh(now + FRESH / 2).is_some() && known.fresh(now + FRESH).is_none());
+        assert!(known.ask(&job(1), now));
+        // Others have filled it: for a while it is not worth its call.
+        known.take(page(&[1, 7, 8]));
+        assert!(!known.ask(&job(1), now) && known.ask(&job(2), now + RECENT - FRESH) == false);
+        assert!(!known.ask(&job(1), now + RECENT), "the others have not been asked for lately");
+    }
+}

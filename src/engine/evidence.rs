@@ -1,0 +1,386 @@
+//! Signs of life: what heartbeats are sent on (DESIGN §5).
+//!
+//! Whoever sees a request move notes it here, in memory; the timers write it down, at most once in a
+//! while for each root and only where there is something new, so that any instance may beat. That a
+//! request was made counts as a sign too, so a short one costs no write at all. A platform that
+//! answers with faults is noted apart: it is believed for longer than silence, but not for ever.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::{
+    Engine,
+    lease::Held,
+    records::{self, Waiter, attr, millis, set},
+    request::started_at,
+    several::several,
+};
+use crate::{
+    domain::ids::{ProjectId, RequestId},
+    ports::{
+        Class, Error, Result,
+        store::{DUE_AT, EXPIRE_AT, Item, Write},
+    },
+    signals,
+};
+
+/// Roots whose signs are known at a time, about 150 bytes each; far more than one instance works for.
+const MOST_ROOTS: usize = 100_000;
+
+/// Projects whose queue for places is watched at a time.
+const MOST_QUEUES: usize = 10_000;
+
+/// Signs written in one tick, and how many of them at a time.
+const MOST_WRITES: usize = 500;
+const WIDTH: usize = 16;
+
+/// How often a sign of life must be able to be written before its absence means something.
+const WRITES_BEFORE_A_STALL: u32 = 6;
+
+/// Nothing that we wait for goes on for that long without having moved: calls and transfers that are
+/// stuck are given up before.
+const STUCK_AFTER: Duration = Duration::from_mins(2);
+
+/// What is due for that long, and held by nobody, waits for a place on an instance.
+const OVERDUE: Duration = Duration::from_mins(1);
+
+/// A root on whose behalf something is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Party {
+    pub root: RequestId,
+    /// When it began to wait, milliseconds since 1970.
+    pub since: i64,
+}
+
+impl Party {
+    /// The roots of these waiters, each once.
+    pub(crate) fn all<'a>(waiters: impl IntoIterator<Item = &'a Waiter>) -> Vec<Self> {
+        let mut parties: Vec<Self> = waiters
+            .into_iter()
+            .map(|waiter| Self { root: waiter.root.clone(), since: millis(waiter.since) })
+            .collect();
+        parties.sort_by(|a, b| (&a.root, a.since).cmp(&(&b.root, b.since)));
+        parties.dedup_by(|later, first| later.root == first.root);
+        parties
+    }
+
+    /// The root of a request record, itself or its parent.
+    pub(crate) fn of(record: &Item) -> Self {
+        let root = RequestId::new(record.text(attr::ROOT).unwrap_or(&record.key.id));
+        Self { root, since: millis(started_at(record)) }
+    }
+}
+
+/// What is known of one root, milliseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+struct Noted {
+    moved: i64,
+    outage: i64,
+    told_moved: i64,
+    told_outage: i64,
+}
+
+impl Noted {
+    const fn is_news(&self) -> bool {
+        self.moved > self.told_moved || self.outage > self.told_outage
+    }
+
+    /// Whether there is news of what is stored as older than `period`. One kind of sign never waits
+    /// for the other.
+    fn is_due(&self, now: i64, period: i64) -> bool {
+        let due = |seen: i64, told: i64| seen > told && now >= told.saturating_add(period);
+        due(self.moved, self.told_moved) || due(self.outage, self.told_outage)
+    }
+
+    fn is_silent(&self, now: i64, period: i64) -> bool {
+        !self.is_news() && now >= self.told_moved.max(self.told_outage).saturating_add(2 * period)
+    }
+}
+
+/// The signs of life that this instance has seen.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    roots: Mutex<HashMap<RequestId, Noted>>,
+    /// Who held the places of a project when it was last looked at, and since when.
+    queues: Mutex<HashMap<ProjectId, (u64, i64)>>,
+    /// When a record that had to wait was last given a place on this instance.
+    runs_moved: AtomicI64,
+    /// When a file was last given one of its streams.
+    streams_moved: AtomicI64,
+}
+
+impl Evidence {
+    fn roots(&self) -> MutexGuard<'_, HashMap<RequestId, Noted>> {
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, parties: &[Party], what: impl Fn(&mut Noted)) {
+        let mut roots = self.roots();
+        for party in parties {
+            if let Some(noted) = roots.get_mut(&party.root) {
+                what(noted);
+            } else if roots.len() < MOST_ROOTS {
+                // That it was made is known to all.
+                let since = party.since;
+                let mut noted = Noted { moved: since, outage: 0, told_moved: since, told_outage: 0 };
+                what(&mut noted);
+                roots.insert(party.root.clone(), noted);
+            }
+        }
+    }
+
+    /// These roots have moved.
+    pub(crate) fn moved(&self, parties: &[Party], at: i64) {
+        self.note(parties, |noted| noted.moved = noted.moved.max(at));
+    }
+
+    /// These roots met a platform that answers with faults.
+    pub(crate) fn outage(&self, parties: &[Party], at: i64) {
+        self.note(parties, |noted| noted.outage = noted.outage.max(at));
+    }
+
+    /// A root that has ended gives no more signs.
+    pub(crate) fn forget(&self, root: &RequestId) {
+        self.roots().remove(root);
+    }
+
+    /// Who holds the places of a project now.
+    pub(crate) fn queue_seen(&self, project: &ProjectId, members: &BTreeSet<String>, now: i64) {
+        let mut hasher = DefaultHasher::new();
+        members.hash(&mut hasher);
+        let hash = hasher.finish();
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if queues.len() >= MOST_QUEUES {
+            queues.clear();
+        }
+        let seen = queues.entry(project.clone()).or_insert((hash, now));
+        if seen.0 != hash {
+            *seen = (hash, now);
+        }
+    }
+
+    /// When others were last seen to hold the places of a project than before.
+    pub(crate) fn queue_moved(&self, project: &ProjectId) -> i64 {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.get(project).map_or(0, |(_, at)| *at)
+    }
+
+    /// A record that waited was given a place.
+    pub(crate) fn run_began(&self, now: i64) {
+        self.runs_moved.store(now, Ordering::Relaxed);
+    }
+
+    /// A file was given a stream.
+    pub(crate) fn stream_began(&self, now: i64) {
+        self.streams_moved.store(now, Ordering::Relaxed);
+    }
+
+    /// When a file was last given a stream.
+    pub(crate) fn streams_moved(&self) -> i64 {
+        self.streams_moved.load(Ordering::Relaxed)
+    }
+
+    /// What is to be written now; forgets what has been silent for long.
+    fn due(&self, now: i64, period: i64) -> Vec<(RequestId, Noted)> {
+        let mut roots = self.roots();
+        roots.retain(|_, noted| !noted.is_silent(now, period));
+        let due = roots.iter().filter(|(_, noted)| noted.is_due(now, period));
+        due.take(MOST_WRITES).map(|(root, noted)| (root.clone(), *noted)).collect()
+    }
+
+    fn told(&self, root: &RequestId, what: Noted) {
+        if let Some(noted) = self.roots().get_mut(root) {
+            (noted.told_moved, noted.told_outage) = (what.moved, what.outage);
+        }
+    }
+
+    /// What this instance itself has seen of a root.
+    fn seen(&self, root: &str) -> Signs {
+        let roots = self.roots();
+        let noted = roots.get(&RequestId::new(root));
+        let outage = noted.map(|noted| noted.outage).filter(|at| *at > 0);
+        Signs { moved: noted.map(|noted| noted.moved), outage }
+    }
+}
+
+/// The signs of one root as they are stored, milliseconds since 1970; `None`: none yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Signs {
+    pub moved: Option<i64>,
+    pub outage: Option<i64>,
+}
+
+impl Signs {
+    /// Whether heartbeats may be sent on them.
+    pub(crate) fn are_fresh(&self, now: i64, stalled_after: i64, outage_after: i64) -> bool {
+        // Nothing is known about a token of an older version: it is kept alive.
+        let Some(moved) = self.moved else { return true };
+        let age = now.saturating_sub(moved);
+        let excused = self.outage.is_some_and(|at| now.saturating_sub(at) < stalled_after);
+        age < stalled_after || (excused && age < outage_after)
+    }
+}
+
+impl Engine {
+    /// Whether a root shows signs of life.
+    pub(crate) fn is_alive(&self, signs: &Signs) -> bool {
+        let heartbeat = &self.settings.heartbeat;
+        let now = millis(self.ports.clock.now());
+        signs.are_fresh(now, as_millis(heartbeat.stalled_after), as_millis(heartbeat.outage_after))
+    }
+
+    /// The signs of a root: what is stored among these items, what this instance has seen itself, and
+    /// what is a sign too: that it was made.
+    pub(crate) fn signs(&self, root: &str, items: &[Item], made: Option<i64>) -> Signs {
+        let stored = items.iter().find(|item| item.key.id_type == records::SIGNS);
+        let number = |name: &str| stored.and_then(|item| item.number(name));
+        let seen = self.evidence.seen(root);
+        Signs {
+            moved: number(attr::EVIDENCE_AT).max(made).max(seen.moved),
+            outage: number(attr::OUTAGE_AT).max(seen.outage),
+        }
+    }
+
+    /// Something was done for these roots.
+    pub(crate) fn moved(&self, parties: &[Party]) {
+        self.evidence.moved(parties, millis(self.ports.clock.now()));
+    }
+
+    /// Takes note of an error: only what a platform in trouble answers is a sign.
+    pub(crate) fn note_outage(&self, parties: &[Party], error: &Error) {
+        if matches!(error.class, Class::Transient | Class::Throttled) {
+            self.evidence.outage(parties, millis(self.ports.clock.now()));
+        }
+    }
+
+    /// The same for the record of a request; a folder knows for whom it works.
+    pub(crate) fn note_outage_of(&self, held: &Held, error: &Error) {
+        if held.lease.key.id_type == records::REQUEST {
+            self.note_outage(&[Party::of(&held.item)], error);
+        }
+    }
+
+    /// Waits for work that is given up when it is stuck: as long as it goes on, it moves.
+    pub(crate) async fn while_moving<T>(&self, parties: &[Party], work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = sleep(STUCK_AFTER) => self.moved(parties),
+            }
+        }
+    }
+
+    /// Whether a record waits for nothing but a place on an instance, while places are given.
+    pub(crate) fn waits_for_a_place(&self, record: &Item) -> bool {
+        let now = millis(self.ports.clock.now());
+        let moved = self.evidence.runs_moved.load(Ordering::Relaxed);
+        let held = record.text(attr::OWNER).is_some_and(|owner| !owner.is_empty())
+            && record.number(attr::LEASE_UNTIL).is_some_and(|until| now < until);
+        let due = record.number(DUE_AT).is_some_and(|at| at.saturating_add(as_millis(OVERDUE)) < now);
+        due && !held && now.saturating_sub(moved) < as_millis(self.settings.heartbeat.stalled_after)
+    }
+
+    /// Writes down what is new since the last time.
+    pub(crate) async fn tell_evidence(&self) {
+        let heartbeat = &self.settings.heartbeat;
+        let period = heartbeat.every().max(heartbeat.stalled_after / WRITES_BEFORE_A_STALL);
+        let now = self.ports.clock.now();
+        // Beyond the life of the root, so that a late sign of one that has ended goes too.
+        let keep = self.settings.service.keep + heartbeat.outage_after;
+        let expire_at = records::after(now, keep) / 1000;
+        let due = self.evidence.due(millis(now), as_millis(period));
+        let writes = due.into_iter().map(|(root, noted)| async move {
+            let mut changes = vec![set(EXPIRE_AT, expire_at), set(attr::EVIDENCE_AT, noted.moved)];
+            if noted.outage > 0 {
+                changes.push(set(attr::OUTAGE_AT, noted.outage));
+            }
+            let written = self.ports.store.write(Write::update(records::signs_key(&root), changes)).await;
+            written.map(|_| self.evidence.told(&root, noted))
+        });
+        let written: Vec<Result<()>> = several(WIDTH, writes).await;
+        if let Some(error) = written.into_iter().find_map(Result::err) {
+            signals::engine::evidence_untold(&error);
+        }
+    }
+}
+
+fn as_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60_000;
+
+    fn party(since: i64) -> [Party; 1] {
+        [Party { root: RequestId::new("r"), since }]
+    }
+
+    #[test]
+    fn signs_are_written_when_there_are_new_ones_and_not_too_often() {
+        let evidence = Evidence::default();
+        let period = 5 * MINUTE;
+        let mut writes = 0;
+        for minute in 0..60 {
+            let now = minute * MINUTE;
+            if minute < 30 {
+                evidence.moved(&party(0), now);
+            }
+            for (root, noted) in evidence.due(now, period) {
+                evidence.told(&root, noted);
+                writes += 1;
+            }
+        }
+        // None for the first minutes, and the last sign is not lost.
+        assert_eq!(writes, 6);
+        assert!(evidence.roots().is_empty(), "what is silent is forgotten");
+        evidence.moved(&party(0), 70 * MINUTE);
+        assert_eq!(
+            evidence.due(70 * MINUTE, period).len(),
+            1,
+            "after a silence the next sign is told at once"
+        );
+    }
+
+    #[test]
+    fn one_kind_of_sign_does_not_wait_for_the_other() {
+        let faults = Noted { moved: 0, outage: 69 * MINUTE, told_moved: 0, told_outage: 69 * MINUTE };
+        assert!(!faults.is_due(70 * MINUTE, 5 * MINUTE));
+        assert!(Noted { moved: 70 * MINUTE, ..faults }.is_due(70 * MINUTE, 5 * MINUTE));
+    }
+
+    #[test]
+    fn a_queue_moves_when_others_stand_in_it() {
+        let evidence = Evidence::default();
+        let project = ProjectId::new("p");
+        let mut moved = Vec::new();
+        for (now, names) in (1..).zip([["a", "b"], ["a", "b"], ["a", "c"], ["a", "c"]]) {
+            evidence.queue_seen(&project, &names.map(str::to_owned).into(), now);
+            moved.push(evidence.queue_moved(&project));
+        }
+        assert_eq!(moved, [1, 1, 3, 3]);
+    }
+
+    #[test]
+    fn an_outage_is_an_excuse_for_a_while() {
+        let fresh = |moved, outage| Signs { moved, outage }.are_fresh(1000, 30, 360);
+        assert!(fresh(Some(971), None) && !fresh(Some(970), None));
+        assert!(fresh(Some(900), Some(971)) && !fresh(Some(900), Some(970)));
+        assert!(fresh(Some(641), Some(1000)) && !fresh(Some(640), Some(1000)));
+        assert!(fresh(None, None), "of a token that says nothing nothing is concluded");
+    }
+}

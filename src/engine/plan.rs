@@ -1,0 +1,164 @@
+//! The plan of a root: what its children will be. Made once, stored before any child is put, and read
+//! from there ever after.
+
+use super::{
+    Engine,
+    evidence::Party,
+    kinds,
+    lease::{Held, Step},
+    records::{self, Phase, RootState, attr, millis, set},
+    request::id_of,
+};
+use crate::{
+    domain::{
+        ids::RequestId,
+        outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
+        request::{CopyRequest, FolderRequest, Kind, Want},
+    },
+    events::outgoing::Status,
+    ports::{
+        Error,
+        store::{EXPIRE_AT, Item, Write},
+    },
+    signals,
+};
+
+/// Bytes of plan in one item; an item holds at most 400 KB.
+const CHUNK_BYTES: usize = 300_000;
+
+impl Engine {
+    /// Resolves the request and stores what its children will be.
+    pub(crate) async fn plan(&self, held: &mut Held) -> Step<()> {
+        let id = id_of(held);
+        let key = crate::ports::store::Key::new(id.as_str(), records::PAYLOAD);
+        let payload = self.ports.store.get(&key).await?;
+        self.tell_if_possible(held, Status::Received, Counters::default()).await;
+        let Some(payload) = payload else {
+            let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
+            return self.fail(held, failure).await;
+        };
+        let request: CopyRequest = self.read_document(&payload, attr::SPEC).await?;
+        let source = held.item.text(attr::SOURCE).unwrap_or_default();
+        let party = [Party::of(&held.item)];
+        let planning = self.children_of(&id, source, &request);
+        let children = match self.while_moving(&party, planning).await {
+            Ok(children) if request.dry_run => return self.conclude_dry_run(held, &children).await,
+            Ok(children) => children,
+            Err(kinds::Refused::Port(error)) => return Err(error.into()),
+            Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
+        };
+        let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
+        let chunks = chunks(&children)?;
+        let planned = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+        let expire_at = records::after(self.ports.clock.now(), self.settings.service.keep * 2) / 1000;
+        for (n, chunk) in (0_u32..).zip(chunks) {
+            held.lease.check()?;
+            let key = records::plan_key(&id, generation, n);
+            let (name, spec) = self.attribute(&key, attr::SPEC, chunk).await?;
+            let item = Item::new(key).with(&name, spec).with(EXPIRE_AT, expire_at);
+            self.ports.store.write(Write::put_new(item)).await?;
+        }
+        let state = RootState {
+            generation,
+            chunks: planned,
+            children: children.len() as u64,
+            step: 0,
+            spread: 0,
+            told_at: millis(self.ports.clock.now()),
+            ..RootState::default()
+        };
+        signals::engine::planned(id.as_str(), children.len());
+        self.moved(&party);
+        let phase = set(attr::PHASE, Phase::Planned.as_str());
+        self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
+    }
+
+    /// The ids of the children of a plan.
+    pub(crate) async fn needed_ids(
+        &self,
+        plan: Vec<(RequestId, FolderRequest)>,
+    ) -> Result<Vec<RequestId>, Error> {
+        Ok(self.needed(plan, u32::MAX).await?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The children of all steps up to this one, without those whose source folders an earlier step has
+    /// brought whole.
+    pub(crate) async fn needed(
+        &self,
+        mut plan: Vec<(RequestId, FolderRequest)>,
+        step: u32,
+    ) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
+        plan.retain(|(_, spec)| spec.step <= step);
+        if plan.iter().all(|(_, spec)| spec.of_tree.is_none()) {
+            return Ok(plan);
+        }
+        let senders: Vec<_> = plan
+            .iter()
+            .filter(|(_, spec)| sends_trees(spec))
+            .map(|(id, _)| records::request_key(id))
+            .collect();
+        let items = self.ports.store.get_many(&senders).await?;
+        let mut unfinished = Unfinished::Nothing;
+        for key in &senders {
+            let item = items.iter().find(|item| item.key == *key);
+            let settled = item.filter(|item| Phase::of(item) == Some(Phase::Settled));
+            let outcome = match settled {
+                Some(item) => Some(self.read_document::<Outcome>(item, attr::OUTCOME).await?),
+                None => None,
+            };
+            unfinished = match outcome {
+                Some(outcome) if outcome.failure.is_none() => unfinished.and(&outcome.unfinished),
+                // It failed before it could say what is there.
+                Some(_) | None => Unfinished::Everything,
+            };
+        }
+        plan.retain(|(_, spec)| spec.of_tree.is_none() || unfinished.holds(&spec.path));
+        Ok(plan)
+    }
+
+    pub(crate) async fn plan_of(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
+        let id = id_of(held);
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let mut children = Vec::new();
+        for chunk in 0..state.chunks {
+            let item = self.ports.store.get(&records::plan_key(&id, state.generation, chunk)).await?;
+            let item = item.ok_or_else(|| {
+                Error::new(crate::ports::Class::Invalid, "read plan", format!("the plan of {id} is gone"))
+            })?;
+            let specs: Vec<FolderRequest> = self.read_document(&item, attr::SPEC).await?;
+            for spec in specs {
+                let slice = u32::try_from(children.len()).unwrap_or(u32::MAX);
+                let place = format!("{}{}", spec.project, spec.path);
+                let child = RequestId::child(&id, state.generation, Kind::Folder.as_str(), &place, slice);
+                children.push((child, spec));
+            }
+        }
+        Ok(children)
+    }
+}
+
+/// The plan as texts that each fit an item.
+fn chunks(children: &[FolderRequest]) -> Result<Vec<String>, Error> {
+    let mut chunks = Vec::new();
+    let mut current = String::new();
+    for child in children {
+        let text = records::text(child)?;
+        if !current.is_empty() && current.len() + text.len() > CHUNK_BYTES {
+            chunks.push(format!("[{current}]"));
+            current.clear();
+        }
+        if !current.is_empty() {
+            current.push(',');
+        }
+        current.push_str(&text);
+    }
+    if !current.is_empty() {
+        chunks.push(format!("[{current}]"));
+    }
+    Ok(chunks)
+}
+
+/// Whether a child asks jobs for whole folders.
+pub(crate) fn sends_trees(spec: &FolderRequest) -> bool {
+    spec.wants.iter().any(|want| matches!(want, Want::Tree { .. }))
+}

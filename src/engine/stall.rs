@@ -1,0 +1,127 @@
+//! Whether a request that shows no sign of life is to end as `Stalled` (DESIGN §5).
+//!
+//! Silence alone proves nothing: it has its children woken, and their folders look at their
+//! destinations. Only when each has completed a look since, and there is still no sign, nothing
+//! moves. A look that cannot be completed, in an outage for example, decides nothing.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    Engine,
+    dispatch::Lane,
+    evidence::Party,
+    lease::{Held, Step},
+    records::{self, RootState, attr, millis},
+    request::id_of,
+    several::several,
+};
+use crate::{
+    domain::{
+        friendly,
+        ids::{FolderId, RequestId},
+        outcome::{Culprit, ErrorName, Failure},
+        request::FolderRequest,
+    },
+    ports::store::{Item, Key},
+    signals,
+};
+
+/// Children woken at a time.
+const WIDTH: usize = 16;
+
+/// What a look has brought to light is written down within that many ticks.
+const TICKS: u32 = 4;
+
+/// The shortest wait between two judgements.
+const AT_LEAST: Duration = Duration::from_secs(10);
+
+/// What is known about a root without a sign of life.
+#[derive(Debug)]
+pub(crate) enum Judgement {
+    /// It does not move.
+    Stalled(Failure),
+    /// Not known yet; to be asked again then, milliseconds since 1970.
+    Open(i64),
+}
+
+impl Engine {
+    /// Judges a root that shows no sign of life; the first time, it only has a look begun.
+    pub(crate) async fn judge_silence(&self, held: &Held, state: &mut RootState) -> Step<Judgement> {
+        let id = id_of(held);
+        let now = millis(self.ports.clock.now());
+        let open = self.open_children(held).await?;
+        if state.look_since == 0 {
+            state.look_since = now;
+            signals::engine::silent(id.as_str(), open.len());
+            // They wake their folders.
+            let children = open.iter().map(|(child, _)| self.wake(child.key.clone(), Lane::Begun));
+            for woken in several(WIDTH, children).await {
+                woken?;
+            }
+            return Ok(Judgement::Open(records::after(self.ports.clock.now(), AT_LEAST)));
+        }
+        let folders = self.folders_of(&open).await?;
+        if open
+            .iter()
+            .map(|(child, _)| child)
+            .chain(folders.values())
+            .any(|item| self.waits_for_a_place(item))
+        {
+            self.moved(&[Party { root: id, since: millis(super::request::started_at(&held.item)) }]);
+        }
+        let looked = |(_, spec): &(Item, FolderRequest)| {
+            let folder = folders.get(&FolderId::of(&spec.project, spec.path.as_str()).to_string());
+            folder.and_then(|folder| folder.number(attr::LOOKED_AT)).is_some_and(|at| at >= state.look_since)
+        };
+        // A root without open children is about to end by itself.
+        if !open.is_empty() && open.iter().all(looked) {
+            let told = i64::try_from((self.settings.service.tick * TICKS).as_millis()).unwrap_or(i64::MAX);
+            if state.looked_at == 0 {
+                state.looked_at = now;
+            }
+            let told_at = state.looked_at.saturating_add(told);
+            if now < told_at {
+                return Ok(Judgement::Open(told_at));
+            }
+            return Ok(Judgement::Stalled(self.stalled(state, &open, &folders)));
+        }
+        // Seldom when it takes long: whoever cannot look now may not be able to for hours.
+        let waited = Duration::from_millis(u64::try_from(now - state.look_since).unwrap_or(0));
+        let wait = (waited / 2).clamp(AT_LEAST, self.settings.heartbeat.every().max(AT_LEAST));
+        Ok(Judgement::Open(records::after(self.ports.clock.now(), wait)))
+    }
+
+    async fn folders_of(&self, open: &[(Item, FolderRequest)]) -> Step<BTreeMap<String, Item>> {
+        let keys: std::collections::BTreeSet<Key> = open
+            .iter()
+            .map(|(_, spec)| records::folder_key(&FolderId::of(&spec.project, spec.path.as_str())))
+            .collect();
+        let keys: Vec<_> = keys.into_iter().collect();
+        let items = self.ports.store.get_many(&keys).await?;
+        Ok(items.into_iter().map(|item| (item.key.id.clone(), item)).collect())
+    }
+
+    fn stalled(
+        &self,
+        state: &RootState,
+        open: &[(Item, FolderRequest)],
+        folders: &BTreeMap<String, Item>,
+    ) -> Failure {
+        let culprits = open.iter().map(|(child, spec)| {
+            let folder = folders.get(&FolderId::of(&spec.project, spec.path.as_str()).to_string());
+            let why = folder.and_then(|folder| folder.text(attr::WAITS_FOR)).unwrap_or("nothing moves there");
+            let what = child.text(attr::DESTINATION).unwrap_or_default();
+            Culprit { what: what.to_owned(), why: why.to_owned() }
+        });
+        let silence = friendly::print(self.settings.heartbeat.stalled_after);
+        let message =
+            format!("nothing has moved for {silence} in {} of {} folders", open.len(), state.children);
+        Failure::new(ErrorName::Stalled, message).naming(culprits)
+    }
+
+    /// Whether a root waits for nothing but its turn.
+    pub(crate) async fn root_waits_for_a_place(&self, root: &str) -> Result<bool, crate::ports::Error> {
+        let record = self.ports.store.get(&records::request_key(&RequestId::new(root))).await?;
+        Ok(record.is_some_and(|record| self.waits_for_a_place(&record)))
+    }
+}

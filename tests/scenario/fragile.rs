@@ -1,0 +1,67 @@
+//! A table on which one write breaks off, for showing that nothing depends on it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, Ordering},
+};
+
+use async_trait::async_trait;
+use copy_manager::{
+    embedded::store::SqliteStore,
+    ports::{
+        Class, Error, Result,
+        store::{Due, Item, Key, Page, Store, Transacted, Write, Written},
+    },
+};
+
+/// The table, where one write breaks off, before or after it has happened.
+#[derive(Debug)]
+pub(crate) struct Fragile {
+    pub(crate) store: SqliteStore,
+    pub(crate) breaks_in: Arc<AtomicI64>,
+    pub(crate) breaks_after: Arc<AtomicBool>,
+}
+
+impl Fragile {
+    async fn break_off<T>(&self, write: impl Future<Output = Result<T>>) -> Result<T> {
+        if self.breaks_in.load(Ordering::Relaxed) >= 0 && self.breaks_in.fetch_sub(1, Ordering::Relaxed) == 0
+        {
+            if self.breaks_after.load(Ordering::Relaxed) {
+                write.await?;
+            }
+            return Err(Error::new(Class::Transient, "write", "broke off").ambiguous());
+        }
+        write.await
+    }
+}
+
+#[async_trait]
+impl Store for Fragile {
+    async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        self.store.get(key).await
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Item>> {
+        self.store.get_many(keys).await
+    }
+
+    async fn query(&self, id: &str, prefix: &str) -> Result<Vec<Item>> {
+        self.store.query(id, prefix).await
+    }
+
+    async fn write(&self, write: Write) -> Result<Written> {
+        self.break_off(self.store.write(write)).await
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+        self.break_off(self.store.transact(writes)).await
+    }
+
+    async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>> {
+        self.store.due(shard, until, limit).await
+    }
+
+    async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
+        self.store.tree(root, from).await
+    }
+}
