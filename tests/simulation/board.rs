@@ -206,7 +206,10 @@ impl Board {
         }
         let counted = count("copied") + count("skipped") + count("skippedConflict");
         if counted != request.wants.len() as u64 {
-            self.broke(format!("`{token}`: {counted} files counted, {} wanted: {output}", request.wants.len()));
+            self.broke(format!(
+                "`{token}`: {counted} files counted, {} wanted: {output}",
+                request.wants.len()
+            ));
         }
         let there = self.tree(TO).await;
         let there: BTreeMap<&str, &Entry> = there.iter().map(|entry| (entry.path.as_str(), entry)).collect();
@@ -237,7 +240,9 @@ impl Board {
                 if found.size == Some(want.size) { by_size += 1 } else { other += 1 }
             }
         }
-        if by_size + other > count("skippedBySize") + count("skippedConflict") || other > count("skippedConflict") {
+        if by_size + other > count("skippedBySize") + count("skippedConflict")
+            || other > count("skippedConflict")
+        {
             self.broke(format!("`{token}` succeeded with {by_size} files of other content and {other} of other size: {differing:?} {output}"));
         }
         for folder in &request.folders {
@@ -257,17 +262,16 @@ impl Board {
             || plan.platform.tag_defect
             || !plan.strangers.is_empty()
             || plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
-        let contested = |want: &crate::world::Want| plan.wanted.get(&want.to).is_some_and(|from| from.len() > 1);
+        let contested =
+            |want: &crate::world::Want| plan.wanted.get(&want.to).is_some_and(|from| from.len() > 1);
         let justified = match error {
             "InvalidRequest" => request.contradicts,
             "SourceNotFound" => request.missing,
-            "DestinationConflict" => {
-                request.wants.iter().any(|want| {
-                    contested(want)
-                        || plan.strangers.contains(&want.to)
-                        || before.iter().any(|entry| entry.path == want.to && entry.kind == DataKind::File)
-                })
-            }
+            "DestinationConflict" => request.wants.iter().any(|want| {
+                contested(want)
+                    || plan.strangers.contains(&want.to)
+                    || before.iter().any(|entry| entry.path == want.to && entry.kind == DataKind::File)
+            }),
             "CopyJobFailed" => jobs_fail,
             "TransferFailed" => {
                 let scripted = plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
@@ -370,7 +374,9 @@ impl Board {
         let overlapping: Vec<JobId> = {
             let submissions = self.submissions.lock().unwrap();
             let same = |known: &&Submission| {
-                known.folder == *folder && !known.late && files.iter().any(|id| known.files.contains(id.as_str()))
+                known.folder == *folder
+                    && !known.late
+                    && files.iter().any(|id| known.files.contains(id.as_str()))
             };
             submissions.iter().filter(same).map(|known| known.job.clone()).collect()
         };
@@ -541,7 +547,8 @@ impl Board {
                 self.broke(format!("{path} was {was:?} and is {is:?}"));
             }
         }
-        let made: BTreeSet<&str> = plan.requests.iter().flat_map(|r| &r.folders).map(String::as_str).collect();
+        let made: BTreeSet<&str> =
+            plan.requests.iter().flat_map(|r| &r.folders).map(String::as_str).collect();
         for (path, is) in now.iter().filter(|(path, _)| !then.contains_key(**path)) {
             let expected = match is.kind {
                 DataKind::File => plan.wanted.contains_key(*path) || plan.strangers.contains(*path),

@@ -14,12 +14,14 @@ use copy_manager::{
         Class, Error, Result,
         clock::Clock,
         queue::{Message, Queue},
-        store::{
-            DUE_AT, DUE_SHARD, Due, Item, Key, Page, ROOT_ID, Store, Transacted, Write, Written, apply,
-        },
+        store::{DUE_AT, DUE_SHARD, Due, Item, Key, Page, ROOT_ID, Store, Transacted, Write, Written, apply},
         transfers::PresignedUrl,
     },
-    simulator::{Simulator, events::{EventSink, SinkError}, in_process},
+    simulator::{
+        Simulator,
+        events::{EventSink, SinkError},
+        in_process,
+    },
     transfer::wire::{Body, Wire},
 };
 use futures_util::StreamExt as _;

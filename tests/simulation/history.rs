@@ -44,7 +44,7 @@ use crate::{
     doubles::{JobEvents, MemoryQueue, MemoryStore, RouterWire, SkewedClock},
     fate::{Fate, Gate, Scripted, Service},
     ports::{Buses, Gated, Watched},
-    world::{Ask, Blow, Plan, TO, TO_ID, LAB_ID},
+    world::{Ask, Blow, LAB_ID, Plan, TO, TO_ID},
 };
 
 /// Between two looks of the watcher.
@@ -91,7 +91,8 @@ pub(crate) fn live(seed: u64, verbose: bool) -> Told {
 /// Lives through the history of a plan in which certain calls fail.
 pub(crate) fn live_by(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bool) -> Told {
     note_panics();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let told = runtime.block_on(async {
         let history = History::new(plan, seed, verbose).await;
         history.fate.script(scripts);
@@ -144,9 +145,8 @@ impl History {
         let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start: born, skew_ms: 0 });
         let observer = Arc::new(client(&simulator, clock, Dice::from_seed(seed)));
         let requests = MemoryQueue::new(fate.clone(), "request", plan.visibility, plan.max_receives);
-        let job_events = plan
-            .job_events
-            .then(|| MemoryQueue::new(fate.clone(), "job", Duration::from_secs(30), Some(10)));
+        let job_events =
+            plan.job_events.then(|| MemoryQueue::new(fate.clone(), "job", Duration::from_secs(30), Some(10)));
         if let Some(queue) = &job_events {
             simulator.set_events(Arc::new(JobEvents { fate: fate.clone(), queue: queue.clone() }));
         }
@@ -278,9 +278,9 @@ impl History {
 
     fn fill_places(&mut self) {
         for n in 0..self.slots.len() {
-            let ended = self.slots[n].as_ref().is_some_and(|instance| {
-                instance.ends_at.is_some_and(|at| Instant::now() >= at)
-            });
+            let ended = self.slots[n]
+                .as_ref()
+                .is_some_and(|instance| instance.ends_at.is_some_and(|at| Instant::now() >= at));
             if ended {
                 let instance = self.slots[n].take().unwrap();
                 instance.gate.silence();
@@ -303,13 +303,15 @@ impl History {
         let skew_ms = i64::try_from(self.rng.next_u64() % 4001).unwrap() - 2000;
         let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start: self.born, skew_ms });
         let objects: Arc<dyn ObjectStore> = match &self.s3 {
-            Some(config) => {
-                Gated::new(&gate, Arc::new(S3Objects::from_config(config, Some("http://s3.simulated".to_owned()))) as _)
-            }
+            Some(config) => Gated::new(
+                &gate,
+                Arc::new(S3Objects::from_config(config, Some("http://s3.simulated".to_owned()))) as _,
+            ),
             None => Arc::new(S3Objects::new(Some("http://s3.unused".to_owned()))),
         };
-        let streams = Streams::new(Arc::new(RouterWire(self.simulator.clone())), transfer::stream::Settings::default())
-            .with_objects(objects.clone());
+        let streams =
+            Streams::new(Arc::new(RouterWire(self.simulator.clone())), transfer::stream::Settings::default())
+                .with_objects(objects.clone());
         let me = Arc::new(OnceLock::new());
         let platform = Watched {
             platform: client(&self.simulator, clock.clone(), Dice::from_seed(self.names ^ 0xa9)),
@@ -495,10 +497,8 @@ impl History {
 }
 
 fn client(simulator: &Arc<Simulator>, clock: Arc<dyn Clock>, dice: Dice) -> Client {
-    let settings = icav2::Settings {
-        requests_per_second: NonZeroU32::new(100).unwrap(),
-        ..icav2::Settings::default()
-    };
+    let settings =
+        icav2::Settings { requests_per_second: NonZeroU32::new(100).unwrap(), ..icav2::Settings::default() };
     let token = StaticToken::new("token").unwrap();
     Client::new(Arc::new(InProcess::new(simulator)), Arc::new(token), clock, Arc::new(dice), settings)
 }

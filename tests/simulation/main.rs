@@ -4,7 +4,10 @@
 //! - `SEED=123 cargo nextest run --test simulation one_seed` repeats a history, with its trace;
 //! - `make simulate SEEDS=10000 FIRST=1` lives through many.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers")]
-#![expect(clippy::disallowed_methods, reason = "which histories are lived through comes from the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "which histories are lived through comes from the environment"
+)]
 #![expect(clippy::print_stdout, reason = "what was found is printed")]
 
 mod board;
@@ -44,7 +47,8 @@ fn live_all(first: u64, count: u64, until: Option<&str>) -> Vec<(u64, Told)> {
                         let told = live(seed, false);
                         for rule in &told.broken {
                             println!("seed {seed}: {rule}");
-                            let wanted = until.is_some_and(|until| until.split('|').any(|w| rule.contains(w)));
+                            let wanted =
+                                until.is_some_and(|until| until.split('|').any(|w| rule.contains(w)));
                             stop.fetch_or(wanted, Ordering::Relaxed);
                         }
                         if !told.broken.is_empty() {

@@ -16,8 +16,8 @@ use copy_manager::{
         bus::{Bus, Event, EventBus},
         callbacks::{Delivery, TaskCallbacks},
         objects::{
-            Access, BucketAccess, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore,
-            PartTag, PartUploads, Precondition, UploadId,
+            Access, BucketAccess, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation,
+            ObjectStore, PartTag, PartUploads, Precondition, UploadId,
         },
         platform::{BatchItem, DataPlatform, Folder, Job, NewFile, Project, Submitted},
         queue::{Message, Queue},
@@ -280,7 +280,13 @@ impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
     }
 
     async fn write_access(&self, project: &ProjectId, data: &DataId) -> Result<BucketAccess> {
-        through!(self, "write access", READ, data.to_string(), self.inner.platform.write_access(project, data))
+        through!(
+            self,
+            "write access",
+            READ,
+            data.to_string(),
+            self.inner.platform.write_access(project, data)
+        )
     }
 
     async fn read_access(&self, project: &ProjectId, data: &DataId) -> Result<BucketAccess> {

@@ -143,7 +143,8 @@ impl Plan {
         let wanted = request.wants.iter().map(|want| (want.to.clone(), BTreeSet::from([want.from.clone()])));
         plan.wanted = wanted.collect();
         plan.requests = vec![request];
-        let payload = json!({"sourceUriList": ["icav2://lab/x/r3/"], "destinationUri": "icav2://archive/in/"});
+        let payload =
+            json!({"sourceUriList": ["icav2://lab/x/r3/"], "destinationUri": "icav2://archive/in/"});
         let body = json!({"payload": payload, "taskToken": "token"}).to_string();
         let (at, token) = (Duration::ZERO, "token".to_owned());
         plan.asks = vec![Ask { at, token, request: 0, body, leaves_at: None }];
@@ -217,7 +218,8 @@ impl Plan {
             }
             let zero = path.ends_with("zero");
             let size = if zero { 0 } else { 3 + dice.below(200) };
-            let parts = if zero || path.ends_with(".txt") { 1 } else { 1 + u32::try_from(dice.below(3)).unwrap() };
+            let parts =
+                if zero || path.ends_with(".txt") { 1 } else { 1 + u32::try_from(dice.below(3)).unwrap() };
             lab.push(File { path, size, parts });
         }
         lab.sort_by(|a, b| a.path.cmp(&b.path));
@@ -245,7 +247,11 @@ impl Plan {
                 if let Some(id) = &named {
                     body["requestId"] = id.as_str().into();
                 }
-                let at = if dice.chance(0.3) { Duration::ZERO } else { dice.seconds(0, 1 + calm_at.as_secs() / 2) };
+                let at = if dice.chance(0.3) {
+                    Duration::ZERO
+                } else {
+                    dice.seconds(0, 1 + calm_at.as_secs() / 2)
+                };
                 let leaves_at = dice.chance(0.08).then(|| at + dice.seconds(0, 300));
                 let ask = Ask { at, token, request: index, body: body.to_string(), leaves_at };
                 if dice.chance(0.15) {
@@ -319,28 +325,35 @@ impl Plan {
             for _ in 0..dice.below(4) {
                 let at = dice.seconds(0, calm_at.as_secs());
                 let n = dice.index(instances);
-                blows.push((at, match dice.below(6) {
-                    4 => Blow::Cancel,
-                    0 => Blow::Kill(n),
-                    1 => Blow::Stop(n),
-                    2 => Blow::Pause(n, dice.seconds(1, 200)),
-                    3 => {
-                        let service = dice.pick(&[
-                            Service::Store, Service::Queue, Service::Bus, Service::Callbacks,
-                            Service::Platform, Service::Bytes,
-                        ]);
-                        Blow::Outage(service, dice.seconds(10, 200))
-                    }
-                    _ => {
-                        let files: Vec<_> = lab
-                            .iter()
-                            .filter(|file| file.parts > 1 && dice.0.random())
-                            .map(|file| file.path.clone())
-                            .collect();
-                        let folder = dice.pick(&["/in/r1/", "/out/", "/in/"]);
-                        Blow::Stranger(files, folder.to_owned())
-                    }
-                }));
+                blows.push((
+                    at,
+                    match dice.below(6) {
+                        4 => Blow::Cancel,
+                        0 => Blow::Kill(n),
+                        1 => Blow::Stop(n),
+                        2 => Blow::Pause(n, dice.seconds(1, 200)),
+                        3 => {
+                            let service = dice.pick(&[
+                                Service::Store,
+                                Service::Queue,
+                                Service::Bus,
+                                Service::Callbacks,
+                                Service::Platform,
+                                Service::Bytes,
+                            ]);
+                            Blow::Outage(service, dice.seconds(10, 200))
+                        }
+                        _ => {
+                            let files: Vec<_> = lab
+                                .iter()
+                                .filter(|file| file.parts > 1 && dice.0.random())
+                                .map(|file| file.path.clone())
+                                .collect();
+                            let folder = dice.pick(&["/in/r1/", "/out/", "/in/"]);
+                            Blow::Stranger(files, folder.to_owned())
+                        }
+                    },
+                ));
             }
         }
         blows.sort_by_key(|(at, _)| *at);
@@ -442,7 +455,9 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
             let again = |rename: &Value| {
                 rename["sourceUri"].as_str().unwrap().starts_with(&format!("icav2://lab{folder}"))
             };
-            if !lab.iter().any(|file| there(&file)) || renames.iter().any(again) || !names.insert(name.to_owned())
+            if !lab.iter().any(|file| there(&file))
+                || renames.iter().any(again)
+                || !names.insert(name.to_owned())
             {
                 continue;
             }
@@ -454,9 +469,12 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
                 made.extend(to.rsplit_once('/').map(|(folder, _)| format!("{folder}/")));
                 wants.push(Want { to, from: Some(file.path.clone()), size: file.size });
             }
-            made.extend(folders.iter().filter(|empty| empty.starts_with(folder)).map(|empty| {
-                format!("{destination}{name}/{}", &empty[folder.len()..])
-            }));
+            made.extend(
+                folders
+                    .iter()
+                    .filter(|empty| empty.starts_with(folder))
+                    .map(|empty| format!("{destination}{name}/{}", &empty[folder.len()..])),
+            );
         } else if !lab.is_empty() {
             let file = &lab[dice.index(lab.len())];
             let mut name = file.path.rsplit('/').next().unwrap().to_owned();
@@ -465,7 +483,8 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
                 if names.contains(&new) {
                     continue;
                 }
-                renames.push(json!({"sourceUri": format!("icav2://lab{}", file.path), "outputFileName": new}));
+                renames
+                    .push(json!({"sourceUri": format!("icav2://lab{}", file.path), "outputFileName": new}));
                 name = new;
             }
             if !names.insert(name.clone()) {
@@ -473,12 +492,18 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
                 continue;
             }
             let uri = format!("icav2://lab{}", file.path);
-            if sources.contains(&uri) || wants.iter().any(|want: &Want| want.from.as_ref() == Some(&file.path)) {
+            if sources.contains(&uri)
+                || wants.iter().any(|want: &Want| want.from.as_ref() == Some(&file.path))
+            {
                 renames.retain(|rename| rename["outputFileName"] != name.as_str());
                 continue;
             }
             sources.push(uri);
-            wants.push(Want { to: format!("{destination}{name}"), from: Some(file.path.clone()), size: file.size });
+            wants.push(Want {
+                to: format!("{destination}{name}"),
+                from: Some(file.path.clone()),
+                size: file.size,
+            });
         }
     }
     let missing = dice.chance(0.06) || sources.is_empty();
@@ -486,7 +511,8 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
         sources.push("icav2://lab/x/not-there.bam".to_owned());
     }
     let on_conflict = dice.pick(&[None, Some("fail"), Some("skip"), Some("overwrite"), Some("overwrite")]);
-    let mut payload = json!({"sourceUriList": sources, "destinationUri": format!("icav2://archive{destination}")});
+    let mut payload =
+        json!({"sourceUriList": sources, "destinationUri": format!("icav2://archive{destination}")});
     if let Some(way) = on_conflict {
         payload["onConflict"] = way.into();
     }
@@ -495,7 +521,8 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
         payload["renamingMapList"] = renames.into();
     }
     if dice.chance(0.1) {
-        payload["externalSourceUriList"] = json!([format!("s3://{OUTSIDE}/ref/one.txt"), format!("s3://{OUTSIDE}/ref/two.fa")]);
+        payload["externalSourceUriList"] =
+            json!([format!("s3://{OUTSIDE}/ref/one.txt"), format!("s3://{OUTSIDE}/ref/two.fa")]);
         wants.push(Want { to: format!("{destination}one.txt"), from: None, size: 70 });
         wants.push(Want { to: format!("{destination}two.fa"), from: None, size: 90 });
         needs_s3 = true;
