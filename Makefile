@@ -33,8 +33,7 @@ test: install ## every test, on emulators that the tests start themselves
 SEEDS ?= 1000
 FIRST ?= 1
 simulate: ## live through SEEDS histories of a fleet under faults, from seed FIRST on
-	FIRST=$(FIRST) SEEDS=$(SEEDS) cargo test --locked --profile simulate --test simulation -- \
-		--ignored --nocapture many_seeds
+	FIRST=$(FIRST) SEEDS=$(SEEDS) cargo test --locked --test simulation -- --ignored --nocapture many_seeds
 
 mutants: ## break the engine in six ways and see that the simulation finds each
 	tests/simulation/mutants/run

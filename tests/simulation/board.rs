@@ -11,6 +11,7 @@ use copy_manager::{
         file::{DataKind, DataStatus},
         ids::{DataId, FolderId, JobId, ProjectId},
     },
+    engine::settings::OnCallerGone,
     ports::{
         callbacks::Delivery,
         platform::DataPlatform,
@@ -71,6 +72,8 @@ pub(crate) struct Board {
     pub(crate) broken: Mutex<Vec<String>>,
     before: OnceLock<[Vec<Entry>; 2]>,
     ended: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    /// Requests that were cancelled.
+    cancelled: Mutex<BTreeSet<String>>,
 }
 
 impl Board {
@@ -96,6 +99,7 @@ impl Board {
             broken: Mutex::default(),
             before: OnceLock::new(),
             ended: Mutex::default(),
+            cancelled: Mutex::default(),
         })
     }
 
@@ -122,6 +126,10 @@ impl Board {
 
     pub(crate) fn leave(&self, token: &str) {
         self.heard.lock().unwrap().entry(token.to_owned()).or_default().gone = true;
+    }
+
+    pub(crate) fn is_cancelled(&self, id: &str) {
+        self.cancelled.lock().unwrap().insert(id.to_owned());
     }
 
     pub(crate) fn beat(&self, token: &str) -> Delivery {
@@ -268,6 +276,12 @@ impl Board {
             "TransferFailed" => {
                 let scripted = plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
                 tally.failures + tally.pauses >= 3 || scripted || !plan.blows.is_empty()
+            }
+            "Cancelled" => {
+                let id = cause["requestId"].as_str().unwrap();
+                let deserted = plan.settings.heartbeat.on_caller_gone == OnCallerGone::Stop
+                    && plan.asks.iter().any(|ask| ask.leaves_at.is_some());
+                deserted || self.cancelled.lock().unwrap().contains(id)
             }
             "Internal" => tally.crashes + tally.pauses + tally.failures >= 3,
             _ => false,
@@ -505,8 +519,10 @@ impl Board {
             if key.id_type.starts_with("WAITER#") {
                 left.push(format!("{key} waits"));
             }
-            if key.id_type == "SLOTS" && !item.members("running").is_empty() {
-                left.push(format!("{key} holds {:?}", item.members("running")));
+            for kind in ["running", "express"] {
+                if key.id_type == "SLOTS" && !item.members(kind).is_empty() {
+                    left.push(format!("{key} holds {:?}", item.members(kind)));
+                }
             }
         });
         left

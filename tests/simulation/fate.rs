@@ -76,6 +76,8 @@ pub(crate) enum Fault {
     CrashBefore,
     CrashAfter,
     LoseAnswer,
+    /// The instance stands still for that many seconds before the call.
+    StandStill(u64),
 }
 
 #[derive(Debug)]
@@ -143,6 +145,9 @@ impl Fate {
                 Fault::CrashBefore => Verdict::CrashBefore,
                 Fault::CrashAfter => Verdict::CrashAfter,
                 Fault::LoseAnswer => Verdict::LoseAnswer,
+                Fault::StandStill(seconds) => {
+                    Verdict::Pause { before: true, long: Duration::from_secs(seconds) }
+                }
             })
         })
     }

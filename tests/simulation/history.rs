@@ -103,6 +103,7 @@ pub(crate) fn live_by(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bo
 }
 
 struct Instance {
+    engine: Arc<Engine>,
     gate: Arc<Gate>,
     stop: CancellationToken,
     off: CancellationToken,
@@ -336,8 +337,8 @@ impl History {
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
         tasks.spawn(engine.clone().job_events());
-        tasks.spawn(engine.timers(off.clone()));
-        Instance { gate, stop, off, tasks, since: Instant::now(), ends_at: None }
+        tasks.spawn(engine.clone().timers(off.clone()));
+        Instance { engine, gate, stop, off, tasks, since: Instant::now(), ends_at: None }
     }
 
     /// The tasks of a killed instance go away with it; after a while there is another in its place.
@@ -372,9 +373,29 @@ impl History {
                     instance.gate.stand_still(long);
                 }
             }
+            Blow::Cancel => self.cancel().await,
             Blow::Outage(service, long) => self.fate.outage(service, long),
             Blow::Stranger(files, folder) => self.stranger(&files, &folder).await,
         }
+    }
+
+    /// Cancels one of the requests that are there, at one of the instances.
+    async fn cancel(&mut self) {
+        let mut roots = Vec::new();
+        self.board.store.each(|item| {
+            let is_root = item.key.id_type == "REQUEST" && item.text("root") == Some(&item.key.id);
+            if is_root && item.text("phase") != Some("SETTLED") {
+                roots.push(item.key.id.clone());
+            }
+        });
+        let Some(instance) = self.slots.iter_mut().flatten().next() else { return };
+        let draw = usize::try_from(self.rng.next_u64() % 16).unwrap();
+        let Some(root) = roots.get(draw % roots.len().max(1)).cloned() else { return };
+        self.fate.note(9, "CANCEL", &root);
+        self.board.is_cancelled(&root);
+        let engine = instance.engine.clone();
+        // A call that fails may be made again by whoever made it; here nobody does.
+        instance.tasks.spawn(async move { drop(engine.cancel(&root, "the simulation").await) });
     }
 
     /// Somebody else copies files to where our requests copy.

@@ -8,9 +8,10 @@ use crate::{
     world::Plan,
 };
 
-/// Lives through a plain history in which one call fails; how long it took.
-fn survives(op: &'static str, about: &'static str, fault: Fault) -> Duration {
-    let told = live_by(Plan::plain(), 1, vec![Scripted { op, about, fault }], true);
+/// Lives through a plain history of that many instances in which one call fails; how long it took.
+fn survives(instances: usize, op: &'static str, about: &'static str, fault: Fault) -> Duration {
+    let plan = Plan { instances, ..Plan::plain() };
+    let told = live_by(plan, 1, vec![Scripted { op, about, fault }], true);
     assert!(told.broken.is_empty(), "{fault:?}: {:?}\n{}", told.broken, told.lines.join("\n"));
     told.took
 }
@@ -20,10 +21,18 @@ fn survives(op: &'static str, about: &'static str, fault: Fault) -> Duration {
 #[test]
 fn a_child_hears_of_its_outcome_whatever_happens_to_who_tells_it() {
     for fault in [Fault::LoseAnswer, Fault::CrashAfter, Fault::CrashBefore] {
-        let took = survives("write", "WAITER#", fault);
+        let took = survives(1, "write", "WAITER#", fault);
         assert!(took < Duration::from_mins(4), "{fault:?}: {took:?}");
         // The second write about a waiter is the one that takes it away.
-        let took = survives("write", "Delete", fault);
+        let took = survives(1, "write", "Delete", fault);
         assert!(took < Duration::from_mins(4), "{fault:?}: {took:?}");
     }
+}
+
+/// An instance stood still on its way to a slot. Its successor gave the submission up and the slot back;
+/// then the slot was taken, and nobody gave it back again.
+#[test]
+fn a_slot_that_is_taken_late_is_given_back() {
+    let took = survives(2, "write", "slots.", Fault::StandStill(180));
+    assert!(took < Duration::from_mins(30), "{took:?}");
 }

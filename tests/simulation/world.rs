@@ -74,6 +74,8 @@ pub(crate) enum Blow {
     Stop(usize),
     Pause(usize, Duration),
     Outage(Service, Duration),
+    /// Somebody cancels one of the requests that are there.
+    Cancel,
     /// A stranger's copy job of these files into that folder.
     Stranger(Vec<String>, String),
 }
@@ -325,7 +327,8 @@ impl Plan {
                 let n = dice.index(instances);
                 blows.push((
                     at,
-                    match dice.below(5) {
+                    match dice.below(6) {
+                        4 => Blow::Cancel,
                         0 => Blow::Kill(n),
                         1 => Blow::Stop(n),
                         2 => Blow::Pause(n, dice.seconds(1, 200)),

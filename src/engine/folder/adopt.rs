@@ -81,7 +81,12 @@ impl Engine {
         for slot in lost {
             self.give_back(&project, &slot).await?;
         }
-        state.intents.retain(|intent| now < intent.at + settle + as_millis(GHOST_FOR));
+        let over = |intent: &&Intent| now >= intent.at + settle + as_millis(GHOST_FOR);
+        for ghost in state.intents.iter().filter(over) {
+            // Whoever stood still on the way to its slot may have taken it after it was given up.
+            self.give_back(&project, ghost.slot()).await?;
+        }
+        state.intents.retain(|intent| !over(&intent));
         Ok(())
     }
 

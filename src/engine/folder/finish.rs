@@ -195,18 +195,18 @@ impl Engine {
         // Woken before it is no longer waited for: who dies in between leaves a waiter that is told
         // again, not a child that nobody wakes.
         let woken = self.ports.store.write(records::wake(child.clone(), self.ports.clock.now())).await?;
+        if matches!(woken, Written::Refused(_)) {
+            // It has settled without us, its root being stopped: nobody else would clear this away.
+            let keep = records::retire(self.ports.clock.now(), self.settings.service.keep);
+            let outcome = Key::new(waiter.request.as_str(), records::OUTCOME);
+            self.ports.store.write(Write::update(outcome, keep)).await?;
+        }
         self.ports.store.write(Write::delete(Waiter::key(&folder, &waiter.request))).await?;
         state.seen.remove(waiter.request.as_str());
         self.sources.forget(&waiter.request);
         signals::engine::waiter_told(&held.lease.key.id, waiter.request.as_str(), outcome);
-        match woken {
-            Written::Done(_) => drop(self.inbox.offer(child, Lane::Begun)),
-            // It has settled without us, its root being stopped: nobody else would clear this away.
-            Written::Refused(_) => {
-                let keep = records::retire(self.ports.clock.now(), self.settings.service.keep);
-                let outcome = Key::new(waiter.request.as_str(), records::OUTCOME);
-                self.ports.store.write(Write::update(outcome, keep)).await?;
-            }
+        if matches!(woken, Written::Done(_)) {
+            self.inbox.offer(child, Lane::Begun);
         }
         Ok(())
     }

@@ -143,6 +143,12 @@ impl Engine {
         held.lease.check()?;
         let taken = self.try_slot(held, project, wish).await?;
         if taken.is_some() {
+            if let Err(halt) = held.lease.check() {
+                // Taken late, by who stood still: whoever goes on has given it up, and nobody would give
+                // it back.
+                self.give_back(project, &wish.member).await?;
+                return Err(halt);
+            }
             wish.taken = taken;
             *refusals = 0;
             self.slots.leave(project, &held.lease.key);
