@@ -35,6 +35,7 @@ const SAMPLING: Duration = Duration::from_secs(15);
 /// How long news may lie unheard where nothing goes wrong; less than the ten minutes after which every
 /// record looks by itself.
 const NEWS: Duration = Duration::from_secs(300);
+const NEWS_UNDER_FAULTS: Duration = Duration::from_secs(450);
 /// A job that came to be so much later than it was asked for is not known to anybody yet.
 const LATE: Duration = Duration::from_secs(20);
 
@@ -469,23 +470,20 @@ impl Board {
         for late in late {
             self.broke(late);
         }
+        let most = if self.fate.is_calm() { NEWS } else { NEWS_UNDER_FAULTS };
         let mut since = self.unheard.lock().unwrap();
-        if !self.fate.is_calm() {
-            since.clear();
-            return;
-        }
         since.retain(|what, _| unheard.contains(what));
         let mut deaf = Vec::new();
         for what in unheard {
             let first = since.entry(what.clone()).or_insert(uptime);
-            if uptime.saturating_sub(*first) > NEWS {
+            if uptime.saturating_sub(*first) > most {
                 deaf.push(what);
                 *first = uptime;
             }
         }
         drop(since);
         for what in deaf {
-            self.broke(format!("{what} for {NEWS:?}"));
+            self.broke(format!("{what} for {most:?}"));
         }
     }
 
