@@ -217,10 +217,10 @@ impl Fate {
         self.with(|inner| {
             (at, who, what).hash(&mut inner.digest);
             if let Some(lines) = &mut inner.lines {
-                let mut line = format!("{:>10.3} ", at as f64 / 1000.0);
+                let mut line = format!("{:>6}.{:03} ", at / 1000, at % 1000);
                 match who {
                     9 => line.push_str("world "),
-                    n => line.push_str(&format!("    {n} ")),
+                    n => line.extend(["    ", &n.to_string(), " "]),
                 }
                 line.push_str(what);
                 line.push(' ');

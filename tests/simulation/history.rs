@@ -232,7 +232,7 @@ impl History {
                 biased;
                 Some(news) = self.news.1.recv() => match news {
                     News::Crashed(who) => self.bury(who),
-                    News::Cancel => self.cancel().await,
+                    News::Cancel => self.cancel(),
                 },
                 () = sleep_until(next) => {}
             }
@@ -376,14 +376,14 @@ impl History {
                     instance.gate.stand_still(long);
                 }
             }
-            Blow::Cancel => self.cancel().await,
+            Blow::Cancel => self.cancel(),
             Blow::Outage(service, long) => self.fate.outage(service, long),
             Blow::Stranger(files, folder) => self.stranger(&files, &folder).await,
         }
     }
 
     /// Cancels one of the requests that are there, at one of the instances.
-    async fn cancel(&mut self) {
+    fn cancel(&mut self) {
         let mut roots = Vec::new();
         self.board.store.each(|item| {
             let is_root = item.key.id_type == "REQUEST" && item.text("root") == Some(&item.key.id);
