@@ -29,20 +29,23 @@ use crate::{
 };
 
 /// How long a token may go without a sign while somebody is there to give it.
-const PROMISE: Duration = Duration::from_secs(300);
+const PROMISE: Duration = Duration::from_mins(5);
 /// What sampling every few seconds may be wrong by.
 const SAMPLING: Duration = Duration::from_secs(15);
 /// How long news may lie unheard where nothing goes wrong; less than the ten minutes after which every
 /// record looks by itself.
-const NEWS: Duration = Duration::from_secs(300);
+const NEWS: Duration = Duration::from_mins(5);
+const NEWS_UNDER_FAULTS: Duration = Duration::from_secs(450);
 /// A job that came to be so much later than it was asked for is not known to anybody yet.
 const LATE: Duration = Duration::from_secs(20);
+
+const SUCCESS: &str = "success";
 
 #[derive(Debug, Default)]
 struct Heard {
     gone: bool,
-    /// The answer that counts: an error name, or nothing for success.
-    answer: Option<Option<String>>,
+    /// The answer that counts: an error name, or [`SUCCESS`].
+    answer: Option<String>,
     /// Uptime of the fleet when it was last heard of.
     sign: Option<Duration>,
 }
@@ -144,15 +147,14 @@ impl Board {
     }
 
     /// Takes an answer; false when nobody waits for it any more.
-    fn answer(&self, token: &str, answer: Option<&str>) -> bool {
+    fn answer(&self, token: &str, answer: &str) -> bool {
         let mut all = self.heard.lock().unwrap();
         let heard = all.entry(token.to_owned()).or_default();
-        let answer = answer.map(str::to_owned);
         if let Some(first) = &heard.answer {
             let said = format!("`{token}` was answered {first:?}, and then {answer:?}");
             // Who could not store a message answers it on its last receive.
-            let last_words = self.plan.max_receives.is_some() && first.as_deref() == Some("Internal");
-            let differs = *first != answer;
+            let last_words = self.plan.max_receives.is_some() && first == "Internal";
+            let differs = first != answer;
             drop(all);
             if differs && !last_words {
                 self.broke(said);
@@ -162,14 +164,14 @@ impl Board {
         if heard.gone {
             return false;
         }
-        heard.answer = Some(answer);
+        heard.answer = Some(answer.to_owned());
         true
     }
 
     pub(crate) async fn succeed(&self, token: &str, output: &str) -> Delivery {
         let output: Value = serde_json::from_str(output).unwrap();
         self.is_stored(token, &output["requestId"]);
-        if !self.answer(token, None) {
+        if !self.answer(token, SUCCESS) {
             return Delivery::Gone;
         }
         self.judge_success(token, &output).await;
@@ -181,7 +183,7 @@ impl Board {
         if !matches!(error, "InvalidRequest" | "Internal") {
             self.is_stored(token, &cause["requestId"]);
         }
-        if !self.answer(token, Some(error)) {
+        if !self.answer(token, error) {
             return Delivery::Gone;
         }
         self.judge_failure(token, error, &cause);
@@ -439,10 +441,12 @@ impl Board {
                 _ => {}
             });
             self.store.each(|item| match item.key.id_type.as_str() {
-                "REQUEST" if item.key.id.starts_with("child.") && item.text("phase") != Some("SETTLED") => {
-                    if outcomes.contains(&item.key.id) {
-                        unheard.insert(format!("{} has not heard its outcome", item.key.id));
-                    }
+                "REQUEST"
+                    if item.key.id.starts_with("child.")
+                        && item.text("phase") != Some("SETTLED")
+                        && outcomes.contains(&item.key.id) =>
+                {
+                    unheard.insert(format!("{} has not heard its outcome", item.key.id));
                 }
                 waiter if waiter.starts_with("WAITER#") => {
                     unheard.insert(format!("{} waits unseen", item.key));
@@ -469,23 +473,20 @@ impl Board {
         for late in late {
             self.broke(late);
         }
+        let most = if self.fate.is_calm() { NEWS } else { NEWS_UNDER_FAULTS };
         let mut since = self.unheard.lock().unwrap();
-        if !self.fate.is_calm() {
-            since.clear();
-            return;
-        }
         since.retain(|what, _| unheard.contains(what));
         let mut deaf = Vec::new();
         for what in unheard {
             let first = since.entry(what.clone()).or_insert(uptime);
-            if uptime.saturating_sub(*first) > NEWS {
+            if uptime.saturating_sub(*first) > most {
                 deaf.push(what);
                 *first = uptime;
             }
         }
         drop(since);
         for what in deaf {
-            self.broke(format!("{what} for {NEWS:?}"));
+            self.broke(format!("{what} for {most:?}"));
         }
     }
 

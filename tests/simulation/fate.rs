@@ -78,6 +78,8 @@ pub(crate) enum Fault {
     LoseAnswer,
     /// The instance stands still for that many seconds before the call.
     StandStill(u64),
+    /// The call is made; before its answer comes, somebody cancels the request.
+    Cancel,
 }
 
 #[derive(Debug)]
@@ -110,6 +112,14 @@ enum Verdict {
     Fail(Error),
     LoseAnswer,
     Pause { before: bool, long: Duration },
+    Cancel,
+}
+
+/// What the world is told by a gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    Crashed(usize),
+    Cancel,
 }
 
 impl Fate {
@@ -148,6 +158,7 @@ impl Fate {
                 Fault::StandStill(seconds) => {
                     Verdict::Pause { before: true, long: Duration::from_secs(seconds) }
                 }
+                Fault::Cancel => Verdict::Cancel,
             })
         })
     }
@@ -206,10 +217,10 @@ impl Fate {
         self.with(|inner| {
             (at, who, what).hash(&mut inner.digest);
             if let Some(lines) = &mut inner.lines {
-                let mut line = format!("{:>10.3} ", at as f64 / 1000.0);
+                let mut line = format!("{:>6}.{:03} ", at / 1000, at % 1000);
                 match who {
                     9 => line.push_str("world "),
-                    n => line.push_str(&format!("    {n} ")),
+                    n => line.extend(["    ", &n.to_string(), " "]),
                 }
                 line.push_str(what);
                 line.push(' ');
@@ -321,19 +332,19 @@ pub(crate) struct Gate {
     pub(crate) fate: Arc<Fate>,
     dead: AtomicBool,
     still_until: Mutex<Option<Instant>>,
-    crashed: UnboundedSender<usize>,
+    news: UnboundedSender<News>,
 }
 
 impl Gate {
-    pub(crate) fn new(who: usize, fate: Arc<Fate>, crashed: UnboundedSender<usize>) -> Arc<Self> {
-        Arc::new(Self { who, fate, dead: AtomicBool::new(false), still_until: Mutex::new(None), crashed })
+    pub(crate) fn new(who: usize, fate: Arc<Fate>, news: UnboundedSender<News>) -> Arc<Self> {
+        Arc::new(Self { who, fate, dead: AtomicBool::new(false), still_until: Mutex::new(None), news })
     }
 
     /// Kills the instance: none of its calls returns any more.
     pub(crate) fn kill(&self) {
         if !self.dead.swap(true, Ordering::Relaxed) {
             self.fate.note(self.who, "CRASH", "");
-            self.crashed.send(self.who).unwrap_or_default();
+            self.news.send(News::Crashed(self.who)).unwrap_or_default();
         }
     }
 
@@ -407,6 +418,7 @@ impl Gate {
                 call.await
             }
             Verdict::Pass
+            | Verdict::Cancel
             | Verdict::CrashAfter
             | Verdict::LoseAnswer
             | Verdict::Pause { before: false, .. } => call.await,
@@ -436,6 +448,10 @@ impl Gate {
                 return Err(Error::new(Class::Transient, op, "answer lost").ambiguous());
             }
             Verdict::Pause { before: false, long } => self.stand_still(long),
+            Verdict::Cancel => {
+                self.news.send(News::Cancel).unwrap_or_default();
+                sleep(Duration::from_millis(100)).await;
+            }
             _ => {}
         }
         self.barrier().await;

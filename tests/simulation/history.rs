@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     board::Board,
     doubles::{JobEvents, MemoryQueue, MemoryStore, RouterWire, SkewedClock},
-    fate::{Fate, Gate, Scripted, Service},
+    fate::{Fate, Gate, News, Scripted, Service},
     ports::{Buses, Gated, Watched},
     world::{Ask, Blow, LAB_ID, Plan, TO, TO_ID},
 };
@@ -127,7 +127,7 @@ struct History {
     slots: Vec<Option<Instance>>,
     /// When an empty place is filled again.
     starts_at: Vec<Instant>,
-    crashed: (UnboundedSender<usize>, UnboundedReceiver<usize>),
+    news: (UnboundedSender<News>, UnboundedReceiver<News>),
     names: u64,
     _time: JoinSet<()>,
 }
@@ -175,7 +175,7 @@ impl History {
             start,
             slots: (0..instances).map(|_| None).collect(),
             starts_at: vec![start; instances],
-            crashed: unbounded_channel(),
+            news: unbounded_channel(),
             names: seed << 16,
             _time: time,
         }
@@ -230,7 +230,10 @@ impl History {
             let next = next.unwrap_or(watched_at + STEP).min(watched_at + STEP);
             tokio::select! {
                 biased;
-                Some(who) = self.crashed.1.recv() => self.bury(who),
+                Some(news) = self.news.1.recv() => match news {
+                    News::Crashed(who) => self.bury(who),
+                    News::Cancel => self.cancel(),
+                },
                 () = sleep_until(next) => {}
             }
         }
@@ -299,7 +302,7 @@ impl History {
         self.names += 1;
         self.fate.note(n, "START", "");
         let plan = &self.board.plan;
-        let gate = Gate::new(n, self.fate.clone(), self.crashed.0.clone());
+        let gate = Gate::new(n, self.fate.clone(), self.news.0.clone());
         let skew_ms = i64::try_from(self.rng.next_u64() % 4001).unwrap() - 2000;
         let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start: self.born, skew_ms });
         let objects: Arc<dyn ObjectStore> = match &self.s3 {
@@ -373,14 +376,14 @@ impl History {
                     instance.gate.stand_still(long);
                 }
             }
-            Blow::Cancel => self.cancel().await,
+            Blow::Cancel => self.cancel(),
             Blow::Outage(service, long) => self.fate.outage(service, long),
             Blow::Stranger(files, folder) => self.stranger(&files, &folder).await,
         }
     }
 
     /// Cancels one of the requests that are there, at one of the instances.
-    async fn cancel(&mut self) {
+    fn cancel(&mut self) {
         let mut roots = Vec::new();
         self.board.store.each(|item| {
             let is_root = item.key.id_type == "REQUEST" && item.text("root") == Some(&item.key.id);

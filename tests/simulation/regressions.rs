@@ -10,7 +10,10 @@ use crate::{
 
 /// Lives through a plain history of that many instances in which one call fails; how long it took.
 fn survives(instances: usize, op: &'static str, about: &'static str, fault: Fault) -> Duration {
-    let plan = Plan { instances, ..Plan::plain() };
+    lives(Plan { instances, ..Plan::plain() }, op, about, fault)
+}
+
+fn lives(plan: Plan, op: &'static str, about: &'static str, fault: Fault) -> Duration {
     let told = live_by(plan, 1, vec![Scripted { op, about, fault }], true);
     assert!(told.broken.is_empty(), "{fault:?}: {:?}\n{}", told.broken, told.lines.join("\n"));
     told.took
@@ -35,4 +38,15 @@ fn a_child_hears_of_its_outcome_whatever_happens_to_who_tells_it() {
 fn a_slot_that_is_taken_late_is_given_back() {
     let took = survives(2, "write", "slots.", Fault::StandStill(180));
     assert!(took < Duration::from_mins(30), "{took:?}");
+}
+
+/// A folder took the slot that it had waited for, and found the request cancelled. It forgot who had
+/// waited, and with them the slot.
+#[test]
+fn a_slot_that_was_waited_for_is_given_back_when_the_request_is_cancelled() {
+    let mut plan = Plan::plain();
+    plan.settings.jobs.max_running_jobs = 1;
+    plan.settings.jobs.express_slots = 0;
+    plan.settings.jobs.max_items_per_job = 1;
+    lives(plan, "write", "Exclude(\"waiting\"", Fault::Cancel);
 }

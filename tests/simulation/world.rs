@@ -45,6 +45,7 @@ pub(crate) struct Want {
 
 /// What somebody asks for.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Request {
     pub wants: Vec<Want>,
     pub folders: Vec<String>,
@@ -219,7 +220,7 @@ impl Plan {
             let zero = path.ends_with("zero");
             let size = if zero { 0 } else { 3 + dice.below(200) };
             let parts =
-                if zero || path.ends_with(".txt") { 1 } else { 1 + u32::try_from(dice.below(3)).unwrap() };
+                if zero || path.contains(".txt") { 1 } else { 1 + u32::try_from(dice.below(3)).unwrap() };
             lab.push(File { path, size, parts });
         }
         lab.sort_by(|a, b| a.path.cmp(&b.path));
@@ -231,7 +232,7 @@ impl Plan {
         let mut requests: Vec<Request> = Vec::new();
         let mut asks: Vec<Ask> = Vec::new();
         let mut needs_s3 = false;
-        let calm_at = if quiet { Duration::from_secs(60) } else { dice.seconds(60, 900) };
+        let calm_at = if quiet { Duration::from_mins(1) } else { dice.seconds(60, 900) };
         let most = if dice.chance(0.3) { 6 } else { 3 };
         let count = 1 + dice.index(most);
         for n in 0..count {
@@ -385,7 +386,7 @@ impl Plan {
         let scripts: Vec<Value> = if quiet || dice.chance(0.6) {
             Vec::new()
         } else {
-            (0..1 + dice.below(3))
+            (0..=dice.below(3))
                 .map(|_| {
                     let call = dice.pick(&[
                         "POST /api/projects/{projectId}/dataCopyBatch",
@@ -446,7 +447,7 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
     let mut names = BTreeSet::new();
     let (mut sources, mut wants, mut made) = (Vec::new(), Vec::new(), Vec::new());
     let mut renames = Vec::new();
-    for _ in 0..1 + dice.index(3) {
+    for _ in 0..=dice.index(3) {
         if dice.chance(0.6) {
             let folder = dice.pick(&FOLDERS);
             let name = folder.trim_end_matches('/').rsplit('/').next().unwrap();
@@ -464,7 +465,7 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
             sources.push(format!("icav2://lab{folder}"));
             made.push(format!("{destination}{name}/"));
             for file in lab.iter().filter(there) {
-                let inside = &file.path[folder.len()..];
+                let inside = file.path.strip_prefix(folder).unwrap();
                 let to = format!("{destination}{name}/{inside}");
                 made.extend(to.rsplit_once('/').map(|(folder, _)| format!("{folder}/")));
                 wants.push(Want { to, from: Some(file.path.clone()), size: file.size });
@@ -473,7 +474,7 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
                 folders
                     .iter()
                     .filter(|empty| empty.starts_with(folder))
-                    .map(|empty| format!("{destination}{name}/{}", &empty[folder.len()..])),
+                    .map(|empty| format!("{destination}{name}/{}", empty.strip_prefix(folder).unwrap())),
             );
         } else if !lab.is_empty() {
             let file = &lab[dice.index(lab.len())];
@@ -580,11 +581,11 @@ fn plain_settings() -> Settings {
             max_items_per_job: 1000,
             batch_window: Duration::from_secs(2),
             max_attempts: 5,
-            poll_interval: Duration::from_secs(60),
-            settle: Duration::from_secs(120),
+            poll_interval: Duration::from_mins(1),
+            settle: Duration::from_mins(2),
             submit_settle: Duration::from_mins(1),
             retry_base: Duration::from_secs(2),
-            retry_cap: Duration::from_secs(60),
+            retry_cap: Duration::from_mins(1),
         },
         policy: Rules::default(),
         heartbeat: HeartbeatSettings {

@@ -99,10 +99,13 @@ impl Engine {
                 return self.rest(held, state);
             }
             let waiters = self.not_stopped(waiters).await?;
+            if waiters.is_empty() {
+                // A slot that was taken for them is not kept; once it is forgotten it could not be
+                // given back.
+                self.ask_again(held, state, &waiters).await?;
+            }
             state.forget_all_but(&waiters);
             if waiters.is_empty() {
-                // A slot that was taken for them is not kept.
-                self.ask_again(held, state, &waiters).await?;
                 return self.rest(held, state);
             }
             state.parties = Party::all(&waiters);
