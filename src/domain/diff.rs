@@ -114,11 +114,13 @@ pub fn verdict(
 
 /// What becomes of a wanted file where another one is AVAILABLE.
 fn differs(clash: Clash, around: Surroundings, on_conflict: OnConflict) -> Verdict {
+    if around.in_flight {
+        // It may be what is on its way, half told; nothing is concluded and nothing deleted.
+        return Verdict::Wait;
+    }
     match on_conflict {
         OnConflict::Fail => Verdict::Clash(clash),
         OnConflict::Skip => Verdict::Skipped,
-        // What is on its way may be what is seen, half told; nothing is deleted under it.
-        OnConflict::Overwrite if around.in_flight => Verdict::Wait,
         OnConflict::Overwrite => Verdict::Replace,
     }
 }

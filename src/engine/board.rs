@@ -31,6 +31,7 @@ pub(crate) const GRID: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 struct Page {
     read: Instant,
+    done: Instant,
     jobs: HashMap<JobId, JobStatus>,
 }
 
@@ -51,8 +52,10 @@ impl Known {
         self.asked.len() >= SEVERAL && self.crowded.is_none_or(|until| now >= until)
     }
 
-    fn fresh(&self, now: Instant) -> Option<&Page> {
-        self.page.as_ref().filter(|page| now.duration_since(page.read) < FRESH)
+    /// A page that tells how things stood at `asked` or later, or only just before.
+    fn fresh(&self, asked: Instant) -> Option<&Page> {
+        let page = self.page.as_ref();
+        page.filter(|page| page.read >= asked || asked.saturating_duration_since(page.done) < FRESH)
     }
 
     fn take(&mut self, page: Page) {
@@ -79,13 +82,14 @@ impl Board {
 impl Engine {
     /// The status of a job of ours, as of now.
     pub(crate) async fn job_status(&self, job: &JobId) -> Result<JobStatus> {
-        if self.board.known().ask(job, Instant::now()) {
+        let asked = Instant::now();
+        if self.board.known().ask(job, asked) {
             let _turn = self.board.reading.lock().await;
-            if self.board.known().fresh(Instant::now()).is_none() {
+            if self.board.known().fresh(asked).is_none() {
                 let read = Instant::now();
                 let page = self.ports.platform.jobs(None).await?;
                 let jobs = page.items.into_iter().map(|job| (job.id, job.status)).collect();
-                self.board.known().take(Page { read, jobs });
+                self.board.known().take(Page { read, done: Instant::now(), jobs });
             }
             let known = self.board.known();
             if let Some(status) = known.page.as_ref().and_then(|page| page.jobs.get(job)) {
@@ -112,6 +116,7 @@ mod tests {
         assert_eq!([1, 2, 3].map(|n| known.ask(&job(n), now)), [false, false, true]);
         let page = |jobs: &[u32]| Page {
             read: now,
+            done: now,
             jobs: jobs.iter().map(|n| (job(*n), JobStatus::Running)).collect(),
         };
         known.take(page(&[1, 2, 3, 7]));

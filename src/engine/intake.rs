@@ -244,8 +244,14 @@ impl Engine {
         submission: &Submission,
         token: Option<Item>,
     ) -> Result<Fate, Error> {
-        let keys = [records::request_key(id), Key::new(id.as_str(), records::OUTCOME)];
+        let mut keys = vec![records::request_key(id), Key::new(id.as_str(), records::OUTCOME)];
+        keys.extend(token.iter().map(|item| item.key.clone()));
         let items = self.ports.store.get_many(&keys).await?;
+        if token.as_ref().is_some_and(|token| items.iter().any(|item| item.key == token.key)) {
+            // The very same message again; an object that it names may have changed since.
+            signals::engine::repeated(id.as_str());
+            return Ok(Fate::Delete);
+        }
         let there = items.iter().find(|item| item.key.id_type == records::REQUEST);
         let has_outcome = items.iter().any(|item| item.key.id_type == records::OUTCOME);
         let Some(there) = there.filter(|item| has_outcome || item.number(DUE_AT).is_some()) else {

@@ -214,3 +214,32 @@ async fn a_stream_that_never_works_is_given_up_with_its_file_named() {
     let (error, cause) = house.failure("t", Duration::from_hours(1)).await;
     assert_eq!((error.as_str(), &cause["files"][0]["what"]), ("TransferFailed", &json!("/in/run/c.txt")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_long_stream_holds_up_nobody_else_in_its_folder() {
+    let files = [("/one/long.txt", 20 << 20, 1), ("/two/short.txt", 10, 1), ("/two/a.bam", 100, 2)];
+    let mut house = House::new(&files, &[], &[], |platform| platform.job_failure_rate = 0.0).await;
+    house.chunk_takes = Duration::from_secs(10);
+    let _instance = house.instance();
+    house.ask(&["/one/long.txt"], "/in/", "long").await;
+    sleep(Duration::from_mins(1)).await;
+    house.ask(&["/two/short.txt", "/two/a.bam"], "/in/", "short").await;
+    let output = house.success("short", Duration::from_mins(2)).await;
+    assert_eq!(output["files"]["copied"], 2);
+    assert_eq!(house.slots().await, 0);
+    assert_eq!(house.callers.answer("long"), None);
+    house.success("long", Duration::from_hours(3)).await;
+    let made = house.calls(Some("POST /api/projects/{projectId}/data:createFileWithUploadUrl"));
+    assert_eq!(made, 2, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_failure_of_a_stream_is_told_at_once() {
+    let house = House::new(&[("/one/a.txt", 100, 1)], &[], &[], |_| {}).await;
+    house.faults(json!({"responses": [{"call": "PUT /sim/bytes/{token}", "times": 1000, "status": 403}]}));
+    let _instance = house.instance();
+    house.ask(&["/one/a.txt"], "/in/", "t").await;
+    let (took, said) = house.answer("t", Duration::from_mins(9)).await;
+    assert!(matches!(&said, crate::doubles::Said::Failure(name, _) if name == "TransferFailed"), "{said:?}");
+    assert!(took < Duration::from_mins(5), "{took:?}");
+}

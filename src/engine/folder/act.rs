@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     LONGEST,
@@ -15,19 +16,30 @@ use super::{
     jobs::Batch,
     look::{Picture, as_millis},
     state::FolderState,
+    streams::Task,
     trees::Standing,
 };
 use crate::{
     domain::{diff::Verdict, route::Route},
     engine::{
         Engine,
-        lease::{Held, Step},
+        lease::{Halt, Held, Step},
         records::millis,
     },
+    signals,
 };
 
 /// The longest wait between two looks for something that is on its way.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// How soon a folder that has dropped a slot it could not use asks for another.
+const SLOT_WAIT: Duration = Duration::from_secs(2);
+
+/// How often a folder looks after its other business while it streams.
+const MIND_EVERY: Duration = Duration::from_secs(5);
+
+/// How many streams that take long may have come one upon another in a folder.
+const DEEPEST: u32 = 16;
 
 /// Streams are not interrupted for jobs more often than this.
 const STREAM_AT_LEAST: Duration = Duration::from_secs(10);
@@ -41,7 +53,8 @@ impl Engine {
         picture: &Picture,
     ) -> Step<bool> {
         let cleared = self.clear_leftovers(held, state, picture).await?;
-        let tasks = self.stream_tasks(state, picture);
+        let mut tasks = self.stream_tasks(state, picture);
+        let kept = self.keep_off_strangers(state, picture, &mut tasks).await?;
         let began = Instant::now();
         let until = self.next_interruption(state, began);
         if !tasks.is_empty() {
@@ -49,17 +62,34 @@ impl Engine {
             self.save(held, vec![document(state)?]).await?;
         }
         let lease = Arc::clone(&held.lease);
-        let streams = self.stream_files(&lease, picture, tasks, until);
-        let jobs = self.batch_jobs(held, state, picture, began + self.settings.jobs.batch_window);
+        let names: Vec<String> = tasks.iter().map(|task| task.source.wanted.name.clone()).collect();
+        state.set_live(&names, true);
+        let over = CancellationToken::new();
+        let streams = async {
+            let streamed = self.stream_files(&lease, picture, tasks, until).await;
+            over.cancel();
+            streamed
+        };
+        let window = began + self.settings.jobs.batch_window;
+        let jobs = async {
+            let came = self.batch_jobs(held, state, picture, window).await;
+            let minded = self.mind(held, state, &over).await;
+            came.and_then(|came| minded.map(|()| came))
+        };
         let ((done, left), batched) = tokio::join!(streams, jobs);
+        state.set_live(&names, false);
         let put = self.note_streams(held, state, done)?;
         let came = batched?;
+        let mut soon = kept.then_some(LONGEST_WAIT);
         if state.has_slot() {
             // There is no job to submit after all, or none that may have it.
             self.drop_wish(held, state, &picture.project).await?;
+            let waits = picture.count_for_jobs(1) > 0 || !picture.trees_missing().is_empty();
+            soon = waits.then_some(SLOT_WAIT).or(soon);
         }
         let busy = state.running().next().is_some() || state.open_intents().next().is_some();
-        let again = came || !left.is_empty() || (put > 0 && (!busy || held_back(state, picture)));
+        let news = std::mem::take(&mut state.look_again);
+        let again = came || news || !left.is_empty() || (put > 0 && (!busy || held_back(state, picture)));
         if again || self.stop.is_cancelled() {
             // Whoever goes on, this instance or another, begins with a look.
             state.look_at = millis(self.ports.clock.now());
@@ -70,7 +100,55 @@ impl Engine {
             picture,
             cleared || (put > 0 && !busy) || waits_for_the_platform(state, picture),
         );
+        if let Some(wait) = soon {
+            state.look_at = state.look_at.min(millis(self.ports.clock.now()) + as_millis(wait));
+        }
         Ok(false)
+    }
+
+    /// Goes on with everything else in the folder while its streams take long: jobs end, others come.
+    /// What is being streamed counts as in flight.
+    async fn mind(&self, held: &mut Held, state: &mut FolderState, over: &CancellationToken) -> Step<()> {
+        if state.depth >= DEEPEST {
+            return Ok(());
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = over.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => return Ok(()),
+                () = sleep(MIND_EVERY) => {}
+            }
+            held.lease.check()?;
+            state.depth += 1;
+            let minded = Box::pin(self.work(held, state)).await;
+            state.depth -= 1;
+            match minded {
+                Ok(_) => self.moved(&state.parties),
+                // It is tried again, here or when the streams have ended.
+                Err(Halt::Port(error)) => signals::engine::round_failed(&held.lease.key, &error, 1),
+                Err(halt) => return Err(halt),
+            }
+        }
+    }
+
+    /// Leaves out what would write over a PARTIAL file while a job that is not ours may be writing it;
+    /// true when something was left out.
+    async fn keep_off_strangers(
+        &self,
+        state: &FolderState,
+        picture: &Picture,
+        tasks: &mut Vec<Task>,
+    ) -> Step<bool> {
+        let ours = |task: &Task| {
+            let tried = state.uploads.get(&task.source.wanted.name).is_some_and(|upload| upload.attempts > 0);
+            tried || task.target.as_ref().is_none_or(|id| picture.leftovers.contains(id))
+        };
+        if tasks.iter().all(ours) || !self.foreign_job(state, picture).await? {
+            return Ok(false);
+        }
+        tasks.retain(ours);
+        Ok(true)
     }
 
     /// Keeps a batch open for its window, then submits it. True when somebody came meanwhile, whose
@@ -114,6 +192,7 @@ impl Engine {
         if !state.has_not_seen(&waiters) {
             return Ok(None);
         }
+        let waiters = self.not_stopped(waiters).await?;
         let mut merged = Picture {
             project: picture.project.clone(),
             folder: picture.folder.clone(),
@@ -126,8 +205,12 @@ impl Engine {
             standings: BTreeMap::new(),
         };
         for waiter in waiters {
-            let files = self.resolve(&waiter).await?;
-            merged.waiters.push((waiter, files, Vec::new()));
+            match self.resolve(&waiter).await {
+                Ok(files) => merged.waiters.push((waiter, files, Vec::new())),
+                Err(error) if error.is_passing() => return Err(error.into()),
+                // Told at the next look, and nobody else's business.
+                Err(_) => {}
+            }
         }
         self.judge(state, &mut merged);
         self.look_at_trees(state, &mut merged).await?;

@@ -190,6 +190,8 @@ impl Engine {
     ) -> Step<bool> {
         let Some(folder) = &picture.folder else { return Ok(false) };
         if self.any_stopped(picture).await? {
+            // The others go on without them.
+            state.look_again = true;
             return Ok(false);
         }
         let now = self.ports.clock.now();

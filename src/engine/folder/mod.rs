@@ -120,6 +120,8 @@ impl Engine {
                 // What was given up for others has not been tried for those who have just come.
                 state.charged = 0;
                 state.trees.clear();
+                let most = self.settings.jobs.max_attempts;
+                state.uploads.retain(|_, upload| upload.live || upload.attempts < most);
             }
             let picture = self.look(held, state, waiters, &ended).await?;
             self.charge(&held.lease.key.id.clone(), state, &picture);

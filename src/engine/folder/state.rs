@@ -144,6 +144,9 @@ pub(super) struct Upload {
     pub retry_at: i64,
     /// Why the last try failed.
     pub reason: String,
+    /// Whether this instance is at it.
+    #[serde(skip)]
+    pub live: bool,
 }
 
 /// A PARTIAL file that is to be deleted.
@@ -204,6 +207,12 @@ pub(super) struct FolderState {
     pub trees: BTreeMap<String, u32>,
     /// Why jobs could not be submitted, the last time that happened.
     pub trouble: String,
+    /// What the last round did needs a look at once.
+    #[serde(skip)]
+    pub look_again: bool,
+    /// How many rounds are under way whose streams take long.
+    #[serde(skip)]
+    pub depth: u32,
     /// `wakes` as of the last round.
     pub last_wakes: Option<i64>,
     /// For whom this round works.
@@ -271,9 +280,18 @@ impl FolderState {
         let coming = |job: &&RunningJob| !job.has_failed() && job.ended_at.is_none_or(|at| now < at + settle);
         let jobs = self.jobs.iter().filter(coming).flat_map(|job| &job.names);
         let intents = self.open_intents().flat_map(|intent| &intent.names);
-        let put = |upload: &Upload| upload.put_at.is_some_and(|at| now < at + settle);
+        let put = |upload: &Upload| upload.live || upload.put_at.is_some_and(|at| now < at + settle);
         let uploads = self.uploads.iter().filter(|(_, upload)| put(upload)).map(|(name, _)| name);
         jobs.chain(intents).chain(uploads).map(String::as_str).collect()
+    }
+
+    /// Notes which files are being streamed.
+    pub(super) fn set_live(&mut self, names: &[String], live: bool) {
+        for name in names {
+            if let Some(upload) = self.uploads.get_mut(name) {
+                upload.live = live;
+            }
+        }
     }
 
     /// Files whose every try has failed.

@@ -238,6 +238,8 @@ impl Engine {
                             upload.attempts + 1
                         }
                     };
+                    // Nothing more is to come: whoever waits for it is told.
+                    state.look_again |= upload.attempts >= self.settings.jobs.max_attempts;
                     upload.reason = error.to_string().chars().take(200).collect();
                     upload.nonce = self.ports.chance.uuid().to_string();
                     upload.put_at = None;

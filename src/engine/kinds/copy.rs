@@ -61,6 +61,7 @@ pub(crate) async fn plan(
     for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
         children.extend(trees::levels(with.platform, with.settings, folder, &target, &path).await?);
     }
+    external::check_roots(with.platform, &outside).await?;
     let objects = outside.iter().map(Outside::len).sum();
     children.extend(external::children(outside, &target, &path)?);
     limits::check_files(with.platform, with.settings.max_files, &found, objects, &children).await?;

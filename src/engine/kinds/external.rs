@@ -18,7 +18,7 @@ use crate::{
     ports::{
         Class,
         objects::{Access, ObjectInfo, ObjectLocation, ObjectStore},
-        platform::Project,
+        platform::{DataPlatform, Project},
     },
 };
 
@@ -30,6 +30,8 @@ const WIDTH: usize = 16;
 pub(super) struct Outside {
     pub(super) uri: String,
     pub(super) bucket: String,
+    /// The key, or the prefix.
+    pub(super) key: String,
     /// Whether it is a prefix and everything below it.
     pub(super) is_folder: bool,
     /// The name that it has at the destination.
@@ -89,7 +91,8 @@ async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Loo
     let object = named(info, opaque);
     let name = object.name().to_owned();
     let objects = BTreeMap::from([(String::new(), vec![object])]);
-    Ok(Ok(Outside { uri: uri.to_owned(), bucket: at.bucket, is_folder: false, name, objects }))
+    let ObjectLocation { bucket, key } = at;
+    Ok(Ok(Outside { uri: uri.to_owned(), bucket, key, is_folder: false, name, objects }))
 }
 
 async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at: ObjectLocation) -> Looked {
@@ -136,7 +139,8 @@ async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at:
     if !seen {
         return Ok(Err("there is nothing below this prefix".to_owned()));
     }
-    Ok(Ok(Outside { uri: uri.to_owned(), bucket: at.bucket, is_folder: true, name, objects }))
+    let ObjectLocation { bucket, key } = at;
+    Ok(Ok(Outside { uri: uri.to_owned(), bucket, key, is_folder: true, name, objects }))
 }
 
 /// The folder that a key lies in, where it can be one in a project.
@@ -168,6 +172,22 @@ fn add_folders(objects: &mut BTreeMap<String, Vec<NamedObject>>, folder: &str) {
 fn named(info: ObjectInfo, opaque: bool) -> NamedObject {
     let ObjectInfo { key, size, etag, archived, .. } = info;
     NamedObject { key, size, etag, opaque, archived }
+}
+
+/// Refuses prefixes that hold the data of a project: these are read as that project's, under its rules.
+pub(super) async fn check_roots(platform: &dyn DataPlatform, outside: &[Outside]) -> Result<(), Refused> {
+    for source in outside.iter().filter(|source| source.is_folder) {
+        for folder in source.objects.keys() {
+            let key = format!("{}{folder}", source.key);
+            if let Some((project, _)) = platform.locate(&source.bucket, &key).await? {
+                let message =
+                    format!("a prefix outside ICAv2 holds the data of the project `{}`", project.name);
+                let why = format!("s3://{}/{key} is in it; name what lies beside it instead", source.bucket);
+                return Err(culprit(ErrorName::InvalidRequest, message, &source.uri, &why).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The children that bring sources from outside.

@@ -33,7 +33,9 @@ pub(super) async fn levels(
     let folders = tree_of(platform, settings, source).await?;
     not_around(platform, source, &folders, target, destination).await?;
     let is_own = |folder: &Data| folder.owner == source.project;
-    let whole = settings.folders == Folders::Whole && folders.iter().all(is_own);
+    let whole = settings.folders == Folders::Whole && folders.iter().all(is_own)
+        // A job would take along what is on another request's way.
+        && !folders.iter().any(|folder| staging::holds(&folder.path));
     for folder in folders.into_iter().filter(|folder| !staging::holds(&folder.path)) {
         let Some(inside) = folder.path.inside(&top.path) else {
             let message = "a folder below the source is shown at another place";
