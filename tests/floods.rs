@@ -2,10 +2,7 @@
 //! never a caller who is forgotten although its token can be made out.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers")]
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::io::Write as _;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use copy_manager::{
@@ -48,7 +45,7 @@ fn taken(body: &str) -> Submission {
 fn refused(body: &str) -> (Option<String>, String) {
     match read_request(body) {
         Err(Refusal::Malformed { token, reason, .. }) => {
-            assert!(reason.len() < LONGEST_REASON, "{} bytes: {}", reason.len(), &reason[..200]);
+            assert!(reason.len() < LONGEST_REASON, "{} bytes", reason.len());
             assert!(!reason.chars().any(char::is_control), "{reason:?}");
             (token.map(|token| token.expose().to_owned()), reason)
         }
@@ -96,11 +93,10 @@ fn wrong_types_are_refused_by_path_and_the_caller_is_told() {
 }
 
 #[test]
-fn a_message_of_one_megabyte_is_read_in_time() {
+fn a_message_of_one_megabyte_is_read() {
     let long = "x".repeat(1 << 20);
     let many: Vec<String> = (0..40_000).map(|n| format!("icav2://p/{n:08}.bam")).collect();
     let fields: serde_json::Map<_, _> = (0..60_000).map(|n| (format!("field{n:06}"), json!(1))).collect();
-    let start = Instant::now();
 
     let submission = taken(&event(&json!({"payload": {"sourceUriList": many, "destinationUri": "s3://b/"}})));
     assert_eq!(submission.request.sources.len(), 40_000);
@@ -122,7 +118,6 @@ fn a_message_of_one_megabyte_is_read_in_time() {
     }
     let kind = json!({"detail-type": long, "source": "lab", "detail": {}}).to_string();
     assert!(read_request(&kind).unwrap_err().to_string().len() < LONGEST_REASON);
-    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -179,12 +174,11 @@ fn what_is_nested_too_deeply_is_refused_and_its_caller_told() {
 
 #[test]
 fn a_gzip_bomb_ends_at_the_limit() {
-    // 64 MiB in 64 KB; and one bomb after the other in one text.
+    // 64 MiB in 64 KB. Whoever read on to the end would come upon what is no gzip, and say so.
     let bomb = gzip(&vec![b' '; 64 << 20]);
-    let twice = [bomb.clone(), bomb.clone()].concat();
-    for packed in [bomb, twice] {
+    let never_read = [&bomb[..], b"no gzip"].concat();
+    for packed in [bomb, never_read] {
         let detail = json!({"payloadB64Gz": BASE64_STANDARD.encode(&packed), "taskToken": "t"});
-        let start = Instant::now();
         let Err(Refusal::Malformed { token, reason, .. }) = read_request_within(&event(&detail), 1 << 20)
         else {
             panic!()
@@ -193,8 +187,6 @@ fn a_gzip_bomb_ends_at_the_limit() {
         assert_eq!(reason, "`detail.payloadB64Gz` holds more than 1048576 bytes (service.max_payload)");
         let reason = read_payload(&packed, 1 << 20).unwrap_err();
         assert_eq!(reason, "`payloadS3Uri` holds more than 1048576 bytes (service.max_payload)");
-        // Unpacking it all would take far longer than finding out that it is too much.
-        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     }
 }
 
@@ -288,11 +280,11 @@ fn mutated(text: &str, wounds: &[(usize, u8, u8)]) -> Vec<u8> {
     for (place, kind, byte) in wounds {
         let at = place % bytes.len().max(1);
         match kind % 4 {
-            0 if !bytes.is_empty() => bytes[at] = *byte,
+            0 => bytes.iter_mut().skip(at).take(1).for_each(|found| *found = *byte),
             1 => bytes.insert(at.min(bytes.len()), *byte),
             2 => bytes.truncate(at),
             _ => {
-                let tail = bytes[at.min(bytes.len())..].to_vec();
+                let tail: Vec<_> = bytes.iter().skip(at).copied().collect();
                 bytes.extend(tail);
             }
         }

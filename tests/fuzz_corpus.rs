@@ -8,7 +8,9 @@ use std::{fs, path::PathBuf};
 #[expect(clippy::panic, unreachable_pub, reason = "a crate of its own for the fuzzer")]
 mod checks;
 
-const TARGETS: [(&str, fn(&[u8])); 6] = [
+type Check = fn(&[u8]);
+
+const TARGETS: [(&str, Check); 6] = [
     ("intake", checks::intake),
     ("jobs", checks::jobs),
     ("location", checks::location),

@@ -74,7 +74,7 @@ fn is_clean(text: &str, what: &str) {
     }
 }
 
-fn always(call: &str, status: Value) -> Value {
+fn always(call: &str, status: &Value) -> Value {
     json!({"responses": [{"call": call, "times": 10_000, "status": status, "after": false}]})
 }
 
@@ -102,13 +102,13 @@ async fn failing_calls_tell_no_secret() {
     let batch = "POST /api/projects/{projectId}/dataCopyBatch";
     let look = "GET /api/projects/{projectId}/data";
     for (what, faults, expected) in [
-        ("upload-500", always(PUT, json!(500)), "PUT: 500"),
-        ("upload-403", always(PUT, json!(403)), "403"),
-        ("upload-cut", always(PUT, json!("close")), "stream failed"),
-        ("download-403", always(GET, json!(403)), "403"),
-        ("download-404", always(GET, json!(404)), "404"),
-        ("download-cut", always(GET, json!("close")), "stream failed"),
-        ("submit-400", always(batch, json!(400)), "dataCopyBatch"),
+        ("upload-500", always(PUT, &json!(500)), "PUT: 500"),
+        ("upload-403", always(PUT, &json!(403)), "403"),
+        ("upload-cut", always(PUT, &json!("close")), "stream failed"),
+        ("download-403", always(GET, &json!(403)), "403"),
+        ("download-404", always(GET, &json!(404)), "404"),
+        ("download-cut", always(GET, &json!("close")), "stream failed"),
+        ("submit-400", always(batch, &json!(400)), "dataCopyBatch"),
         ("look-401", for_a_while(look, 401), "401"),
         ("look-403", for_a_while(look, 403), "403"),
         ("look-500", for_a_while(look, 500), "500"),
@@ -157,7 +157,7 @@ async fn messages_that_cannot_be_taken_tell_no_secret() {
         json!({"payloadB64Gz": token("packed"), "taskToken": token("packed")}).to_string(),
         json!({"payloadS3Uri": "s3://requests/nothing.json", "taskToken": token("gone")}).to_string(),
         json!({"payloadS3Uri": "s3://nowhere/nothing.json", "taskToken": token("nowhere")}).to_string(),
-        json!({"payload": good, "taskToken": token("cut")}).to_string()[..130].to_owned(),
+        json!({"payload": good, "taskToken": token("cut")}).to_string().replace('}', ""),
         json!({"detail-type": "New", "source": "lab", "detail": {"taskToken": token("new")}}).to_string(),
         deep,
     ] {
