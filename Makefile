@@ -11,7 +11,7 @@ PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix bench simulate mutants
+.PHONY: help install demo test check audit fuzz fix bench simulate mutants
 
 help: ## show this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -45,6 +45,16 @@ check: install $(CARGO_DENY) ## formatting, lints, documentation, dependencies, 
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	$(CARGO_DENY) --locked check bans licenses sources
 	$(if $(TEMPLATES),.venv/bin/cfn-lint $(TEMPLATES))
+
+# Apart from `check`: the database of advisories is on GitHub, which not every machine reaches, and changes without us.
+audit: $(CARGO_DENY) ## known vulnerabilities of dependencies; needs the network
+	$(CARGO_DENY) --locked check advisories
+
+TARGET ?= intake
+FUZZ_SECONDS ?= 60
+# The corpus is also part of `make test`, without a fuzzer. Without the sanitizer: there is no unsafe code of ours.
+fuzz: ## let a fuzzer look for bytes that break the parser TARGET, for FUZZ_SECONDS; needs nightly and cargo-fuzz
+	cargo +nightly fuzz run --dev --sanitizer none $(TARGET) -- -max_total_time=$(FUZZ_SECONDS) -timeout=10
 
 fix: ## what can be mended by machine
 	cargo clippy --fix --all-targets --allow-dirty --allow-staged

@@ -40,7 +40,7 @@ pub(super) enum Entrance {
 pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entrance)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
-    let wire = ReqwestWire::new().context("no HTTP client for streams")?;
+    let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
     // Asks for nothing before it is used, so a laptop without AWS starts all the same.
     let objects = Arc::new(aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone()));
     let streams = Streams::new(Arc::new(wire), transfer::stream::Settings::default());
@@ -103,7 +103,7 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
         Backend::Aws => Some(aws::clients::Clients::load().await),
         Backend::Embedded => None,
     };
-    let wire = ReqwestWire::new().context("no HTTP client for streams")?;
+    let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
     let around = Around {
         platform: platform(settings, clients.as_ref(), &clock, &chance)?,
         objects: Arc::new(aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone())),

@@ -39,6 +39,9 @@ pub(super) async fn start(
     let listen = settings.admin.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        signals::process::admin_is_open(address);
+    }
     let (ports, entrance) = adapters::build(settings).await?;
     let phases = supervisor.phases().clone();
     let store = ports.store.clone();

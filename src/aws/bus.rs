@@ -1,7 +1,14 @@
 //! The buses, in EventBridge.
+//!
+//! A call may take some of its entries and refuse others. Those that were refused for a while are
+//! put again by themselves: the others would otherwise be told twice.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_eventbridge::{Client, types::PutEventsRequestEntry};
+
+use tokio::time::sleep;
 
 use super::{
     error::{classify, of_entry},
@@ -17,6 +24,8 @@ const OPERATION: &str = "PutEvents";
 const MAX_ENTRIES: usize = 10;
 /// How many bytes a call takes, all entries together.
 const MAX_BYTES: usize = 256 * 1024;
+/// The waits before entries that were refused for a while are put again.
+const PUT_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
 /// Both buses.
 #[derive(Debug)]
@@ -57,7 +66,25 @@ impl EventBridgeBus {
         self.source.len() + event.detail_type.len() + event.detail.len()
     }
 
-    async fn put(&self, batch: &[(usize, &Event)], refused: &mut Vec<(usize, Error)>) -> Result<()> {
+    /// Puts a batch, and again what was refused for a while.
+    async fn put(&self, mut batch: Vec<(usize, &Event)>, refused: &mut Vec<(usize, Error)>) -> Result<()> {
+        let mut waits = PUT_AGAIN.into_iter();
+        while !batch.is_empty() {
+            let failed = self.put_once(&batch).await?;
+            let wait = waits.next();
+            let (again, given_up): (Vec<_>, Vec<_>) =
+                failed.into_iter().partition(|(_, error)| wait.is_some() && error.is_passing());
+            refused.extend(given_up);
+            batch.retain(|(position, _)| again.iter().any(|(failed, _)| failed == position));
+            if let (Some(wait), false) = (wait, batch.is_empty()) {
+                sleep(wait).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries that were not taken.
+    async fn put_once(&self, batch: &[(usize, &Event)]) -> Result<Vec<(usize, Error)>> {
         let entries = batch.iter().map(|(_, event)| self.entry(event)).collect();
         let answer = self
             .client
@@ -66,12 +93,15 @@ impl EventBridgeBus {
             .send()
             .await
             .map_err(|error| classify(OPERATION, error))?;
-        for ((position, _), result) in batch.iter().zip(answer.entries()) {
-            if let Some(code) = result.error_code() {
-                refused.push((*position, of_entry(OPERATION, code)));
-            }
-        }
-        Ok(())
+        let mut results = answer.entries().iter();
+        Ok(batch
+            .iter()
+            .filter_map(|(position, _)| match results.next().map(|result| result.error_code()) {
+                Some(None) => None,
+                Some(Some(code)) => Some((*position, of_entry(OPERATION, code))),
+                None => Some((*position, Error::new(Class::Transient, OPERATION, "nothing is said of it"))),
+            })
+            .collect())
     }
 }
 
@@ -88,16 +118,14 @@ impl EventBus for EventBridgeBus {
                 continue;
             }
             if batch.len() == MAX_ENTRIES || batch_bytes + bytes > MAX_BYTES {
-                self.put(&batch, &mut refused).await?;
-                batch.clear();
+                self.put(std::mem::take(&mut batch), &mut refused).await?;
                 batch_bytes = 0;
             }
             batch.push((position, event));
             batch_bytes += bytes;
         }
-        if !batch.is_empty() {
-            self.put(&batch, &mut refused).await?;
-        }
+        self.put(batch, &mut refused).await?;
+        refused.sort_by_key(|(position, _)| *position);
         Ok(refused)
     }
 }

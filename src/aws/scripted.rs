@@ -1,6 +1,9 @@
 //! What an emulator does not do: refusals, throttling and lost answers, as scripted replies.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::{
@@ -219,7 +222,7 @@ async fn refused_events_are_told_by_position() {
     let refused =
         |code: &str| PutEventsResultEntry::builder().error_code(code).error_message("words").build();
     let first = mock!(aws_sdk_eventbridge::Client::put_events).then_output(move || {
-        let entries = (0..10).map(|n| if n == 3 { refused("ThrottlingException") } else { taken() });
+        let entries = (0..10).map(|n| if n == 3 { refused("NotAuthorizedForSource") } else { taken() });
         PutEventsOutput::builder().set_entries(Some(entries.collect())).build()
     });
     let second = mock!(aws_sdk_eventbridge::Client::put_events).then_output(move || {
@@ -230,7 +233,118 @@ async fn refused_events_are_told_by_position() {
     let event = Event { bus: Bus::External, detail_type: "T", detail: "{}".to_owned() };
     let refused = bus.publish(&vec![event; 12]).await.unwrap();
     let refused: Vec<_> = refused.iter().map(|(position, error)| (*position, error.class)).collect();
-    assert_eq!(refused, [(3, Class::Throttled), (11, Class::Invalid)]);
+    assert_eq!(refused, [(3, Class::Invalid), (11, Class::Invalid)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_refused_for_a_while_are_put_again_alone() {
+    use aws_sdk_eventbridge::{operation::put_events::PutEventsOutput, types::PutEventsResultEntry};
+    let taken = || PutEventsResultEntry::builder().event_id("e").build();
+    let refused = |code: &str| PutEventsResultEntry::builder().error_code(code).build();
+    let said =
+        |entries: Vec<PutEventsResultEntry>| PutEventsOutput::builder().set_entries(Some(entries)).build();
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let answer = |entries: Vec<PutEventsResultEntry>| {
+        let sizes = Arc::clone(&sizes);
+        mock!(aws_sdk_eventbridge::Client::put_events)
+            .match_requests(move |request| {
+                let details = request.entries().iter().map(|entry| entry.detail().unwrap().to_owned());
+                sizes.lock().unwrap().push(details.collect::<Vec<_>>());
+                true
+            })
+            .then_output(move || said(entries.clone()))
+    };
+    // The second answer says nothing of its last entry: that is no success.
+    let first = answer(vec![refused("ThrottlingException"), taken(), refused("InternalFailure"), taken()]);
+    let second = answer(vec![taken()]);
+    let third = answer(vec![refused("ThrottlingException")]);
+    let bus =
+        EventBridgeBus::new(scripted!(aws_sdk_eventbridge, &first, &second, &third), &Settings::default());
+    let event = |n: u32| Event { bus: Bus::External, detail_type: "T", detail: format!("{{\"n\":{n}}}") };
+    let start = Instant::now();
+    let refused = bus.publish(&(0..4).map(event).collect::<Vec<_>>()).await.unwrap();
+    let refused: Vec<_> = refused.iter().map(|(position, error)| (*position, error.class)).collect();
+    assert_eq!(refused, [(2, Class::Throttled)]);
+    let expected: [&[&str]; 3] =
+        [&["{\"n\":0}", "{\"n\":1}", "{\"n\":2}", "{\"n\":3}"], &["{\"n\":0}", "{\"n\":2}"], &["{\"n\":2}"]];
+    assert_eq!(*sizes.lock().unwrap(), expected);
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_holds_ten_events_and_256_kb() {
+    use aws_sdk_eventbridge::{operation::put_events::PutEventsOutput, types::PutEventsResultEntry};
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&sizes);
+    let rule = mock!(aws_sdk_eventbridge::Client::put_events)
+        .match_requests(move |request| {
+            let bytes: usize = request.entries().iter().map(|entry| entry.detail().unwrap().len()).sum();
+            assert!(bytes <= 256 * 1024, "{bytes} bytes in one call");
+            seen.lock().unwrap().push(request.entries().len());
+            true
+        })
+        .sequence()
+        .output(|| {
+            let taken = PutEventsResultEntry::builder().event_id("e").build();
+            PutEventsOutput::builder().set_entries(Some(vec![taken; 10])).build()
+        })
+        .times(10)
+        .build();
+    let bus = EventBridgeBus::new(scripted!(aws_sdk_eventbridge, &rule), &Settings::default());
+    let event = |kilobytes: usize| {
+        let detail = "x".repeat(kilobytes * 1024);
+        Event { bus: Bus::External, detail_type: "T", detail }
+    };
+    // One that no call takes is refused by itself, and the others go.
+    let events: Vec<_> = [200, 100, 100, 300, 100, 1].map(event).into();
+    let refused = bus.publish(&events).await.unwrap();
+    let refused: Vec<_> = refused.iter().map(|(position, error)| (*position, error.class)).collect();
+    assert_eq!(refused, [(3, Class::Invalid)]);
+    assert_eq!(*sizes.lock().unwrap(), [1, 2, 2]);
+    sizes.lock().unwrap().clear();
+    let events: Vec<_> = (0..21).map(|_| event(1)).collect();
+    assert_eq!(bus.publish(&events).await.unwrap().len(), 0);
+    assert_eq!(*sizes.lock().unwrap(), [10, 10, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_is_too_large_is_not_sent() {
+    let rule = mock!(aws_sdk_dynamodb::Client::transact_write_items)
+        .then_output(|| TransactWriteItemsOutput::builder().build());
+    let store = store(scripted!(aws_sdk_dynamodb, &rule));
+    let large = Write::put_new(Item::new(key()).with("text", "x".repeat(400 * 1024)));
+    let small = Write::put_new(Item::new(Key::new("other", "REQUEST")));
+    let error = store.transact(vec![small.clone(), large.clone()]).await.unwrap_err();
+    assert_eq!((error.class, error.may_have_happened), (Class::Invalid, false));
+    assert!(error.to_string().contains("larger than 400 KB"), "{error}");
+    assert_eq!(store.write(large).await.unwrap_err().class, Class::Invalid);
+    assert_eq!(rule.num_calls(), 0);
+    assert_eq!(store.transact(vec![small]).await.unwrap(), Transacted::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_that_were_not_released_do_not_hold_up_the_others() {
+    use aws_sdk_sqs::{
+        operation::change_message_visibility_batch::ChangeMessageVisibilityBatchOutput,
+        types::BatchResultErrorEntry,
+    };
+    let rule = mock!(aws_sdk_sqs::Client::change_message_visibility_batch)
+        .sequence()
+        .output(|| {
+            let failed =
+                BatchResultErrorEntry::builder().id("0").code("ReceiptHandleIsInvalid").sender_fault(true);
+            ChangeMessageVisibilityBatchOutput::builder()
+                .set_successful(Some(vec![]))
+                .failed(failed.build().unwrap())
+                .build()
+                .unwrap()
+        })
+        .times(2)
+        .build();
+    let queue = SqsQueue::new(scripted!(aws_sdk_sqs, &rule), "https://sqs/1/queue", None);
+    let receipts: Vec<String> = (0..12).map(|n| format!("receipt {n}")).collect();
+    queue.release(&receipts).await.unwrap();
+    assert_eq!(rule.num_calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,11 @@
 //! broken: whoever writes recognises their own write in the item that `Refused` carries. An update of
 //! nothing but removals does not make an item that is not there.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -31,7 +35,7 @@ use crate::ports::{
     chance::Chance,
     store::{
         Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, MAX_ITEM_BYTES, Page, ROOT_ID, Store,
-        Transacted, Write, Written, apply, item_bytes,
+        Transacted, Value, Write, Written, apply, bytes_of,
     },
 };
 
@@ -58,7 +62,7 @@ impl DynamoStore {
     }
 
     async fn put(&self, item: Item, conditions: &[Condition]) -> Result<Written> {
-        check_size(&item)?;
+        check_size(&item.key, &item.attributes)?;
         let mut expressions = Expressions::default();
         let condition = expressions.condition(conditions);
         let answer = self
@@ -242,6 +246,11 @@ impl Store for DynamoStore {
         if writes.is_empty() {
             return Ok(Transacted::Done);
         }
+        for write in &writes {
+            if let Action::Put(attributes) = &write.action {
+                check_size(&write.key, attributes)?;
+            }
+        }
         let actions =
             writes.iter().map(|write| transaction::action(&self.table, write)).collect::<Result<_>>()?;
         let answer = self
@@ -304,9 +313,9 @@ fn refused(failed: &ConditionalCheckFailedException) -> Result<Written> {
 }
 
 /// Says the same about a large item as [`apply`] does, and before it is sent.
-fn check_size(item: &Item) -> Result<()> {
-    if item_bytes(item) > MAX_ITEM_BYTES {
-        let message = format!("item {} is larger than 400 KB", item.key);
+fn check_size(key: &Key, attributes: &BTreeMap<String, Value>) -> Result<()> {
+    if bytes_of(key, attributes) > MAX_ITEM_BYTES {
+        let message = format!("item {key} is larger than 400 KB");
         return Err(Error::new(Class::Invalid, "PutItem", message));
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Backend, Settings};
-use crate::domain::friendly;
+use crate::domain::{friendly, hosts::is_loopback};
 
 /// ECS waits at most 120 s between asking a task to stop and killing it; we must be gone by then.
 const LONGEST_DRAIN: Duration = Duration::from_secs(115);
@@ -179,6 +179,20 @@ impl Complaints {
         for (key, url) in urls {
             if url.is_some_and(|url| !is_http(url)) {
                 self.add(key, "must be a URL that starts with http:// or https://");
+            }
+        }
+        // Bearer tokens and session tokens go there.
+        let secrets = [
+            ("icav2.base_url", Some(icav2.base_url.as_str())),
+            ("icav2.s3_endpoint_url", icav2.s3_endpoint_url.as_deref()),
+        ];
+        for (key, url) in secrets {
+            let Some(url) = url.and_then(|url| url::Url::parse(url).ok()) else { continue };
+            if url.scheme() == "http" && !url.host_str().is_some_and(is_loopback) {
+                self.add(key, "must start with https://: only this machine may be called without TLS");
+            }
+            if !url.username().is_empty() || url.password().is_some() {
+                self.add(key, "must not hold a user or a password");
             }
         }
     }

@@ -5,7 +5,10 @@ use std::{num::NonZeroU32, time::Duration};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
-use crate::{domain::friendly, engine::settings::JobSettings};
+use crate::{
+    domain::{friendly, hosts::UrlHosts, policy::Glob},
+    engine::settings::JobSettings,
+};
 
 /// `[icav2]`
 #[derive(Debug, Clone, Deserialize)]
@@ -28,6 +31,8 @@ pub struct Icav2 {
     pub timeout: Duration,
     /// Where S3 is, for data outside ICAv2; none: AWS.
     pub s3_endpoint_url: Option<String>,
+    /// Hosts that presigned URLs may lead to, besides that of `base_url`.
+    pub url_hosts: Vec<Glob>,
     /// See [`JobSettings::max_running_jobs`].
     pub max_running_jobs: u32,
     /// See [`JobSettings::express_slots`].
@@ -72,6 +77,12 @@ impl Icav2 {
             retry_base: self.retry_base,
             retry_cap: self.retry_cap,
         }
+    }
+
+    /// Where presigned URLs may lead.
+    #[must_use]
+    pub fn url_hosts(&self) -> UrlHosts {
+        UrlHosts::new(&self.url_hosts, &self.base_url)
     }
 
     /// Whether there is anything to call ICAv2 with.

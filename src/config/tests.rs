@@ -127,13 +127,13 @@ fn durations_and_counts_name_their_unit() {
 
 #[test]
 fn later_layers_win() {
-    let lower = file("backend = \"embedded\"\n[icav2]\nbase_url = \"http://file/\"\ntimeout = \"1s\"\n");
+    let lower = file("backend = \"embedded\"\n[icav2]\nbase_url = \"https://file/\"\ntimeout = \"1s\"\n");
     let base_url = |env: &[(&str, &str)]| load(Some(lower.path()), vars(env)).unwrap().icav2.base_url;
-    let own = ("COPY_MANAGER__ICAV2__BASE_URL", "http://own/");
-    let others = ("ICAV2_BASE_URL", "http://others/");
-    assert_eq!(base_url(&[]), "http://file/");
-    assert_eq!(base_url(&[others]), "http://others/");
-    assert_eq!(base_url(&[others, own]), "http://own/");
+    let own = ("COPY_MANAGER__ICAV2__BASE_URL", "https://own/");
+    let others = ("ICAV2_BASE_URL", "https://others/");
+    assert_eq!(base_url(&[]), "https://file/");
+    assert_eq!(base_url(&[others]), "https://others/");
+    assert_eq!(base_url(&[others, own]), "https://own/");
 
     let named = vars(&[("COPY_MANAGER_CONFIG", lower.path().to_str().unwrap())]);
     assert_eq!(load(None, named.clone()).unwrap().icav2.timeout, seconds(1));
@@ -364,3 +364,5 @@ fn secrets_are_never_shown() {
         assert_eq!(lines.concat().contains("s3cr3t"), name, "{lines:?}");
     }
 }
+
+mod safety;

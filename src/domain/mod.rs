@@ -7,6 +7,7 @@
 pub mod diff;
 pub mod file;
 pub mod friendly;
+pub mod hosts;
 pub mod ids;
 pub mod job;
 pub mod jwt;

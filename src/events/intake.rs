@@ -5,9 +5,13 @@
 //! such a `detail` itself. In place of `payload` there may be `payloadB64Gz` (packed) or
 //! `payloadS3Uri` (an object that holds it). Whatever else is wrong with a request, its task token is looked for:
 //! a token that is known can be answered, one that is overlooked leaves its caller hanging.
+//!
+//! Where a name stands twice in one object, the last one counts, as for most readers of JSON: what a
+//! message means must not depend on who hands it on.
 
 mod carriers;
 mod payload;
+mod rescue;
 
 use serde_json::{Map, Value, json};
 
@@ -31,6 +35,12 @@ pub const LARGEST_PAYLOAD: usize = 16 << 20;
 const LONGEST_TOKEN: usize = 2048;
 /// The longest request id that a caller may choose.
 const LONGEST_REQUEST_ID: usize = 128;
+/// The longest `id` of an event that can name a record; those of EventBridge are UUIDs.
+const LONGEST_EVENT_ID: usize = 128;
+/// The longest `source` of an event (EventBridge).
+const LONGEST_SOURCE: usize = 256;
+/// How much is told of a kind that is not known.
+const LONGEST_KIND: usize = 128;
 /// The longest id of a record of ours.
 const LONGEST_RECORD_ID: usize = 1024;
 /// The `source` of a request that came without an EventBridge envelope.
@@ -52,7 +62,7 @@ pub enum Incoming {
 pub struct Submission {
     /// `source` of the EventBridge event; `sqs` for a bare message.
     pub source: String,
-    /// `id` of the EventBridge event.
+    /// `id` of the EventBridge event; `None` also when it is too long to name a record.
     pub event_id: Option<String>,
     /// The id that the caller chose, unique within its source; 1 to 128 characters.
     pub request_id: Option<String>,
@@ -113,6 +123,21 @@ pub fn read_request(body: &str) -> Result<Incoming, Refusal> {
 
 /// The same, with payloads of at most so many bytes of JSON.
 pub fn read_request_within(body: &str, most: usize) -> Result<Incoming, Refusal> {
+    read(body, most).map_err(|refusal| match refusal {
+        Refusal::Malformed { token: None, request_id, event_id, reason } => {
+            let found = rescue::identity(body);
+            Refusal::Malformed {
+                token: found.token,
+                request_id: request_id.or(found.request_id),
+                event_id: event_id.or(found.event_id),
+                reason,
+            }
+        }
+        whole => whole,
+    })
+}
+
+fn read(body: &str, most: usize) -> Result<Incoming, Refusal> {
     let message = serde_json::from_str(body)
         .map_err(|error| format!("the message is not JSON: {error}"))
         .and_then(|value| match value {
@@ -137,7 +162,7 @@ fn read_event(mut message: Object, most: usize) -> Result<Incoming, Refusal> {
     // Before anything else: a token may be packed with the payload.
     let carrier = detail.as_mut().map_or(Ok(PAYLOAD), |detail| carriers::unpack(detail, DETAIL, most));
     let mut identity = detail.as_ref().map(identify).unwrap_or_default();
-    identity.event_id = text(&message, "id").map(str::to_owned);
+    identity.event_id = bounded_text(&message, "", "id", LONGEST_EVENT_ID).ok().flatten();
     if identity.token.is_none() {
         identity.token = find_token(&message);
     }
@@ -155,7 +180,7 @@ fn read_event(mut message: Object, most: usize) -> Result<Incoming, Refusal> {
             .and_then(|id| id.ok_or_else(|| missing(&join(DETAIL, REQUEST_ID))))
             .map(|id| Incoming::Child(RequestId::new(id)))
             .map_err(|reason| identity.refuse(reason)),
-        other => Err(Refusal::UnknownKind { detail_type: other.to_owned() }),
+        other => Err(Refusal::UnknownKind { detail_type: other.chars().take(LONGEST_KIND).collect() }),
     }
 }
 
@@ -166,6 +191,9 @@ fn read_copy_event(
     carrier: Result<&'static str, String>,
 ) -> Result<Submission, String> {
     let source = required_text(message, "", "source")?.to_owned();
+    if source.chars().count() > LONGEST_SOURCE {
+        return Err(format!("`source` must have at most {LONGEST_SOURCE} characters"));
+    }
     read_copy(source, event_id, detail?, DETAIL, carrier)
 }
 
@@ -256,10 +284,6 @@ fn object_or_json(detail: Option<Value>) -> Result<Object, String> {
         Some(other) => Err(wrong_type(DETAIL, "an object", &other)),
         None => Err(missing(DETAIL)),
     }
-}
-
-fn text<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
-    object.get(name).and_then(Value::as_str)
 }
 
 fn required_text<'a>(object: &'a Object, place: &str, name: &str) -> Result<&'a str, String> {

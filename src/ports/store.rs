@@ -290,7 +290,13 @@ pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 /// 21 bytes.
 #[must_use]
 pub fn item_bytes(item: &Item) -> usize {
-    let values = item.attributes.iter().map(|(name, value)| {
+    bytes_of(&item.key, &item.attributes)
+}
+
+/// The same of an item in two pieces.
+#[must_use]
+pub fn bytes_of(key: &Key, attributes: &BTreeMap<String, Value>) -> usize {
+    let values = attributes.iter().map(|(name, value)| {
         name.len()
             + match value {
                 Value::Text(text) => text.len(),
@@ -298,7 +304,7 @@ pub fn item_bytes(item: &Item) -> usize {
                 Value::TextSet(set) => set.iter().map(|text| text.len() + 1).sum::<usize>() + 3,
             }
     });
-    item.key.id.len() + item.key.id_type.len() + 9 + values.sum::<usize>()
+    key.id.len() + key.id_type.len() + 9 + values.sum::<usize>()
 }
 
 /// The meaning of a write, for stores that hold items in memory or in rows: the item after it

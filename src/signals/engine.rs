@@ -73,8 +73,16 @@ pub fn received(request: &str, source: &str, has_token: bool, unknown: &[String]
     counter!("copy_manager_requests_received_total").increment(1);
     info!(request.id = request, event.source = source, token = has_token, "request received");
     if !unknown.is_empty() {
-        warn!(request.id = request, fields = ?unknown, "unknown fields ignored");
+        let (few, total) = (shown(unknown), unknown.len());
+        warn!(request.id = request, fields = ?few, fields.total = total, "unknown fields ignored");
     }
+}
+
+/// Some of the names that a stranger made up, which may be many and long.
+fn shown(names: &[String]) -> Vec<String> {
+    const MOST: usize = 20;
+    const LONGEST: usize = 200;
+    names.iter().take(MOST).map(|name| name.chars().take(LONGEST).collect()).collect()
 }
 
 /// A request came again.

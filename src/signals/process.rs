@@ -30,6 +30,11 @@ pub fn ready(address: SocketAddr) {
     );
 }
 
+/// The admin interface, which asks nobody who they are, listens where others than this machine may call.
+pub fn admin_is_open(address: SocketAddr) {
+    warn!(address = %address, "the admin interface is not on a loopback address: guard it by the network (admin.listen)");
+}
+
 /// No new work is taken from here on.
 pub fn stopping(reason: &str, deadline: Duration) {
     gauge!(READY).set(0.0);

@@ -12,7 +12,10 @@ use reqwest::{Client, Request, Response, Url, redirect::Policy};
 use secrecy::ExposeSecret as _;
 
 use super::wire::{Body, GET, PUT, Wire};
-use crate::ports::{Class, Error, Result, transfers::PresignedUrl};
+use crate::{
+    domain::hosts::UrlHosts,
+    ports::{Class, Error, Result, transfers::PresignedUrl},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an error's body is read: enough for S3's `<Code>`.
@@ -23,28 +26,41 @@ const ERROR_BYTES: usize = 4096;
 /// Bodies are taken as they are: a file stored with `Content-Encoding: gzip` must arrive compressed.
 /// Nothing here limits the time a body takes; whoever moves the bytes watches them.
 #[derive(Debug)]
-pub struct ReqwestWire(Client);
+pub struct ReqwestWire {
+    client: Client,
+    hosts: UrlHosts,
+}
 
 impl ReqwestWire {
-    /// One client, so that connections are kept.
-    pub fn new() -> Result<Self> {
-        Client::builder()
+    /// One client, so that connections are kept; it goes to no other hosts than these.
+    pub fn new(hosts: UrlHosts) -> Result<Self> {
+        let client = Client::builder()
             .user_agent(concat!("copy-manager/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .gzip(false)
             .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
-            .map(Self)
             .map_err(|error| {
                 Error::new(Class::Invalid, "set up HTTPS", "no client").caused_by(error.without_url())
-            })
+            })?;
+        Ok(Self { client, hosts })
+    }
+
+    /// The URL, if it leads to where it may.
+    fn parse(&self, operation: &'static str, url: &PresignedUrl) -> Result<Url> {
+        let url = Url::parse(url.expose_secret())
+            .map_err(|error| Error::new(Class::Invalid, operation, "not a URL").caused_by(error))?;
+        self.hosts
+            .check(&url)
+            .map_err(|refused| Error::new(Class::Forbidden, operation, refused.to_string()))?;
+        Ok(url)
     }
 
     /// Sends, and returns the answer if it is a good one.
     async fn send(&self, operation: &'static str, request: Request) -> Result<Response> {
         let host = request.url().host_str().unwrap_or("nowhere").to_owned();
-        let answer = self.0.execute(request).await.map_err(|error| {
+        let answer = self.client.execute(request).await.map_err(|error| {
             let never_sent = error.is_connect();
             let what = if never_sent { "could not connect" } else { "the connection broke" };
             let mut lost = Error::new(Class::Transient, operation, format!("{host}: {what}"));
@@ -61,13 +77,13 @@ impl ReqwestWire {
 #[async_trait]
 impl Wire for ReqwestWire {
     async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
-        let request = Request::new(reqwest::Method::GET, parse(GET, url)?);
+        let request = Request::new(reqwest::Method::GET, self.parse(GET, url)?);
         let answer = self.send(GET, request).await?;
         Ok(opened(answer))
     }
 
     async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
-        let mut request = Request::new(reqwest::Method::GET, parse(GET, url)?);
+        let mut request = Request::new(reqwest::Method::GET, self.parse(GET, url)?);
         let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let bytes = http::HeaderValue::from_str(&bytes)
             .map_err(|error| Error::new(Class::Invalid, GET, "not a range").caused_by(error))?;
@@ -80,7 +96,7 @@ impl Wire for ReqwestWire {
     }
 
     async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
-        let mut request = Request::new(reqwest::Method::PUT, parse(PUT, url)?);
+        let mut request = Request::new(reqwest::Method::PUT, self.parse(PUT, url)?);
         let headers = request.headers_mut();
         headers.insert(CONTENT_LENGTH, length.into());
         headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/octet-stream"));
@@ -93,11 +109,6 @@ fn opened(answer: Response) -> (Option<u64>, Body) {
     let length = answer.content_length();
     let body = answer.bytes_stream().map_err(|error| io::Error::other(error.without_url()));
     (length, body.boxed())
-}
-
-fn parse(operation: &'static str, url: &PresignedUrl) -> Result<Url> {
-    Url::parse(url.expose_secret())
-        .map_err(|error| Error::new(Class::Invalid, operation, "not a URL").caused_by(error))
 }
 
 async fn refusal(operation: &'static str, host: &str, mut answer: Response) -> Error {
@@ -170,8 +181,21 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_url_is_not_shown() {
-        let wire = ReqwestWire::new().unwrap();
+        let wire = ReqwestWire::new(UrlHosts::default()).unwrap();
         let error = wire.get(&PresignedUrl::from("no url X-Amz-Signature=1")).await.err().unwrap();
         assert!(!format!("{error} {error:?}").contains("Signature"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_url_to_elsewhere_is_refused_by_host_and_setting() {
+        let wire = ReqwestWire::new(UrlHosts::default()).unwrap();
+        let url = PresignedUrl::from("https://evil.example/key?X-Amz-Signature=1");
+        let body = futures_util::stream::empty().boxed();
+        for error in [wire.get(&url).await.err().unwrap(), wire.put(&url, 0, body).await.unwrap_err()] {
+            assert_eq!(error.class, Class::Forbidden);
+            let said = format!("{error} {error:?}");
+            assert!(said.contains("`evil.example`") && said.contains("icav2.url_hosts"), "{said}");
+            assert!(!said.contains("Signature") && !said.contains("/key"), "{said}");
+        }
     }
 }

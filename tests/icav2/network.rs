@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use copy_manager::{
+    domain::hosts::UrlHosts,
     icav2::{http::ReqwestTransport, transport::Transport as _},
     ports::{Class, transfers::PresignedUrl},
     transfer::{http::ReqwestWire, wire::Wire as _},
@@ -43,6 +44,11 @@ async fn listen() -> (TcpListener, String) {
     (listener, base)
 }
 
+/// This machine, and nobody else.
+fn here() -> UrlHosts {
+    UrlHosts::new(&[], "http://127.0.0.1")
+}
+
 #[tokio::test]
 async fn requests_go_out_as_they_are() {
     let (listener, base) = listen().await;
@@ -78,7 +84,7 @@ async fn nobody_there_is_never_sent() {
 #[tokio::test]
 async fn a_put_says_its_length() {
     let (listener, base) = listen().await;
-    let wire = ReqwestWire::new().unwrap();
+    let wire = ReqwestWire::new(here()).unwrap();
     let url = PresignedUrl::from(format!("{base}/key?X-Amz-Signature=1"));
     let body = stream::iter([Ok(Bytes::from("hel")), Ok(Bytes::from("lo"))]).boxed();
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -99,7 +105,7 @@ async fn a_put_says_its_length() {
 #[tokio::test]
 async fn ranges_are_asked_for_and_must_be_answered() {
     let (listener, base) = listen().await;
-    let wire = ReqwestWire::new().unwrap();
+    let wire = ReqwestWire::new(here()).unwrap();
     let url = PresignedUrl::from(format!("{base}/key?X-Amz-Signature=1"));
     let answer = "HTTP/1.1 206 Partial Content\r\ncontent-length: 2\r\n\r\nll";
     let (seen, opened) = tokio::join!(serve(&listener, 0, answer), wire.get_range(&url, 2..4));
@@ -116,7 +122,7 @@ async fn ranges_are_asked_for_and_must_be_answered() {
 #[tokio::test]
 async fn a_body_that_ends_badly_is_never_whole() {
     let (listener, base) = listen().await;
-    let wire = ReqwestWire::new().unwrap();
+    let wire = ReqwestWire::new(here()).unwrap();
     let url = PresignedUrl::from(format!("{base}/key?X-Amz-Signature=1"));
     let body = stream::iter([Ok(Bytes::from("hel")), Err(std::io::Error::other("wrong"))]).boxed();
     let (seen, done) = tokio::join!(serve(&listener, 5, "never"), wire.put(&url, 5, body));
@@ -129,7 +135,7 @@ async fn a_body_that_ends_badly_is_never_whole() {
 #[tokio::test]
 async fn a_refused_url_keeps_its_code_and_hides_itself() {
     let (listener, base) = listen().await;
-    let wire = ReqwestWire::new().unwrap();
+    let wire = ReqwestWire::new(here()).unwrap();
     let url = PresignedUrl::from(format!("{base}/key?X-Amz-Signature=1"));
     let xml = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
     let answer = format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\n\r\n{xml}", xml.len());
@@ -142,7 +148,7 @@ async fn a_refused_url_keeps_its_code_and_hides_itself() {
 #[tokio::test]
 async fn bytes_are_taken_as_they_are() {
     let (listener, base) = listen().await;
-    let wire = ReqwestWire::new().unwrap();
+    let wire = ReqwestWire::new(here()).unwrap();
     let url = PresignedUrl::from(format!("{base}/key"));
     let answer = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello";
     let (seen, got) = tokio::join!(serve(&listener, 0, answer), wire.get(&url));

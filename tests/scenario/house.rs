@@ -143,6 +143,9 @@ pub(crate) struct House {
     _time: JoinSet<()>,
 }
 
+/// The bearer token of every instance: one that is easily found where it must not be.
+pub(crate) const BEARER: &str = "bearer-5ecret";
+
 /// The destination project of every scenario.
 pub(crate) const TO: &str = "archive";
 
@@ -230,7 +233,7 @@ impl House {
                 inner: in_process::InProcess::new(&self.simulator),
                 answers: self.answers.clone(),
             }),
-            Arc::new(StaticToken::new("token").unwrap()),
+            Arc::new(StaticToken::new(BEARER).unwrap()),
             self.clock.clone(),
             dice,
             self.icav2.clone(),

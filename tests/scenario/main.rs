@@ -11,5 +11,6 @@ mod places;
 mod plan;
 mod rules;
 mod scheduler;
+mod secrets;
 mod tokens;
 mod whole;

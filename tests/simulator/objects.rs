@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use copy_manager::{
     aws::objects::S3Objects,
-    domain::{file::ETag, ids::ProjectId},
+    domain::{file::ETag, hosts::UrlHosts, ids::ProjectId},
     icav2::{self, auth::StaticToken, client::Client},
     ports::{
         Class,
@@ -90,8 +90,9 @@ async fn our_adapter_uploads_copies_and_reads() {
         .unwrap();
     assert_eq!(read.concat(), [7, b'e', b'n']);
     // Upload by the transfer.
-    let streams = Streams::new(Arc::new(ReqwestWire::new().unwrap()), transfer::stream::Settings::default())
-        .with_objects(s3.clone());
+    let wire = ReqwestWire::new(UrlHosts::default()).unwrap();
+    let streams =
+        Streams::new(Arc::new(wire), transfer::stream::Settings::default()).with_objects(s3.clone());
     let third = s3_location(&other, "3");
     let from = ObjectSource { at: other.clone(), access: folder.clone(), etag: info.etag.clone() }.into();
     let upload = PartsUpload {

@@ -1,0 +1,4 @@
+//! URIs of data.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::location(bytes));

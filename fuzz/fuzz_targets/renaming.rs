@@ -1,0 +1,4 @@
+//! Renaming maps.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::renaming(bytes));

@@ -1,0 +1,126 @@
+//! What must hold for any bytes at all, parser by parser. Breaking it is a panic, which is how a fuzzer
+//! learns of it. `tests/fuzz_corpus.rs` of the project includes this file.
+
+use std::borrow::Cow;
+
+use copy_manager::{
+    domain::{
+        ids::DataId,
+        jwt,
+        location::{DataPath, Location},
+        renaming::{RenameEntry, RenameSource, SourceRef, check_name, resolve},
+    },
+    events::{
+        intake::{Incoming, Refusal, read_payload, read_request_within},
+        jobs::read_job_events,
+    },
+};
+
+/// What a payload may have here; more would only make the fuzzer slow.
+const MOST: usize = 1 << 16;
+/// What is said of a mistake fits on a screen, whatever the mistake was.
+const LONGEST: usize = 2000;
+
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+fn clear(said: &str) {
+    assert!(!said.is_empty() && said.len() <= LONGEST, "not a clear word: {said:?}");
+    assert!(!said.chars().any(char::is_control), "control characters in {said:?}");
+}
+
+/// Messages on the request queue give a request or a clear refusal, and a request that was taken is taken
+/// again from what is stored of it.
+pub fn intake(bytes: &[u8]) {
+    match read_request_within(&text(bytes), MOST) {
+        Ok(Incoming::Copy(submission)) => {
+            assert!(submission.event_id.as_ref().is_none_or(|id| (1..=512).contains(&id.len())));
+            assert!(submission.token.as_ref().is_none_or(|token| !token.expose().is_empty()));
+            if submission.payload_uri.is_none() {
+                let again = read_payload(submission.payload.as_bytes(), usize::MAX);
+                let again = again.unwrap_or_else(|reason| panic!("{reason}: {}", submission.payload));
+                assert_eq!(again.request, submission.request);
+                assert_eq!(again.canonical, submission.payload);
+            }
+        }
+        Ok(Incoming::Child(id)) => assert!(!id.as_str().is_empty()),
+        Err(refusal @ Refusal::Malformed { .. }) => clear(&refusal.to_string()),
+        Err(Refusal::UnknownKind { detail_type }) => assert!(detail_type.chars().count() <= 128),
+    }
+}
+
+/// Messages on the job event queue give news or a clear refusal.
+pub fn jobs(bytes: &[u8]) {
+    match read_job_events(&text(bytes)) {
+        Ok(events) => assert!(events.jobs.iter().all(|news| !news.job.as_str().is_empty())),
+        Err(reason) => clear(&reason),
+    }
+}
+
+/// URIs give a location that prints as it was written, or a clear refusal.
+pub fn location(bytes: &[u8]) {
+    let uri = text(bytes);
+    match Location::parse(&uri) {
+        Ok(location) => {
+            let printed = location.to_string();
+            assert_eq!(Location::parse(&printed).as_ref(), Ok(&location), "{uri}");
+            assert!(!printed.chars().any(char::is_control));
+        }
+        Err(error) => clear(&error.to_string()),
+    }
+}
+
+/// Objects give a payload, which reads back as itself, or a clear refusal.
+pub fn payload(bytes: &[u8]) {
+    match read_payload(bytes, MOST) {
+        Ok(payload) => {
+            let again = read_payload(payload.canonical.as_bytes(), usize::MAX);
+            assert_eq!(again.map(|again| again.canonical), Ok(payload.canonical));
+        }
+        Err(reason) => clear(&reason),
+    }
+}
+
+/// Secrets give one word or none; any word may be asked when it ends.
+pub fn jwt(bytes: &[u8]) {
+    let secret = text(bytes);
+    if let Some(token) = jwt::token_in(&secret) {
+        assert!(!token.is_empty() && token.chars().all(|c| c.is_ascii_graphic()));
+        let _ends = jwt::expiry(&token);
+    }
+    let _ends = jwt::expiry(&secret);
+}
+
+/// Renaming maps, as lines of `source=name` over files with the names of the sources: no two files get
+/// one name, or the map is refused.
+pub fn renaming(bytes: &[u8]) {
+    let map = text(bytes);
+    let lines: Vec<_> = map.lines().take(64).filter_map(|line| line.split_once('=')).collect();
+    let folder = DataPath::parse("/in/").unwrap_or_else(|error| panic!("{error}"));
+    let uri = |name: &str| format!("icav2://p/run/{name}");
+    let mut sources: Vec<SourceRef> = Vec::new();
+    for (from, _) in &lines {
+        if check_name(from).is_ok() && !sources.iter().any(|source| source.name == **from) {
+            sources.push(SourceRef {
+                uri: uri(from),
+                data_id: DataId::new(format!("fil.{}", sources.len())),
+                destination_folder: folder.clone(),
+                name: (*from).to_owned(),
+            });
+        }
+    }
+    let entries: Vec<_> = lines
+        .iter()
+        .filter(|(_, to)| check_name(to).is_ok())
+        .map(|(from, to)| RenameEntry { source: RenameSource::Uri(uri(from)), name: (*to).to_owned() })
+        .collect();
+    if let Ok(renames) = resolve(&entries, &sources) {
+        let mut names: Vec<_> =
+            sources.iter().map(|source| renames.name_of(&source.data_id).unwrap_or(&source.name)).collect();
+        names.sort_unstable();
+        let before = names.len();
+        names.dedup();
+        assert_eq!(names.len(), before, "two files of one name from {map:?}");
+    }
+}

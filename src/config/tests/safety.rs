@@ -1,0 +1,56 @@
+//! What settings must not allow, and that no text breaks their reader.
+
+use pretty_assertions::assert_eq;
+
+use super::{complaints, file, load, vars};
+use crate::config::Settings;
+
+#[test]
+fn secrets_go_over_tls_or_nowhere() {
+    let plain = "must start with https://: only this machine may be called without TLS";
+    let text =
+        "[icav2]\nbase_url = \"http://ica.example/ica/rest\"\ns3_endpoint_url = \"http://10.0.0.1:9000\"\n";
+    let expected = ["base_url", "s3_endpoint_url"].map(|key| format!("icav2.{key} (file FILE): {plain}"));
+    assert_eq!(complaints(text, &[]), expected);
+    for host in ["127.0.0.1:8080", "localhost", "[::1]:9", "127.9.9.9"] {
+        assert!(
+            load(None, vars(&[("ICAV2_BASE_URL", &format!("http://{host}/ica/rest"))])).is_ok(),
+            "{host}"
+        );
+    }
+    assert_eq!(
+        complaints("", &[("ICAV2_BASE_URL", "https://user:s3cr3t@ica.example")]),
+        ["icav2.base_url (env ICAV2_BASE_URL): must not hold a user or a password"]
+    );
+}
+
+#[test]
+fn presigned_urls_lead_to_amazon_and_the_platform_unless_said_otherwise() {
+    let allowed = |settings: &Settings, url: &str| {
+        settings.icav2.url_hosts().check(&url::Url::parse(url).unwrap()).is_ok()
+    };
+    let settings = load(None, []).unwrap();
+    assert!(allowed(&settings, "https://bucket.s3.amazonaws.com/key"));
+    assert!(allowed(&settings, "https://ica.illumina.com/key"));
+    assert!(!allowed(&settings, "https://storage.example/key"));
+
+    let more = [("COPY_MANAGER__ICAV2__URL_HOSTS", "storage.example,*.internal")];
+    let settings = load(None, vars(&more)).unwrap();
+    assert!(allowed(&settings, "https://storage.example/key") && allowed(&settings, "https://a.internal/"));
+    assert!(!allowed(&settings, "https://bucket.s3.amazonaws.com/key"));
+    assert_eq!(
+        complaints("[icav2]\nurl_hosts = [\"\"]\n", &[]),
+        ["icav2.url_hosts (file FILE): a pattern must not be empty"]
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_file_and_variable_give_settings_or_problems(text in ".{0,200}", value in "[^\0]{0,40}") {
+        let known = ["ICAV2__URL_HOSTS", "SERVICE__TICK", "ICAV2", "ADMIN__LISTEN", "", "POLICY__X__Y"];
+        let file = file(&text);
+        let env = known.map(|name| (format!("COPY_MANAGER__{name}"), value.clone()));
+        let problems = load(Some(file.path()), env).err();
+        proptest::prop_assert!(problems.is_none_or(|problems| !problems.to_string().is_empty()));
+    }
+}
