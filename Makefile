@@ -11,7 +11,7 @@ PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check audit fuzz fix bench simulate mutants
+.PHONY: help install demo test check audit fuzz fix bench simulate mutants chaos
 
 help: ## show this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -37,6 +37,14 @@ simulate: ## live through SEEDS histories of a fleet under faults, from seed FIR
 
 mutants: ## break the engine in six ways and see that the simulation finds each
 	tests/simulation/mutants/run
+
+MINUTES ?= 10
+SEED ?= 1
+IN_FLIGHT ?= 300
+chaos: export COPY_MANAGER_TEST_ALL = 1
+chaos: install ## kill two real daemons again and again, for MINUTES, with IN_FLIGHT requests in flight
+	MINUTES=$(MINUTES) SEED=$(SEED) IN_FLIGHT=$(IN_FLIGHT) cargo test --locked --test chaos -- \
+		--ignored --nocapture minutes_of_chaos
 
 check: install $(CARGO_DENY) ## formatting, lints, documentation, dependencies, templates
 	cargo fmt --check

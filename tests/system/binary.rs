@@ -118,6 +118,11 @@ impl Process {
         }
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         text.get(text.floor_char_boundary(text.len().saturating_sub(SHOWN))..).unwrap_or_default().to_owned()

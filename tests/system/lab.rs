@@ -46,7 +46,7 @@ pub(crate) struct Lab {
     pub(crate) platform: Platform,
     environment: Vec<(String, String)>,
     directory: TempDir,
-    _emulators: Vec<Arc<Emulator>>,
+    emulators: Vec<Arc<Emulator>>,
 }
 
 impl Platform {
@@ -135,7 +135,9 @@ impl Lab {
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut with_events = options.to_vec();
-        with_events.extend(["--events-queue-url", &stack.ica_events_queue_url]);
+        if !options.contains(&"--events-http") {
+            with_events.extend(["--events-queue-url", &stack.ica_events_queue_url]);
+        }
         let platform = Platform::start(&directory, world, &with_events, &environment).await;
         let settings = [
             ("COPY_REQUESTS_QUEUE_URL", &stack.copy_requests_queue_url),
@@ -148,16 +150,40 @@ impl Lab {
         environment.extend(settings);
         environment.push(("COPY_MANAGER__BACKEND".to_owned(), "aws".to_owned()));
         environment.extend(credentials(&platform));
-        Self { aws, stack, platform, environment, directory, _emulators: emulators }
+        Self { aws, stack, platform, environment, directory, emulators }
     }
 
     /// Starts a daemon and waits until it is ready. Settings are named without `COPY_MANAGER__`.
     pub(crate) async fn serve(&self, name: &str, settings: &[(&str, &str)]) -> Process {
-        let mut environment = self.environment.clone();
-        environment.extend(quick(settings));
-        let mut daemon = Process::spawn(name, self.directory.path(), &["serve"], &environment);
+        let mut daemon = self.spawn(name, settings);
         daemon.ready().await;
         daemon
+    }
+
+    /// The same without waiting.
+    pub(crate) fn spawn(&self, name: &str, settings: &[(&str, &str)]) -> Process {
+        let mut environment = self.environment.clone();
+        environment.extend(quick(settings));
+        Process::spawn(name, self.directory.path(), &["serve"], &environment)
+    }
+
+    /// Where AWS is.
+    pub(crate) fn endpoint(&self) -> String {
+        self.emulators[0].endpoint.clone()
+    }
+
+    /// Shortens the visibility timeout of both queues.
+    pub(crate) async fn messages_come_back_after(&self, seconds: &str) {
+        for url in [&self.stack.copy_requests_queue_url, &self.stack.ica_events_queue_url] {
+            let change = self.aws.sqs.set_queue_attributes().queue_url(url);
+            let timeout = aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout;
+            change.attributes(timeout, seconds).send().await.unwrap();
+        }
+    }
+
+    /// Gives daemons that are started from now on another value of that variable.
+    pub(crate) fn set(&mut self, variable: &str, value: &str) {
+        self.environment.push((variable.to_owned(), value.to_owned()));
     }
 
     /// `copy-manager` with those arguments, where the daemons are.

@@ -8,6 +8,7 @@
     reason = "test helpers"
 )]
 
+#[expect(dead_code, reason = "chaos needs what is not needed here")]
 mod binary;
 mod copying;
 mod embedded;
@@ -15,6 +16,7 @@ mod embedded;
 mod emulator;
 mod endings;
 mod heartbeats;
+#[expect(dead_code, reason = "chaos needs what is not needed here")]
 mod lab;
 mod machine;
 mod plan;

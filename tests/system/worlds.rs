@@ -63,7 +63,7 @@ pub(crate) async fn assert_same(platform: &Platform, source: &str, destination: 
 }
 
 /// Path below the folder → kind, size, MD5.
-fn content(tree: &[Value], folder: &str) -> BTreeMap<String, (String, Value, Value)> {
+pub(crate) fn content(tree: &[Value], folder: &str) -> BTreeMap<String, (String, Value, Value)> {
     let entry = |entry: &Value| {
         let path = entry["path"].as_str().unwrap().strip_prefix(folder).unwrap().to_owned();
         assert_eq!(entry["status"], "AVAILABLE", "{entry}");

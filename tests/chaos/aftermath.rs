@@ -1,0 +1,122 @@
+//! What must be so when it is over.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName::{
+    ApproximateNumberOfMessages as Waiting, ApproximateNumberOfMessagesNotVisible as InHand,
+};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    callers::{Callers, SOURCES},
+    lab::Lab,
+    within,
+    worlds::{DESTINATION, SOURCE, content},
+};
+
+type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// Every caller was told the truth, once.
+pub(crate) async fn answered_once(callers: &Callers) {
+    let mut wrong = Vec::new();
+    for (asked, ended) in &callers.ended {
+        wrong.extend(asked.check(ended).await);
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), callers.ended.len(), wrong.join("\n"));
+}
+
+/// What was asked for is there, byte for byte, and nothing else.
+pub(crate) async fn trees_are_right(lab: &Lab, callers: &Callers) {
+    let mut sources = Vec::new();
+    for source in 0..SOURCES {
+        let folder = format!("/run/{source}/");
+        sources.push(content(&lab.platform.tree(SOURCE, &folder).await, &folder));
+    }
+    let mut there: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for entry in lab.platform.tree(DESTINATION, "/in/").await {
+        let path = entry["path"].as_str().unwrap();
+        let number = path.split('/').nth(2).unwrap().to_owned();
+        let below = path.split('/').nth(4).is_some_and(|rest| !rest.is_empty());
+        let entries = there.entry(number).or_default();
+        if below {
+            entries.push(entry);
+        }
+    }
+    for (asked, _) in callers.ended.iter().filter(|(asked, _)| !asked.hopeless) {
+        let number = asked.destination.to_string();
+        let folder = format!("/in/{number}/{}/", asked.source);
+        let found = content(&there[&number], &folder);
+        pretty_assertions::assert_eq!(found, sources[asked.source], "{folder}");
+    }
+}
+
+/// Nothing waits for time, nobody holds anything, no slot is taken. Returns how many folders are still
+/// on the look-out for the job of a submission that was given up, which they are for ten minutes.
+pub(crate) async fn table_is_quiet(lab: &Lab, patience: Duration) -> usize {
+    let deadline = Instant::now() + patience;
+    let watchful = loop {
+        let mut items = scan(lab).await;
+        items.retain(|item| item.contains_key("due_at"));
+        let all = items.len();
+        items.retain(|item| !only_looks_out(item));
+        if items.is_empty() {
+            break all;
+        }
+        assert!(Instant::now() < deadline, "{} items are still due: {items:#?}", items.len());
+        sleep(Duration::from_secs(1)).await;
+    };
+    for item in scan(lab).await {
+        let held =
+            item.get("owner").and_then(|owner| owner.as_s().ok()).is_some_and(|owner| !owner.is_empty());
+        let slots = ["running", "express"].iter().any(|name| item.contains_key(*name));
+        assert!(!held && !slots, "{item:?}");
+    }
+    watchful
+}
+
+/// Whether that is a folder for which nobody waits and in which nothing is under way.
+fn only_looks_out(item: &Item) -> bool {
+    let state = item.get("state").and_then(|state| state.as_s().ok());
+    let Some(state) = state.and_then(|text| serde_json::from_str::<Value>(text).ok()) else { return false };
+    let intents = state["intents"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let nobody = state["seen"].as_object().is_none_or(serde_json::Map::is_empty);
+    let no_job = state["jobs"].as_array().is_none_or(Vec::is_empty);
+    nobody && no_job && !intents.is_empty() && intents.iter().all(|intent| intent["ghost"] == true)
+}
+
+/// No message waits, and none has ended among the dead letters.
+pub(crate) async fn queues_are_empty(lab: &Lab, patience: Duration) {
+    let queues = lab.aws.sqs.list_queues().send().await.unwrap().queue_urls.unwrap_or_default();
+    let stage = lab.stack.table_name.as_str();
+    let ours: Vec<_> = queues
+        .iter()
+        .filter(|url| url.rsplit('/').next().is_some_and(|name| name.starts_with(stage)))
+        .collect();
+    assert_eq!(ours.len(), 5, "{queues:?}");
+    for url in ours {
+        within(patience, &format!("an empty queue: {url}"), async || {
+            let attributes = lab.aws.sqs.get_queue_attributes().queue_url(url);
+            let attributes =
+                attributes.attribute_names(Waiting).attribute_names(InHand).send().await.unwrap();
+            let counts = attributes.attributes.unwrap();
+            counts.values().all(|count| count == "0").then_some(())
+        })
+        .await;
+    }
+}
+
+async fn scan(lab: &Lab) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut from = None;
+    loop {
+        let scan = lab.aws.dynamodb.scan().table_name(&lab.stack.table_name).consistent_read(true);
+        let page = scan.set_exclusive_start_key(from).send().await.unwrap();
+        items.extend(page.items.unwrap_or_default());
+        from = page.last_evaluated_key;
+        if from.as_ref().is_none_or(Item::is_empty) {
+            return items;
+        }
+    }
+}

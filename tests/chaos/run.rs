@@ -1,0 +1,127 @@
+//! A run: callers, a storm, and a look at what is left.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{
+    aftermath,
+    callers::{Callers, sources},
+    gossip::Gossip,
+    lab::Lab,
+    proxy::Proxy,
+    storm::Storm,
+    traffic::Seen,
+};
+
+/// What a token's heartbeats must keep to (`heartbeat.promise` of the daemons).
+const PROMISE: Duration = Duration::from_mins(1);
+
+/// What the daemons call, each behind a proxy of its own.
+const SERVICES: [&str; 4] = ["DYNAMODB", "SQS", "EVENTBRIDGE", "SFN"];
+
+struct Run {
+    seed: u64,
+    in_flight: usize,
+    storm: Duration,
+    /// How long everything may take to come to an end when it is calm.
+    patience: Duration,
+    /// After how many seconds a message that was received and not deleted comes back, instead of what
+    /// the stack says.
+    visibility: Option<&'static str>,
+}
+
+impl Run {
+    async fn live(self, stage: &str) {
+        let gossip = Gossip::listen(self.seed).await;
+        let seed = self.seed.to_string();
+        let options =
+            ["--job-duration", "2s", "--job-failure-rate", "0.2", "--latency", "5ms", "--seed", &seed];
+        let options = [&options[..], &["--events-http", &gossip.url]].concat();
+        let Some(mut lab) = Lab::start(stage, &sources(), &options).await else { return };
+        gossip.tell(&lab.aws.sqs, &lab.stack.ica_events_queue_url);
+        lab.platform.faults(&json!({ "indexDelay": "200ms" })).await;
+        if let Some(seconds) = self.visibility {
+            lab.messages_come_back_after(seconds).await;
+        }
+        let traffic = Arc::new(Seen::default());
+        let mut proxies = Vec::new();
+        let (aws, platform) = (lab.endpoint(), lab.platform.url());
+        for service in SERVICES {
+            let proxy = Proxy::before(service, host(&aws), &traffic).await;
+            lab.set(&format!("AWS_ENDPOINT_URL_{service}"), &proxy.url);
+            proxies.push(proxy);
+        }
+        let icav2 = Proxy::before("ICAV2", host(&platform), &traffic).await;
+        lab.set("ICAV2_BASE_URL", &format!("{}/ica/rest", icav2.url));
+        proxies.push(icav2);
+
+        let began = Instant::now();
+        let mut callers = Callers::of(&lab, stage).await;
+        let mut storm = Storm::gather(&lab, &proxies, self.seed).await;
+        eprintln!("chaos: seed {}, {} in flight for {:?}", self.seed, self.in_flight, self.storm);
+        let until = Instant::now() + self.storm;
+        tokio::join!(callers.keep_asking(self.in_flight, until), storm.rage(until));
+        storm.calm().await;
+        let calm = Instant::now();
+        callers.all_end(self.patience).await;
+        let ended = calm.elapsed();
+        eprintln!("chaos: all answered");
+        let watchful = aftermath::table_is_quiet(&lab, self.patience).await;
+        let settled = calm.elapsed();
+        eprintln!("chaos: all settled");
+        aftermath::queues_are_empty(&lab, self.patience).await;
+        let calls = lab.platform.stats().await["total"].clone();
+        eprintln!(
+            "chaos: seed {}: {} requests, {:?}, {calls} ICAv2 calls, AWS calls {:?}, longest time without a heartbeat \
+             {:.1?}, {watchful} folders on the look-out, after the storm all answered in {ended:.1?}, all settled in {settled:.1?}, in all {:.1?}",
+            self.seed,
+            callers.made(),
+            storm.figures,
+            traffic.calls(),
+            traffic.longest_silence(),
+            began.elapsed(),
+        );
+        storm.dismiss();
+        assert_eq!(callers.ended.len(), callers.made());
+        aftermath::answered_once(&callers).await;
+        aftermath::trees_are_right(&lab, &callers).await;
+        let silence = traffic.longest_silence();
+        assert!(silence < PROMISE, "a token was without a heartbeat for {silence:?}");
+        storm.end().await;
+        let struck = &storm.figures;
+        let least = proxies.len() as u64;
+        assert!(struck.kills > 0 && struck.terms > 0 && struck.outages >= least, "{struck:?}");
+        // In an outage there is nobody to hand over to; but for that, they end well.
+        assert!(struck.bad_ends <= struck.terms / 2, "{struck:?}");
+    }
+}
+
+fn host(url: &str) -> &str {
+    url.trim_start_matches("http://").split('/').next().unwrap()
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    let value = std::env::var_os(name);
+    value.map_or(default, |value| value.to_str().unwrap().parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_in_a_short_storm() {
+    let (storm, patience) = (Duration::from_secs(25), Duration::from_mins(2));
+    Run { seed: 1, in_flight: 40, storm, patience, visibility: Some("10") }.live("chaos-short").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes MINUTES (10) and more; `make chaos`"]
+async fn minutes_of_chaos() {
+    let run = Run {
+        seed: number("SEED", 1),
+        in_flight: usize::try_from(number("IN_FLIGHT", 300)).unwrap(),
+        storm: Duration::from_mins(number("MINUTES", 10)),
+        patience: Duration::from_mins(20),
+        visibility: None,
+    };
+    run.live("chaos-long").await;
+}
