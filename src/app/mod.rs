@@ -52,9 +52,13 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let asked = os::stop_signals().context("signals cannot be listened to")?;
     let daemon = daemon::start(&settings, &supervisor, Some(metrics)).await?;
     let ready = supervisor.readiness().clone();
+    let off = supervisor.phases().off.clone();
     supervisor.spawn_service("ready", crate::runtime::OnError::Log, async move {
-        ready.ready().await;
-        signals::process::ready(daemon.address);
+        tokio::select! {
+            () = ready.ready() => signals::process::ready(daemon.address),
+            // Asked to stop before everything that must work did.
+            () = off.cancelled() => {}
+        }
         Ok::<(), std::convert::Infallible>(())
     });
     let ended = supervisor.run(asked, settings.service.drain_timeout).await;

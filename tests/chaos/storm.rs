@@ -1,6 +1,6 @@
 //! The faults: who is killed, what is cut off, and when.
 
-use std::time::Duration;
+use std::{process::ExitStatus, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::json;
@@ -130,7 +130,7 @@ impl<'a> Storm<'a> {
     pub(crate) async fn end(&mut self) {
         for (mut daemon, _) in std::mem::take(&mut self.leaving) {
             let status = daemon.ended().await;
-            self.figures.bad_ends += u64::from(!status.success());
+            self.figures.bad_ends += bad_end(&daemon, status);
         }
     }
 
@@ -215,7 +215,7 @@ impl<'a> Storm<'a> {
                 true
             }
             Some(status) => {
-                bad_ends += u64::from(!status.success());
+                bad_ends += bad_end(daemon, status);
                 false
             }
         });
@@ -226,4 +226,14 @@ impl<'a> Storm<'a> {
             }
         }
     }
+}
+
+/// 1, and a word about it, if that was no orderly end.
+fn bad_end(daemon: &Process, status: ExitStatus) -> u64 {
+    if status.success() {
+        return 0;
+    }
+    let told = ["ready", "stopping", "cut", "abandoned"].map(|message| daemon.said(message));
+    eprintln!("chaos: a bad end, {status}: {}", serde_json::json!(told));
+    1
 }
