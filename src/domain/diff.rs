@@ -178,7 +178,6 @@ mod tests {
         let (wait, missing) = (always(Verdict::Wait), always(Verdict::Missing));
         let (equal, alike) = (Verdict::Done { by_size: false }, Verdict::Done { by_size: true });
         let (longer, archived) = (Clash::Size { there: 6 }, always(Verdict::Clash(Clash::Archived)));
-        let busy_with = |clash| [Verdict::Clash(clash), Verdict::Wait, Verdict::Skipped];
         let rows = [
             (&job, None, calm, missing),
             (&job, None, busy, wait),
@@ -187,13 +186,13 @@ mod tests {
             (&stream, Some(there(Available, 5, Some(MD5))), calm, always(equal)),
             (&stream, Some(there(Available, 5, None)), calm, always(alike)),
             (&stream, Some(there(Available, 5, Some(OTHER_MD5))), calm, conflict(Clash::Content)),
-            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), busy, busy_with(Clash::Content)),
+            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), busy, wait),
             (&stream, Some(there(Available, 5, Some(OTHER_MD5))), condemned, wait),
             (&stream, Some(there(Available, 6, Some(MD5))), calm, conflict(longer)),
             (&stream, Some(there(Available, 6, Some(MD5))), young, conflict(longer)),
             (&stream, Some(there(Available, 6, Some(MD5))), foreign, conflict(longer)),
             (&job, Some(there(Available, 6, Some("abc-2"))), calm, conflict(longer)),
-            (&job, Some(there(Available, 6, Some("abc-2"))), busy, busy_with(longer)),
+            (&job, Some(there(Available, 6, Some("abc-2"))), busy, wait),
             (&job, Some(there(Available, 6, Some("abc-2"))), condemned, wait),
             (&job, Some(there(Available, 5, None)), condemned, wait),
             (&job, Some(there(Partial, 0, None)), busy, wait),
