@@ -68,13 +68,13 @@ async fn a_daemon_that_is_asked_to_stop_hands_over() {
 #[tokio::test]
 async fn two_daemons_share_the_folders_of_one_request() {
     let options = ["--job-duration", "1s"];
-    let Some(lab) = Lab::start("shared", &regular(24, 2), &options).await else { return };
+    let Some(lab) = Lab::start("shared", &regular(60, 2), &options).await else { return };
     lab.platform.faults(&json!({ "indexDelay": "200ms" })).await;
     let settings = [("ICAV2__MAX_RUNNING_JOBS", "30")];
     let (one, two) = tokio::join!(lab.serve("one", &settings), lab.serve("two", &settings));
     let execution = caller(&lab, "shared").await;
     let output = execution.succeeded(PATIENCE).await;
-    all_arrived(&lab, &output, 72).await;
+    all_arrived(&lab, &output, 180).await;
     for message in ["folder settled", "copy job submitted"] {
         let shares = [one.said(message).len(), two.said(message).len()];
         assert!(shares.iter().all(|share| *share > 0), "{message}: {shares:?}");
