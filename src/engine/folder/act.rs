@@ -120,9 +120,11 @@ impl Engine {
                 () = sleep(MIND_EVERY) => {}
             }
             held.lease.check()?;
-            state.depth += 1;
+            let depth = state.depth;
+            state.depth = depth + 1;
             let minded = Box::pin(self.work(held, state)).await;
-            state.depth -= 1;
+            // Where nobody waits any more, the state has begun anew.
+            state.depth = depth;
             match minded {
                 Ok(_) => self.moved(&state.parties),
                 // It is tried again, here or when the streams have ended.
