@@ -11,7 +11,7 @@ use super::{
     Engine,
     dispatch::Lane,
     outbox,
-    records::{self, attr, set},
+    records::{self, as_millis, attr, set},
     settings::OnCallerGone,
 };
 use crate::{
@@ -166,10 +166,6 @@ impl Engine {
         let write = Write::update(item.key.clone(), changes).when(Condition::Present);
         self.ports.store.write(write).await.map(drop)
     }
-}
-
-fn as_millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The token of a token item that is still owed something.

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use super::{
     Engine,
     lease::Held,
-    records::{self, Waiter, attr, millis, set},
+    records::{self, Waiter, as_millis, attr, millis, set},
     request::started_at,
     several::several,
 };
@@ -314,10 +314,6 @@ impl Engine {
             signals::engine::evidence_untold(&error);
         }
     }
-}
-
-fn as_millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine,
-    records::{self, attr, millis, set},
+    records::{self, as_millis, attr, millis, set},
 };
 use crate::{
     ports::{
@@ -261,7 +261,3 @@ impl Engine {
 
 /// Every unsettled record is looked at again after this time at the latest.
 const LONGEST_SLEEP: Duration = Duration::from_mins(10);
-
-fn as_millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}

@@ -140,7 +140,12 @@ pub(crate) fn millis(at: Timestamp) -> i64 {
 }
 
 pub(crate) fn after(at: Timestamp, wait: Duration) -> i64 {
-    millis(at).saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+    millis(at).saturating_add(as_millis(wait))
+}
+
+/// A span in the unit of the records.
+pub(crate) fn as_millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The shard of an id. Tokens live in shards of their own, so that no backlog of work can keep a

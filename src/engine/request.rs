@@ -6,7 +6,7 @@ use super::{
     Engine, kinds,
     lease::{Held, Step},
     plan::sends_trees,
-    records::{self, Phase, RootState, attr, millis, set},
+    records::{self, Phase, RootState, as_millis, attr, millis, set},
     round::Next,
     several::several,
     stall::Judgement,
@@ -239,10 +239,6 @@ pub(crate) fn id_of(held: &Held) -> RequestId {
 
 pub(crate) fn started_at(item: &Item) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0)).unwrap_or_default()
-}
-
-fn as_millis(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How many jobs an outcome lists; more are only in the log.

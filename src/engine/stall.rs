@@ -75,7 +75,7 @@ impl Engine {
         };
         // A root without open children is about to end by itself.
         if !open.is_empty() && open.iter().all(looked) {
-            let told = i64::try_from((self.settings.service.tick * TICKS).as_millis()).unwrap_or(i64::MAX);
+            let told = records::as_millis(self.settings.service.tick * TICKS);
             if state.looked_at == 0 {
                 state.looked_at = now;
             }

@@ -142,7 +142,7 @@ impl Engine {
     /// Has the children of a stopped root settle; `None` when all have.
     pub(crate) async fn wait_for_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
         let now = self.ports.clock.now();
-        let look = i64::try_from(LOOK.as_millis()).unwrap_or(i64::MAX);
+        let look = records::as_millis(LOOK);
         let first = state.children_at == 0;
         if !first && millis(now) < state.children_at.saturating_add(look) {
             let tallies = self.ports.store.query(&held.lease.key.id, records::TALLY).await?;

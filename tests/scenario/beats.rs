@@ -434,3 +434,20 @@ async fn a_cancel_at_any_moment_gives_one_answer_even_if_the_instance_dies_with_
         assert_settles(&house, Duration::from_mins(15)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_shares_a_batch_with_a_cancelled_request_does_not_wait_for_long() {
+    for into_the_window in [200, 1000, 1800, 2500] {
+        let files = [("/one/a.bam", 100, 2), ("/two/b.bam", 200, 2)];
+        let house = House::new(&files, &[], &[], |platform| platform.job_failure_rate = 0.0).await;
+        let instance = house.instance();
+        house.ask(&["/one/a.bam"], "/in/", "one").await;
+        house.ask(&["/two/b.bam"], "/in/", "two").await;
+        sleep(Duration::from_millis(into_the_window)).await;
+        let id = house.buses.told.lock().unwrap()[0]["requestId"].as_str().unwrap().to_owned();
+        instance.engine.cancel(&id, "not needed").await.unwrap();
+        assert_eq!(house.failure("one", Duration::from_secs(10)).await.0, "Cancelled");
+        house.success("two", Duration::from_mins(1)).await;
+        assert_settles(&house, Duration::from_mins(2)).await;
+    }
+}

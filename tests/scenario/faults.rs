@@ -243,3 +243,23 @@ async fn the_last_failure_of_a_stream_is_told_at_once() {
     assert!(matches!(&said, crate::doubles::Said::Failure(name, _) if name == "TransferFailed"), "{said:?}");
     assert!(took < Duration::from_mins(5), "{took:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_again_is_tried_again_though_others_keep_the_folder_awake() {
+    let files = [("/one/a.txt", 100, 1), ("/two/b.bam", 100, 2)];
+    let house = House::new(&files, &[], &[], |platform| {
+        platform.job_failure_rate = 0.0;
+        platform.job_duration = Duration::from_mins(20);
+    })
+    .await;
+    // As often as a file is tried.
+    let refuse = json!({"call": "PUT /sim/bytes/{token}", "times": 5, "status": 403});
+    house.faults(json!({"responses": [refuse]}));
+    let _instance = house.instance();
+    house.ask(&["/two/b.bam"], "/in/", "other").await;
+    house.ask(&["/one/a.txt"], "/in/", "first").await;
+    assert_eq!(house.failure("first", Duration::from_mins(9)).await.0, "TransferFailed");
+    house.ask(&["/one/a.txt"], "/in/", "again").await;
+    house.success("again", Duration::from_mins(9)).await;
+    assert_eq!(house.callers.answer("other"), None);
+}

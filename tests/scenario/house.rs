@@ -48,8 +48,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    doubles::{Buses, Callers, Metered, RouterWire, Said, VirtualClock},
+    doubles::{Buses, Callers, Metered, Said, VirtualClock},
     fragile::Fragile,
+    wire::RouterWire,
 };
 
 /// The settings of an installation, with a seeded jitter.

@@ -14,3 +14,5 @@ mod scheduler;
 mod secrets;
 mod tokens;
 mod whole;
+#[path = "../support/wire.rs"]
+mod wire;

@@ -102,6 +102,22 @@ async fn s3_that_is_away_for_a_while_only_delays() {
     assert_eq!(output["files"]["copied"], 1, "{}", text(&output));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_again_keeps_its_request_though_its_object_has_changed() {
+    let house = House::new(&[("/run/a.bam", 100, 2), ("/run/b.bam", 100, 2)], &[], &[], |_| ()).await;
+    let wanted = |path: &str| payload(&[format!("icav2://lab{path}")]).to_string().into_bytes();
+    house.put_object("requests", "one.json", wanted("/run/a.bam")).await;
+    let _instance = house.instance();
+    ask_in_s3(&house, "one.json", "t", Some("r")).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    house.put_object("requests", "one.json", wanted("/run/b.bam")).await;
+    ask_in_s3(&house, "one.json", "t", Some("r")).await;
+    let output = house.success("t", SOON).await;
+    assert_eq!(output["files"]["copied"], 1);
+    let there = house.tree("archive", "/in/").await;
+    assert_eq!(there.iter().map(|(path, ..)| path.as_str()).collect::<Vec<_>>(), ["a.bam"]);
+}
+
 /// A name of so many characters that no compression makes short.
 fn long_name(n: usize, length: usize) -> String {
     let mut seed = n as u64 + 1;

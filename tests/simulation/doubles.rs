@@ -2,32 +2,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use axum::body::Body as AxumBody;
 use copy_manager::{
     ports::{
-        Class, Error, Result,
+        Result,
         clock::Clock,
         queue::{Message, Queue},
         store::{DUE_AT, DUE_SHARD, Due, Item, Key, Page, ROOT_ID, Store, Transacted, Write, Written, apply},
-        transfers::PresignedUrl,
     },
-    simulator::{
-        Simulator,
-        events::{EventSink, SinkError},
-        in_process,
-    },
-    transfer::wire::{Body, Wire},
+    simulator::events::{EventSink, SinkError},
 };
-use futures_util::StreamExt as _;
-use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret as _;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout},
@@ -312,48 +301,5 @@ impl EventSink for JobEvents {
         }
         self.queue.push(envelope.to_string());
         Ok(())
-    }
-}
-
-/// Presigned URLs that lead into the simulator's router.
-#[derive(Debug)]
-pub(crate) struct RouterWire(pub(crate) Arc<Simulator>);
-
-impl RouterWire {
-    async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<(Option<u64>, Body)> {
-        let request = request.body(AxumBody::empty()).unwrap();
-        let response = in_process::call(self.0.router(), request).await;
-        if response.status() != good {
-            return Err(Error::new(Class::Transient, "GET", response.status().to_string()));
-        }
-        let length =
-            response.headers().get("content-length").and_then(|text| text.to_str().ok()?.parse().ok());
-        let body = response.into_body().into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
-        Ok((length, body.boxed()))
-    }
-}
-
-#[async_trait]
-impl Wire for RouterWire {
-    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
-        self.open(http::Request::get(url.expose_secret()), StatusCode::OK).await
-    }
-
-    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
-        let range = format!("bytes={}-{}", range.start, range.end - 1);
-        let request = http::Request::get(url.expose_secret()).header("range", range);
-        self.open(request, StatusCode::PARTIAL_CONTENT).await
-    }
-
-    async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
-        let request = http::Request::put(url.expose_secret())
-            .header("content-length", length)
-            .body(AxumBody::from_stream(body))
-            .unwrap();
-        let response = in_process::call(self.0.router(), request).await;
-        if response.status().is_success() {
-            return Ok(());
-        }
-        Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
     }
 }

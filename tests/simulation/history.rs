@@ -41,9 +41,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     board::Board,
-    doubles::{JobEvents, MemoryQueue, MemoryStore, RouterWire, SkewedClock},
+    doubles::{JobEvents, MemoryQueue, MemoryStore, SkewedClock},
     fate::{Fate, Gate, News, Scripted, Service},
     ports::{Buses, Gated, Watched},
+    wire::RouterWire,
     world::{Ask, Blow, LAB_ID, Plan, TO, TO_ID},
 };
 
@@ -312,9 +313,11 @@ impl History {
             ),
             None => Arc::new(S3Objects::new(Some("http://s3.unused".to_owned()))),
         };
-        let streams =
-            Streams::new(Arc::new(RouterWire(self.simulator.clone())), transfer::stream::Settings::default())
-                .with_objects(objects.clone());
+        let streams = Streams::new(
+            Arc::new(RouterWire(self.simulator.clone(), Duration::ZERO)),
+            transfer::stream::Settings::default(),
+        )
+        .with_objects(objects.clone());
         let me = Arc::new(OnceLock::new());
         let platform = Watched {
             platform: client(&self.simulator, clock.clone(), Dice::from_seed(self.names ^ 0xa9)),

@@ -16,6 +16,8 @@ mod fate;
 mod history;
 mod ports;
 mod regressions;
+#[path = "../support/wire.rs"]
+mod wire;
 mod world;
 
 use std::{

@@ -14,7 +14,7 @@ use super::{
     batches::{Line, Queued, what_fits},
     document,
     jobs::Batch,
-    look::{Picture, as_millis},
+    look::Picture,
     state::FolderState,
     streams::Task,
     trees::Standing,
@@ -24,7 +24,7 @@ use crate::{
     engine::{
         Engine,
         lease::{Halt, Held, Step},
-        records::millis,
+        records::{as_millis, millis},
     },
     signals,
 };

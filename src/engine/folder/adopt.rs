@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     jobs::{ADOPT_EVERY, project_of},
-    look::{Picture, as_millis},
+    look::Picture,
     state::{FolderState, Intent},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     engine::{
         Engine,
         lease::{Held, Step},
-        records::{Waiter, millis},
+        records::{Waiter, as_millis, millis},
     },
     ports::{
         Class,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{
     document,
-    look::{Picture, as_millis},
+    look::Picture,
     state::{Condemned, ENTRY_BYTES, FolderState, MOST_REMEMBERED},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     engine::{
         Engine,
         lease::{Halt, Held, Lease, Step},
-        records::millis,
+        records::{as_millis, millis},
         several::several,
     },
     ports::Class,

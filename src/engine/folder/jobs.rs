@@ -12,7 +12,7 @@ use std::{
 use super::{
     batches::Queued,
     document,
-    look::{Picture, as_millis},
+    look::Picture,
     names::Names,
     slots::Wish,
     state::{FolderState, Intent, RunningJob, digest_of},
@@ -26,7 +26,7 @@ use crate::{
         Engine,
         board::GRID,
         lease::{Held, Step},
-        records::{self, Waiter, attr, millis},
+        records::{self, Waiter, as_millis, attr, millis},
     },
     ports::{
         Class,

@@ -23,7 +23,7 @@ use crate::{
     engine::{
         Engine,
         lease::{Held, Step},
-        records::{Waiter, millis},
+        records::{Waiter, as_millis, millis},
     },
     ports::{Class, Error, platform::Folder},
 };
@@ -312,8 +312,4 @@ fn before(waiter: &Waiter, resolved: &Resolved, verdicts: &[Verdict], listing: &
         }
     }
     before
-}
-
-pub(super) fn as_millis(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

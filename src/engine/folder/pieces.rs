@@ -9,12 +9,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
-    look::{Picture, as_millis},
+    look::Picture,
     names::Names,
     state::{FolderState, Piece, RunningJob},
 };
 use crate::{
-    engine::{Engine, backoff::jittered, records::millis},
+    engine::{
+        Engine,
+        backoff::jittered,
+        records::{as_millis, millis},
+    },
     signals,
 };
 

@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     claims::{REPEAT, View, root_of},
     jobs::project_of,
-    look::as_millis,
     state::FolderState,
 };
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
         Engine,
         dispatch::Lane,
         lease::{Held, Step},
-        records::{self, Waiter, attr, millis},
+        records::{self, Waiter, as_millis, attr, millis},
     },
     ports::{
         Error,

@@ -28,7 +28,7 @@ use crate::{
     engine::{
         Engine, kinds,
         lease::{Held, Step},
-        records::{Waiter, millis},
+        records::{Waiter, as_millis, millis},
     },
     ports::{Class, Error},
 };
@@ -286,7 +286,7 @@ impl Engine {
         picture: &mut Picture,
     ) -> Result<(), Error> {
         let now = millis(self.ports.clock.now());
-        let settle = super::look::as_millis(self.settings.jobs.settle);
+        let settle = as_millis(self.settings.jobs.settle);
         let flying: BTreeSet<String> = state.in_flight(now, settle).into_iter().map(str::to_owned).collect();
         let running: BTreeSet<&String> = state.running().flat_map(|job| &job.names).collect();
         let mut seen: BTreeMap<String, Arc<Below>> = BTreeMap::new();

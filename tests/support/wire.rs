@@ -1,0 +1,64 @@
+//! The wire of streams without a socket: into the router of the simulator in this process.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::body::Body as AxumBody;
+use copy_manager::{
+    ports::{Class, Error, Result, transfers::PresignedUrl},
+    simulator::{Simulator, in_process},
+    transfer::wire::{Body, Wire},
+};
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use secrecy::ExposeSecret as _;
+
+/// Presigned URLs that lead into the simulator's router, and how long each piece of a body takes.
+#[derive(Debug)]
+pub(crate) struct RouterWire(pub(crate) Arc<Simulator>, pub(crate) Duration);
+
+impl RouterWire {
+    async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<(Option<u64>, Body)> {
+        let request = request.body(AxumBody::empty()).unwrap();
+        let response = in_process::call(self.0.router(), request).await;
+        if response.status() != good {
+            return Err(Error::new(Class::Transient, "GET", response.status().to_string()));
+        }
+        let length =
+            response.headers().get("content-length").and_then(|text| text.to_str().ok()?.parse().ok());
+        let body = response.into_body().into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
+        Ok((length, body.boxed()))
+    }
+}
+
+#[async_trait]
+impl Wire for RouterWire {
+    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
+        self.open(http::Request::get(url.expose_secret()), StatusCode::OK).await
+    }
+
+    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
+        let range = format!("bytes={}-{}", range.start, range.end - 1);
+        let request = http::Request::get(url.expose_secret()).header("range", range);
+        self.open(request, StatusCode::PARTIAL_CONTENT).await
+    }
+
+    async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
+        let pause = self.1;
+        let body = body.then(move |piece| async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            piece
+        });
+        let request = http::Request::put(url.expose_secret())
+            .header("content-length", length)
+            .body(AxumBody::from_stream(body))
+            .unwrap();
+        let response = in_process::call(self.0.router(), request).await;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
+    }
+}
