@@ -260,6 +260,6 @@ async fn who_asks_again_is_tried_again_though_others_keep_the_folder_awake() {
     house.ask(&["/one/a.txt"], "/in/", "first").await;
     assert_eq!(house.failure("first", Duration::from_mins(9)).await.0, "TransferFailed");
     house.ask(&["/one/a.txt"], "/in/", "again").await;
-    house.success("again", Duration::from_mins(9)).await;
+    house.success("again", Duration::from_mins(3)).await;
     assert_eq!(house.callers.answer("other"), None);
 }

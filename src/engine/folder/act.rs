@@ -15,6 +15,7 @@ use super::{
     document,
     jobs::Batch,
     look::Picture,
+    sources::Source,
     state::FolderState,
     streams::Task,
     trees::Standing,
@@ -98,7 +99,9 @@ impl Engine {
         self.pace_looks(
             state,
             picture,
-            cleared || (put > 0 && !busy) || waits_for_the_platform(state, picture),
+            cleared
+                || (put > 0 && (!busy || waits_for_streams_alone(state, picture)))
+                || waits_for_the_platform(state, picture),
         );
         if let Some(wait) = soon {
             state.look_at = state.look_at.min(millis(self.ports.clock.now()) + as_millis(wait));
@@ -329,6 +332,25 @@ fn held_back(state: &FolderState, picture: &Picture) -> bool {
         verdict == Verdict::Missing
             && picture.route(source) == Route::Stream
             && !state.uploads.contains_key(name)
+    })
+}
+
+/// Whether somebody waits for nothing but files that have just been streamed: no job of ours that ends
+/// will have them looked at.
+fn waits_for_streams_alone(state: &FolderState, picture: &Picture) -> bool {
+    let has_gone_out = |source: &Source| {
+        state.uploads.get(&source.wanted.name).is_some_and(|upload| upload.put_at.is_some())
+    };
+    picture.waiters.iter().any(|(_, resolved, verdicts)| {
+        let mut open = resolved
+            .files
+            .iter()
+            .zip(verdicts)
+            .filter(|(_, verdict)| {
+                !matches!(verdict, Verdict::Done { .. } | Verdict::Skipped | Verdict::Clash(_))
+            })
+            .peekable();
+        resolved.trees.is_empty() && open.peek().is_some() && open.all(|(source, _)| has_gone_out(source))
     })
 }
 
