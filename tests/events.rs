@@ -52,7 +52,7 @@ fn complaints(validator: &Validator, text: &str) -> Vec<String> {
 /// Whether the code takes a message of that format; formats that only go out have no such code.
 fn taken(format: &str, text: &str) -> Option<bool> {
     match format {
-        "copy-request" => Some(matches!(read_request(text), Ok(Incoming::Copy(_)))),
+        "copy-request" => Some(matches!(read_request(text), Ok(Incoming::Request(_)))),
         "child-request" => {
             let detail: Value = serde_json::from_str(text).unwrap();
             let event = json!({"detail-type": CHILD_REQUEST, "source": "us", "detail": detail});
@@ -181,7 +181,7 @@ fn schema_and_code_agree_on_whatever_may_be_wrong_in_two_places() {
             }
             let text = message.to_string();
             match (read_request(&text), schema.is_valid(&message)) {
-                (Ok(Incoming::Copy(_)), true) | (Err(_), false) => {}
+                (Ok(Incoming::Request(_)), true) | (Err(_), false) => {}
                 // JSON in a text is beyond the schema.
                 (Err(refusal), true) => {
                     assert!(
@@ -212,7 +212,7 @@ fn every_name_a_caller_can_meet_is_in_the_schema() {
     assert_eq!(*errors, json!(ErrorName::ALL.map(ErrorName::as_str)));
     let change = schema("state-change").unwrap();
     let kinds = &change["properties"]["kind"]["enum"];
-    assert_eq!(*kinds, json!([Kind::Copy, Kind::Folder].map(Kind::as_str)));
+    assert_eq!(*kinds, json!(Kind::ALL.map(Kind::as_str)));
 }
 
 fn counters() -> Counters {

@@ -6,7 +6,11 @@ use std::io::Write as _;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use copy_manager::{
-    domain::{location::Location, token::TaskToken},
+    domain::{
+        location::Location,
+        request::{CopyRequest, Kind},
+        token::TaskToken,
+    },
     events::{
         COPY_REQUEST,
         intake::{Incoming, Refusal, Submission, read_payload, read_request, read_request_within},
@@ -36,9 +40,13 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 
 fn taken(body: &str) -> Submission {
     match read_request(body) {
-        Ok(Incoming::Copy(submission)) => *submission,
+        Ok(Incoming::Request(submission)) => *submission,
         other => panic!("{other:?}"),
     }
+}
+
+fn asked(submission: &Submission) -> CopyRequest {
+    submission.request.clone().into_copy().unwrap()
 }
 
 /// The token and the reason of a refusal.
@@ -99,7 +107,7 @@ fn a_message_of_one_megabyte_is_read() {
     let fields: serde_json::Map<_, _> = (0..60_000).map(|n| (format!("field{n:06}"), json!(1))).collect();
 
     let submission = taken(&event(&json!({"payload": {"sourceUriList": many, "destinationUri": "s3://b/"}})));
-    assert_eq!(submission.request.sources.len(), 40_000);
+    assert_eq!(asked(&submission).sources.len(), 40_000);
 
     let mut unknown = payload();
     unknown["comment"] = json!(long);
@@ -124,7 +132,7 @@ fn a_message_of_one_megabyte_is_read() {
 fn ten_thousand_uris_are_one_request() {
     let uris: Vec<String> = (0..10_000).map(|n| format!("icav2://p/run/{n}.bam")).collect();
     let body = event(&json!({"payload": {"sourceUriList": uris, "destinationUri": "icav2://q/in/"}}));
-    assert_eq!(taken(&body).request.sources, uris);
+    assert_eq!(asked(&taken(&body)).sources, uris);
 
     let mut broken = uris;
     broken[9_999] = "icav2://p".to_owned();
@@ -168,7 +176,7 @@ fn what_is_nested_too_deeply_is_refused_and_its_caller_told() {
     let (token, reason) = refused(&event(&json!({"payloadB64Gz": packed, "taskToken": "t"})));
     assert_eq!(token.as_deref(), Some("t"));
     assert!(reason.contains("recursion limit exceeded"), "{reason}");
-    assert!(read_payload(nested(100_000).as_bytes(), 1 << 20).is_err());
+    assert!(read_payload(Kind::Copy, nested(100_000).as_bytes(), 1 << 20).is_err());
     assert!(read_job_events(&nested(100_000)).is_err());
 }
 
@@ -185,7 +193,7 @@ fn a_gzip_bomb_ends_at_the_limit() {
         };
         assert_eq!(token, Some(TaskToken::new("t")));
         assert_eq!(reason, "`detail.payloadB64Gz` holds more than 1048576 bytes (service.max_payload)");
-        let reason = read_payload(&packed, 1 << 20).unwrap_err();
+        let reason = read_payload(Kind::Copy, &packed, 1 << 20).unwrap_err();
         assert_eq!(reason, "`payloadS3Uri` holds more than 1048576 bytes (service.max_payload)");
     }
 }
@@ -248,8 +256,8 @@ fn of_a_name_that_stands_twice_the_last_counts() {
         "destinationUri":"icav2://q/first/","destinationUri":"icav2://q/last/",
         "sourceUriList":["icav2://p/last"]},"requestId":"two","taskToken":"last"}"#;
     let submission = taken(body);
-    assert_eq!(submission.request.sources, ["icav2://p/last"]);
-    assert_eq!(submission.request.destination, "icav2://q/last/");
+    assert_eq!(asked(&submission).sources, ["icav2://p/last"]);
+    assert_eq!(asked(&submission).destination, "icav2://q/last/");
     assert_eq!(submission.token, Some(TaskToken::new("last")));
     assert_eq!(submission.request_id.as_deref(), Some("two"));
     assert_eq!(submission.payload.matches("destinationUri").count(), 1);
@@ -298,7 +306,7 @@ fn survives(bytes: &[u8]) {
         let said = refusal.to_string();
         assert!(!said.is_empty() && said.len() < LONGEST_REASON, "{said}");
     }
-    if let Err(reason) = read_payload(bytes, 1 << 16) {
+    if let Err(reason) = read_payload(Kind::Copy, bytes, 1 << 16) {
         assert!(!reason.is_empty() && reason.len() < LONGEST_REASON, "{reason}");
     }
     if let Err(reason) = read_job_events(&text) {

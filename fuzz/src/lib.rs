@@ -9,6 +9,7 @@ use copy_manager::{
         jwt,
         location::{DataPath, Location},
         renaming::{RenameEntry, RenameSource, SourceRef, check_name, resolve},
+        request::Kind,
     },
     events::{
         intake::{Incoming, Refusal, read_payload, read_request_within},
@@ -34,11 +35,12 @@ fn clear(said: &str) {
 /// again from what is stored of it.
 pub fn intake(bytes: &[u8]) {
     match read_request_within(&text(bytes), MOST) {
-        Ok(Incoming::Copy(submission)) => {
+        Ok(Incoming::Request(submission)) => {
             assert!(submission.event_id.as_ref().is_none_or(|id| (1..=512).contains(&id.len())));
             assert!(submission.token.as_ref().is_none_or(|token| !token.expose().is_empty()));
             if submission.payload_uri.is_none() {
-                let again = read_payload(submission.payload.as_bytes(), usize::MAX);
+                let again =
+                    read_payload(submission.request.kind(), submission.payload.as_bytes(), usize::MAX);
                 let again = again.unwrap_or_else(|reason| panic!("{reason}: {}", submission.payload));
                 assert_eq!(again.request, submission.request);
                 assert_eq!(again.canonical, submission.payload);
@@ -73,9 +75,9 @@ pub fn location(bytes: &[u8]) {
 
 /// Objects give a payload, which reads back as itself, or a clear refusal.
 pub fn payload(bytes: &[u8]) {
-    match read_payload(bytes, MOST) {
+    match read_payload(Kind::Copy, bytes, MOST) {
         Ok(payload) => {
-            let again = read_payload(payload.canonical.as_bytes(), usize::MAX);
+            let again = read_payload(Kind::Copy, payload.canonical.as_bytes(), usize::MAX);
             assert_eq!(again.map(|again| again.canonical), Ok(payload.canonical));
         }
         Err(reason) => clear(&reason),

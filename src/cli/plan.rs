@@ -89,7 +89,9 @@ impl Plan {
             fields.insert("onConflict".to_owned(), way.as_str().into());
         }
         match read_request(&json!({ "payload": payload }).to_string()) {
-            Ok(Incoming::Copy(submission)) => Ok(submission.request),
+            Ok(Incoming::Request(submission)) => {
+                submission.request.into_copy().ok_or_else(|| "not a copy".to_owned())
+            }
             Ok(Incoming::Child(_)) => Err("not a copy".to_owned()),
             Err(Refusal::Malformed { reason, .. }) => Err(reason),
             Err(error @ Refusal::UnknownKind { .. }) => Err(error.to_string()),

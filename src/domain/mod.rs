@@ -4,6 +4,8 @@
 //! decisions out.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod batch;
+pub mod copy_out;
 pub mod diff;
 pub mod file;
 pub mod friendly;

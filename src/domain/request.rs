@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    batch::BatchRequest,
+    copy_out::CopyOutRequest,
     file::ETag,
     ids::{DataId, ProjectId},
     location::DataPath,
@@ -17,24 +19,36 @@ use super::{
 pub enum Kind {
     /// `ICAv2DataCopySync`: named files and folders into one destination folder.
     Copy,
-    /// The child of any root: what one destination folder has to hold.
+    /// `ICAv2CopyBatchSync`: a manifest of sources and the folders that each goes to.
+    Batch,
+    /// `S3CopyOutSync`: a list of objects in S3 to one bucket.
+    CopyOut,
+    /// A child: what one destination folder has to hold.
     Folder,
+    /// A child: some of the objects of a list.
+    Slice,
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Copy, Self::Batch, Self::CopyOut, Self::Folder, Self::Slice];
+
     /// The name as stored and shown.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Copy => "copy",
+            Self::Batch => "batch",
+            Self::CopyOut => "copy_out",
             Self::Folder => "folder",
+            Self::Slice => "slice",
         }
     }
 
     /// The kind of that name; `None` for a kind that a newer version made.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Copy, Self::Folder].into_iter().find(|kind| kind.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -70,6 +84,59 @@ impl OnConflict {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|way| way.as_str() == text)
+    }
+}
+
+/// What a caller asks for, by kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Asked {
+    /// Files and folders into one folder.
+    Copy(CopyRequest),
+    /// What a manifest says.
+    Batch(BatchRequest),
+    /// A list of objects into one bucket.
+    CopyOut(Box<CopyOutRequest>),
+}
+
+impl Asked {
+    /// Nothing yet, of that kind of root; of any other kind, a copy.
+    #[must_use]
+    pub fn nothing(kind: Kind) -> Self {
+        match kind {
+            Kind::Batch => Self::Batch(BatchRequest::default()),
+            Kind::CopyOut => Self::CopyOut(Box::default()),
+            Kind::Copy | Kind::Folder | Kind::Slice => Self::Copy(CopyRequest::default()),
+        }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Copy(_) => Kind::Copy,
+            Self::Batch(_) => Kind::Batch,
+            Self::CopyOut(_) => Kind::CopyOut,
+        }
+    }
+
+    /// A copy, if it is one.
+    #[must_use]
+    pub fn into_copy(self) -> Option<CopyRequest> {
+        match self {
+            Self::Copy(request) => Some(request),
+            Self::Batch(_) | Self::CopyOut(_) => None,
+        }
+    }
+
+    /// Where it copies to, as it is shown; empty where there are several places.
+    #[must_use]
+    pub fn destination(&self) -> String {
+        match self {
+            Self::Copy(request) => request.destination.clone(),
+            Self::Batch(request) => request.destination(),
+            Self::CopyOut(request) => request.destination(),
+        }
     }
 }
 
@@ -250,7 +317,7 @@ mod tests {
 
     #[test]
     fn kinds_keep_their_names() {
-        for kind in [Kind::Copy, Kind::Folder] {
+        for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(Kind::parse("teleport"), None);

@@ -20,7 +20,6 @@ use crate::{
     domain::{
         ids::{RequestId, digest},
         outcome::{Culprit, ErrorName, Failure, Outcome, Unfinished},
-        request::Kind,
         token::TaskToken,
     },
     events::intake::{Incoming, Refusal, Submission, read_request_within},
@@ -116,7 +115,7 @@ impl Engine {
                 let offered = self.inbox.offer(records::request_key(&id), Lane::Begun);
                 (if offered { Fate::Delete } else { Fate::Leave }, None)
             }
-            Ok(Incoming::Copy(mut submission)) => match self.fetch_payload(&mut submission).await {
+            Ok(Incoming::Request(mut submission)) => match self.fetch_payload(&mut submission).await {
                 Ok(()) => match self.store(&submission, &message.id).await {
                     Ok((fate, token)) => (fate, token),
                     Err(error) => {
@@ -213,8 +212,8 @@ impl Engine {
         let id = request_id(submission, message_id);
         let now = self.ports.clock.now();
         let hash = digest(&[&submission.payload]);
-        let destination = submission.request.destination.as_str();
-        let request = records::new_request(&id, &id, Kind::Copy, destination, now)
+        let (kind, destination) = (submission.request.kind(), submission.request.destination());
+        let request = records::new_request(&id, &id, kind, &destination, now)
             .with(attr::HASH, hash.as_str())
             .with(attr::SOURCE, submission.source.as_str());
         let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD)).with(ROOT_ID, id.as_str());

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{Engine, large::aside};
 use crate::{
-    domain::location::Location,
+    domain::{location::Location, request::Kind},
     events::intake::{Payload, Submission, read_payload},
     ports::{
         Class, Error,
@@ -39,11 +39,11 @@ impl Engine {
         let Ok(Location::S3 { bucket, key }) = Location::parse(uri) else {
             return Err(Unread::Refused(format!("`payloadS3Uri` {uri}: it names no object")));
         };
-        let at = ObjectLocation::new(bucket, key);
+        let (kind, at) = (submission.request.kind(), ObjectLocation::new(bucket, key));
         let payload = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(Unread::Stopping),
-            payload = self.payload_of(&at) => payload?,
+            payload = self.payload_of(kind, &at) => payload?,
         };
         submission.request = payload.request;
         submission.payload = payload.canonical;
@@ -51,7 +51,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn payload_of(&self, at: &ObjectLocation) -> Result<Payload, Unread> {
+    async fn payload_of(&self, kind: Kind, at: &ObjectLocation) -> Result<Payload, Unread> {
         let refused = |why: &str| Unread::Refused(format!("`payloadS3Uri` {at}: {why}"));
         let most = self.settings.service.max_payload;
         let _permit = self.payloads.acquire().await;
@@ -69,7 +69,7 @@ impl Engine {
                 return Err(refused(&format!("{why} ({error})")));
             }
         };
-        let read = aside(content.len(), move || read_payload(&content, most)).await;
+        let read = aside(content.len(), move || read_payload(kind, &content, most)).await;
         read.map_err(Unread::Passing)?.map_err(|why| refused(&why))
     }
 

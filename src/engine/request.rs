@@ -36,7 +36,10 @@ impl Engine {
     pub(crate) async fn request_round(&self, held: &mut Held) -> Step<Next> {
         match held.item.text(attr::KIND).and_then(Kind::parse) {
             Some(Kind::Folder) => self.child_round(held).await,
-            Some(Kind::Copy) => self.root_round(held).await,
+            Some(Kind::Copy | Kind::Batch) => self.root_round(held).await,
+            Some(Kind::CopyOut | Kind::Slice) => {
+                Ok(Next::at(records::after(self.ports.clock.now(), self.settings.service.lease * 2)))
+            }
             // Of a newer version: somebody else's.
             None => Ok(Next::at(records::after(self.ports.clock.now(), self.settings.service.lease * 2))),
         }
@@ -207,11 +210,11 @@ impl Engine {
     pub(crate) async fn give_up_request(&self, held: &mut Held) -> Step<Next> {
         let failure = Failure::new(ErrorName::Internal, "the request broke every process that worked on it");
         match held.item.text(attr::KIND).and_then(Kind::parse) {
-            Some(Kind::Folder) => {
+            Some(Kind::Folder | Kind::Slice) => {
                 let outcome = self.failed_outcome(&held.item, failure);
                 self.settle_child(held, &outcome).await
             }
-            Some(Kind::Copy) | None => {
+            Some(Kind::Copy | Kind::Batch | Kind::CopyOut) | None => {
                 if Phase::of(&held.item) != Some(Phase::Finishing) {
                     self.fail(held, failure).await?;
                 }

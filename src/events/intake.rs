@@ -15,13 +15,14 @@ mod rescue;
 
 use serde_json::{Map, Value, json};
 
-use self::{
-    carriers::ELSEWHERE,
-    payload::{DESTINATION, EXTERNAL, SOURCES},
-};
+use self::carriers::ELSEWHERE;
 pub use self::{carriers::read_payload, payload::Payload};
-use super::{CHILD_REQUEST, COPY_REQUEST};
-use crate::domain::{ids::RequestId, request::CopyRequest, token::TaskToken};
+use super::{BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST};
+use crate::domain::{
+    ids::RequestId,
+    request::{Asked, Kind},
+    token::TaskToken,
+};
 
 const DETAIL: &str = "detail";
 const DETAIL_TYPE: &str = "detail-type";
@@ -52,12 +53,12 @@ type Object = Map<String, Value>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
     /// A caller wants something copied.
-    Copy(Box<Submission>),
+    Request(Box<Submission>),
     /// One of our roots has made this child; its record says what it is for.
     Child(RequestId),
 }
 
-/// A copy request that can be understood.
+/// A request that can be understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
     /// `source` of the EventBridge event; `sqs` for a bare message.
@@ -69,7 +70,7 @@ pub struct Submission {
     /// What the caller waits on.
     pub token: Option<TaskToken>,
     /// What is asked for; empty where the payload is elsewhere.
-    pub request: CopyRequest,
+    pub request: Asked,
     /// The object in S3 that holds the payload, for [`read_payload`].
     pub payload_uri: Option<String>,
     /// The payload as canonical JSON (keys sorted, unknown fields kept), for storing and for
@@ -151,8 +152,8 @@ fn read(body: &str, most: usize) -> Result<Incoming, Refusal> {
         let mut message = message;
         let carrier = carriers::unpack(&mut message, "", most);
         let identity = identify(&message);
-        read_copy(BARE_SOURCE.to_owned(), None, message, "", carrier)
-            .map(|submission| Incoming::Copy(Box::new(submission)))
+        read_detail(Kind::Copy, BARE_SOURCE.to_owned(), None, message, "", carrier)
+            .map(|submission| Incoming::Request(Box::new(submission)))
             .map_err(|reason| identity.refuse(reason))
     }
 }
@@ -171,10 +172,12 @@ fn read_event(mut message: Object, most: usize) -> Result<Incoming, Refusal> {
         Ok(detail_type) => detail_type,
         Err(reason) => return Err(identity.refuse(reason)),
     };
+    if let Some(kind) = kind_of(detail_type) {
+        return read_request_event(kind, &message, identity.event_id.clone(), detail, carrier)
+            .map(|submission| Incoming::Request(Box::new(submission)))
+            .map_err(|reason| identity.refuse(reason));
+    }
     match detail_type {
-        COPY_REQUEST => read_copy_event(&message, identity.event_id.clone(), detail, carrier)
-            .map(|submission| Incoming::Copy(Box::new(submission)))
-            .map_err(|reason| identity.refuse(reason)),
         CHILD_REQUEST => detail
             .and_then(|detail| bounded_text(&detail, DETAIL, REQUEST_ID, LONGEST_RECORD_ID))
             .and_then(|id| id.ok_or_else(|| missing(&join(DETAIL, REQUEST_ID))))
@@ -184,7 +187,14 @@ fn read_event(mut message: Object, most: usize) -> Result<Incoming, Refusal> {
     }
 }
 
-fn read_copy_event(
+/// The kind of root that an event of that type asks for.
+fn kind_of(detail_type: &str) -> Option<Kind> {
+    let kinds = [(COPY_REQUEST, Kind::Copy), (BATCH_REQUEST, Kind::Batch), (COPY_OUT_REQUEST, Kind::CopyOut)];
+    kinds.into_iter().find(|(known, _)| *known == detail_type).map(|(_, kind)| kind)
+}
+
+fn read_request_event(
+    kind: Kind,
     message: &Object,
     event_id: Option<String>,
     detail: Result<Object, String>,
@@ -194,12 +204,13 @@ fn read_copy_event(
     if source.chars().count() > LONGEST_SOURCE {
         return Err(format!("`source` must have at most {LONGEST_SOURCE} characters"));
     }
-    read_copy(source, event_id, detail?, DETAIL, carrier)
+    read_detail(kind, source, event_id, detail?, DETAIL, carrier)
 }
 
 /// Reads a `detail`; `place` is its path, for messages, and `carrier` the field that its payload
 /// came in.
-fn read_copy(
+fn read_detail(
+    kind: Kind,
     source: String,
     event_id: Option<String>,
     mut detail: Object,
@@ -217,7 +228,7 @@ fn read_copy(
     if carrier == ELSEWHERE {
         let uri = carriers::elsewhere(&mut detail, place)?;
         let payload = json!({ ELSEWHERE: uri }).to_string();
-        let (request, unknown) = (CopyRequest::default(), beside(&detail));
+        let (request, unknown) = (Asked::nothing(kind), beside(&detail));
         return Ok(Submission {
             source,
             event_id,
@@ -232,13 +243,11 @@ fn read_copy(
     let (fields, mut unknown, place) = match detail.remove(PAYLOAD) {
         Some(Value::Object(payload)) => (payload, beside(&detail), join(place, carrier)),
         Some(other) => return Err(wrong_type(&join(place, PAYLOAD), "an object", &other)),
-        None if [SOURCES, EXTERNAL, DESTINATION].iter().any(|name| detail.contains_key(*name)) => {
-            (detail, Vec::new(), place.to_owned())
-        }
+        None if payload::stands_in(kind, &detail) => (detail, Vec::new(), place.to_owned()),
         None => return Err(missing(&join(place, PAYLOAD))),
     };
     let misplaced = token.is_none() && fields.contains_key(TASK_TOKEN);
-    let payload = payload::read(fields, &place)?;
+    let payload = payload::read(kind, fields, &place)?;
     if misplaced {
         return Err(format!("`{}` must stand beside `{carrier}`, not in it", join(&place, TASK_TOKEN)));
     }

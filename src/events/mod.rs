@@ -11,6 +11,10 @@ pub mod schemas;
 
 /// `detail-type` of a copy request.
 pub const COPY_REQUEST: &str = "ICAv2DataCopySync";
+/// `detail-type` of a request for what a manifest says.
+pub const BATCH_REQUEST: &str = "ICAv2CopyBatchSync";
+/// `detail-type` of a request for a list of objects in S3.
+pub const COPY_OUT_REQUEST: &str = "S3CopyOutSync";
 /// `detail-type` of the event that sends a child request over the internal bus.
 pub const CHILD_REQUEST: &str = "CopyManagerChildRequest";
 /// `detail-type` of what we tell everybody about a request.

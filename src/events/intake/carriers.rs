@@ -11,6 +11,7 @@ use super::{
     payload::{self, Payload, s3_uri},
     type_of, wrong_type,
 };
+use crate::domain::request::Kind;
 
 /// A payload as base64 of gzip of its JSON.
 pub(super) const PACKED: &str = "payloadB64Gz";
@@ -52,11 +53,11 @@ pub(super) fn elsewhere(detail: &mut Object, place: &str) -> Result<String, Stri
     Ok(uri)
 }
 
-/// Reads what an object named by `payloadS3Uri` holds: a payload as JSON of at most so many bytes,
+/// Reads what an object named by `payloadS3Uri` holds: a payload of that kind as JSON of at most so many bytes,
 /// plain or gzipped.
 ///
 /// A task token in it is dropped: it belongs beside the URI.
-pub fn read_payload(content: &[u8], most: usize) -> Result<Payload, String> {
+pub fn read_payload(kind: Kind, content: &[u8], most: usize) -> Result<Payload, String> {
     let inflated;
     let json = if content.starts_with(&GZIP) {
         inflated = inflate(content, ELSEWHERE, most)?;
@@ -66,7 +67,7 @@ pub fn read_payload(content: &[u8], most: usize) -> Result<Payload, String> {
     } else {
         content
     };
-    payload::read(object(json, ELSEWHERE)?, ELSEWHERE)
+    payload::read(kind, object(json, ELSEWHERE)?, ELSEWHERE)
 }
 
 fn decode(text: &str, at: &str) -> Result<Vec<u8>, String> {

@@ -1,4 +1,8 @@
-//! The payload of a copy request: its fields, one by one.
+//! The payloads of requests: their fields, one by one. This is that of a copy; the other kinds have
+//! rooms of their own.
+
+mod batch;
+mod copy_out;
 
 use serde_json::Value;
 
@@ -6,7 +10,7 @@ use super::{Object, TASK_TOKEN, join, missing, wrong_type};
 use crate::domain::{
     location::Location,
     renaming::{RenameEntry, RenameSource, check_name},
-    request::{CopyRequest, OnConflict},
+    request::{Asked, CopyRequest, Kind, OnConflict},
 };
 
 pub(super) const SOURCES: &str = "sourceUriList";
@@ -25,33 +29,53 @@ const NEW_NAME: &str = "outputFileName";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     /// What is asked for.
-    pub request: CopyRequest,
+    pub request: Asked,
     /// The payload as canonical JSON (keys sorted, unknown fields kept, without a token).
     pub canonical: String,
     /// Paths of the fields that were ignored.
     pub unknown: Vec<String>,
 }
 
-/// Reads a payload; `place` is its path, for messages.
-pub(super) fn read(mut payload: Object, place: &str) -> Result<Payload, String> {
-    let mut unknown: Vec<_> =
-        payload.keys().filter(|name| !FIELDS.contains(&name.as_str())).cloned().collect();
-    for name in &mut unknown {
-        *name = join(place, name);
-    }
-    let (sources, external) = sources(&payload, place)?;
-    let request = CopyRequest {
-        sources,
-        external,
-        destination: destination(&payload, place)?,
-        renaming: renaming(&payload, place, &mut unknown)?,
-        on_conflict: on_conflict(&payload, place)?,
-        dry_run: dry_run(&payload, place)?,
+/// Whether the fields of a payload of that kind stand in an object themselves.
+pub(super) fn stands_in(kind: Kind, detail: &Object) -> bool {
+    let fields: &[&str] = match kind {
+        Kind::Batch => &batch::FIELDS,
+        Kind::CopyOut => &copy_out::FIELDS,
+        Kind::Copy | Kind::Folder | Kind::Slice => &[SOURCES, EXTERNAL, DESTINATION],
+    };
+    fields.iter().any(|name| detail.contains_key(*name))
+}
+
+/// Reads a payload of that kind; `place` is its path, for messages.
+pub(super) fn read(kind: Kind, mut payload: Object, place: &str) -> Result<Payload, String> {
+    let mut unknown = Vec::new();
+    let request = match kind {
+        Kind::Batch => Asked::Batch(batch::read(&payload, place, &mut unknown)?),
+        Kind::CopyOut => Asked::CopyOut(Box::new(copy_out::read(&payload, place, &mut unknown)?)),
+        Kind::Copy | Kind::Folder | Kind::Slice => Asked::Copy(read_copy(&payload, place, &mut unknown)?),
     };
     payload.remove(TASK_TOKEN);
     let mut payload = Value::Object(payload);
     payload.sort_all_objects();
     Ok(Payload { request, canonical: payload.to_string(), unknown })
+}
+
+/// Paths of the fields that are none of these.
+pub(super) fn unknown_in(payload: &Object, place: &str, known: &[&str]) -> Vec<String> {
+    payload.keys().filter(|name| !known.contains(&name.as_str())).map(|name| join(place, name)).collect()
+}
+
+fn read_copy(payload: &Object, place: &str, unknown: &mut Vec<String>) -> Result<CopyRequest, String> {
+    *unknown = unknown_in(payload, place, &FIELDS);
+    let (sources, external) = sources(payload, place)?;
+    Ok(CopyRequest {
+        sources,
+        external,
+        destination: destination(payload, place)?,
+        renaming: renaming(payload, place, unknown)?,
+        on_conflict: on_conflict(payload, place)?,
+        dry_run: dry_run(payload, place)?,
+    })
 }
 
 /// What is copied out of projects and from elsewhere; one of the two may be empty or absent.

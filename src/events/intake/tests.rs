@@ -3,10 +3,13 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use super::{
+    payload::{DESTINATION, EXTERNAL, SOURCES},
+    *,
+};
 use crate::domain::{
     renaming::{RenameEntry, RenameSource},
-    request::OnConflict,
+    request::{CopyRequest, OnConflict},
 };
 
 fn payload() -> Value {
@@ -19,9 +22,13 @@ fn event(detail: &Value) -> String {
 
 fn copy(body: &str) -> Submission {
     match read_request(body) {
-        Ok(Incoming::Copy(submission)) => *submission,
+        Ok(Incoming::Request(submission)) => *submission,
         other => panic!("{body}: {other:?}"),
     }
+}
+
+fn asked(submission: &Submission) -> CopyRequest {
+    submission.request.clone().into_copy().expect("a copy")
 }
 
 /// The token and the reason of a malformed request.
@@ -46,8 +53,8 @@ fn shapes_say_the_same() {
     assert_eq!(expected.event_id.as_deref(), Some("e-1"));
     assert_eq!(expected.request_id.as_deref(), Some("r"));
     assert_eq!(expected.token, Some(TaskToken::new("t")));
-    assert_eq!(expected.request.sources, ["icav2://p/run/"]);
-    assert_eq!(expected.request.destination, "icav2://q/in/");
+    assert_eq!(asked(&expected).sources, ["icav2://p/run/"]);
+    assert_eq!(asked(&expected).destination, "icav2://q/in/");
     assert_eq!(expected.payload, r#"{"destinationUri":"icav2://q/in/","sourceUriList":["icav2://p/run/"]}"#);
     assert_eq!(expected.unknown, [""; 0]);
 
@@ -81,7 +88,7 @@ fn unknown_fields_are_kept_and_named() {
 fn the_last_of_two_equal_keys_counts() {
     let body =
         r#"{"payload":{"sourceUriList":["s3://x/"],"sourceUriList":["s3://y/"],"destinationUri":"s3://z/"}}"#;
-    assert_eq!(copy(body).request.sources, ["s3://y/"]);
+    assert_eq!(asked(&copy(body)).sources, ["s3://y/"]);
 }
 
 #[test]
@@ -150,11 +157,11 @@ fn every_field_of_the_payload_is_read() {
         on_conflict: Some(OnConflict::Skip),
         dry_run: true,
     };
-    assert_eq!(submission.request, expected);
+    assert_eq!(asked(&submission), expected);
     assert_eq!(submission.unknown, ["detail.payload.renamingMapList[0].why"]);
 
     let nothing = json!({"destinationUri": "icav2://q/in/", "externalSourceUriList": ["s3://b/a"]});
-    let request = copy(&nothing.to_string()).request;
+    let request = asked(&copy(&nothing.to_string()));
     assert_eq!((request.sources.len(), request.external.len(), request.dry_run), (0, 1, false));
     assert_eq!((request.renaming.len(), request.on_conflict), (0, None));
 }
@@ -318,7 +325,7 @@ proptest! {
         if let Some(fields) = detail.as_object_mut() {
             fields.insert(TASK_TOKEN.into(), "t".into());
             let token = match read_request(&event(&detail)) {
-                Ok(Incoming::Copy(submission)) => submission.token,
+                Ok(Incoming::Request(submission)) => submission.token,
                 Err(Refusal::Malformed { token, .. }) => token,
                 other => panic!("{other:?}"),
             };

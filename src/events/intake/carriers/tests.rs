@@ -10,7 +10,10 @@ use super::{
     super::{Incoming, LARGEST_PAYLOAD, Refusal, Submission, read_request},
     *,
 };
-use crate::domain::{request::CopyRequest, token::TaskToken};
+use crate::domain::{
+    request::{Asked, CopyRequest, Kind},
+    token::TaskToken,
+};
 
 const PAYLOAD_TEXT: &str = r#"{"sourceUriList":["icav2://p/run/"],"destinationUri":"icav2://q/in/"}"#;
 
@@ -30,7 +33,7 @@ fn event(detail: &Value) -> String {
 
 fn copy(detail: &Value) -> Submission {
     match read_request(&event(detail)) {
-        Ok(Incoming::Copy(submission)) => *submission,
+        Ok(Incoming::Request(submission)) => *submission,
         other => panic!("{detail}: {other:?}"),
     }
 }
@@ -53,7 +56,7 @@ fn a_packed_payload_says_what_a_plain_one_says() {
     let detail = json!({"payloadB64Gz": packed(PAYLOAD_TEXT.as_bytes()), "taskToken": "t"});
     assert_eq!(copy(&detail), plain);
     assert_eq!(copy(&detail.to_string().into()), plain);
-    let Ok(Incoming::Copy(bare)) = read_request(&detail.to_string()) else { panic!() };
+    let Ok(Incoming::Request(bare)) = read_request(&detail.to_string()) else { panic!() };
     assert_eq!(bare.payload, plain.payload);
 
     let halves = PAYLOAD_TEXT.split_at(20);
@@ -112,10 +115,10 @@ fn what_inflates_without_end_is_cut_off() {
     let mut largest = vec![b' '; LARGEST_PAYLOAD - PAYLOAD_TEXT.len()];
     largest.extend(PAYLOAD_TEXT.bytes());
     assert_eq!(inflate(&gzip(&largest), "x", LARGEST_PAYLOAD).unwrap().len(), LARGEST_PAYLOAD);
-    assert!(read_payload(&largest, LARGEST_PAYLOAD).is_ok());
+    assert!(read_payload(Kind::Copy, &largest, LARGEST_PAYLOAD).is_ok());
     largest.push(b' ');
     assert_eq!(
-        read_payload(&largest, LARGEST_PAYLOAD).unwrap_err(),
+        read_payload(Kind::Copy, &largest, LARGEST_PAYLOAD).unwrap_err(),
         "`payloadS3Uri` holds more than 16777216 bytes (service.max_payload)"
     );
 }
@@ -124,7 +127,7 @@ fn what_inflates_without_end_is_cut_off() {
 fn a_payload_in_s3_is_only_named() {
     let submission = copy(&json!({"payloadS3Uri": "s3://b/a/k.json", "taskToken": "t", "colour": 1}));
     assert_eq!(submission.payload_uri.as_deref(), Some("s3://b/a/k.json"));
-    assert_eq!(submission.request, CopyRequest::default());
+    assert_eq!(submission.request, Asked::Copy(CopyRequest::default()));
     assert_eq!(submission.payload, r#"{"payloadS3Uri":"s3://b/a/k.json"}"#);
     assert_eq!(submission.unknown, ["detail.colour"]);
     assert!(copy(&json!({"payloadS3Uri": "s3://b//k"})).payload_uri.is_some());
@@ -147,15 +150,18 @@ fn a_payload_in_s3_is_only_named() {
 
 #[test]
 fn what_the_object_holds_is_read_like_a_payload() {
-    let plain = read_payload(PAYLOAD_TEXT.as_bytes(), LARGEST_PAYLOAD).unwrap();
-    assert_eq!(plain.request.sources, ["icav2://p/run/"]);
-    assert_eq!(read_payload(&gzip(PAYLOAD_TEXT.as_bytes()), LARGEST_PAYLOAD).unwrap(), plain);
+    let plain = read_payload(Kind::Copy, PAYLOAD_TEXT.as_bytes(), LARGEST_PAYLOAD).unwrap();
+    assert_eq!(plain.request.clone().into_copy().unwrap().sources, ["icav2://p/run/"]);
+    assert_eq!(read_payload(Kind::Copy, &gzip(PAYLOAD_TEXT.as_bytes()), LARGEST_PAYLOAD).unwrap(), plain);
     let with_token = PAYLOAD_TEXT.replacen('{', r#"{"taskToken":"t","#, 1);
-    let read = read_payload(with_token.as_bytes(), LARGEST_PAYLOAD).unwrap();
+    let read = read_payload(Kind::Copy, with_token.as_bytes(), LARGEST_PAYLOAD).unwrap();
     assert_eq!((read.canonical, read.unknown), (plain.canonical, vec!["payloadS3Uri.taskToken".into()]));
-    assert_eq!(read_payload(b"{}", LARGEST_PAYLOAD).unwrap_err(), "`payloadS3Uri.sourceUriList` is missing");
     assert_eq!(
-        read_payload(b"[]", LARGEST_PAYLOAD).unwrap_err(),
+        read_payload(Kind::Copy, b"{}", LARGEST_PAYLOAD).unwrap_err(),
+        "`payloadS3Uri.sourceUriList` is missing"
+    );
+    assert_eq!(
+        read_payload(Kind::Copy, b"[]", LARGEST_PAYLOAD).unwrap_err(),
         "`payloadS3Uri` must hold an object, not a list"
     );
 }
@@ -168,7 +174,7 @@ proptest! {
     ) {
         let mut content = if with_head { gzip(b"{}").split_at(10).0.to_vec() } else { Vec::new() };
         content.extend(bytes);
-        prop_assert!(read_payload(&content, LARGEST_PAYLOAD).is_err());
+        prop_assert!(read_payload(Kind::Copy, &content, LARGEST_PAYLOAD).is_err());
         let detail = json!({"payloadB64Gz": BASE64_STANDARD.encode(content), "taskToken": "t"});
         prop_assert!(refusal(&detail).starts_with("`detail.payloadB64Gz"));
     }
