@@ -22,7 +22,7 @@ use crate::{
     domain::file::ETag,
     ports::{
         Class, Error, Result,
-        objects::{ObjectStore, PartTag, Precondition, UploadId},
+        objects::{ObjectStore, PartTag, Precondition, UploadId, WriteOptions},
         parts::{self, Plan},
         transfers::PartsUpload,
     },
@@ -160,7 +160,7 @@ async fn begin_anew(objects: &dyn ObjectStore, upload: &PartsUpload) -> Result<U
         Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound | Class::Invalid) => {}
         Err(error) => return Err(error),
     }
-    objects.begin(to, access).await
+    objects.begin(to, None, &WriteOptions::default(), access).await
 }
 
 /// Completes the upload. Where that fails after it was done (the answer was lost, and the SDK asked

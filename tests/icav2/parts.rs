@@ -18,7 +18,7 @@ use copy_manager::{
         Class, Error, Result,
         objects::{
             Access, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore, PartTag,
-            PartUploads, Parts, Precondition, UploadId,
+            PartUploads, Parts, Precondition, RestoreRequest, UploadId, WriteOptions,
         },
         parts,
         store::Page,
@@ -132,7 +132,13 @@ impl Bucket {
 
 #[async_trait]
 impl PartUploads for Bucket {
-    async fn begin(&self, _: &ObjectLocation, _: &Access) -> Result<UploadId> {
+    async fn begin(
+        &self,
+        _: &ObjectLocation,
+        _: Option<&ObjectInfo>,
+        _: &WriteOptions,
+        _: &Access,
+    ) -> Result<UploadId> {
         let id = format!("upload {}", self.begun.fetch_add(1, Ordering::SeqCst));
         self.uploads.lock().unwrap().insert(id.clone(), Upload::default());
         Ok(UploadId(id))
@@ -175,6 +181,30 @@ impl PartUploads for Bucket {
         Ok(tag)
     }
 
+    async fn copy_part(
+        &self,
+        to: &ObjectLocation,
+        _: &UploadId,
+        _: u32,
+        _: &ObjectLocation,
+        _: Range<u64>,
+        _: Option<&ETag>,
+        _: &Access,
+    ) -> Result<PartTag> {
+        Err(Error::new(Class::Forbidden, "UploadPartCopy", to.to_string()))
+    }
+
+    async fn parts_of(
+        &self,
+        _: &ObjectLocation,
+        upload: &UploadId,
+        _: &Access,
+    ) -> Result<Option<Vec<(PartTag, u64)>>> {
+        let uploads = self.uploads.lock().unwrap();
+        let sized = |(number, bytes): (&u32, &Bytes)| (tag(*number, bytes), bytes.len() as u64);
+        Ok(uploads.get(&upload.0).map(|upload| upload.parts.iter().map(sized).collect()))
+    }
+
     async fn complete(
         &self,
         _: &ObjectLocation,
@@ -215,14 +245,35 @@ impl ObjectStore for Bucket {
             key: at.key.clone(),
             size: bytes.len() as u64,
             etag: Some(etag),
-            modified: None,
-            storage_class: None,
-            archived: false,
-            opaque: false,
-            parts: None,
-            content_type: None,
-            metadata: BTreeMap::new(),
+            ..ObjectInfo::default()
         }))
+    }
+
+    async fn look(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>> {
+        self.head(at, access).await
+    }
+
+    async fn part_sizes(&self, _: &ObjectLocation, _: &ObjectInfo, _: &Access) -> Result<Option<Vec<u64>>> {
+        Ok(None)
+    }
+
+    async fn tags(&self, _: &ObjectLocation, _: &Access) -> Result<BTreeMap<String, String>> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn put(
+        &self,
+        to: &ObjectLocation,
+        _: Bytes,
+        _: Option<&str>,
+        _: &WriteOptions,
+        _: &Access,
+    ) -> Result<ETag> {
+        Err(Error::new(Class::Forbidden, "PutObject", to.to_string()))
+    }
+
+    async fn restore(&self, _: &ObjectLocation, _: &RestoreRequest, _: &Access) -> Result<()> {
+        Ok(())
     }
 
     async fn list(&self, _: &str, _: &str, _: Option<&str>, _: &Access) -> Result<Page<ObjectInfo>> {
@@ -368,7 +419,10 @@ async fn what_fails_is_aborted() {
 #[tokio::test(start_paused = true)]
 async fn what_was_left_behind_is_ended_first() {
     let bucket = Bucket::new(6 * MIB, Fault::None);
-    bucket.begin(&ObjectLocation::new("data", "run/f"), &Access::Own).await.unwrap();
+    bucket
+        .begin(&ObjectLocation::new("data", "run/f"), None, &WriteOptions::default(), &Access::Own)
+        .await
+        .unwrap();
     arrived(&bucket, upload(&bucket, object(None))).await;
     let bucket = Bucket::new(6 * MIB, Fault::HidesUploads);
     arrived(&bucket, upload(&bucket, object(None))).await;

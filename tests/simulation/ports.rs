@@ -1,9 +1,10 @@
 //! The ports of one instance: the world's, seen through the instance's gate, and watched at the moment
 //! an effect is asked for.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use copy_manager::{
     domain::{
         file::{Data, ETag},
@@ -17,7 +18,7 @@ use copy_manager::{
         callbacks::{Delivery, TaskCallbacks},
         objects::{
             Access, BucketAccess, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation,
-            ObjectStore, PartTag, PartUploads, Precondition, UploadId,
+            ObjectStore, PartTag, PartUploads, Precondition, RestoreRequest, UploadId, WriteOptions,
         },
         platform::{BatchItem, DataPlatform, Folder, Job, NewFile, Project, Submitted},
         queue::{Message, Queue},
@@ -365,8 +366,39 @@ type Objects = Gated<Arc<dyn ObjectStore>>;
 
 #[async_trait]
 impl PartUploads for Objects {
-    async fn begin(&self, to: &ObjectLocation, access: &Access) -> Result<UploadId> {
-        self.gate.pass(Service::Bytes, "begin", EFFECT, || to.to_string(), self.inner.begin(to, access)).await
+    async fn begin(
+        &self,
+        to: &ObjectLocation,
+        like: Option<&ObjectInfo>,
+        options: &WriteOptions,
+        access: &Access,
+    ) -> Result<UploadId> {
+        let call = self.inner.begin(to, like, options, access);
+        self.gate.pass(Service::Bytes, "begin", EFFECT, || to.to_string(), call).await
+    }
+
+    async fn copy_part(
+        &self,
+        to: &ObjectLocation,
+        upload: &UploadId,
+        number: u32,
+        from: &ObjectLocation,
+        range: Range<u64>,
+        etag: Option<&ETag>,
+        access: &Access,
+    ) -> Result<PartTag> {
+        let call = self.inner.copy_part(to, upload, number, from, range, etag, access);
+        self.gate.pass(Service::Bytes, "copy part", EFFECT, || to.to_string(), call).await
+    }
+
+    async fn parts_of(
+        &self,
+        to: &ObjectLocation,
+        upload: &UploadId,
+        access: &Access,
+    ) -> Result<Option<Vec<(PartTag, u64)>>> {
+        let call = self.inner.parts_of(to, upload, access);
+        self.gate.pass(Service::Bytes, "parts of", READ, || to.to_string(), call).await
     }
 
     async fn put_part(
@@ -409,6 +441,41 @@ impl PartUploads for Objects {
 impl ObjectStore for Objects {
     async fn head(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>> {
         self.gate.pass(Service::Bytes, "head", READ, || at.to_string(), self.inner.head(at, access)).await
+    }
+
+    async fn look(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>> {
+        self.gate.pass(Service::Bytes, "look", READ, || at.to_string(), self.inner.look(at, access)).await
+    }
+
+    async fn part_sizes(
+        &self,
+        at: &ObjectLocation,
+        info: &ObjectInfo,
+        access: &Access,
+    ) -> Result<Option<Vec<u64>>> {
+        let call = self.inner.part_sizes(at, info, access);
+        self.gate.pass(Service::Bytes, "part sizes", READ, || at.to_string(), call).await
+    }
+
+    async fn tags(&self, at: &ObjectLocation, access: &Access) -> Result<BTreeMap<String, String>> {
+        self.gate.pass(Service::Bytes, "tags", READ, || at.to_string(), self.inner.tags(at, access)).await
+    }
+
+    async fn put(
+        &self,
+        to: &ObjectLocation,
+        bytes: Bytes,
+        content_type: Option<&str>,
+        options: &WriteOptions,
+        access: &Access,
+    ) -> Result<ETag> {
+        let call = self.inner.put(to, bytes, content_type, options, access);
+        self.gate.pass(Service::Bytes, "put object", EFFECT, || to.to_string(), call).await
+    }
+
+    async fn restore(&self, at: &ObjectLocation, ask: &RestoreRequest, access: &Access) -> Result<()> {
+        let call = self.inner.restore(at, ask, access);
+        self.gate.pass(Service::Bytes, "restore", EFFECT, || at.to_string(), call).await
     }
 
     async fn list(

@@ -10,7 +10,10 @@ use copy_manager::{
         Class,
         chance::Dice,
         clock::SystemClock,
-        objects::{Access, ObjectCopy, ObjectStore as _, PartUploads as _, Parts, Precondition},
+        objects::{
+            Access, ObjectCopy, ObjectStore as _, PartUploads as _, Parts, Precondition, Tagging,
+            WriteOptions,
+        },
         platform::DataPlatform as _,
         transfers::{ObjectSource, PartsUpload, Transfers as _},
     },
@@ -51,7 +54,7 @@ async fn our_adapter_uploads_copies_and_reads() {
     let to = copy_manager::ports::objects::ObjectLocation::new(access.bucket.clone(), key.clone());
     let access = Access::Temporary(access);
     // A source: first upload by put_part.
-    let upload = s3.begin(&to, &access).await.unwrap();
+    let upload = s3.begin(&to, None, &WriteOptions::default(), &access).await.unwrap();
     let chunk = bytes::Bytes::from(vec![7u8; 8 << 20]);
     let body = |bytes: bytes::Bytes| Box::pin(futures_util::stream::iter([Ok(bytes)]));
     let a = s3.put_part(&to, &upload, 1, 8 << 20, body(chunk.clone()), &access).await.unwrap();
@@ -72,6 +75,8 @@ async fn our_adapter_uploads_copies_and_reads() {
         etag: info.etag.clone(),
         parts: info.parts,
         precondition: Precondition::Absent,
+        options: WriteOptions::default(),
+        tagging: Tagging::Keep,
     };
     assert_eq!(s3.copy(&copy, &folder).await.unwrap(), etag);
     assert_eq!(s3.copy(&copy, &folder).await.unwrap_err().class, Class::Conflict);

@@ -2,29 +2,26 @@
 
 use std::ops::Range;
 
-use aws_sdk_s3::types::ServerSideEncryption;
+use aws_sdk_s3::types::TaggingDirective;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     S3Objects, incomplete, quoted,
     uploads::{conditions, is_md5, part_number},
+    writing::Also,
 };
 use crate::{
     domain::file::ETag,
     ports::{
         Class, Error, Result,
-        objects::{
-            Access, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore as _, PartTag, PartUploads as _,
-            UploadId,
-        },
+        objects::{Access, ObjectCopy, ObjectLocation, PartTag, PartUploads as _, Tagging, UploadId},
         parts::{self, Plan},
     },
 };
 
 const COPY: &str = "CopyObject";
 const COPY_PART: &str = "UploadPartCopy";
-const BEGIN: &str = "CreateMultipartUpload";
 
 /// One call copies at most this.
 const MOST_BYTES: u64 = parts::MOST_BYTES;
@@ -50,10 +47,12 @@ impl S3Objects {
 
     async fn copy_whole(&self, copy: &ObjectCopy, access: &Access) -> Result<ETag> {
         let (none, only) = conditions(&copy.precondition);
-        let (encryption, key) = encryption(access);
+        let also = Also::new(&copy.options, access);
+        let replaces = also.tagging.is_some() || copy.tagging == Tagging::Drop;
+        let directive = replaces.then_some(TaggingDirective::Replace);
         let answer = self
             .clients
-            .slow(COPY, &copy.to.bucket, access, |client| {
+            .once(COPY, &copy.to.bucket, access, |client| {
                 client
                     .copy_object()
                     .copy_source(source(&copy.from))
@@ -62,8 +61,12 @@ impl S3Objects {
                     .key(&copy.to.key)
                     .set_if_none_match(none.clone())
                     .set_if_match(only.clone())
-                    .set_server_side_encryption(encryption.clone())
-                    .set_ssekms_key_id(key.clone())
+                    .set_tagging(also.tagging.clone())
+                    .set_tagging_directive(directive.clone())
+                    .set_acl(also.acl.clone())
+                    .set_expected_bucket_owner(also.owner.clone())
+                    .set_server_side_encryption(also.encryption.clone())
+                    .set_ssekms_key_id(also.key.clone())
                     .send()
             })
             .await?;
@@ -72,14 +75,14 @@ impl S3Objects {
     }
 
     async fn copy_in_parts(&self, copy: &ObjectCopy, plan: Plan, access: &Access) -> Result<ETag> {
-        let found = self.head(&copy.from, access).await?;
+        let found = self.look_at(&copy.from, access).await?;
         let info = found
             .ok_or_else(|| Error::new(Class::NotFound, COPY_PART, format!("{} is not there", copy.from)))?;
         let changed = copy.etag.as_ref().is_some_and(|etag| info.etag.as_ref() != Some(etag));
         if changed || info.size != copy.size {
             return Err(Error::new(Class::Conflict, COPY_PART, format!("{} has changed", copy.from)));
         }
-        let upload = self.begin_like(&copy.to, Some(&info), access).await?;
+        let upload = self.begin(&copy.to, Some(&info), &copy.options, access).await?;
         let done = self.copy_parts(copy, info.etag.as_ref(), plan, &upload, access).await;
         if done.is_err() {
             // What is left behind would be paid for. An upload that was completed after all is gone.
@@ -97,7 +100,7 @@ impl S3Objects {
         access: &Access,
     ) -> Result<ETag> {
         let parts = stream::iter(plan.ranges())
-            .map(|(number, range)| self.copy_part(copy, etag, upload, number, range, access))
+            .map(|(number, range)| self.copy_part(&copy.to, upload, number, &copy.from, range, etag, access))
             .buffered(AT_ONCE);
         let parts: Vec<PartTag> = parts.try_collect().await.map_err(|mut error: Error| {
             error.may_have_happened = false;
@@ -107,7 +110,7 @@ impl S3Objects {
             Ok(etag) => Ok(etag),
             Err(error) if error.class == Class::Conflict => Err(error),
             // Completed, and the answer was lost.
-            Err(error) => match (self.head(&copy.to, access).await, parts::joined(&parts)) {
+            Err(error) => match (self.look_at(&copy.to, access).await, parts::joined(&parts)) {
                 (Ok(Some(there)), joined) if joined.is_some() && there.etag == joined => {
                     there.etag.ok_or(error)
                 }
@@ -116,27 +119,30 @@ impl S3Objects {
         }
     }
 
-    async fn copy_part(
+    /// Makes a part of bytes of another object.
+    #[expect(clippy::too_many_arguments, reason = "it names two objects")]
+    pub(super) async fn copy_one_part(
         &self,
-        copy: &ObjectCopy,
-        etag: Option<&ETag>,
+        to: &ObjectLocation,
         upload: &UploadId,
         number: u32,
+        from: &ObjectLocation,
         range: Range<u64>,
+        etag: Option<&ETag>,
         access: &Access,
     ) -> Result<PartTag> {
         let part = part_number(COPY_PART, number)?;
         let range = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let answer = self
             .clients
-            .slow(COPY_PART, &copy.to.bucket, access, |client| {
+            .once(COPY_PART, &to.bucket, access, |client| {
                 client
                     .upload_part_copy()
-                    .copy_source(source(&copy.from))
+                    .copy_source(source(from))
                     .copy_source_range(&range)
                     .set_copy_source_if_match(etag.map(quoted))
-                    .bucket(&copy.to.bucket)
-                    .key(&copy.to.key)
+                    .bucket(&to.bucket)
+                    .key(&to.key)
                     .upload_id(&upload.0)
                     .part_number(part)
                     .send()
@@ -145,47 +151,6 @@ impl S3Objects {
         let etag = answer.copy_part_result().and_then(|result| result.e_tag());
         let etag = etag.map(ETag::new).ok_or_else(|| incomplete(COPY_PART, "ETag"))?;
         Ok(PartTag { number, etag, is_md5: is_md5(answer.server_side_encryption()) })
-    }
-
-    /// Begins an upload, with what goes with the object that it copies.
-    pub(super) async fn begin_like(
-        &self,
-        to: &ObjectLocation,
-        like: Option<&ObjectInfo>,
-        access: &Access,
-    ) -> Result<UploadId> {
-        let (encryption, key) = encryption(access);
-        let answer = self
-            .clients
-            .quick(BEGIN, &to.bucket, access, |client| {
-                let metadata = like.map(|info| info.metadata.clone().into_iter().collect());
-                client
-                    .create_multipart_upload()
-                    .bucket(&to.bucket)
-                    .key(&to.key)
-                    .set_content_type(like.and_then(|info| info.content_type.clone()))
-                    .set_metadata(metadata)
-                    .set_server_side_encryption(encryption.clone())
-                    .set_ssekms_key_id(key.clone())
-                    .send()
-            })
-            .await?;
-        let id = answer.upload_id().ok_or_else(|| incomplete(BEGIN, "UploadId"))?;
-        Ok(UploadId(id.to_owned()))
-    }
-}
-
-/// How what is written must be encrypted, and with which key.
-fn encryption(access: &Access) -> (Option<ServerSideEncryption>, Option<String>) {
-    let Access::Temporary(access) = access else { return (None, None) };
-    let Some(wanted) = &access.encryption else { return (None, None) };
-    let algorithm = wanted.algorithm.to_ascii_uppercase();
-    if algorithm.contains("KMS") {
-        (Some(ServerSideEncryption::AwsKms), wanted.key.clone())
-    } else if algorithm.contains("AES") {
-        (Some(ServerSideEncryption::Aes256), None)
-    } else {
-        (None, None)
     }
 }
 

@@ -1,31 +1,30 @@
-//! S3: reading, listing, copying and deleting objects. Uploads in parts are in [`uploads`].
+//! S3: reading, listing and deleting objects. Each of the rest has a room of its own.
 
 mod body;
 mod clients;
 mod copying;
+mod looking;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod writing;
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_sdk_s3::{
-    operation::head_object::HeadObjectOutput,
-    primitives::DateTime,
-    types::{Object, ObjectStorageClass, ServerSideEncryption, StorageClass},
-};
-use jiff::Timestamp;
+use bytes::Bytes;
 
-use self::clients::Clients;
+use self::{clients::Clients, looking::listed};
 use super::error::classify;
 use crate::{
     domain::file::ETag,
     ports::{
         Class, Result,
-        objects::{Access, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore, Parts},
-        parts,
+        objects::{
+            Access, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore, RestoreRequest,
+            WriteOptions,
+        },
         store::Page,
     },
 };
@@ -50,65 +49,34 @@ impl S3Objects {
     pub fn from_config(config: &SdkConfig, endpoint: Option<String>) -> Self {
         Self { clients: Clients::from_config(config, endpoint) }
     }
-
-    /// What is known about an object, or about one part of it.
-    async fn look(
-        &self,
-        at: &ObjectLocation,
-        part: Option<i32>,
-        access: &Access,
-    ) -> Result<Option<HeadObjectOutput>> {
-        let found = self
-            .clients
-            .quick("HeadObject", &at.bucket, access, |client| {
-                client.head_object().bucket(&at.bucket).key(&at.key).set_part_number(part).send()
-            })
-            .await;
-        match found {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.class == Class::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The parts of an object with such an `ETag`; `None` where S3 does not tell.
-    async fn parts(&self, at: &ObjectLocation, etag: &ETag, access: &Access) -> Result<Option<Parts>> {
-        let Some(count) = parts::count(etag) else { return Ok(None) };
-        let first = match self.look(at, Some(1), access).await {
-            Ok(Some(first)) => first,
-            Err(error) if error.is_passing() => return Err(error),
-            Ok(None) | Err(_) => return Ok(None),
-        };
-        let told = first.parts_count().and_then(|told| u32::try_from(told).ok());
-        // Without a count, what was told is about the whole object.
-        let first = told.and(first.content_length()).and_then(|length| u64::try_from(length).ok());
-        Ok(first.map(|first| Parts { count, first }))
-    }
 }
 
 #[async_trait]
 impl ObjectStore for S3Objects {
     async fn head(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>> {
-        let Some(found) = self.look(at, None, access).await? else { return Ok(None) };
-        let etag = found.e_tag().map(ETag::new);
-        let parts = match &etag {
+        let Some(info) = self.look_at(at, access).await? else { return Ok(None) };
+        let parts = match &info.etag {
             Some(etag) => self.parts(at, etag, access).await?,
             None => None,
         };
-        let class = found.storage_class().map(StorageClass::as_str);
-        let restored = found.restore().is_some_and(|text| text.contains("ongoing-request=\"false\""));
-        Ok(Some(ObjectInfo {
-            key: at.key.clone(),
-            size: bytes(found.content_length()),
-            opaque: !matches!(found.server_side_encryption(), None | Some(ServerSideEncryption::Aes256)),
-            modified: found.last_modified().and_then(instant),
-            archived: is_archive(class) && !restored,
-            storage_class: class.map(str::to_owned),
-            content_type: found.content_type().map(str::to_owned),
-            metadata: found.metadata().map(ordered).unwrap_or_default(),
-            etag,
-            parts,
-        }))
+        Ok(Some(ObjectInfo { parts, ..info }))
+    }
+
+    async fn look(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>> {
+        self.look_at(at, access).await
+    }
+
+    async fn part_sizes(
+        &self,
+        at: &ObjectLocation,
+        info: &ObjectInfo,
+        access: &Access,
+    ) -> Result<Option<Vec<u64>>> {
+        self.sizes_of_parts(at, info, access).await
+    }
+
+    async fn tags(&self, at: &ObjectLocation, access: &Access) -> Result<BTreeMap<String, String>> {
+        self.tags_of(at, access).await
     }
 
     async fn list(
@@ -157,6 +125,21 @@ impl ObjectStore for S3Objects {
         Ok(ObjectBody { size, bytes: body::read(found.body) })
     }
 
+    async fn put(
+        &self,
+        to: &ObjectLocation,
+        bytes: Bytes,
+        content_type: Option<&str>,
+        options: &WriteOptions,
+        access: &Access,
+    ) -> Result<ETag> {
+        self.put_object(to, bytes, content_type, options, access).await
+    }
+
+    async fn restore(&self, at: &ObjectLocation, ask: &RestoreRequest, access: &Access) -> Result<()> {
+        self.restore_object(at, ask, access).await
+    }
+
     async fn copy(&self, copy: &ObjectCopy, access: &Access) -> Result<ETag> {
         self.copy_object(copy, access).await
     }
@@ -171,44 +154,9 @@ impl ObjectStore for S3Objects {
     }
 }
 
-fn listed(object: &Object) -> ObjectInfo {
-    let class = object.storage_class().map(ObjectStorageClass::as_str);
-    let restored =
-        object.restore_status().is_some_and(|status| status.is_restore_in_progress() == Some(false));
-    ObjectInfo {
-        key: object.key().unwrap_or_default().to_owned(),
-        size: bytes(object.size()),
-        etag: object.e_tag().map(ETag::new),
-        opaque: false,
-        modified: object.last_modified().and_then(instant),
-        archived: is_archive(class) && !restored,
-        storage_class: class.filter(|class| *class != "STANDARD").map(str::to_owned),
-        parts: None,
-        content_type: None,
-        metadata: BTreeMap::new(),
-    }
-}
-
-/// Whether objects of that class must be restored before they are read.
-fn is_archive(class: Option<&str>) -> bool {
-    matches!(class, Some("GLACIER" | "DEEP_ARCHIVE"))
-}
-
 /// An `ETag` as S3 wants to see it in a condition.
 fn quoted(etag: &ETag) -> String {
     format!("\"{etag}\"")
-}
-
-fn bytes(length: Option<i64>) -> u64 {
-    length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0)
-}
-
-fn instant(time: &DateTime) -> Option<Timestamp> {
-    Timestamp::from_second(time.secs()).ok()
-}
-
-fn ordered(metadata: &std::collections::HashMap<String, String>) -> BTreeMap<String, String> {
-    metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// An answer that lacks what it must have.

@@ -1,5 +1,8 @@
 //! S3 against a stub on a socket of its own: what is sent, and what is read from the answers.
 
+mod access;
+mod writing;
+
 use std::sync::{Arc, Mutex};
 
 use aws_credential_types::Credentials;
@@ -17,7 +20,7 @@ use crate::{
         Class,
         objects::{
             Access, BucketAccess, Encryption, ObjectCopy, ObjectLocation, ObjectStore as _, PartTag,
-            PartUploads as _, Parts, Precondition, UploadId,
+            PartUploads as _, Parts, Precondition, Tagging, UploadId, WriteOptions,
         },
     },
 };
@@ -53,6 +56,7 @@ type Said = (u16, Vec<(&'static str, String)>, String);
 
 struct Stub {
     s3: S3Objects,
+    url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     _server: JoinSet<()>,
 }
@@ -87,7 +91,8 @@ impl Stub {
                 .credentials_provider(Credentials::new("OWN", "own", None, None, "test"))
                 .load()
                 .await;
-        Self { s3: S3Objects::from_config(&config, Some(endpoint)), seen, _server: server }
+        let s3 = S3Objects::from_config(&config, Some(endpoint.clone()));
+        Self { s3, url: endpoint, seen, _server: server }
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -198,7 +203,9 @@ async fn ranges_are_read_of_the_object_that_was_meant() {
 
 fn copy(size: u64, parts: Option<Parts>) -> ObjectCopy {
     let (from, to) = (at("run/é a+b"), ObjectLocation::new("other", "run/b"));
-    ObjectCopy { from, to, size, etag: Some(ETag::new("src")), parts, precondition: Precondition::Absent }
+    let etag = Some(ETag::new("src"));
+    let (options, tagging) = (WriteOptions::default(), Tagging::Keep);
+    ObjectCopy { from, to, size, etag, parts, precondition: Precondition::Absent, options, tagging }
 }
 
 #[tokio::test]

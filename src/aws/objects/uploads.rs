@@ -1,23 +1,62 @@
 //! Uploads in parts.
 
-use async_trait::async_trait;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use std::{collections::HashMap, ops::Range};
 
-use super::{S3Objects, body, classify, incomplete, quoted};
+use async_trait::async_trait;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Part, ServerSideEncryption};
+
+use super::{S3Objects, body, classify, incomplete, looking::http_date, quoted, writing::Also};
 use crate::{
     domain::file::ETag,
     ports::{
         Class, Error, Result,
-        objects::{Access, ByteStream, ObjectLocation, PartTag, PartUploads, Precondition, UploadId},
+        objects::{
+            Access, ByteStream, ObjectInfo, ObjectLocation, PartTag, PartUploads, Precondition, UploadId,
+            WriteOptions,
+        },
     },
 };
 
+const BEGIN: &str = "CreateMultipartUpload";
 const COMPLETE: &str = "CompleteMultipartUpload";
 
 #[async_trait]
 impl PartUploads for S3Objects {
-    async fn begin(&self, to: &ObjectLocation, access: &Access) -> Result<UploadId> {
-        self.begin_like(to, None, access).await
+    async fn begin(
+        &self,
+        to: &ObjectLocation,
+        like: Option<&ObjectInfo>,
+        options: &WriteOptions,
+        access: &Access,
+    ) -> Result<UploadId> {
+        let also = Also::new(options, access);
+        let headers = like.map(|info| info.headers.clone()).unwrap_or_default();
+        let expires = headers.expires.as_deref().and_then(http_date);
+        let metadata: Option<HashMap<_, _>> = like.map(|info| info.metadata.clone().into_iter().collect());
+        let answer = self
+            .clients
+            .quick(BEGIN, &to.bucket, access, |client| {
+                client
+                    .create_multipart_upload()
+                    .bucket(&to.bucket)
+                    .key(&to.key)
+                    .set_content_type(headers.content_type.clone())
+                    .set_cache_control(headers.cache_control.clone())
+                    .set_content_disposition(headers.content_disposition.clone())
+                    .set_content_encoding(headers.content_encoding.clone())
+                    .set_content_language(headers.content_language.clone())
+                    .set_expires(expires)
+                    .set_metadata(metadata.clone())
+                    .set_tagging(also.tagging.clone())
+                    .set_acl(also.acl.clone())
+                    .set_expected_bucket_owner(also.owner.clone())
+                    .set_server_side_encryption(also.encryption.clone())
+                    .set_ssekms_key_id(also.key.clone())
+                    .send()
+            })
+            .await?;
+        let id = answer.upload_id().ok_or_else(|| incomplete(BEGIN, "UploadId"))?;
+        Ok(UploadId(id.to_owned()))
     }
 
     async fn put_part(
@@ -34,7 +73,7 @@ impl PartUploads for S3Objects {
             .map_err(|error| Error::new(Class::Invalid, operation, "too large").caused_by(error))?;
         let answer = self
             .clients
-            .once(&to.bucket, access)
+            .for_body(&to.bucket, access)
             .await
             .upload_part()
             .bucket(&to.bucket)
@@ -48,6 +87,19 @@ impl PartUploads for S3Objects {
             .map_err(|error| classify(operation, error))?;
         let etag = answer.e_tag().map(ETag::new).ok_or_else(|| incomplete(operation, "ETag"))?;
         Ok(PartTag { number, etag, is_md5: is_md5(answer.server_side_encryption()) })
+    }
+
+    async fn copy_part(
+        &self,
+        to: &ObjectLocation,
+        upload: &UploadId,
+        number: u32,
+        from: &ObjectLocation,
+        range: Range<u64>,
+        etag: Option<&ETag>,
+        access: &Access,
+    ) -> Result<PartTag> {
+        self.copy_one_part(to, upload, number, from, range, etag, access).await
     }
 
     async fn complete(
@@ -96,6 +148,34 @@ impl PartUploads for S3Objects {
         }
     }
 
+    async fn parts_of(
+        &self,
+        to: &ObjectLocation,
+        upload: &UploadId,
+        access: &Access,
+    ) -> Result<Option<Vec<(PartTag, u64)>>> {
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .clients
+                .quick("ListParts", &to.bucket, access, |client| {
+                    let call = client.list_parts().bucket(&to.bucket).key(&to.key).upload_id(&upload.0);
+                    call.set_part_number_marker(after.clone()).send()
+                })
+                .await;
+            let page = match page {
+                Err(error) if error.code.as_deref() == Some("NoSuchUpload") => return Ok(None),
+                page => page?,
+            };
+            found.extend(page.parts().iter().filter_map(known_part));
+            after = page.next_part_number_marker().map(str::to_owned);
+            if page.is_truncated() != Some(true) || after.is_none() {
+                return Ok(Some(found));
+            }
+        }
+    }
+
     async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>> {
         let mut found = Vec::new();
         let mut from: Option<(Option<String>, Option<String>)> = None;
@@ -120,6 +200,12 @@ impl PartUploads for S3Objects {
             from = Some((text(page.next_key_marker()), text(page.next_upload_id_marker())));
         }
     }
+}
+
+fn known_part(part: &Part) -> Option<(PartTag, u64)> {
+    let number = u32::try_from(part.part_number()?).ok()?;
+    let tag = PartTag { number, etag: ETag::new(part.e_tag()?), is_md5: false };
+    Some((tag, u64::try_from(part.size()?).ok()?))
 }
 
 pub(super) fn part_number(operation: &'static str, number: u32) -> Result<i32> {

@@ -21,7 +21,7 @@ use crate::{
     },
     ports::{
         Class, Error,
-        objects::{Access, BucketAccess, ObjectCopy, ObjectLocation, Precondition},
+        objects::{Access, BucketAccess, ObjectCopy, ObjectLocation, Precondition, Tagging, WriteOptions},
         transfers::{ObjectSource, PartsUpload, PresignedUrl, Stream, StreamSource},
     },
     signals,
@@ -165,6 +165,8 @@ impl Engine {
             etag: there.etag,
             parts: there.parts,
             precondition: Precondition::Absent,
+            options: WriteOptions::default(),
+            tagging: Tagging::Keep,
         };
         let copied = self
             .while_held(lease, picture, |cut| async move {

@@ -4,11 +4,17 @@
 //! - Keys are exact; nothing in them is decoded or collapsed.
 //! - Each call says with whose rights it is made: our own role's, or temporary credentials of
 //!   ICAv2 for one folder. Credentials that have ended are `Unauthorized`.
-//! - Small calls are tried again inside for a few seconds. What moves bytes is not; it may take as
-//!   long as its bytes take, and is ended by dropping it.
+//! - Small calls are tried again inside for a few seconds. What moves bytes is not, nor are copies, so
+//!   that whoever paces them sees every `SlowDown`. Both may take as long as their bytes take, and are
+//!   ended by dropping them.
 //! - An error that S3 sends with status 200 is an error.
+//! - Errors carry S3's code: `NoSuchBucket`, `InvalidObjectState`, `SlowDown`, … The answer to a HEAD has
+//!   none, so its status is named: 403 `AccessDenied`, 412 `PreconditionFailed`.
+//! - A bucket in another region is found there, if nobody says where it is; only `put` is not sent on.
 //! - `Conflict`: a precondition does not hold. `Forbidden` may hide that there is nothing: S3 says so
 //!   to whoever may not list.
+
+mod access;
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
@@ -16,8 +22,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
-use secrecy::SecretString;
 
+pub use self::access::{Access, BucketAccess, Encryption, Endpoint, EndpointKeys};
 use super::{error::Result, store::Page};
 use crate::domain::file::ETag;
 
@@ -46,60 +52,6 @@ impl fmt::Display for ObjectLocation {
     }
 }
 
-/// How objects that are written with temporary credentials are to be encrypted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Encryption {
-    /// `AES256`, or something with KMS in it.
-    pub algorithm: String,
-    /// The KMS key; none: the bucket's.
-    pub key: Option<String>,
-}
-
-/// Temporary credentials for a part of a bucket. Not shown, but for where they lead.
-#[derive(Clone)]
-pub struct BucketAccess {
-    /// The bucket.
-    pub bucket: String,
-    /// What keys start with; of a folder with `/` at its end, of a file the whole key.
-    pub prefix: String,
-    /// The bucket's region.
-    pub region: String,
-    /// The key's id.
-    pub access_key_id: String,
-    /// The key.
-    pub secret_access_key: SecretString,
-    /// The token that goes with it.
-    pub session_token: SecretString,
-    /// When they end.
-    pub expires: Timestamp,
-    /// How to encrypt what is written.
-    pub encryption: Option<Encryption>,
-}
-
-impl BucketAccess {
-    /// Where a file of that path below the prefix is.
-    #[must_use]
-    pub fn below(&self, path: &str) -> ObjectLocation {
-        ObjectLocation { bucket: self.bucket.clone(), key: format!("{}{path}", self.prefix) }
-    }
-}
-
-impl fmt::Debug for BucketAccess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bucket, prefix, expires, .. } = self;
-        write!(f, "BucketAccess(s3://{bucket}/{prefix} until {expires})")
-    }
-}
-
-/// With whose rights a call is made.
-#[derive(Debug, Clone)]
-pub enum Access {
-    /// Those of our own role.
-    Own,
-    /// Those that ICAv2 gave us.
-    Temporary(BucketAccess),
-}
-
 /// The parts that an object was uploaded in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parts {
@@ -109,8 +61,37 @@ pub struct Parts {
     pub first: u64,
 }
 
+/// The headers about its content that an object keeps, as they were given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContentHeaders {
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<String>,
+    /// `Content-Language`.
+    pub content_language: Option<String>,
+    /// `Expires`.
+    pub expires: Option<String>,
+}
+
+/// What became of a request to restore an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restore {
+    /// It is under way.
+    Ongoing,
+    /// The object can be read.
+    Done {
+        /// Until then; `None`: for good.
+        until: Option<Timestamp>,
+    },
+}
+
 /// An object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObjectInfo {
     /// Its key.
     pub key: String,
@@ -129,10 +110,20 @@ pub struct ObjectInfo {
     pub archived: bool,
     /// Its parts, where it has several and `head` was asked.
     pub parts: Option<Parts>,
-    /// Its content type; only from `head`.
-    pub content_type: Option<String>,
-    /// Its own metadata; only from `head`.
+    /// The headers about its content; like all that follows, only from `head` and `look`.
+    pub headers: ContentHeaders,
+    /// Its own metadata.
     pub metadata: BTreeMap<String, String>,
+    /// Its checksums in base64, by algorithm (`SHA256`); those of checksums of parts end with `-` and
+    /// the number of parts.
+    pub checksums: BTreeMap<String, String>,
+    /// The archive tier that an object of `INTELLIGENT_TIERING` went to: `ARCHIVE_ACCESS` or
+    /// `DEEP_ARCHIVE_ACCESS`.
+    pub archive_status: Option<String>,
+    /// What became of a request to restore it.
+    pub restore: Option<Restore>,
+    /// How many tags it has; 0 also where we may not read them.
+    pub tags: u32,
 }
 
 /// An object that is being read.
@@ -161,6 +152,36 @@ pub enum Precondition {
     Matches(ETag),
 }
 
+/// What goes with a write besides bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WriteOptions {
+    /// The object's tags. Whoever gives some must be allowed to set tags.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// A canned ACL, as `bucket-owner-full-control`.
+    pub acl: Option<String>,
+    /// The account that must own the bucket, else `Forbidden`.
+    pub expected_owner: Option<String>,
+}
+
+/// How to restore an archived object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// For how many days; none for `INTELLIGENT_TIERING`, which restores for good.
+    pub days: Option<u32>,
+    /// `Bulk`, `Standard` or `Expedited`.
+    pub tier: String,
+}
+
+/// What becomes of the source's tags when [`WriteOptions::tags`] names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tagging {
+    /// `CopyObject` copies them, and needs the right to; a copy in parts has none.
+    #[default]
+    Keep,
+    /// The copy has none.
+    Drop,
+}
+
 /// A copy inside S3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectCopy {
@@ -176,6 +197,10 @@ pub struct ObjectCopy {
     pub parts: Option<Parts>,
     /// What must hold at the destination.
     pub precondition: Precondition,
+    /// What else goes with it.
+    pub options: WriteOptions,
+    /// What becomes of the source's tags.
+    pub tagging: Tagging,
 }
 
 /// An upload in parts that was begun.
@@ -197,8 +222,14 @@ pub struct PartTag {
 /// the parts are paid for.
 #[async_trait]
 pub trait PartUploads: Send + Sync + fmt::Debug {
-    /// Begins an upload.
-    async fn begin(&self, to: &ObjectLocation, access: &Access) -> Result<UploadId>;
+    /// Begins an upload; with `like`, its object gets that one's metadata and content headers.
+    async fn begin(
+        &self,
+        to: &ObjectLocation,
+        like: Option<&ObjectInfo>,
+        options: &WriteOptions,
+        access: &Access,
+    ) -> Result<UploadId>;
 
     /// Uploads a part of exactly `size` bytes; a body that ends with an error leaves no part. Not tried
     /// again inside: a body can be read once. A part of the same number replaces it.
@@ -209,6 +240,20 @@ pub trait PartUploads: Send + Sync + fmt::Debug {
         number: u32,
         size: u64,
         bytes: ByteStream,
+        access: &Access,
+    ) -> Result<PartTag>;
+
+    /// Makes a part of bytes of another object, in one call, without their passing here; with `etag`,
+    /// only if it still has that. Not tried again inside.
+    #[expect(clippy::too_many_arguments, reason = "it names two objects")]
+    async fn copy_part(
+        &self,
+        to: &ObjectLocation,
+        upload: &UploadId,
+        number: u32,
+        from: &ObjectLocation,
+        range: Range<u64>,
+        etag: Option<&ETag>,
         access: &Access,
     ) -> Result<PartTag>;
 
@@ -226,6 +271,15 @@ pub trait PartUploads: Send + Sync + fmt::Debug {
     /// Drops an upload with its parts; one that is not there is fine.
     async fn abort(&self, to: &ObjectLocation, upload: &UploadId, access: &Access) -> Result<()>;
 
+    /// The parts that an upload has, with their sizes, in order; `None` when there is no such upload.
+    /// Whether their tags are MD5s is not told.
+    async fn parts_of(
+        &self,
+        to: &ObjectLocation,
+        upload: &UploadId,
+        access: &Access,
+    ) -> Result<Option<Vec<(PartTag, u64)>>>;
+
     /// Uploads to exactly that key that were begun and not ended.
     async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>>;
 }
@@ -235,6 +289,22 @@ pub trait PartUploads: Send + Sync + fmt::Debug {
 pub trait ObjectStore: PartUploads {
     /// What is known about an object, with its parts; `None` when there is none.
     async fn head(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>>;
+
+    /// The same without its parts, with one call.
+    async fn look(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>>;
+
+    /// The sizes of the parts that an object was uploaded in, in order; `None` when it was not uploaded
+    /// in parts, or S3 does not tell. `Conflict` when it is not the object of `info` any more. Costs a
+    /// call or two, and one for each part only where the last does not fit the first.
+    async fn part_sizes(
+        &self,
+        at: &ObjectLocation,
+        info: &ObjectInfo,
+        access: &Access,
+    ) -> Result<Option<Vec<u64>>>;
+
+    /// Its tags.
+    async fn tags(&self, at: &ObjectLocation, access: &Access) -> Result<BTreeMap<String, String>>;
 
     /// Objects whose keys start with `prefix`, at any depth, in order, a page at a time.
     async fn list(
@@ -254,7 +324,21 @@ pub trait ObjectStore: PartUploads {
         access: &Access,
     ) -> Result<ObjectBody>;
 
-    /// Copies an object, without its bytes passing here, with content type and metadata: with one call
+    /// Writes a small object, in one call. A bucket in another region than the one meant is an error of
+    /// the code `PermanentRedirect`, whose message names that region.
+    async fn put(
+        &self,
+        to: &ObjectLocation,
+        bytes: Bytes,
+        content_type: Option<&str>,
+        options: &WriteOptions,
+        access: &Access,
+    ) -> Result<ETag>;
+
+    /// Asks for an archived object to be restored; one that is being restored is fine.
+    async fn restore(&self, at: &ObjectLocation, ask: &RestoreRequest, access: &Access) -> Result<()>;
+
+    /// Copies an object, without its bytes passing here, with content headers and metadata: with one call
     /// up to 5 GiB, else (or where [`ObjectCopy::parts`] asks for it) in parts. What was begun and
     /// failed is aborted; what is dropped stays behind, see [`PartUploads::unfinished`]. The answer is the new object's `ETag`.
     async fn copy(&self, copy: &ObjectCopy, access: &Access) -> Result<ETag>;
