@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf};
 use copy_manager::{
     domain::{
         ids::RequestId,
-        outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome, Unfinished},
+        outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome},
         preview::{Conflict, Preview, PreviewFile, PreviewTotals},
         request::{Kind, OnConflict},
         route::Route,
@@ -239,9 +239,10 @@ fn ended(failure: Option<Failure>) -> Outcome {
         counters: counters(),
         jobs: vec![job],
         preview: None,
-        started_at: "2026-02-03T04:05:06Z".parse().unwrap(),
-        finished_at: "2026-02-03T05:06:07.250Z".parse().unwrap(),
-        unfinished: Unfinished::Nothing,
+        ..Outcome::between(
+            "2026-02-03T04:05:06Z".parse().unwrap(),
+            "2026-02-03T05:06:07.250Z".parse().unwrap(),
+        )
     }
 }
 
@@ -360,7 +361,7 @@ prop_compose! {
             preview.totals.files = files as u64;
             Box::new(preview)
         });
-        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), preview, started_at: at, finished_at: at, unfinished: Unfinished::Nothing }
+        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), preview, ..Outcome::between(at, at) }
     }
 }
 

@@ -22,7 +22,9 @@ use crate::{
     aws::settings as aws,
     domain::policy::Rules,
     embedded::settings as embedded,
-    engine::settings::{self as engine, CopySettings, HeartbeatSettings, ServiceSettings},
+    engine::settings::{
+        self as engine, CopyOutSettings, CopySettings, HeartbeatSettings, ReportSettings, ServiceSettings,
+    },
 };
 
 /// Every setting, with its meaning and its default.
@@ -51,6 +53,10 @@ pub struct Settings {
     pub icav2: Icav2,
     /// `[copy]`
     pub copy: CopySettings,
+    /// `[copy_out]`
+    pub copy_out: CopyOutSettings,
+    /// `[report]`
+    pub report: ReportSettings,
     /// `[policy]`
     pub policy: Rules,
     /// `[heartbeat]`
@@ -119,6 +125,8 @@ impl Settings {
     pub fn engine(&self) -> engine::Settings {
         engine::Settings {
             copy: self.copy.clone(),
+            copy_out: self.copy_out.clone(),
+            report: self.report.clone(),
             jobs: self.icav2.jobs(),
             policy: self.policy.clone(),
             heartbeat: self.heartbeat.clone(),

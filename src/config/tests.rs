@@ -60,6 +60,8 @@ fn the_default_is_what_the_design_says() {
             largest_put: 5 << 30,
             empty_folders: true,
         },
+        copy_out: CopyOutSettings::default(),
+        report: ReportSettings::default(),
         jobs: JobSettings {
             max_running_jobs: 20,
             express_slots: 2,

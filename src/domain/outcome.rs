@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{location::DataPath, preview::Preview};
+use super::{copy_out::Copied, location::DataPath, preview::Preview};
 
 /// The names a caller's `Catch` can match on; they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -247,6 +247,26 @@ pub struct Outcome {
     /// Of source folders that went as one item of a job: what these jobs have not brought.
     #[serde(default, skip_serializing_if = "Unfinished::is_nothing")]
     pub unfinished: Unfinished,
+    /// What became of the objects of a slice, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Copied>,
+}
+
+impl Outcome {
+    /// A success of nothing, to which the rest is added.
+    #[must_use]
+    pub fn between(started_at: Timestamp, finished_at: Timestamp) -> Self {
+        Self {
+            failure: None,
+            counters: Counters::default(),
+            jobs: Vec::new(),
+            preview: None,
+            started_at,
+            finished_at,
+            unfinished: Unfinished::Nothing,
+            objects: Vec::new(),
+        }
+    }
 }
 
 /// Destination folders that still lack something.

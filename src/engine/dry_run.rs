@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         ids::RequestId,
-        outcome::{Counters, Failure, Outcome, Unfinished},
+        outcome::{Counters, Failure, Outcome},
         preview::{Preview, PreviewFile},
         request::{CopyRequest, FolderRequest, OnConflict},
         route::Route,
@@ -70,9 +70,7 @@ impl Engine {
                 counters: Counters::default(),
                 jobs: Vec::new(),
                 preview: Some(Box::new(preview)),
-                started_at: started_at(&held.item),
-                finished_at: self.ports.clock.now(),
-                unfinished: Unfinished::Nothing,
+                ..Outcome::between(started_at(&held.item), self.ports.clock.now())
             },
             Err(error) if error.is_passing() => return Err(error.into()),
             Err(error) => self.failed_outcome(&held.item, kinds::final_failure(&error)),

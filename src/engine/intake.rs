@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         ids::{RequestId, digest},
-        outcome::{Culprit, ErrorName, Failure, Outcome, Unfinished},
+        outcome::{Culprit, ErrorName, Failure, Outcome},
         token::TaskToken,
     },
     events::intake::{Incoming, Refusal, Submission, read_request_within},
@@ -180,9 +180,7 @@ impl Engine {
             counters: crate::domain::outcome::Counters::default(),
             jobs: Vec::new(),
             preview: None,
-            started_at: now,
-            finished_at: now,
-            unfinished: Unfinished::Nothing,
+            ..Outcome::between(now, now)
         };
         let delivery = outbox::answer(self.ports.callbacks.as_ref(), id, "", token, &outcome).await?;
         let gone = delivery == crate::ports::callbacks::Delivery::Gone;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         ids::RequestId,
-        outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
+        outcome::{Counters, ErrorName, Failure, Outcome},
         request::Kind,
     },
     events::{
@@ -199,9 +199,7 @@ impl Engine {
             counters: Counters::default(),
             jobs: Vec::new(),
             preview: None,
-            started_at: started_at(&held.item),
-            finished_at: self.ports.clock.now(),
-            unfinished: Unfinished::Nothing,
+            ..Outcome::between(started_at(&held.item), self.ports.clock.now())
         };
         self.conclude(held, &outcome).await
     }
@@ -229,9 +227,7 @@ impl Engine {
             counters: Counters::default(),
             jobs: Vec::new(),
             preview: None,
-            started_at: started_at(item),
-            finished_at: self.ports.clock.now(),
-            unfinished: Unfinished::Nothing,
+            ..Outcome::between(started_at(item), self.ports.clock.now())
         }
     }
 }
@@ -266,13 +262,5 @@ fn merge(outcomes: &[Outcome], started_at: jiff::Timestamp, finished_at: jiff::T
         merged.culprits_total = failures.iter().map(|failure| failure.culprits_total).sum();
         merged
     });
-    Outcome {
-        failure,
-        counters,
-        jobs,
-        preview: None,
-        started_at,
-        finished_at,
-        unfinished: Unfinished::Nothing,
-    }
+    Outcome { failure, counters, jobs, preview: None, ..Outcome::between(started_at, finished_at) }
 }

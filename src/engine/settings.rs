@@ -33,6 +33,93 @@ pub struct CopySettings {
     pub empty_folders: bool,
 }
 
+/// How objects are copied between buckets (`[copy_out]`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopyOutSettings {
+    /// The bucket of lists that are given without one; empty: there is none.
+    pub working_bucket: String,
+    /// What the keys of such lists start with; empty, or ends with `/`.
+    pub working_prefix: String,
+    /// Buckets that nothing is copied to.
+    pub deny_destination_buckets: Vec<String>,
+    /// The canned ACL of what is written; empty: none.
+    pub acl: String,
+    /// The account that destination buckets must belong to; empty: any.
+    pub expected_bucket_owner: String,
+    /// What is done about tags.
+    pub tags: Tags,
+    /// Bytes of the largest object that is copied with one call, unless it has parts of its own.
+    pub multipart_threshold: u64,
+    /// Bytes of a part of larger objects.
+    pub part_size: u64,
+    /// Parts of one object that are copied at a time.
+    pub concurrent_parts: usize,
+    /// Calls that copy to one bucket at a time, at most.
+    pub max_concurrency: usize,
+    /// Objects that one wildcard may stand for.
+    pub max_expansion: usize,
+    /// The wait before a destination that refuses us is tried again.
+    #[serde(with = "friendly")]
+    pub access_retry: Duration,
+    /// The first wait before an object that is being restored is looked at again; doubled each time.
+    #[serde(with = "friendly")]
+    pub thaw_check: Duration,
+    /// The longest such wait.
+    #[serde(with = "friendly")]
+    pub thaw_check_cap: Duration,
+    /// How long a restore may take.
+    #[serde(with = "friendly")]
+    pub thaw_deadline: Duration,
+    /// Tries for one object before it counts as failed.
+    pub max_attempts: u32,
+}
+
+impl Default for CopyOutSettings {
+    /// As in `config/default.toml`.
+    fn default() -> Self {
+        Self {
+            working_bucket: String::new(),
+            working_prefix: String::new(),
+            deny_destination_buckets: Vec::new(),
+            acl: String::new(),
+            expected_bucket_owner: String::new(),
+            tags: Tags::BestEffort,
+            multipart_threshold: 5 << 30,
+            part_size: 512 << 20,
+            concurrent_parts: 16,
+            max_concurrency: 256,
+            max_expansion: 256,
+            access_retry: Duration::from_mins(10),
+            thaw_check: Duration::from_mins(5),
+            thaw_check_cap: Duration::from_mins(30),
+            thaw_deadline: Duration::from_hours(72),
+            max_attempts: 5,
+        }
+    }
+}
+
+/// What is done about the tags of objects (`copy_out.tags`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tags {
+    /// They are copied, or nothing is.
+    Copy,
+    /// They are copied where both ends permit it.
+    #[default]
+    BestEffort,
+    /// They are left out.
+    Suppress,
+}
+
+/// Where long outcomes are written (`[report]`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportSettings {
+    /// `s3://bucket/prefix/`; empty: nowhere.
+    pub s3_prefix: String,
+}
+
 /// How ICAv2 is used (the scheduling part of `[icav2]`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobSettings {
@@ -130,6 +217,10 @@ pub struct ServiceSettings {
 pub struct Settings {
     /// `[copy]`
     pub copy: CopySettings,
+    /// `[copy_out]`
+    pub copy_out: CopyOutSettings,
+    /// `[report]`
+    pub report: ReportSettings,
     /// `[icav2]`, in part
     pub jobs: JobSettings,
     /// `[policy]`

@@ -27,7 +27,10 @@ use copy_manager::{
     },
     engine::{
         Engine,
-        settings::{CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ServiceSettings, Settings},
+        settings::{
+            CopyOutSettings, CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ReportSettings,
+            ServiceSettings, Settings,
+        },
     },
     icav2::{self, auth::StaticToken, client::Client},
     ports::{
@@ -66,6 +69,8 @@ pub(crate) fn settings() -> Settings {
             largest_put: 5 << 30,
             empty_folders: true,
         },
+        copy_out: CopyOutSettings::default(),
+        report: ReportSettings::default(),
         jobs: JobSettings {
             max_running_jobs: 20,
             express_slots: 2,

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         diff::{Clash, Verdict},
-        outcome::{Counters, Culprit, ErrorName, Failure, Outcome, Unfinished},
+        outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
         route::Route,
     },
     engine::{
@@ -173,9 +173,7 @@ impl Engine {
             counters,
             jobs: Vec::new(),
             preview: None,
-            started_at: waiter.since,
-            finished_at: self.ports.clock.now(),
-            unfinished: Unfinished::Nothing,
+            ..Outcome::between(waiter.since, self.ports.clock.now())
         }
     }
 
@@ -218,9 +216,7 @@ impl Engine {
             counters: Counters::default(),
             jobs: state.history.clone(),
             preview: None,
-            started_at: waiter.since,
-            finished_at: self.ports.clock.now(),
-            unfinished: Unfinished::Nothing,
+            ..Outcome::between(waiter.since, self.ports.clock.now())
         }
     }
 

@@ -1,7 +1,6 @@
 //! What is said, and how long it may get.
 
 use super::*;
-use crate::domain::outcome::Unfinished;
 
 fn counted() -> Counters {
     Counters {
@@ -23,9 +22,7 @@ fn outcome(jobs: usize, failure: Option<Failure>) -> Outcome {
         counters: counted(),
         jobs: (0..jobs).map(job).collect(),
         preview: None,
-        started_at: Timestamp::UNIX_EPOCH,
-        finished_at: "2026-01-02T03:04:05Z".parse().unwrap(),
-        unfinished: Unfinished::Nothing,
+        ..Outcome::between(Timestamp::UNIX_EPOCH, "2026-01-02T03:04:05Z".parse().unwrap())
     }
 }
 
