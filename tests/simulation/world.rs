@@ -12,7 +12,8 @@ use copy_manager::{
         route::{Folders, SinglePart},
     },
     engine::settings::{
-        CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ServiceSettings, Settings,
+        CopyOutSettings, CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ReportSettings,
+        ServiceSettings, Settings,
     },
     simulator::{self, world::WorldFile},
 };
@@ -575,6 +576,8 @@ fn plain_settings() -> Settings {
             largest_put: 5 << 30,
             empty_folders: true,
         },
+        copy_out: CopyOutSettings::default(),
+        report: ReportSettings::default(),
         jobs: JobSettings {
             max_running_jobs: 20,
             express_slots: 2,
