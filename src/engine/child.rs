@@ -82,28 +82,43 @@ impl Engine {
         Ok(())
     }
 
-    /// Settles a child: its record and its root's tally in one transaction, then wakes the root.
+    /// Settles the child of a folder.
     pub(crate) async fn settle_child(&self, held: &mut Held, outcome: &Outcome) -> Step<Next> {
         let id = id_of(held);
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         let spec: FolderRequest = self.read_document(&held.item, attr::SPEC).await?;
         let folder = FolderId::of(&spec.project, spec.path.as_str());
-        let mut changes = vec![
+        // What is only on its way through is counted where it arrives.
+        let counted = if spec.staging { Counters::default() } else { outcome.counters };
+        held.lease.check()?;
+        // The waiter goes first: once the child has settled, nobody would come back for it.
+        self.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;
+        self.settle_as(held, &root, outcome, Vec::new(), records::tally(&counted)).await
+    }
+
+    /// Settles a child of any kind: its record (with `changes` besides) and its root's tally in one
+    /// transaction, then wakes the root.
+    pub(crate) async fn settle_as(
+        &self,
+        held: &mut Held,
+        root: &RequestId,
+        outcome: &Outcome,
+        mut changes: Vec<Change>,
+        tally: Vec<Change>,
+    ) -> Step<Next> {
+        let id = id_of(held);
+        changes.extend([
             set(attr::PHASE, Phase::Settled.as_str()),
             self.set_document(&held.lease.key, attr::OUTCOME, outcome).await?,
             Change::Remove(DUE_SHARD.into()),
             Change::Remove(DUE_AT.into()),
             set(attr::OWNER, ""),
             set(attr::STARTS, 0),
-        ];
+        ]);
         changes.extend(large::removal(attr::SPEC));
         let settle = held.lease.guarded(changes);
-        // What is only on its way through is counted where it arrives.
-        let counted = if spec.staging { Counters::default() } else { outcome.counters };
-        let tally = Write::update(records::tally_key(&root, &id), records::tally(&counted));
+        let tally = Write::update(records::tally_key(root, &id), tally);
         held.lease.check()?;
-        // The waiter goes first: once the child has settled, nobody would come back for it.
-        self.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;
         // Before the root may know: it forgets its signs when it ends.
         self.moved(&[Party::of(&held.item)]);
         match self.ports.store.transact(vec![settle, tally]).await? {
@@ -111,7 +126,7 @@ impl Engine {
             Transacted::Refused(_) => return Err(Halt::Lost),
         }
         signals::engine::child_settled(root.as_str(), id.as_str(), outcome);
-        self.wake(records::request_key(&root), Lane::Root).await?;
+        self.wake(records::request_key(root), Lane::Root).await?;
         Ok(Next::Released)
     }
 }

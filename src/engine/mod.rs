@@ -1,8 +1,8 @@
 //! What we do: requests in, files at their destination, tokens answered.
 //!
-//! A request states what must be true at a destination. Two reconcilers make it true: the request
+//! A request states what must be true at a destination. Reconcilers make it true: the request
 //! reconciler ([`request`], [`child`]) keeps the tree of records, the folder reconciler ([`folder`])
-//! moves data. Everything else brings them news: [`intake`] and [`job_events`] from queues,
+//! moves data, and so does that of slices ([`slice`]) between buckets. Everything else brings them news: [`intake`] and [`job_events`] from queues,
 //! [`timers`] from the due index. [`dispatch`] runs them, a bounded number at a time, each under a
 //! [`lease`].
 //!
@@ -30,6 +30,7 @@ mod request;
 mod round;
 pub mod settings;
 mod several;
+mod slice;
 mod stall;
 mod stop;
 mod timers;
@@ -42,12 +43,17 @@ use std::{num::NonZeroU32, sync::Arc};
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::ids::InstanceId, policy::pace::Pace, ports::Ports};
+use crate::{
+    domain::ids::InstanceId,
+    policy::{limit::Limits, pace::Pace},
+    ports::Ports,
+};
 use board::Board;
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
 use folder::{Slots, Sources};
 use settings::Settings;
+use slice::Keys;
 
 /// How many keys may wait for a run; what does not fit is found again by the timers.
 const INBOX: usize = 10_000;
@@ -69,6 +75,9 @@ pub struct Engine {
     evidence: Evidence,
     board: Board,
     slots: Slots,
+    /// How many calls buckets take.
+    limits: Limits,
+    keys: Keys,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -99,6 +108,8 @@ impl Engine {
             evidence: Evidence::default(),
             board: Board::default(),
             slots: Slots::default(),
+            limits: Limits::new(settings.copy_out.max_concurrency),
+            keys: Keys::default(),
             ports,
             settings,
             stop,

@@ -37,7 +37,8 @@ impl Engine {
         match held.item.text(attr::KIND).and_then(Kind::parse) {
             Some(Kind::Folder) => self.child_round(held).await,
             Some(Kind::Copy | Kind::Batch) => self.root_round(held).await,
-            Some(Kind::CopyOut | Kind::Slice) => {
+            Some(Kind::Slice) => self.slice_round(held).await,
+            Some(Kind::CopyOut) => {
                 Ok(Next::at(records::after(self.ports.clock.now(), self.settings.service.lease * 2)))
             }
             // Of a newer version: somebody else's.
@@ -208,7 +209,8 @@ impl Engine {
     pub(crate) async fn give_up_request(&self, held: &mut Held) -> Step<Next> {
         let failure = Failure::new(ErrorName::Internal, "the request broke every process that worked on it");
         match held.item.text(attr::KIND).and_then(Kind::parse) {
-            Some(Kind::Folder | Kind::Slice) => {
+            Some(Kind::Slice) => self.give_up_slice(held, failure).await,
+            Some(Kind::Folder) => {
                 let outcome = self.failed_outcome(&held.item, failure);
                 self.settle_child(held, &outcome).await
             }

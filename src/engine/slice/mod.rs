@@ -1,0 +1,107 @@
+//! The slice reconciler: brings some of the objects of a list into one bucket.
+//!
+//! What is true is what both ends say: each object is looked at, and copied unless the destination has
+//! its equal. The state only remembers what a look cannot show: results, uploads begun, restores asked
+//! for. So it is stored when one of these must survive, and else only every few seconds: a slice of
+//! small objects is taken and settled, and nothing between.
+//!
+//! One object's failure is its row in the outcome and nobody else's. What passes is tried again, and
+//! counts as a try only if both ends have answered something meanwhile: an S3 that is away altogether
+//! ends the round as an error, and is waited for like any other port.
+
+mod access;
+mod compare;
+mod desk;
+mod inside;
+mod object;
+mod parts;
+mod settle;
+mod state;
+mod stream;
+mod thaw;
+mod work;
+
+pub(crate) use access::Keys;
+
+use std::time::Duration;
+
+use self::{desk::Desk, state::SliceState, work::Left};
+use super::{
+    Engine,
+    lease::{Halt, Held, Step},
+    records::{self, Phase, attr, millis},
+    round::Next,
+};
+use crate::{
+    domain::{copy_out::SliceRequest, ids::RequestId},
+    ports::store::{Change, Write},
+};
+
+/// The numbers of the slices that do nothing but wait, at their root's tally.
+const PARKED: &str = "parked";
+
+impl Engine {
+    /// One round of a slice: works on its objects until all have ended, or those that are left wait for
+    /// a time that is not near.
+    pub(crate) async fn slice_round(&self, held: &mut Held) -> Step<Next> {
+        if Phase::of(&held.item) == Some(Phase::Settled) {
+            return Ok(Next::Settled { changes: Vec::new() });
+        }
+        let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
+        let spec: SliceRequest = self.read_document(&held.item, attr::SPEC).await?;
+        let mut state: SliceState = self.document_or_default(&held.item, attr::STATE).await?;
+        if let Some(why) = self.stop_of(&root).await? {
+            return self.stop_slice(held, &spec, state, why).await;
+        }
+        // A run that was not given back, or ended in an error, may have copied what nobody wrote down.
+        let number = |name: &str| held.item.number(name).unwrap_or(0);
+        let interrupted = number(attr::STARTS) > 1 || number(attr::FAILURES) > 0;
+        let news = interrupted && !state.interrupted;
+        state.interrupted |= interrupted;
+        let desk = Desk::new(self, held, &spec, state);
+        if news {
+            desk.change(|_| ());
+        }
+        let left = Box::pin(desk.work(&root)).await;
+        match left {
+            Ok(Left::Nothing) => {
+                let state = desk.into_state();
+                self.settle_slice(held, &spec, &state, None).await
+            }
+            Ok(Left::Stopped(why)) => {
+                let state = desk.into_state();
+                self.stop_slice(held, &spec, state, why).await
+            }
+            Ok(Left::Waits(due_at)) => {
+                if desk.only_thaws() && !desk.read(|state| state.parked) {
+                    self.park(&root, &desk).await?;
+                }
+                Ok(Next::Due { changes: desk.unstored().await?, due_at })
+            }
+            Err(Halt::Stopping) => {
+                let due_at = millis(self.ports.clock.now());
+                Ok(Next::Due { changes: desk.unstored().await?, due_at })
+            }
+            Err(Halt::Port(error)) => {
+                // What is known must not be lost to an error of something else.
+                drop(desk.store().await);
+                Err(Halt::Port(error))
+            }
+            Err(Halt::Lost) => Err(Halt::Lost),
+        }
+    }
+
+    /// Tells the root, once, that nothing but waiting is left, so that others may begin meanwhile.
+    async fn park(&self, root: &RequestId, desk: &Desk<'_>) -> Step<()> {
+        let child = RequestId::new(desk.lease.key.id.as_str());
+        let number = desk.spec.number.to_string();
+        let include = Change::Include(PARKED.to_owned(), number);
+        self.ports.store.write(Write::update(records::tally_key(root, &child), vec![include])).await?;
+        desk.change(|state| state.parked = true);
+        self.wake(records::request_key(root), super::dispatch::Lane::Root).await?;
+        Ok(())
+    }
+}
+
+/// How long a round waits for an object that will soon be tried again.
+const NEAR: Duration = Duration::from_secs(30);

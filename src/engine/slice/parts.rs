@@ -1,0 +1,342 @@
+//! Copies in parts, and the uploads that they are made of.
+//!
+//! The id of an upload is stored before its first part. After a crash the upload is taken over as S3
+//! lists it, and only the parts that it lacks are made; what is not needed any more is aborted. An
+//! upload whose id was lost before it was stored is found by its key and by when it was begun.
+
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::SignedDuration;
+use tokio::time::sleep;
+
+use super::{
+    desk::{Desk, End, Tried, Trouble},
+    inside::nowhere,
+    object::{Found, Try},
+    state::Begun,
+};
+use crate::{
+    engine::backoff::jittered,
+    ports::{
+        Class, Error,
+        objects::{Access, ObjectLocation, PartTag, Precondition, UploadId},
+        parts,
+        transfers::{PartStream, StreamSource},
+    },
+    signals,
+};
+
+/// Parts of one object that are streamed at a time.
+const STREAMED: usize = 4;
+/// How often one part is tried in a row, and how often where S3 asks us to slow down. An object of
+/// thousands of parts would otherwise hardly ever arrive.
+const TRIES: u32 = 3;
+const PATIENCE: u32 = 10;
+/// Waits between.
+const BASE: Duration = Duration::from_millis(500);
+const CAP: Duration = Duration::from_secs(10);
+
+/// S3's times are whole seconds.
+const COARSE: SignedDuration = SignedDuration::from_secs(1);
+
+/// How parts are made.
+#[derive(Debug)]
+enum Maker<'a> {
+    /// By S3, of an object of its own.
+    Inside(&'a ObjectLocation),
+    /// Here, of what is read.
+    Stream(&'a StreamSource),
+}
+
+impl Try<'_, '_> {
+    /// Copies inside S3 in parts of these sizes.
+    pub(super) async fn in_parts(
+        &self,
+        found: &Found,
+        sizes: &[u64],
+        alike: bool,
+        only_if: &Precondition,
+    ) -> Tried<()> {
+        let Some((at, _)) = &found.at else { return Err(nowhere().into()) };
+        self.make(found, sizes, alike, only_if, &Maker::Inside(at)).await
+    }
+
+    /// The same through this process.
+    pub(super) async fn stream_in_parts(
+        &self,
+        found: &Found,
+        from: &StreamSource,
+        sizes: &[u64],
+        alike: bool,
+        only_if: &Precondition,
+    ) -> Tried<()> {
+        self.make(found, sizes, alike, only_if, &Maker::Stream(from)).await
+    }
+
+    /// `alike`: the source has these parts, or none, so that its `ETag` is known.
+    async fn make(
+        &self,
+        found: &Found,
+        sizes: &[u64],
+        alike: bool,
+        only_if: &Precondition,
+        maker: &Maker<'_>,
+    ) -> Tried<()> {
+        let settings = &self.desk.engine.settings.copy_out;
+        let (upload, mut made) = self.upload(found, sizes).await?;
+        let missing: Vec<_> = ranges(sizes).filter(|(number, _)| !made.contains_key(number)).collect();
+        let width = match maker {
+            Maker::Inside(_) => settings.concurrent_parts.max(1),
+            Maker::Stream(_) => STREAMED,
+        };
+        let parts = stream::iter(missing)
+            .map(|(number, range)| self.part(found, &upload, number, range, maker))
+            .buffer_unordered(width);
+        let parts: Vec<PartTag> = parts.try_collect().await?;
+        made.extend(parts.into_iter().map(|part| (part.number, part)));
+        let parts: Vec<PartTag> = made.into_values().collect();
+        let objects = &self.desk.engine.ports.objects;
+        let complete = objects.complete(&self.to, &upload, &parts, only_if, &self.access);
+        let etag = match self.effect(End::Destination, complete).await {
+            Err(Trouble::Port(error)) => return Err(self.not_completed(error).await?.into()),
+            etag => etag?,
+        };
+        self.desk.change(|state| state.uploads.remove(&self.index));
+        let source = found.info.etag.clone().filter(|tag| alike && !found.info.opaque && tag.is_multipart());
+        let expected = source.or_else(|| parts::joined(&parts));
+        self.verify(&found.info, &etag, expected.as_ref()).await
+    }
+
+    /// What becomes of an upload that could not be completed.
+    async fn not_completed(&self, error: Error) -> Tried<Error> {
+        match error.code.as_deref() {
+            // Completed before, or ended by others: a look shows which.
+            Some("NoSuchUpload") => {
+                self.desk.change(|state| state.uploads.remove(&self.index));
+                Ok(Error { class: Class::Conflict, ..error })
+            }
+            // S3 wants such an upload to be begun anew.
+            Some("ConditionalRequestConflict" | "InvalidPart" | "InvalidPartOrder") => {
+                self.desk.discard(self.index).await?;
+                Ok(Error { class: Class::Conflict, ..error })
+            }
+            _ => Ok(error),
+        }
+    }
+
+    /// The upload to this object, with the parts that it has: the one begun before, if it is of the same
+    /// source in the same parts, else a new one.
+    async fn upload(&self, found: &Found, sizes: &[u64]) -> Tried<(UploadId, BTreeMap<u32, PartTag>)> {
+        let objects = &self.desk.engine.ports.objects;
+        let known = self.desk.read(|state| state.uploads.get(&self.index).cloned());
+        if let Some(begun) = known {
+            let id = UploadId(begun.upload);
+            if begun.etag == found.info.etag {
+                let listed = objects.parts_of(&self.to, &id, &self.access);
+                match self.call(End::Destination, listed).await? {
+                    Some(parts) if fit(&parts, sizes) => {
+                        let made = parts.into_iter().map(|(part, _)| (part.number, part)).collect();
+                        signals::slice::upload_adopted(&self.desk.lease.key.id);
+                        return Ok((id, made));
+                    }
+                    Some(_) => self.desk.discard(self.index).await?,
+                    None => {
+                        self.desk.change(|state| state.uploads.remove(&self.index));
+                    }
+                }
+            } else {
+                self.desk.discard(self.index).await?;
+            }
+        }
+        let id = self.begin_upload(found).await?;
+        Ok((id, BTreeMap::new()))
+    }
+
+    async fn begin_upload(&self, found: &Found) -> Tried<UploadId> {
+        let objects = &self.desk.engine.ports.objects;
+        if self.desk.read(|state| state.interrupted || state.doubtful.contains(&self.index)) {
+            self.desk.sweep(self.index, &self.to, &self.access).await?;
+        }
+        let mut options = self.options_with_tags(found).await?;
+        // Until its answer is stored, nobody could tell that it was begun.
+        self.desk.change(|state| state.doubtful.insert(self.index));
+        let begin = objects.begin(&self.to, Some(&found.info), &options, &self.access);
+        let begun = match self.effect(End::Destination, begin).await {
+            Err(Trouble::Port(error)) if options.tags.is_some() && self.may_lack_tags(&error) => {
+                options.tags = None;
+                let begin = objects.begin(&self.to, Some(&found.info), &options, &self.access);
+                self.effect(End::Destination, begin).await
+            }
+            begun => begun,
+        };
+        let id = match begun {
+            Ok(id) => id,
+            Err(trouble) => {
+                if !matches!(&trouble, Trouble::Port(error) if error.may_have_happened) {
+                    self.desk.change(|state| state.doubtful.remove(&self.index));
+                }
+                return Err(trouble);
+            }
+        };
+        let (upload, etag) = (id.0.clone(), found.info.etag.clone());
+        self.desk.change(|state| {
+            state.doubtful.remove(&self.index);
+            state.uploads.insert(self.index, Begun { upload, etag });
+        });
+        if let Err(halt) = self.desk.store().await {
+            drop(objects.abort(&self.to, &id, &self.access).await);
+            return Err(halt.into());
+        }
+        Ok(id)
+    }
+
+    async fn part(
+        &self,
+        found: &Found,
+        upload: &UploadId,
+        number: u32,
+        range: Range<u64>,
+        maker: &Maker<'_>,
+    ) -> Tried<PartTag> {
+        let (mut failures, mut complaints) = (0, 0);
+        loop {
+            let error = match self.try_part(found, upload, number, range.clone(), maker).await {
+                Err(Trouble::Port(error)) => error,
+                made => {
+                    self.desk.moved();
+                    return made;
+                }
+            };
+            let (tries, most) = match error.class {
+                Class::Throttled => (&mut complaints, PATIENCE),
+                Class::Transient => (&mut failures, TRIES),
+                Class::Unauthorized
+                | Class::NotFound
+                | Class::Forbidden
+                | Class::Conflict
+                | Class::Invalid => return Err(error.into()),
+            };
+            *tries += 1;
+            if *tries >= most {
+                return Err(error.into());
+            }
+            let wait = jittered(BASE, CAP, *tries, self.desk.engine.ports.chance.as_ref());
+            sleep(error.retry_after.unwrap_or_default().clamp(wait, CAP.max(wait))).await;
+        }
+    }
+
+    async fn try_part(
+        &self,
+        found: &Found,
+        upload: &UploadId,
+        number: u32,
+        range: Range<u64>,
+        maker: &Maker<'_>,
+    ) -> Tried<PartTag> {
+        let engine = self.desk.engine;
+        let size = range.end - range.start;
+        match maker {
+            Maker::Inside(from) => {
+                let etag = found.info.etag.as_ref();
+                let part =
+                    engine.ports.objects.copy_part(&self.to, upload, number, from, range, etag, &self.access);
+                self.effect(End::Destination, part).await
+            }
+            Maker::Stream(from) => {
+                let part = PartStream {
+                    from: (*from).clone(),
+                    range: (size < found.info.size).then_some(range),
+                    size,
+                    to: self.to.clone(),
+                    upload: upload.clone(),
+                    number,
+                    access: self.access.clone(),
+                };
+                self.effect(End::Destination, engine.ports.transfers.stream_part(part, &engine.cut)).await
+            }
+        }
+    }
+}
+
+impl Desk<'_> {
+    /// Aborts what was begun for an object and is not needed.
+    pub(super) async fn discard(&self, index: usize) -> Result<(), Error> {
+        let (known, in_doubt) =
+            self.read(|state| (state.uploads.get(&index).cloned(), state.doubtful.contains(&index)));
+        if known.is_none() && !in_doubt {
+            return Ok(());
+        }
+        let Some(item) = self.spec.items.get(index) else { return Ok(()) };
+        let access = self.engine.bucket_access(&self.spec.bucket, false, &self.spec.options).await?;
+        let to = ObjectLocation::new(self.spec.bucket.as_str(), item.to.as_str());
+        if let Some(begun) = known {
+            match self.engine.ports.objects.abort(&to, &UploadId(begun.upload), &access).await {
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => signals::slice::upload_left(&to, &error),
+                Ok(()) => {}
+            }
+            self.change(|state| state.uploads.remove(&index));
+        }
+        if in_doubt {
+            self.sweep(index, &to, &access).await?;
+        }
+        Ok(())
+    }
+
+    /// Aborts uploads of ours whose ids nobody kept: to this key, and begun since the slice was made.
+    pub(super) async fn sweep(&self, index: usize, to: &ObjectLocation, access: &Access) -> Result<(), Error> {
+        let objects = &self.engine.ports.objects;
+        let left = match objects.unfinished_since(to, self.since - COARSE, access).await {
+            Err(error) if error.is_passing() => return Err(error),
+            // Who may not look cannot find any.
+            Err(error) => {
+                signals::slice::upload_left(to, &error);
+                Vec::new()
+            }
+            Ok(left) => left,
+        };
+        let known = self.read(|state| state.uploads.get(&index).map(|begun| begun.upload.clone()));
+        for upload in left.into_iter().filter(|upload| known.as_ref() != Some(&upload.0)) {
+            match objects.abort(to, &upload, access).await {
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => signals::slice::upload_left(to, &error),
+                Ok(()) => {}
+            }
+        }
+        self.change(|state| state.doubtful.remove(&index));
+        Ok(())
+    }
+}
+
+/// Number and bytes of each part, from 1 on.
+fn ranges(sizes: &[u64]) -> impl Iterator<Item = (u32, Range<u64>)> {
+    (1..).zip(sizes.iter().scan(0, |end, size| {
+        let start = *end;
+        *end += size;
+        Some(start..*end)
+    }))
+}
+
+/// Whether the parts of an upload are some of those that are to be made.
+fn fit(parts: &[(PartTag, u64)], sizes: &[u64]) -> bool {
+    parts.iter().all(|(part, size)| {
+        let wanted = usize::try_from(part.number).ok().and_then(|number| sizes.get(number.checked_sub(1)?));
+        wanted == Some(size)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::file::ETag;
+
+    #[test]
+    fn parts_follow_each_other_and_only_the_same_are_taken_over() {
+        let sizes = [5, 7, 2];
+        assert_eq!(ranges(&sizes).collect::<Vec<_>>(), [(1, 0..5), (2, 5..12), (3, 12..14)]);
+        let part = |number, size| (PartTag { number, etag: ETag::new("x"), is_md5: false }, size);
+        assert!(fit(&[], &sizes) && fit(&[part(2, 7), part(3, 2)], &sizes));
+        assert!(!fit(&[part(2, 5)], &sizes) && !fit(&[part(4, 2)], &sizes) && !fit(&[part(0, 5)], &sizes));
+    }
+}

@@ -1,0 +1,59 @@
+//! What the holder of a slice remembers between rounds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{copy_out::Copied, file::ETag};
+
+/// The document of a slice. Objects are named by their position in it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct SliceState {
+    /// Objects that have ended.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub done: BTreeMap<usize, Copied>,
+    /// Uploads that were begun and not ended.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub uploads: BTreeMap<usize, Begun>,
+    /// Objects for which an upload may have been begun whose id nobody knows.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub doubtful: BTreeSet<usize>,
+    /// Archived objects that are waited for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub thawing: BTreeMap<usize, Thawing>,
+    /// Failed tries that count.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tries: BTreeMap<usize, u32>,
+    /// Objects of which a copy was asked for: what is equal at the destination may be ours.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub sent: BTreeSet<usize>,
+    /// Whether a run ended without its state being stored, so that any object may be ours.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
+    /// Whether the root was told that nothing but waiting is left.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub parked: bool,
+}
+
+/// An upload of ours.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    /// Its id.
+    pub upload: String,
+    /// The `ETag` of the source that it is made of.
+    pub etag: Option<ETag>,
+}
+
+/// An object that is being restored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Thawing {
+    /// Since when it is waited for, milliseconds since 1970; so are all times here.
+    pub since: i64,
+    /// When to look again.
+    pub check_at: i64,
+    /// How often it was looked at.
+    pub checks: u32,
+    /// Whether the restore was asked for, by us or by others.
+    pub asked: bool,
+}
