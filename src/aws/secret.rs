@@ -1,4 +1,4 @@
-//! The ICAv2 bearer token, in Secrets Manager.
+//! Secrets Manager: the ICAv2 bearer token, and what requests name.
 
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
@@ -9,6 +9,7 @@ use crate::{
     domain::jwt,
     ports::{
         Class, Error, Result,
+        secrets::Secrets,
         tokens::{Bearer, TokenSource},
     },
 };
@@ -42,5 +43,27 @@ impl TokenSource for SecretToken {
         let token = jwt::token_in(answer.secret_string().unwrap_or_default())
             .ok_or_else(|| Error::new(Class::Invalid, OPERATION, "the secret holds no token"))?;
         Ok(Bearer { expires: jwt::expiry(&token), secret: SecretString::from(token) })
+    }
+}
+
+/// Any secret that our role may read.
+#[derive(Debug)]
+pub struct NamedSecrets(Client);
+
+impl NamedSecrets {
+    /// Those of the client's account and region, and by ARN others.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+#[async_trait]
+impl Secrets for NamedSecrets {
+    async fn read(&self, id: &str) -> Result<SecretString> {
+        let answer = self.0.get_secret_value().secret_id(id).send().await;
+        let answer = answer.map_err(|error| classify(OPERATION, error))?;
+        let text = answer.secret_string().map(SecretString::from);
+        text.ok_or_else(|| Error::new(Class::Invalid, OPERATION, "the secret holds no text"))
     }
 }

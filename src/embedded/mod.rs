@@ -11,5 +11,6 @@ pub mod database;
 pub mod outcomes;
 pub mod queue;
 mod rows;
+pub mod secrets;
 pub mod settings;
 pub mod store;

@@ -64,6 +64,16 @@ pub(crate) fn removal(name: &str) -> [Change; 3] {
     [name.to_owned(), packed(name), parted(name)].map(Change::Remove)
 }
 
+fn name_of(change: &Change) -> &str {
+    match change {
+        Change::Set(name, _)
+        | Change::Add(name, _)
+        | Change::Remove(name)
+        | Change::Include(name, _)
+        | Change::Exclude(name, _) => name,
+    }
+}
+
 impl Engine {
     /// The item with a document, of whatever size.
     pub(crate) async fn with_document<T: Serialize + Sync>(
@@ -118,6 +128,32 @@ impl Engine {
             put?;
         }
         Ok((parted(name), Value::Text(format!("{id} {}", pieces.len()))))
+    }
+
+    /// The changes that give an item a document, whatever it had of that name before.
+    pub(crate) async fn replace_document<T: Serialize + Sync>(
+        &self,
+        owner: &Key,
+        name: &str,
+        document: &T,
+    ) -> Result<Vec<Change>> {
+        let set = self.set_document(owner, name, document).await?;
+        let others = removal(name).into_iter().filter(|other| name_of(other) != name_of(&set));
+        let others: Vec<_> = others.collect();
+        Ok([set].into_iter().chain(others).collect())
+    }
+
+    /// Reads a document; absent is the default.
+    pub(crate) async fn document_or_default<T: DeserializeOwned + Default>(
+        &self,
+        item: &Item,
+        name: &str,
+    ) -> Result<T> {
+        let has = |name: &str| item.attributes.contains_key(name);
+        if has(name) || has(&packed(name)) || has(&parted(name)) {
+            return self.read_document(item, name).await;
+        }
+        Ok(T::default())
     }
 
     /// Reads a document that must be there.

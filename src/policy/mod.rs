@@ -1,7 +1,8 @@
-//! How we try: how fast ([`pace`]) and how often ([`retry`]).
+//! How we try: how fast ([`pace`]), how much at a time ([`limit`]) and how often ([`retry`]).
 //!
 //! One layer retries, and it is this one: what it gives up on goes to the engine, whose next look
 //! is the retry that lasts.
 
+pub mod limit;
 pub mod pace;
 pub mod retry;

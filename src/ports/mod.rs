@@ -13,6 +13,7 @@ pub mod objects;
 pub mod parts;
 pub mod platform;
 pub mod queue;
+pub mod secrets;
 pub mod store;
 pub mod tokens;
 pub mod transfers;
@@ -38,6 +39,8 @@ pub struct Ports {
     pub platform: Arc<dyn platform::DataPlatform>,
     /// S3.
     pub objects: Arc<dyn objects::ObjectStore>,
+    /// Secrets that requests name.
+    pub secrets: Arc<dyn secrets::Secrets>,
     /// Bytes through this process.
     pub transfers: Arc<dyn transfers::Transfers>,
     /// Wall time.

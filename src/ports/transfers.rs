@@ -1,12 +1,14 @@
 //! Bytes through this process: one GET into one PUT, or ranges into the parts of an upload.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    error::Result,
-    objects::{Access, ObjectLocation, Parts},
+    error::{Class, Error, Result},
+    objects::{Access, ObjectLocation, ObjectPut, PartTag, Parts, UploadId},
 };
 use crate::domain::file::ETag;
 
@@ -76,6 +78,38 @@ pub struct PartsUpload {
     pub access: Access,
 }
 
+/// What becomes an object with one call.
+#[derive(Debug, Clone)]
+pub struct ObjectStream {
+    /// Where to read.
+    pub from: StreamSource,
+    /// The MD5 (hex) that the bytes must have, where it is known.
+    pub md5: Option<String>,
+    /// What is written, and where.
+    pub put: ObjectPut,
+    /// With whose rights.
+    pub access: Access,
+}
+
+/// What becomes a part of an upload that somebody else has begun, and will end.
+#[derive(Debug, Clone)]
+pub struct PartStream {
+    /// Where to read.
+    pub from: StreamSource,
+    /// Which bytes of it; `None`: all of them.
+    pub range: Option<Range<u64>>,
+    /// How many bytes there must be.
+    pub size: u64,
+    /// The object that the upload is for.
+    pub to: ObjectLocation,
+    /// The upload.
+    pub upload: UploadId,
+    /// The number of the part, from 1.
+    pub number: u32,
+    /// With whose rights.
+    pub access: Access,
+}
+
 /// Moves bytes.
 #[async_trait]
 pub trait Transfers: Send + Sync + std::fmt::Debug {
@@ -96,4 +130,18 @@ pub trait Transfers: Send + Sync + std::fmt::Debug {
     ///
     /// `Invalid`: what was read is not what was promised.
     async fn upload_parts(&self, upload: PartsUpload, cut: &CancellationToken) -> Result<ETag>;
+
+    /// Streams one file into an object, with one call and bounded memory; else like
+    /// [`Transfers::stream`]. The answer is the object's `ETag`.
+    ///
+    /// `Conflict`: the precondition does not hold, or the source is another one.
+    async fn stream_object(&self, _stream: ObjectStream, _cut: &CancellationToken) -> Result<ETag> {
+        Err(Error::new(Class::Invalid, "stream object", "cannot be done here"))
+    }
+
+    /// Streams some bytes of a file into one part of an upload, once, with bounded memory; its MD5 is
+    /// compared with the `ETag` that S3 gives it. What fails leaves no part.
+    async fn stream_part(&self, _part: PartStream, _cut: &CancellationToken) -> Result<PartTag> {
+        Err(Error::new(Class::Invalid, "stream part", "cannot be done here"))
+    }
 }

@@ -4,5 +4,6 @@
 mod checked;
 pub mod http;
 mod multipart;
+mod object;
 pub mod stream;
 pub mod wire;

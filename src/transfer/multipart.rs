@@ -13,18 +13,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    checked::{Progress, Promise, checked},
-    stream::{Streams, fault},
-    wire::GET,
-};
+use super::{checked::Progress, stream::Streams};
 use crate::{
     domain::file::ETag,
     ports::{
         Class, Error, Result,
         objects::{ObjectStore, PartTag, Precondition, UploadId, WriteOptions},
         parts::{self, Plan},
-        transfers::PartsUpload,
+        transfers::{PartStream, PartsUpload},
     },
 };
 
@@ -118,31 +114,17 @@ impl Streams {
         all: &Progress,
     ) -> Result<PartTag> {
         let size = range.end - range.start;
-        // A range of no bytes cannot be asked for, and the only part may as well be read as a whole.
-        let range = (size < upload.size).then_some(range);
-        let (announced, source) = self.open(&upload.from, range).await?;
-        if let Some(announced) = announced.filter(|announced| *announced != size) {
-            let message = format!("expected {size} bytes for part {number}, the source has {announced}");
-            return Err(Error::new(Class::Invalid, GET, message));
-        }
-        let progress = Progress::new();
-        let promise = Promise { size, md5: None, announced: announced.is_some() };
-        let all = all.clone();
-        let body = checked(source, promise, progress.clone()).inspect(move |_| all.touch()).boxed();
-        let tag = objects.put_part(&upload.to, id, number, size, body, &upload.access).await;
-        let tag = match (tag, progress.take_fault()) {
-            (_, Some(fault)) => return Err(fault),
-            (tag, None) => tag?,
+        let part = PartStream {
+            from: upload.from.clone(),
+            // A range of no bytes cannot be asked for, and the only part may as well be read as a whole.
+            range: (size < upload.size).then_some(range),
+            size,
+            to: upload.to.clone(),
+            upload: id.clone(),
+            number,
+            access: upload.access.clone(),
         };
-        let Some(md5) = progress.md5() else {
-            let early = "the destination answered before it had every byte";
-            return Err(fault(&progress, std::io::Error::other(early)));
-        };
-        if tag.is_md5 && tag.etag.md5().is_some_and(|stored| !stored.eq_ignore_ascii_case(&md5)) {
-            let message = format!("part {number}: sent MD5 {md5}, stored {}", tag.etag);
-            return Err(Error::new(Class::Transient, UPLOAD, message));
-        }
-        Ok(tag)
+        self.move_part(objects, &part, all).await
     }
 }
 

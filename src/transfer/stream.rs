@@ -22,8 +22,8 @@ use crate::{
     domain::file::ETag,
     ports::{
         Class, Error, Result,
-        objects::ObjectStore,
-        transfers::{ObjectSource, PartsUpload, Stream, StreamSource, Transfers},
+        objects::{ObjectStore, PartTag},
+        transfers::{ObjectSource, ObjectStream, PartStream, PartsUpload, Stream, StreamSource, Transfers},
     },
 };
 
@@ -87,21 +87,32 @@ impl Streams {
         }
     }
 
-    async fn copy(&self, stream: &Stream, progress: &Progress) -> Result<()> {
-        let (announced, source) = self.open(&stream.from, None).await?;
-        if let Some(announced) = announced.filter(|announced| *announced != stream.size) {
-            let message = format!("expected {} bytes, the source has {announced}", stream.size);
+    /// The bytes of a whole file, which end well only if they are what was promised.
+    pub(super) async fn read(
+        &self,
+        from: &StreamSource,
+        size: u64,
+        md5: Option<String>,
+        progress: &Progress,
+    ) -> Result<Body> {
+        let (announced, source) = self.open(from, None).await?;
+        if let Some(announced) = announced.filter(|announced| *announced != size) {
+            let message = format!("expected {size} bytes, the source has {announced}");
             return Err(Error::new(Class::Invalid, GET, message));
         }
-        let promise = Promise { size: stream.size, md5: stream.md5.clone(), announced: announced.is_some() };
+        let promise = Promise { size, md5, announced: announced.is_some() };
         let mut body = checked(source, promise, progress.clone());
         // Not before the first chunk may pass is the PUT opened: a small file is wholly checked by
         // then, and an empty one has no chunk that could be held back.
-        let body = match body.next().await {
-            None => stream::empty().boxed(),
-            Some(Ok(first)) => stream::iter([Ok(first)]).chain(body).boxed(),
-            Some(Err(error)) => return Err(fault(progress, error)),
-        };
+        match body.next().await {
+            None => Ok(stream::empty().boxed()),
+            Some(Ok(first)) => Ok(stream::iter([Ok(first)]).chain(body).boxed()),
+            Some(Err(error)) => Err(fault(progress, error)),
+        }
+    }
+
+    async fn copy(&self, stream: &Stream, progress: &Progress) -> Result<()> {
+        let body = self.read(&stream.from, stream.size, stream.md5.clone(), progress).await?;
         let put = self.wire.put(&stream.to, stream.size, body).await;
         if let Some(fault) = progress.take_fault() {
             return Err(fault);
@@ -152,6 +163,20 @@ impl Transfers for Streams {
 
     async fn upload_parts(&self, upload: PartsUpload, cut: &CancellationToken) -> Result<ETag> {
         self.upload(&upload, cut).await
+    }
+
+    async fn stream_object(&self, stream: ObjectStream, cut: &CancellationToken) -> Result<ETag> {
+        let progress = Progress::new();
+        let done = self.watch(self.put_object(&stream, &progress), &progress, cut).await;
+        done.map_err(|mut error| {
+            error.may_have_happened &= progress.has_passed();
+            error
+        })
+    }
+
+    async fn stream_part(&self, part: PartStream, cut: &CancellationToken) -> Result<PartTag> {
+        let progress = Progress::new();
+        self.watch(self.put_part(&part, &progress), &progress, cut).await
     }
 }
 

@@ -23,6 +23,7 @@ use copy_manager::{
         database::Database,
         outcomes::Outcomes,
         queue::{Options, SqliteQueue},
+        secrets::NoSecrets,
         store::SqliteStore,
     },
     engine::{
@@ -37,6 +38,7 @@ use copy_manager::{
         Ports,
         chance::Dice,
         clock::Clock as _,
+        secrets::Secrets,
         store::{Change, Item, Key, SHARDS, Store as _, Write},
     },
     simulator::{self, Entry, Simulator, faults::FaultChanges, in_process, world::WorldFile},
@@ -142,6 +144,8 @@ pub(crate) struct House {
     pub(crate) icav2: icav2::Settings,
     /// When the platform answered, and how.
     pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
+    /// What requests may name.
+    pub(crate) secrets: Arc<dyn Secrets>,
     database: Database,
     s3: SdkConfig,
     clock: Arc<VirtualClock>,
@@ -225,6 +229,7 @@ impl House {
             chunk_takes: Duration::ZERO,
             icav2: icav2::Settings::default(),
             answers: Arc::default(),
+            secrets: Arc::new(NoSecrets),
             database,
             clock,
             seed: 100.into(),
@@ -263,6 +268,7 @@ impl House {
             callbacks: self.callers.clone(),
             platform: Arc::new(platform),
             objects: self.objects.clone(),
+            secrets: self.secrets.clone(),
             transfers: Arc::new(
                 Streams::new(
                     Arc::new(RouterWire(self.simulator.clone(), self.chunk_takes)),

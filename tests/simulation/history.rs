@@ -332,6 +332,7 @@ impl History {
             callbacks: Gated::new(&gate, self.board.clone()),
             platform: Gated::new(&gate, platform),
             objects,
+            secrets: Arc::new(copy_manager::embedded::secrets::NoSecrets),
             transfers: Gated::new(&gate, Arc::new(streams) as Arc<dyn Transfers>),
             clock,
             chance: Arc::new(Dice::from_seed(self.names)),

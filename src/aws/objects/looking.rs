@@ -225,7 +225,7 @@ fn size(length: Option<i64>) -> u64 {
     length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0)
 }
 
-fn instant(time: &DateTime) -> Option<Timestamp> {
+pub(super) fn instant(time: &DateTime) -> Option<Timestamp> {
     Timestamp::from_second(time.secs()).ok()
 }
 

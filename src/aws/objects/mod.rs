@@ -22,8 +22,8 @@ use crate::{
     ports::{
         Class, Result,
         objects::{
-            Access, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore, RestoreRequest,
-            WriteOptions,
+            Access, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectPut, ObjectStore,
+            RestoreRequest, WriteOptions,
         },
         store::Page,
     },
@@ -134,6 +134,10 @@ impl ObjectStore for S3Objects {
         access: &Access,
     ) -> Result<ETag> {
         self.put_object(to, bytes, content_type, options, access).await
+    }
+
+    async fn put_body(&self, put: &ObjectPut, bytes: ByteStream, access: &Access) -> Result<ETag> {
+        self.put_bytes(put, bytes, access).await
     }
 
     async fn restore(&self, at: &ObjectLocation, ask: &RestoreRequest, access: &Access) -> Result<()> {

@@ -3,9 +3,12 @@
 use std::{collections::HashMap, ops::Range};
 
 use async_trait::async_trait;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Part, ServerSideEncryption};
+use aws_sdk_s3::types::{
+    CompletedMultipartUpload, CompletedPart, MultipartUpload, Part, ServerSideEncryption,
+};
+use jiff::Timestamp;
 
-use super::{S3Objects, body, classify, incomplete, looking::http_date, quoted, writing::Also};
+use super::{S3Objects, body, classify, incomplete, looking::{http_date, instant}, quoted, writing::Also};
 use crate::{
     domain::file::ETag,
     ports::{
@@ -177,6 +180,30 @@ impl PartUploads for S3Objects {
     }
 
     async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>> {
+        self.begun_uploads(to, None, access).await
+    }
+
+    async fn unfinished_since(
+        &self,
+        to: &ObjectLocation,
+        since: Timestamp,
+        access: &Access,
+    ) -> Result<Vec<UploadId>> {
+        self.begun_uploads(to, Some(since), access).await
+    }
+}
+
+impl S3Objects {
+    async fn begun_uploads(
+        &self,
+        to: &ObjectLocation,
+        since: Option<Timestamp>,
+        access: &Access,
+    ) -> Result<Vec<UploadId>> {
+        let is_meant = |upload: &MultipartUpload| {
+            let begun = upload.initiated().and_then(instant);
+            upload.key() == Some(to.key.as_str()) && since.is_none_or(|since| begun.is_some_and(|at| since <= at))
+        };
         let mut found = Vec::new();
         let mut from: Option<(Option<String>, Option<String>)> = None;
         loop {
@@ -188,7 +215,7 @@ impl PartUploads for S3Objects {
                     call.set_key_marker(key.clone()).set_upload_id_marker(id.clone()).send()
                 })
                 .await?;
-            let uploads = page.uploads().iter().filter(|upload| upload.key() == Some(to.key.as_str()));
+            let uploads = page.uploads().iter().filter(|upload| is_meant(upload));
             found.extend(uploads.filter_map(|upload| Some(UploadId(upload.upload_id()?.to_owned()))));
             // Uploads come in the order of their keys, and the key itself is the first with its prefix.
             let goes_on =

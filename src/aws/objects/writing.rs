@@ -1,6 +1,6 @@
 //! What goes with a write besides bytes, small objects, and restores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_s3::types::{
     GlacierJobParameters, ObjectCannedAcl, RestoreRequest as Restoring, ServerSideEncryption, Tier,
@@ -8,12 +8,12 @@ use aws_sdk_s3::types::{
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{S3Objects, incomplete};
+use super::{S3Objects, body, classify, incomplete, looking::http_date, uploads::conditions};
 use crate::{
     domain::file::ETag,
     ports::{
-        Error, Result,
-        objects::{Access, ObjectLocation, RestoreRequest, WriteOptions},
+        Class, Error, Result,
+        objects::{Access, ByteStream, ObjectLocation, ObjectPut, RestoreRequest, WriteOptions},
     },
 };
 
@@ -53,6 +53,50 @@ impl S3Objects {
         answer.e_tag().map(ETag::new).ok_or_else(|| incomplete(PUT, "ETag"))
     }
 
+    /// Writes an object whose bytes are on their way.
+    pub(super) async fn put_bytes(
+        &self,
+        put: &ObjectPut,
+        bytes: ByteStream,
+        access: &Access,
+    ) -> Result<ETag> {
+        let also = Also::new(&put.options, access);
+        let (none, only) = conditions(&put.precondition);
+        let headers = put.like.as_ref().map(|like| like.headers.clone()).unwrap_or_default();
+        let expires = headers.expires.as_deref().and_then(http_date);
+        let metadata: Option<HashMap<_, _>> =
+            put.like.as_ref().map(|like| like.metadata.clone().into_iter().collect());
+        let length = i64::try_from(put.size)
+            .map_err(|error| Error::new(Class::Invalid, PUT, "too large").caused_by(error))?;
+        let answer = self
+            .clients
+            .for_body(&put.to.bucket, access)
+            .await
+            .put_object()
+            .bucket(&put.to.bucket)
+            .key(&put.to.key)
+            .content_length(length)
+            .body(body::write(bytes, put.size))
+            .set_content_type(headers.content_type)
+            .set_cache_control(headers.cache_control)
+            .set_content_disposition(headers.content_disposition)
+            .set_content_encoding(headers.content_encoding)
+            .set_content_language(headers.content_language)
+            .set_expires(expires)
+            .set_metadata(metadata)
+            .set_if_none_match(none)
+            .set_if_match(only)
+            .set_tagging(also.tagging)
+            .set_acl(also.acl)
+            .set_expected_bucket_owner(also.owner)
+            .set_server_side_encryption(also.encryption)
+            .set_ssekms_key_id(also.key)
+            .send()
+            .await
+            .map_err(|error| classify(PUT, error))?;
+        answer.e_tag().map(ETag::new).ok_or_else(|| incomplete(PUT, "ETag"))
+    }
+
     /// Asks for a restore.
     pub(super) async fn restore_object(
         &self,
@@ -62,7 +106,7 @@ impl S3Objects {
     ) -> Result<()> {
         let operation = "RestoreObject";
         let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(crate::ports::Class::Invalid, operation, "cannot be asked so").caused_by(error)
+            Error::new(Class::Invalid, operation, "cannot be asked so").caused_by(error)
         };
         let days = ask.days.map(i32::try_from).transpose().map_err(|error| wrong(error.into()))?;
         let tier = GlacierJobParameters::builder().tier(Tier::from(ask.tier.as_str())).build();

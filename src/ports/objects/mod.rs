@@ -24,7 +24,10 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
 pub use self::access::{Access, BucketAccess, Encryption, Endpoint, EndpointKeys};
-use super::{error::Result, store::Page};
+use super::{
+    error::{Class, Error, Result},
+    store::Page,
+};
 use crate::domain::file::ETag;
 
 /// Bytes of an object, in order. An error ends them.
@@ -172,6 +175,21 @@ pub struct RestoreRequest {
     pub tier: String,
 }
 
+/// A new object whose bytes come from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectPut {
+    /// Where to.
+    pub to: ObjectLocation,
+    /// Its size.
+    pub size: u64,
+    /// The object whose metadata and content headers it gets.
+    pub like: Option<ObjectInfo>,
+    /// What must hold at the destination.
+    pub precondition: Precondition,
+    /// What else goes with it.
+    pub options: WriteOptions,
+}
+
 /// What becomes of the source's tags when [`WriteOptions::tags`] names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tagging {
@@ -282,6 +300,16 @@ pub trait PartUploads: Send + Sync + fmt::Debug {
 
     /// Uploads to exactly that key that were begun and not ended.
     async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>>;
+
+    /// Those of them that were begun at that time or later.
+    async fn unfinished_since(
+        &self,
+        _to: &ObjectLocation,
+        _since: Timestamp,
+        _access: &Access,
+    ) -> Result<Vec<UploadId>> {
+        Ok(Vec::new())
+    }
 }
 
 /// S3.
@@ -295,7 +323,8 @@ pub trait ObjectStore: PartUploads {
 
     /// The sizes of the parts that an object was uploaded in, in order; `None` when it was not uploaded
     /// in parts, or S3 does not tell. `Conflict` when it is not the object of `info` any more. Costs a
-    /// call or two, and one for each part only where the last does not fit the first.
+    /// call or two, and one for each part only where the last does not fit the first: those between are
+    /// taken to be like the first, which decides only whether a copy gets the same `ETag`.
     async fn part_sizes(
         &self,
         at: &ObjectLocation,
@@ -334,6 +363,12 @@ pub trait ObjectStore: PartUploads {
         options: &WriteOptions,
         access: &Access,
     ) -> Result<ETag>;
+
+    /// Writes an object of exactly as many bytes as it says, at most 5 GiB, in one call; a body that ends
+    /// with an error leaves none. Not tried again inside: a body can be read once.
+    async fn put_body(&self, _put: &ObjectPut, _bytes: ByteStream, _access: &Access) -> Result<ETag> {
+        Err(Error::new(Class::Invalid, "PutObject", "cannot be done here"))
+    }
 
     /// Asks for an archived object to be restored; one that is being restored is fine.
     async fn restore(&self, at: &ObjectLocation, ask: &RestoreRequest, access: &Access) -> Result<()>;

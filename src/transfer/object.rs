@@ -1,0 +1,75 @@
+//! Bytes into S3: a whole object with one PUT, or one part of an upload.
+
+use futures_util::StreamExt as _;
+
+use super::{
+    checked::{Progress, Promise, checked},
+    stream::{Streams, fault},
+    wire::GET,
+};
+use crate::{
+    domain::file::ETag,
+    ports::{
+        Class, Error, Result,
+        objects::{ObjectStore, PartTag},
+        transfers::{ObjectStream, PartStream},
+    },
+};
+
+const PUT: &str = "stream object";
+const PART: &str = "upload parts";
+const EARLY: &str = "the destination answered before it had every byte";
+
+impl Streams {
+    /// Writes a whole object.
+    pub(super) async fn put_object(&self, stream: &ObjectStream, progress: &Progress) -> Result<ETag> {
+        let put = &stream.put;
+        let body = self.read(&stream.from, put.size, stream.md5.clone(), progress).await?;
+        let made = self.objects()?.put_body(put, body, &stream.access).await;
+        if let Some(fault) = progress.take_fault() {
+            return Err(fault);
+        }
+        let made = made?;
+        if progress.has_passed() || put.size == 0 {
+            return Ok(made);
+        }
+        Err(Error::new(Class::Transient, PUT, EARLY))
+    }
+
+    /// Writes one part.
+    pub(super) async fn put_part(&self, part: &PartStream, progress: &Progress) -> Result<PartTag> {
+        self.move_part(self.objects()?, part, progress).await
+    }
+
+    /// Writes one part; `all` learns of each chunk.
+    pub(super) async fn move_part(
+        &self,
+        objects: &dyn ObjectStore,
+        part: &PartStream,
+        all: &Progress,
+    ) -> Result<PartTag> {
+        let PartStream { from, range, size, to, upload, number, access } = part;
+        let (announced, source) = self.open(from, range.clone()).await?;
+        if let Some(announced) = announced.filter(|announced| announced != size) {
+            let message = format!("expected {size} bytes for part {number}, the source has {announced}");
+            return Err(Error::new(Class::Invalid, GET, message));
+        }
+        let progress = Progress::new();
+        let promise = Promise { size: *size, md5: None, announced: announced.is_some() };
+        let all = all.clone();
+        let body = checked(source, promise, progress.clone()).inspect(move |_| all.touch()).boxed();
+        let tag = objects.put_part(to, upload, *number, *size, body, access).await;
+        let tag = match (tag, progress.take_fault()) {
+            (_, Some(fault)) => return Err(fault),
+            (tag, None) => tag?,
+        };
+        let Some(md5) = progress.md5() else {
+            return Err(fault(&progress, std::io::Error::other(EARLY)));
+        };
+        if tag.is_md5 && tag.etag.md5().is_some_and(|stored| !stored.eq_ignore_ascii_case(&md5)) {
+            let message = format!("part {number}: sent MD5 {md5}, stored {}", tag.etag);
+            return Err(Error::new(Class::Transient, PART, message));
+        }
+        Ok(tag)
+    }
+}
