@@ -9,6 +9,7 @@ use super::{
     file::ETag,
     ids::{DataId, ProjectId},
     location::DataPath,
+    outcome::Failure,
 };
 
 /// A list of objects and the bucket that they go to, as received; what was not given has its default.
@@ -27,6 +28,8 @@ pub struct CopyOutRequest {
     pub start_marker: String,
     /// The key of the summary, below the prefix.
     pub summary: String,
+    /// Whether the summary has the four columns of the first form, and not those that came later.
+    pub brief_summary: bool,
     /// Objects in one child.
     pub max_items_per_batch: u32,
     /// Objects in flight, over the fleet.
@@ -39,6 +42,9 @@ pub struct CopyOutRequest {
     pub required_region: Option<String>,
     /// How archived objects are restored, and where buckets are that are not simply ours.
     pub options: SliceOptions,
+    /// Why it cannot be done, where that has a name of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Failure>,
 }
 
 impl CopyOutRequest {

@@ -7,10 +7,12 @@
 pub mod batch;
 pub mod copy_out;
 pub mod diff;
+pub mod error_name;
 pub mod file;
 pub mod friendly;
 pub mod hosts;
 pub mod ids;
+pub mod instruction;
 pub mod job;
 pub mod jwt;
 pub mod location;

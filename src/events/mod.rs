@@ -6,6 +6,7 @@
 
 pub mod intake;
 pub mod jobs;
+pub mod lists;
 pub mod outgoing;
 pub mod schemas;
 

@@ -11,18 +11,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use md5::{Digest as _, Md5};
+use md5::{Digest, Md5};
+use sha2::Sha256;
 
-use super::parts::Parts;
+use super::{
+    noise::{noise, seed_of},
+    parts::Parts,
+};
 
 /// Content is streamed and hashed in chunks of this many bytes.
 pub(super) const CHUNK: usize = 256 * 1024;
 
 /// The MD5s of ranges from this size on are remembered.
 const REMEMBERED: u64 = 1024 * 1024;
-
-/// The unit of made content.
-const BLOCK: usize = 4096;
 
 /// Uploads up to this size are kept when they are not known content.
 pub(super) const KEPT_BYTES: u64 = 64 * 1024 * 1024;
@@ -32,10 +33,18 @@ pub(super) struct Content {
     source: Source,
     size: u64,
     md5: OnceLock<[u8; 16]>,
+    /// What only some content needs: there may be hundreds of thousands of small ones.
+    known: OnceLock<Box<Known>>,
+}
+
+/// What was found out about content.
+#[derive(Default)]
+struct Known {
     /// `ETag`s by parts, for more than one.
     multipart: Mutex<BTreeMap<Parts, String>>,
     /// MD5s of large ranges, which are asked for again and again.
     ranges: Mutex<HashMap<(u64, u64), [u8; 16]>>,
+    sha256: OnceLock<[u8; 32]>,
 }
 
 /// A range of other content.
@@ -82,8 +91,11 @@ impl Content {
     }
 
     fn new(source: Source, size: u64) -> Self {
-        let (multipart, ranges) = (Mutex::default(), Mutex::default());
-        Self { source, size, md5: OnceLock::new(), multipart, ranges }
+        Self { source, size, md5: OnceLock::new(), known: OnceLock::new() }
+    }
+
+    fn known(&self) -> &Known {
+        self.known.get_or_init(Box::default)
     }
 
     pub(super) const fn size(&self) -> u64 {
@@ -134,7 +146,7 @@ impl Content {
         if !parts.is_multipart() {
             return self.md5_text();
         }
-        if let Some(known) = lock(&self.multipart).get(parts) {
+        if let Some(known) = lock(&self.known().multipart).get(parts) {
             return known.clone();
         }
         if !self.is_readable() {
@@ -147,13 +159,13 @@ impl Content {
 
     /// Remembers the `objectETag` of these parts.
     pub(super) fn tagged(&self, parts: Parts, tag: String) {
-        lock(&self.multipart).insert(parts, tag);
+        lock(&self.known().multipart).insert(parts, tag);
     }
 
     /// Whether the tag can be told without reading the bytes.
     pub(super) fn knows_etag(&self, parts: &Parts) -> bool {
         if parts.is_multipart() {
-            lock(&self.multipart).contains_key(parts)
+            self.known.get().is_some_and(|known| lock(&known.multipart).contains_key(parts))
         } else {
             self.md5.get().is_some()
         }
@@ -164,18 +176,28 @@ impl Content {
         if let Some(known) = self.md5.get().filter(|_| (start, end) == (0, self.size)) {
             return *known;
         }
-        if let Some(known) = lock(&self.ranges).get(&(start, end)) {
-            return *known;
+        let remembered = self.known.get().and_then(|known| lock(&known.ranges).get(&(start, end)).copied());
+        if let Some(known) = remembered {
+            return known;
         }
         let hashed = self.read_through(start, end);
         if end - start >= REMEMBERED {
-            lock(&self.ranges).insert((start, end), hashed);
+            lock(&self.known().ranges).insert((start, end), hashed);
         }
         hashed
     }
 
+    /// The SHA-256 of the bytes; made when first asked.
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        *self.known().sha256.get_or_init(|| self.digest::<Sha256>(0, self.size).into())
+    }
+
     fn read_through(&self, start: u64, end: u64) -> [u8; 16] {
-        let mut hash = Md5::new();
+        self.digest::<Md5>(start, end).into()
+    }
+
+    fn digest<D: Digest>(&self, start: u64, end: u64) -> md5::digest::Output<D> {
+        let mut hash = D::new();
         let mut offset = start;
         while offset < end {
             let chunk = self.chunk(offset);
@@ -186,7 +208,7 @@ impl Content {
                 break;
             }
         }
-        hash.finalize().into()
+        hash.finalize()
     }
 }
 
@@ -219,36 +241,50 @@ pub(super) fn tag_of(parts: impl Iterator<Item = [u8; 16]>) -> String {
 /// All content there is, so that equal bytes are one content.
 #[derive(Debug, Default)]
 pub(super) struct Library {
-    shelves: HashMap<(u64, Vec<u8>), Vec<Arc<Content>>>,
+    /// By size and the first bytes, which content that was not kept has none of.
+    shelves: HashMap<(u64, Option<[u8; HEAD]>), Vec<Arc<Content>>>,
 }
 
 impl Library {
     /// The content of a file first created at `path`.
     pub(super) fn made(&mut self, path: &str, size: u64) -> Arc<Content> {
         let content = Arc::new(Content::made(path, size));
-        let alike = self.shelves.entry((size, content.head())).or_default();
+        let alike = self.shelves.entry(content.shelf()).or_default();
         if let Some(known) = alike.iter().find(|known| known.seed() == content.seed()) {
             return Arc::clone(known);
         }
+        // Hardly ever more than one.
+        alike.reserve_exact(1);
         alike.push(Arc::clone(&content));
         content
     }
 
     /// Content of that size that starts like `head`: hardly ever more than one.
     pub(super) fn alike(&self, size: u64, head: &[u8]) -> Vec<Arc<Content>> {
-        self.shelves.get(&(size, head.to_vec())).cloned().unwrap_or_default()
+        self.shelves.get(&(size, start_of(size, head))).cloned().unwrap_or_default()
     }
 
     /// Adds content that is not known.
     pub(super) fn add(&mut self, content: &Arc<Content>) {
-        self.shelves.entry((content.size, content.head())).or_default().push(Arc::clone(content));
+        self.shelves.entry(content.shelf()).or_default().push(Arc::clone(content));
     }
 }
 
 /// How many of the first bytes tell contents apart before their MD5 does.
 pub(super) const HEAD: usize = 8;
 
+/// The first bytes, with zeros behind what is shorter; none where there should be some.
+fn start_of(size: u64, head: &[u8]) -> Option<[u8; HEAD]> {
+    let mut start = [0; HEAD];
+    start.iter_mut().zip(head).for_each(|(byte, first)| *byte = *first);
+    (size == 0 || !head.is_empty()).then_some(start)
+}
+
 impl Content {
+    fn shelf(&self) -> (u64, Option<[u8; HEAD]>) {
+        (self.size, start_of(self.size, &self.head()))
+    }
+
     fn head(&self) -> Vec<u8> {
         let length = usize::try_from(self.size).unwrap_or(HEAD).min(HEAD);
         match &self.source {
@@ -280,48 +316,10 @@ impl Content {
     }
 }
 
-/// `length` bytes from `offset` on: blocks of the same noise, each with its own number in front, so
-/// that making bytes is mostly copying them.
-fn noise(seed: u64, offset: u64, length: usize) -> Bytes {
-    let skipped = usize::try_from(offset % BLOCK as u64).unwrap_or_default();
-    let wanted = skipped + length;
-    let mut block = Vec::with_capacity(BLOCK);
-    let mut state = seed;
-    while block.len() < BLOCK.min(wanted) {
-        state = state.wrapping_add(GOLDEN);
-        block.extend_from_slice(&mix(state).to_le_bytes());
-    }
-    let mut out = Vec::with_capacity(wanted.next_multiple_of(BLOCK));
-    let mut number = offset / BLOCK as u64;
-    while out.len() < wanted {
-        out.extend_from_slice(&mix(seed ^ number.wrapping_mul(GOLDEN)).to_le_bytes());
-        out.extend_from_slice(block.get(8..).unwrap_or_default());
-        number += 1;
-    }
-    Bytes::from(out).slice(skipped..wanted)
-}
-
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// The finish of splitmix64.
-const fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// FNV-1a of the path, mixed. Nothing is nothing, wherever it was made.
-fn seed_of(path: &str, size: u64) -> u64 {
-    if size == 0 {
-        return 0;
-    }
-    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
-    mix(path.bytes().fold(0xCBF2_9CE4_8422_2325, fnv))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::noise::BLOCK;
 
     fn read(content: &Content) -> Vec<u8> {
         let mut all = Vec::new();

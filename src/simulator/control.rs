@@ -96,6 +96,28 @@ pub(super) async fn tree(
     }
 }
 
+/// `GET /sim/objects?bucket=&prefix=`.
+pub(super) async fn objects(
+    Extract(simulator): Extract<Arc<Simulator>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let Some(bucket) = query.get("bucket") else {
+        return refuse(StatusCode::BAD_REQUEST, "the query must name a bucket");
+    };
+    Json(simulator.objects(bucket, query.get("prefix").map_or("", String::as_str)).await).into_response()
+}
+
+/// `GET /sim/uploads?bucket=`.
+pub(super) async fn uploads(
+    Extract(simulator): Extract<Arc<Simulator>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let Some(bucket) = query.get("bucket") else {
+        return refuse(StatusCode::BAD_REQUEST, "the query must name a bucket");
+    };
+    Json(simulator.uploads(bucket)).into_response()
+}
+
 /// `POST /sim/faults`.
 pub(super) async fn faults(Extract(simulator): Extract<Arc<Simulator>>, body: Bytes) -> Response {
     let mut json = serde_json::Deserializer::from_slice(&body);

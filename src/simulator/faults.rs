@@ -1,10 +1,15 @@
 //! What can be made to go wrong while the simulator runs (`POST /sim/faults`).
 
-use std::{collections::HashSet, str::FromStr, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    str::FromStr,
+    time::Duration,
+};
 
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use super::s3::S3Rule;
 use super::settings::Settings;
 use crate::domain::friendly;
 
@@ -39,6 +44,15 @@ pub struct FaultChanges {
     /// Answers given instead of the usual ones, each used up in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub responses: Option<Vec<Script>>,
+    /// What is done to calls of S3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<Vec<S3Rule>>,
+    /// By bucket: what nobody may do in it, by the names of IAM. Other buckets stay as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deny: Option<HashMap<String, Vec<String>>>,
+    /// How long a restore takes; as long as AWS says where it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore_delay: Option<Delay>,
 }
 
 /// Keeps `null` apart from absent.
@@ -166,6 +180,9 @@ pub(super) struct Faults {
     pub(super) tag_defect: bool,
     pub(super) same_project_copies: bool,
     responses: Vec<Script>,
+    pub(super) s3: Vec<S3Rule>,
+    pub(super) deny: HashMap<String, Vec<String>>,
+    pub(super) restore_delay: Option<Duration>,
 }
 
 impl Faults {
@@ -181,6 +198,9 @@ impl Faults {
             tag_defect: settings.tag_defect,
             same_project_copies: settings.same_project_copies,
             responses: Vec::new(),
+            s3: Vec::new(),
+            deny: HashMap::new(),
+            restore_delay: None,
         }
     }
 
@@ -196,6 +216,9 @@ impl Faults {
             tag_defect,
             same_project_copies,
             responses,
+            s3,
+            deny,
+            restore_delay,
         } = changes;
         set(&mut self.job_failure_rate, job_failure_rate);
         set(&mut self.poison_paths, poison_paths);
@@ -206,6 +229,14 @@ impl Faults {
         set(&mut self.tag_defect, tag_defect);
         set(&mut self.same_project_copies, same_project_copies);
         set(&mut self.responses, responses);
+        set(&mut self.s3, s3);
+        self.deny.extend(deny.into_iter().flatten());
+        self.restore_delay = restore_delay.map(|delay| delay.0).or(self.restore_delay);
+    }
+
+    /// Whether nobody may do that in the bucket.
+    pub(super) fn denies(&self, bucket: &str, action: &str) -> bool {
+        self.deny.get(bucket).is_some_and(|denied| denied.iter().any(|known| known == action))
     }
 
     /// What the call gets instead of its answer, and whether it has its effect first.

@@ -1,7 +1,8 @@
 //! A stand-in for ICAv2: strict, in memory, on tokio's clock, and the same for the same seed.
 //!
 //! [`Simulator::router`] serves it: the REST API under `/ica/rest`, the bytes behind presigned URLs
-//! under `/sim/bytes`, and the controls (`/sim/stats`, `/sim/tree`, `/sim/faults`, `/sim/reset`).
+//! under `/sim/bytes`, and the controls (`/sim/stats`, `/sim/tree`, `/sim/objects`,
+//! `/sim/uploads`, `/sim/faults`, `/sim/reset`).
 //! [`in_process::InProcess`] calls it without a socket, so that tests run on a paused clock.
 //!
 //! Whatever is due happens at the next call at the latest; [`Simulator::run`] makes it happen in
@@ -24,6 +25,7 @@ pub mod events;
 pub mod faults;
 pub mod in_process;
 mod links;
+mod noise;
 mod paging;
 mod parts;
 mod problem;
@@ -66,10 +68,10 @@ pub use self::{
     control::{Entry, NoProject},
     events::EventSink,
     progress::Jobs,
-    s3::S3Door,
+    s3::{ObjectEntry, RestoreEntry, S3Door, UploadEntry},
     server::{serve, serve_s3},
     settings::Settings,
-    state::Stats,
+    state::{BucketStats, Stats},
 };
 
 /// Content up to this size is hashed where it is asked for, more of it on a blocking thread.
@@ -103,6 +105,8 @@ impl Simulator {
             .route("/sim/bytes/{token}", get(bytes::read).put(bytes::write))
             .route("/sim/stats", get(control::stats))
             .route("/sim/tree", get(control::tree))
+            .route("/sim/objects", get(control::objects))
+            .route("/sim/uploads", get(control::uploads))
             .route("/sim/faults", post(control::faults))
             .route("/sim/reset", post(control::reset))
             .fallback(api::gate)

@@ -71,6 +71,21 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes that were got.
     pub bytes_out: u64,
+    /// S3 calls by the bucket they were sent to.
+    pub buckets: BTreeMap<String, BucketStats>,
+}
+
+/// What was asked of a bucket.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct BucketStats {
+    /// By operation, as `PutObject`.
+    pub calls: BTreeMap<String, u64>,
+    /// How many were not signed.
+    pub unsigned: u64,
+    /// How many are under way.
+    pub at_once: u64,
+    /// The most that were under way.
+    pub most_at_once: u64,
 }
 
 /// Everything that changes.

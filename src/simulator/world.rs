@@ -1,9 +1,14 @@
 //! The world file: which projects there are and what is in them at the start.
 
+mod buckets;
+
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use self::buckets::{ArchiveTier, StorageClass, WorldBucket, WorldObject};
+pub(super) use self::buckets::{NUMBER, account};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,44 +37,6 @@ pub struct WorldAccount {
     pub token: Option<String>,
     /// The tenants whose projects it sees.
     pub tenants: Vec<String>,
-}
-
-/// A bucket that belongs to no project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorldBucket {
-    /// Its name.
-    pub name: String,
-    /// What is in it.
-    #[serde(default)]
-    pub objects: Vec<WorldObject>,
-}
-
-/// One object of such a bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorldObject {
-    /// Its key.
-    pub key: String,
-    /// Bytes.
-    pub size: u64,
-    /// Parts it was uploaded in, as for files.
-    #[serde(default = "one")]
-    pub parts: u32,
-    /// How it is kept; what is in `GLACIER` is listed and cannot be read.
-    #[serde(default, rename = "storageClass")]
-    pub storage_class: StorageClass,
-}
-
-/// How an object is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum StorageClass {
-    /// Ready to be read.
-    #[default]
-    Standard,
-    /// Archived.
-    Glacier,
 }
 
 /// One project.
@@ -291,23 +258,7 @@ impl WorldFile {
     fn check_buckets(&self) -> Result<(), WorldError> {
         let own = self.projects.iter().filter_map(|project| Some(project.byob.as_ref()?.bucket.as_str()));
         let own: HashSet<&str> = own.collect();
-        let mut seen = HashSet::new();
-        for bucket in &self.buckets {
-            let wrong = |why: String| Err(WorldError::Bucket { bucket: bucket.name.clone(), why });
-            if !seen.insert(&bucket.name) || own.contains(bucket.name.as_str()) {
-                return wrong("is there twice, or is a project's".to_owned());
-            }
-            let mut keys = HashSet::new();
-            for object in &bucket.objects {
-                let key = &object.key;
-                if key.is_empty() || !keys.insert(key) || !has_parts(object.size, object.parts) {
-                    return wrong(format!(
-                        "`{key}` is empty, or there twice, or has less than a byte for each part"
-                    ));
-                }
-            }
-        }
-        Ok(())
+        buckets::check(&self.buckets, &own)
     }
 }
 
@@ -365,6 +316,10 @@ mod tests {
             ("", r#"{"name":"b","objects":[{"key":"x","size":1},{"key":"x","size":1}]}"#),
             ("", r#"{"name":"b","objects":[{"key":"x","size":1,"parts":2}]}"#),
             ("", r#"{"name":"b","colour":1}"#),
+            ("", r#"{"name":"b","objects":[{"key":"x","size":1,"count":2}]}"#),
+            ("", r#"{"name":"b","objects":[{"key":"x{n}","size":1}]}"#),
+            ("", r#"{"name":"b","objects":[{"key":"x","size":2,"partSizes":[1]}]}"#),
+            ("", r#"{"name":"b","objects":[{"key":"x","size":1,"archiveTier":"ARCHIVE_ACCESS"}]}"#),
         ] {
             assert!(world(project, buckets).is_err(), "{project} {buckets}");
         }

@@ -98,7 +98,7 @@ async fn counters_and_reset() {
     let (_, stats) = control(&lab, Method::GET, "/sim/stats", Value::Null).await;
     assert_eq!(
         stats,
-        json!({"total": 4, "bytes_in": 0, "bytes_out": 0, "calls": {
+        json!({"total": 4, "bytes_in": 0, "bytes_out": 0, "buckets": {}, "calls": {
             "GET /api/projects/{projectId}/data": 2,
             "POST /api/projects/{projectId}/dataCopyBatch": 1,
             "GET /api/nowhere": 1,

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test helpers")]
 
 mod bytes;
+mod copy_out;
 mod copying;
 mod data;
+mod endpoints;
 mod faults;
 mod libica;
 mod objects;

@@ -323,7 +323,8 @@ pub trait ObjectStore: PartUploads {
 
     /// The sizes of the parts that an object was uploaded in, in order; `None` when it was not uploaded
     /// in parts, or S3 does not tell. `Conflict` when it is not the object of `info` any more. Costs a
-    /// call or two, and one for each part only where the last does not fit the first.
+    /// call or two, and one for each part only where the last does not fit the first: those between are
+    /// taken to be like the first, which decides only whether a copy gets the same `ETag`.
     async fn part_sizes(
         &self,
         at: &ObjectLocation,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::{
     S3Error, S3ErrorCode, S3Result,
     access::{S3Access, S3AccessContext},
@@ -9,7 +10,8 @@ use s3s::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::simulator::{Simulator, faults::Instead, state::State};
+use super::rules::{Ruling, judge, usual_code};
+use crate::simulator::{BucketStats, Simulator, state::State};
 
 /// What temporary credentials allow.
 #[derive(Debug, Clone)]
@@ -28,11 +30,34 @@ pub(in crate::simulator) struct Key {
 pub(super) struct Caller {
     pub(super) key: Option<String>,
     pub(super) token: Option<String>,
+    /// The region that the request is signed for.
+    pub(super) region: Option<String>,
 }
 
-/// What is to come instead of the answer, however the call ended.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Verdict(pub(super) Arc<OnceLock<Instead>>);
+/// What becomes of a call, besides its own doing.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    /// What is to come instead of the answer, however the call ended.
+    pub(super) ruling: OnceLock<Ruling>,
+    present: OnceLock<Present>,
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+struct Present {
+    simulator: Arc<Simulator>,
+    bucket: String,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.simulator.with(|state| {
+            if let Some(bucket) = state.stats.buckets.get_mut(&self.bucket) {
+                bucket.at_once = bucket.at_once.saturating_sub(1);
+            }
+        });
+    }
+}
 
 /// What a call wants of an object or of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +83,12 @@ impl State {
         let denied = |why: &'static str| Err(S3Error::with_message(S3ErrorCode::AccessDenied, why));
         let issued = caller.key.as_ref().and_then(|key| self.s3.keys.get(key));
         let Some(issued) = issued else {
-            return match (self.is_plain(bucket), &caller.key) {
-                (true, Some(_)) => Ok(()),
-                (true, None) if want == Want::Read => Ok(()),
-                (true, None) => denied("Nobody may write without credentials"),
-                (false, _) => denied("The bucket of a project opens to its temporary credentials alone"),
+            return match (self.s3.plain.get(bucket), &caller.key) {
+                (Some(plain), Some(key)) if plain.keys.is_empty() || plain.keys.contains(key) => Ok(()),
+                (Some(_), Some(_)) => denied("The access key does not open the bucket"),
+                (Some(plain), None) if want == Want::Read && plain.public => Ok(()),
+                (Some(_), None) => denied("Nobody may do that without credentials"),
+                (None, _) => denied("The bucket of a project opens to its temporary credentials alone"),
             };
         };
         if caller.token.as_deref() != Some(&issued.token) {
@@ -81,6 +107,100 @@ impl State {
     }
 }
 
+/// The actions of IAM that a call needs in the bucket it is sent to.
+fn actions(operation: &str, headers: &HeaderMap) -> impl Iterator<Item = &'static str> {
+    let main = match operation {
+        "HeadObject" | "GetObject" => "GetObject",
+        "ListObjects" | "ListObjectsV2" | "HeadBucket" => "ListBucket",
+        "ListParts" => "ListMultipartUploadParts",
+        "ListMultipartUploads" => "ListBucketMultipartUploads",
+        "AbortMultipartUpload" => "AbortMultipartUpload",
+        "GetObjectTagging" => "GetObjectTagging",
+        "PutObjectTagging" => "PutObjectTagging",
+        "DeleteObject" | "DeleteObjects" => "DeleteObject",
+        "RestoreObject" => "RestoreObject",
+        "GetBucketLocation" => "GetBucketLocation",
+        _ => "PutObject",
+    };
+    let with = |name: &str, action| {
+        let there = headers.get(name).is_some_and(|value| !value.is_empty());
+        there.then_some(action)
+    };
+    let (tags, acl) = (with("x-amz-tagging", "PutObjectTagging"), with("x-amz-acl", "PutObjectAcl"));
+    [Some(main), tags, acl].into_iter().flatten()
+}
+
+/// A call as the gate sees it.
+struct Asked<'a> {
+    operation: &'a str,
+    bucket: &'a str,
+    key: &'a str,
+    caller: &'a Caller,
+    headers: &'a HeaderMap,
+}
+
+impl State {
+    fn count_s3(&mut self, asked: &Asked<'_>) {
+        let call = format!("S3 {}", asked.operation);
+        match self.stats.calls.get_mut(&call) {
+            Some(count) => *count += 1,
+            None => drop(self.stats.calls.insert(call, 1)),
+        }
+        if !self.stats.buckets.contains_key(asked.bucket) {
+            self.stats.buckets.insert(asked.bucket.to_owned(), BucketStats::default());
+        }
+        let Some(bucket) = self.stats.buckets.get_mut(asked.bucket) else { return };
+        match bucket.calls.get_mut(asked.operation) {
+            Some(count) => *count += 1,
+            None => drop(bucket.calls.insert(asked.operation.to_owned(), 1)),
+        }
+        bucket.unsigned += u64::from(asked.caller.key.is_none());
+        bucket.at_once += 1;
+        bucket.most_at_once = bucket.most_at_once.max(bucket.at_once);
+    }
+
+    /// Whether the call may be made: to the right place, to whom it means, by one who may.
+    fn admit_s3(&self, asked: &Asked<'_>) -> S3Result<()> {
+        let Asked { operation, bucket, key, caller, headers } = *asked;
+        if let Some(there) = self.s3.plain.get(bucket) {
+            if let (Some(region), Some(signed_for)) = (&there.region, &caller.region)
+                && region != signed_for
+            {
+                return Err(elsewhere(region));
+            }
+            let expected = headers.get("x-amz-expected-bucket-owner");
+            if expected.is_some_and(|expected| expected.as_bytes() != there.owner.as_bytes()) {
+                let why = "The bucket belongs to another account than the one expected";
+                return Err(S3Error::with_message(S3ErrorCode::AccessDenied, why));
+            }
+        } else if operation == "CreateBucket" && !self.has_bucket(bucket) {
+            return Ok(());
+        }
+        self.permit(caller, bucket, key, Want::of(operation))?;
+        actions(operation, headers).try_for_each(|action| self.allow(bucket, action))
+    }
+
+    /// Refuses what nobody may do in the bucket.
+    pub(super) fn allow(&self, bucket: &str, action: &str) -> S3Result<()> {
+        if !self.faults.denies(bucket, action) {
+            return Ok(());
+        }
+        let why = format!("Nobody may s3:{action} in {bucket}");
+        Err(S3Error::with_message(S3ErrorCode::AccessDenied, why))
+    }
+}
+
+/// The bucket is in another region.
+fn elsewhere(region: &str) -> S3Error {
+    let why = "The bucket you are attempting to access must be addressed using the specified endpoint";
+    let mut error = S3Error::with_message(S3ErrorCode::PermanentRedirect, why);
+    error.set_status_code(StatusCode::MOVED_PERMANENTLY);
+    let region = HeaderValue::from_str(region).ok();
+    let name = HeaderName::from_static("x-amz-bucket-region");
+    error.set_headers(region.into_iter().map(|region| (name.clone(), region)).collect());
+    error
+}
+
 /// The gate.
 #[derive(Debug)]
 pub(super) struct Gate(pub(super) Arc<Simulator>);
@@ -88,46 +208,62 @@ pub(super) struct Gate(pub(super) Arc<Simulator>);
 #[async_trait::async_trait]
 impl S3Access for Gate {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let operation = cx.s3_op().name().to_owned();
-        let call = format!("S3 {operation}");
-        let prefix = url::form_urlencoded::parse(cx.uri().query().unwrap_or_default().as_bytes())
-            .find_map(|(name, value)| (name == "prefix").then(|| value.into_owned()));
-        let (bucket, key) = match cx.s3_path() {
-            S3Path::Root => return Err(S3ErrorCode::AccessDenied.into()),
-            S3Path::Bucket { bucket } => (bucket.to_string(), prefix.unwrap_or_default()),
-            S3Path::Object { bucket, key } => (bucket.to_string(), key.to_string()),
+        let (caller, course) = {
+            let extensions = cx.extensions_mut();
+            let caller = extensions.get::<Arc<Caller>>().cloned().unwrap_or_default();
+            (caller, extensions.get::<Arc<Course>>().cloned().unwrap_or_default())
         };
-        let extensions = cx.extensions_mut();
-        let caller = extensions.get::<Caller>().cloned().unwrap_or_default();
-        let verdict = extensions.get::<Verdict>().cloned().unwrap_or_default();
-        // Sleeping for no time takes up to a millisecond.
-        if !self.0.latency().is_zero() {
-            sleep(self.0.latency()).await;
-        }
-        self.0.with(|state| {
-            *state.stats.calls.entry(call.clone()).or_default() += 1;
-            if let Some((instead, after)) = state.faults.scripted(&call) {
-                verdict.0.get_or_init(|| instead);
+        let operation = cx.s3_op().name();
+        let prefix;
+        let (bucket, key) = match cx.s3_path() {
+            S3Path::Root => {
+                return if operation == "ListBuckets" {
+                    Ok(())
+                } else {
+                    Err(S3ErrorCode::AccessDenied.into())
+                };
+            }
+            S3Path::Bucket { bucket } => {
+                prefix = url::form_urlencoded::parse(cx.uri().query().unwrap_or_default().as_bytes())
+                    .find_map(|(name, value)| (name == "prefix").then(|| value.into_owned()))
+                    .unwrap_or_default();
+                (&**bucket, prefix.as_str())
+            }
+            S3Path::Object { bucket, key } => (&**bucket, &**key),
+        };
+        let asked = Asked { operation, bucket, key, caller: &caller, headers: cx.headers() };
+        let (delay, admitted) = self.0.with(|state| {
+            state.count_s3(&asked);
+            let (delay, ruling) = judge(&mut state.faults.s3, &mut state.rng, operation, bucket, key);
+            let scripted = || {
+                let (instead, after) = state.faults.scripted(&format!("S3 {operation}"))?;
+                Some(Ruling { instead, code: None, after })
+            };
+            if let Some(ruling) = ruling.or_else(scripted) {
+                let after = ruling.after;
+                course.ruling.get_or_init(|| ruling);
                 if !after {
-                    // It is not said, because the verdict is.
-                    return Err(S3ErrorCode::InternalError.into());
+                    // It is not said, because the ruling is.
+                    return (delay, Err(S3ErrorCode::InternalError.into()));
                 }
             }
-            state.permit(&caller, &bucket, &key, Want::of(&operation))
-        })
+            (delay, state.admit_s3(&asked))
+        });
+        let (simulator, bucket) = (Arc::clone(&self.0), bucket.to_owned());
+        course.present.get_or_init(|| Present { simulator, bucket });
+        // Sleeping for no time takes up to a millisecond.
+        let delay = delay + self.0.latency();
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        admitted
     }
 }
 
 /// The refusal that was asked for. A success is one that turns out not to be in its body.
-pub(super) fn scripted(status: http::StatusCode) -> S3Error {
-    let code = match status.as_u16() {
-        301 => S3ErrorCode::PermanentRedirect,
-        403 => S3ErrorCode::AccessDenied,
-        404 => S3ErrorCode::NoSuchKey,
-        412 => S3ErrorCode::PreconditionFailed,
-        503 => S3ErrorCode::SlowDown,
-        _ => S3ErrorCode::InternalError,
-    };
+pub(super) fn scripted(status: StatusCode, code: Option<&str>) -> S3Error {
+    let code = code.unwrap_or_else(|| usual_code(status));
+    let code = S3ErrorCode::from_bytes(code.as_bytes()).unwrap_or_else(|| S3ErrorCode::Custom(code.into()));
     let mut error = S3Error::with_message(code, "This answer was asked for through /sim/faults");
     error.set_status_code(status);
     error

@@ -11,8 +11,9 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 
 use super::{
     Served,
-    access::{Caller, Gate, Verdict, scripted},
+    access::{Caller, Course, Gate, scripted},
     chunked,
+    rules::Ruling,
 };
 use crate::simulator::{Simulator, api::closed, faults::Instead};
 
@@ -49,15 +50,15 @@ impl S3Door {
 
     pub(super) async fn answer(&self, request: Request<Body>) -> Response<s3s::Body> {
         let hung_up = || closed().map(s3s::Body::http_body_unsync);
-        let verdict = Verdict::default();
+        let course = Arc::<Course>::default();
         let mut request = unsigned(request);
-        request.extensions_mut().insert(verdict.clone());
+        request.extensions_mut().insert(Arc::clone(&course));
         let answer = self.service.call(request).await;
-        let mut response = match verdict.0.get() {
+        let mut response = match course.ruling.get() {
             None => answer.unwrap_or_else(|_| hung_up()),
-            Some(Instead::Close) => hung_up(),
-            Some(Instead::Status(status)) => {
-                scripted(*status).to_http_response().unwrap_or_else(|_| hung_up())
+            Some(Ruling { instead: Instead::Close, .. }) => hung_up(),
+            Some(Ruling { instead: Instead::Status(status), code, .. }) => {
+                scripted(*status, code.as_deref()).to_http_response().unwrap_or_else(|_| hung_up())
             }
         };
         if response.status() == StatusCode::OK && response.headers().contains_key(header::CONTENT_RANGE) {
@@ -72,7 +73,7 @@ impl S3Door {
 fn unsigned(request: Request<Body>) -> Request<s3s::Body> {
     let (mut parts, body) = request.into_parts();
     let caller = caller(&parts.headers, &parts.uri);
-    parts.extensions.insert(caller);
+    parts.extensions.insert(Arc::new(caller));
     parts.headers.remove(header::AUTHORIZATION);
     parts.uri = without_signature(&parts.uri);
     let sha256 = parts.headers.remove("x-amz-content-sha256");
@@ -106,9 +107,11 @@ fn caller(headers: &HeaderMap, uri: &Uri) -> Caller {
     };
     let signed = text("authorization").and_then(|value| value.split_once("Credential="));
     let credential = signed.map(|(_, rest)| rest.to_owned()).or_else(|| query("X-Amz-Credential"));
-    let key = credential.and_then(|credential| Some(credential.split('/').next()?.to_owned()));
+    // Key, day, region, service.
+    let mut scope = credential.iter().flat_map(|credential| credential.split('/')).map(str::to_owned);
+    let (key, region) = (scope.next(), scope.nth(1));
     let token = text("x-amz-security-token").map(str::to_owned).or_else(|| query("X-Amz-Security-Token"));
-    Caller { key, token }
+    Caller { key, token, region }
 }
 
 fn without_signature(uri: &Uri) -> Uri {

@@ -4,12 +4,18 @@
 //! crate `s3s`; the rules are ours.
 
 mod access;
+mod buckets;
 mod chunked;
+mod cold;
 mod door;
 mod in_process;
+mod listing;
 mod multipart;
 mod read;
+mod rules;
 mod say;
+mod shelves;
+mod show;
 mod store;
 mod uploads;
 mod write;
@@ -18,12 +24,16 @@ use std::sync::Arc;
 
 use s3s::{S3, S3Request, S3Response, S3Result, dto};
 
-pub use self::door::S3Door;
 pub(super) use self::{
     access::Key,
     store::{Place, Store},
 };
-use super::{Simulator, wire};
+pub use self::{
+    door::S3Door,
+    rules::S3Rule,
+    show::{ObjectEntry, RestoreEntry, UploadEntry},
+};
+use super::Simulator;
 
 /// The calls that are answered.
 #[derive(Debug)]
@@ -33,10 +43,30 @@ struct Served(Arc<Simulator>);
 impl S3 for Served {
     async fn head_bucket(
         &self,
-        _req: S3Request<dto::HeadBucketInput>,
+        req: S3Request<dto::HeadBucketInput>,
     ) -> S3Result<S3Response<dto::HeadBucketOutput>> {
-        let bucket_region = Some(wire::REGION.to_owned());
-        Ok(S3Response::new(dto::HeadBucketOutput { bucket_region, ..dto::HeadBucketOutput::default() }))
+        Ok(buckets::head(&self.0, &req.input.bucket))
+    }
+
+    async fn get_bucket_location(
+        &self,
+        req: S3Request<dto::GetBucketLocationInput>,
+    ) -> S3Result<S3Response<dto::GetBucketLocationOutput>> {
+        Ok(buckets::location(&self.0, &req.input.bucket))
+    }
+
+    async fn list_buckets(
+        &self,
+        _req: S3Request<dto::ListBucketsInput>,
+    ) -> S3Result<S3Response<dto::ListBucketsOutput>> {
+        Ok(buckets::list(&self.0))
+    }
+
+    async fn create_bucket(
+        &self,
+        req: S3Request<dto::CreateBucketInput>,
+    ) -> S3Result<S3Response<dto::CreateBucketOutput>> {
+        buckets::create(&self.0, req.input)
     }
 
     async fn head_object(
@@ -57,7 +87,28 @@ impl S3 for Served {
         &self,
         req: S3Request<dto::ListObjectsV2Input>,
     ) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
-        read::list(&self.0, req.input).await
+        listing::list(&self.0, req.input).await
+    }
+
+    async fn list_objects(
+        &self,
+        req: S3Request<dto::ListObjectsInput>,
+    ) -> S3Result<S3Response<dto::ListObjectsOutput>> {
+        listing::list_first_version(&self.0, req.input).await
+    }
+
+    async fn restore_object(
+        &self,
+        req: S3Request<dto::RestoreObjectInput>,
+    ) -> S3Result<S3Response<dto::RestoreObjectOutput>> {
+        cold::restore(&self.0, req.input)
+    }
+
+    async fn delete_objects(
+        &self,
+        req: S3Request<dto::DeleteObjectsInput>,
+    ) -> S3Result<S3Response<dto::DeleteObjectsOutput>> {
+        write::delete_many(&self.0, req)
     }
 
     async fn get_object_tagging(

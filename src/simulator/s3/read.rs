@@ -1,16 +1,14 @@
-//! Reading: objects, their tags, listings.
+//! Reading: objects and their tags.
 
-use std::{ops::Bound, sync::Arc};
+use std::sync::Arc;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::StatusCode;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::{
     S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
-        CommonPrefix, GetObjectInput, GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
-        HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, Object as Listed,
-        ObjectStorageClass, Range, StorageClass, StreamingBlob, Tag,
+        ArchiveStatus, ChecksumType, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+        GetObjectTaggingOutput, HeadObjectInput, HeadObjectOutput, Range, StorageClass, StreamingBlob, Tag,
     },
 };
 
@@ -18,27 +16,31 @@ use super::{
     say::{Conditions, etag, no_such_key, not_kept, refuse, size, time},
     store::Object,
 };
-use crate::simulator::{Simulator, bytes::chunks, state::State};
+use crate::simulator::{Simulator, bytes::chunks, world};
 
-const MOST_KEYS: i32 = 1000;
 const BINARY: &str = "binary/octet-stream";
 
 /// The object with its `ETag` made.
 pub(super) async fn find(simulator: &Simulator, bucket: &str, key: &str) -> S3Result<Object> {
-    let object = simulator.with(|state| state.object(bucket, key)).ok_or_else(no_such_key)?;
+    let object = simulator.with(|state| match state.object(bucket, key) {
+        Some(object) => Ok(object),
+        // Who may not list is not told that there is nothing.
+        None => Err(state.allow(bucket, "ListBucket").err().unwrap_or_else(no_such_key)),
+    })?;
     simulator.hash_tags(std::iter::once((&object.content, &object.parts))).await;
     Ok(object)
 }
 
 /// Refuses what is archived.
-pub(super) fn readable(object: &Object) -> S3Result<()> {
+pub(super) fn readable(simulator: &Simulator, object: &Object) -> S3Result<()> {
     let why = "The operation is not valid for the object's storage class";
     let refused = || {
         let mut error = refuse(S3ErrorCode::InvalidObjectState, why);
         error.set_status_code(StatusCode::FORBIDDEN);
         error
     };
-    if object.about.archived { Err(refused()) } else { Ok(()) }
+    let now = simulator.with(|state| state.now());
+    if object.about.is_cold(now) { Err(refused()) } else { Ok(()) }
 }
 
 /// Which bytes are asked for, whether that is not all of them, and how many parts there are if a
@@ -85,8 +87,17 @@ pub(super) async fn head(
     let tag = object.tag();
     Conditions { matches: input.if_match, none_matches: input.if_none_match }.read(&tag)?;
     let (start, end, partly, parts_count) = asked(&object, input.range, input.part_number)?;
+    let (now, shows_tags) =
+        simulator.with(|state| (state.now(), !state.faults.denies(&input.bucket, "GetObjectTagging")));
+    let tags = object.about.tags.len();
+    let wants_sum = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == "ENABLED");
+    let sha256 = (wants_sum && object.about.sha256).then(|| STANDARD.encode(object.content.sha256()));
     let about = object.about.as_ref().clone();
-    Ok(S3Response::new(HeadObjectOutput {
+    let mut response = S3Response::new(HeadObjectOutput {
+        archive_status: about.archive_status(now).map(ArchiveStatus::from_static),
+        restore: about.restore_header(now),
+        checksum_type: sha256.is_some().then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
+        checksum_sha256: sha256,
         accept_ranges: Some("bytes".to_owned()),
         cache_control: about.cache_control,
         content_disposition: about.content_disposition,
@@ -100,9 +111,19 @@ pub(super) async fn head(
         last_modified: Some(time(object.modified)),
         metadata: Some(about.metadata.into_iter().collect()),
         parts_count,
-        storage_class: about.archived.then(|| StorageClass::from_static(StorageClass::GLACIER)),
+        storage_class: class(about.class),
         ..HeadObjectOutput::default()
-    }))
+    });
+    if tags > 0 && shows_tags {
+        // The protocol's own output has no field for it.
+        response.headers.insert("x-amz-tagging-count", tags.into());
+    }
+    Ok(response)
+}
+
+/// The storage class, of which the usual one is not told.
+fn class(class: world::StorageClass) -> Option<StorageClass> {
+    (class != world::StorageClass::Standard).then(|| StorageClass::from_static(class.name()))
 }
 
 pub(super) async fn get(
@@ -114,7 +135,7 @@ pub(super) async fn get(
     let tag = object.tag();
     Conditions { matches: input.if_match, none_matches: input.if_none_match }.read(&tag)?;
     let (start, end, partly, parts_count) = asked(&object, input.range, input.part_number)?;
-    readable(&object)?;
+    readable(simulator, &object)?;
     if !object.content.is_readable() {
         return Err(not_kept());
     }
@@ -135,6 +156,7 @@ pub(super) async fn get(
         last_modified: Some(time(object.modified)),
         metadata: Some(about.metadata.into_iter().collect()),
         parts_count,
+        storage_class: class(about.class),
         tag_count: i32::try_from(about.tags.len()).ok().filter(|count| *count > 0),
         ..GetObjectOutput::default()
     }))
@@ -148,119 +170,4 @@ pub(super) fn tagging(
     let tags = object.about.tags.iter().cloned();
     let tag_set = tags.map(|(key, value)| Tag { key: Some(key), value: Some(value) }).collect();
     Ok(S3Response::new(GetObjectTaggingOutput { tag_set, version_id: None }))
-}
-
-/// A page of a listing.
-#[derive(Default)]
-struct Page {
-    objects: Vec<(String, Object)>,
-    prefixes: Vec<String>,
-    /// Where the next page starts.
-    next: Option<String>,
-}
-
-pub(super) async fn list(
-    simulator: &Simulator,
-    input: ListObjectsV2Input,
-) -> S3Result<S3Response<ListObjectsV2Output>> {
-    let most = input.max_keys.unwrap_or(MOST_KEYS).clamp(0, MOST_KEYS);
-    let prefix = input.prefix.clone().unwrap_or_default();
-    let wrong = || refuse(S3ErrorCode::InvalidArgument, "The continuation token provided is incorrect");
-    let token = input.continuation_token.as_deref().filter(|token| !token.is_empty());
-    let token = token.map(|token| {
-        let key = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        key.ok_or_else(wrong)
-    });
-    let from = match (token.transpose()?, &input.start_after) {
-        (Some(next), _) => Bound::Included(next),
-        (None, Some(after)) if *after >= prefix => Bound::Excluded(after.clone()),
-        (None, _) => Bound::Included(prefix.clone()),
-    };
-    let delimiter = input.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
-    let most_keys = usize::try_from(most).unwrap_or_default();
-    let page = simulator.with(|state| page(state, &input.bucket, &prefix, delimiter, from, most_keys));
-    simulator.hash_tags(page.objects.iter().map(|(_, object)| (&object.content, &object.parts))).await;
-    let as_url = input.encoding_type.as_ref().is_some_and(|encoding| encoding.as_str() == "url");
-    let text = |text: String| if as_url { utf8_percent_encode(&text, URL).to_string() } else { text };
-    let contents: Vec<_> = page.objects.into_iter().map(|(key, object)| listed(text(key), &object)).collect();
-    let prefixes: Vec<_> =
-        page.prefixes.into_iter().map(|prefix| CommonPrefix { prefix: Some(text(prefix)) }).collect();
-    Ok(S3Response::new(ListObjectsV2Output {
-        key_count: i32::try_from(contents.len() + prefixes.len()).ok(),
-        contents: Some(contents),
-        common_prefixes: Some(prefixes),
-        is_truncated: Some(page.next.is_some()),
-        next_continuation_token: page.next.map(|next| URL_SAFE_NO_PAD.encode(next)),
-        name: Some(input.bucket),
-        prefix: input.prefix.map(text),
-        delimiter: input.delimiter.map(text),
-        start_after: input.start_after.map(text),
-        max_keys: Some(most),
-        continuation_token: input.continuation_token,
-        encoding_type: input.encoding_type,
-        ..ListObjectsV2Output::default()
-    }))
-}
-
-/// What `encoding-type=url` leaves as it is.
-const URL: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/').remove(b'*');
-
-fn listed(key: String, object: &Object) -> Listed {
-    let archived = object.about.archived;
-    let class = if archived { ObjectStorageClass::GLACIER } else { ObjectStorageClass::STANDARD };
-    Listed {
-        key: Some(key),
-        e_tag: Some(etag(&object.tag())),
-        size: Some(size(object.content.size())),
-        last_modified: Some(time(object.modified)),
-        storage_class: Some(ObjectStorageClass::from_static(class)),
-        ..Listed::default()
-    }
-}
-
-fn page(
-    state: &State,
-    bucket: &str,
-    prefix: &str,
-    delimiter: Option<&str>,
-    mut from: Bound<String>,
-    most: usize,
-) -> Page {
-    let mut page = Page::default();
-    while let Some(key) = state.next_key(bucket, from.as_ref().map(String::as_str)) {
-        let Some(rest) = key.strip_prefix(prefix) else { break };
-        let Some(object) = state.object(bucket, &key) else {
-            from = Bound::Excluded(key);
-            continue;
-        };
-        if page.objects.len() + page.prefixes.len() >= most {
-            page.next = (most > 0).then_some(key);
-            break;
-        }
-        let cut = delimiter.and_then(|delimiter| Some(rest.find(delimiter)? + delimiter.len()));
-        if let Some(inside) = cut.and_then(|cut| rest.get(..cut)) {
-            let common = format!("{prefix}{inside}");
-            let after = after_all(&common);
-            page.prefixes.push(common);
-            let Some(after) = after else { break };
-            from = Bound::Included(after);
-        } else {
-            from = Bound::Excluded(key.clone());
-            page.objects.push((key, object));
-        }
-    }
-    page
-}
-
-/// The first text after all that start like this one.
-fn after_all(prefix: &str) -> Option<String> {
-    let mut text = prefix.to_owned();
-    while let Some(last) = text.pop() {
-        if let Some(next) = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32) {
-            text.push(next);
-            return Some(text);
-        }
-    }
-    None
 }

@@ -6,10 +6,10 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use s3s::{
     S3Error, S3ErrorCode, S3Result,
-    dto::{ETag, ETagCondition},
+    dto::{ETag, ETagCondition, StorageClass},
 };
 
-use super::store::{About, Object};
+use super::store::Object;
 
 /// S3 takes no more in one PUT, one part or one copy.
 pub(super) const LARGEST: u64 = 5 * 1024 * 1024 * 1024;
@@ -134,20 +134,21 @@ macro_rules! about {
             expires: $input.expires.take(),
             metadata: $input.metadata.take().unwrap_or_default().into_iter().collect(),
             tags: $crate::simulator::s3::say::tags($input.tagging.as_deref().unwrap_or_default()),
-            archived: false,
+            class: $crate::simulator::s3::say::class($input.storage_class.as_ref()),
+            acl: $input.acl.take().map(|acl| acl.as_str().to_owned()),
+            sha256: $input.checksum_algorithm.take().is_some_and(|algorithm| algorithm.as_str() == "SHA256"),
+            ..About::default()
         }
     };
 }
 pub(super) use about;
 
+/// The storage class that is asked for.
+pub(super) fn class(asked: Option<&StorageClass>) -> crate::simulator::world::StorageClass {
+    asked.and_then(|class| crate::simulator::world::StorageClass::named(class.as_str())).unwrap_or_default()
+}
+
 /// The tags of the header.
 pub(super) fn tags(header: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(header.as_bytes()).into_owned().collect()
-}
-
-impl About {
-    /// The same with the tags of another.
-    pub(super) fn tagged(self, other: &Self) -> Self {
-        Self { tags: other.tags.clone(), ..self }
-    }
 }

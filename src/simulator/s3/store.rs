@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{access::Key, uploads::Uploads};
+use super::{access::Key, cold::Restored, shelves::Bucket, uploads::Uploads};
 use crate::{
     domain::file::{DataKind, DataStatus},
     simulator::{
@@ -20,7 +20,7 @@ use crate::{
         parts::Parts,
         state::{Action, State},
         tree::{Node, ProjectKey},
-        world::{StorageClass, WorldBucket},
+        world::{ArchiveTier, StorageClass, WorldBucket, WorldObject},
     },
 };
 
@@ -44,8 +44,30 @@ pub(in crate::simulator) struct About {
     pub(super) expires: Option<s3s::dto::Timestamp>,
     pub(super) metadata: HashMap<String, String>,
     pub(super) tags: Vec<(String, String)>,
-    /// Whether the bytes are out of reach.
-    pub(super) archived: bool,
+    pub(super) class: StorageClass,
+    /// Where an object of `INTELLIGENT_TIERING` went.
+    pub(super) tier: Option<ArchiveTier>,
+    pub(super) restored: Option<Restored>,
+    /// The canned ACL that it was written with.
+    pub(super) acl: Option<String>,
+    /// Whether its SHA-256 is told.
+    pub(super) sha256: bool,
+}
+
+impl About {
+    /// What the world file says.
+    pub(super) fn of(object: &WorldObject) -> Self {
+        let pairs = |map: &BTreeMap<String, String>| map.clone().into_iter();
+        Self {
+            content_type: object.content_type.clone(),
+            metadata: pairs(&object.metadata).collect(),
+            tags: pairs(&object.tags).collect(),
+            class: object.storage_class,
+            tier: object.archive_tier,
+            sha256: object.sha256,
+            ..Self::default()
+        }
+    }
 }
 
 /// A write to a project that has not been indexed.
@@ -63,9 +85,9 @@ pub(in crate::simulator) type Place = (String, String);
 #[derive(Debug, Default)]
 pub(in crate::simulator) struct Store {
     /// Buckets that belong to no project.
-    plain: HashMap<String, BTreeMap<String, Object>>,
+    pub(super) plain: HashMap<String, Bucket>,
     /// What lies in a project's bucket beside the project.
-    beside: HashMap<String, BTreeMap<String, Object>>,
+    beside: HashMap<String, Bucket>,
     pending: HashMap<String, BTreeMap<String, Pending>>,
     /// What was said of objects that are files.
     about: HashMap<Place, Arc<About>>,
@@ -76,7 +98,7 @@ pub(in crate::simulator) struct Store {
 }
 
 impl Store {
-    fn outside(&self, bucket: &str) -> Option<&BTreeMap<String, Object>> {
+    fn outside(&self, bucket: &str) -> Option<&Bucket> {
         self.plain.get(bucket).or_else(|| self.beside.get(bucket))
     }
 }
@@ -86,15 +108,11 @@ impl State {
     pub(in crate::simulator) fn fill_buckets(&mut self, buckets: &[WorldBucket]) {
         let modified = self.now();
         for bucket in buckets {
-            let objects = bucket.objects.iter().map(|object| {
-                let content = self.library.made(&format!("{}/{}", bucket.name, object.key), object.size);
-                let parts = Parts::Equal(object.parts);
-                let archived = object.storage_class == StorageClass::Glacier;
-                let about = Arc::new(About { archived, ..About::default() });
-                (object.key.clone(), Object { content, parts, modified, about })
-            });
-            let objects = objects.collect();
-            self.s3.plain.insert(bucket.name.clone(), objects);
+            let made = Bucket::of(bucket, modified, &mut self.library);
+            self.s3.plain.insert(bucket.name.clone(), made);
+            if !bucket.deny.is_empty() {
+                self.faults.deny.insert(bucket.name.clone(), bucket.deny.clone());
+            }
         }
     }
 
@@ -119,7 +137,7 @@ impl State {
     /// The object at a key.
     pub(super) fn object(&self, bucket: &str, key: &str) -> Option<Object> {
         let Some((project, path)) = self.locate(bucket, key) else {
-            return self.s3.outside(bucket)?.get(key).cloned();
+            return self.s3.outside(bucket)?.get(key);
         };
         if let Some(pending) = self.s3.pending.get(bucket).and_then(|pending| pending.get(key)) {
             return pending.object.clone();
@@ -133,7 +151,7 @@ impl State {
         let content = node.content.clone().filter(|_| node.kind == DataKind::File)?;
         let mut about = self.s3.about.get(&(bucket.to_owned(), key.to_owned())).cloned().unwrap_or_default();
         if node.status == DataStatus::Archived {
-            Arc::make_mut(&mut about).archived = true;
+            Arc::make_mut(&mut about).class = StorageClass::Glacier;
         }
         Some(Object { content, parts: node.parts.clone(), modified: node.modified, about })
     }
@@ -141,7 +159,7 @@ impl State {
     /// The first key of a bucket from there on that may be an object's.
     pub(super) fn next_key(&self, bucket: &str, from: Bound<&str>) -> Option<String> {
         let all = (from, Bound::Unbounded);
-        let outside = self.s3.outside(bucket).and_then(|objects| objects.range::<str, _>(all).next());
+        let outside = self.s3.outside(bucket).and_then(|objects| objects.next(from));
         let pending = self.s3.pending.get(bucket).and_then(|pending| pending.range::<str, _>(all).next());
         let files = self.tree.projects.iter().enumerate().filter(|(_, it)| it.home.bucket == bucket);
         let files = files.filter_map(|(project, it)| {
@@ -158,8 +176,7 @@ impl State {
             let next = self.tree.next_path(project, path.as_ref().map(String::as_str))?;
             Some(format!("{prefix}{}", next.trim_start_matches('/')))
         });
-        let others = outside.map(|(key, _)| key).into_iter().chain(pending.map(|(key, _)| key));
-        files.chain(others.cloned()).min()
+        files.chain(outside).chain(pending.map(|(key, _)| key.clone())).min()
     }
 
     /// Whether a project could show an object of that key as a file.
@@ -171,11 +188,10 @@ impl State {
     pub(super) fn write(&mut self, bucket: &str, key: &str, object: Option<Object>) {
         if self.locate(bucket, key).is_none() {
             let shelves = if self.is_plain(bucket) { &mut self.s3.plain } else { &mut self.s3.beside };
-            let objects = shelves.entry(bucket.to_owned()).or_default();
-            match object {
-                Some(object) => objects.insert(key.to_owned(), object),
-                None => objects.remove(key),
-            };
+            match shelves.get_mut(bucket) {
+                Some(objects) => objects.put(key, object),
+                None => shelves.entry(bucket.to_owned()).or_default().put(key, object),
+            }
             return;
         }
         self.s3.last += 1;
@@ -255,7 +271,12 @@ impl State {
             return true;
         }
         let shelves = if self.is_plain(bucket) { &mut self.s3.plain } else { &mut self.s3.beside };
-        let object = shelves.get_mut(bucket).and_then(|objects| objects.get_mut(key));
-        object.map(|object| object.about = about).is_some()
+        let Some(objects) = shelves.get_mut(bucket) else { return false };
+        let changed = objects.get(key).map(|object| Object { about, ..object });
+        let is_there = changed.is_some();
+        if is_there {
+            objects.put(key, changed);
+        }
+        is_there
     }
 }

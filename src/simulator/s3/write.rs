@@ -7,8 +7,9 @@ use s3s::{
     S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
         CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
-        DeleteObjectOutput, MetadataDirective, PutObjectInput, PutObjectOutput, PutObjectTaggingInput,
-        PutObjectTaggingOutput, StreamingBlob, TaggingDirective,
+        DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, MetadataDirective,
+        PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput, StreamingBlob,
+        TaggingDirective,
     },
 };
 
@@ -109,10 +110,13 @@ pub(super) async fn source(
     let CopySource::Bucket { bucket, key, .. } = from else {
         return Err(refuse(S3ErrorCode::NotImplemented, "There are no access points here"));
     };
-    let caller = extensions.get::<Caller>().cloned().unwrap_or_default();
-    simulator.with(|state| state.permit(&caller, bucket, key, Want::Read))?;
+    let caller = extensions.get::<Arc<Caller>>().cloned().unwrap_or_default();
+    simulator.with(|state| {
+        state.permit(&caller, bucket, key, Want::Read)?;
+        state.allow(bucket, "GetObject")
+    })?;
     let object = find(simulator, bucket, key).await?;
-    readable(&object)?;
+    readable(simulator, &object)?;
     if conditions.any() {
         conditions.copy(&object.tag())?;
     }
@@ -141,8 +145,18 @@ pub(super) async fn copy(
         return Err(refuse(S3ErrorCode::InvalidRequest, why));
     }
     let given: About = about!(input);
+    if !tagging && !from.about.tags.is_empty() {
+        simulator.with(|state| {
+            state.allow(&bucket, "GetObjectTagging")?;
+            state.allow(&input.bucket, "PutObjectTagging")
+        })?;
+    }
+    let tags = if tagging { given.tags.clone() } else { from.about.tags.clone() };
     let about = if metadata { given.clone() } else { from.about.as_ref().clone() };
-    let about = about.tagged(if tagging { &given } else { &from.about });
+    // How the source is kept, and who may see it, is its own affair.
+    let About { class, acl, .. } = given;
+    let sha256 = given.sha256 || from.about.sha256;
+    let about = About { tags, class, acl, sha256, tier: None, restored: None, ..about };
     simulator.hash_tags(std::iter::once((&from.content, &Parts::ONE))).await;
     let modified = simulator.with(|state| state.now());
     let object = Object { content: from.content, parts: Parts::ONE, modified, about: Arc::new(about) };
@@ -157,12 +171,32 @@ pub(super) async fn copy(
 }
 
 pub(super) fn delete(simulator: &Simulator, input: &DeleteObjectInput) -> S3Response<DeleteObjectOutput> {
+    remove(simulator, &input.bucket, &input.key);
+    S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT)
+}
+
+fn remove(simulator: &Simulator, bucket: &str, key: &str) {
     simulator.with(|state| {
-        if state.object(&input.bucket, &input.key).is_some() {
-            state.write(&input.bucket, &input.key, None);
+        if state.object(bucket, key).is_some() {
+            state.write(bucket, key, None);
         }
     });
-    S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT)
+}
+
+pub(super) fn delete_many(
+    simulator: &Simulator,
+    req: S3Request<DeleteObjectsInput>,
+) -> S3Result<S3Response<DeleteObjectsOutput>> {
+    let caller = req.extensions.get::<Arc<Caller>>().cloned().unwrap_or_default();
+    let (bucket, delete) = (req.input.bucket, req.input.delete);
+    let mut deleted = Vec::new();
+    for object in delete.objects {
+        simulator.with(|state| state.permit(&caller, &bucket, &object.key, Want::Write))?;
+        remove(simulator, &bucket, &object.key);
+        deleted.push(DeletedObject { key: Some(object.key), ..DeletedObject::default() });
+    }
+    let deleted = Some(deleted).filter(|_| delete.quiet != Some(true));
+    Ok(S3Response::new(DeleteObjectsOutput { deleted, ..DeleteObjectsOutput::default() }))
 }
 
 pub(super) fn tagging(

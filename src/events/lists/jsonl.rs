@@ -1,0 +1,82 @@
+//! Lists as JSON lines: one object a line.
+
+use serde_json::{Map, Value};
+
+use super::{LONGEST_LINE, at_line, broken};
+use crate::domain::{
+    instruction::Instruction,
+    outcome::{ErrorName, Failure},
+};
+
+/// A reader of JSON lines.
+#[derive(Debug, Default)]
+pub(super) struct JsonLines {
+    rest: Vec<u8>,
+    line: u64,
+}
+
+impl JsonLines {
+    pub(super) fn push(&mut self, bytes: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+        let mut lines = bytes.split(|byte| *byte == b'\n').peekable();
+        while let Some(part) = lines.next() {
+            if self.rest.len() + part.len() > LONGEST_LINE {
+                return Err(broken(self.line + 1, "is too long"));
+            }
+            if lines.peek().is_none() {
+                self.rest.extend_from_slice(part);
+            } else if self.rest.is_empty() {
+                self.end_line(part, rows)?;
+            } else {
+                self.rest.extend_from_slice(part);
+                let line = std::mem::take(&mut self.rest);
+                self.end_line(&line, rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self, rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+        let line = std::mem::take(&mut self.rest);
+        self.end_line(&line, rows)
+    }
+
+    fn end_line(&mut self, line: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+        self.line += 1;
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+        if line.is_empty() {
+            return Ok(());
+        }
+        let object = match serde_json::from_slice(line) {
+            Ok(Value::Object(object)) => object,
+            Ok(_) => return Err(broken(self.line, "is no JSON object")),
+            Err(error) => return Err(broken(self.line, &format!("is not JSON: {error}"))),
+        };
+        let instruction = read(&object).and_then(Instruction::checked);
+        rows.push(instruction.map_err(|failure| at_line(self.line, failure))?);
+        Ok(())
+    }
+}
+
+fn read(object: &Map<String, Value>) -> Result<Instruction, Failure> {
+    let text = |name: &str, error: ErrorName| match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(Failure::new(error, format!("{name} must be specified as a string"))),
+    };
+    let unsigned = match object.get("sourceNoSignRequest") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(unsigned)) => *unsigned,
+        Some(_) => {
+            let message = "sourceNoSignRequest must be true or false";
+            return Err(Failure::new(ErrorName::InvokeArgumentsInvariantError, message));
+        }
+    };
+    Ok(Instruction {
+        bucket: text("sourceBucket", ErrorName::SourceBucketFieldInvalid)?.unwrap_or_default(),
+        key: text("sourceKey", ErrorName::SourceKeyFieldInvalid)?.unwrap_or_default(),
+        unsigned,
+        root: text("sourceRootFolderKey", ErrorName::InvokeArgumentsInvariantError)?,
+        relative: text("destinationRelativeFolderKey", ErrorName::DestinationRelativeFolderKeyFieldInvalid)?,
+        sums: text("sums", ErrorName::InvokeArgumentsInvariantError)?,
+    })
+}

@@ -1,0 +1,108 @@
+//! Lists, in whatever pieces they come.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn read(key: &str, list: &[u8], piece: usize) -> Result<Vec<Instruction>, Failure> {
+    let (mut reader, mut rows) = (ListReader::of(key), Vec::new());
+    for piece in list.chunks(piece.max(1)) {
+        reader.push(piece, &mut rows)?;
+    }
+    reader.finish(&mut rows)?;
+    Ok(rows)
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(content).unwrap();
+    packed.finish().unwrap()
+}
+
+fn object(bucket: &str, key: &str) -> Instruction {
+    Instruction { bucket: bucket.into(), key: key.into(), ..Instruction::default() }
+}
+
+const CSV: &str =
+    "\u{feff}bucket,key\nb,a/b.bam\r\n\"b\",\"with, comma\"\nb,\"say \"\"x\"\" é+%\"\n\nb2,/a//b";
+
+#[test]
+fn a_csv_says_the_same_in_any_pieces() {
+    let expected = vec![
+        object("b", "a/b.bam"),
+        object("b", "with, comma"),
+        object("b", "say \"x\" é+%"),
+        object("b2", "/a//b"),
+    ];
+    for piece in [1, 2, 3, 7, 1000] {
+        assert_eq!(read("x.csv", CSV.as_bytes(), piece).unwrap(), expected);
+        assert_eq!(read("x.CSV.gz", &gzip(CSV.as_bytes()), piece).unwrap(), expected);
+        // Packed without saying so.
+        assert_eq!(read("x.csv", &gzip(CSV.as_bytes()), piece).unwrap(), expected);
+    }
+    assert_eq!(read("x.csv", b"", 1).unwrap(), []);
+}
+
+#[test]
+fn json_lines_say_the_same_in_any_pieces() {
+    let lines = r#"{"sourceBucket":"b","sourceKey":"p/*","destinationRelativeFolderKey":"./sub/","other":1}
+
+{"sourceBucket":"b","sourceKey":"p/k","sourceRootFolderKey":"p/","sourceNoSignRequest":true,"sums":null}"#;
+    let expected = vec![
+        Instruction { relative: Some("sub/".into()), ..object("b", "p/*") },
+        Instruction { root: Some("p/".into()), unsigned: true, ..object("b", "p/k") },
+    ];
+    for piece in [1, 5, 1000] {
+        assert_eq!(read("x.jsonl", lines.as_bytes(), piece).unwrap(), expected);
+        assert_eq!(read("x.jsonl.gz", &gzip(lines.as_bytes()), piece).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_broken_line_is_named() {
+    let long = format!("b,{}\n", "x".repeat(LONGEST_LINE + 1));
+    let cases: [(&str, &[u8], &str); 10] = [
+        ("x.csv", b"b,k\nb\n", "line 2 of the list has one column"),
+        ("x.csv", b"b,k,z\n", "line 1 of the list has more than the two columns"),
+        ("x.csv", b"b,\xff\n", "line 1 of the list is not UTF-8"),
+        ("x.csv", long.as_bytes(), "line 1 of the list is too long"),
+        ("x.csv", b"b,../k\n", "line 1 of the list: sourceKey cannot contain '..'"),
+        ("x.csv", b"b,k\n,k\n", "line 2 of the list: sourceBucket must be specified as a string"),
+        ("x.csv", b"\x1f\x8bnot", "the list is broken: it does not unpack"),
+        ("x.jsonl", b"{}\n", "line 1 of the list: sourceBucket must be specified as a string"),
+        ("x.jsonl", b"\n[]\n", "line 2 of the list is no JSON object"),
+        ("x.jsonl", b"{", "line 1 of the list is not JSON"),
+    ];
+    for (key, list, expected) in cases {
+        let failure = read(key, list, 3).unwrap_err();
+        assert!(failure.message.starts_with(expected), "{}", failure.message);
+    }
+}
+
+#[test]
+fn a_bomb_is_taken_in_sips() {
+    let bomb = gzip(&vec![b' '; 50 << 20]);
+    assert!(read("x.jsonl", &bomb, bomb.len()).unwrap_err().message.contains("too long"));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_give_lines_or_a_refusal(bytes in proptest::collection::vec(any::<u8>(), 0..400), piece in 1_usize..50) {
+        for key in ["x.csv", "x.jsonl"] {
+            let one = read(key, &bytes, piece);
+            let other = read(key, &bytes, 1000);
+            prop_assert_eq!(one.is_ok(), other.is_ok());
+            if let (Ok(one), Ok(other)) = (one, other) {
+                prop_assert_eq!(one, other);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_csv_is_read_back(keys in proptest::collection::vec("[a-z/ ,\"+%é]{1,20}", 1..20)) {
+        let quoted = |key: &String| format!("bkt,\"{}\"\n", key.replace('"', "\"\""));
+        let list: String = keys.iter().map(quoted).collect();
+        let rows = read("x.csv", list.as_bytes(), 3).unwrap();
+        prop_assert_eq!(rows, keys.iter().map(|key| object("bkt", key)).collect::<Vec<_>>());
+    }
+}

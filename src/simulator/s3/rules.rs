@@ -1,0 +1,147 @@
+//! What S3 can be made to do: refuse some calls, and be slow with others.
+
+use http::StatusCode;
+use rand::{RngExt as _, rngs::StdRng};
+use serde::{Deserialize, Serialize};
+use tokio::time::Duration;
+
+use crate::simulator::faults::{Delay, Instead};
+
+/// What is done to calls of S3. Of the rules that fit, the first with an answer gives it, and all
+/// delays add up.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3Rule {
+    /// Which calls, as `CopyObject`; none here: all.
+    #[serde(default)]
+    pub calls: Vec<String>,
+    /// Those to this bucket.
+    #[serde(default)]
+    pub bucket: Option<String>,
+    /// Those to keys that start so.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The share of them, drawn from the seed; none here: all.
+    #[serde(default)]
+    pub share: Option<f64>,
+    /// How many of them; none here: all.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// What comes instead of the answer.
+    #[serde(default)]
+    pub status: Option<Instead>,
+    /// The code of that answer; none here: the usual one of its status.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Whether the call has its effect first.
+    #[serde(default)]
+    pub after: bool,
+    /// How much longer the call takes.
+    #[serde(default)]
+    pub delay: Option<Delay>,
+}
+
+/// What is to come instead of an answer.
+#[derive(Debug, Clone)]
+pub(in crate::simulator) struct Ruling {
+    pub(in crate::simulator) instead: Instead,
+    pub(in crate::simulator) code: Option<String>,
+    pub(in crate::simulator) after: bool,
+}
+
+impl S3Rule {
+    fn fits(&self, call: &str, bucket: &str, key: &str) -> bool {
+        self.times != Some(0)
+            && (self.calls.is_empty() || self.calls.iter().any(|known| known == call))
+            && self.bucket.as_ref().is_none_or(|known| known == bucket)
+            && self.key.as_ref().is_none_or(|prefix| key.starts_with(prefix.as_str()))
+    }
+}
+
+/// What the rules say of a call.
+pub(in crate::simulator) fn judge(
+    rules: &mut [S3Rule],
+    rng: &mut StdRng,
+    call: &str,
+    bucket: &str,
+    key: &str,
+) -> (Duration, Option<Ruling>) {
+    let (mut delay, mut ruling) = (Duration::ZERO, None);
+    for rule in rules.iter_mut().filter(|rule| rule.fits(call, bucket, key)) {
+        if rule.status.is_some() && ruling.is_some() {
+            continue;
+        }
+        if rule.share.is_some_and(|share| rng.random::<f64>() >= share) {
+            continue;
+        }
+        rule.times = rule.times.map(|times| times.saturating_sub(1));
+        delay += rule.delay.map_or(Duration::ZERO, |delay| delay.0);
+        ruling = ruling.or_else(|| {
+            let (instead, code) = (rule.status?, rule.code.clone());
+            Some(Ruling { instead, code, after: rule.after })
+        });
+    }
+    (delay, ruling)
+}
+
+/// The code that goes with a status.
+pub(super) fn usual_code(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        301 => "PermanentRedirect",
+        403 => "AccessDenied",
+        404 => "NoSuchKey",
+        409 => "ConditionalRequestConflict",
+        412 => "PreconditionFailed",
+        503 => "SlowDown",
+        _ => "InternalError",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules(json: serde_json::Value) -> Vec<S3Rule> {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn rules_are_used_up_and_add_up() {
+        let mut rules = rules(json!([
+            {"calls": ["PutObject"], "bucket": "b", "times": 2, "status": 403},
+            {"bucket": "b", "delay": "10ms"},
+            {"key": "x/", "status": 503, "code": "ServiceUnavailable", "after": true, "delay": "5ms"},
+        ]));
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut ask = |call: &str, bucket: &str, key: &str| {
+            let (delay, ruling) = judge(&mut rules, &mut rng, call, bucket, key);
+            let status = ruling.map(|ruling| match ruling.instead {
+                Instead::Status(status) => status.as_u16(),
+                Instead::Close => 0,
+            });
+            (delay.as_millis(), status)
+        };
+        assert_eq!(ask("PutObject", "b", "x/1"), (10, Some(403)), "the other rule is not used");
+        assert_eq!(ask("PutObject", "c", "y"), (0, None));
+        assert_eq!(ask("PutObject", "b", "y"), (10, Some(403)));
+        assert_eq!(ask("PutObject", "b", "y"), (10, None));
+        assert_eq!(ask("HeadObject", "b", "x/1"), (15, Some(503)));
+    }
+
+    #[test]
+    fn a_share_is_drawn_from_the_seed() {
+        let drawn = |seed| {
+            let mut rules = rules(json!([{"share": 0.3, "status": 503}]));
+            let mut rng = StdRng::seed_from_u64(seed);
+            (0..1000).map(|_| judge(&mut rules, &mut rng, "x", "b", "k").1.is_some()).collect::<Vec<_>>()
+        };
+        let one = drawn(1);
+        let hits = one.iter().filter(|hit| **hit).count();
+        assert!((250..350).contains(&hits), "{hits}");
+        assert_eq!(one, drawn(1));
+        assert_ne!(one, drawn(2));
+    }
+}
