@@ -178,6 +178,17 @@ impl House {
         there: &[(&str, u64, u32)],
         change: impl FnOnce(&mut simulator::Settings),
     ) -> Self {
+        Self::beside(files, folders, there, json!([]), change).await
+    }
+
+    /// The same beside more buckets of no project.
+    pub(crate) async fn beside(
+        files: &[(&str, u64, u32)],
+        folders: &[&str],
+        there: &[(&str, u64, u32)],
+        more: Value,
+        change: impl FnOnce(&mut simulator::Settings),
+    ) -> Self {
         // `RUST_LOG=copy_manager=info` shows what the instances say.
         let logs =
             tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
@@ -188,14 +199,19 @@ impl House {
                 .map(|(path, size, parts)| json!({"path": path, "size": size, "parts": parts}))
                 .collect()
         };
+        let mut buckets = vec![
+            json!({"name": "requests"}),
+            json!({"name": "outside-data", "objects": OUTSIDE.map(
+                |(key, size, parts)| json!({"key": key, "size": size, "parts": parts})
+            )}),
+        ];
+        buckets.extend(more.as_array().unwrap().iter().cloned());
         let world: WorldFile = serde_json::from_value(json!({"projects": [
             {"id": "11111111-1111-4111-8111-111111111111", "name": "lab", "byob": {"bucket": "lab-data", "prefix": "top/"},
              "folders": folders, "files": list(files)},
             {"id": "22222222-2222-4222-8222-222222222222", "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
              "folders": ["/in/"], "files": list(there)},
-        ], "buckets": [{"name": "requests"}, {"name": "outside-data", "objects": OUTSIDE.map(
-            |(key, size, parts)| json!({"key": key, "size": size, "parts": parts})
-        )}]}))
+        ], "buckets": buckets}))
         .unwrap();
         let mut platform = simulator::Settings::default();
         change(&mut platform);

@@ -3,8 +3,12 @@
 use std::{collections::HashMap, ops::Range};
 
 use async_trait::async_trait;
-use aws_sdk_s3::types::{
-    CompletedMultipartUpload, CompletedPart, MultipartUpload, Part, ServerSideEncryption,
+use aws_sdk_s3::{
+    Config,
+    config::retry::RetryConfig,
+    types::{
+        CompletedMultipartUpload, CompletedPart, MultipartUpload, Part, ServerSideEncryption,
+    },
 };
 use jiff::Timestamp;
 
@@ -55,6 +59,9 @@ impl PartUploads for S3Objects {
                     .set_expected_bucket_owner(also.owner.clone())
                     .set_server_side_encryption(also.encryption.clone())
                     .set_ssekms_key_id(also.key.clone())
+                    .customize()
+                    // Asked twice, there are two, and of one nobody knows.
+                    .config_override(Config::builder().retry_config(RetryConfig::disabled()))
                     .send()
             })
             .await?;

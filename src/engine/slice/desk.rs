@@ -18,7 +18,7 @@ use crate::{
         Engine,
         evidence::Party,
         lease::{Halt, Held, Lease, Step},
-        records::attr,
+        records::{Phase, attr, set},
         request::started_at,
     },
     policy::limit::Limit,
@@ -142,7 +142,9 @@ impl<'a> Desk<'a> {
             let versioned = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             (versioned.version, versioned.state.clone())
         };
-        Ok((version, self.engine.replace_document(&self.lease.key, attr::STATE, &state).await?))
+        let mut changes = self.engine.replace_document(&self.lease.key, attr::STATE, &state).await?;
+        changes.push(set(attr::PHASE, Phase::Running.as_str()));
+        Ok((version, changes))
     }
 
     fn versions(&self) -> (u64, u64) {

@@ -32,7 +32,11 @@ impl Try<'_, '_> {
     pub(super) async fn own_parts(&self, found: &Found) -> Tried<Option<Vec<u64>>> {
         let (Some((at, access)), true) = (&found.at, has_parts(&found.info)) else { return Ok(None) };
         let sizes = self.desk.engine.ports.objects.part_sizes(at, &found.info, access);
-        Ok(self.call(End::Source, sizes).await?)
+        match self.call(End::Source, sizes).await {
+            // Then the copy is another upload of the same bytes.
+            Err(error) if matches!(error.class, Class::Forbidden | Class::Invalid) => Ok(None),
+            sizes => Ok(sizes?),
+        }
     }
 
     async fn copy_whole(&self, found: &Found, only_if: &Precondition) -> Tried<()> {

@@ -119,8 +119,10 @@ impl<'d> Desk<'d> {
             Err(Trouble::Port(error)) => format!("{of}: {error}{}", advice(&error)),
         };
         // Before it is given up, nothing of it may be left behind.
-        if let Err(error) = self.discard(index).await {
-            return Ok(Ended::Failed(error, false));
+        match self.discard(index).await {
+            Err(error) if error.is_passing() => return Ok(Ended::Failed(error, false)),
+            Err(error) => signals::slice::upload_left(&item.to, &error),
+            Ok(()) => {}
         }
         Ok(Ended::Done(Copied { elapsed, ..failed(why) }))
     }
@@ -166,7 +168,7 @@ impl Try<'_, '_> {
                 state.sent.insert(self.index);
             });
             match self.copy(&found, &only_if).await {
-                Err(Trouble::Port(error)) if error.class == Class::Conflict => {
+                Err(Trouble::Port(error)) if has_changed(&error) => {
                     // Whoever may not see it learns so that there is something.
                     blind = Precondition::None;
                     conflict = Some(error);
@@ -322,6 +324,13 @@ impl Try<'_, '_> {
             None => Err(Trouble::Halt(crate::engine::lease::Halt::Lost)),
         }
     }
+}
+
+/// Whether the two ends are not what they were a moment ago: of a condition on an object that is gone S3
+/// says that there is no such key, and what was restored may be archived again.
+fn has_changed(error: &Error) -> bool {
+    let code = error.code.as_deref();
+    error.class == Class::Conflict || matches!(code, Some("NoSuchKey" | "InvalidObjectState"))
 }
 
 fn is_unsigned(access: &Access) -> bool {

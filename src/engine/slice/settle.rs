@@ -22,6 +22,7 @@ use crate::{
         round::Next,
     },
     ports::store::Change,
+    signals,
 };
 
 impl Engine {
@@ -77,7 +78,11 @@ impl Engine {
         });
         for index in begun {
             desk.lease.check()?;
-            desk.discard(index).await?;
+            match desk.discard(index).await {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                Err(error) => signals::slice::upload_left(&desk.lease.key, &error),
+                Ok(()) => {}
+            }
         }
         let state = desk.into_state();
         let failure = Failure::new(ErrorName::Cancelled, why.message);
@@ -91,7 +96,9 @@ impl Engine {
         let desk = Desk::new(self, held, &spec, state);
         let begun: Vec<_> = desk.read(|state| state.uploads.keys().copied().collect());
         for index in begun {
-            desk.discard(index).await?;
+            if let Err(error) = desk.discard(index).await {
+                signals::slice::upload_left(&desk.lease.key, &error);
+            }
         }
         let state = desk.into_state();
         self.settle_slice(held, &spec, &state, Some(failure)).await

@@ -130,6 +130,12 @@ impl Desk<'_> {
                 }
             }
         });
+        // That one is still being restored is the sign of life of all that waits.
+        if queue.ready.is_empty()
+            && let Some((_, index)) = queue.later.pop_first()
+        {
+            queue.ready.push_back(index);
+        }
         queue
     }
 
