@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use copy_manager::{
     domain::{
         copy_out::{
-            BucketDefinition, Copied, CopyStatus, Origin, Rights, SliceItem, SliceOptions, SliceRequest, Thaw,
-            ThawParams, ThawSpeed,
+            BucketDefinition, Copied, CopyStatus, Origin, Rights, SliceItem, SliceOptions, SliceRequest,
+            Thaw, ThawParams, ThawSpeed,
         },
         file::Data,
         ids::ProjectId,
@@ -141,14 +141,20 @@ const SOON: Duration = Duration::from_mins(1);
 #[tokio::test(start_paused = true)]
 async fn each_object_gets_its_row_and_equal_ones_are_left_alone() {
     let house = house(json!([
-        bucket("src", json!([
-            {"key": "equal", "size": 9}, {"key": "other", "size": 9}, {"key": "new ü+%", "size": 300,
-             "contentType": "text/x", "metadata": {"run": "7"}, "tags": {"k": "v"}},
-            {"key": "none", "size": 0},
-        ])),
-        bucket("dest", json!([
-            {"key": "equal", "size": 9, "sameAs": "src/equal"}, {"key": "other", "size": 9},
-        ])),
+        bucket(
+            "src",
+            json!([
+                {"key": "equal", "size": 9}, {"key": "other", "size": 9}, {"key": "new ü+%", "size": 300,
+                 "contentType": "text/x", "metadata": {"run": "7"}, "tags": {"k": "v"}},
+                {"key": "none", "size": 0},
+            ])
+        ),
+        bucket(
+            "dest",
+            json!([
+                {"key": "equal", "size": 9, "sameAs": "src/equal"}, {"key": "other", "size": 9},
+            ])
+        ),
     ]))
     .await;
     let mut wanted = items("src", &["equal", "other", "new ü+%", "none", "missing"]);
@@ -318,7 +324,7 @@ async fn archived_objects_are_asked_for_once_and_hold_up_nobody() {
         bucket("dest", json!([])),
     ]))
     .await;
-    house.settings.service.tick = Duration::from_mins(1);
+    house.faults(json!({"restoreDelay": "4h"}));
     let thaw = ThawParams {
         glacier: Thaw { days: 2, speed: ThawSpeed::Standard },
         tiering_archive: Thaw { days: 9, speed: ThawSpeed::Expedited },
@@ -335,10 +341,10 @@ async fn archived_objects_are_asked_for_once_and_hold_up_nobody() {
     sleep(Duration::from_hours(1)).await;
     drop(first);
     let _second = house.instance();
-    let (_, outcome) = settled(&house, Duration::from_hours(60)).await;
+    let (_, outcome) = settled(&house, Duration::from_hours(6)).await;
     assert_eq!(statuses(&outcome), ["COPIED"; 5], "{:?}", outcome.objects);
     let took = started.elapsed();
-    assert!((Duration::from_hours(48)..Duration::from_hours(49)).contains(&took), "{took:?}");
+    assert!((Duration::from_mins(240)..Duration::from_mins(275)).contains(&took), "{took:?}");
     assert_eq!(calls(&house, "src", "RestoreObject"), 3);
     let seen = objects(&house, "src").await;
     let asked = |key: &str| seen[key].restore.as_ref().map(|asked| (asked.tier.clone(), asked.days)).unwrap();
@@ -356,15 +362,15 @@ async fn what_is_not_restored_in_time_is_given_up() {
         bucket("dest", json!([])),
     ]))
     .await;
-    house.settings.service.tick = Duration::from_mins(1);
+    house.settings.copy_out.thaw_deadline = Duration::from_hours(2);
     house.faults(json!({"restoreDelay": "100h"}));
     put(&house, items("src", &["deep"]), SliceOptions::default()).await;
     let _instance = house.instance();
-    let (took, outcome) = settled(&house, Duration::from_hours(80)).await;
-    assert!((Duration::from_hours(72)..Duration::from_hours(73)).contains(&took), "{took:?}");
+    let (took, outcome) = settled(&house, Duration::from_hours(3)).await;
+    assert!((Duration::from_mins(119)..Duration::from_mins(125)).contains(&took), "{took:?}");
     assert_eq!(statuses(&outcome), ["ERROR"]);
     let message = &outcome.objects[0].message;
-    assert!(message.contains("s3://src/deep was not restored within 72h"), "{message}");
+    assert!(message.contains("s3://src/deep was not restored within 2h"), "{message}");
     assert_eq!(calls(&house, "src", "RestoreObject"), 1);
 }
 
@@ -402,7 +408,10 @@ async fn slowing_down_loses_nothing_and_is_nobodys_fault() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_copied_is_a_row_and_what_is_away_is_waited_for() {
     let house = house(json!([
-        bucket("src", json!([{"key": "broken", "size": 9}, {"key": "denied", "size": 9}, {"key": "fine", "size": 9}])),
+        bucket(
+            "src",
+            json!([{"key": "broken", "size": 9}, {"key": "denied", "size": 9}, {"key": "fine", "size": 9}])
+        ),
         bucket("dest", json!([])),
     ]))
     .await;
@@ -422,7 +431,11 @@ async fn what_cannot_be_copied_is_a_row_and_what_is_away_is_waited_for() {
     let [broken, denied, _] = outcome.objects.as_slice() else { panic!("{outcome:?}") };
     let said = "s3://src/broken could not be copied to s3://dest/broken: CopyObject: InternalError";
     assert!(broken.message.starts_with(said) && broken.message.contains("5 tries"), "{}", broken.message);
-    assert!(denied.message.contains("AccessDenied") && denied.message.contains("policy"), "{}", denied.message);
+    assert!(
+        denied.message.contains("AccessDenied") && denied.message.contains("policy"),
+        "{}",
+        denied.message
+    );
     assert_eq!(calls(&house, "dest", "CopyObject"), 5 + 1 + 1);
 }
 
@@ -517,7 +530,12 @@ async fn what_no_s3_reaches_at_both_ends_is_streamed() {
     put(&house, wanted, options).await;
     let _instance = house.instance();
     let (_, outcome) = settled(&house, SOON).await;
-    assert_eq!(statuses(&outcome), ["COPIED", "COPIED", "COPIED", "COPIED", "ERROR"], "{:?}", outcome.objects);
+    assert_eq!(
+        statuses(&outcome),
+        ["COPIED", "COPIED", "COPIED", "COPIED", "ERROR"],
+        "{:?}",
+        outcome.objects
+    );
     assert!(outcome.objects[4].message.contains("no such secret"), "{}", outcome.objects[4].message);
     let (from, to) = (objects(&house, "far").await, objects(&house, "dest").await);
     for key in ["parts", "whole", "none"] {
@@ -537,7 +555,8 @@ async fn public_objects_are_asked_for_without_a_signature() {
         {"name": "dest", "keys": ["OWN"]},
     ]))
     .await;
-    let wanted = vec![unsigned("public", "a", "a"), unsigned("theirs", "b", "b"), unsigned("theirs", "c", "c")];
+    let wanted =
+        vec![unsigned("public", "a", "a"), unsigned("theirs", "b", "b"), unsigned("theirs", "c", "c")];
     put(&house, wanted, SliceOptions::default()).await;
     let _instance = house.instance();
     let (_, outcome) = settled(&house, SOON).await;
@@ -560,8 +579,10 @@ async fn public_objects_are_asked_for_without_a_signature() {
 async fn files_of_icav2_are_streamed() {
     let house = house(json!([bucket("dest", json!([]))])).await;
     let files = house.simulator.tree("lab", "/run/").await.unwrap();
-    let (platform, lab) =
-        (house.platform(Arc::new(Dice::from_seed(1))), ProjectId::new("11111111-1111-4111-8111-111111111111"));
+    let (platform, lab) = (
+        house.platform(Arc::new(Dice::from_seed(1))),
+        ProjectId::new("11111111-1111-4111-8111-111111111111"),
+    );
     let mut wanted = Vec::new();
     for path in ["/run/a.bam", "/run/b.txt"] {
         let Data { id, path, size, etag, .. } =
@@ -576,7 +597,12 @@ async fn files_of_icav2_are_streamed() {
     let to = objects(&house, "dest").await;
     for file in &files {
         let there = &to[&format!("in{}", file.path)];
-        assert_eq!((Some(&there.etag), Some(&there.md5)), (file.etag.as_ref(), file.md5.as_ref()), "{}", file.path);
+        assert_eq!(
+            (Some(&there.etag), Some(&there.md5)),
+            (file.etag.as_ref(), file.md5.as_ref()),
+            "{}",
+            file.path
+        );
     }
 }
 

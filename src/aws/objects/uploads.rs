@@ -6,13 +6,16 @@ use async_trait::async_trait;
 use aws_sdk_s3::{
     Config,
     config::retry::RetryConfig,
-    types::{
-        CompletedMultipartUpload, CompletedPart, MultipartUpload, Part, ServerSideEncryption,
-    },
+    types::{CompletedMultipartUpload, CompletedPart, MultipartUpload, Part, ServerSideEncryption},
 };
 use jiff::Timestamp;
 
-use super::{S3Objects, body, classify, incomplete, looking::{http_date, instant}, quoted, writing::Also};
+use super::{
+    S3Objects, body, classify, incomplete,
+    looking::{http_date, instant},
+    quoted,
+    writing::Also,
+};
 use crate::{
     domain::file::ETag,
     ports::{
@@ -209,7 +212,8 @@ impl S3Objects {
     ) -> Result<Vec<UploadId>> {
         let is_meant = |upload: &MultipartUpload| {
             let begun = upload.initiated().and_then(instant);
-            upload.key() == Some(to.key.as_str()) && since.is_none_or(|since| begun.is_some_and(|at| since <= at))
+            upload.key() == Some(to.key.as_str())
+                && since.is_none_or(|since| begun.is_some_and(|at| since <= at))
         };
         let mut found = Vec::new();
         let mut from: Option<(Option<String>, Option<String>)> = None;

@@ -114,11 +114,13 @@ impl Engine {
 }
 
 /// Whether S3 can copy from the one to the other by itself: the same S3, and rights to both at once.
-pub(super) fn share_a_house(options: &SliceOptions, from: &str, to: &str) -> bool {
+pub(crate) fn share_a_house(options: &SliceOptions, from: &str, to: &str) -> bool {
     let none = BucketDefinition::default();
     let (from, to) = (options.buckets.get(from).unwrap_or(&none), options.buckets.get(to).unwrap_or(&none));
     let is_public = from.rights == Rights::None;
-    from.endpoint_url == to.endpoint_url && (from.rights == to.rights || is_public) && to.rights != Rights::None
+    from.endpoint_url == to.endpoint_url
+        && (from.rights == to.rights || is_public)
+        && to.rights != Rights::None
 }
 
 #[cfg(test)]

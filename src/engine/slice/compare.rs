@@ -5,7 +5,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use crate::ports::objects::ObjectInfo;
 
 /// Whether the two are surely equal: of one size, and with the same tag or a common checksum.
-pub(super) fn are_equal(a: &ObjectInfo, b: &ObjectInfo) -> bool {
+pub(crate) fn are_equal(a: &ObjectInfo, b: &ObjectInfo) -> bool {
     a.size == b.size && (tags_agree(a, b) || checksums_agree(a, b) == Some(true))
 }
 
@@ -44,7 +44,8 @@ pub(super) fn contradiction(source: &ObjectInfo, sums: &str) -> Option<String> {
             "ETAG" | "AWSETAG" => tag.map(ToString::to_string),
             _ => source.checksums.get(&name).filter(|sum| !sum.contains('-')).cloned(),
         }?;
-        let same = known.eq_ignore_ascii_case(wanted) || bytes(&known).is_some_and(|is| bytes(wanted) == Some(is));
+        let same =
+            known.eq_ignore_ascii_case(wanted) || bytes(&known).is_some_and(|is| bytes(wanted) == Some(is));
         (!same).then(|| format!("its {name} is {known}, and the list says {wanted}"))
     })
 }

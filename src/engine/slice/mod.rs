@@ -9,8 +9,8 @@
 //! counts as a try only if both ends have answered something meanwhile: an S3 that is away altogether
 //! ends the round as an error, and is waited for like any other port.
 
-mod access;
-mod compare;
+pub(crate) mod access;
+pub(crate) mod compare;
 mod desk;
 mod inside;
 mod object;

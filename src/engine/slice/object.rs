@@ -146,7 +146,10 @@ impl Try<'_, '_> {
         for _ in 0..LOOKS {
             let (found, there) = tokio::try_join!(self.find(), self.see())?;
             let Some(found) = found else {
-                return Err(Trouble::Refused(format!("{} does not exist or is not accessible", self.item.from)));
+                return Err(Trouble::Refused(format!(
+                    "{} does not exist or is not accessible",
+                    self.item.from
+                )));
             };
             if let Some(why) = self.contradiction(&found.info) {
                 return Err(Trouble::Refused(format!("{} is not what the list says: {why}", self.item.from)));
@@ -201,7 +204,9 @@ impl Try<'_, '_> {
                 let info = match self.call(End::Source, engine.ports.objects.look(&at, &access)).await {
                     Ok(Some(info)) => info,
                     Ok(None) => return Ok(None),
-                    Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => return Ok(None),
+                    Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => {
+                        return Ok(None);
+                    }
                     Err(error) => return Err(error.into()),
                 };
                 let is_public = is_unsigned(&access);
@@ -281,11 +286,8 @@ impl Try<'_, '_> {
     ) -> Result<T, Error> {
         let desk = self.desk;
         // A source that is elsewhere says nothing of the bucket.
-        let permit = if end == End::Destination || self.together {
-            Some(desk.limit.permit().await)
-        } else {
-            None
-        };
+        let permit =
+            if end == End::Destination || self.together { Some(desk.limit.permit().await) } else { None };
         let result = desk.engine.while_moving(&desk.parties, call).await;
         match &result {
             Err(error) if error.class == Class::Throttled => {
@@ -308,11 +310,7 @@ impl Try<'_, '_> {
     }
 
     /// The same for what changes something: only while the lease holds.
-    pub(super) async fn effect<T>(
-        &self,
-        end: End,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Tried<T> {
+    pub(super) async fn effect<T>(&self, end: End, call: impl Future<Output = Result<T, Error>>) -> Tried<T> {
         let guarded = async {
             if self.desk.lease.check().is_err() {
                 return Ok(None);

@@ -136,11 +136,14 @@ impl Try<'_, '_> {
                 let listed = objects.parts_of(&self.to, &id, &self.access);
                 let listed = match self.call(End::Destination, listed).await {
                     // Who may not look cannot go on with it.
-                    Err(error) if error.class == Class::Forbidden => Some(Vec::new()),
+                    Err(error) if error.class == Class::Forbidden => {
+                        self.desk.discard(self.index).await?;
+                        None
+                    }
                     listed => listed?,
                 };
                 match listed {
-                    Some(parts) if !parts.is_empty() && fit(&parts, sizes) => {
+                    Some(parts) if fit(&parts, sizes) => {
                         let made = parts.into_iter().map(|(part, _)| (part.number, part)).collect();
                         signals::slice::upload_adopted(&self.desk.lease.key.id);
                         return Ok((id, made));
@@ -166,14 +169,14 @@ impl Try<'_, '_> {
         let mut options = self.options_with_tags(found).await?;
         // Until its answer is stored, nobody could tell that it was begun.
         self.desk.change(|state| state.doubtful.insert(self.index));
-        let begin = objects.begin(&self.to, Some(&found.info), &options, &self.access);
-        let begun = match self.effect(End::Destination, begin).await {
+        let first = objects.begin(&self.to, Some(&found.info), &options, &self.access);
+        let begun = match self.effect(End::Destination, first).await {
             Err(Trouble::Port(error)) if options.tags.is_some() && self.may_lack_tags(&error) => {
                 options.tags = None;
-                let begin = objects.begin(&self.to, Some(&found.info), &options, &self.access);
-                self.effect(End::Destination, begin).await
+                let again = objects.begin(&self.to, Some(&found.info), &options, &self.access);
+                self.effect(End::Destination, again).await
             }
-            begun => begun,
+            other => other,
         };
         let id = match begun {
             Ok(id) => id,
@@ -290,7 +293,12 @@ impl Desk<'_> {
     }
 
     /// Aborts uploads of ours whose ids nobody kept: to this key, and begun since the slice was made.
-    pub(super) async fn sweep(&self, index: usize, to: &ObjectLocation, access: &Access) -> Result<(), Error> {
+    pub(super) async fn sweep(
+        &self,
+        index: usize,
+        to: &ObjectLocation,
+        access: &Access,
+    ) -> Result<(), Error> {
         let objects = &self.engine.ports.objects;
         let left = match objects.unfinished_since(to, self.since - COARSE, access).await {
             Err(error) if error.is_passing() => return Err(error),

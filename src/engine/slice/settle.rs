@@ -2,12 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    PARKED,
-    desk::Desk,
-    object::failed,
-    state::SliceState,
-};
+use super::{PARKED, desk::Desk, object::failed, state::SliceState};
 use crate::{
     domain::{
         copy_out::{CopyStatus, SliceRequest},

@@ -6,7 +6,10 @@ use super::{
     state::Thawing,
 };
 use crate::{
-    domain::copy_out::{Thaw, ThawParams},
+    domain::{
+        copy_out::{Thaw, ThawParams},
+        friendly,
+    },
     engine::{
         records::{as_millis, millis},
         settings::CopyOutSettings,
@@ -24,14 +27,13 @@ impl Try<'_, '_> {
         let under_way = found.info.restore == Some(Restore::Ongoing);
         let known = self.desk.read(|state| state.thawing.get(&self.index).cloned());
         let first = known.is_none();
-        let mut thawing =
-            known.unwrap_or(Thawing { since: now, check_at: 0, checks: 0, asked: under_way });
+        let mut thawing = known.unwrap_or(Thawing { since: now, check_at: 0, checks: 0, asked: under_way });
         thawing.asked |= under_way;
         let deadline = thawing.since.saturating_add(as_millis(settings.thaw_deadline));
         if !first && now >= deadline {
             self.desk.change(|state| state.thawing.remove(&self.index));
-            let (from, limit) = (&self.item.from, settings.thaw_deadline);
-            let why = format!("{from} was not restored within {limit:?} (copy_out.thaw_deadline)");
+            let (from, limit) = (&self.item.from, friendly::print(settings.thaw_deadline));
+            let why = format!("{from} was not restored within {limit} (copy_out.thaw_deadline)");
             return Err(Trouble::Refused(why));
         }
         thawing.check_at = now.saturating_add(wait(settings, thawing.checks)).min(deadline);
