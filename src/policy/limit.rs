@@ -167,17 +167,17 @@ mod tests {
 
     use super::*;
 
-    /// Calls somebody who takes `takes` calls at a time, 10 ms each, and complains of more; how many
-    /// complaints there were, and how long all took.
+    /// Calls somebody who takes `takes` calls at a time, 5 to 15 ms each, and complains of more; how
+    /// many complaints there were, and how long all took.
     async fn call(limit: &Arc<Limit>, takes: usize, calls: usize) -> (usize, Duration) {
-        let (at_once, complaints) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (at_once, complaints) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
         let started = Instant::now();
         stream::iter(0..calls)
-            .for_each_concurrent(None, |_| async {
+            .for_each_concurrent(None, |n| async move {
                 loop {
                     let permit = limit.permit().await;
                     let refused = at_once.fetch_add(1, Ordering::Relaxed) >= takes;
-                    sleep(Duration::from_millis(10)).await;
+                    sleep(Duration::from_micros(5000 + (n as u64 * 7919) % 10_000)).await;
                     at_once.fetch_sub(1, Ordering::Relaxed);
                     if !refused {
                         return permit.succeeded();
@@ -187,7 +187,7 @@ mod tests {
                 }
             })
             .await;
-        (complaints.into_inner(), started.elapsed())
+        (complaints.load(Ordering::Relaxed), started.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,8 +203,8 @@ mod tests {
     async fn it_finds_what_the_other_side_takes() {
         let limit = Limits::new(256).of("b");
         call(&limit, 60, 5000).await;
-        assert!((25..=66).contains(&limit.places()), "{}", limit.places());
         let (complaints, took) = call(&limit, 60, 20_000).await;
+        assert!((10..=66).contains(&limit.places()), "{}", limit.places());
         assert!(complaints < 800, "{complaints} of 20,000 calls were refused");
         assert!(took < Duration::from_secs(6), "{took:?}: of 3.4 s at best");
     }

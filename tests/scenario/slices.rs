@@ -377,7 +377,7 @@ async fn what_is_not_restored_in_time_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn slowing_down_loses_nothing_and_is_nobodys_fault() {
     let house = house(json!([
-        bucket("src", json!([{"key": "o{n}", "size": 9, "count": 300}])),
+        bucket("src", json!([{"key": "o{n}", "size": 9, "count": 600}])),
         bucket("dest", json!([])),
     ]))
     .await;
@@ -385,11 +385,11 @@ async fn slowing_down_loses_nothing_and_is_nobodys_fault() {
         {"calls": ["CopyObject"], "share": 0.3, "status": 503},
         {"calls": ["CopyObject"], "delay": "100ms"},
     ]}));
-    let keys: Vec<_> = (0..300).map(|n| format!("o{n:06}")).collect();
+    let keys: Vec<_> = (0..600).map(|n| format!("o{n:06}")).collect();
     let wanted = keys.iter().map(|key| item("src", key, key)).collect();
-    put_with(&house, wanted, SliceOptions::default(), 300).await;
+    put_with(&house, wanted, SliceOptions::default(), 600).await;
     let _instance = house.instance();
-    until(SOON, async || calls(&house, "dest", "CopyObject") > 300).await;
+    until(SOON, async || calls(&house, "dest", "CopyObject") > 500).await;
     let mut most = 0;
     while record(&house).await.text("phase") != Some("SETTLED") {
         most = most.max(house.simulator.stats().buckets["dest"].at_once);
@@ -397,12 +397,12 @@ async fn slowing_down_loses_nothing_and_is_nobodys_fault() {
     }
     let (_, outcome) = settled(&house, SOON).await;
     assert!(outcome.objects.iter().all(|object| object.status == CopyStatus::Copied));
-    assert_eq!(objects(&house, "dest").await.len(), 300);
+    assert_eq!(objects(&house, "dest").await.len(), 600);
     let stats = house.simulator.stats();
     let tried = stats.buckets["dest"].calls["CopyObject"];
-    assert!((380..520).contains(&tried), "{tried}");
+    assert!((780..960).contains(&tried), "{tried}");
     // It begins wide, and is soon much narrower.
-    assert!(stats.buckets["dest"].most_at_once > 100 && most <= 16, "{most}");
+    assert!(stats.buckets["dest"].most_at_once > 100 && most <= 40, "{most}");
 }
 
 #[tokio::test(start_paused = true)]
