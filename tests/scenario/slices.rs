@@ -39,7 +39,9 @@ async fn house(buckets: Value) -> House {
 }
 
 fn bucket(name: &str, objects: Value) -> Value {
-    json!({"name": name, "objects": objects})
+    let mut bucket = json!({"name": name});
+    bucket["objects"] = objects;
+    bucket
 }
 
 fn item(bucket: &str, key: &str, to: &str) -> SliceItem {
@@ -315,7 +317,7 @@ async fn a_stopped_root_takes_its_uploads_along() {
 #[tokio::test(start_paused = true)]
 async fn archived_objects_are_asked_for_once_and_hold_up_nobody() {
     let cold = |key: &str, class: &str| json!({"key": key, "size": 9, "storageClass": class});
-    let mut house = house(json!([
+    let house = house(json!([
         bucket("src", json!([
             cold("glacier", "GLACIER"), cold("deep", "DEEP_ARCHIVE"), cold("instant", "GLACIER_IR"),
             {"key": "tiered", "size": 9, "storageClass": "INTELLIGENT_TIERING", "archiveTier": "ARCHIVE_ACCESS"},
@@ -344,7 +346,7 @@ async fn archived_objects_are_asked_for_once_and_hold_up_nobody() {
     let (_, outcome) = settled(&house, Duration::from_hours(6)).await;
     assert_eq!(statuses(&outcome), ["COPIED"; 5], "{:?}", outcome.objects);
     let took = started.elapsed();
-    assert!((Duration::from_mins(240)..Duration::from_mins(275)).contains(&took), "{took:?}");
+    assert!((Duration::from_hours(4)..Duration::from_mins(275)).contains(&took), "{took:?}");
     assert_eq!(calls(&house, "src", "RestoreObject"), 3);
     let seen = objects(&house, "src").await;
     let asked = |key: &str| seen[key].restore.as_ref().map(|asked| (asked.tier.clone(), asked.days)).unwrap();
