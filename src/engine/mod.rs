@@ -30,6 +30,7 @@ mod request;
 mod round;
 pub mod settings;
 mod several;
+mod slices;
 mod stall;
 mod stop;
 mod timers;
