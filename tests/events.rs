@@ -52,7 +52,7 @@ fn complaints(validator: &Validator, text: &str) -> Vec<String> {
 /// Whether the code takes a message of that format; formats that only go out have no such code.
 fn taken(format: &str, text: &str) -> Option<bool> {
     match format {
-        "copy-request" => Some(matches!(read_request(text), Ok(Incoming::Request(_)))),
+        "copy-request" | "copy-out-request" => Some(matches!(read_request(text), Ok(Incoming::Request(_)))),
         "child-request" => {
             let detail: Value = serde_json::from_str(text).unwrap();
             let event = json!({"detail-type": CHILD_REQUEST, "source": "us", "detail": detail});
@@ -258,6 +258,7 @@ fn change(status: Status, outcome: Option<&Outcome>) -> StateChange<'_> {
         destination_uri: DESTINATION,
         counters: if status == Status::Received { Counters::default() } else { counters() },
         outcome,
+        waiting_for: None,
         at: "2026-02-03T04:30:00Z".parse().unwrap(),
     }
 }

@@ -229,6 +229,39 @@ pub struct Copied {
     pub message: String,
 }
 
+/// How a copy-out ended, as its caller is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyOutReport {
+    /// The bucket that objects went to.
+    pub destination_bucket: String,
+    /// What their keys start with.
+    pub destination_prefix: String,
+    /// The key of the summary, below the prefix.
+    pub summary: String,
+    /// Bucket and key of the summary beside the list, where it could be written.
+    pub working: Option<(String, String)>,
+    /// Objects of the list.
+    pub total: u64,
+    /// What would be done, where that was all that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryCopyOut>,
+}
+
+/// What a copy-out would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DryCopyOut {
+    /// Objects that would be copied.
+    pub to_copy: u64,
+    /// Of these, such that must be restored first.
+    pub to_thaw: u64,
+    /// Objects that are there and equal.
+    pub already_copied: u64,
+    /// Objects that cannot be found.
+    pub missing: u64,
+    /// Bytes that would be copied.
+    pub bytes: u64,
+}
+
 /// How an object ended; the words of the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

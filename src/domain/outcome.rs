@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use super::error_name::ErrorName;
-use super::{copy_out::Copied, location::DataPath, preview::Preview};
+use super::{
+    copy_out::{Copied, CopyOutReport},
+    location::DataPath,
+    preview::Preview,
+};
 
 /// How many files and bytes are where. Sums of a root are hints until it has finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -152,6 +156,9 @@ pub struct Outcome {
     /// What became of the objects of a slice, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Copied>,
+    /// Of a copy-out: what its caller is told besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_out: Option<Box<CopyOutReport>>,
 }
 
 impl Outcome {
@@ -167,6 +174,7 @@ impl Outcome {
             finished_at,
             unfinished: Unfinished::Nothing,
             objects: Vec::new(),
+            copy_out: None,
         }
     }
 }

@@ -31,6 +31,7 @@ mod round;
 pub mod settings;
 mod several;
 mod slice;
+mod slices;
 mod stall;
 mod stop;
 mod timers;

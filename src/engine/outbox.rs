@@ -104,6 +104,18 @@ impl Engine {
                 return Ok(next);
             }
         }
+        let own = items
+            .into_iter()
+            .map(|item| item.key)
+            .filter(|key| key.id_type != records::REQUEST && !key.id_type.starts_with(records::TOKEN));
+        self.expire(own.collect()).await?;
+        if let Some(common) = &state.slices {
+            for chunk in 0..state.chunks {
+                let slices = self.slice_ids(held, common, chunk).await?;
+                self.expire(slices.iter().map(records::request_key).collect()).await?;
+            }
+            return Ok(Next::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] });
+        }
         let plan = self.plan_of(held).await?;
         if outcome.failure.is_some() {
             // It may have ended in the middle of a step.
@@ -111,14 +123,10 @@ impl Engine {
             kinds::staging::clear(self.ports.platform.as_ref(), &id, specs).await?;
         }
         let children = self.needed_ids(plan).await?;
-        let own = items
-            .into_iter()
-            .map(|item| item.key)
-            .filter(|key| key.id_type != records::REQUEST && !key.id_type.starts_with(records::TOKEN));
         let theirs = children
             .iter()
             .flat_map(|child| [records::request_key(child), Key::new(child.as_str(), records::OUTCOME)]);
-        self.expire(own.chain(theirs).collect()).await?;
+        self.expire(theirs.collect()).await?;
         Ok(Next::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] })
     }
 
@@ -138,6 +146,7 @@ impl Engine {
             destination_uri: held.item.text(attr::DESTINATION).unwrap_or_default(),
             counters,
             outcome,
+            waiting_for: held.item.text(attr::WAITING_FOR),
             at: self.ports.clock.now(),
         };
         let event =

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::slices::{Common, Cursor};
 use crate::{
     domain::{
         ids::{FolderId, JobId, ProjectId, RequestId, digest},
@@ -74,6 +75,8 @@ pub(crate) mod attr {
     pub(crate) const WAITS_FOR: &str = "waits_for";
     pub(crate) const EXPRESS: &str = "express";
     pub(crate) const WAITING: &str = "waiting";
+    pub(crate) const PARKED: &str = "parked";
+    pub(crate) const WAITING_FOR: &str = "waiting_for";
     pub(crate) const SIBLINGS: &str = "siblings";
 }
 
@@ -131,6 +134,13 @@ pub(crate) struct RootState {
     pub look_since: i64,
     /// When it was first known that everyone has looked since; 0 before.
     pub looked_at: i64,
+    /// Of a list: what its slices have in common. None: its children are folders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slices: Option<Common>,
+    /// Of a list: which slice is put next.
+    pub cursor: Cursor,
+    /// How often the destination has refused to be written to.
+    pub refusals: u32,
     /// Stopped, answered and told; when its children were last looked at. 0 before.
     pub children_at: i64,
 }

@@ -36,23 +36,30 @@ impl Engine {
     pub(crate) async fn request_round(&self, held: &mut Held) -> Step<Next> {
         match held.item.text(attr::KIND).and_then(Kind::parse) {
             Some(Kind::Folder) => self.child_round(held).await,
-            Some(Kind::Copy | Kind::Batch) => self.root_round(held).await,
+            Some(kind @ (Kind::Copy | Kind::Batch | Kind::CopyOut)) => self.root_round(held, kind).await,
             Some(Kind::Slice) => self.slice_round(held).await,
-            Some(Kind::CopyOut) => {
-                Ok(Next::at(records::after(self.ports.clock.now(), self.settings.service.lease * 2)))
-            }
             // Of a newer version: somebody else's.
             None => Ok(Next::at(records::after(self.ports.clock.now(), self.settings.service.lease * 2))),
         }
     }
 
-    async fn root_round(&self, held: &mut Held) -> Step<Next> {
+    async fn root_round(&self, held: &mut Held, kind: Kind) -> Step<Next> {
         loop {
             let has_ended = matches!(Phase::of(&held.item), Some(Phase::Finishing | Phase::Settled));
             if !has_ended && let Some(failure) = self.stop_of(&id_of(held)).await? {
                 self.conclude_stopped(held, failure).await?;
             }
             match Phase::of(&held.item) {
+                Some(Phase::Received) | None if kind == Kind::CopyOut => {
+                    if let Some(next) = self.begin_copy_out(held).await? {
+                        return Ok(next);
+                    }
+                }
+                Some(Phase::Planned | Phase::Running) if kind == Kind::CopyOut => {
+                    if let Some(next) = self.advance_slices(held).await? {
+                        return Ok(next);
+                    }
+                }
                 Some(Phase::Received) | None => self.plan(held).await?,
                 Some(Phase::Planned) => self.spread(held).await?,
                 Some(Phase::Running) => {

@@ -141,6 +141,9 @@ impl Engine {
 
     /// Has the children of a stopped root settle; `None` when all have.
     pub(crate) async fn wait_for_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
+        if state.slices.is_some() {
+            return self.wait_for_slices(held, state).await;
+        }
         let now = self.ports.clock.now();
         let look = records::as_millis(LOOK);
         let first = state.children_at == 0;

@@ -3,6 +3,7 @@
 //! Each carrier has a limit. What is too long loses entries of its lists, never fields: the totals
 //! stay, and `truncated` says that entries are missing.
 
+mod copy_out;
 mod preview;
 
 use jiff::Timestamp;
@@ -77,6 +78,8 @@ pub struct StateChange<'a> {
     pub counters: Counters,
     /// How it ended, once it has.
     pub outcome: Option<&'a Outcome>,
+    /// What it waits for before it can begin.
+    pub waiting_for: Option<&'a str>,
     /// When this was so.
     pub at: Timestamp,
 }
@@ -96,13 +99,25 @@ pub fn success_output(report: &Report<'_>) -> String {
 /// The cause of a task that failed: which files, and what to do about it.
 #[must_use]
 pub fn failure_cause(report: &Report<'_>) -> String {
-    fit(CAUSE_LIMIT, entries(report.outcome), |most| failure(report, most))
+    let of_copies =
+        report.outcome.failure.as_ref().is_some_and(|failure| failure.error == ErrorName::CopyError);
+    let limit = if of_copies { copy_out::CAUSE_LIMIT } else { CAUSE_LIMIT };
+    fit(limit, entries(report.outcome), |most| failure(report, most))
 }
 
 /// The detail of a [`super::STATE_CHANGE`] event. How a request ended is told as its caller is told.
 #[must_use]
 pub fn state_change(change: &StateChange<'_>) -> String {
-    let StateChange { request_id, kind, status, destination_uri, counters: progress, outcome, at } = *change;
+    let StateChange {
+        request_id,
+        kind,
+        status,
+        destination_uri,
+        counters: progress,
+        outcome,
+        waiting_for,
+        at,
+    } = *change;
     fit(DETAIL_LIMIT, outcome.map_or(0, entries), |most| {
         let outcome = outcome.map(|outcome| {
             let report = Report { request_id, destination_uri, outcome };
@@ -115,6 +130,7 @@ pub fn state_change(change: &StateChange<'_>) -> String {
             "destinationUri": destination_uri,
             "counters": counters(&progress),
             "outcome": outcome,
+            "waitingFor": waiting_for,
             "at": at.to_string(),
         }))
     })
@@ -125,7 +141,7 @@ fn success(report: &Report<'_>, most: usize) -> Value {
     let counters = &outcome.counters;
     let left_out = |plan: &Preview| plan.totals.files > plan.files.len().min(most) as u64;
     let is_cut = outcome.jobs.len() > most || outcome.preview.as_deref().is_some_and(left_out);
-    without_nulls(json!({
+    let mut output = without_nulls(json!({
         "requestId": request_id,
         "status": Status::Succeeded.as_str(),
         "destinationUri": destination_uri,
@@ -143,7 +159,11 @@ fn success(report: &Report<'_>, most: usize) -> Value {
         "truncated": is_cut.then_some(true),
         "startedAt": outcome.started_at.to_string(),
         "finishedAt": outcome.finished_at.to_string(),
-    }))
+    }));
+    if let Some(fields) = output.as_object_mut() {
+        copy_out::add(outcome, fields);
+    }
+    output
 }
 
 fn failure(report: &Report<'_>, most: usize) -> Value {
@@ -152,7 +172,7 @@ fn failure(report: &Report<'_>, most: usize) -> Value {
     let failure = outcome.failure.as_ref().unwrap_or(&unexplained);
     let files: Vec<_> = failure.culprits.iter().take(most).map(file).collect();
     let cut = outcome.jobs.len() > most || failure.culprits_total > files.len() as u64;
-    without_nulls(json!({
+    let mut cause = without_nulls(json!({
         "requestId": request_id,
         "status": Status::Failed.as_str(),
         "error": failure.error.as_str(),
@@ -166,7 +186,12 @@ fn failure(report: &Report<'_>, most: usize) -> Value {
         "truncated": cut.then_some(true),
         "startedAt": outcome.started_at.to_string(),
         "finishedAt": outcome.finished_at.to_string(),
-    }))
+    }));
+    if let Some(fields) = cause.as_object_mut() {
+        copy_out::add(outcome, fields);
+        copy_out::add_errors(outcome, most, fields);
+    }
+    cause
 }
 
 /// Counters as they are shown, in state changes and to whoever asks for a request.

@@ -3,6 +3,7 @@
 
 mod checks;
 pub(crate) mod copy;
+mod copy_out;
 mod external;
 mod find;
 mod limits;

@@ -93,6 +93,7 @@ fn what_is_too_long_loses_entries_and_says_so() {
         destination_uri: "icav2://p/in/",
         counters: counted(),
         outcome: Some(&ended),
+        waiting_for: None,
         at: Timestamp::UNIX_EPOCH,
     };
     assert!(state_change(&change).len() <= DETAIL_LIMIT);
@@ -108,6 +109,7 @@ fn a_change_tells_progress_and_then_the_outcome() {
         destination_uri: "icav2://p/in/",
         counters: counted(),
         outcome: None,
+        waiting_for: None,
         at: Timestamp::UNIX_EPOCH,
     };
     let told = parsed(&state_change(&running));

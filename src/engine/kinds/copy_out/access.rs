@@ -1,0 +1,158 @@
+//! Whether the destination may be written to: the start marker, and what becomes of tags.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{Judged, named};
+use crate::{
+    domain::{
+        copy_out::CopyOutRequest,
+        outcome::{Counters, ErrorName},
+    },
+    engine::{
+        Engine,
+        evidence::Party,
+        lease::{Held, Step},
+        records::{self, RootState, attr, set},
+        round::Next,
+        settings::Tags,
+    },
+    events::outgoing::Status,
+    ports::{
+        Class, Error, Result,
+        objects::{ObjectLocation, WriteOptions},
+    },
+    signals,
+};
+
+/// What the start marker says; its readers know it so.
+const MARKER: &str =
+    "A file created by copy out to ensure correct permissions and to indicate that start of the copy process";
+
+/// What stands in the record of a request that waits for its destination to let it in.
+pub(super) const WAITING: &str = "waiting_for_access";
+
+/// Whether the destination lets us in.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Open { without_tags: bool },
+    Closed(String),
+}
+
+impl Engine {
+    /// Writes the start marker.
+    pub(super) async fn enter(&self, request: &CopyOutRequest) -> Judged<Entry> {
+        let tags = self.settings.copy_out.tags;
+        let uri = request.destination();
+        let with_tags = tags != Tags::Suppress;
+        let mut written = self.mark(request, with_tags).await;
+        let mut without_tags = false;
+        if with_tags && is_denied(&written) {
+            // The right to tag is one of its own.
+            written = self.mark(request, false).await;
+            without_tags = written.is_ok();
+        }
+        match written {
+            Ok(()) if without_tags && tags == Tags::Copy => {
+                let message = "the destination does not permit tags (copy_out.tags = copy)";
+                Err(named(ErrorName::PolicyDenied, message, &uri).into())
+            }
+            Ok(()) => {
+                if without_tags {
+                    signals::copy_out::without_tags(&uri, "the destination does not permit them");
+                }
+                Ok(Entry::Open { without_tags })
+            }
+            Err(error) if is_elsewhere(&error) => {
+                let message = "the destination bucket is in another region";
+                Err(named(ErrorName::WrongRegionError, message, &uri).into())
+            }
+            Err(error) if error.class == Class::Forbidden => Ok(Entry::Closed(error.to_string())),
+            Err(error) if error.class == Class::NotFound => {
+                let message = "the destination bucket does not exist";
+                Err(named(ErrorName::InvalidRequest, message, &uri).into())
+            }
+            Err(error) if error.is_passing() => Err(error.into()),
+            Err(error) => {
+                let message = format!("the destination cannot be written to: {error}");
+                Err(named(ErrorName::CopyError, &message, &uri).into())
+            }
+        }
+    }
+
+    async fn mark(&self, request: &CopyOutRequest, with_tags: bool) -> Result<()> {
+        let bucket = &request.destination_bucket;
+        let key = format!("{}{}", request.destination_prefix, request.start_marker);
+        let access = self.bucket_access(bucket, false, &request.options).await?;
+        let options = self.write_options(with_tags);
+        let marker = Bytes::from_static(MARKER.as_bytes());
+        let at = ObjectLocation::new(bucket, key);
+        self.ports.objects.put(&at, marker, Some("text/plain"), &options, &access).await.map(drop)
+    }
+
+    /// How we write to buckets of others.
+    pub(super) fn write_options(&self, with_tags: bool) -> WriteOptions {
+        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        WriteOptions {
+            tags: with_tags.then(|| BTreeMap::from([("testtag".to_owned(), "ok".to_owned())])),
+            acl: given(&self.settings.copy_out.acl),
+            expected_owner: given(&self.settings.copy_out.expected_bucket_owner),
+        }
+    }
+
+    /// The destination is tried again in a while, for ever: who receives may not have allowed it yet.
+    pub(super) async fn wait_for_access(&self, held: &mut Held, why: &str) -> Step<Next> {
+        let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        state.refusals = state.refusals.saturating_add(1);
+        signals::copy_out::waits_for_access(&held.lease.key.id, state.refusals, why);
+        // To have asked is a sign of life.
+        self.moved(&[Party::of(&held.item)]);
+        let changes = vec![set(attr::WAITING_FOR, WAITING), set(attr::STATE, records::text(&state)?)];
+        self.save(held, changes).await?;
+        self.tell_if_possible(held, Status::Running, Counters::default()).await;
+        Ok(Next::at(records::after(self.ports.clock.now(), self.settings.copy_out.access_retry)))
+    }
+
+    /// Whether tags are left out, having asked for those of one object of each source bucket.
+    pub(super) async fn try_tags(
+        &self,
+        request: &CopyOutRequest,
+        buckets: &BTreeMap<String, (String, bool)>,
+    ) -> Judged<bool> {
+        let tags = self.settings.copy_out.tags;
+        if tags == Tags::Suppress || request.options.without_tags {
+            return Ok(tags != Tags::Suppress && request.options.without_tags);
+        }
+        for (bucket, (key, unsigned)) in buckets {
+            let access = self.bucket_access(bucket, *unsigned, &request.options).await?;
+            let at = ObjectLocation::new(bucket, key);
+            match self.ports.objects.tags(&at, &access).await {
+                Err(error) if error.is_passing() && error.class != Class::Unauthorized => {
+                    return Err(error.into());
+                }
+                Err(error) if matches!(error.class, Class::Forbidden | Class::Unauthorized) => {
+                    let uri = at.to_string();
+                    if tags == Tags::Copy {
+                        let message = "the source does not permit tags to be read (copy_out.tags = copy)";
+                        return Err(named(ErrorName::PolicyDenied, message, &uri).into());
+                    }
+                    signals::copy_out::without_tags(&uri, "the source does not permit them to be read");
+                    return Ok(true);
+                }
+                // What is not there is told about that object.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn is_denied(written: &Result<()>) -> bool {
+    matches!(written, Err(error) if error.class == Class::Forbidden)
+}
+
+/// Whether the bucket is in another region.
+fn is_elsewhere(error: &Error) -> bool {
+    error.status == Some(301) || error.code.as_deref() == Some("PermanentRedirect")
+}

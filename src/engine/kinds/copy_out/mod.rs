@@ -1,0 +1,239 @@
+//! The `copy_out` kind: the objects of a list to one bucket (`S3CopyOutSync`).
+//!
+//! Before anything is copied: the request is judged, the destination is written to (the start marker),
+//! the whole list is read and judged, and tags are tried. Then its slices do the work, and when all
+//! have settled, the summary is written.
+
+mod access;
+mod collisions;
+mod dry_run;
+mod list;
+mod summary;
+
+use self::{access::Entry, collisions::Collisions, list::Lister};
+use super::Refused;
+use crate::{
+    domain::{
+        copy_out::{BucketDefinition, CopyOutReport, CopyOutRequest, SliceOptions},
+        instruction::refused,
+        outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
+        policy::Place,
+    },
+    engine::{
+        Engine,
+        evidence::Party,
+        lease::{Halt, Held, Step},
+        records::{self, Phase, RootState, attr, set},
+        request::{id_of, started_at},
+        round::Next,
+        slices::{ChunkWriter, Common},
+    },
+    events::outgoing::Status,
+    ports::{
+        Class,
+        store::{Change, Key},
+    },
+    signals,
+};
+
+/// What ends a step early, or what it gave.
+pub(super) type Judged<T> = Result<T, Refused>;
+
+impl Engine {
+    /// Everything up to the plan; `Some` when there is something to wait for.
+    pub(crate) async fn begin_copy_out(&self, held: &mut Held) -> Step<Option<Next>> {
+        let mut request = self.copy_out_request(held).await?;
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        if state.refusals == 0 {
+            self.tell_if_possible(held, Status::Received, Counters::default()).await;
+        }
+        let party = [Party::of(&held.item)];
+        match self.while_moving(&party, self.begin(held, &mut request)).await {
+            Ok(next) => Ok(next),
+            Err(Begun::Refused(failure)) => self.fail(held, failure).await.map(|()| None),
+            Err(Begun::Halt(halt)) => Err(halt),
+        }
+    }
+
+    async fn copy_out_request(&self, held: &Held) -> Step<CopyOutRequest> {
+        let id = id_of(held);
+        let payload = self.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
+        let gone = || crate::ports::Error::new(Class::Invalid, "read payload", "it is gone");
+        Ok(self.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?)
+    }
+
+    async fn begin(&self, held: &mut Held, request: &mut CopyOutRequest) -> Result<Option<Next>, Begun> {
+        let source = held.item.text(attr::SOURCE).unwrap_or_default().to_owned();
+        self.judge_copy_out(&source, request).await?;
+        if request.dry_run {
+            let outcome = self.dry_copy_out(held, request).await?;
+            self.conclude(held, &outcome).await?;
+            return Ok(None);
+        }
+        match self.enter(request).await? {
+            Entry::Open { without_tags } => request.options.without_tags = without_tags,
+            Entry::Closed(why) => return Ok(Some(self.wait_for_access(held, &why).await?)),
+        }
+        let mut lister = Lister::open(self, request).await?;
+        let mut chunks = ChunkWriter::new(held, request.max_items_per_batch);
+        let mut collisions = Collisions::default();
+        while let Some(items) = lister.next().await? {
+            for item in items {
+                check_own_keys(request, &item.to)?;
+                collisions.note(&item);
+                chunks.take(self, held, item).await?;
+            }
+            self.moved(&[Party::of(&held.item)]);
+        }
+        let buckets = lister.buckets();
+        collisions.refuse(self, request).await?;
+        request.options.without_tags = self.try_tags(request, &buckets).await?;
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let mut state = chunks.finish(self, held, state).await?;
+        state.slices = Some(common(request));
+        state.told_at = records::millis(self.ports.clock.now());
+        signals::engine::planned(held.lease.key.id.as_str(), usize::try_from(state.children).unwrap_or(0));
+        let changes = vec![
+            set(attr::PHASE, Phase::Planned.as_str()),
+            set(attr::STATE, records::text(&state)?),
+            Change::Remove(attr::WAITING_FOR.into()),
+        ];
+        self.save(held, changes).await?;
+        Ok(None)
+    }
+
+    /// What can be said of a request without looking at its list.
+    async fn judge_copy_out(&self, source: &str, request: &mut CopyOutRequest) -> Judged<()> {
+        let settings = &self.settings.copy_out;
+        self.settings.policy.check_event_source(source)?;
+        if let Some(failure) = request.refused.take() {
+            return Err(failure.into());
+        }
+        let (bucket, uri) = (request.destination_bucket.as_str(), request.destination());
+        self.settings.policy.check_destination(Place::Bucket(bucket), &uri)?;
+        if settings.deny_destination_buckets.iter().any(|pattern| pattern.matches(bucket)) {
+            let message = "nothing is copied to this bucket (copy_out.deny_destination_buckets)";
+            return Err(named(ErrorName::PolicyDenied, message, &uri).into());
+        }
+        match self.ports.platform.locate(bucket, &request.destination_prefix).await {
+            Ok(Some((project, _))) => {
+                let message = format!(
+                    "the destination is the ICAv2 project `{}`: files go there with ICAv2DataCopySync",
+                    project.name
+                );
+                return Err(named(ErrorName::InvalidRequest, &message, &uri).into());
+            }
+            Err(error) if error.is_passing() && error.class != Class::Unauthorized => {
+                return Err(error.into());
+            }
+            // Who has no ICAv2 has no projects either.
+            Ok(None) | Err(_) => {}
+        }
+        if request.list_bucket.is_none() {
+            if settings.working_bucket.is_empty() {
+                let message = "the list is given without a bucket, and copy_out.working_bucket is not set";
+                return Err(named(ErrorName::InvalidRequest, message, &request.list_key).into());
+            }
+            request.list_bucket = Some(settings.working_bucket.clone());
+            request.list_key.insert_str(0, &settings.working_prefix);
+        }
+        if let Some(region) = &request.required_region {
+            let definition: &mut BucketDefinition =
+                request.options.buckets.entry(request.destination_bucket.clone()).or_default();
+            definition.region.get_or_insert_with(|| region.clone());
+        }
+        Ok(())
+    }
+
+    /// Writes the summary and concludes, once all slices have settled; false while one has not.
+    pub(crate) async fn end_copy_out(
+        &self,
+        held: &mut Held,
+        state: &RootState,
+        common: &Common,
+    ) -> Step<bool> {
+        let mut request = self.copy_out_request(held).await?;
+        let source = held.item.text(attr::SOURCE).unwrap_or_default().to_owned();
+        // It was judged before: only what is derived from it is wanted again, whatever may be forbidden now.
+        drop(self.judge_copy_out(&source, &mut request).await);
+        let Some(gathered) = self.summarise(held, state, common, &request).await? else { return Ok(false) };
+        let mut outcome = Outcome::between(started_at(&held.item), self.ports.clock.now());
+        outcome.counters = gathered.counters;
+        if let Some(failure) = gathered.unwritten {
+            outcome.failure = Some(failure);
+        } else if gathered.errors > 0 && !request.continue_on_error {
+            let total = gathered.counters.files;
+            let message = format!("{} of {total} copies failed", gathered.errors);
+            let mut failure = Failure::new(ErrorName::CopyError, message).naming(gathered.culprits);
+            failure.culprits_total = gathered.errors;
+            outcome.failure = Some(failure);
+        }
+        outcome.copy_out = Some(Box::new(CopyOutReport {
+            destination_bucket: request.destination_bucket.clone(),
+            destination_prefix: request.destination_prefix.clone(),
+            summary: request.summary.clone(),
+            working: gathered.working.map(|at| (at.bucket, at.key)),
+            total: gathered.counters.files,
+            dry_run: None,
+        }));
+        self.conclude(held, &outcome).await?;
+        Ok(true)
+    }
+}
+
+/// Why a beginning ended.
+enum Begun {
+    Refused(Failure),
+    Halt(Halt),
+}
+
+impl From<Refused> for Begun {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Failed(failure) => Self::Refused(failure),
+            Refused::Port(error) => Self::Halt(error.into()),
+        }
+    }
+}
+
+impl From<Failure> for Begun {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
+impl From<Halt> for Begun {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl From<crate::ports::Error> for Begun {
+    fn from(error: crate::ports::Error) -> Self {
+        Self::Halt(error.into())
+    }
+}
+
+fn common(request: &CopyOutRequest) -> Common {
+    Common {
+        bucket: request.destination_bucket.clone(),
+        per_slice: request.max_items_per_batch,
+        in_flight: request.copy_concurrency,
+        options: SliceOptions { ..request.options.clone() },
+    }
+}
+
+/// The keys of marker and summary are taken.
+fn check_own_keys(request: &CopyOutRequest, to: &str) -> Result<(), Failure> {
+    let own = |name: &str| to.strip_prefix(request.destination_prefix.as_str()) == Some(name);
+    if own(&request.start_marker) || own(&request.summary) {
+        let why = "an object would be written over the start marker or the summary";
+        return Err(refused(ErrorName::InvokeArgumentsInvariantError, "sourceKey", why, to));
+    }
+    Ok(())
+}
+
+pub(super) fn named(error: ErrorName, message: &str, what: &str) -> Failure {
+    let culprit = Culprit { what: what.to_owned(), why: message.to_owned() };
+    Failure::new(error, message).naming([culprit])
+}

@@ -1,0 +1,203 @@
+//! The summary of a copy-out: a CSV with one row per object, in the order of the list, beside the list
+//! and at the destination.
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+
+use super::named;
+use crate::{
+    domain::{
+        copy_out::{Copied, CopyOutRequest, CopyStatus, SliceItem},
+        outcome::{Counters, Culprit, ErrorName, Failure},
+    },
+    engine::{
+        Engine,
+        lease::{Held, Step},
+        records::RootState,
+        slices::Common,
+    },
+    events::summary,
+    ports::{
+        Result,
+        objects::{Access, ObjectLocation, PartTag, Precondition, UploadId},
+    },
+    signals,
+};
+
+/// Bytes of a part of a long summary; S3 takes at least 5 MiB.
+const PART: usize = 8 << 20;
+
+/// What the slices of a list have done.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) counters: Counters,
+    pub(super) errors: u64,
+    pub(super) culprits: Vec<Culprit>,
+    /// Where the summary beside the list is, if it could be written.
+    pub(super) working: Option<ObjectLocation>,
+    /// Why the summary is not at the destination.
+    pub(super) unwritten: Option<Failure>,
+}
+
+impl Gathered {
+    fn count(&mut self, item: &SliceItem, copied: &Copied) {
+        self.counters.files += 1;
+        match copied.status {
+            CopyStatus::Copied => {
+                self.counters.copied += 1;
+                self.counters.bytes += copied.bytes;
+            }
+            CopyStatus::AlreadyCopied => self.counters.skipped += 1,
+            CopyStatus::Error => {
+                self.counters.failed += 1;
+                self.errors += 1;
+                if self.culprits.len() < Failure::MOST_CULPRITS {
+                    let (what, why) = (item.from.to_string(), copied.message.clone());
+                    self.culprits.push(Culprit { what, why });
+                }
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Writes the summary; `None` when a slice has not settled.
+    pub(super) async fn summarise(
+        &self,
+        held: &Held,
+        state: &RootState,
+        common: &Common,
+        request: &CopyOutRequest,
+    ) -> Step<Option<Gathered>> {
+        let there = ObjectLocation::new(
+            &request.destination_bucket,
+            format!("{}{}", request.destination_prefix, request.summary),
+        );
+        let folder = request.list_key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let slash = if folder.is_empty() { "" } else { "/" };
+        let beside = ObjectLocation::new(
+            request.list_bucket.as_deref().unwrap_or_default(),
+            format!("{folder}{slash}{}", request.summary),
+        );
+        let mut sinks = vec![Sink::new(self, there.clone(), request).await?];
+        if beside != there {
+            sinks.push(Sink::new(self, beside.clone(), request).await?);
+        }
+        let mut gathered = Gathered::default();
+        let mut rows = summary::header(request.brief_summary).into_bytes();
+        for chunk in 0..state.chunks {
+            held.lease.check()?;
+            let Some(slices) = self.gathered(held, common, state, chunk).await? else {
+                for sink in &mut sinks {
+                    sink.give_up(self).await;
+                }
+                return Ok(None);
+            };
+            for (items, outcome) in &slices {
+                for (item, copied) in items.iter().zip(&outcome.objects) {
+                    gathered.count(item, copied);
+                    let row = summary::row(request.brief_summary, &common.bucket, item, copied);
+                    rows.extend_from_slice(row.as_bytes());
+                }
+            }
+            if rows.len() >= PART {
+                let part = Bytes::from(std::mem::take(&mut rows));
+                for sink in &mut sinks {
+                    sink.part(self, part.clone()).await;
+                }
+            }
+        }
+        held.lease.check()?;
+        let rest = Bytes::from(rows);
+        let mut written = Vec::with_capacity(sinks.len());
+        for sink in sinks {
+            written.push(sink.finish(self, rest.clone()).await);
+        }
+        let mut written = written.into_iter();
+        if let Some(Err(error)) = written.next() {
+            if error.is_passing() {
+                return Err(error.into());
+            }
+            let message = format!("the summary cannot be written: {error}");
+            gathered.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
+        }
+        match written.next() {
+            Some(Ok(())) => gathered.working = Some(beside),
+            // Where lists are read from need not be written to.
+            Some(Err(error)) => signals::copy_out::summary_not_kept(&held.lease.key.id, &error),
+            None => gathered.working = Some(there),
+        }
+        Ok(Some(gathered))
+    }
+}
+
+/// One place that the summary is written to: with one call, or in parts when it is long.
+struct Sink {
+    to: ObjectLocation,
+    access: Access,
+    upload: Option<UploadId>,
+    parts: Vec<PartTag>,
+    failed: Option<crate::ports::Error>,
+}
+
+impl Sink {
+    async fn new(engine: &Engine, to: ObjectLocation, request: &CopyOutRequest) -> Result<Self> {
+        let access = engine.bucket_access(&to.bucket, false, &request.options).await?;
+        Ok(Self { to, access, upload: None, parts: Vec::new(), failed: None })
+    }
+
+    async fn part(&mut self, engine: &Engine, part: Bytes) {
+        if self.failed.is_none()
+            && let Err(error) = self.try_part(engine, part).await
+        {
+            self.failed = Some(error);
+        }
+    }
+
+    async fn try_part(&mut self, engine: &Engine, part: Bytes) -> Result<()> {
+        let objects = &engine.ports.objects;
+        let upload = match self.upload.take() {
+            Some(upload) => upload,
+            None => objects.begin(&self.to, None, &engine.write_options(false), &self.access).await?,
+        };
+        let upload = self.upload.insert(upload);
+        let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
+        let size = part.len() as u64;
+        let body = stream::once(async move { Ok(part) }).boxed();
+        self.parts.push(objects.put_part(&self.to, upload, number, size, body, &self.access).await?);
+        Ok(())
+    }
+
+    async fn finish(mut self, engine: &Engine, rest: Bytes) -> Result<()> {
+        let done = self.try_finish(engine, rest).await;
+        if done.is_err() {
+            self.give_up(engine).await;
+        }
+        done
+    }
+
+    async fn try_finish(&mut self, engine: &Engine, rest: Bytes) -> Result<()> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let objects = &engine.ports.objects;
+        if self.upload.is_none() {
+            let options = engine.write_options(false);
+            return objects.put(&self.to, rest, Some("text/csv"), &options, &self.access).await.map(drop);
+        }
+        if !rest.is_empty() {
+            self.try_part(engine, rest).await?;
+        }
+        let Some(upload) = &self.upload else { return Ok(()) };
+        objects.complete(&self.to, upload, &self.parts, &Precondition::None, &self.access).await?;
+        self.upload = None;
+        Ok(())
+    }
+
+    /// What has arrived would be paid for.
+    async fn give_up(&mut self, engine: &Engine) {
+        if let Some(upload) = self.upload.take() {
+            drop(engine.ports.objects.abort(&self.to, &upload, &self.access).await);
+        }
+    }
+}

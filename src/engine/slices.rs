@@ -1,0 +1,339 @@
+//! Children of a list (`Kind::Slice`): planned in chunks, put a window at a time, gathered in the order
+//! of the list. A list may have a million objects; no more of it is held in memory than a chunk.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Engine,
+    dispatch::Lane,
+    evidence::Party,
+    lease::{Held, Step},
+    records::{self, Phase, RootState, as_millis, attr, millis, set},
+    request::id_of,
+    round::Next,
+    several::several,
+};
+use crate::{
+    domain::{
+        copy_out::{SliceItem, SliceOptions, SliceRequest},
+        ids::RequestId,
+        outcome::Outcome,
+        request::Kind,
+    },
+    events::{
+        CHILD_REQUEST,
+        outgoing::{self, Status},
+    },
+    ports::{
+        Class, Error,
+        bus::{Bus, Event},
+        store::{EXPIRE_AT, Item, Write},
+    },
+    signals,
+};
+
+/// Bytes of a chunk, about. Each is read again whenever some of its slices are put.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// When slices are looked at again whose tallies were ahead of them.
+const AHEAD: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Records read or written at a time.
+const WIDTH: usize = 16;
+
+/// What all slices of a root have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Common {
+    /// The bucket that objects go to.
+    pub bucket: String,
+    /// Objects in a slice.
+    pub per_slice: u32,
+    /// Objects in flight, over the fleet.
+    pub in_flight: u32,
+    /// What holds for all objects.
+    pub options: SliceOptions,
+}
+
+/// Where the putting of slices has got to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Cursor {
+    /// The chunk of the next slice.
+    pub chunk: u32,
+    /// Slices of that chunk that have been put.
+    pub slices: u32,
+}
+
+/// A part of the plan: the items of some slices, in the order of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Chunk {
+    /// The number of its first slice.
+    pub first: u64,
+    /// The items; all slices but the very last are full.
+    pub items: Vec<SliceItem>,
+}
+
+impl Chunk {
+    /// Its slices, with their numbers.
+    pub(crate) fn slices(&self, per_slice: u32) -> impl Iterator<Item = (u64, &[SliceItem])> {
+        (self.first..).zip(self.items.chunks(per_slice.max(1) as usize))
+    }
+}
+
+/// Writes a plan, chunk by chunk.
+#[derive(Debug)]
+pub(crate) struct ChunkWriter {
+    id: RequestId,
+    generation: u32,
+    per_slice: u32,
+    chunk: Chunk,
+    bytes: usize,
+    /// Chunks written.
+    pub chunks: u32,
+    /// Items taken.
+    pub items: u64,
+}
+
+impl ChunkWriter {
+    pub(crate) fn new(held: &Held, per_slice: u32) -> Self {
+        Self {
+            id: id_of(held),
+            generation: u32::try_from(held.lease.epoch).unwrap_or(u32::MAX),
+            per_slice: per_slice.max(1),
+            chunk: Chunk::default(),
+            bytes: 0,
+            chunks: 0,
+            items: 0,
+        }
+    }
+
+    pub(crate) async fn take(&mut self, engine: &Engine, held: &Held, item: SliceItem) -> Step<()> {
+        self.bytes += item.to.len() * 2 + 80;
+        self.items += 1;
+        self.chunk.items.push(item);
+        let is_full = self.chunk.items.len().is_multiple_of(self.per_slice as usize);
+        if is_full && self.bytes >= CHUNK_BYTES { self.flush(engine, held).await } else { Ok(()) }
+    }
+
+    /// Writes what is left, and says how the root goes on from there.
+    pub(crate) async fn finish(mut self, engine: &Engine, held: &Held, state: RootState) -> Step<RootState> {
+        if !self.chunk.items.is_empty() {
+            self.flush(engine, held).await?;
+        }
+        let (generation, chunks) = (self.generation, self.chunks);
+        let children = self.items.div_ceil(u64::from(self.per_slice));
+        Ok(RootState { generation, chunks, children, spread: 0, cursor: Cursor::default(), ..state })
+    }
+
+    async fn flush(&mut self, engine: &Engine, held: &Held) -> Step<()> {
+        held.lease.check()?;
+        let chunk = std::mem::take(&mut self.chunk);
+        let next = chunk.first + (chunk.items.len() as u64).div_ceil(u64::from(self.per_slice));
+        let key = records::plan_key(&self.id, self.generation, self.chunks);
+        let keep = engine.settings.service.keep * 2;
+        let expire_at = records::after(engine.ports.clock.now(), keep) / 1000;
+        let item = engine.with_document(Item::new(key), attr::SPEC, &chunk).await?.with(EXPIRE_AT, expire_at);
+        engine.ports.store.write(Write::put_new(item)).await?;
+        (self.chunk.first, self.bytes) = (next, 0);
+        self.chunks += 1;
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// A chunk of a plan.
+    async fn chunk(&self, root: &RequestId, generation: u32, n: u32) -> Result<Chunk, Error> {
+        let item = self.ports.store.get(&records::plan_key(root, generation, n)).await?;
+        let gone = || Error::new(Class::Invalid, "read plan", format!("the plan of {root} is gone"));
+        self.read_document(&item.ok_or_else(gone)?, attr::SPEC).await
+    }
+
+    /// Goes on with a list; `None` once it has an outcome.
+    pub(crate) async fn advance_slices(&self, held: &mut Held) -> Step<Option<Next>> {
+        let state: RootState = records::required(&held.item, attr::STATE)?;
+        let common = state.slices.clone().unwrap_or_default();
+        if let Some(next) = self.drive_slices(held, &common).await? {
+            return Ok(Some(next));
+        }
+        if self.end_copy_out(held, &state, &common).await? {
+            return Ok(None);
+        }
+        // The tallies are hints, and were ahead of the records.
+        Ok(Some(Next::at(records::after(self.ports.clock.now(), AHEAD))))
+    }
+
+    /// Puts slices and watches them; `None` once all have settled.
+    async fn drive_slices(&self, held: &mut Held, common: &Common) -> Step<Option<Next>> {
+        let id = id_of(held);
+        let mut state: RootState = records::required(&held.item, attr::STATE)?;
+        let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
+        let (settled, counters) = records::sum_tallies(&tallies);
+        if settled >= state.children {
+            return Ok(None);
+        }
+        let parked: u64 = tallies.iter().map(|tally| tally.members(attr::PARKED).len() as u64).sum();
+        let window = u64::from((common.in_flight / common.per_slice.max(1)).max(1));
+        let in_flight = state.spread.saturating_sub(settled).saturating_sub(parked);
+        let mut changes = Vec::new();
+        if in_flight < window && state.spread < state.children {
+            self.put_slices(held, common, &mut state, window - in_flight).await?;
+            changes =
+                vec![set(attr::PHASE, Phase::Running.as_str()), set(attr::STATE, records::text(&state)?)];
+        }
+        let now = self.ports.clock.now();
+        let every = as_millis(self.settings.heartbeat.every());
+        let mut due_at = millis(now).saturating_add(every);
+        if self.settings.heartbeat.publish {
+            if millis(now) >= state.told_at.saturating_add(every) {
+                self.tell_if_possible(held, Status::Running, counters).await;
+                state.told_at = millis(now);
+                changes.push(set(attr::STATE, records::text(&state)?));
+            }
+            due_at = state.told_at.saturating_add(every);
+        }
+        Ok(Some(Next::Due { changes, due_at: due_at.max(millis(now) + 1) }))
+    }
+
+    /// Puts the next slices and tells the fleet. May be repeated: the ids come from the plan.
+    async fn put_slices(&self, held: &Held, common: &Common, state: &mut RootState, room: u64) -> Step<()> {
+        let id = id_of(held);
+        let mut left = usize::try_from(room).unwrap_or(usize::MAX);
+        while left > 0 && state.cursor.chunk < state.chunks {
+            let chunk = self.chunk(&id, state.generation, state.cursor.chunk).await?;
+            let total = chunk.slices(common.per_slice).count();
+            let put = state.cursor.slices as usize;
+            let slices: Vec<_> = chunk.slices(common.per_slice).skip(put).take(left).collect();
+            let count = slices.len();
+            self.put_some(held, common, state.generation, slices).await?;
+            left -= count;
+            state.spread += count as u64;
+            if put + count >= total {
+                state.cursor = Cursor { chunk: state.cursor.chunk + 1, slices: 0 };
+            } else {
+                state.cursor.slices = u32::try_from(put + count).unwrap_or(u32::MAX);
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_some(
+        &self,
+        held: &Held,
+        common: &Common,
+        generation: u32,
+        slices: Vec<(u64, &[SliceItem])>,
+    ) -> Step<()> {
+        let (id, now, lease) = (&id_of(held), self.ports.clock.now(), &Arc::clone(&held.lease));
+        let destination = held.item.text(attr::DESTINATION).unwrap_or_default();
+        let mut events = Vec::with_capacity(slices.len());
+        let mut puts = Vec::with_capacity(slices.len());
+        for (number, items) in slices {
+            let child = slice_id(id, generation, &common.bucket, number);
+            events.push(Event {
+                bus: Bus::Internal,
+                detail_type: CHILD_REQUEST,
+                detail: outgoing::child_event(&child),
+            });
+            let spec = SliceRequest {
+                number,
+                bucket: common.bucket.clone(),
+                items: items.to_vec(),
+                concurrency: common.in_flight.min(common.per_slice),
+                options: common.options.clone(),
+            };
+            puts.push(async move {
+                lease.check()?;
+                let item = records::new_request(&child, id, Kind::Slice, destination, now);
+                let item = self.with_document(item, attr::SPEC, &spec).await?;
+                self.ports.store.write(Write::put_new(item)).await?;
+                Step::Ok(())
+            });
+        }
+        for put in several(WIDTH, puts).await {
+            put?;
+        }
+        // A child event that is lost costs a tick: the record is due, and any instance will find it.
+        match self.ports.bus.publish(&events).await {
+            Ok(refused) if refused.is_empty() => {}
+            Ok(refused) => signals::engine::children_untold(id.as_str(), refused.len()),
+            Err(error) => signals::engine::publish_failed(id.as_str(), &error),
+        }
+        self.moved(&[Party::of(&held.item)]);
+        Ok(())
+    }
+
+    /// The outcomes of the slices of one chunk, with their items; `None` when one has not settled.
+    pub(crate) async fn gathered(
+        &self,
+        held: &Held,
+        common: &Common,
+        state: &RootState,
+        chunk: u32,
+    ) -> Step<Option<Vec<(Vec<SliceItem>, Outcome)>>> {
+        let id = id_of(held);
+        let chunk = self.chunk(&id, state.generation, chunk).await?;
+        let keys: Vec<_> = chunk
+            .slices(common.per_slice)
+            .map(|(number, _)| records::request_key(&slice_id(&id, state.generation, &common.bucket, number)))
+            .collect();
+        let found = self.ports.store.get_many(&keys).await?;
+        let mut found: std::collections::HashMap<_, _> =
+            found.into_iter().map(|item| (item.key.clone(), item)).collect();
+        let mut all = Vec::with_capacity(keys.len());
+        for (key, (_, items)) in keys.iter().zip(chunk.slices(common.per_slice)) {
+            let settled = found.remove(key).filter(|item| Phase::of(item) == Some(Phase::Settled));
+            let Some(settled) = settled else { return Ok(None) };
+            let outcome: Outcome = self.read_document(&settled, attr::OUTCOME).await?;
+            all.push((items.to_vec(), outcome));
+        }
+        self.moved(&[Party::of(&held.item)]);
+        Ok(Some(all))
+    }
+
+    /// Calls with the ids of the slices of a root that were put, a chunk at a time.
+    pub(crate) async fn slice_ids(
+        &self,
+        held: &Held,
+        common: &Common,
+        chunk: u32,
+    ) -> Result<Vec<RequestId>, Error> {
+        let id = id_of(held);
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let chunk = self.chunk(&id, state.generation, chunk).await?;
+        // One that has not been put yet has no record, which those who ask find out.
+        let numbers = chunk.slices(common.per_slice).map(|(number, _)| number);
+        Ok(numbers.map(|number| slice_id(&id, state.generation, &common.bucket, number)).collect())
+    }
+
+    /// Has slices settle whose root was stopped; `None` when all have.
+    pub(crate) async fn wait_for_slices(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
+        let Some(common) = state.slices.clone() else { return Ok(None) };
+        let mut is_open = false;
+        for chunk in 0..state.chunks.min(state.cursor.chunk + 1) {
+            let ids = self.slice_ids(held, &common, chunk).await?;
+            let keys: Vec<_> = ids.iter().map(records::request_key).collect();
+            let items = self.ports.store.get_many(&keys).await?;
+            let open: Vec<_> = items.iter().filter(|item| Phase::of(item) != Some(Phase::Settled)).collect();
+            is_open |= !open.is_empty();
+            let woken = open.into_iter().map(|item| self.wake(item.key.clone(), Lane::Begun));
+            for woken in several(WIDTH, woken).await {
+                woken?;
+            }
+        }
+        if !is_open {
+            return Ok(None);
+        }
+        let now = self.ports.clock.now();
+        state.children_at = millis(now);
+        let changes = vec![set(attr::STATE, records::text(state)?)];
+        Ok(Some(Next::Due { changes, due_at: records::after(now, std::time::Duration::from_mins(1)) }))
+    }
+}
+
+fn slice_id(root: &RequestId, generation: u32, bucket: &str, number: u64) -> RequestId {
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    RequestId::child(root, generation, Kind::Slice.as_str(), bucket, number)
+}
