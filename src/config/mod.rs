@@ -56,6 +56,8 @@ pub struct Settings {
     /// `[copy_out]`
     pub copy_out: CopyOutSettings,
     /// `[report]`
+    // Settings that are empty texts are not set, and so may a whole section be.
+    #[serde(default)]
     pub report: ReportSettings,
     /// `[policy]`
     pub policy: Rules,

@@ -35,7 +35,7 @@ pub struct CopySettings {
 
 /// How objects are copied between buckets (`[copy_out]`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct CopyOutSettings {
     /// The bucket of lists that are given without one; empty: there is none.
     #[serde(default)]
@@ -119,7 +119,7 @@ pub enum Tags {
 
 /// Where long outcomes are written (`[report]`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct ReportSettings {
     /// `s3://bucket/prefix/`; empty: nowhere.
     #[serde(default)]

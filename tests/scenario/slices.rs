@@ -624,3 +624,32 @@ async fn who_may_not_look_at_the_destination_may_still_write_there() {
     assert_eq!((&to["a"].md5, &to["b"].md5), (&from["a"].md5, &from["b"].md5));
     assert!(to["b"].tags.is_empty(), "tags as far as both ends permit them");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_brought_from_its_event_to_its_answer() {
+    let house = house(json!([
+        bucket("src", json!([{"key": "in/o{n}", "size": 9, "count": 25}])),
+        bucket("dest", json!([])),
+    ]))
+    .await;
+    let list: String =
+        (0..25).map(|n| format!("src,in/o{n:06}\n")).chain(["src,in/missing\n".into()]).collect();
+    house.put_object("requests", "list.csv", list.into_bytes()).await;
+    let _instance = house.instance();
+    for (token, copied, there) in [("first", 25, 0), ("again", 0, 25)] {
+        let event = json!({
+            "id": token, "source": "orcabus.test", "detail-type": "S3CopyOutSync",
+            "detail": {"taskToken": token, "payload": {
+                "sourceFilesCsvBucket": "requests", "sourceFilesCsvKey": "list.csv",
+                "destinationBucket": "dest", "continueOnError": true,
+            }},
+        });
+        house.queue.push(event.to_string()).await.unwrap();
+        let output = house.success(token, Duration::from_mins(5)).await;
+        assert_eq!(calls(&house, "dest", "CopyObject"), 25, "{output}");
+        let counts = json!({"total": 26, "copied": copied, "alreadyCopied": there, "errors": 1});
+        assert_eq!(output["objects"], counts);
+    }
+    let dest = objects(&house, "dest").await;
+    assert_eq!(dest.len(), 27, "the objects, the marker and the summary: {:?}", dest.keys());
+}
