@@ -22,7 +22,7 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 
 use super::classify;
@@ -258,7 +258,7 @@ impl Clients {
 fn who(access: &Access) -> Who {
     let hash = |secret: &SecretString, token: Option<&SecretString>| {
         let mut hash = DefaultHasher::new();
-        (secret.expose_secret(), token.map(|token| token.expose_secret())).hash(&mut hash);
+        (secret.expose_secret(), token.map(ExposeSecret::expose_secret)).hash(&mut hash);
         hash.finish()
     };
     match access {
@@ -330,7 +330,7 @@ where
     };
     if !has_code {
         error.code = Some(named.to_owned());
-        error.message = named.to_owned();
+        named.clone_into(&mut error.message);
     }
     error
 }
