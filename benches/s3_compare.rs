@@ -248,7 +248,9 @@ fn main() {
     serve.env("ICAV2_BASE_URL", format!("http://{controls}/ica/rest")).env("ICAV2_ACCESS_TOKEN", "bench");
     let (_daemon, addresses) =
         start(with_keys(&mut serve).env("AWS_REGION", "us-east-1"), true, &["\"ready\""]);
-    LOADS.iter().for_each(|load| put_list(&s3, *load));
+    for load in LOADS {
+        put_list(&s3, load);
+    }
     let tools = [ours(addresses.first().unwrap()), rclone(folder.path(), &s3), s5cmd(&s3)];
     let mut tools: Vec<_> = tools.into_iter().flatten().collect();
     // The first time makes the simulator hash what it serves, and is not counted.
