@@ -176,7 +176,7 @@ fn rclone<'a>(folder: &Path, s3: &'a str) -> Option<Tool<'a>> {
         command.arg("--config").arg(&configuration).arg("copy");
         command.arg(format!("{remote}src/{}", load.folder)).arg(format!("{remote}dest/{to}"));
         command.args(["--transfers", "256", "--checkers", "256", "--fast-list", "--checksum"]);
-        command.args(["--s3-upload-concurrency", "16", "--s3-no-head", "--no-traverse", "--quiet"]);
+        command.args(["--s3-upload-concurrency", "16", "--s3-no-head", "--quiet"]);
         with_keys(&mut command);
         command
     };
