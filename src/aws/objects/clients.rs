@@ -22,7 +22,7 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 
 use super::classify;
@@ -71,12 +71,27 @@ enum Who {
     Key(String, u64),
 }
 
+/// What clients are made of, with what is asked of it for each call.
+#[derive(Debug, Clone)]
+struct Base {
+    config: SdkConfig,
+    endpoint: Option<String>,
+    region: String,
+}
+
+impl Base {
+    fn new(config: SdkConfig) -> Self {
+        let region = config.region().map_or_else(|| NO_REGION.to_owned(), ToString::to_string);
+        Self { endpoint: endpoint_of(&config), config, region }
+    }
+}
+
 /// All clients.
 pub(super) struct Clients {
     endpoint: Option<String>,
-    own: OnceCell<SdkConfig>,
+    own: OnceCell<Base>,
     /// For all others: no credentials and no region are looked for.
-    bare: OnceCell<SdkConfig>,
+    bare: OnceCell<Base>,
     sets: Mutex<HashMap<Place, Set>>,
     /// Buckets that are not in our region.
     regions: Mutex<HashMap<String, String>>,
@@ -101,7 +116,7 @@ impl Clients {
 
     /// The same with the configuration given.
     pub(super) fn from_config(config: &SdkConfig, endpoint: Option<String>) -> Self {
-        let once = || OnceCell::new_with(Some(config.clone()));
+        let once = || OnceCell::new_with(Some(Base::new(config.clone())));
         Self { own: once(), bare: once(), ..Self::new(endpoint) }
     }
 
@@ -225,11 +240,11 @@ impl Clients {
     /// is known to be in.
     async fn set(&self, bucket: Option<&str>, access: &Access) -> (Set, String) {
         let who = who(access);
-        let config = match who {
-            Who::Own => self.own.get_or_init(|| configured(defaults()).load()).await,
+        let base = match who {
+            Who::Own => self.own.get_or_init(async || Base::new(configured(defaults()).load().await)).await,
             Who::Nobody | Who::Key(..) => {
                 let bare = || configured(defaults().region(NO_REGION).no_credentials()).load();
-                self.bare.get_or_init(bare).await
+                self.bare.get_or_init(async || Base::new(bare().await)).await
             }
         };
         let (url, region) = match access {
@@ -241,16 +256,15 @@ impl Clients {
             let regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
             bucket.filter(|_| is_anywhere(access)).and_then(|bucket| regions.get(bucket)).cloned()
         };
-        let region = region.or_else(known).or_else(|| config.region().map(ToString::to_string));
-        let region = region.unwrap_or_else(|| NO_REGION.to_owned());
-        let url = url.or_else(|| endpoint_of(config)).or_else(|| self.endpoint.clone());
+        let region = region.or_else(known).unwrap_or_else(|| base.region.clone());
+        let url = url.or_else(|| base.endpoint.clone()).or_else(|| self.endpoint.clone());
         let place = Place { who, url, region: region.clone() };
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         if sets.len() >= MOST && !sets.contains_key(&place) {
             // Making a client costs little; which one is dropped does not matter.
             sets.clear();
         }
-        let set = sets.entry(place).or_insert_with_key(|place| set(config, place, credentials(access)));
+        let set = sets.entry(place).or_insert_with_key(|place| set(&base.config, place, credentials(access)));
         (set.clone(), region)
     }
 }
@@ -258,7 +272,7 @@ impl Clients {
 fn who(access: &Access) -> Who {
     let hash = |secret: &SecretString, token: Option<&SecretString>| {
         let mut hash = DefaultHasher::new();
-        (secret.expose_secret(), token.map(|token| token.expose_secret())).hash(&mut hash);
+        (secret.expose_secret(), token.map(ExposeSecret::expose_secret)).hash(&mut hash);
         hash.finish()
     };
     match access {
@@ -330,7 +344,7 @@ where
     };
     if !has_code {
         error.code = Some(named.to_owned());
-        error.message = named.to_owned();
+        named.clone_into(&mut error.message);
     }
     error
 }
