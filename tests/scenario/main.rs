@@ -12,6 +12,7 @@ mod plan;
 mod rules;
 mod scheduler;
 mod secrets;
+mod storms;
 mod tokens;
 mod whole;
 #[path = "../support/wire.rs"]

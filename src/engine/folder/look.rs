@@ -184,13 +184,23 @@ impl Engine {
                     young: there.is_some_and(|data| {
                         !leftovers.contains(&data.id) && now < millis(data.created) + settle
                     }),
-                    condemned: there.is_some_and(|data| state.condemned.contains_key(data.id.as_str())),
+                    condemned: false,
                 };
-                if streamed.contains(&source.wanted.name) {
-                    let wanted = Wanted { route: Route::Stream, ..source.wanted.clone() };
-                    return verdict(&wanted, there, around, waiter.spec.on_conflict);
+                let verdict = |condemned| {
+                    let around = Surroundings { condemned, ..around };
+                    if streamed.contains(&source.wanted.name) {
+                        let wanted = Wanted { route: Route::Stream, ..source.wanted.clone() };
+                        return verdict(&wanted, there, around, waiter.spec.on_conflict);
+                    }
+                    verdict(&source.wanted, there, around, waiter.spec.on_conflict)
+                };
+                let sentence = there.and_then(|data| state.condemned.get(data.id.as_str()));
+                match (sentence, verdict(false)) {
+                    (None, verdict) => verdict,
+                    // Never seen to be carried out, and still to go.
+                    (Some(open), again @ (Verdict::Condemn | Verdict::Replace)) if !open.deleted => again,
+                    (Some(_), _) => verdict(true),
                 }
-                verdict(&source.wanted, there, around, waiter.spec.on_conflict)
             });
             *verdicts = judged.collect();
         }
