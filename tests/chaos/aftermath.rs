@@ -64,7 +64,7 @@ pub(crate) async fn table_is_quiet(lab: &Lab, patience: Duration) -> usize {
         if items.is_empty() {
             break all;
         }
-        assert!(Instant::now() < deadline, "{} items are still due: {items:#?}", items.len());
+        assert!(Instant::now() < deadline, "{} items are still due:\n{}", items.len(), explain(lab).await);
         sleep(Duration::from_secs(1)).await;
     };
     for item in scan(lab).await {
@@ -106,6 +106,42 @@ pub(crate) async fn queues_are_empty(lab: &Lab, patience: Duration) {
         })
         .await;
     }
+}
+
+/// Every record that is not settled, with who waits for it and what its document says: why something
+/// has not come to its end.
+pub(crate) async fn explain(lab: &Lab) -> String {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let items = scan(lab).await;
+    let text = |item: &Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+    let number = |item: &Item, name: &str| -> Option<i64> {
+        item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())
+    };
+    let mut open: BTreeMap<String, String> = BTreeMap::new();
+    for item in &items {
+        let (id, kind) = (text(item, "id").unwrap_or_default(), text(item, "id_type").unwrap_or_default());
+        if !kind.starts_with("WAITER#") && number(item, "due_at").is_none() {
+            continue;
+        }
+        let mut line = format!("{id}/{kind}");
+        for name in ["phase", "owner", "root", "destination", "waits_for", "state"] {
+            if let Some(value) = text(item, name).filter(|value| !value.is_empty()) {
+                line += &format!(" {name}={value}");
+            }
+        }
+        for name in ["due_at", "lease_until", "looked_at", "updated_at", "created_at"] {
+            if let Some(at) = number(item, name).filter(|at| *at > 0) {
+                line += &format!(" {name}={:+.1}s", (at - now) as f64 / 1000.0);
+            }
+        }
+        for name in ["epoch", "starts", "wakes", "failures", "defects"] {
+            if let Some(value) = number(item, name) {
+                line += &format!(" {name}={value}");
+            }
+        }
+        open.insert(format!("{id}/{kind}"), line);
+    }
+    open.into_values().collect::<Vec<_>>().join("\n")
 }
 
 async fn scan(lab: &Lab) -> Vec<Item> {

@@ -10,6 +10,7 @@ use crate::{
     binary::Process,
     lab::Lab,
     proxy::{Mode, Proxy},
+    token,
 };
 
 /// How long somebody who was asked to stop may take: `service.drain_timeout` and a slow machine.
@@ -82,10 +83,10 @@ impl<'a> Storm<'a> {
         Instant::now() + Duration::from_millis(self.dice.random_range(from..to))
     }
 
-    /// Rages until then.
+    /// Rages until then, and until each fault has struck.
     pub(crate) async fn rage(&mut self, until: Instant) {
         let [mut daemons_at, mut network_at, mut platform_at] = [(); 3].map(|()| self.soon(1_000, 3_000));
-        while Instant::now() < until {
+        while Instant::now() < until || !self.has_struck() {
             sleep(Duration::from_millis(100)).await;
             let now = Instant::now();
             self.clear_up(now);
@@ -103,6 +104,12 @@ impl<'a> Storm<'a> {
                 platform_at = self.soon(3_000, 8_000);
             }
         }
+    }
+
+    /// Whether somebody was killed, somebody was asked to stop, and every service was out.
+    fn has_struck(&self) -> bool {
+        let struck = &self.figures;
+        struck.kills > 0 && struck.terms > 0 && struck.outages >= self.proxies.len() as u64
     }
 
     /// Ends every fault; two daemons stay.
@@ -183,16 +190,18 @@ impl<'a> Storm<'a> {
         ];
         let mut responses = Vec::new();
         for call in calls {
-            let status = match self.roll(4) {
+            let status = match self.roll(5) {
                 0 => json!(500),
                 1 => json!(503),
                 2 => json!(429),
+                3 => json!(401),
                 _ => json!("close"),
             };
             responses.push(json!({ "call": call, "times": 1 + self.roll(4), "status": status, "after": self.roll(2) == 0 }));
         }
         self.lab.platform.faults(&json!({ "responses": responses })).await;
         self.figures.platform_faults += 1;
+        token::renew(self.lab, self.figures.platform_faults).await;
     }
 
     fn clear_up(&mut self, now: Instant) {
