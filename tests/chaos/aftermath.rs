@@ -54,8 +54,7 @@ pub(crate) async fn trees_are_right(lab: &Lab, callers: &Callers) {
 
 /// Nothing waits for time, nobody holds anything, no slot is taken. Returns how many folders are still
 /// on the look-out for the job of a submission that was given up, which they are for ten minutes.
-pub(crate) async fn table_is_quiet(lab: &Lab, patience: Duration) -> usize {
-    let deadline = Instant::now() + patience;
+pub(crate) async fn table_is_quiet(lab: &Lab, deadline: Instant) -> usize {
     let watchful = loop {
         let mut items = scan(lab).await;
         items.retain(|item| item.contains_key("due_at"));
@@ -88,7 +87,7 @@ fn only_looks_out(item: &Item) -> bool {
 }
 
 /// No message waits, and none has ended among the dead letters.
-pub(crate) async fn queues_are_empty(lab: &Lab, patience: Duration) {
+pub(crate) async fn queues_are_empty(lab: &Lab, deadline: Instant) {
     let queues = lab.aws.sqs.list_queues().send().await.unwrap().queue_urls.unwrap_or_default();
     let stage = lab.stack.table_name.as_str();
     let ours: Vec<_> = queues
@@ -97,7 +96,7 @@ pub(crate) async fn queues_are_empty(lab: &Lab, patience: Duration) {
         .collect();
     assert_eq!(ours.len(), 5, "{queues:?}");
     for url in ours {
-        within(patience, &format!("an empty queue: {url}"), async || {
+        within(deadline - Instant::now(), &format!("an empty queue: {url}"), async || {
             let attributes = lab.aws.sqs.get_queue_attributes().queue_url(url);
             let attributes =
                 attributes.attribute_names(Waiting).attribute_names(InHand).send().await.unwrap();

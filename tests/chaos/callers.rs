@@ -78,8 +78,7 @@ impl Callers {
     }
 
     /// Waits until all have been answered.
-    pub(crate) async fn all_end(&mut self, lab: &Lab, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    pub(crate) async fn all_end(&mut self, lab: &Lab, deadline: Instant) {
         while !self.waiting.is_empty() {
             if Instant::now() >= deadline {
                 let left: Vec<_> =
