@@ -25,7 +25,6 @@ const SETTINGS: &[(&str, &str)] = &[
     // A long poll, which is waited for, and an outage.
     ("SERVICE__DRAIN_TIMEOUT", "40s"),
     ("SERVICE__TICK", "1s"),
-    ("SERVICE__LEASE", "8s"),
 ];
 
 /// What was done to them.
@@ -46,6 +45,8 @@ pub(crate) struct Storm<'a> {
     lab: &'a Lab,
     proxies: &'a [Proxy],
     dice: StdRng,
+    /// By how much everything is faster than in a long storm.
+    haste: u64,
     started: u64,
     daemons: Vec<Process>,
     /// Asked to stop; until when they must have ended.
@@ -57,11 +58,20 @@ pub(crate) struct Storm<'a> {
 
 impl<'a> Storm<'a> {
     /// The calm before it, with two daemons that are ready.
-    pub(crate) async fn gather(lab: &'a Lab, proxies: &'a [Proxy], seed: u64) -> Self {
-        let dice = StdRng::seed_from_u64(seed);
+    pub(crate) async fn gather(lab: &'a Lab, proxies: &'a [Proxy], seed: u64, quick: bool) -> Self {
+        let (dice, haste) = (StdRng::seed_from_u64(seed), if quick { 2 } else { 1 });
         let (daemons, leaving, bad) = (Vec::new(), Vec::new(), Vec::new());
-        let mut storm =
-            Self { lab, proxies, dice, started: 0, daemons, leaving, bad, figures: Figures::default() };
+        let mut storm = Self {
+            lab,
+            proxies,
+            dice,
+            haste,
+            started: 0,
+            daemons,
+            leaving,
+            bad,
+            figures: Figures::default(),
+        };
         for _ in 0..2 {
             let mut daemon = storm.another();
             daemon.ready().await;
@@ -72,7 +82,9 @@ impl<'a> Storm<'a> {
 
     fn another(&mut self) -> Process {
         self.started += 1;
-        self.lab.spawn(&format!("daemon-{}", self.started), SETTINGS)
+        let lease = if self.haste > 1 { "5s" } else { "8s" };
+        let settings = [SETTINGS, &[("SERVICE__LEASE", lease)]].concat();
+        self.lab.spawn(&format!("daemon-{}", self.started), &settings)
     }
 
     fn roll(&mut self, sides: u64) -> u64 {
@@ -80,7 +92,7 @@ impl<'a> Storm<'a> {
     }
 
     fn soon(&mut self, from: u64, to: u64) -> Instant {
-        Instant::now() + Duration::from_millis(self.dice.random_range(from..to))
+        Instant::now() + Duration::from_millis(self.dice.random_range(from..to) / self.haste)
     }
 
     /// Rages until then, and until each fault has struck.
