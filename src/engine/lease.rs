@@ -118,6 +118,15 @@ impl Engine {
         if !owner.is_empty() && records::after(now, Duration::ZERO) < until + as_millis(SKEW) {
             return Ok(None);
         }
+        // Who did not give it back is this very process, which therefore has not died of it.
+        let start = if owner == self.instance.as_str() {
+            set(attr::STARTS, 1)
+        } else {
+            Change::Add(attr::STARTS.into(), 1)
+        };
+        if !owner.is_empty() {
+            signals::engine::taken_over(key, owner, item.number(attr::STARTS).unwrap_or(0));
+        }
         let epoch = item.number(attr::EPOCH).unwrap_or(0);
         let asked_at = Instant::now();
         let length = self.settings.service.lease;
@@ -129,7 +138,7 @@ impl Engine {
                 set(attr::EPOCH, epoch + 1),
                 set(attr::LEASE_UNTIL, lease_until),
                 set(DUE_AT, lease_until),
-                Change::Add(attr::STARTS.into(), 1),
+                start,
             ],
         )
         .when(Condition::Has(DUE_AT.into()));

@@ -53,7 +53,8 @@ pub(crate) async fn trees_are_right(lab: &Lab, callers: &Callers) {
 }
 
 /// Nothing waits for time, nobody holds anything, no slot is taken. Returns how many folders are still
-/// on the look-out for the job of a submission that was given up, which they are for ten minutes.
+/// on the look-out, which they are for ten minutes: for the job of a submission that was given up, or for
+/// somebody on the way to a slot that was.
 pub(crate) async fn table_is_quiet(lab: &Lab, deadline: Instant) -> usize {
     let watchful = loop {
         let mut items = scan(lab).await;
@@ -83,7 +84,8 @@ fn only_looks_out(item: &Item) -> bool {
     let intents = state["intents"].as_array().map(Vec::as_slice).unwrap_or_default();
     let nobody = state["seen"].as_object().is_none_or(serde_json::Map::is_empty);
     let no_job = state["jobs"].as_array().is_none_or(Vec::is_empty);
-    nobody && no_job && !intents.is_empty() && intents.iter().all(|intent| intent["ghost"] == true)
+    let looks_out = !intents.is_empty() || state["late"].is_object();
+    nobody && no_job && looks_out && intents.iter().all(|intent| intent["ghost"] == true)
 }
 
 /// No message waits, and none has ended among the dead letters.

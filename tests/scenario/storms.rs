@@ -1,6 +1,6 @@
 //! What would keep a caller waiting after everything is well again.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use copy_manager::ports::store::Store as _;
 use serde_json::{Value, json};
@@ -68,4 +68,89 @@ async fn a_deletion_without_an_answer_costs_a_pause() {
         house.success("t", Duration::from_mins(3)).await;
         assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
     }
+}
+
+/// Waits until a folder is held that has not been before, or not as often; how often it has been.
+async fn until_held_again(house: &House, before: i64) -> i64 {
+    for _ in 0..4 * 60 * 10 {
+        for key in house.unsettled().await.into_iter().filter(|key| key.id_type == "FOLDER") {
+            let Some(item) = house.store().get(&key).await.unwrap() else { continue };
+            let epoch = item.number("epoch").unwrap_or(0);
+            if epoch > before && item.text("owner").is_some_and(|owner| !owner.is_empty()) {
+                return epoch;
+            }
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    panic!("nobody has held the folder for ten minutes");
+}
+
+/// A house in which every call takes its time, and one instance after the other was killed while it held
+/// the folder of a request.
+async fn house_of_the_dead(killed: u32) -> House {
+    let house = House::new(&FILES, &[], &[], |platform| platform.latency = Duration::from_secs(1)).await;
+    house.ask(&["/run/"], "/in/", "t").await;
+    let mut held = 0;
+    for _ in 0..killed {
+        let _instance = house.instance();
+        held = until_held_again(&house, held).await;
+    }
+    house
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_away_for_seconds_costs_seconds() {
+    // From when the request has been stored until it has ended.
+    for at in (5..40).map(|n| n * 200) {
+        let house = House::new(&FILES, &[], &[], |platform| {
+            platform.latency = Duration::from_millis(100);
+            platform.job_duration = Duration::from_secs(3);
+        })
+        .await;
+        let _instance = house.instance();
+        house.ask(&["/run/"], "/in/", "t").await;
+        sleep(Duration::from_millis(at)).await;
+        house.away.store(true, Ordering::Relaxed);
+        sleep(Duration::from_secs(4)).await;
+        house.away.store(false, Ordering::Relaxed);
+        let (took, _) = house.answer("t", Duration::from_mins(10)).await;
+        // Less than the rest of a lease would take.
+        assert!(took < Duration::from_secs(40), "away after {at} ms: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_instances_were_killed_again_and_again_is_copied_all_the_same() {
+    let house = house_of_the_dead(8).await;
+    let _instance = house.instance();
+    house.success("t", Duration::from_mins(5)).await;
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_kills_every_instance_is_given_up() {
+    let house = house_of_the_dead(9).await;
+    let _instance = house.instance();
+    let (error, cause) = house.failure("t", Duration::from_mins(5)).await;
+    assert_eq!(error, "Internal");
+    assert!(cause["message"].as_str().unwrap().contains("broke every process"), "{cause}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_given_up_for_a_table_that_goes_away_again_and_again() {
+    let house = House::new(&FILES, &[], &[], |platform| {
+        platform.latency = Duration::from_secs(1);
+        platform.job_duration = Duration::from_mins(30);
+    })
+    .await;
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    let mut held = 0;
+    for _ in 0..12 {
+        held = until_held_again(&house, held).await;
+        house.away.store(true, Ordering::Relaxed);
+        sleep(Duration::from_secs(70)).await;
+        house.away.store(false, Ordering::Relaxed);
+    }
+    house.success("t", Duration::from_hours(1)).await;
 }
