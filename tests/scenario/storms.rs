@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use copy_manager::ports::store::Store as _;
+use copy_manager::ports::store::{Change, Key, Store as _, Write};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -153,4 +153,32 @@ async fn nobody_is_given_up_for_a_table_that_goes_away_again_and_again() {
         house.away.store(false, Ordering::Relaxed);
     }
     house.success("t", Duration::from_hours(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_is_taken_late_by_the_dead_comes_back() {
+    let mut house = House::new(&FILES, &[], &[], |_| {}).await;
+    (house.settings.jobs.max_running_jobs, house.settings.jobs.express_slots) = (1, 0);
+    let change_slots = async |change: Change| {
+        let slots = Key::new("slots.22222222-2222-4222-8222-222222222222", "SLOTS");
+        house.store().write(Write::update(slots, vec![change])).await.unwrap();
+    };
+    change_slots(Change::Include("running".into(), "other".into())).await;
+    let first = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    sleep(Duration::from_secs(30)).await;
+    let wish =
+        folders(&house).await.iter().find_map(|folder| Some(folder["wish"]["member"].as_str()?.to_owned()));
+    drop(first);
+    let second = house.instance();
+    sleep(Duration::from_secs(90)).await;
+    let id = house.buses.told.lock().unwrap()[0]["requestId"].as_str().unwrap().to_owned();
+    second.engine.cancel(&id, "not needed").await.unwrap();
+    house.failure("t", Duration::from_secs(10)).await;
+    sleep(Duration::from_secs(30)).await;
+    // Only now what the first one asked for arrives.
+    change_slots(Change::Include("running".into(), wish.unwrap())).await;
+    change_slots(Change::Exclude("running".into(), ["other".to_owned()].into())).await;
+    sleep(Duration::from_mins(11)).await;
+    assert_eq!((house.slots().await, house.unsettled().await), (0, vec![]));
 }
