@@ -1,11 +1,15 @@
 //! What must be so when it is over.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName::{
     ApproximateNumberOfMessages as Waiting, ApproximateNumberOfMessagesNotVisible as InHand,
 };
+use copy_manager::ports::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -110,39 +114,30 @@ pub(crate) async fn queues_are_empty(lab: &Lab, deadline: Instant) {
 }
 
 /// Every record that is not settled, with who waits for it and what its document says: why something
-/// has not come to its end.
+/// has not come to its end. Times in seconds from now.
 pub(crate) async fn explain(lab: &Lab) -> String {
-    let now = jiff::Timestamp::now().as_millisecond();
-    let items = scan(lab).await;
+    let now = SystemClock.now().as_millisecond();
     let text = |item: &Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
     let number = |item: &Item, name: &str| -> Option<i64> {
         item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())
     };
-    let mut open: BTreeMap<String, String> = BTreeMap::new();
-    for item in &items {
-        let (id, kind) = (text(item, "id").unwrap_or_default(), text(item, "id_type").unwrap_or_default());
-        if !kind.starts_with("WAITER#") && number(item, "due_at").is_none() {
+    let mut open = BTreeSet::new();
+    for item in scan(lab).await {
+        let (id, kind) = (text(&item, "id").unwrap_or_default(), text(&item, "id_type").unwrap_or_default());
+        if !kind.starts_with("WAITER#") && !item.contains_key("due_at") {
             continue;
         }
-        let mut line = format!("{id}/{kind}");
-        for name in ["phase", "owner", "root", "destination", "waits_for", "state"] {
-            if let Some(value) = text(item, name).filter(|value| !value.is_empty()) {
-                line += &format!(" {name}={value}");
-            }
-        }
-        for name in ["due_at", "lease_until", "looked_at", "updated_at", "created_at"] {
-            if let Some(at) = number(item, name).filter(|at| *at > 0) {
-                line += &format!(" {name}={:+.1}s", (at - now) as f64 / 1000.0);
-            }
-        }
-        for name in ["epoch", "starts", "wakes", "failures", "defects"] {
-            if let Some(value) = number(item, name) {
-                line += &format!(" {name}={value}");
-            }
-        }
-        open.insert(format!("{id}/{kind}"), line);
+        let texts = ["phase", "owner", "root", "destination", "waits_for", "state"];
+        let texts = texts.iter().filter_map(|name| Some(format!("{name}={}", text(&item, name)?)));
+        let times = ["due_at", "lease_until", "looked_at", "updated_at", "created_at"];
+        let times =
+            times.iter().filter_map(|name| Some(format!("{name}={:+}", (number(&item, name)? - now) / 1000)));
+        let counts = ["epoch", "starts", "wakes", "failures", "defects"];
+        let counts = counts.iter().filter_map(|name| Some(format!("{name}={}", number(&item, name)?)));
+        let all: Vec<String> = times.chain(counts).chain(texts).collect();
+        open.insert(format!("{id}/{kind} {}", all.join(" ")));
     }
-    open.into_values().collect::<Vec<_>>().join("\n")
+    Vec::from_iter(open).join("\n")
 }
 
 async fn scan(lab: &Lab) -> Vec<Item> {

@@ -1,6 +1,7 @@
 //! The platform's bearer token in Secrets Manager: short-lived, and replaced again and again.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use copy_manager::ports::clock::{Clock as _, SystemClock};
 use serde_json::json;
 
 use crate::lab::Lab;
@@ -12,7 +13,7 @@ const LIFE: i64 = 20;
 pub(crate) const SECRET: &str = "icav2-token";
 
 fn fresh(serial: u64) -> String {
-    let claims = json!({ "exp": jiff::Timestamp::now().as_second() + LIFE, "jti": serial.to_string() });
+    let claims = json!({ "exp": SystemClock.now().as_second() + LIFE, "jti": serial.to_string() });
     let jwt = format!("eyJhbGciOiJub25lIn0.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
     json!({ "token": jwt }).to_string()
 }
