@@ -50,3 +50,11 @@ fn a_slot_that_was_waited_for_is_given_back_when_the_request_is_cancelled() {
     plan.settings.jobs.max_items_per_job = 1;
     lives(plan, "write", "Exclude(\"waiting\"", Fault::Cancel);
 }
+
+/// A message had been stored on its last receive, and nobody heard of it: its token was answered
+/// `Internal` while its request lived on, whose own answer nobody took then.
+#[test]
+fn a_message_that_was_stored_after_all_does_not_fail_its_token() {
+    let plan = Plan { max_receives: Some(1), ..Plan::plain() };
+    lives(plan, "transact", "TOKEN#", Fault::LoseAnswer);
+}
