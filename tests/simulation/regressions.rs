@@ -24,9 +24,8 @@ fn lives(plan: Plan, op: &'static str, about: &'static str, fault: Fault) -> Dur
 #[test]
 fn a_child_hears_of_its_outcome_whatever_happens_to_who_tells_it() {
     for fault in [Fault::LoseAnswer, Fault::CrashAfter, Fault::CrashBefore] {
-        let took = survives(1, "write", "WAITER#", fault);
+        let took = survives(1, "transact", "WAITER#", fault);
         assert!(took < Duration::from_mins(4), "{fault:?}: {took:?}");
-        // The second write about a waiter is the one that takes it away.
         let took = survives(1, "write", "Delete", fault);
         assert!(took < Duration::from_mins(4), "{fault:?}: {took:?}");
     }
@@ -57,4 +56,17 @@ fn a_slot_that_was_waited_for_is_given_back_when_the_request_is_cancelled() {
 fn a_message_that_was_stored_after_all_does_not_fail_its_token() {
     let plan = Plan { max_receives: Some(1), ..Plan::plain() };
     lives(plan, "transact", "TOKEN#", Fault::LoseAnswer);
+}
+
+/// An instance stood still on its way to register a child with its folder. Another finished the child
+/// meanwhile; then the waiter was put, and the folder worked for it, or slept and never heard of it.
+#[test]
+fn a_child_that_has_settled_is_not_registered_late() {
+    let plan = Plan { instances: 2, calm_at: Duration::from_mins(5), ..Plan::plain() };
+    let scripts = vec![Scripted { op: "transact", about: "WAITER#", fault: Fault::StandStill(180) }];
+    let told = live_by(plan, 1, scripts, true);
+    assert!(told.broken.is_empty(), "{:?}\n{}", told.broken, told.lines.join("\n"));
+    let after = told.lines.iter().skip_while(|line| !line.contains(" succeed token "));
+    let work: Vec<_> = after.filter(|line| line.contains(" children ") || line.contains(" find ")).collect();
+    assert!(work.is_empty(), "{work:#?}");
 }
