@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use copy_manager::domain::route::SinglePart;
+
 use crate::{
     fate::{Fault, Scripted},
     history::live_by,
@@ -69,4 +71,15 @@ fn a_child_that_has_settled_is_not_registered_late() {
     let after = told.lines.iter().skip_while(|line| !line.contains(" succeed token "));
     let work: Vec<_> = after.filter(|line| line.contains(" children ") || line.contains(" find ")).collect();
     assert!(work.is_empty(), "{work:#?}");
+}
+
+/// A job and its late double failed with the same file, which was put aside twice, and then travelled in
+/// two jobs at once.
+#[test]
+fn a_file_that_fails_in_a_job_and_in_its_double_is_put_aside_once() {
+    let mut plan = Plan { instances: 2, ..Plan::plain() };
+    plan.settings.copy.single_part = SinglePart::Job;
+    plan.platform.tag_defect = true;
+    plan.platform.job_duration = Duration::from_secs(100);
+    lives(plan, "submit", "", Fault::StandStill(180));
 }
