@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use copy_manager::domain::route::SinglePart;
+use copy_manager::domain::route::{Folders, SinglePart};
 
 use crate::{
     fate::{Fault, Scripted},
@@ -82,4 +82,32 @@ fn a_file_that_fails_in_a_job_and_in_its_double_is_put_aside_once() {
     plan.platform.tag_defect = true;
     plan.platform.job_duration = Duration::from_secs(100);
     lives(plan, "submit", "", Fault::StandStill(180));
+}
+
+/// A world in which a job fails with one of its files, and those that it has brought are told as PARTIAL
+/// for a while, having been begun long before.
+fn slow_to_tell(folders: Folders) -> Plan {
+    let mut plan = Plan::plain();
+    plan.settings.copy.folders = folders;
+    plan.settings.copy.single_part = SinglePart::Job;
+    plan.settings.jobs.settle = Duration::from_secs(30);
+    plan.settings.jobs.poll_interval = Duration::from_secs(5);
+    plan.platform.tag_defect = true;
+    plan.platform.job_duration = Duration::from_secs(100);
+    plan.platform.index_delay = Duration::from_secs(10);
+    plan
+}
+
+/// What a job had brought was deleted and copied again, because another file of the job had failed.
+#[test]
+fn what_a_job_has_brought_is_not_taken_for_what_it_has_left() {
+    for folders in [Folders::PerFolder, Folders::Whole] {
+        let told = live_by(slow_to_tell(folders), 1, Vec::new(), true);
+        assert!(told.broken.is_empty(), "{:?}\n{}", told.broken, told.lines.join("\n"));
+        let deleted: Vec<_> = told.lines.iter().filter(|line| line.contains(" deletes ")).collect();
+        assert!(
+            !deleted.is_empty() && deleted.iter().all(|line| line.contains("/in/r3/c.txt")),
+            "{deleted:#?}"
+        );
+    }
 }
