@@ -7,7 +7,7 @@ use copy_manager::domain::route::{Folders, SinglePart};
 use crate::{
     fate::{Fault, Scripted},
     history::live_by,
-    world::Plan,
+    world::{Blow, Plan},
 };
 
 /// Lives through a plain history of that many instances in which one call fails; how long it took.
@@ -110,4 +110,22 @@ fn what_a_job_has_brought_is_not_taken_for_what_it_has_left() {
             "{deleted:#?}"
         );
     }
+}
+
+/// Who looks for the job of a lost submission asks of every other job once where it copies to, not at
+/// every look: where one call in twenty failed, no look past seventy jobs came to its end, and whoever
+/// waited there was not seen.
+#[test]
+fn the_jobs_of_others_are_asked_once_where_they_go() {
+    let mut plan = Plan::plain();
+    plan.platform.job_duration = Duration::from_secs(100);
+    let stranger = Blow::Stranger(vec!["/x/r3/a.bam".to_owned()], "/in/".to_owned());
+    plan.blows = vec![(Duration::ZERO, stranger)];
+    plan.strangers = ["/in/a.bam".to_owned()].into();
+    let scripts = vec![Scripted { op: "submit", about: "", fault: Fault::CrashBefore }];
+    let told = live_by(plan, 1, scripts, true);
+    assert!(told.broken.is_empty(), "{:?}\n{}", told.broken, told.lines.join("\n"));
+    let asked = told.lines.iter().filter(|line| line.contains(" batch folder ")).count();
+    // The stranger's and, late in the look-out, our own second one.
+    assert!((1..=2).contains(&asked), "{asked}");
 }
