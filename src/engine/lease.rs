@@ -20,7 +20,7 @@ use super::{
 use crate::{
     ports::{
         Error,
-        store::{Change, Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write, Written},
+        store::{Action, Change, Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write, Written},
     },
     signals,
 };
@@ -102,6 +102,11 @@ impl Lease {
     /// A write that happens only while this lease is the latest.
     pub(crate) fn guarded(&self, changes: Vec<Change>) -> Write {
         self.conditions().into_iter().fold(Write::update(self.key.clone(), changes), Write::when)
+    }
+
+    /// The part of a transaction that lets it happen only while this lease is the latest.
+    pub(crate) fn still_held(&self) -> Write {
+        Write { key: self.key.clone(), action: Action::Check, conditions: self.conditions().to_vec() }
     }
 }
 

@@ -46,7 +46,7 @@ use crate::{domain::ids::InstanceId, policy::pace::Pace, ports::Ports};
 use board::Board;
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
-use folder::{Slots, Sources};
+use folder::{JobFolders, Slots, Sources};
 use settings::Settings;
 
 /// How many keys may wait for a run; what does not fit is found again by the timers.
@@ -69,6 +69,7 @@ pub struct Engine {
     evidence: Evidence,
     board: Board,
     slots: Slots,
+    job_folders: JobFolders,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -99,6 +100,7 @@ impl Engine {
             evidence: Evidence::default(),
             board: Board::default(),
             slots: Slots::default(),
+            job_folders: JobFolders::default(),
             ports,
             settings,
             stop,

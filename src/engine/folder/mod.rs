@@ -26,6 +26,7 @@ mod state;
 mod streams;
 mod trees;
 
+pub(crate) use adopt::JobFolders;
 pub(crate) use claims::Slots;
 pub(crate) use preview::{FolderPreview, Standing};
 pub(crate) use sources::Sources;

@@ -187,6 +187,8 @@ pub(super) struct FolderState {
     pub not_before: i64,
     /// No look before, unless there is news.
     pub look_at: i64,
+    /// When a job was last seen to have ended badly: what it did bring may still be told as PARTIAL.
+    pub failed_at: i64,
     /// When the folder was listed last, and how many calls that took.
     pub looked_at: i64,
     pub pages: i64,
@@ -241,7 +243,8 @@ impl FolderState {
         if waiters.is_empty() {
             self.jobs.retain(|job| job.ended_at.is_none());
             if self.is_idle() {
-                *self = Self { last_wakes: self.last_wakes, ..Self::default() };
+                let Self { failed_at, last_wakes, .. } = *self;
+                *self = Self { failed_at, last_wakes, ..Self::default() };
             }
         }
     }
