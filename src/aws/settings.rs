@@ -32,7 +32,7 @@ impl Default for Settings {
             external_bus_name: "OrcaBusMain".to_owned(),
             internal_bus_name: None,
             event_source: "copy-manager".to_owned(),
-            max_receives: 5,
+            max_receives: 10,
         }
     }
 }

@@ -74,9 +74,15 @@ impl Engine {
             siblings: records::siblings(&held.item),
         };
         held.lease.check()?;
-        // The waiter first: a folder that is woken must find it.
+        // The waiter first: a folder that is woken must find it. Only while the child is ours: put by who
+        // stood still on the way, it would be left behind by a child that has settled meanwhile, and the
+        // folder would go on working for nobody.
         let item = self.with_document(waiter.item(&folder), attr::SPEC, &waiter.spec).await?;
-        self.ports.store.write(Write::put_new(item)).await?;
+        let put = vec![held.lease.still_held(), Write::put_new(item)];
+        if matches!(self.ports.store.transact(put).await?, Transacted::Refused(why) if why.contains(&0)) {
+            held.lease.lost.cancel();
+            return Err(Halt::Lost);
+        }
         self.ports.store.write(register).await?;
         self.inbox.offer(key, Lane::Begun);
         Ok(())

@@ -120,12 +120,12 @@ impl Engine {
                     Ok((fate, token)) => (fate, token),
                     Err(error) => {
                         signals::engine::store_failed(&message.id, &error);
-                        (self.last_words(message, submission.token.as_ref()).await, None)
+                        (self.last_words(message, &submission).await, None)
                     }
                 },
                 Err(Unread::Passing(error)) => {
                     signals::engine::payload_unread(&message.id, &error);
-                    (self.last_words(message, submission.token.as_ref()).await, None)
+                    (self.last_words(message, &submission).await, None)
                 }
                 Err(Unread::Stopping) => (Fate::Release, None),
                 Err(Unread::Refused(reason)) => {
@@ -189,10 +189,16 @@ impl Engine {
     }
 
     /// A message that could not be stored on its last receive has its token answered before it goes
-    /// to the dead letters, so that nobody hangs on it.
-    async fn last_words(&self, message: &Message, token: Option<&TaskToken>) -> Fate {
+    /// to the dead letters, so that nobody hangs on it; unless an earlier receive has stored it, or this
+    /// one without hearing so: then its request lives, and answers for itself.
+    async fn last_words(&self, message: &Message, submission: &Submission) -> Fate {
         let last = self.ports.requests.max_receives().is_some_and(|most| message.receives >= most);
-        if let (true, Some(token)) = (last, token) {
+        if let (true, Some(token)) = (last, &submission.token) {
+            let id = request_id(submission, &message.id);
+            let known = self.ports.store.get(&records::token_key(&id, token.expose())).await;
+            if matches!(known, Ok(Some(_))) {
+                return Fate::Delete;
+            }
             let failure = Failure::new(
                 ErrorName::Internal,
                 "the request could not be stored, or its payload not be read",

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     ports::{
         Error,
-        store::{Change, Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write, Written},
+        store::{Action, Change, Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write, Written},
     },
     signals,
 };
@@ -103,6 +103,11 @@ impl Lease {
     pub(crate) fn guarded(&self, changes: Vec<Change>) -> Write {
         self.conditions().into_iter().fold(Write::update(self.key.clone(), changes), Write::when)
     }
+
+    /// The part of a transaction that lets it happen only while this lease is the latest.
+    pub(crate) fn still_held(&self) -> Write {
+        Write { key: self.key.clone(), action: Action::Check, conditions: self.conditions().to_vec() }
+    }
 }
 
 impl Engine {
@@ -118,6 +123,15 @@ impl Engine {
         if !owner.is_empty() && records::after(now, Duration::ZERO) < until + as_millis(SKEW) {
             return Ok(None);
         }
+        // Who did not give it back is this very process, which therefore has not died of it.
+        let start = if owner == self.instance.as_str() {
+            set(attr::STARTS, 1)
+        } else {
+            Change::Add(attr::STARTS.into(), 1)
+        };
+        if !owner.is_empty() {
+            signals::engine::taken_over(key, owner, item.number(attr::STARTS).unwrap_or(0));
+        }
         let epoch = item.number(attr::EPOCH).unwrap_or(0);
         let asked_at = Instant::now();
         let length = self.settings.service.lease;
@@ -129,7 +143,7 @@ impl Engine {
                 set(attr::EPOCH, epoch + 1),
                 set(attr::LEASE_UNTIL, lease_until),
                 set(DUE_AT, lease_until),
-                Change::Add(attr::STARTS.into(), 1),
+                start,
             ],
         )
         .when(Condition::Has(DUE_AT.into()));

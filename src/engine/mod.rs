@@ -52,7 +52,7 @@ use crate::{
 use board::Board;
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
-use folder::{Slots, Sources};
+use folder::{JobFolders, Slots, Sources};
 use settings::Settings;
 use slice::Keys;
 
@@ -79,6 +79,7 @@ pub struct Engine {
     /// How many calls buckets take.
     limits: Limits,
     keys: Keys,
+    job_folders: JobFolders,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -111,6 +112,7 @@ impl Engine {
             slots: Slots::default(),
             limits: Limits::new(settings.copy_out.max_concurrency),
             keys: Keys::default(),
+            job_folders: JobFolders::default(),
             ports,
             settings,
             stop,

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::sleep;
+
 use super::{
     Engine,
     backoff::jittered,
@@ -17,11 +19,16 @@ use crate::{
     signals,
 };
 
-/// After how many acquisitions without a clean release a record is given up: whoever runs it dies.
-const POISON: i64 = 5;
+/// After how many acquisitions without a clean release a record is given up: whoever runs it dies. High
+/// enough for a bad hour in which instances die, or lose the table, of something else.
+const POISON: i64 = 10;
 
 /// After how many rounds in a row with an error that trying again cannot mend a record is given up.
 const HOPELESS: i64 = 10;
+
+/// How soon a release is tried again that failed, at first and at most.
+const RELEASE_AGAIN: Duration = Duration::from_millis(500);
+const RELEASE_CAP: Duration = Duration::from_secs(5);
 
 /// What a round leaves behind.
 #[derive(Debug)]
@@ -82,7 +89,7 @@ impl Engine {
                 }
                 Err(Halt::Port(error)) => self.after_error(held, &error),
             };
-            match self.release(held, parting.changes.clone(), parting.due_at, parting.news_can_wait).await {
+            match self.give_back_record(held, &parting).await {
                 Ok(Released::Yes) => {
                     if let Some(due_at) = parting.due_at {
                         let wait = due_at.saturating_sub(millis(self.ports.clock.now()));
@@ -98,6 +105,27 @@ impl Engine {
                     }
                 }
                 Err(halt) => return signals::engine::release_failed(&key, &halt),
+            }
+        }
+    }
+
+    /// Releases a record, again and again while the lease holds: what is not given back waits for the
+    /// lease to run out, and looks like something that somebody has died of.
+    async fn give_back_record(&self, held: &mut Held, parting: &Parting) -> Step<Released> {
+        let mut tries = 0;
+        loop {
+            let changes = parting.changes.clone();
+            match self.release(held, changes, parting.due_at, parting.news_can_wait).await {
+                Err(Halt::Port(error)) if error.is_passing() && held.lease.check().is_ok() => {
+                    signals::engine::release_failed(&held.lease.key, &error);
+                    let wait = jittered(RELEASE_AGAIN, RELEASE_CAP, tries, self.ports.chance.as_ref());
+                    tokio::select! {
+                        biased;
+                        () = self.cut.cancelled() => return Err(error.into()),
+                        () = sleep(wait) => tries += 1,
+                    }
+                }
+                other => return other,
             }
         }
     }

@@ -364,6 +364,11 @@ pub fn lease_lost(key: &dyn Display) {
     warn!(record = %key, "lease lost");
 }
 
+/// A record is taken whose last holder did not give it back, as that many before it in a row.
+pub fn taken_over(key: &dyn Display, from: &str, times: i64) {
+    info!(record = %key, from, times, "record taken over");
+}
+
 /// A lease could not be renewed this time.
 pub fn renewal_failed(key: &dyn Display, why: &dyn Error) {
     warn!(record = %key, error = chain(why), "lease not renewed");

@@ -1,11 +1,15 @@
 //! What must be so when it is over.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName::{
     ApproximateNumberOfMessages as Waiting, ApproximateNumberOfMessagesNotVisible as InHand,
 };
+use copy_manager::ports::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -53,9 +57,9 @@ pub(crate) async fn trees_are_right(lab: &Lab, callers: &Callers) {
 }
 
 /// Nothing waits for time, nobody holds anything, no slot is taken. Returns how many folders are still
-/// on the look-out for the job of a submission that was given up, which they are for ten minutes.
-pub(crate) async fn table_is_quiet(lab: &Lab, patience: Duration) -> usize {
-    let deadline = Instant::now() + patience;
+/// on the look-out, which they are for ten minutes: for the job of a submission that was given up, or for
+/// somebody on the way to a slot that was.
+pub(crate) async fn table_is_quiet(lab: &Lab, deadline: Instant) -> usize {
     let watchful = loop {
         let mut items = scan(lab).await;
         items.retain(|item| item.contains_key("due_at"));
@@ -64,7 +68,7 @@ pub(crate) async fn table_is_quiet(lab: &Lab, patience: Duration) -> usize {
         if items.is_empty() {
             break all;
         }
-        assert!(Instant::now() < deadline, "{} items are still due: {items:#?}", items.len());
+        assert!(Instant::now() < deadline, "{} items are still due:\n{}", items.len(), explain(lab).await);
         sleep(Duration::from_secs(1)).await;
     };
     for item in scan(lab).await {
@@ -84,11 +88,12 @@ fn only_looks_out(item: &Item) -> bool {
     let intents = state["intents"].as_array().map(Vec::as_slice).unwrap_or_default();
     let nobody = state["seen"].as_object().is_none_or(serde_json::Map::is_empty);
     let no_job = state["jobs"].as_array().is_none_or(Vec::is_empty);
-    nobody && no_job && !intents.is_empty() && intents.iter().all(|intent| intent["ghost"] == true)
+    let looks_out = !intents.is_empty() || state["late"].is_object();
+    nobody && no_job && looks_out && intents.iter().all(|intent| intent["ghost"] == true)
 }
 
 /// No message waits, and none has ended among the dead letters.
-pub(crate) async fn queues_are_empty(lab: &Lab, patience: Duration) {
+pub(crate) async fn queues_are_empty(lab: &Lab, deadline: Instant) {
     let queues = lab.aws.sqs.list_queues().send().await.unwrap().queue_urls.unwrap_or_default();
     let stage = lab.stack.table_name.as_str();
     let ours: Vec<_> = queues
@@ -97,7 +102,7 @@ pub(crate) async fn queues_are_empty(lab: &Lab, patience: Duration) {
         .collect();
     assert_eq!(ours.len(), 5, "{queues:?}");
     for url in ours {
-        within(patience, &format!("an empty queue: {url}"), async || {
+        within(deadline - Instant::now(), &format!("an empty queue: {url}"), async || {
             let attributes = lab.aws.sqs.get_queue_attributes().queue_url(url);
             let attributes =
                 attributes.attribute_names(Waiting).attribute_names(InHand).send().await.unwrap();
@@ -106,6 +111,33 @@ pub(crate) async fn queues_are_empty(lab: &Lab, patience: Duration) {
         })
         .await;
     }
+}
+
+/// Every record that is not settled, with who waits for it and what its document says: why something
+/// has not come to its end. Times in seconds from now.
+pub(crate) async fn explain(lab: &Lab) -> String {
+    let now = SystemClock.now().as_millisecond();
+    let text = |item: &Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+    let number = |item: &Item, name: &str| -> Option<i64> {
+        item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())
+    };
+    let mut open = BTreeSet::new();
+    for item in scan(lab).await {
+        let (id, kind) = (text(&item, "id").unwrap_or_default(), text(&item, "id_type").unwrap_or_default());
+        if !kind.starts_with("WAITER#") && !item.contains_key("due_at") {
+            continue;
+        }
+        let texts = ["phase", "owner", "root", "destination", "waits_for", "state"];
+        let texts = texts.iter().filter_map(|name| Some(format!("{name}={}", text(&item, name)?)));
+        let times = ["due_at", "lease_until", "looked_at", "updated_at", "created_at"];
+        let times =
+            times.iter().filter_map(|name| Some(format!("{name}={:+}", (number(&item, name)? - now) / 1000)));
+        let counts = ["epoch", "starts", "wakes", "failures", "defects"];
+        let counts = counts.iter().filter_map(|name| Some(format!("{name}={}", number(&item, name)?)));
+        let all: Vec<String> = times.chain(counts).chain(texts).collect();
+        open.insert(format!("{id}/{kind} {}", all.join(" ")));
+    }
+    Vec::from_iter(open).join("\n")
 }
 
 async fn scan(lab: &Lab) -> Vec<Item> {

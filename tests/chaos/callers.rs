@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    aftermath,
     lab::{Lab, payload},
     machine::{self, Ended, Execution, Machine},
     worlds::world,
@@ -77,11 +78,13 @@ impl Callers {
     }
 
     /// Waits until all have been answered.
-    pub(crate) async fn all_end(&mut self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    pub(crate) async fn all_end(&mut self, lab: &Lab, deadline: Instant) {
         while !self.waiting.is_empty() {
-            let left: Vec<_> = self.waiting.iter().map(|asked| (asked.source, asked.destination)).collect();
-            assert!(Instant::now() < deadline, "{} have no end: {left:?}", left.len());
+            if Instant::now() >= deadline {
+                let left: Vec<_> =
+                    self.waiting.iter().map(|asked| (asked.source, asked.destination)).collect();
+                panic!("{} have no end: {left:?}\n{}", left.len(), aftermath::explain(lab).await);
+            }
             self.look().await;
             sleep(Duration::from_millis(500)).await;
         }

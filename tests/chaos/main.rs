@@ -33,6 +33,7 @@ mod hand_over;
 mod proxy;
 mod run;
 mod storm;
+mod token;
 mod traffic;
 
 use std::time::Duration;

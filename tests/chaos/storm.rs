@@ -10,6 +10,7 @@ use crate::{
     binary::Process,
     lab::Lab,
     proxy::{Mode, Proxy},
+    token,
 };
 
 /// How long somebody who was asked to stop may take: `service.drain_timeout` and a slow machine.
@@ -24,7 +25,6 @@ const SETTINGS: &[(&str, &str)] = &[
     // A long poll, which is waited for, and an outage.
     ("SERVICE__DRAIN_TIMEOUT", "40s"),
     ("SERVICE__TICK", "1s"),
-    ("SERVICE__LEASE", "8s"),
 ];
 
 /// What was done to them.
@@ -45,6 +45,8 @@ pub(crate) struct Storm<'a> {
     lab: &'a Lab,
     proxies: &'a [Proxy],
     dice: StdRng,
+    /// By how much everything is faster than in a long storm.
+    haste: u64,
     started: u64,
     daemons: Vec<Process>,
     /// Asked to stop; until when they must have ended.
@@ -56,11 +58,20 @@ pub(crate) struct Storm<'a> {
 
 impl<'a> Storm<'a> {
     /// The calm before it, with two daemons that are ready.
-    pub(crate) async fn gather(lab: &'a Lab, proxies: &'a [Proxy], seed: u64) -> Self {
-        let dice = StdRng::seed_from_u64(seed);
+    pub(crate) async fn gather(lab: &'a Lab, proxies: &'a [Proxy], seed: u64, quick: bool) -> Self {
+        let (dice, haste) = (StdRng::seed_from_u64(seed), if quick { 2 } else { 1 });
         let (daemons, leaving, bad) = (Vec::new(), Vec::new(), Vec::new());
-        let mut storm =
-            Self { lab, proxies, dice, started: 0, daemons, leaving, bad, figures: Figures::default() };
+        let mut storm = Self {
+            lab,
+            proxies,
+            dice,
+            haste,
+            started: 0,
+            daemons,
+            leaving,
+            bad,
+            figures: Figures::default(),
+        };
         for _ in 0..2 {
             let mut daemon = storm.another();
             daemon.ready().await;
@@ -71,7 +82,9 @@ impl<'a> Storm<'a> {
 
     fn another(&mut self) -> Process {
         self.started += 1;
-        self.lab.spawn(&format!("daemon-{}", self.started), SETTINGS)
+        let lease = if self.haste > 1 { "5s" } else { "8s" };
+        let settings = [SETTINGS, &[("SERVICE__LEASE", lease)]].concat();
+        self.lab.spawn(&format!("daemon-{}", self.started), &settings)
     }
 
     fn roll(&mut self, sides: u64) -> u64 {
@@ -79,13 +92,13 @@ impl<'a> Storm<'a> {
     }
 
     fn soon(&mut self, from: u64, to: u64) -> Instant {
-        Instant::now() + Duration::from_millis(self.dice.random_range(from..to))
+        Instant::now() + Duration::from_millis(self.dice.random_range(from..to) / self.haste)
     }
 
-    /// Rages until then.
+    /// Rages until then, and until each fault has struck.
     pub(crate) async fn rage(&mut self, until: Instant) {
         let [mut daemons_at, mut network_at, mut platform_at] = [(); 3].map(|()| self.soon(1_000, 3_000));
-        while Instant::now() < until {
+        while Instant::now() < until || !self.has_struck() {
             sleep(Duration::from_millis(100)).await;
             let now = Instant::now();
             self.clear_up(now);
@@ -103,6 +116,12 @@ impl<'a> Storm<'a> {
                 platform_at = self.soon(3_000, 8_000);
             }
         }
+    }
+
+    /// Whether somebody was killed, somebody was asked to stop, and every service was out.
+    fn has_struck(&self) -> bool {
+        let struck = &self.figures;
+        struck.kills > 0 && struck.terms > 0 && struck.outages >= self.proxies.len() as u64
     }
 
     /// Ends every fault; two daemons stay.
@@ -183,16 +202,18 @@ impl<'a> Storm<'a> {
         ];
         let mut responses = Vec::new();
         for call in calls {
-            let status = match self.roll(4) {
+            let status = match self.roll(5) {
                 0 => json!(500),
                 1 => json!(503),
                 2 => json!(429),
+                3 => json!(401),
                 _ => json!("close"),
             };
             responses.push(json!({ "call": call, "times": 1 + self.roll(4), "status": status, "after": self.roll(2) == 0 }));
         }
         self.lab.platform.faults(&json!({ "responses": responses })).await;
         self.figures.platform_faults += 1;
+        token::renew(self.lab, self.figures.platform_faults).await;
     }
 
     fn clear_up(&mut self, now: Instant) {

@@ -1,4 +1,4 @@
-//! A table on which one write breaks off, for showing that nothing depends on it.
+//! A table on which one write breaks off, or that is away for a while, for showing that nothing depends on it.
 
 use std::sync::{
     Arc,
@@ -14,15 +14,23 @@ use copy_manager::{
     },
 };
 
-/// The table, where one write breaks off, before or after it has happened.
+/// The table, where one write breaks off, before or after it has happened, and which may be away.
 #[derive(Debug)]
 pub(crate) struct Fragile {
     pub(crate) store: SqliteStore,
     pub(crate) breaks_in: Arc<AtomicI64>,
     pub(crate) breaks_after: Arc<AtomicBool>,
+    pub(crate) away: Arc<AtomicBool>,
 }
 
 impl Fragile {
+    fn is_there(&self) -> Result<()> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(Error::new(Class::Transient, "table", "is away"));
+        }
+        Ok(())
+    }
+
     async fn break_off<T>(&self, write: impl Future<Output = Result<T>>) -> Result<T> {
         if self.breaks_in.load(Ordering::Relaxed) >= 0 && self.breaks_in.fetch_sub(1, Ordering::Relaxed) == 0
         {
@@ -38,30 +46,37 @@ impl Fragile {
 #[async_trait]
 impl Store for Fragile {
     async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        self.is_there()?;
         self.store.get(key).await
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Item>> {
+        self.is_there()?;
         self.store.get_many(keys).await
     }
 
     async fn query(&self, id: &str, prefix: &str) -> Result<Vec<Item>> {
+        self.is_there()?;
         self.store.query(id, prefix).await
     }
 
     async fn write(&self, write: Write) -> Result<Written> {
+        self.is_there()?;
         self.break_off(self.store.write(write)).await
     }
 
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+        self.is_there()?;
         self.break_off(self.store.transact(writes)).await
     }
 
     async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>> {
+        self.is_there()?;
         self.store.due(shard, until, limit).await
     }
 
     async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
+        self.is_there()?;
         self.store.tree(root, from).await
     }
 }

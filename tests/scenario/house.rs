@@ -141,6 +141,8 @@ pub(crate) struct House {
     pub(crate) breaks_in: Arc<AtomicI64>,
     /// Whether that write happens all the same.
     pub(crate) breaks_after: Arc<AtomicBool>,
+    /// Whether no call to the table is answered.
+    pub(crate) away: Arc<AtomicBool>,
     pub(crate) icav2: icav2::Settings,
     /// When the platform answered, and how.
     pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
@@ -236,6 +238,7 @@ impl House {
             s3,
             breaks_in: Arc::new(AtomicI64::new(-1)),
             breaks_after: Arc::default(),
+            away: Arc::default(),
             simulator,
             callers: Arc::new(callers),
             objects: Arc::new(objects),
@@ -277,6 +280,7 @@ impl House {
                 store: self.store(),
                 breaks_in: self.breaks_in.clone(),
                 breaks_after: self.breaks_after.clone(),
+                away: self.away.clone(),
             }),
             requests: self.queue.clone(),
             job_events: None,

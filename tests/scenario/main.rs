@@ -13,6 +13,7 @@ mod rules;
 mod scheduler;
 mod secrets;
 mod slices;
+mod storms;
 mod tokens;
 mod whole;
 #[path = "../support/wire.rs"]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use copy_manager::domain::route::{Folders, SinglePart};
+
 use crate::{
     fate::{Fault, Scripted},
     history::live_by,
-    world::Plan,
+    world::{Blow, Plan},
 };
 
 /// Lives through a plain history of that many instances in which one call fails; how long it took.
@@ -24,9 +26,8 @@ fn lives(plan: Plan, op: &'static str, about: &'static str, fault: Fault) -> Dur
 #[test]
 fn a_child_hears_of_its_outcome_whatever_happens_to_who_tells_it() {
     for fault in [Fault::LoseAnswer, Fault::CrashAfter, Fault::CrashBefore] {
-        let took = survives(1, "write", "WAITER#", fault);
+        let took = survives(1, "transact", "WAITER#", fault);
         assert!(took < Duration::from_mins(4), "{fault:?}: {took:?}");
-        // The second write about a waiter is the one that takes it away.
         let took = survives(1, "write", "Delete", fault);
         assert!(took < Duration::from_mins(4), "{fault:?}: {took:?}");
     }
@@ -49,4 +50,82 @@ fn a_slot_that_was_waited_for_is_given_back_when_the_request_is_cancelled() {
     plan.settings.jobs.express_slots = 0;
     plan.settings.jobs.max_items_per_job = 1;
     lives(plan, "write", "Exclude(\"waiting\"", Fault::Cancel);
+}
+
+/// A message had been stored on its last receive, and nobody heard of it: its token was answered
+/// `Internal` while its request lived on, whose own answer nobody took then.
+#[test]
+fn a_message_that_was_stored_after_all_does_not_fail_its_token() {
+    let plan = Plan { max_receives: Some(1), ..Plan::plain() };
+    lives(plan, "transact", "TOKEN#", Fault::LoseAnswer);
+}
+
+/// An instance stood still on its way to register a child with its folder. Another finished the child
+/// meanwhile; then the waiter was put, and the folder worked for it, or slept and never heard of it.
+#[test]
+fn a_child_that_has_settled_is_not_registered_late() {
+    let plan = Plan { instances: 2, calm_at: Duration::from_mins(5), ..Plan::plain() };
+    let scripts = vec![Scripted { op: "transact", about: "WAITER#", fault: Fault::StandStill(180) }];
+    let told = live_by(plan, 1, scripts, true);
+    assert!(told.broken.is_empty(), "{:?}\n{}", told.broken, told.lines.join("\n"));
+    let after = told.lines.iter().skip_while(|line| !line.contains(" succeed token "));
+    let work: Vec<_> = after.filter(|line| line.contains(" children ") || line.contains(" find ")).collect();
+    assert!(work.is_empty(), "{work:#?}");
+}
+
+/// A job and its late double failed with the same file, which was put aside twice, and then travelled in
+/// two jobs at once.
+#[test]
+fn a_file_that_fails_in_a_job_and_in_its_double_is_put_aside_once() {
+    let mut plan = Plan { instances: 2, ..Plan::plain() };
+    plan.settings.copy.single_part = SinglePart::Job;
+    plan.platform.tag_defect = true;
+    plan.platform.job_duration = Duration::from_secs(100);
+    lives(plan, "submit", "", Fault::StandStill(180));
+}
+
+/// A world in which a job fails with one of its files, and those that it has brought are told as PARTIAL
+/// for a while, having been begun long before.
+fn slow_to_tell(folders: Folders) -> Plan {
+    let mut plan = Plan::plain();
+    plan.settings.copy.folders = folders;
+    plan.settings.copy.single_part = SinglePart::Job;
+    plan.settings.jobs.settle = Duration::from_secs(30);
+    plan.settings.jobs.poll_interval = Duration::from_secs(5);
+    plan.platform.tag_defect = true;
+    plan.platform.job_duration = Duration::from_secs(100);
+    plan.platform.index_delay = Duration::from_secs(10);
+    plan
+}
+
+/// What a job had brought was deleted and copied again, because another file of the job had failed.
+#[test]
+fn what_a_job_has_brought_is_not_taken_for_what_it_has_left() {
+    for folders in [Folders::PerFolder, Folders::Whole] {
+        let told = live_by(slow_to_tell(folders), 1, Vec::new(), true);
+        assert!(told.broken.is_empty(), "{:?}\n{}", told.broken, told.lines.join("\n"));
+        let deleted: Vec<_> = told.lines.iter().filter(|line| line.contains(" deletes ")).collect();
+        assert!(
+            !deleted.is_empty() && deleted.iter().all(|line| line.contains("/in/r3/c.txt")),
+            "{deleted:#?}"
+        );
+    }
+}
+
+/// Who looks for the job of a lost submission asks of every other job once where it copies to, not at
+/// every look: where one call in twenty failed, no look past seventy jobs came to its end, and whoever
+/// waited there was not seen.
+#[test]
+fn the_jobs_of_others_are_asked_once_where_they_go() {
+    let mut plan = Plan::plain();
+    plan.platform.job_duration = Duration::from_secs(100);
+    let stranger = Blow::Stranger(vec!["/x/r3/a.bam".to_owned()], "/in/".to_owned());
+    plan.blows = vec![(Duration::ZERO, stranger)];
+    plan.strangers = ["/in/a.bam".to_owned()].into();
+    let scripts = vec![Scripted { op: "submit", about: "", fault: Fault::CrashBefore }];
+    let told = live_by(plan, 1, scripts, true);
+    assert!(told.broken.is_empty(), "{:?}\n{}", told.broken, told.lines.join("\n"));
+    let asked = told.lines.iter().filter(|line| line.contains(" batch folder ")).count();
+    // The stranger's and, late in the look-out, our own second one.
+    assert!((1..=2).contains(&asked), "{asked}");
 }

@@ -172,6 +172,11 @@ impl Lab {
         self.emulators[0].endpoint.clone()
     }
 
+    /// Where the daemons' logs are, until the lab is dropped.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     /// Shortens the visibility timeout of both queues.
     pub(crate) async fn messages_come_back_after(&self, seconds: &str) {
         for url in [&self.stack.copy_requests_queue_url, &self.stack.ica_events_queue_url] {
@@ -184,6 +189,11 @@ impl Lab {
     /// Gives daemons that are started from now on another value of that variable.
     pub(crate) fn set(&mut self, variable: &str, value: &str) {
         self.environment.push((variable.to_owned(), value.to_owned()));
+    }
+
+    /// Gives daemons that are started from now on no such variable.
+    pub(crate) fn unset(&mut self, variable: &str) {
+        self.environment.retain(|(name, _)| name != variable);
     }
 
     /// `copy-manager` with those arguments, where the daemons are.

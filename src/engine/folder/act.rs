@@ -305,7 +305,7 @@ impl Engine {
     fn pace_looks(&self, state: &mut FolderState, picture: &Picture, waiting: bool) {
         let now = millis(self.ports.clock.now());
         state.waits = if waiting { state.waits + 1 } else { 0 };
-        let mut looks = vec![now + as_millis(LONGEST)];
+        let mut looks = Vec::new();
         if waiting {
             let wait = Duration::from_secs(1) * 2_u32.pow(state.waits.saturating_sub(1).min(4));
             looks.push(now + as_millis(wait.min(LONGEST_WAIT)));
@@ -322,6 +322,11 @@ impl Engine {
             .iter()
             .filter(|(name, upload)| upload.put_at.is_none() && upload.attempts < tries && could(name));
         looks.extend(retries.map(|(_, upload)| upload.retry_at.max(now + 1)));
+        // Where nothing of ours will tell and no time was set, whoever waits must not wait for long.
+        let told =
+            state.running().next().is_some() || state.open_intents().next().is_some() || state.wish.is_some();
+        let longest = if told || !looks.is_empty() { LONGEST } else { LONGEST_WAIT };
+        looks.push(now + as_millis(longest));
         state.look_at = looks.into_iter().min().unwrap_or(now);
     }
 }

@@ -1,7 +1,11 @@
 //! Submissions that were never answered: their jobs are looked for among the jobs created since, for
 //! at least `submit_settle`, before anything is submitted again; late doubles are adopted too.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use super::{
     jobs::{ADOPT_EVERY, project_of},
@@ -16,7 +20,7 @@ use crate::{
         records::{Waiter, as_millis, millis},
     },
     ports::{
-        Class,
+        Class, Result,
         platform::{Job, Submitted},
     },
     signals,
@@ -29,7 +33,37 @@ const SKEW: Duration = Duration::from_mins(1);
 const GHOST_EVERY: Duration = Duration::from_mins(1);
 const GHOST_FOR: Duration = Duration::from_mins(10);
 
+/// How many jobs are remembered with their folders, about 150 bytes each.
+const MOST_KNOWN: usize = 10_000;
+
+/// Into which folder a job copies, as far as this instance has asked: that never changes, and everybody
+/// who looks for a job of his passes by all the jobs of the others.
+#[derive(Debug, Default)]
+pub(crate) struct JobFolders(Mutex<HashMap<BatchId, DataId>>);
+
+impl JobFolders {
+    fn known(&self) -> MutexGuard<'_, HashMap<BatchId, DataId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Engine {
+    /// Into which folder a batch of that project is copied.
+    async fn folder_of(&self, project: &ProjectId, batch: &BatchId) -> Result<Option<DataId>> {
+        if let Some(folder) = self.job_folders.known().get(batch) {
+            return Ok(Some(folder.clone()));
+        }
+        let folder = self.ports.platform.batch_folder(project, batch).await?;
+        if let Some(folder) = &folder {
+            let mut known = self.job_folders.known();
+            if known.len() >= MOST_KNOWN {
+                known.clear();
+            }
+            known.insert(batch.clone(), folder.clone());
+        }
+        Ok(folder)
+    }
+
     /// Looks for the jobs of submissions that were never answered.
     pub(super) async fn adopt(
         &self,
@@ -98,7 +132,7 @@ impl Engine {
                 continue;
             }
             let batch = BatchId::new(job.subject.as_str());
-            match self.ports.platform.batch_folder(&picture.project, &batch).await {
+            match self.folder_of(&picture.project, &batch).await {
                 Ok(folder) if folder == picture.folder => return Ok(true),
                 Ok(Some(folder)) if self.is_above(&picture.project, &folder, picture).await? => {
                     return Ok(true);
@@ -123,7 +157,7 @@ impl Engine {
     /// The intent that a job answers: the same files into this folder.
     async fn intent_of(&self, state: &FolderState, project: &ProjectId, job: &Job) -> Step<Option<Intent>> {
         let batch = BatchId::new(job.subject.as_str());
-        let folder = match self.ports.platform.batch_folder(project, &batch).await {
+        let folder = match self.folder_of(project, &batch).await {
             Ok(folder) => folder,
             // Another kind of job, or one into another project.
             Err(error) if matches!(error.class, Class::NotFound | Class::Forbidden | Class::Invalid) => {

@@ -3,10 +3,13 @@
 //!
 //! Condemn (stored first, so that nobody accepts the file as present), look again by id, pardon it
 //! if it is no longer PARTIAL, else delete. Only names that this folder's requests want are ever
-//! condemned, and only the lease under which a file was condemned goes on with it; what an instance
-//! left behind is decided by a look after ten minutes.
+//! condemned.
+//!
+//! A sentence that was never seen to be carried out (its author died, or the delete was not answered)
+//! is carried out by whoever comes next while the file is still what it was. Nobody is pardoned then:
+//! the first delete may still be on its way, and is waited for ten minutes.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::{
     document,
@@ -45,18 +48,27 @@ impl Engine {
     ) -> Step<bool> {
         let now = millis(self.ports.clock.now());
         let epoch = held.lease.epoch;
-        let fresh: Vec<(String, Standing)> = picture
+        let mut fresh: Vec<(String, Standing)> = picture
             .files()
             .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Condemn | Verdict::Replace))
             .filter_map(|(name, _)| Some((name.to_owned(), picture.listing.get(name)?.clone())))
-            .take(MOST_REMEMBERED.saturating_sub(state.condemned.len()))
+            .take(MOST_REMEMBERED)
             .collect();
-        let room = if fresh.is_empty() { 0 } else { state.room() / ENTRY_BYTES };
-        let fresh = fresh.into_iter().take(room).collect();
+        let mut room = if fresh.is_empty() { 0 } else { state.room() / ENTRY_BYTES };
+        room = room.min(MOST_REMEMBERED.saturating_sub(state.condemned.len()));
+        fresh.retain(|(_, data)| {
+            let known = state.condemned.contains_key(data.id.as_str());
+            let fits = known || room > 0;
+            room = room.saturating_sub(usize::from(!known));
+            fits
+        });
         let fresh = self.without_strangers(state, picture, fresh).await?;
+        let mut repeated = HashSet::new();
         for (name, data) in &fresh {
             let condemned = Condemned { name: name.clone(), epoch, at: now, deleted: false };
-            state.condemned.entry(data.id.to_string()).or_insert(condemned);
+            if state.condemned.insert(data.id.to_string(), condemned).is_some() {
+                repeated.insert(data.id.clone());
+            }
         }
         let orphaned = |condemned: &Condemned| now >= condemned.at + as_millis(ORPHANED);
         let orphans: Vec<DataId> = state
@@ -84,10 +96,12 @@ impl Engine {
                     }
                     self.moved(&state.parties);
                 }
+                // Who condemned it first may still be on the way.
+                Ok(false) if repeated.contains(&id) => {}
                 Ok(false) => {
                     state.condemned.remove(id.as_str());
                 }
-                Err(Halt::Port(error)) if !error.may_have_happened => {
+                Err(Halt::Port(error)) if !error.may_have_happened && !repeated.contains(&id) => {
                     // Nothing was deleted; the sentence is taken back and may be passed again.
                     state.condemned.remove(id.as_str());
                     done = Err(error.into());

@@ -109,6 +109,9 @@ impl Engine {
             };
             if job.status.is_terminal() {
                 job.ended_at = Some(now);
+                if job.has_failed() {
+                    state.failed_at = now;
+                }
                 let soon = now.max(state.looked_at + state.pages * LOOK_PER_PAGE);
                 state.look_at = state.look_at.min(soon);
                 let (id, attempt, files) = (&job.job, job.attempt, job.names.len());

@@ -176,21 +176,39 @@ impl Engine {
         let in_flight = state.in_flight(now, settle);
         let Picture { waiters, listing, leftovers, streamed, .. } = &mut *picture;
         for (waiter, resolved, verdicts) in waiters {
+            // A job that has brought some of its files and not others: those it has brought may be told
+            // as PARTIAL for as long as what has just been made, however long ago they were begun.
+            let of_tree = waiter.spec.of_tree.is_some();
+            let ended_at = if of_tree { state.failed_at.max(millis(waiter.since)) } else { state.failed_at };
             let judged = resolved.files.iter().map(|source| {
                 let there = listing.get(&source.wanted.name);
+                // Only what would be deleted is spared so; a stream writes the same bytes again.
+                let by_job = source.wanted.route == Route::Job && !streamed.contains(&source.wanted.name);
+                let ended_at = if by_job { ended_at } else { 0 };
                 let around = Surroundings {
                     in_flight: in_flight.contains(source.wanted.name.as_str()),
                     foreign_job: false,
                     young: there.is_some_and(|data| {
-                        !leftovers.contains(&data.id) && now < millis(data.created) + settle
+                        let since = millis(data.created).max(ended_at);
+                        !leftovers.contains(&data.id) && now < since + settle
                     }),
-                    condemned: there.is_some_and(|data| state.condemned.contains_key(data.id.as_str())),
+                    condemned: false,
                 };
-                if streamed.contains(&source.wanted.name) {
-                    let wanted = Wanted { route: Route::Stream, ..source.wanted.clone() };
-                    return verdict(&wanted, there, around, waiter.spec.on_conflict);
+                let verdict = |condemned| {
+                    let around = Surroundings { condemned, ..around };
+                    if streamed.contains(&source.wanted.name) {
+                        let wanted = Wanted { route: Route::Stream, ..source.wanted.clone() };
+                        return verdict(&wanted, there, around, waiter.spec.on_conflict);
+                    }
+                    verdict(&source.wanted, there, around, waiter.spec.on_conflict)
+                };
+                let sentence = there.and_then(|data| state.condemned.get(data.id.as_str()));
+                match (sentence, verdict(false)) {
+                    (None, verdict) => verdict,
+                    // Never seen to be carried out, and still to go.
+                    (Some(open), again @ (Verdict::Condemn | Verdict::Replace)) if !open.deleted => again,
+                    (Some(_), _) => verdict(true),
                 }
-                verdict(&source.wanted, there, around, waiter.spec.on_conflict)
             });
             *verdicts = judged.collect();
         }

@@ -26,6 +26,7 @@ mod state;
 mod streams;
 mod trees;
 
+pub(crate) use adopt::JobFolders;
 pub(crate) use claims::Slots;
 pub(crate) use preview::{FolderPreview, Standing};
 pub(crate) use sources::Sources;
@@ -88,6 +89,7 @@ impl Engine {
             state.last_wakes = held.item.number(attr::WAKES);
             let ended = self.poll_jobs(held, state, woken, &waiters).await?;
             self.adopt(held, state, &waiters).await?;
+            self.give_back_late(held, state, &waiters).await?;
             let slot = self.ask_again(held, state, &waiters).await?;
             state.forget_all_but(&waiters);
             if waiters.is_empty() {

@@ -43,8 +43,11 @@ impl FolderState {
         self.pieces.iter().filter(free).map(|piece| piece.names.clone()).collect()
     }
 
-    /// Puts files aside as pieces of about equal size.
+    /// Puts files aside as pieces of about equal size; not those that are in one already, because the
+    /// late double of a job has failed with the same files: in two pieces they would travel twice.
     fn cut(&mut self, names: &[String], parts: usize, isolated: bool) {
+        let apart: HashSet<&String> = self.pieces.iter().flat_map(|piece| &piece.names).collect();
+        let names: Vec<String> = names.iter().filter(|name| !apart.contains(name)).cloned().collect();
         let size = names.len().div_ceil(parts.max(1)).max(1);
         for piece in names.chunks(size) {
             let names = piece.iter().cloned().collect();

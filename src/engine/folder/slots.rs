@@ -47,6 +47,9 @@ const SOONEST: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(45);
 const EACH: Duration = Duration::from_millis(500);
 
+/// After this time nobody can still be on the way to a slot that was given up.
+const LATE: Duration = Duration::from_mins(10);
+
 /// The slot that the next job of a folder waits for, or has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Wish {
@@ -62,6 +65,12 @@ pub(super) struct Wish {
     /// Since when a free slot is left to somebody else, and how many were taken then.
     #[serde(default)]
     yielded: Option<(i64, usize)>,
+    /// Which instance asked for it last.
+    #[serde(default)]
+    by: String,
+    /// Whether another one had asked for it before.
+    #[serde(default)]
+    inherited: bool,
 }
 
 /// Which kind of slot was taken.
@@ -74,7 +83,8 @@ pub(super) enum Taken {
 impl Wish {
     /// A wish of that root.
     pub(super) fn new(root: &str, id: &str, express: bool) -> Self {
-        Self { member: format!("{root}:{id}"), express, try_at: 0, taken: None, yielded: None }
+        let member = format!("{root}:{id}");
+        Self { member, express, try_at: 0, taken: None, yielded: None, by: String::new(), inherited: false }
     }
 
     /// Whether it is a slot that such a job may have.
@@ -117,6 +127,25 @@ impl Engine {
         Ok(false)
     }
 
+    /// Gives back, once more and for good, what was given up while somebody may have been on the way to
+    /// it: whoever took it so late may have died of what made it late.
+    pub(super) async fn give_back_late(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        waiters: &[Waiter],
+    ) -> Step<()> {
+        let now = millis(self.ports.clock.now());
+        let over =
+            |state: &FolderState| state.late.iter().find(|(_, at)| now >= **at).map(|(slot, _)| slot.clone());
+        while let Some(slot) = over(state) {
+            let Some(project) = project_of(held, waiters) else { return Ok(()) };
+            self.give_back(&project, &slot).await?;
+            state.late.remove(&slot);
+        }
+        Ok(())
+    }
+
     /// Gives up what the next job waited for or had.
     pub(super) async fn drop_wish(
         &self,
@@ -127,6 +156,10 @@ impl Engine {
         let Some(wish) = &state.wish else { return Ok(()) };
         self.slots.leave(project, &held.lease.key);
         self.give_back(project, &wish.member).await?;
+        if wish.inherited || wish.by != self.instance.as_str() {
+            let until = records::after(self.ports.clock.now(), LATE);
+            state.late.insert(wish.member.clone(), until);
+        }
         state.wish = None;
         Ok(())
     }
@@ -140,6 +173,8 @@ impl Engine {
         refusals: &mut u32,
     ) -> Step<bool> {
         held.lease.check()?;
+        wish.inherited |= !wish.by.is_empty() && wish.by != self.instance.as_str();
+        self.instance.as_str().clone_into(&mut wish.by);
         let taken = self.try_slot(held, project, wish).await?;
         if taken.is_some() {
             if let Err(halt) = held.lease.check() {

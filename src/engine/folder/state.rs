@@ -187,6 +187,8 @@ pub(super) struct FolderState {
     pub not_before: i64,
     /// No look before, unless there is news.
     pub look_at: i64,
+    /// When a job was last seen to have ended badly: what it did bring may still be told as PARTIAL.
+    pub failed_at: i64,
     /// When the folder was listed last, and how many calls that took.
     pub looked_at: i64,
     pub pages: i64,
@@ -197,6 +199,10 @@ pub(super) struct FolderState {
     /// The slot that the next job waits for, or has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wish: Option<Wish>,
+    /// Slots that were given up while another instance may have been on the way to them, with when
+    /// they are given back for good.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub late: BTreeMap<String, i64>,
     /// What is submitted piece by piece.
     pub pieces: Vec<Piece>,
     /// Whether a piece of the present cut has arrived.
@@ -226,7 +232,8 @@ pub(super) struct FolderState {
 impl FolderState {
     /// Whether nothing of ours is under way here.
     pub(super) fn is_idle(&self) -> bool {
-        self.intents.is_empty() && self.running().next().is_none() && self.seen.is_empty()
+        let under_way = self.running().next().is_some() || !self.intents.is_empty() || !self.late.is_empty();
+        !under_way && self.seen.is_empty()
     }
 
     /// Drops what belonged to waiters that are gone.
@@ -236,7 +243,8 @@ impl FolderState {
         if waiters.is_empty() {
             self.jobs.retain(|job| job.ended_at.is_none());
             if self.is_idle() {
-                *self = Self { last_wakes: self.last_wakes, ..Self::default() };
+                let Self { failed_at, last_wakes, .. } = *self;
+                *self = Self { failed_at, last_wakes, ..Self::default() };
             }
         }
     }
@@ -251,7 +259,8 @@ impl FolderState {
         let looks = (!self.seen.is_empty()).then_some(self.look_at);
         let intents = self.intents.iter().map(|intent| intent.look_at);
         let wish = self.wish.iter().map(|wish| wish.try_at);
-        polls.chain(looks).chain(intents).chain(wish).min().unwrap_or(i64::MAX)
+        let late = self.late.values().copied();
+        polls.chain(looks).chain(intents).chain(wish).chain(late).min().unwrap_or(i64::MAX)
     }
 
     /// Submissions whose job may still be on its way.
