@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{copy_out::Copied, location::DataPath, preview::Preview};
+use super::{batch::Deliveries, copy_out::Copied, location::DataPath, preview::Preview};
 
 /// The names a caller's `Catch` can match on; they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -250,6 +250,9 @@ pub struct Outcome {
     /// What became of the objects of a slice, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Copied>,
+    /// What became of a manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliveries: Option<Box<Deliveries>>,
 }
 
 impl Outcome {
@@ -265,6 +268,7 @@ impl Outcome {
             finished_at,
             unfinished: Unfinished::Nothing,
             objects: Vec::new(),
+            deliveries: None,
         }
     }
 }

@@ -131,6 +131,8 @@ pub(crate) struct RootState {
     pub look_since: i64,
     /// When it was first known that everyone has looked since; 0 before.
     pub looked_at: i64,
+    /// Sources in a piece of a manifest.
+    pub most_in_piece: usize,
     /// Stopped, answered and told; when its children were last looked at. 0 before.
     pub children_at: i64,
 }

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 const OUTCOME: &str = "outcome";
 const STATE_CHANGE: &str = "state-change";
 
-const SCHEMAS: [(&str, &str); 5] = [
+const SCHEMAS: [(&str, &str); 6] = [
     ("copy-request", include_str!("schemas/copy-request.json")),
+    ("batch-request", include_str!("schemas/batch-request.json")),
     ("child-request", include_str!("schemas/child-request.json")),
     ("ica-job-event", include_str!("schemas/ica-job-event.json")),
     (OUTCOME, include_str!("schemas/outcome.json")),

@@ -12,7 +12,8 @@ use copy_manager::{
         route::{Folders, SinglePart},
     },
     engine::settings::{
-        CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ServiceSettings, Settings,
+        CopyOutSettings, CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ReportSettings,
+        SameProject, ServiceSettings, Settings,
     },
     simulator::{self, world::WorldFile},
 };
@@ -575,10 +576,13 @@ fn plain_settings() -> Settings {
             largest_put: 5 << 30,
             empty_folders: true,
         },
+        copy_out: CopyOutSettings::default(),
+        report: ReportSettings::default(),
         jobs: JobSettings {
             max_running_jobs: 20,
             express_slots: 2,
             max_items_per_job: 1000,
+            same_project_copies: SameProject::Allow,
             batch_window: Duration::from_secs(2),
             max_attempts: 5,
             poll_interval: Duration::from_mins(1),
