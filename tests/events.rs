@@ -390,7 +390,7 @@ fn what_is_too_long_loses_its_sources_before_its_entries() {
     let mut outcome = delivered(None);
     let deliveries = outcome.deliveries.as_mut().unwrap();
     let piece = deliveries.pieces[0].clone();
-    deliveries.pieces = vec![piece; 1500];
+    deliveries.pieces = vec![piece; 1100];
     let told = |outcome: &Outcome| -> (usize, usize, bool) {
         let text = success_output(&report(outcome));
         assert!(text.len() <= 256 * 1024);
@@ -403,7 +403,7 @@ fn what_is_too_long_loses_its_sources_before_its_entries() {
         let sources = entries.iter().map(|entry| entry["source_uris"].as_array().unwrap().len()).sum();
         (entries.len(), sources, output["truncated"] == true)
     };
-    assert_eq!(told(&outcome), (1500, 0, true));
+    assert_eq!(told(&outcome), (1100, 0, true));
     outcome.deliveries.as_mut().unwrap().pieces.truncate(700);
     assert_eq!(told(&outcome), (700, 1400, false));
     let deliveries = outcome.deliveries.as_mut().unwrap();

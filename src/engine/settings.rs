@@ -38,14 +38,19 @@ pub struct CopySettings {
 #[serde(deny_unknown_fields)]
 pub struct CopyOutSettings {
     /// The bucket of lists that are given without one; empty: there is none.
+    #[serde(default)]
     pub working_bucket: String,
     /// What the keys of such lists start with; empty, or ends with `/`.
+    #[serde(default)]
     pub working_prefix: String,
     /// Buckets that nothing is copied to.
+    #[serde(default)]
     pub deny_destination_buckets: Vec<String>,
     /// The canned ACL of what is written; empty: none.
+    #[serde(default)]
     pub acl: String,
     /// The account that destination buckets must belong to; empty: any.
+    #[serde(default)]
     pub expected_bucket_owner: String,
     /// What is done about tags.
     pub tags: Tags,
@@ -128,6 +133,7 @@ pub enum SameProject {
 #[serde(deny_unknown_fields)]
 pub struct ReportSettings {
     /// `s3://bucket/prefix/`; empty: nowhere.
+    #[serde(default)]
     pub s3_prefix: String,
 }
 

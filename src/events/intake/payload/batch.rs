@@ -3,21 +3,17 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    super::{
-        Object,
-        carriers::{one_object, unpacked},
-        join, wrong_type,
-    },
-    DRY_RUN, ON_CONFLICT, dry_run, given, on_conflict, text, unknown_in,
+use super::{DRY_RUN, ON_CONFLICT, Object, dry_run, given, join, on_conflict, text, unknown_in, wrong_type};
+use crate::{
+    domain::{batch::BatchRequest, location::Location},
+    events::intake::carriers::{one_object, unpacked},
 };
-use crate::domain::{batch::BatchRequest, location::Location};
 
 const MANIFEST: &str = "manifest";
 /// The same as base64 of gzip.
 const PACKED: &str = "manifest_b64gz";
 /// The URI of an object that holds it.
-pub(in super::super) const ELSEWHERE: &str = "manifestS3Uri";
+pub(in crate::events::intake) const ELSEWHERE: &str = "manifestS3Uri";
 pub(super) const CARRIERS: [&str; 3] = [MANIFEST, PACKED, ELSEWHERE];
 
 const FIELDS: [&str; 5] = [MANIFEST, PACKED, ELSEWHERE, ON_CONFLICT, DRY_RUN];
@@ -56,7 +52,7 @@ pub(super) fn unpack(payload: &mut Object, carrier: &str, place: &str, most: usi
 }
 
 /// Puts a manifest in the place of the URI of the object that held it.
-pub(in super::super) fn put_manifest(payload: &mut Object, manifest: Object) {
+pub(in crate::events::intake) fn put_manifest(payload: &mut Object, manifest: Object) {
     payload.remove(ELSEWHERE);
     payload.insert(MANIFEST.to_owned(), Value::Object(manifest));
 }
