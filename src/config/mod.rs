@@ -56,6 +56,7 @@ pub struct Settings {
     /// `[copy_out]`
     pub copy_out: CopyOutSettings,
     /// `[report]`
+    #[serde(default)]
     pub report: ReportSettings,
     /// `[policy]`
     pub policy: Rules,
