@@ -93,7 +93,7 @@ impl Submit {
 
 impl Sending {
     async fn send(self, global: &Global, detail_type: &str, payload: Value) -> anyhow::Result<ExitCode> {
-        let detail = detail(payload, self.request_id.as_deref());
+        let detail = detail(&payload, self.request_id.as_deref());
         let server = self.server.connect()?;
         let event_id = match &self.bus {
             Some(bus) => app::put_event(bus, &self.source, detail_type, &detail).await?,
@@ -142,7 +142,7 @@ fn manifest_payload(content: &[u8]) -> anyhow::Result<Value> {
     Ok(json!({ "manifest_b64gz": BASE64_STANDARD.encode(packed) }))
 }
 
-fn detail(payload: Value, request_id: Option<&str>) -> Value {
+fn detail(payload: &Value, request_id: Option<&str>) -> Value {
     let mut detail = json!({ "payload": payload });
     if let (Some(id), Some(fields)) = (request_id, detail.as_object_mut()) {
         fields.insert("requestId".to_owned(), id.into());
@@ -217,7 +217,7 @@ mod tests {
     fn the_last_uri_is_the_destination() {
         let uris = ["icav2://p/a", "icav2://p/b/", "icav2://q/c/"].map(String::from);
         assert_eq!(
-            detail(payload(&uris).unwrap(), Some("r")),
+            detail(&payload(&uris).unwrap(), Some("r")),
             json!({
                 "requestId": "r",
                 "payload": { "sourceUriList": ["icav2://p/a", "icav2://p/b/"], "destinationUri": "icav2://q/c/" },

@@ -165,12 +165,12 @@ impl Delivery {
         let failed = |job: &&JobSummary| job.status != "SUCCEEDED" && Some(&job.job_id) != job_id.as_ref();
         let failed_jobs: Vec<_> = jobs.iter().filter(failed).map(|job| job.job_id.clone()).collect();
         // A job for what another has left over is another try, though no round was lost.
-        let least = if failed_jobs.is_empty() { 1 } else { 2 };
+        let tries = if failed_jobs.is_empty() { 1 } else { 2 };
         Self {
             destination: destination.to_owned(),
             sources,
             failed_jobs,
-            attempt: jobs.iter().map(|job| job.attempt).fold(least, u32::max),
+            attempt: jobs.iter().map(|job| job.attempt).fold(tries, u32::max),
             job_id,
             failure,
         }

@@ -6,7 +6,7 @@
 //! and then the whole manifest is: what is delivered is never half of what two sources of one name
 //! would make.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
     Refused, checks,
@@ -87,7 +87,7 @@ pub(crate) async fn plan(
         let Some((target, path)) = targets.get(piece.destination) else { continue };
         let (found, outside) = apart(&things, piece.sources);
         checks::same_project(with.same_project, &found, target)?;
-        checks::places(&found, &Default::default(), target, path)?;
+        checks::places(&found, &BTreeSet::new(), target, path)?;
         let mut own = bring(with, &found, outside, target, path, &trees).await?;
         whole::send(&found, target, path, &mut own, with.now);
         if own.is_empty() {
@@ -114,7 +114,7 @@ fn in_order(request: &BatchRequest, found: Vec<Found>, outside: Vec<Outside>) ->
 /// Those of the sources; one that was named in two ways comes once.
 fn apart(things: &[Thing], sources: &[usize]) -> (Vec<Found>, Vec<Outside>) {
     let (mut inside, mut outside): (Vec<Found>, Vec<Outside>) = (Vec::new(), Vec::new());
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     for thing in sources.iter().filter_map(|source| things.get(*source)) {
         if !seen.insert(thing.identity()) {
             continue;
