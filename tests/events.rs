@@ -8,6 +8,7 @@ use std::{fs, path::PathBuf};
 
 use copy_manager::{
     domain::{
+        batch::{Deliveries, Delivery, Undelivered},
         ids::RequestId,
         outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome},
         preview::{Conflict, Preview, PreviewFile, PreviewTotals},
@@ -52,7 +53,9 @@ fn complaints(validator: &Validator, text: &str) -> Vec<String> {
 /// Whether the code takes a message of that format; formats that only go out have no such code.
 fn taken(format: &str, text: &str) -> Option<bool> {
     match format {
-        "copy-request" | "copy-out-request" => Some(matches!(read_request(text), Ok(Incoming::Request(_)))),
+        "copy-request" | "batch-request" | "copy-out-request" => {
+            Some(matches!(read_request(text), Ok(Incoming::Request(_))))
+        }
         "child-request" => {
             let detail: Value = serde_json::from_str(text).unwrap();
             let event = json!({"detail-type": CHILD_REQUEST, "source": "us", "detail": detail});
@@ -90,7 +93,9 @@ fn schema_and_code_agree_on_every_fixture() {
 
 #[test]
 fn a_malformed_request_keeps_its_token() {
-    let malformed = ["bad", "bad-in-code"].map(|group| fixtures("copy-request", group)).concat();
+    let malformed = ["copy-request", "batch-request"]
+        .map(|format| ["bad", "bad-in-code"].map(|group| fixtures(format, group)).concat())
+        .concat();
     for (name, text) in malformed {
         let Err(Refusal::Malformed { token, reason, .. }) = read_request(&text) else {
             panic!("{name}: not malformed")
@@ -246,6 +251,34 @@ fn ended(failure: Option<Failure>) -> Outcome {
     }
 }
 
+/// How a manifest ended, with its second piece failed or not.
+fn delivered(failure: Option<Failure>) -> Outcome {
+    let sources =
+        |names: &[&str]| names.iter().map(|name| format!("icav2://sequencing/run/{name}")).collect();
+    let failed = failure.is_some();
+    let undelivered =
+        Undelivered { error: ErrorName::CopyJobFailed, why: "1 of 12 files did not arrive".into() };
+    let pieces = vec![
+        Delivery {
+            destination: "icav2://cohort-a/incoming/".into(),
+            sources: sources(&["a.bam", "b.bam"]),
+            job_id: Some("0c0ffee0-0000-4000-8000-00000000beef".into()),
+            failed_jobs: vec!["0bad0bad-0000-4000-8000-00000000beef".into()],
+            attempt: 2,
+            failure: None,
+        },
+        Delivery {
+            destination: "icav2://cohort-b/incoming/".into(),
+            sources: sources(&["c.txt"]),
+            job_id: failed.then(|| "0bad0bad-0000-4000-8000-00000000beef".into()),
+            failed_jobs: Vec::new(),
+            attempt: 1,
+            failure: failed.then_some(undelivered),
+        },
+    ];
+    Outcome { deliveries: Some(Box::new(Deliveries { pieces, ..Deliveries::default() })), ..ended(failure) }
+}
+
 fn report(outcome: &Outcome) -> Report<'_> {
     Report { request_id: "run-17", destination_uri: DESTINATION, outcome }
 }
@@ -300,7 +333,12 @@ fn previewed() -> Preview {
 fn what_goes_out_is_what_the_fixtures_show() {
     let culprit = Culprit { what: "/incoming/241120/a.bam".into(), why: "ICAv2: access denied".into() };
     let failure = Failure::new(ErrorName::CopyJobFailed, "1 of 12 files did not arrive").naming([culprit]);
-    let (good, bad) = (ended(None), ended(Some(failure)));
+    let (good, bad) = (ended(None), ended(Some(failure.clone())));
+    let mut cut = delivered(None);
+    let deliveries = cut.deliveries.as_mut().unwrap();
+    deliveries.report = Some("s3://reports/run-17/output.json".into());
+    deliveries.without_sources = true;
+    deliveries.pieces.iter_mut().for_each(|piece| piece.sources.clear());
     let dry = Outcome {
         jobs: Vec::new(),
         counters: Counters::default(),
@@ -311,6 +349,9 @@ fn what_goes_out_is_what_the_fixtures_show() {
         ("outcome/good/success", success_output(&report(&good))),
         ("outcome/good/dry-run", success_output(&report(&dry))),
         ("outcome/good/failure", failure_cause(&report(&bad))),
+        ("outcome/good/batch", success_output(&report(&delivered(None)))),
+        ("outcome/good/batch-cut", success_output(&report(&cut))),
+        ("outcome/good/batch-failure", failure_cause(&report(&delivered(Some(failure))))),
         ("state-change/good/received", state_change(&change(Status::Received, None))),
         ("state-change/good/running", state_change(&change(Status::Running, None))),
         ("state-change/good/succeeded", state_change(&change(Status::Succeeded, Some(&good)))),
@@ -342,6 +383,38 @@ prop_compose! {
     }
 }
 
+fn delivered_of(failure: Option<&Failure>) -> Delivery {
+    let mut outcome = delivered(failure.cloned());
+    outcome.deliveries.as_mut().unwrap().pieces.pop().unwrap()
+}
+
+#[test]
+fn what_is_too_long_loses_its_sources_before_its_entries() {
+    let mut outcome = delivered(None);
+    let deliveries = outcome.deliveries.as_mut().unwrap();
+    let piece = deliveries.pieces[0].clone();
+    deliveries.pieces = vec![piece; 1100];
+    let told = |outcome: &Outcome| -> (usize, usize, bool) {
+        let text = success_output(&report(outcome));
+        assert!(text.len() <= 256 * 1024);
+        let output: Value = serde_json::from_str(&text).unwrap();
+        let entries = output["job_list_with_attempt_counter"].as_array().unwrap();
+        assert_eq!(
+            output["job_status_iterable_parameter"]["job_status_iterable"],
+            output["counters"]["jobs_passed"]
+        );
+        let sources = entries.iter().map(|entry| entry["source_uris"].as_array().unwrap().len()).sum();
+        (entries.len(), sources, output["truncated"] == true)
+    };
+    assert_eq!(told(&outcome), (1100, 0, true));
+    outcome.deliveries.as_mut().unwrap().pieces.truncate(700);
+    assert_eq!(told(&outcome), (700, 1400, false));
+    let deliveries = outcome.deliveries.as_mut().unwrap();
+    deliveries.pieces = vec![deliveries.pieces[0].clone(); 3000];
+    let (entries, sources, truncated) = told(&outcome);
+    assert!((1000..3000).contains(&entries) && sources == 0 && truncated, "{entries}");
+}
+
 prop_compose! {
     fn any_outcome()(
         failure in prop::option::of(any_failure()),
@@ -349,6 +422,7 @@ prop_compose! {
         jobs in prop::collection::vec(("[0-9a-f-]{36}", 1..9_u32, "[A-Z_]{4,20}"), 0..40),
         copies in prop_oneof![Just(1_usize), Just(100)],
         planned in prop::option::of((0..3000_usize, ".{0,1500}")),
+        delivered in prop::option::of((0..3000_usize, 0..4_usize, "icav2://p/.{0,400}")),
         seconds in 0..4_000_000_000_i64,
     ) -> Outcome {
         let jobs: Vec<_> = jobs
@@ -362,7 +436,13 @@ prop_compose! {
             preview.totals.files = files as u64;
             Box::new(preview)
         });
-        Outcome { failure, counters, jobs: vec![jobs; copies].concat(), preview, ..Outcome::between(at, at) }
+        let deliveries = delivered.map(|(pieces, sources, uri)| {
+            let whole = delivered_of(failure.as_ref());
+            let like = Delivery { sources: vec![uri.clone(); sources], destination: uri, ..whole };
+            Box::new(Deliveries { pieces: vec![like; pieces], ..Deliveries::default() })
+        });
+        let jobs = vec![jobs; copies].concat();
+        Outcome { failure, counters, jobs, preview, deliveries, ..Outcome::between(at, at) }
     }
 }
 

@@ -7,13 +7,16 @@ use std::io::Write as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use copy_manager::{
     domain::{
+        batch::BatchRequest,
         location::Location,
-        request::{CopyRequest, Kind},
+        request::{Asked, CopyRequest, Kind},
         token::TaskToken,
     },
     events::{
-        COPY_REQUEST,
-        intake::{Incoming, Refusal, Submission, read_payload, read_request, read_request_within},
+        BATCH_REQUEST, COPY_REQUEST,
+        intake::{
+            Incoming, Refusal, Submission, read_manifest, read_payload, read_request, read_request_within,
+        },
         jobs::read_job_events,
     },
 };
@@ -198,6 +201,86 @@ fn a_gzip_bomb_ends_at_the_limit() {
     }
 }
 
+fn batch(payload: &Value) -> String {
+    let detail = json!({"payload": payload, "taskToken": "t"});
+    json!({"detail-type": BATCH_REQUEST, "source": "lab", "detail": detail}).to_string()
+}
+
+fn manifest(submission: &Submission) -> BatchRequest {
+    let Asked::Batch(request) = &submission.request else { panic!("{:?}", submission.request) };
+    request.clone()
+}
+
+#[test]
+fn a_manifest_of_ten_thousand_sources_is_read_in_its_order() {
+    let to = ["icav2://q/one/", "icav2://q/two/"];
+    let sources: Vec<_> = (0..10_000).rev().map(|n| format!("icav2://p/{n:08}.bam")).collect();
+    let entries: serde_json::Map<_, _> = sources.iter().map(|uri| (uri.clone(), json!(to))).collect();
+    let plain = taken(&batch(&json!({"manifest": entries})));
+    let packed = BASE64_STANDARD.encode(gzip(json!(entries).to_string().as_bytes()));
+    let packed = taken(&batch(&json!({"manifest_b64gz": packed})));
+    assert_eq!(plain.payload, packed.payload);
+    for submission in [plain, packed] {
+        let request = manifest(&submission);
+        assert_eq!(request.sources, sources);
+        let ends: Vec<_> =
+            request.destinations.iter().map(|to| (to.uri.as_str(), to.sources.len())).collect();
+        assert_eq!(ends, [(to[0], 10_000), (to[1], 10_000)]);
+    }
+    // And one source that goes to as many places.
+    let to: Vec<_> = (0..10_000).map(|n| format!("icav2://q/{n}/")).collect();
+    let request = manifest(&taken(&batch(&json!({"manifest": {"icav2://p/a": to}}))));
+    assert_eq!((request.sources.len(), request.destinations.len()), (1, 10_000));
+}
+
+#[test]
+fn a_manifest_is_refused_at_its_limits_and_its_caller_told() {
+    let bomb = gzip(&vec![b' '; 64 << 20]);
+    let never_read = [&bomb[..], b"no gzip"].concat();
+    for packed in [bomb, never_read] {
+        let body = batch(&json!({"manifest_b64gz": BASE64_STANDARD.encode(&packed)}));
+        let Err(Refusal::Malformed { token, reason, .. }) = read_request_within(&body, 1 << 20) else {
+            panic!()
+        };
+        assert_eq!(token, Some(TaskToken::new("t")));
+        assert_eq!(
+            reason,
+            "`detail.payload.manifest_b64gz` holds more than 1048576 bytes (service.max_payload)"
+        );
+        let beside = r#"{"manifestS3Uri":"s3://b/k"}"#;
+        let reason = read_manifest(beside, &packed, 1 << 20).unwrap_err();
+        assert_eq!(reason, "`manifestS3Uri` holds more than 1048576 bytes (service.max_payload)");
+        // A bomb in a package is measured by itself.
+        let inside = json!({"manifest_b64gz": BASE64_STANDARD.encode(&packed)}).to_string();
+        let detail =
+            json!({"payloadB64Gz": BASE64_STANDARD.encode(gzip(inside.as_bytes())), "taskToken": "t"});
+        let body = json!({"detail-type": BATCH_REQUEST, "source": "lab", "detail": detail}).to_string();
+        assert!(read_request_within(&body, 1 << 20).unwrap_err().to_string().contains("service.max_payload"));
+    }
+    let deep = format!(r#"{{"icav2://p/a":{}}}"#, nested(300));
+    let packed = BASE64_STANDARD.encode(gzip(deep.as_bytes()));
+    for payload in [json!({"manifest_b64gz": packed}).to_string(), format!(r#"{{"manifest":{deep}}}"#)] {
+        let body = format!(
+            r#"{{"detail-type":"{BATCH_REQUEST}","source":"lab","detail":{{"taskToken":"t","payload":{payload}}}}}"#
+        );
+        let (token, reason) = refused(&body);
+        assert_eq!(token.as_deref(), Some("t"));
+        assert!(reason.contains("recursion limit exceeded"), "{reason}");
+    }
+    // Whatever is long is not repeated.
+    let long = "x".repeat(1 << 20);
+    for manifest in [
+        json!({&long: ["icav2://q/b/"]}),
+        json!({format!("icav2://p/{long}"): ["icav2://q/b/"]}),
+        json!({"icav2://p/a": [format!("icav2://q/{long}")]}),
+        json!({"icav2://p/a": [&long]}),
+        json!({format!("icav2://p/{}", "y".repeat(1000)): []}),
+        json!({"icav2://p/a\u{7}": ["icav2://q/b/"]}),
+    ] {
+        assert_eq!(refused(&batch(&json!({"manifest": manifest}))).0.as_deref(), Some("t"));
+    }
+}
+
 #[test]
 fn control_characters_in_uris_are_refused_and_not_repeated() {
     for control in ["\0", "\n", "\r\n", "\t", "\u{7f}", "\u{85}", "\u{1b}[31m"] {
@@ -274,6 +357,8 @@ fn good() -> impl Strategy<Value = String> {
         Just(event(&json!({"payloadB64Gz": packed, "taskToken": "t"}))),
         Just(event(&json!({"payloadS3Uri": "s3://bucket/key.json", "taskToken": "t"}))),
         Just(event(&json!(json!({"payload": payload()}).to_string()))),
+        Just(batch(&json!({"manifest": {"icav2://p/a": ["icav2://q/b/", "icav2://q/c/"]}}))),
+        Just(batch(&json!({"manifest_b64gz": "H4sIAAAAAAAC/6uuBQBDv6ajAgAAAA=="}))),
         Just(json!({"payload": payload(), "taskToken": "t"}).to_string()),
         Just(
             json!({"detail-type": "CopyManagerChildRequest", "detail": {"requestId": "child.1"}}).to_string()
@@ -307,6 +392,9 @@ fn survives(bytes: &[u8]) {
         assert!(!said.is_empty() && said.len() < LONGEST_REASON, "{said}");
     }
     if let Err(reason) = read_payload(Kind::Copy, bytes, 1 << 16) {
+        assert!(!reason.is_empty() && reason.len() < LONGEST_REASON, "{reason}");
+    }
+    if let Err(reason) = read_manifest("{}", bytes, 1 << 16) {
         assert!(!reason.is_empty() && reason.len() < LONGEST_REASON, "{reason}");
     }
     if let Err(reason) = read_job_events(&text) {

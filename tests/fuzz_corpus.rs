@@ -10,11 +10,12 @@ mod checks;
 
 type Check = fn(&[u8]);
 
-const TARGETS: [(&str, Check); 6] = [
+const TARGETS: [(&str, Check); 7] = [
     ("intake", checks::intake),
     ("jobs", checks::jobs),
     ("location", checks::location),
     ("payload", checks::payload),
+    ("manifest", checks::manifest),
     ("jwt", checks::jwt),
     ("renaming", checks::renaming),
 ];

@@ -10,12 +10,15 @@ use crate::{
     admin::{Backend, Refused},
     engine::{Engine, view::RequestView},
     events::{
-        CHILD_REQUEST, COPY_REQUEST,
+        BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST,
         outgoing::{Report, counters, failure_cause, success_output},
     },
     ports::{Error, Result},
     runtime::Readiness,
 };
+
+/// What the requests queue of one's own takes; what else comes is nobody's.
+const CLAIMED: [&str; 4] = [COPY_REQUEST, BATCH_REQUEST, COPY_OUT_REQUEST, CHILD_REQUEST];
 
 /// The engine, from outside.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl Door {
 impl Backend for Door {
     async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<String, Refused> {
         match &self.entrance {
-            Entrance::Embedded(bus) if [COPY_REQUEST, CHILD_REQUEST].contains(&detail_type) => {
+            Entrance::Embedded(bus) if CLAIMED.contains(&detail_type) => {
                 bus.accept(source, detail_type, &detail).await.map_err(|error| refused(&error))
             }
             // Nobody consumes it here: taken and dropped, as EventBridge does without a rule.

@@ -1,9 +1,11 @@
 //! `submit`: what a caller would send, by hand.
 
-use std::{process::ExitCode, time::Duration};
+use std::{fs, io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::{Args, Subcommand};
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +18,10 @@ use crate::{app, domain::ids::RequestId};
 
 /// How long a request may be unknown, or the daemon away, before waiting is given up.
 const GIVE_UP: Duration = Duration::from_mins(1);
+/// Bytes of a manifest that is sent as it is.
+const LONGEST_PLAIN: usize = 128 * 1024;
+/// The first bytes of gzip.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Between two looks, at first and at last.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -30,6 +36,9 @@ enum What {
     /// Copy files and folders into one destination folder
     #[command(override_usage = "copy-manager submit copy [OPTIONS] <SRC>... <DEST>")]
     Copy(Copy),
+    /// Copy what a manifest names to where it says
+    #[command(override_usage = "copy-manager submit batch [OPTIONS] <MANIFEST.json>")]
+    Batch(Batch),
 }
 
 #[derive(Debug, Args)]
@@ -37,6 +46,22 @@ struct Copy {
     /// What to copy, and last the folder it goes to: `icav2://PROJECT/PATH`, folders end with /
     #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true)]
     uris: Vec<String>,
+    #[command(flatten)]
+    sending: Sending,
+}
+
+#[derive(Debug, Args)]
+struct Batch {
+    /// A file with an object in JSON, plain or gzipped: each source with a list of destination folders
+    #[arg(value_name = "MANIFEST.json")]
+    manifest: PathBuf,
+    #[command(flatten)]
+    sending: Sending,
+}
+
+/// How a request is sent, of whatever kind.
+#[derive(Debug, Args)]
+struct Sending {
     /// Wait for the end; exit with 1 when it fails
     #[arg(long)]
     wait: bool,
@@ -55,19 +80,24 @@ struct Copy {
 
 impl Submit {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let What::Copy(copy) = self.what;
-        copy.run(global).await
+        match self.what {
+            What::Copy(copy) => copy.sending.send(global, "ICAv2DataCopySync", payload(&copy.uris)?).await,
+            What::Batch(batch) => {
+                let manifest = fs::read(&batch.manifest)
+                    .with_context(|| format!("cannot read {}", batch.manifest.display()))?;
+                batch.sending.send(global, "ICAv2CopyBatchSync", manifest_payload(&manifest)?).await
+            }
+        }
     }
 }
 
-impl Copy {
-    async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        const DETAIL_TYPE: &str = "ICAv2DataCopySync";
-        let detail = detail(&self.uris, self.request_id.as_deref())?;
+impl Sending {
+    async fn send(self, global: &Global, detail_type: &str, payload: Value) -> anyhow::Result<ExitCode> {
+        let detail = detail(&payload, self.request_id.as_deref());
         let server = self.server.connect()?;
         let event_id = match &self.bus {
-            Some(bus) => app::put_event(bus, &self.source, DETAIL_TYPE, &detail).await?,
-            None => server.put_event(&self.source, DETAIL_TYPE, &detail).await?,
+            Some(bus) => app::put_event(bus, &self.source, detail_type, &detail).await?,
+            None => server.put_event(&self.source, detail_type, &detail).await?,
         };
         let id = record_id(&self.source, self.request_id.as_deref(), event_id);
         if !self.wait {
@@ -85,16 +115,39 @@ fn record_id(source: &str, request_id: Option<&str>, event_id: String) -> String
     request_id.map_or(event_id, |name| RequestId::of_caller(source, name).to_string())
 }
 
-fn detail(uris: &[String], request_id: Option<&str>) -> anyhow::Result<Value> {
+fn payload(uris: &[String]) -> anyhow::Result<Value> {
     let (destination, sources) = uris.split_last().context("name a source and a destination")?;
     if !destination.ends_with('/') {
         bail!("the destination `{destination}` must be a folder: end it with /");
     }
-    let mut detail = json!({ "payload": { "sourceUriList": sources, "destinationUri": destination } });
+    Ok(json!({ "sourceUriList": sources, "destinationUri": destination }))
+}
+
+/// A manifest as it is, or packed where it would not fit an event.
+fn manifest_payload(content: &[u8]) -> anyhow::Result<Value> {
+    let packed = if content.starts_with(&GZIP) {
+        content.to_vec()
+    } else {
+        let manifest: Value = serde_json::from_slice(content).context("the manifest is not JSON")?;
+        if !manifest.is_object() {
+            bail!("the manifest must be an object: each source with a list of destination folders");
+        }
+        if content.len() <= LONGEST_PLAIN {
+            return Ok(json!({ "manifest": manifest }));
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(content)?;
+        encoder.finish()?
+    };
+    Ok(json!({ "manifest_b64gz": BASE64_STANDARD.encode(packed) }))
+}
+
+fn detail(payload: &Value, request_id: Option<&str>) -> Value {
+    let mut detail = json!({ "payload": payload });
     if let (Some(id), Some(fields)) = (request_id, detail.as_object_mut()) {
         fields.insert("requestId".to_owned(), id.into());
     }
-    Ok(detail)
+    detail
 }
 
 /// Looks until the request has ended. A daemon that restarts meanwhile is waited for.
@@ -164,13 +217,27 @@ mod tests {
     fn the_last_uri_is_the_destination() {
         let uris = ["icav2://p/a", "icav2://p/b/", "icav2://q/c/"].map(String::from);
         assert_eq!(
-            detail(&uris, Some("r")).unwrap(),
+            detail(&payload(&uris).unwrap(), Some("r")),
             json!({
                 "requestId": "r",
                 "payload": { "sourceUriList": ["icav2://p/a", "icav2://p/b/"], "destinationUri": "icav2://q/c/" },
             })
         );
-        assert!(detail(&["a", "b"].map(String::from), None).is_err());
+        assert!(payload(&["a", "b"].map(String::from)).is_err());
+    }
+
+    #[test]
+    fn a_manifest_is_packed_where_it_would_not_fit() {
+        let short = br#"{"icav2://p/b": ["icav2://q/c/"], "icav2://p/a": ["icav2://q/c/"]}"#;
+        let sent = manifest_payload(short).unwrap().to_string();
+        assert_eq!(sent, r#"{"manifest":{"icav2://p/b":["icav2://q/c/"],"icav2://p/a":["icav2://q/c/"]}}"#);
+        let long = format!(r#"{{"icav2://p/{}": []}}"#, "a".repeat(LONGEST_PLAIN));
+        let packed = manifest_payload(long.as_bytes()).unwrap();
+        let text = packed["manifest_b64gz"].as_str().unwrap();
+        assert!(text.starts_with("H4sI") && text.len() < 10_000);
+        let again = manifest_payload(&BASE64_STANDARD.decode(text).unwrap()).unwrap();
+        assert_eq!(again, packed);
+        assert!(manifest_payload(b"[]").is_err() && manifest_payload(b"{").is_err());
     }
 
     #[test]

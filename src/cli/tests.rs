@@ -26,7 +26,13 @@ struct Daemon {
 #[async_trait]
 impl Backend for Daemon {
     async fn accept(&self, _: &str, detail_type: &str, detail: Value) -> Result<String, Refused> {
-        if detail_type != "ICAv2DataCopySync" || detail.pointer("/payload/destinationUri").is_none() {
+        let has = |field| detail.pointer(field).is_some();
+        let known = match detail_type {
+            "ICAv2DataCopySync" => has("/payload/destinationUri"),
+            "ICAv2CopyBatchSync" => has("/payload/manifest"),
+            _ => false,
+        };
+        if !known {
             return Err(Refused::Invalid("not a copy".into()));
         }
         Ok("good".to_owned())
@@ -68,6 +74,18 @@ async fn a_copy_is_submitted_and_waited_for() {
     assert_eq!(run(&format!("{copy} --wait")).await, ExitCode::SUCCESS);
     assert_eq!(run(&format!("--json {copy} --wait --request-id bad")).await, ExitCode::FAILURE);
     assert_eq!(run("submit copy icav2://p/a icav2://q/no-folder").await, ExitCode::FAILURE);
+}
+
+#[tokio::test]
+async fn a_manifest_is_submitted_and_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manifest.json");
+    std::fs::write(&path, r#"{"icav2://p/a": ["icav2://q/b/"]}"#).unwrap();
+    let submit = format!("submit batch {}", path.display());
+    assert_eq!(run(&submit).await, ExitCode::SUCCESS);
+    assert_eq!(run(&format!("{submit} --wait")).await, ExitCode::SUCCESS);
+    assert_eq!(run(&format!("{submit} --wait --request-id bad")).await, ExitCode::FAILURE);
+    assert_eq!(run("submit batch /no/such/manifest.json").await, ExitCode::FAILURE);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Backend, Settings};
-use crate::domain::{friendly, hosts::is_loopback};
+use crate::domain::{friendly, hosts::is_loopback, location::Location};
 
 /// ECS waits at most 120 s between asking a task to stop and killing it; we must be gone by then.
 const LONGEST_DRAIN: Duration = Duration::from_secs(115);
@@ -180,6 +180,11 @@ impl Complaints {
             if url.is_some_and(|url| !is_http(url)) {
                 self.add(key, "must be a URL that starts with http:// or https://");
             }
+        }
+        let prefix = &settings.report.s3_prefix;
+        let is_prefix = matches!(Location::parse(prefix), Ok(Location::S3 { .. })) && prefix.ends_with('/');
+        if !prefix.is_empty() && !is_prefix {
+            self.add("report.s3_prefix", "must be empty or like \"s3://bucket/prefix/\"");
         }
         // Bearer tokens and session tokens go there.
         let secrets = [

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{
     domain::{friendly, hosts::UrlHosts, policy::Glob},
-    engine::settings::JobSettings,
+    engine::settings::{JobSettings, SameProject},
 };
 
 /// `[icav2]`
@@ -39,6 +39,8 @@ pub struct Icav2 {
     pub express_slots: u32,
     /// See [`JobSettings::max_items_per_job`].
     pub max_items_per_job: usize,
+    /// See [`JobSettings::same_project_copies`].
+    pub same_project_copies: SameProject,
     /// See [`JobSettings::batch_window`].
     #[serde(with = "friendly")]
     pub batch_window: Duration,
@@ -69,6 +71,7 @@ impl Icav2 {
             max_running_jobs: self.max_running_jobs,
             express_slots: self.express_slots,
             max_items_per_job: self.max_items_per_job,
+            same_project_copies: self.same_project_copies,
             batch_window: self.batch_window,
             max_attempts: self.max_attempts,
             poll_interval: self.poll_interval,

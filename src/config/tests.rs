@@ -12,7 +12,7 @@ use crate::{
         request::OnConflict,
         route::{Folders, SinglePart},
     },
-    engine::settings::{JobSettings, OnCallerGone},
+    engine::settings::{JobSettings, OnCallerGone, SameProject},
 };
 
 fn vars(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -66,6 +66,7 @@ fn the_default_is_what_the_design_says() {
             max_running_jobs: 20,
             express_slots: 2,
             max_items_per_job: 1000,
+            same_project_copies: SameProject::Allow,
             batch_window: seconds(2),
             max_attempts: 5,
             poll_interval: seconds(60),

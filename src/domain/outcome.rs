@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::error_name::ErrorName;
 use super::{
+    batch::Deliveries,
     copy_out::{Copied, CopyOutReport},
     location::DataPath,
     preview::Preview,
@@ -159,6 +160,9 @@ pub struct Outcome {
     /// Of a copy-out: what its caller is told besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_out: Option<Box<CopyOutReport>>,
+    /// What became of a manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliveries: Option<Box<Deliveries>>,
 }
 
 impl Outcome {
@@ -175,6 +179,7 @@ impl Outcome {
             unfinished: Unfinished::Nothing,
             objects: Vec::new(),
             copy_out: None,
+            deliveries: None,
         }
     }
 }

@@ -120,6 +120,17 @@ impl Asked {
         }
     }
 
+    /// Whether it only asks what would be done.
+    #[must_use]
+    pub const fn is_dry_run(&self) -> bool {
+        match self {
+            Self::Copy(request) => request.dry_run,
+            Self::Batch(request) => request.dry_run,
+            // It makes its own plan.
+            Self::CopyOut(_) => false,
+        }
+    }
+
     /// A copy, if it is one.
     #[must_use]
     pub fn into_copy(self) -> Option<CopyRequest> {
@@ -273,6 +284,9 @@ pub struct FolderRequest {
     /// not there before us. None: there is no earlier step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<i64>,
+    /// Which piece of its root's manifest it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piece: Option<usize>,
 }
 
 impl FolderRequest {
@@ -290,6 +304,7 @@ impl FolderRequest {
             staged: BTreeMap::new(),
             of_tree: None,
             since: None,
+            piece: None,
         }
     }
 

@@ -1,4 +1,5 @@
-//! A payload that is an object in S3 (`payloadS3Uri`): read once, at intake, with our own rights.
+//! A payload or a manifest that is an object in S3 (`payloadS3Uri`, `manifestS3Uri`): read once, at
+//! intake, with our own rights.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use tokio::time::timeout;
 
 use super::{Engine, large::aside};
 use crate::{
-    domain::{location::Location, request::Kind},
-    events::intake::{Payload, Submission, read_payload},
+    domain::{batch::BatchRequest, location::Location, request::Asked},
+    events::intake::{Payload, Submission, read_manifest, read_payload},
     ports::{
         Class, Error,
         objects::{Access, ObjectLocation},
@@ -33,26 +34,50 @@ pub(crate) enum Unread {
 }
 
 impl Engine {
-    /// Puts the content of the object that holds the payload in its place, if there is one.
+    /// Puts the content of the object that holds the payload in its place, if there is one, and that
+    /// of the object that holds its manifest.
     pub(crate) async fn fetch_payload(&self, submission: &mut Submission) -> Result<(), Unread> {
-        let Some(uri) = &submission.payload_uri else { return Ok(()) };
-        let Ok(Location::S3 { bucket, key }) = Location::parse(uri) else {
-            return Err(Unread::Refused(format!("`payloadS3Uri` {uri}: it names no object")));
-        };
-        let (kind, at) = (submission.request.kind(), ObjectLocation::new(bucket, key));
-        let payload = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Err(Unread::Stopping),
-            payload = self.payload_of(kind, &at) => payload?,
-        };
-        submission.request = payload.request;
-        submission.payload = payload.canonical;
-        submission.unknown.extend(payload.unknown);
+        if let Some(uri) = &submission.payload_uri {
+            let kind = submission.request.kind();
+            let read = move |content: &[u8], most| read_payload(kind, content, most);
+            let payload = self.fetched("payloadS3Uri", uri, read).await?;
+            submission.unknown.extend(payload.unknown);
+            (submission.request, submission.payload) = (payload.request, payload.canonical);
+        }
+        if let Asked::Batch(BatchRequest { manifest_uri: Some(uri), .. }) = &submission.request {
+            let beside = submission.payload.clone();
+            let read = move |content: &[u8], most| read_manifest(&beside, content, most);
+            let payload = self.fetched("manifestS3Uri", uri, read).await?;
+            (submission.request, submission.payload) = (payload.request, payload.canonical);
+        }
         Ok(())
     }
 
-    async fn payload_of(&self, kind: Kind, at: &ObjectLocation) -> Result<Payload, Unread> {
-        let refused = |why: &str| Unread::Refused(format!("`payloadS3Uri` {at}: {why}"));
+    /// What the object says that a field names.
+    async fn fetched(
+        &self,
+        field: &str,
+        uri: &str,
+        read: impl FnOnce(&[u8], usize) -> Result<Payload, String> + Send + 'static,
+    ) -> Result<Payload, Unread> {
+        let Ok(Location::S3 { bucket, key }) = Location::parse(uri) else {
+            return Err(Unread::Refused(format!("`{field}` {uri}: it names no object")));
+        };
+        let at = ObjectLocation::new(bucket, key);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Unread::Stopping),
+            payload = self.payload_of(field, &at, read) => payload,
+        }
+    }
+
+    async fn payload_of(
+        &self,
+        field: &str,
+        at: &ObjectLocation,
+        read: impl FnOnce(&[u8], usize) -> Result<Payload, String> + Send + 'static,
+    ) -> Result<Payload, Unread> {
+        let refused = |why: &str| Unread::Refused(format!("`{field}` {at}: {why}"));
         let most = self.settings.service.max_payload;
         let _permit = self.payloads.acquire().await;
         let late = |_| Err(Error::new(Class::Transient, "GetObject", "the object did not come in time"));
@@ -69,7 +94,7 @@ impl Engine {
                 return Err(refused(&format!("{why} ({error})")));
             }
         };
-        let read = aside(content.len(), move || read_payload(kind, &content, most)).await;
+        let read = aside(content.len(), move || read(&content, most)).await;
         read.map_err(Unread::Passing)?.map_err(|why| refused(&why))
     }
 

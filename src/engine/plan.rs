@@ -7,13 +7,13 @@ use super::{
     kinds,
     lease::{Held, Step},
     records::{self, Phase, RootState, attr, millis, set},
-    request::id_of,
+    request::{id_of, kind_of},
 };
 use crate::{
     domain::{
         ids::RequestId,
         outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
-        request::{CopyRequest, FolderRequest, Kind, Want},
+        request::{Asked, FolderRequest, Kind, Want},
     },
     events::outgoing::Status,
     ports::{
@@ -37,12 +37,15 @@ impl Engine {
             let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
             return self.fail(held, failure).await;
         };
-        let request: CopyRequest = self.read_document(&payload, attr::SPEC).await?;
+        let asked = match kind_of(held) {
+            Some(Kind::Batch) => Asked::Batch(self.read_document(&payload, attr::SPEC).await?),
+            _ => Asked::Copy(self.read_document(&payload, attr::SPEC).await?),
+        };
         let source = held.item.text(attr::SOURCE).unwrap_or_default();
         let party = [Party::of(&held.item)];
-        let planning = self.children_of(&id, source, &request);
+        let planning = self.children_of_any(&id, source, &asked);
         let children = match self.while_moving(&party, planning).await {
-            Ok(children) if request.dry_run => return self.conclude_dry_run(held, &children).await,
+            Ok(children) if asked.is_dry_run() => return self.conclude_dry_run(held, &children).await,
             Ok(children) => children,
             Err(kinds::Refused::Port(error)) => return Err(error.into()),
             Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
@@ -65,6 +68,7 @@ impl Engine {
             step: 0,
             spread: 0,
             told_at: millis(self.ports.clock.now()),
+            most_in_piece: self.settings.jobs.max_items_per_job,
             ..RootState::default()
         };
         signals::engine::planned(id.as_str(), children.len());

@@ -34,7 +34,7 @@ const WIDTH: usize = 16;
 impl Engine {
     /// One round of a request record, root or child.
     pub(crate) async fn request_round(&self, held: &mut Held) -> Step<Next> {
-        match held.item.text(attr::KIND).and_then(Kind::parse) {
+        match kind_of(held) {
             Some(Kind::Folder) => self.child_round(held).await,
             Some(kind @ (Kind::Copy | Kind::Batch | Kind::CopyOut)) => self.root_round(held, kind).await,
             Some(Kind::Slice) => self.slice_round(held).await,
@@ -196,7 +196,11 @@ impl Engine {
         }
         let specs = so_far.iter().map(|(_, spec)| spec);
         kinds::staging::clear(self.ports.platform.as_ref(), &id_of(held), specs).await?;
-        let outcome = merge(&outcomes, started_at(&held.item), self.ports.clock.now());
+        let mut outcome = merge(&outcomes, started_at(&held.item), self.ports.clock.now());
+        if kind_of(held) == Some(Kind::Batch) {
+            let children = so_far.iter().map(|(_, spec)| spec).zip(&outcomes);
+            outcome = self.outcome_of_batch(held, state.most_in_piece, children, outcome).await?;
+        }
         self.conclude(held, &outcome).await?;
         Ok(true)
     }
@@ -215,7 +219,7 @@ impl Engine {
     /// A request whose every run ends its instance: it is failed without being run.
     pub(crate) async fn give_up_request(&self, held: &mut Held) -> Step<Next> {
         let failure = Failure::new(ErrorName::Internal, "the request broke every process that worked on it");
-        match held.item.text(attr::KIND).and_then(Kind::parse) {
+        match kind_of(held) {
             Some(Kind::Slice) => self.give_up_slice(held, failure).await,
             Some(Kind::Folder) => {
                 let outcome = self.failed_outcome(&held.item, failure);
@@ -243,6 +247,11 @@ impl Engine {
 
 pub(crate) fn id_of(held: &Held) -> RequestId {
     RequestId::new(held.lease.key.id.as_str())
+}
+
+/// The kind of a request; `None` where a newer version made it.
+pub(crate) fn kind_of(held: &Held) -> Option<Kind> {
+    held.item.text(attr::KIND).and_then(Kind::parse)
 }
 
 pub(crate) fn started_at(item: &Item) -> jiff::Timestamp {

@@ -117,6 +117,17 @@ pub enum Tags {
     Suppress,
 }
 
+/// What is done about copies inside one project (`icav2.same_project_copies`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SameProject {
+    /// They are made.
+    #[default]
+    Allow,
+    /// The request is refused.
+    Refuse,
+}
+
 /// Where long outcomes are written (`[report]`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -137,6 +148,8 @@ pub struct JobSettings {
     pub max_items_per_job: usize,
     /// How long a batch stays open for more files.
     pub batch_window: Duration,
+    /// What is done about copies inside one project.
+    pub same_project_copies: SameProject,
     /// Charged rounds before the files that do not arrive are given up.
     pub max_attempts: u32,
     /// The longest time between two looks at a running job.

@@ -16,7 +16,10 @@ mod rescue;
 use serde_json::{Map, Value, json};
 
 use self::carriers::ELSEWHERE;
-pub use self::{carriers::read_payload, payload::Payload};
+pub use self::{
+    carriers::{read_manifest, read_payload},
+    payload::Payload,
+};
 use super::{BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST};
 use crate::domain::{
     ids::RequestId,
@@ -71,7 +74,8 @@ pub struct Submission {
     pub token: Option<TaskToken>,
     /// What is asked for; empty where the payload is elsewhere.
     pub request: Asked,
-    /// The object in S3 that holds the payload, for [`read_payload`].
+    /// The object in S3 that holds the payload, for [`read_payload`]. That of a manifest is in the
+    /// request, for [`read_manifest`].
     pub payload_uri: Option<String>,
     /// The payload as canonical JSON (keys sorted, unknown fields kept), for storing and for
     /// comparing repeats. Never holds the token.
@@ -152,7 +156,8 @@ fn read(body: &str, most: usize) -> Result<Incoming, Refusal> {
         let mut message = message;
         let carrier = carriers::unpack(&mut message, "", most);
         let identity = identify(&message);
-        read_detail(Kind::Copy, BARE_SOURCE.to_owned(), None, message, "", carrier)
+        let from = From { source: BARE_SOURCE.to_owned(), event_id: None };
+        read_detail(Kind::Copy, from, message, "", carrier, most)
             .map(|submission| Incoming::Request(Box::new(submission)))
             .map_err(|reason| identity.refuse(reason))
     }
@@ -173,7 +178,7 @@ fn read_event(mut message: Object, most: usize) -> Result<Incoming, Refusal> {
         Err(reason) => return Err(identity.refuse(reason)),
     };
     if let Some(kind) = kind_of(detail_type) {
-        return read_request_event(kind, &message, identity.event_id.clone(), detail, carrier)
+        return read_request_event(kind, &message, identity.event_id.clone(), detail, carrier, most)
             .map(|submission| Incoming::Request(Box::new(submission)))
             .map_err(|reason| identity.refuse(reason));
     }
@@ -199,24 +204,32 @@ fn read_request_event(
     event_id: Option<String>,
     detail: Result<Object, String>,
     carrier: Result<&'static str, String>,
+    most: usize,
 ) -> Result<Submission, String> {
     let source = required_text(message, "", "source")?.to_owned();
     if source.chars().count() > LONGEST_SOURCE {
         return Err(format!("`source` must have at most {LONGEST_SOURCE} characters"));
     }
-    read_detail(kind, source, event_id, detail?, DETAIL, carrier)
+    read_detail(kind, From { source, event_id }, detail?, DETAIL, carrier, most)
+}
+
+/// Who sent a message.
+struct From {
+    source: String,
+    event_id: Option<String>,
 }
 
 /// Reads a `detail`; `place` is its path, for messages, and `carrier` the field that its payload
-/// came in.
+/// came in. What is packed may have `most` bytes of JSON.
 fn read_detail(
     kind: Kind,
-    source: String,
-    event_id: Option<String>,
+    from: From,
     mut detail: Object,
     place: &str,
     carrier: Result<&'static str, String>,
+    most: usize,
 ) -> Result<Submission, String> {
+    let From { source, event_id } = from;
     let token = bounded_text(&detail, place, TASK_TOKEN, LONGEST_TOKEN)?.map(TaskToken::new);
     let request_id = bounded_text(&detail, place, REQUEST_ID, LONGEST_REQUEST_ID)?;
     detail.remove(TASK_TOKEN);
@@ -247,7 +260,7 @@ fn read_detail(
         None => return Err(missing(&join(place, PAYLOAD))),
     };
     let misplaced = token.is_none() && fields.contains_key(TASK_TOKEN);
-    let payload = payload::read(kind, fields, &place)?;
+    let payload = payload::read(kind, fields, &place, most)?;
     if misplaced {
         return Err(format!("`{}` must stand beside `{carrier}`, not in it", join(&place, TASK_TOKEN)));
     }

@@ -3,13 +3,17 @@
 //! Each carrier has a limit. What is too long loses entries of its lists, never fields: the totals
 //! stay, and `truncated` says that entries are missing.
 
+mod batch;
 mod copy_out;
 mod preview;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-pub use self::preview::preview;
+pub use self::{
+    batch::{Room, whole_deliveries},
+    preview::preview,
+};
 use crate::domain::{
     ids::RequestId,
     outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome},
@@ -138,6 +142,9 @@ pub fn state_change(change: &StateChange<'_>) -> String {
 
 fn success(report: &Report<'_>, most: usize) -> Value {
     let Report { request_id, destination_uri, outcome } = *report;
+    if let Some(deliveries) = &outcome.deliveries {
+        return batch::output(deliveries, most);
+    }
     let counters = &outcome.counters;
     let left_out = |plan: &Preview| plan.totals.files > plan.files.len().min(most) as u64;
     let is_cut = outcome.jobs.len() > most || outcome.preview.as_deref().is_some_and(left_out);
@@ -171,7 +178,9 @@ fn failure(report: &Report<'_>, most: usize) -> Value {
     let unexplained = Failure::new(ErrorName::Internal, "the request ended without saying why");
     let failure = outcome.failure.as_ref().unwrap_or(&unexplained);
     let files: Vec<_> = failure.culprits.iter().take(most).map(file).collect();
-    let cut = outcome.jobs.len() > most || failure.culprits_total > files.len() as u64;
+    let deliveries = outcome.deliveries.as_deref();
+    let (destinations, undelivered) = batch::failures(deliveries, most);
+    let cut = outcome.jobs.len() > most || failure.culprits_total > files.len() as u64 || undelivered > most;
     let mut cause = without_nulls(json!({
         "requestId": request_id,
         "status": Status::Failed.as_str(),
@@ -181,9 +190,11 @@ fn failure(report: &Report<'_>, most: usize) -> Value {
         "destinationUri": destination_uri,
         "files": files,
         "filesTotal": failure.culprits_total,
+        "destinations": destinations,
         "counters": counters(&outcome.counters),
         "jobs": jobs(&outcome.jobs, most),
         "truncated": cut.then_some(true),
+        "report": deliveries.and_then(|deliveries| deliveries.report.as_ref()),
         "startedAt": outcome.started_at.to_string(),
         "finishedAt": outcome.finished_at.to_string(),
     }));
@@ -224,7 +235,8 @@ fn file(culprit: &Culprit) -> Value {
 fn entries(outcome: &Outcome) -> usize {
     let culprits = outcome.failure.as_ref().map_or(0, |failure| failure.culprits.len());
     let files = outcome.preview.as_ref().map_or(0, |plan| plan.files.len());
-    outcome.jobs.len().max(culprits).max(files)
+    let pieces = outcome.deliveries.as_deref().map_or(0, batch::entries);
+    outcome.jobs.len().max(culprits).max(files).max(pieces)
 }
 
 /// Renders with as many list entries as the limit has room for.

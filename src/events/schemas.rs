@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 const OUTCOME: &str = "outcome";
 const STATE_CHANGE: &str = "state-change";
 
-const SCHEMAS: [(&str, &str); 6] = [
+const SCHEMAS: [(&str, &str); 7] = [
     ("copy-request", include_str!("schemas/copy-request.json")),
     ("copy-out-request", include_str!("schemas/copy-out-request.json")),
+    ("batch-request", include_str!("schemas/batch-request.json")),
     ("child-request", include_str!("schemas/child-request.json")),
     ("ica-job-event", include_str!("schemas/ica-job-event.json")),
     (OUTCOME, include_str!("schemas/outcome.json")),

@@ -54,7 +54,7 @@ fn error_name(failure: Option<&Failure>) -> &'static str {
 }
 
 /// An error with everything that lies beneath it, in one line.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(beneath) = source {

@@ -30,7 +30,7 @@ use copy_manager::{
         Engine,
         settings::{
             CopyOutSettings, CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ReportSettings,
-            ServiceSettings, Settings,
+            SameProject, ServiceSettings, Settings,
         },
     },
     icav2::{self, auth::StaticToken, client::Client},
@@ -77,6 +77,7 @@ pub(crate) fn settings() -> Settings {
             max_running_jobs: 20,
             express_slots: 2,
             max_items_per_job: 1000,
+            same_project_copies: SameProject::Allow,
             batch_window: Duration::from_secs(2),
             max_attempts: 5,
             poll_interval: Duration::from_mins(1),

@@ -13,7 +13,7 @@ use copy_manager::{
     },
     engine::settings::{
         CopyOutSettings, CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ReportSettings,
-        ServiceSettings, Settings,
+        SameProject, ServiceSettings, Settings,
     },
     simulator::{self, world::WorldFile},
 };
@@ -582,6 +582,7 @@ fn plain_settings() -> Settings {
             max_running_jobs: 20,
             express_slots: 2,
             max_items_per_job: 1000,
+            same_project_copies: SameProject::Allow,
             batch_window: Duration::from_secs(2),
             max_attempts: 5,
             poll_interval: Duration::from_mins(1),

@@ -7,6 +7,7 @@
 mod process;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -117,27 +118,9 @@ impl Emulator {
     pub(crate) async fn deploy(&self, stage: &str) -> Stack {
         let (name, external) = (format!("copy-manager-{stage}"), format!("external-{stage}"));
         self.clients().await.eventbridge.create_event_bus().name(&external).send().await.unwrap();
-        let parameters = [
-            ("Parameters.member.1.ParameterKey", "Stage"),
-            ("Parameters.member.1.ParameterValue", stage),
-            ("Parameters.member.2.ParameterKey", "ExternalBusName"),
-            ("Parameters.member.2.ParameterValue", &external),
-            ("TemplateBody", TEMPLATE),
-        ];
-        self.cloudformation("CreateStack", &name, &parameters).await;
-        let described = loop {
-            let described = self.cloudformation("DescribeStacks", &name, &[]).await;
-            match between(&described, "<StackStatus>", "</StackStatus>") {
-                Some("CREATE_COMPLETE") => break described,
-                Some("CREATE_IN_PROGRESS") => sleep(Duration::from_millis(100)).await,
-                other => panic!("the stack is {other:?}: {described}"),
-            }
-        };
-        let output = |key: &str| {
-            let start = format!("<OutputKey>{key}</OutputKey>");
-            let (_, rest) = described.split_once(&start).unwrap();
-            between(rest, "<OutputValue>", "</OutputValue>").unwrap().to_owned()
-        };
+        let parameters = [("Stage", stage), ("ExternalBusName", external.as_str())];
+        let outputs = self.create_stack(&name, TEMPLATE, &parameters).await;
+        let output = |key: &str| outputs.get(key).unwrap_or_else(|| panic!("no {key}: {outputs:?}")).clone();
         Stack {
             copy_requests_queue_url: output("CopyRequestsQueueUrl"),
             ica_events_queue_url: output("IcaEventsQueueUrl"),
@@ -145,6 +128,37 @@ impl Emulator {
             internal_bus_name: output("InternalBusName"),
             external_bus_name: external,
         }
+    }
+
+    /// Makes a stack of that template; its outputs.
+    pub(crate) async fn create_stack(
+        &self,
+        name: &str,
+        template: &str,
+        parameters: &[(&str, &str)],
+    ) -> BTreeMap<String, String> {
+        let mut fields = vec![("TemplateBody".to_owned(), template)];
+        fields.push(("Capabilities.member.1".to_owned(), "CAPABILITY_IAM"));
+        for (n, (key, value)) in (1..).zip(parameters) {
+            fields.push((format!("Parameters.member.{n}.ParameterKey"), key));
+            fields.push((format!("Parameters.member.{n}.ParameterValue"), value));
+        }
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        self.cloudformation("CreateStack", name, &fields).await;
+        let described = loop {
+            let described = self.cloudformation("DescribeStacks", name, &[]).await;
+            match between(&described, "<StackStatus>", "</StackStatus>") {
+                Some("CREATE_COMPLETE") => break described,
+                Some("CREATE_IN_PROGRESS") => sleep(Duration::from_millis(100)).await,
+                other => panic!("the stack is {other:?}: {described}"),
+            }
+        };
+        let outputs = described.split("<OutputKey>").skip(1).map(|output| {
+            let (key, rest) = output.split_once("</OutputKey>").unwrap();
+            let value = between(rest, "<OutputValue>", "</OutputValue>").unwrap();
+            (key.to_owned(), value.to_owned())
+        });
+        outputs.collect()
     }
 
     /// One call of `CloudFormation`, by hand: its SDK would be the largest dependency of the project.

@@ -167,6 +167,11 @@ impl Lab {
         Process::spawn(name, self.directory.path(), &["serve"], &environment)
     }
 
+    /// The AWS itself.
+    pub(crate) fn emulator(&self) -> &Emulator {
+        &self.emulators[0]
+    }
+
     /// Where AWS is.
     pub(crate) fn endpoint(&self) -> String {
         self.emulators[0].endpoint.clone()

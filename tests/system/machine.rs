@@ -91,6 +91,11 @@ impl Machine {
         Self { sfn: sfn.clone(), arn: machine.state_machine_arn }
     }
 
+    /// One that is there.
+    pub(crate) fn at(sfn: &aws_sdk_sfn::Client, arn: &str) -> Self {
+        Self { sfn: sfn.clone(), arn: arn.to_owned() }
+    }
+
     pub(crate) async fn start(&self, input: &Value) -> Execution {
         let started = self.sfn.start_execution().state_machine_arn(&self.arn).input(input.to_string());
         Execution { sfn: self.sfn.clone(), arn: started.send().await.unwrap().execution_arn }

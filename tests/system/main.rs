@@ -19,6 +19,7 @@ mod heartbeats;
 #[expect(dead_code, reason = "chaos needs what is not needed here")]
 mod lab;
 mod machine;
+mod manifests;
 mod plan;
 mod refusals;
 mod rules;

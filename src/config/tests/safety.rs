@@ -44,6 +44,18 @@ fn presigned_urls_lead_to_amazon_and_the_platform_unless_said_otherwise() {
     );
 }
 
+#[test]
+fn reports_go_to_a_folder_in_s3_or_nowhere() {
+    let key = "COPY_MANAGER__REPORT__S3_PREFIX";
+    for good in ["s3://bucket/", "s3://bucket/a/b/"] {
+        assert!(load(None, vars(&[(key, good)])).is_ok(), "{good}");
+    }
+    for bad in ["bucket/a/", "s3://bucket/a", "icav2://p/a/"] {
+        let said = "must be empty or like \"s3://bucket/prefix/\"";
+        assert_eq!(complaints("", &[(key, bad)]), [format!("report.s3_prefix (env {key}): {said}")]);
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_file_and_variable_give_settings_or_problems(text in ".{0,200}", value in "[^\0]{0,40}") {

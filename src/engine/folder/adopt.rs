@@ -78,7 +78,7 @@ impl Engine {
         }
         let Some(project) = project_of(held, waiters) else { return Ok(()) };
         let known = state.jobs.iter().map(|job| job.job.to_string());
-        let past = state.history.iter().map(|job| job.job_id.clone());
+        let past = state.history.iter().map(|past| past.job.job_id.clone());
         let mut known: BTreeSet<String> = known.chain(past).collect();
         let mut from = None;
         'pages: loop {

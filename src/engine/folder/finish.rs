@@ -82,7 +82,7 @@ impl Engine {
                     outcome.unfinished = outcome.unfinished.and(unfinished);
                 }
             }
-            outcome.jobs.clone_from(&state.history);
+            outcome.jobs = state.jobs_of(waiter, Some(resolved));
             self.tell_waiter(held, state, waiter, &outcome).await?;
         }
         if !given_up && state.charged >= patience {
@@ -214,7 +214,7 @@ impl Engine {
         Outcome {
             failure: Some(failure),
             counters: Counters::default(),
-            jobs: state.history.clone(),
+            jobs: state.jobs_of(waiter, None),
             preview: None,
             ..Outcome::between(waiter.since, self.ports.clock.now())
         }

@@ -10,6 +10,7 @@ mod act;
 mod adopt;
 mod batches;
 mod bring;
+mod carried;
 mod claims;
 mod condemn;
 mod finish;

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
+    carried::Past,
     look::Picture,
     names::Names,
     state::{FolderState, Piece, RunningJob},
@@ -115,7 +116,7 @@ impl Engine {
         let judged = self.judged(state, picture);
         let (mut bad, mut charged, mut well) = (false, false, false);
         for (job, arrived) in &judged {
-            state.remember(job);
+            state.remember(Past::new(job, picture));
             let missing: Vec<String> =
                 job.names.iter().filter(|name| picture.is_open(name)).cloned().collect();
             bad |= !arrived;

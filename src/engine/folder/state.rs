@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{names::Names, slots::Wish};
+use super::{carried::Past, names::Names, slots::Wish};
 use crate::{
     domain::{
         ids::{BatchId, DataId, JobId, digest},
         job::JobStatus,
-        outcome::JobSummary,
     },
     engine::{evidence::Party, records::Waiter},
 };
@@ -177,7 +176,7 @@ pub(super) struct FolderState {
     pub folder: Option<DataId>,
     pub intents: Vec<Intent>,
     pub jobs: Vec<RunningJob>,
-    pub history: Vec<JobSummary>,
+    pub history: Vec<Past>,
     pub uploads: BTreeMap<String, Upload>,
     pub condemned: BTreeMap<String, Condemned>,
     pub seen: BTreeMap<String, Before>,
@@ -326,12 +325,8 @@ impl FolderState {
             || self.open_intents().any(|intent| !intent.full && !intent.piece && intent.express == express)
     }
 
-    pub(super) fn remember(&mut self, job: &RunningJob) {
-        self.history.push(JobSummary {
-            job_id: job.job.to_string(),
-            attempt: job.attempt,
-            status: job.status.as_str().to_owned(),
-        });
+    pub(super) fn remember(&mut self, past: Past) {
+        self.history.push(past);
         if self.history.len() > HISTORY {
             self.history.remove(0);
         }

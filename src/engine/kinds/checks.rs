@@ -14,6 +14,7 @@ use crate::{
         location::DataPath,
         outcome::{Culprit, ErrorName, Failure},
     },
+    engine::settings::SameProject,
     ports::platform::Project,
 };
 
@@ -60,6 +61,27 @@ pub(super) fn places(
         }
     }
     Ok(())
+}
+
+/// Copies inside one project, where the installation does not allow them.
+pub(super) fn same_project(allowed: SameProject, found: &[Found], target: &Project) -> Result<(), Failure> {
+    if allowed == SameProject::Allow {
+        return Ok(());
+    }
+    let culprits: Vec<_> = found
+        .iter()
+        .filter(|source| source.project == target.id)
+        .map(|source| Culprit {
+            what: source.uri.clone(),
+            why: "is in the project that it would be copied to".to_owned(),
+        })
+        .collect();
+    if culprits.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("copies inside a project, here `{}`, are refused by icav2.same_project_copies", target.name);
+    Err(Failure::new(ErrorName::PolicyDenied, message).naming(culprits))
 }
 
 /// Sources named one by one that cannot be read now.

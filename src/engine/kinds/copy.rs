@@ -11,7 +11,9 @@ use super::{
     find::{Found, find_sources},
     limits,
     places::Projects,
-    renames, staging, trees, whole,
+    renames, staging,
+    trees::{self, Trees},
+    whole,
 };
 use crate::{
     domain::{
@@ -22,7 +24,7 @@ use crate::{
         policy::Rules,
         request::{CopyRequest, FolderRequest, NamedFile, Want},
     },
-    engine::settings::CopySettings,
+    engine::settings::{CopySettings, SameProject},
     ports::{
         objects::ObjectStore,
         platform::{DataPlatform, Project},
@@ -38,6 +40,8 @@ pub(crate) struct Planner<'a> {
     pub platform: &'a dyn DataPlatform,
     pub objects: &'a dyn ObjectStore,
     pub settings: &'a CopySettings,
+    /// What is done about copies inside one project.
+    pub same_project: SameProject,
     pub rules: &'a Rules,
     /// Milliseconds since 1970.
     pub now: i64,
@@ -57,14 +61,17 @@ pub(crate) async fn plan(
     let (found, outside) = find_sources(&mut projects, with.objects, with.settings, &uris).await?;
     checks::names(&found, &outside, !request.renaming.is_empty())?;
     checks::ready(&found, &outside)?;
-    let mut children = files_of(&found, &target, &path);
+    checks::same_project(with.same_project, &found, &target)?;
+    let mut trees = Trees::new();
     for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
-        children.extend(trees::levels(with.platform, with.settings, folder, &target, &path).await?);
+        let below = trees::tree_of(with.platform, with.settings, folder).await?;
+        trees.insert(folder.uri.clone(), below);
     }
     external::check_roots(with.platform, &outside).await?;
     let objects = outside.iter().map(Outside::len).sum();
-    children.extend(external::children(outside, &target, &path)?);
-    limits::check_files(with.platform, with.settings.max_files, &found, objects, &children).await?;
+    let mut children = bring(with, &found, outside, &target, &path, &trees).await?;
+    let once: Vec<_> = found.iter().map(|found| (found, 1)).collect();
+    limits::check_files(with.platform, with.settings.max_files, &once, objects, &children).await?;
     let renamed = renames::apply(&mut projects, &request.renaming, &found, &mut children).await?;
     let ids = renamed.iter().map(|file| file.id.clone()).collect();
     checks::places(&found, &ids, &target, &path)?;
@@ -77,6 +84,24 @@ pub(crate) async fn plan(
         child.on_conflict = on_conflict;
     }
     staging::put_aside(with.platform, id, renamed, &mut children).await?;
+    Ok(children)
+}
+
+/// The children that bring what was found into a folder.
+pub(super) async fn bring(
+    with: Planner<'_>,
+    found: &[Found],
+    outside: Vec<Outside>,
+    target: &Project,
+    path: &DataPath,
+    trees: &Trees,
+) -> Result<Vec<FolderRequest>, Refused> {
+    let mut children = files_of(found, target, path);
+    for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
+        let below = trees.get(&folder.uri).map_or(&[][..], Vec::as_slice);
+        children.extend(trees::levels(with.platform, with.settings, folder, target, path, below).await?);
+    }
+    children.extend(external::children(outside, target, path)?);
     Ok(children)
 }
 

@@ -26,7 +26,7 @@ use crate::{
 const WIDTH: usize = 16;
 
 /// A source that was found outside the projects.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Outside {
     pub(super) uri: String,
     pub(super) bucket: String,

@@ -26,7 +26,7 @@ use crate::{
 const LIST_FROM: usize = 4;
 
 /// A source that was found in a project.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) uri: String,
     pub(super) project: ProjectId,

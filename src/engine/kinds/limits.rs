@@ -15,24 +15,26 @@ use crate::{
     ports::platform::{DataPlatform, Folder},
 };
 
-/// Refuses what has more than `most` files, `outside` among them; 0 is no limit, and asks nothing.
+/// Refuses what has more than `most` files, `outside` among them; 0 is no limit, and asks nothing. What
+/// was found comes with how often it is copied.
 pub(super) async fn check_files(
     platform: &dyn DataPlatform,
     most: u64,
-    found: &[Found],
+    found: &[(&Found, u64)],
     outside: u64,
     children: &[FolderRequest],
 ) -> Result<(), Refused> {
     if most == 0 {
         return Ok(());
     }
-    let named = outside + found.iter().filter(|found| found.data.kind == DataKind::File).count() as u64;
+    let of_kind = |kind| found.iter().filter(move |(found, _)| found.data.kind == kind);
+    let named = outside + of_kind(DataKind::File).map(|(_, times)| times).sum::<u64>();
     let mut sum = Some(named);
     let mut culprits = Vec::new();
-    let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
-    for folder in folders.filter(|folder| folder.data.owner == folder.project) {
+    let folders = of_kind(DataKind::Folder);
+    for (folder, times) in folders.filter(|(folder, _)| folder.data.owner == folder.project) {
         let below = platform.count_files_below(&folder.project, &folder.data.path).await?;
-        sum = sum.zip(below).map(|(sum, below)| sum.saturating_add(below));
+        sum = sum.zip(below).map(|(sum, below)| sum.saturating_add(below.saturating_mul(*times)));
         let why = below.map_or_else(String::new, |below| format!("files below it: {below}"));
         culprits.push(Culprit { what: folder.uri.clone(), why });
     }

@@ -1,6 +1,7 @@
 //! What is special to each kind of request: how it becomes folders that must hold files. The rest
 //! of the engine does not know kinds apart.
 
+pub(crate) mod batch;
 mod checks;
 pub(crate) mod copy;
 mod copy_out;
@@ -18,7 +19,7 @@ use crate::{
     domain::{
         ids::RequestId,
         outcome::{ErrorName, Failure},
-        request::{CopyRequest, FolderRequest},
+        request::{Asked, CopyRequest, FolderRequest},
     },
     ports::{Class, Error},
 };
@@ -46,21 +47,44 @@ impl From<Error> for Refused {
 }
 
 impl Engine {
-    /// What children a request needs.
+    /// What children a request of any kind needs that copies into projects.
+    pub(crate) async fn children_of_any(
+        &self,
+        id: &RequestId,
+        event_source: &str,
+        asked: &Asked,
+    ) -> Result<Vec<FolderRequest>, Refused> {
+        match asked {
+            Asked::Copy(request) => self.children_of(id, event_source, request).await,
+            Asked::Batch(request) => {
+                let most = self.settings.jobs.max_items_per_job;
+                batch::plan(self.planner(), event_source, request, most).await
+            }
+            Asked::CopyOut(_) => {
+                Err(Failure::new(ErrorName::Internal, "a list of objects has no folders").into())
+            }
+        }
+    }
+
+    /// What children a copy needs.
     pub(crate) async fn children_of(
         &self,
         id: &RequestId,
         event_source: &str,
         request: &CopyRequest,
     ) -> Result<Vec<FolderRequest>, Refused> {
-        let planner = copy::Planner {
+        copy::plan(self.planner(), id, event_source, request).await
+    }
+
+    fn planner(&self) -> copy::Planner<'_> {
+        copy::Planner {
             platform: self.ports.platform.as_ref(),
             objects: self.ports.objects.as_ref(),
             settings: &self.settings.copy,
+            same_project: self.settings.jobs.same_project_copies,
             rules: &self.settings.policy,
             now: millis(self.ports.clock.now()),
-        };
-        copy::plan(planner, id, event_source, request).await
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Source folders with everything below them: one child for each folder of the tree (DESIGN §6.7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Refused, copy::culprit, find::Found, staging};
 use crate::{
@@ -18,7 +18,10 @@ use crate::{
     },
 };
 
-/// The children that bring one folder: one per folder of its tree. They are marked as parts of it where
+/// Source folders by URI, each with every folder below it.
+pub(super) type Trees = HashMap<String, Vec<Data>>;
+
+/// The children that bring one folder: one per folder of its tree, which is `folders`. They are marked as parts of it where
 /// a job could bring it whole, which it cannot where something is linked from another project.
 pub(super) async fn levels(
     platform: &dyn DataPlatform,
@@ -26,17 +29,17 @@ pub(super) async fn levels(
     source: &Found,
     target: &Project,
     destination: &DataPath,
+    folders: &[Data],
 ) -> Result<Vec<FolderRequest>, Refused> {
     let top = &source.data;
     let base = destination.folder(top.name());
     let mut children = Vec::new();
-    let folders = tree_of(platform, settings, source).await?;
-    not_around(platform, source, &folders, target, destination).await?;
+    not_around(platform, source, folders, target, destination).await?;
     let is_own = |folder: &Data| folder.owner == source.project;
     let whole = settings.folders == Folders::Whole && folders.iter().all(is_own)
         // A job would take along what is on another request's way.
         && !folders.iter().any(|folder| staging::holds(&folder.path));
-    for folder in folders.into_iter().filter(|folder| !staging::holds(&folder.path)) {
+    for folder in folders.iter().filter(|folder| !staging::holds(&folder.path)) {
         let Some(inside) = folder.path.inside(&top.path) else {
             let message = "a folder below the source is shown at another place";
             let shown = folder.path.to_string();
@@ -52,7 +55,8 @@ pub(super) async fn levels(
             let message = "a folder would get a name that cannot be";
             culprit(ErrorName::InvalidRequest, message, &source.uri, &error.to_string())
         })?;
-        let want = Want::Level { project: source.project.clone(), id: Some(folder.id), path: folder.path };
+        let (project, id) = (source.project.clone(), Some(folder.id.clone()));
+        let want = Want::Level { project, id, path: folder.path.clone() };
         let mut child = FolderRequest::at(target.id.clone(), path).wanting(vec![want]);
         child.of_tree = whole.then(|| top.id.clone());
         children.push(child);
@@ -97,7 +101,7 @@ async fn not_around(
 ///
 /// One recursive listing shows them, but does not enter folders that are linked from another
 /// project: those are walked level by level.
-async fn tree_of(
+pub(super) async fn tree_of(
     platform: &dyn DataPlatform,
     settings: &CopySettings,
     source: &Found,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Object, PAYLOAD, join,
-    payload::{self, Payload, s3_uri},
+    payload::{self, Payload, batch, s3_uri},
     type_of, wrong_type,
 };
 use crate::domain::request::Kind;
@@ -32,10 +32,7 @@ pub(super) fn unpack(detail: &mut Object, place: &str, most: usize) -> Result<&'
     }
     if carrier == PACKED {
         let at = join(place, PACKED);
-        let payload = match detail.get(PACKED) {
-            Some(Value::String(text)) => object(&inflate(&decode(text, &at)?, &at, most)?, &at)?,
-            other => return Err(wrong_type(&at, "a string", other.unwrap_or(&Value::Null))),
-        };
+        let payload = unpacked(detail.get(PACKED).unwrap_or(&Value::Null), &at, most)?;
         detail.remove(PACKED);
         detail.insert(PAYLOAD.to_owned(), Value::Object(payload));
     }
@@ -44,8 +41,12 @@ pub(super) fn unpack(detail: &mut Object, place: &str, most: usize) -> Result<&'
 
 /// The URI of the object that holds the payload.
 pub(super) fn elsewhere(detail: &mut Object, place: &str) -> Result<String, String> {
-    let at = join(place, ELSEWHERE);
-    let uri = s3_uri(&detail.remove(ELSEWHERE).unwrap_or_default(), &at)?;
+    one_object(&detail.remove(ELSEWHERE).unwrap_or_default(), &join(place, ELSEWHERE))
+}
+
+/// The URI of one object in S3.
+pub(super) fn one_object(value: &Value, at: &str) -> Result<String, String> {
+    let uri = s3_uri(value, at)?;
     let key = uri.splitn(4, '/').nth(3).unwrap_or_default();
     if key.is_empty() || key.ends_with('/') {
         return Err(format!("`{at}` must name one object"));
@@ -53,21 +54,37 @@ pub(super) fn elsewhere(detail: &mut Object, place: &str) -> Result<String, Stri
     Ok(uri)
 }
 
+/// The object that stands as base64 of gzip of its JSON.
+pub(super) fn unpacked(packed: &Value, at: &str, most: usize) -> Result<Object, String> {
+    let text = packed.as_str().ok_or_else(|| wrong_type(at, "a string", packed))?;
+    object(&inflate(&decode(text, at)?, at, most)?, at)
+}
+
 /// Reads what an object named by `payloadS3Uri` holds: a payload of that kind as JSON of at most so many bytes,
 /// plain or gzipped.
 ///
 /// A task token in it is dropped: it belongs beside the URI.
 pub fn read_payload(kind: Kind, content: &[u8], most: usize) -> Result<Payload, String> {
-    let inflated;
-    let json = if content.starts_with(&GZIP) {
-        inflated = inflate(content, ELSEWHERE, most)?;
-        &inflated
+    payload::read(kind, held(content, ELSEWHERE, most)?, ELSEWHERE, most)
+}
+
+/// Reads what an object named by `manifestS3Uri` holds, for the payload that names it: a manifest as
+/// JSON of at most so many bytes, plain or gzipped.
+pub fn read_manifest(payload: &str, content: &[u8], most: usize) -> Result<Payload, String> {
+    let mut fields = object(payload.as_bytes(), PAYLOAD)?;
+    batch::put_manifest(&mut fields, held(content, batch::ELSEWHERE, most)?);
+    payload::read(Kind::Batch, fields, batch::ELSEWHERE, most)
+}
+
+/// The JSON object that an object in S3 holds, plain or gzipped.
+fn held(content: &[u8], at: &str, most: usize) -> Result<Object, String> {
+    if content.starts_with(&GZIP) {
+        object(&inflate(content, at, most)?, at)
     } else if content.len() > most {
-        return Err(too_large(ELSEWHERE, most));
+        Err(too_large(at, most))
     } else {
-        content
-    };
-    payload::read(kind, object(json, ELSEWHERE)?, ELSEWHERE)
+        object(content, at)
+    }
 }
 
 fn decode(text: &str, at: &str) -> Result<Vec<u8>, String> {

@@ -1,7 +1,7 @@
 //! The payloads of requests: their fields, one by one. This is that of a copy; the other kinds have
 //! rooms of their own.
 
-mod batch;
+pub(super) mod batch;
 mod copy_out;
 
 use serde_json::Value;
@@ -39,18 +39,23 @@ pub struct Payload {
 /// Whether the fields of a payload of that kind stand in an object themselves.
 pub(super) fn stands_in(kind: Kind, detail: &Object) -> bool {
     let fields: &[&str] = match kind {
-        Kind::Batch => &batch::FIELDS,
+        Kind::Batch => &batch::CARRIERS,
         Kind::CopyOut => &copy_out::FIELDS,
         Kind::Copy | Kind::Folder | Kind::Slice => &[SOURCES, EXTERNAL, DESTINATION],
     };
     fields.iter().any(|name| detail.contains_key(*name))
 }
 
-/// Reads a payload of that kind; `place` is its path, for messages.
-pub(super) fn read(kind: Kind, mut payload: Object, place: &str) -> Result<Payload, String> {
+/// Reads a payload of that kind; `place` is its path, for messages, and `most` how many bytes of JSON
+/// what is packed in it may have.
+pub(super) fn read(kind: Kind, mut payload: Object, place: &str, most: usize) -> Result<Payload, String> {
     let mut unknown = Vec::new();
     let request = match kind {
-        Kind::Batch => Asked::Batch(batch::read(&payload, place, &mut unknown)?),
+        Kind::Batch => {
+            let carrier = batch::carrier(&payload, place)?;
+            batch::unpack(&mut payload, carrier, place, most)?;
+            Asked::Batch(batch::read(&payload, place, &join(place, carrier), &mut unknown)?)
+        }
         Kind::CopyOut => Asked::CopyOut(Box::new(copy_out::read(&payload, place, &mut unknown)?)),
         Kind::Copy | Kind::Folder | Kind::Slice => Asked::Copy(read_copy(&payload, place, &mut unknown)?),
     };

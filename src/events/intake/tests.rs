@@ -269,10 +269,10 @@ fn children_are_named_by_their_id() {
 
 #[test]
 fn newer_kinds_go_back() {
-    let body = json!({"detail-type": "S3CopyOutSync", "source": "lab", "detail": {"taskToken": "t"}});
+    let body = json!({"detail-type": "TeleportSync", "source": "lab", "detail": {"taskToken": "t"}});
     let refusal = read_request(&body.to_string()).unwrap_err();
-    assert_eq!(refusal, Refusal::UnknownKind { detail_type: "S3CopyOutSync".into() });
-    assert_eq!(refusal.to_string(), "nothing is known about the detail-type `S3CopyOutSync`");
+    assert_eq!(refusal, Refusal::UnknownKind { detail_type: "TeleportSync".into() });
+    assert_eq!(refusal.to_string(), "nothing is known about the detail-type `TeleportSync`");
 }
 
 #[test]

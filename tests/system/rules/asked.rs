@@ -115,7 +115,7 @@ impl Desk {
         let entry = |row: &Row| {
             let mut detail = row.detail.clone();
             detail["taskToken"] = json!(format!("{}{suffix}", row.key));
-            json!({ "Source": row.source, "DetailType": "ICAv2DataCopySync", "Detail": detail })
+            json!({ "Source": row.source, "DetailType": row.detail_type, "Detail": detail })
         };
         let entries: Vec<_> = rows.iter().map(entry).collect();
         for entries in entries.chunks(AT_ONCE) {

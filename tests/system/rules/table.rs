@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use super::Row;
+use super::{Row, batches};
 
 /// Rows of one daemon, with its settings.
 pub(super) struct Group {
@@ -23,7 +23,12 @@ pub(super) const GROUPS: [Group; 5] = [
     Group {
         name: "limits",
         token: "any",
-        settings: &[("COPY__ON_CONFLICT", "skip"), ("COPY__MAX_DEPTH", "2"), ("COPY__MAX_FILES", "5")],
+        settings: &[
+            ("COPY__ON_CONFLICT", "skip"),
+            ("COPY__MAX_DEPTH", "2"),
+            ("COPY__MAX_FILES", "5"),
+            ("ICAV2__SAME_PROJECT_COPIES", "refuse"),
+        ],
         rows: limits,
     },
     Group {
@@ -47,17 +52,17 @@ pub(super) const GROUPS: [Group; 5] = [
     Group { name: "one-tenant", token: "northern", settings: &[], rows: one_tenant },
 ];
 
-const INVALID: &str = "InvalidRequest";
-const NOT_THERE: &str = "SourceNotFound";
+pub(super) const INVALID: &str = "InvalidRequest";
+pub(super) const NOT_THERE: &str = "SourceNotFound";
 const NOT_READY: &str = "SourceNotReady";
-const DENIED: &str = "PolicyDenied";
+pub(super) const DENIED: &str = "PolicyDenied";
 const CONFLICT: &str = "DestinationConflict";
-const RECURSION: &str = "RecursionLimit";
+pub(super) const RECURSION: &str = "RecursionLimit";
 
 const RUN: &str = "icav2://lab/run/";
-const S: &str = "icav2://lab/run/s.txt";
-const A: &str = "icav2://lab/run/a.bam";
-const VCF: &str = "icav2://lab/vcf/";
+pub(super) const S: &str = "icav2://lab/run/s.txt";
+pub(super) const A: &str = "icav2://lab/run/a.bam";
+pub(super) const VCF: &str = "icav2://lab/vcf/";
 const A_VCF: &str = "icav2://lab/vcf/a.vcf";
 
 /// The run with all that is in it.
@@ -84,12 +89,13 @@ const POISONED: &[(&str, &str)] = &[
 const COLD: &[(&str, &str)] =
     &[("cold/", ""), ("cold/fine.bam", "lab:/cold/fine.bam"), ("cold/fine.txt", "lab:/cold/fine.txt")];
 
-fn row(key: &'static str, rule: &'static str, sources: &[&str]) -> Row {
+pub(super) fn row(key: &'static str, rule: &'static str, sources: &[&str]) -> Row {
     let destination = format!("icav2://archive/{key}/");
     Row {
         key,
         rule,
         source: "rules.test",
+        detail_type: "ICAv2DataCopySync",
         detail: json!({ "payload": { "sourceUriList": sources, "destinationUri": destination } }),
         error: None,
         words: Vec::new(),
@@ -99,14 +105,15 @@ fn row(key: &'static str, rule: &'static str, sources: &[&str]) -> Row {
     }
 }
 
-fn packed(payload: &Value) -> Value {
+pub(super) fn packed(payload: &Value) -> Value {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(payload.to_string().as_bytes()).unwrap();
     BASE64_STANDARD.encode(gzip.finish().unwrap()).into()
 }
 
 fn usual() -> Vec<Row> {
-    [going(), names(), places(), outside(), conflicts(), guards(), states(), requests()].concat()
+    [going(), names(), places(), outside(), conflicts(), guards(), states(), requests(), batches::usual()]
+        .concat()
 }
 
 /// What is being deleted while it is asked for.
@@ -576,7 +583,7 @@ pub(super) fn contradictions() -> Vec<Row> {
 }
 
 fn limits() -> Vec<Row> {
-    vec![
+    let mut rows = vec![
         row("too-deep", "a folder deeper than allowed", &["icav2://lab/deepest/"])
             .refused(RECURSION, &["copy.max_depth = 2", "/deepest/1/2/3/", "icav2://lab/deepest/"]),
         row("deep-enough", "a folder as deep as allowed", &["icav2://lab/deepest/1/"]).brings(&[
@@ -609,11 +616,13 @@ fn limits() -> Vec<Row> {
         row("default-overruled", "the payload has the last word", &[S])
             .on_conflict("fail")
             .refused(CONFLICT, &["s.txt", "another file of 101 bytes is there"]),
-    ]
+    ];
+    rows.extend(batches::limits());
+    rows
 }
 
 fn policy() -> Vec<Row> {
-    vec![
+    let mut rows = vec![
         row("policy-allowed", "what the lists allow", &[A_VCF, "s3://outside-data/lone"])
             .brings(&[("a.vcf", "lab:/vcf/a.vcf"), ("lone", "s3://outside-data/lone")]),
         row("policy-source", "a project that is not allowed as a source", &[A_VCF, "icav2://inner/x.txt"])
@@ -661,7 +670,9 @@ fn policy() -> Vec<Row> {
         row("policy-event", "an event source that is not allowed", &[A_VCF])
             .of_source("elsewhere.test")
             .refused(DENIED, &["policy.event_sources", "`elsewhere.test`", "allows only `rules.*`"]),
-    ]
+    ];
+    rows.extend(batches::policy());
+    rows
 }
 
 fn whole() -> Vec<Row> {

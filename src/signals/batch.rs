@@ -1,0 +1,12 @@
+//! What is told about manifests.
+
+use std::{error::Error, fmt::Display};
+
+use tracing::warn;
+
+use super::engine::chain;
+
+/// The whole output of a request could not be written to S3.
+pub fn report_failed(request: &str, at: &dyn Display, why: &dyn Error) {
+    warn!(request_id = request, object = %at, error = chain(why), "report not written");
+}
