@@ -140,11 +140,9 @@ impl ErrorName {
                 "end the prefix with `/` and send the request again"
             }
             Self::DestinationPrefixFieldInvalid => "correct the prefix and send the request again",
-            Self::DestinationRelativeFolderKeyFieldInvalid => {
-                "correct the line of the list and send the request again"
-            }
-            Self::SourceBucketFieldInvalid => "correct the line of the list and send the request again",
-            Self::SourceKeyFieldInvalid => "correct the line of the list and send the request again",
+            Self::DestinationRelativeFolderKeyFieldInvalid
+            | Self::SourceBucketFieldInvalid
+            | Self::SourceKeyFieldInvalid => "correct the line of the list and send the request again",
             Self::InvokeArgumentsInvariantError => {
                 "correct the lines that are named and send the request again"
             }

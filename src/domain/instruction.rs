@@ -125,7 +125,7 @@ fn goes_up(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{ErrorName as E, *};
 
     fn go(key: &str, prefix: &str, relative: Option<&str>, root: Option<&str>) -> Option<String> {
         let instruction = Instruction {
@@ -182,7 +182,6 @@ mod tests {
     fn what_cannot_be_followed_is_refused_by_name() {
         let good = || Instruction { bucket: "b".into(), key: "a/k".into(), ..Instruction::default() };
         let some = |text: &str| Some(text.to_owned());
-        use ErrorName as E;
         let cases = [
             (Instruction { bucket: String::new(), ..good() }, E::SourceBucketFieldInvalid),
             (Instruction { key: String::new(), ..good() }, E::SourceKeyFieldInvalid),

@@ -62,10 +62,9 @@ impl ListReader {
         let name = lower.strip_suffix(".gz").unwrap_or(&lower);
         Self {
             packing: Packing::Unknown(Vec::new()),
-            rows: if name.ends_with(".csv") {
-                Rows::Csv(Box::default())
-            } else {
-                Rows::Json(JsonLines::default())
+            rows: match name.rsplit_once('.') {
+                Some((_, "csv")) => Rows::Csv(Box::default()),
+                _ => Rows::Json(JsonLines::default()),
             },
         }
     }

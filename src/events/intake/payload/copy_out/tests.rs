@@ -4,17 +4,17 @@ use serde_json::json;
 
 use super::*;
 
-fn taken(payload: Value) -> CopyOutRequest {
+fn taken(payload: &Value) -> CopyOutRequest {
     read(payload.as_object().unwrap(), "payload", &mut Vec::new()).unwrap()
 }
 
-fn refusal(payload: Value) -> String {
+fn refusal(payload: &Value) -> String {
     read(payload.as_object().unwrap(), "payload", &mut Vec::new()).unwrap_err()
 }
 
 #[test]
 fn each_generation_is_understood() {
-    let first = taken(json!({
+    let first = taken(&json!({
         "sourceFilesCsvBucket": "lists", "sourceFilesCsvKey": "a/objects.csv", "destinationBucket": "their-bucket",
         "maxItemsPerBatch": 3
     }));
@@ -24,14 +24,14 @@ fn each_generation_is_understood() {
     assert!(first.brief_summary && !first.continue_on_error && !first.dry_run && first.refused.is_none());
     assert_eq!(first.destination(), "s3://their-bucket/");
 
-    let second = taken(json!({
+    let second = taken(&json!({
         "copyInstructionsKey": "job/COPY.jsonl", "destinationBucket": "their-bucket",
         "destinationFolderKey": "x/", "destinationStartCopyRelativeKey": "S.txt"
     }));
     assert_eq!((second.list_bucket, second.list_key.as_str()), (None, "job/COPY.jsonl"));
     assert_eq!((second.max_items_per_batch, second.start_marker.as_str()), (10, "S.txt"));
 
-    let third = taken(json!({
+    let third = taken(&json!({
         "instructionsPrefix": "job/", "destinationBucket": "their-bucket", "destinationPrefix": "./x/y/",
         "startMarkerKey": "S.txt", "summaryCsvKey": "E.csv", "continueOnError": true, "dryRun": true, "copyConcurrency": 7,
         "thawParams": {"glacierDeepArchiveThawSpeed": "Standard", "glacierFlexibleRetrievalThawDays": 3},
@@ -54,7 +54,7 @@ fn what_has_a_name_of_its_own_fails_by_it() {
     let with = |name: &str, value: Value| {
         let mut payload = json!({"sourceFilesCsvKey": "x.csv", "destinationBucket": "their-bucket"});
         payload[name] = value;
-        taken(payload).refused.expect(name)
+        taken(&payload).refused.expect(name)
     };
     let cases = [
         ("destinationPrefixKey", json!("x"), ErrorName::DestinationPrefixKeyNoTrailingSlashError),
@@ -79,13 +79,13 @@ fn everything_else_is_refused_at_once() {
     let with = |name: &str, value: Value| {
         let mut payload = good();
         payload[name] = value;
-        refusal(payload)
+        refusal(&payload)
     };
     assert_eq!(
-        refusal(json!({"destinationBucket": "their-bucket"})),
+        refusal(&json!({"destinationBucket": "their-bucket"})),
         "`payload.sourceFilesCsvKey` is missing"
     );
-    assert_eq!(refusal(json!({"sourceFilesCsvKey": "x.csv"})), "`payload.destinationBucket` is missing");
+    assert_eq!(refusal(&json!({"sourceFilesCsvKey": "x.csv"})), "`payload.destinationBucket` is missing");
     let cases = [
         ("maxItemsPerBatch", json!(0), "`payload.maxItemsPerBatch` must be a whole number from 1 to 1000"),
         ("copyConcurrency", json!("8"), "`payload.copyConcurrency` must be a whole number from 1 to 10000"),
