@@ -503,3 +503,16 @@ async fn a_batch_goes_on_where_its_instance_died() {
         assert_eq!(house.calls(Some(JOBS)), 2, "killed after {seconds} s");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_lists_no_jobs_of_others_at_the_same_folder() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    let _instance = house.instance();
+    house.ask(&["/run/a.bam"], "/in/", "first").await;
+    sleep(Duration::from_secs(4)).await;
+    house.ask(&["/run/b.bam"], "/in/", "second").await;
+    let jobs = [house.success("first", MINUTES).await, house.success("second", MINUTES).await];
+    let jobs = jobs.map(|output| output["jobs"].as_array().unwrap().clone());
+    assert_eq!([jobs[0].len(), jobs[1].len()], [1, 1], "{jobs:?}");
+    assert_ne!(jobs[0][0]["jobId"], jobs[1][0]["jobId"]);
+}
