@@ -39,6 +39,55 @@ enum What {
     /// Copy what a manifest names to where it says
     #[command(override_usage = "copy-manager submit batch [OPTIONS] <MANIFEST.json>")]
     Batch(Batch),
+    /// Copy the objects of a list in S3 to a bucket
+    #[command(override_usage = "copy-manager submit copy-out [OPTIONS] <CSV_URI> <DEST_BUCKET>")]
+    CopyOut(CopyOut),
+}
+
+#[derive(Debug, Args)]
+struct CopyOut {
+    /// The list: `s3://BUCKET/KEY`, CSV (`bucket,key`) when it ends with .csv, else JSON lines
+    #[arg(value_name = "CSV_URI")]
+    list: String,
+    /// The bucket that the objects go to
+    #[arg(value_name = "DEST_BUCKET")]
+    destination: String,
+    /// What their keys there start with; ends with /
+    #[arg(long, value_name = "P", default_value = "")]
+    prefix: String,
+    /// Objects that one instance takes at a time
+    #[arg(long, value_name = "N")]
+    max_items_per_batch: Option<u32>,
+    /// Objects in flight over the fleet
+    #[arg(long, value_name = "N")]
+    copy_concurrency: Option<u32>,
+    /// Let objects that could not be copied leave the request a success
+    #[arg(long)]
+    continue_on_error: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    sending: Sending,
+}
+
+impl CopyOut {
+    fn payload(&self) -> anyhow::Result<Value> {
+        let place = self.list.strip_prefix("s3://").and_then(|place| place.split_once('/'));
+        let Some((bucket, key)) = place.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) else {
+            bail!("the list `{}` must be an object: s3://BUCKET/KEY", self.list);
+        };
+        Ok(json!({
+            "sourceFilesCsvBucket": bucket,
+            "sourceFilesCsvKey": key,
+            "destinationBucket": self.destination,
+            "destinationPrefixKey": self.prefix,
+            "maxItemsPerBatch": self.max_items_per_batch,
+            "copyConcurrency": self.copy_concurrency,
+            "continueOnError": self.continue_on_error,
+            "dryRun": self.dry_run,
+        }))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +135,10 @@ impl Submit {
                 let manifest = fs::read(&batch.manifest)
                     .with_context(|| format!("cannot read {}", batch.manifest.display()))?;
                 batch.sending.send(global, "ICAv2CopyBatchSync", manifest_payload(&manifest)?).await
+            }
+            What::CopyOut(copy_out) => {
+                let payload = copy_out.payload()?;
+                copy_out.sending.send(global, "S3CopyOutSync", payload).await
             }
         }
     }

@@ -6,17 +6,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{
-    super::{Object, join, missing, wrong_type},
-    given, text, unknown_in,
-};
+use super::{Object, given, join, missing, text, unknown_in, wrong_type};
 use crate::domain::{
     copy_out::{BucketDefinition, CopyOutRequest, Rights, SliceOptions, Thaw, ThawParams, ThawSpeed},
     instruction::{folder, refused},
     outcome::{ErrorName, Failure},
 };
 
-pub(in super::super) const FIELDS: [&str; 23] = [
+pub(super) const FIELDS: [&str; 23] = [
     CSV_BUCKET,
     CSV_KEY,
     INSTRUCTIONS_PREFIX,
