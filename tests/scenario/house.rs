@@ -349,6 +349,15 @@ impl House {
         put.body(content.into()).send().await.unwrap();
     }
 
+    /// What an object of the simulated S3 holds.
+    pub(crate) async fn object(&self, bucket: &str, key: &str) -> String {
+        let config = aws_sdk_s3::config::Builder::from(&self.s3);
+        let config = config.endpoint_url("http://s3.simulated").force_path_style(true).build();
+        let get = aws_sdk_s3::Client::from_conf(config).get_object().bucket(bucket).key(key);
+        let body = get.send().await.unwrap().body.collect().await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     /// The table.
     pub(crate) fn store(&self) -> SqliteStore {
         SqliteStore::new(self.database.clone(), self.clock.clone())

@@ -4,6 +4,7 @@
 mod batch;
 mod beats;
 mod copies;
+mod copy_out;
 mod doubles;
 mod faults;
 mod fragile;
