@@ -94,6 +94,21 @@ impl Platform {
         call.send().await.unwrap().json().await.unwrap()
     }
 
+    /// `GET /sim/objects`.
+    pub(crate) async fn objects(&self, bucket: &str) -> Vec<Value> {
+        self.shown("objects", bucket).await
+    }
+
+    /// `GET /sim/uploads`.
+    pub(crate) async fn uploads(&self, bucket: &str) -> Vec<Value> {
+        self.shown("uploads", bucket).await
+    }
+
+    async fn shown(&self, what: &str, bucket: &str) -> Vec<Value> {
+        let call = self.http.get(self.control(what)).query(&[("bucket", bucket)]);
+        call.send().await.unwrap().json().await.unwrap()
+    }
+
     fn control(&self, name: &str) -> String {
         format!("http://{}/sim/{name}", self.address)
     }

@@ -10,6 +10,7 @@
 
 #[expect(dead_code, reason = "chaos needs what is not needed here")]
 mod binary;
+mod copy_out;
 mod copying;
 mod embedded;
 #[path = "../support/emulator.rs"]
