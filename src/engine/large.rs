@@ -64,16 +64,6 @@ pub(crate) fn removal(name: &str) -> [Change; 3] {
     [name.to_owned(), packed(name), parted(name)].map(Change::Remove)
 }
 
-fn name_of(change: &Change) -> &str {
-    match change {
-        Change::Set(name, _)
-        | Change::Add(name, _)
-        | Change::Remove(name)
-        | Change::Include(name, _)
-        | Change::Exclude(name, _) => name,
-    }
-}
-
 impl Engine {
     /// The item with a document, of whatever size.
     pub(crate) async fn with_document<T: Serialize + Sync>(
@@ -138,7 +128,7 @@ impl Engine {
         document: &T,
     ) -> Result<Vec<Change>> {
         let set = self.set_document(owner, name, document).await?;
-        let others = removal(name).into_iter().filter(|other| name_of(other) != name_of(&set));
+        let others = removal(name).into_iter().filter(|other| other.name() != set.name());
         let others: Vec<_> = others.collect();
         Ok([set].into_iter().chain(others).collect())
     }

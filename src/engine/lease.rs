@@ -123,9 +123,10 @@ impl Engine {
         if !owner.is_empty() && records::after(now, Duration::ZERO) < until + as_millis(SKEW) {
             return Ok(None);
         }
-        // Who did not give it back is this very process, which therefore has not died of it.
+        // Who did not give it back is this very process, which therefore has not died of it; that it did
+        // not come to an end can be seen all the same.
         let start = if owner == self.instance.as_str() {
-            set(attr::STARTS, 1)
+            set(attr::STARTS, 2)
         } else {
             Change::Add(attr::STARTS.into(), 1)
         };

@@ -2,7 +2,7 @@
 //!
 //! A request states what must be true at a destination. Reconcilers make it true: the request
 //! reconciler ([`request`], [`child`]) keeps the tree of records, the folder reconciler ([`folder`])
-//! moves data, and so does that of slices ([`slice`]) between buckets. Everything else brings them news: [`intake`] and [`job_events`] from queues,
+//! moves data, and so does that of slices ([`mod@slice`]) between buckets. Everything else brings them news: [`intake`] and [`job_events`] from queues,
 //! [`timers`] from the due index. [`dispatch`] runs them, a bounded number at a time, each under a
 //! [`lease`].
 //!

@@ -177,11 +177,10 @@ impl Engine {
         let parked: u64 = tallies.iter().map(|tally| tally.members(attr::PARKED).len() as u64).sum();
         let window = u64::from((common.in_flight / common.per_slice.max(1)).max(1));
         let in_flight = state.spread.saturating_sub(settled).saturating_sub(parked);
-        let mut changes = Vec::new();
+        let mut is_news = false;
         if in_flight < window && state.spread < state.children {
             self.put_slices(held, common, &mut state, window - in_flight).await?;
-            changes =
-                vec![set(attr::PHASE, Phase::Running.as_str()), set(attr::STATE, records::text(&state)?)];
+            is_news = true;
         }
         let now = self.ports.clock.now();
         let every = as_millis(self.settings.heartbeat.every());
@@ -190,10 +189,16 @@ impl Engine {
             if millis(now) >= state.told_at.saturating_add(every) {
                 self.tell_if_possible(held, Status::Running, counters).await;
                 state.told_at = millis(now);
-                changes.push(set(attr::STATE, records::text(&state)?));
+                is_news = true;
             }
             due_at = state.told_at.saturating_add(every);
         }
+        // Each attribute once: DynamoDB refuses to set one twice.
+        let changes = if is_news {
+            vec![set(attr::PHASE, Phase::Running.as_str()), set(attr::STATE, records::text(&state)?)]
+        } else {
+            Vec::new()
+        };
         Ok(Some(Next::Due { changes, due_at: due_at.max(millis(now) + 1) }))
     }
 

@@ -170,13 +170,25 @@ pub enum Change {
     Exclude(String, BTreeSet<String>),
 }
 
+impl Change {
+    /// The attribute that it is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Set(name, _)
+            | Self::Add(name, _)
+            | Self::Remove(name)
+            | Self::Include(name, _)
+            | Self::Exclude(name, _) => name,
+        }
+    }
+}
+
 /// One write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Replace the whole item.
     Put(BTreeMap<String, Value>),
-    /// Change named attributes; the item is made when it is not there. Each attribute is named at
-    /// most once.
+    /// Change attributes, each named at most once; the item is made when it is not there.
     Update(Vec<Change>),
     /// Remove the item; removing what is not there is fine.
     Delete,
@@ -205,6 +217,8 @@ impl Write {
     /// Changes attributes.
     #[must_use]
     pub fn update(key: Key, changes: Vec<Change>) -> Self {
+        // The emulators and SQLite would take it; DynamoDB does not.
+        debug_assert_eq!(changes.iter().map(Change::name).collect::<BTreeSet<_>>().len(), changes.len());
         Self { key, action: Action::Update(changes), conditions: Vec::new() }
     }
 

@@ -288,8 +288,8 @@ async fn a_cancelled_list_ends_at_once() {
     let house = plain(json!([{"key": "o{n}", "size": 5, "count": 400}])).await;
     house.faults(json!({"s3": [{"calls": ["CopyObject"], "delay": "5s"}]}));
     let instance = house.instance();
-    let list: String = (0..400).map(|n| format!("src,o{n:06}\n")).collect();
-    ask(&house, "gone", "list.csv", &list, json!({"copyConcurrency": 10})).await;
+    let list: Vec<_> = (0..400).map(|n| format!("src,o{n:06}\n")).collect();
+    ask(&house, "gone", "list.csv", &list.concat(), json!({"copyConcurrency": 10})).await;
     sleep(Duration::from_secs(30)).await;
     instance.engine.cancel(&root(&house), "no longer wanted").await.unwrap();
     assert_eq!(house.failure("gone", MINUTE).await.0, "Cancelled");

@@ -6,7 +6,7 @@ use crate::ports::objects::ObjectInfo;
 
 /// Whether the two are surely equal: of one size, and with the same tag or a common checksum.
 pub(crate) fn are_equal(a: &ObjectInfo, b: &ObjectInfo) -> bool {
-    a.size == b.size && (tags_agree(a, b) || checksums_agree(a, b) == Some(true))
+    a.size == b.size && (a.size == 0 || tags_agree(a, b) || checksums_agree(a, b) == Some(true))
 }
 
 /// Whether the tags speak of the same content. Under KMS they say nothing.

@@ -325,10 +325,12 @@ impl Try<'_, '_> {
 }
 
 /// Whether the two ends are not what they were a moment ago: of a condition on an object that is gone S3
-/// says that there is no such key, and what was restored may be archived again.
+/// says that there is no such key, what was restored may be archived again, and an upload may have been
+/// cleared away by somebody who took it for a leftover of his own.
 fn has_changed(error: &Error) -> bool {
     let code = error.code.as_deref();
-    error.class == Class::Conflict || matches!(code, Some("NoSuchKey" | "InvalidObjectState"))
+    error.class == Class::Conflict
+        || matches!(code, Some("NoSuchKey" | "NoSuchUpload" | "InvalidObjectState"))
 }
 
 fn is_unsigned(access: &Access) -> bool {

@@ -122,7 +122,7 @@ fn is(condition: &ETagCondition, tag: Option<&str>) -> bool {
     }
 }
 
-/// Fills the fields of [`About`] from those of the same names in an input.
+/// Fills the fields of `About` from those of the same names in an input.
 macro_rules! about {
     ($input:expr) => {
         About {

@@ -1,12 +1,15 @@
 //! What a copy-out would do. Nothing is written: S3 is only asked.
 
-use super::{Begun, list::Lister};
+use super::{Begun, Watch, list::Lister};
 use crate::{
     domain::{
         copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
         outcome::Outcome,
     },
-    engine::{Engine, evidence::Party, lease::Held, request::started_at, several::several},
+    engine::{
+        Engine, evidence::Party, lease::Held, request::started_at, several::several,
+        slice::compare::are_equal,
+    },
     ports::{
         Class, Result,
         objects::{ObjectInfo, ObjectLocation},
@@ -29,6 +32,7 @@ impl Engine {
         held: &Held,
         request: &CopyOutRequest,
     ) -> std::result::Result<Outcome, Begun> {
+        let mut watch = Watch::new();
         let mut lister = Lister::open(self, request).await?;
         let (mut total, mut plan) = (0, DryCopyOut::default());
         while let Some(items) = lister.next().await? {
@@ -47,6 +51,9 @@ impl Engine {
                     }
                 }
                 self.moved(&[Party::of(&held.item)]);
+                if let Some(failure) = watch.stopped(self, held).await? {
+                    return Err(failure.into());
+                }
             }
         }
         let mut outcome = Outcome::between(started_at(&held.item), self.ports.clock.now());
@@ -72,7 +79,7 @@ impl Engine {
             tokio::join!(self.ports.objects.look(&from, &reading), self.ports.objects.look(&to, &writing));
         let Some(source) = absent_if_denied(source)? else { return Ok(Found::Missing) };
         let there = absent_if_denied(there)?;
-        let is_there = there.is_some_and(|there| there.size == source.size && there.etag == source.etag);
+        let is_there = there.is_some_and(|there| are_equal(&source, &there));
         Ok(Found::Ready { bytes: source.size, archived: source.archived, is_there })
     }
 }

@@ -1,8 +1,12 @@
 //! The list of a request, as the items that it stands for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
 use super::{Judged, Refused, named};
 use crate::{
@@ -19,6 +23,9 @@ use crate::{
         objects::{ByteStream, ObjectLocation},
     },
 };
+
+/// How long the next piece of a list may take to come.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Source buckets that a list may name.
 const MOST_BUCKETS: usize = 1000;
@@ -80,7 +87,10 @@ impl<'a> Lister<'a> {
             }
             let Some(mut reader) = self.reader.take() else { return Ok(None) };
             let mut rows = Vec::new();
-            match self.bytes.next().await {
+            let piece = timeout(PATIENCE, self.bytes.next()).await.map_err(|_| {
+                Refused::Port(Error::new(Class::Transient, "GetObject", "the list does not go on"))
+            })?;
+            match piece {
                 Some(Ok(piece)) => {
                     reader.push(&piece, &mut rows)?;
                     self.reader = Some(reader);

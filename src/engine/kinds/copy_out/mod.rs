@@ -10,6 +10,10 @@ mod dry_run;
 mod list;
 mod summary;
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use self::{access::Entry, collisions::Collisions, list::Lister};
 use super::Refused;
 use crate::{
@@ -59,7 +63,7 @@ impl Engine {
         let id = id_of(held);
         let payload = self.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
         let gone = || crate::ports::Error::new(Class::Invalid, "read payload", "it is gone");
-        Ok(self.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?)
+        Ok(self.completed(self.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?))
     }
 
     async fn begin(&self, held: &mut Held, request: &mut CopyOutRequest) -> Result<Option<Next>, Begun> {
@@ -74,6 +78,7 @@ impl Engine {
             Entry::Open { without_tags } => request.options.without_tags = without_tags,
             Entry::Closed(why) => return Ok(Some(self.wait_for_access(held, &why).await?)),
         }
+        let mut watch = Watch::new();
         let mut lister = Lister::open(self, request).await?;
         let mut chunks = ChunkWriter::new(held, request.max_items_per_batch);
         let mut collisions = Collisions::default();
@@ -84,6 +89,9 @@ impl Engine {
                 chunks.take(self, held, item).await?;
             }
             self.moved(&[Party::of(&held.item)]);
+            if let Some(failure) = watch.stopped(self, held).await? {
+                return Err(failure.into());
+            }
         }
         let buckets = lister.buckets();
         collisions.refuse(self, request).await?;
@@ -129,11 +137,21 @@ impl Engine {
             // Who has no ICAv2 has no projects either.
             Ok(None) | Err(_) => {}
         }
-        if request.list_bucket.is_none() {
-            if settings.working_bucket.is_empty() {
-                let message = "the list is given without a bucket, and copy_out.working_bucket is not set";
-                return Err(named(ErrorName::InvalidRequest, message, &request.list_key).into());
-            }
+        if request.list_bucket.is_none() && settings.working_bucket.is_empty() {
+            let message = "the list is given without a bucket, and copy_out.working_bucket is not set";
+            return Err(named(ErrorName::InvalidRequest, message, &request.list_key).into());
+        }
+        if request.list_key.rsplit('/').next() == Some(request.summary.as_str()) {
+            let message = "the summary would be written over the list";
+            return Err(named(ErrorName::InvalidRequest, message, &request.list_key).into());
+        }
+        Ok(())
+    }
+
+    /// What a request means here, beside what it says.
+    fn completed(&self, mut request: CopyOutRequest) -> CopyOutRequest {
+        let settings = &self.settings.copy_out;
+        if request.list_bucket.is_none() && !settings.working_bucket.is_empty() {
             request.list_bucket = Some(settings.working_bucket.clone());
             request.list_key.insert_str(0, &settings.working_prefix);
         }
@@ -142,7 +160,7 @@ impl Engine {
                 request.options.buckets.entry(request.destination_bucket.clone()).or_default();
             definition.region.get_or_insert_with(|| region.clone());
         }
-        Ok(())
+        request
     }
 
     /// Writes the summary and concludes, once all slices have settled; false while one has not.
@@ -152,10 +170,7 @@ impl Engine {
         state: &RootState,
         common: &Common,
     ) -> Step<bool> {
-        let mut request = self.copy_out_request(held).await?;
-        let source = held.item.text(attr::SOURCE).unwrap_or_default().to_owned();
-        // It was judged before: only what is derived from it is wanted again, whatever may be forbidden now.
-        drop(self.judge_copy_out(&source, &mut request).await);
+        let request = self.copy_out_request(held).await?;
         let Some(gathered) = self.summarise(held, state, common, &request).await? else { return Ok(false) };
         let mut outcome = Outcome::between(started_at(&held.item), self.ports.clock.now());
         outcome.counters = gathered.counters;
@@ -178,6 +193,32 @@ impl Engine {
         }));
         self.conclude(held, &outcome).await?;
         Ok(true)
+    }
+}
+
+/// How often a long reading asks whether it is still wanted.
+const ASK: Duration = Duration::from_secs(15);
+
+/// Asks, in the middle of reading a list, whether it is still wanted.
+#[derive(Debug)]
+struct Watch(Instant);
+
+impl Watch {
+    fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Why the request is to end, if it is; stops at once when the process does.
+    async fn stopped(&mut self, engine: &Engine, held: &Held) -> Step<Option<Failure>> {
+        held.lease.check()?;
+        if engine.stop.is_cancelled() {
+            return Err(Halt::Stopping);
+        }
+        if self.0.elapsed() < ASK {
+            return Ok(None);
+        }
+        self.0 = Instant::now();
+        Ok(engine.stop_of(&id_of(held)).await?)
     }
 }
 

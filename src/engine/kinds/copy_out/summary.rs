@@ -12,14 +12,14 @@ use crate::{
     },
     engine::{
         Engine,
-        lease::{Held, Step},
+        lease::{Halt, Held, Step},
         records::RootState,
         slices::Common,
     },
     events::summary,
     ports::{
         Result,
-        objects::{Access, ObjectLocation, PartTag, Precondition, UploadId},
+        objects::{Access, ObjectLocation, PartTag, Precondition, UploadId, WriteOptions},
     },
     signals,
 };
@@ -86,12 +86,19 @@ impl Engine {
         let mut gathered = Gathered::default();
         let mut rows = summary::header(request.brief_summary).into_bytes();
         for chunk in 0..state.chunks {
-            held.lease.check()?;
-            let Some(slices) = self.gathered(held, common, state, chunk).await? else {
-                for sink in &mut sinks {
-                    sink.give_up(self).await;
+            let slices = match self.gathered(held, common, state, chunk).await {
+                Ok(Some(slices)) if held.lease.check().is_ok() && !self.stop.is_cancelled() => slices,
+                unfinished => {
+                    for sink in &mut sinks {
+                        sink.give_up(self).await;
+                    }
+                    held.lease.check()?;
+                    return match unfinished {
+                        Ok(Some(_)) => Err(Halt::Stopping),
+                        Ok(None) => Ok(None),
+                        Err(halt) => Err(halt),
+                    };
                 }
-                return Ok(None);
             };
             for (items, outcome) in &slices {
                 for (item, copied) in items.iter().zip(&outcome.objects) {
@@ -135,6 +142,8 @@ impl Engine {
 struct Sink {
     to: ObjectLocation,
     access: Access,
+    /// What holds at a destination need not hold where our lists are.
+    options: WriteOptions,
     upload: Option<UploadId>,
     parts: Vec<PartTag>,
     failed: Option<crate::ports::Error>,
@@ -143,7 +152,9 @@ struct Sink {
 impl Sink {
     async fn new(engine: &Engine, to: ObjectLocation, request: &CopyOutRequest) -> Result<Self> {
         let access = engine.bucket_access(&to.bucket, false, &request.options).await?;
-        Ok(Self { to, access, upload: None, parts: Vec::new(), failed: None })
+        let is_theirs = to.bucket == request.destination_bucket;
+        let options = if is_theirs { engine.write_options(false) } else { WriteOptions::default() };
+        Ok(Self { to, access, options, upload: None, parts: Vec::new(), failed: None })
     }
 
     async fn part(&mut self, engine: &Engine, part: Bytes) {
@@ -158,7 +169,7 @@ impl Sink {
         let objects = &engine.ports.objects;
         let upload = match self.upload.take() {
             Some(upload) => upload,
-            None => objects.begin(&self.to, None, &engine.write_options(false), &self.access).await?,
+            None => objects.begin(&self.to, None, &self.options, &self.access).await?,
         };
         let upload = self.upload.insert(upload);
         let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
@@ -182,8 +193,10 @@ impl Sink {
         }
         let objects = &engine.ports.objects;
         if self.upload.is_none() {
-            let options = engine.write_options(false);
-            return objects.put(&self.to, rest, Some("text/csv"), &options, &self.access).await.map(drop);
+            return objects
+                .put(&self.to, rest, Some("text/csv"), &self.options, &self.access)
+                .await
+                .map(drop);
         }
         if !rest.is_empty() {
             self.try_part(engine, rest).await?;
