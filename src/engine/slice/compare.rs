@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::ports::objects::ObjectInfo;
 
-/// Whether the two are surely equal: of one size, and with the same tag or a common checksum.
+/// Whether the two are surely equal: empty, or of one size and with the same tag or a common checksum.
 pub(crate) fn are_equal(a: &ObjectInfo, b: &ObjectInfo) -> bool {
     a.size == b.size && (a.size == 0 || tags_agree(a, b) || checksums_agree(a, b) == Some(true))
 }
@@ -75,7 +75,9 @@ mod tests {
         assert!(!are_equal(&one, &object(3, "b", &[("SHA256", "t"), ("CRC32", "s")])));
         let opaque = ObjectInfo { opaque: true, ..object(3, "a", &[]) };
         assert!(!are_equal(&one, &opaque), "a tag under KMS says nothing");
-        assert!(!are_equal(&ObjectInfo::default(), &ObjectInfo::default()));
+        let bare = || ObjectInfo { size: 3, ..ObjectInfo::default() };
+        assert!(!are_equal(&bare(), &bare()));
+        assert!(are_equal(&object(0, "a", &[]), &object(0, "b-1", &[])), "nothing is always the same");
     }
 
     #[test]
