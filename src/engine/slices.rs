@@ -1,7 +1,7 @@
 //! Children of a list (`Kind::Slice`): planned in chunks, put a window at a time, gathered in the order
 //! of the list. A list may have a million objects; no more of it is held in memory than a chunk.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,11 @@ use crate::{
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// When slices are looked at again whose tallies were ahead of them.
-const AHEAD: std::time::Duration = std::time::Duration::from_secs(5);
+const AHEAD: Duration = Duration::from_secs(5);
+
+/// How often the slices of a root that was stopped are looked at, unless they all say that they have
+/// settled.
+const LOOK: Duration = Duration::from_mins(1);
 
 /// Records read or written at a time.
 const WIDTH: usize = 16;
@@ -55,6 +59,13 @@ pub(crate) struct Common {
     pub in_flight: u32,
     /// What holds for all objects.
     pub options: SliceOptions,
+}
+
+impl Common {
+    /// How many slices are under way at a time.
+    fn window(&self) -> u64 {
+        u64::from((self.in_flight / self.per_slice.max(1)).max(1))
+    }
 }
 
 /// Where the putting of slices has got to.
@@ -175,7 +186,7 @@ impl Engine {
             return Ok(None);
         }
         let parked: u64 = tallies.iter().map(|tally| tally.members(attr::PARKED).len() as u64).sum();
-        let window = u64::from((common.in_flight / common.per_slice.max(1)).max(1));
+        let window = common.window();
         let in_flight = state.spread.saturating_sub(settled).saturating_sub(parked);
         let mut is_news = false;
         if in_flight < window && state.spread < state.children {
@@ -316,25 +327,45 @@ impl Engine {
     /// Has slices settle whose root was stopped; `None` when all have.
     pub(crate) async fn wait_for_slices(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
         let Some(common) = state.slices.clone() else { return Ok(None) };
+        let id = id_of(held);
+        let now = self.ports.clock.now();
+        let first = state.children_at == 0;
+        let next_look = state.children_at.saturating_add(as_millis(LOOK));
+        if !first && millis(now) < next_look {
+            let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
+            if records::sum_tallies(&tallies).0 < state.spread {
+                return Ok(Some(Next::at(next_look)));
+            }
+        }
+        // A crash may have kept the last ones that were put from being counted.
+        let put = state.spread.saturating_add(common.window());
         let mut is_open = false;
-        for chunk in 0..state.chunks.min(state.cursor.chunk + 1) {
-            let ids = self.slice_ids(held, &common, chunk).await?;
-            let keys: Vec<_> = ids.iter().map(records::request_key).collect();
+        for n in 0..state.chunks {
+            let chunk = self.chunk(&id, state.generation, n).await?;
+            if chunk.first >= put {
+                break;
+            }
+            let keys: Vec<_> = chunk
+                .slices(common.per_slice)
+                .map(|(number, _)| slice_id(&id, state.generation, &common.bucket, number))
+                .map(|slice| records::request_key(&slice))
+                .collect();
             let items = self.ports.store.get_many(&keys).await?;
             let open: Vec<_> = items.iter().filter(|item| Phase::of(item) != Some(Phase::Settled)).collect();
             is_open |= !open.is_empty();
-            let woken = open.into_iter().map(|item| self.wake(item.key.clone(), Lane::Begun));
-            for woken in several(WIDTH, woken).await {
-                woken?;
+            if first {
+                let woken = open.into_iter().map(|item| self.wake(item.key.clone(), Lane::Begun));
+                for woken in several(WIDTH, woken).await {
+                    woken?;
+                }
             }
         }
         if !is_open {
             return Ok(None);
         }
-        let now = self.ports.clock.now();
         state.children_at = millis(now);
         let changes = vec![set(attr::STATE, records::text(state)?)];
-        Ok(Some(Next::Due { changes, due_at: records::after(now, std::time::Duration::from_mins(1)) }))
+        Ok(Some(Next::Due { changes, due_at: records::after(now, LOOK) }))
     }
 }
 

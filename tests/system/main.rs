@@ -24,7 +24,6 @@ mod manifests;
 mod plan;
 mod refusals;
 mod rules;
-
 mod watch;
 mod worlds;
 

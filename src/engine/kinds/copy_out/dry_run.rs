@@ -1,6 +1,6 @@
 //! What a copy-out would do. Nothing is written: S3 is only asked.
 
-use super::{Begun, Watch, list::Lister};
+use super::{NotBegun, Watch, list::Lister};
 use crate::{
     domain::{
         copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
@@ -31,7 +31,7 @@ impl Engine {
         &self,
         held: &Held,
         request: &CopyOutRequest,
-    ) -> std::result::Result<Outcome, Begun> {
+    ) -> std::result::Result<Outcome, NotBegun> {
         let mut watch = Watch::new();
         let mut lister = Lister::open(self, request).await?;
         let (mut total, mut plan) = (0, DryCopyOut::default());

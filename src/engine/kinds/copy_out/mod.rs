@@ -18,7 +18,7 @@ use self::{access::Entry, collisions::Collisions, list::Lister};
 use super::Refused;
 use crate::{
     domain::{
-        copy_out::{BucketDefinition, CopyOutReport, CopyOutRequest, SliceOptions},
+        copy_out::{BucketDefinition, CopyOutReport, CopyOutRequest},
         instruction::refused,
         outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
         policy::Place,
@@ -54,8 +54,8 @@ impl Engine {
         let party = [Party::of(&held.item)];
         match self.while_moving(&party, self.begin(held, &mut request)).await {
             Ok(next) => Ok(next),
-            Err(Begun::Refused(failure)) => self.fail(held, failure).await.map(|()| None),
-            Err(Begun::Halt(halt)) => Err(halt),
+            Err(NotBegun::Refused(failure)) => self.fail(held, failure).await.map(|()| None),
+            Err(NotBegun::Halt(halt)) => Err(halt),
         }
     }
 
@@ -66,7 +66,7 @@ impl Engine {
         Ok(self.completed(self.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?))
     }
 
-    async fn begin(&self, held: &mut Held, request: &mut CopyOutRequest) -> Result<Option<Next>, Begun> {
+    async fn begin(&self, held: &mut Held, request: &mut CopyOutRequest) -> Result<Option<Next>, NotBegun> {
         let source = held.item.text(attr::SOURCE).unwrap_or_default().to_owned();
         self.judge_copy_out(&source, request).await?;
         if request.dry_run {
@@ -222,13 +222,13 @@ impl Watch {
     }
 }
 
-/// Why a beginning ended.
-enum Begun {
+/// Why a list is not begun.
+enum NotBegun {
     Refused(Failure),
     Halt(Halt),
 }
 
-impl From<Refused> for Begun {
+impl From<Refused> for NotBegun {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Failed(failure) => Self::Refused(failure),
@@ -237,19 +237,19 @@ impl From<Refused> for Begun {
     }
 }
 
-impl From<Failure> for Begun {
+impl From<Failure> for NotBegun {
     fn from(failure: Failure) -> Self {
         Self::Refused(failure)
     }
 }
 
-impl From<Halt> for Begun {
+impl From<Halt> for NotBegun {
     fn from(halt: Halt) -> Self {
         Self::Halt(halt)
     }
 }
 
-impl From<crate::ports::Error> for Begun {
+impl From<crate::ports::Error> for NotBegun {
     fn from(error: crate::ports::Error) -> Self {
         Self::Halt(error.into())
     }
@@ -260,7 +260,7 @@ fn common(request: &CopyOutRequest) -> Common {
         bucket: request.destination_bucket.clone(),
         per_slice: request.max_items_per_batch,
         in_flight: request.copy_concurrency,
-        options: SliceOptions { ..request.options.clone() },
+        options: request.options.clone(),
     }
 }
 
