@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
 
 use super::{outcomes::Outcomes, queue::SqliteQueue};
@@ -91,12 +92,9 @@ impl LocalBus {
 #[async_trait]
 impl EventBus for LocalBus {
     async fn publish(&self, events: &[Event]) -> Result<Vec<(usize, Error)>> {
-        let mut refused = Vec::new();
-        for (position, event) in events.iter().enumerate() {
-            if let Err(error) = self.publish_one(event).await {
-                refused.push((position, error));
-            }
-        }
-        Ok(refused)
+        // Side by side, so that they share a commit.
+        let published = join_all(events.iter().map(|event| self.publish_one(event))).await;
+        let results = published.into_iter().enumerate();
+        Ok(results.filter_map(|(position, result)| Some((position, result.err()?))).collect())
     }
 }

@@ -1,8 +1,9 @@
-//! One SQLite connection, shared by the store, the queues and the callbacks.
+//! One SQLite database, shared by the store, the queues and the callbacks.
 //!
-//! Writes are durable when they are answered (WAL, `synchronous=FULL`). A file is worked on in
-//! `spawn_blocking`; a database in memory is worked on in place, which takes microseconds and keeps
-//! the order of things in simulations the same for the same seed.
+//! Writes are durable when they are answered (WAL, `synchronous=FULL`); those that come at the same time
+//! share a commit. A file is worked on in `spawn_blocking`, and read through a connection of its own, so
+//! that nobody who looks waits for the disk; a database in memory is worked on in place, which takes
+//! microseconds and keeps the order of things in simulations the same for the same seed.
 
 use std::{
     path::Path,
@@ -10,8 +11,9 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction};
 
+use super::commits::Commits;
 use crate::ports::{Class, Error, Result};
 
 const SCHEMA: &str = "
@@ -46,53 +48,54 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
-/// A handle on the database; clones share the connection.
+/// A handle on the database; clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Database {
     connection: Arc<Mutex<Connection>>,
+    /// The same one where the database is in memory.
+    reader: Arc<Mutex<Connection>>,
+    commits: Arc<Commits>,
     in_memory: bool,
 }
 
 impl Database {
     /// Opens a file, made when it is not there. Blocks for as long as SQLite recovers the file.
     pub fn open(path: &Path) -> Result<Self> {
-        let connection = Connection::open(path).map_err(|error| failed("open database", error))?;
-        Self::prepare(connection, false)
+        let open = || Connection::open(path).map_err(|error| failed("open database", error));
+        let connection = prepared(open()?)?;
+        Ok(Self { reader: prepared(open()?)?, ..Self::of(connection, false) })
     }
 
     /// A database that lives as long as its handles.
     pub fn in_memory() -> Result<Self> {
         let connection = Connection::open_in_memory().map_err(|error| failed("open database", error))?;
-        Self::prepare(connection, true)
+        Ok(Self::of(prepared(connection)?, true))
     }
 
-    fn prepare(connection: Connection, in_memory: bool) -> Result<Self> {
-        let set_up = || {
-            connection.busy_timeout(Duration::from_secs(5))?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            connection.set_prepared_statement_cache_capacity(64);
-            connection.execute_batch(SCHEMA)
-        };
-        set_up().map_err(|error| failed("open database", error))?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), in_memory })
+    fn of(connection: Arc<Mutex<Connection>>, in_memory: bool) -> Self {
+        let reader = Arc::clone(&connection);
+        Self { connection, reader, commits: Arc::default(), in_memory }
     }
 
-    /// Does `work` in one transaction (`BEGIN IMMEDIATE`), committed only if it ends well.
+    /// Does `work`, all of it or nothing. Others may do theirs in the same transaction.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         operation: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.with(operation, move |connection| {
-            let transaction = connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(|error| failed(operation, error))?;
+        if self.in_memory {
+            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let transaction = connection.transaction().map_err(|error| failed(operation, error))?;
             let done = work(&transaction)?;
             transaction.commit().map_err(|error| failed(operation, error).ambiguous())?;
-            Ok(done)
-        })
-        .await
+            return Ok(done);
+        }
+        let (answered, must_serve) = self.commits.ask(operation, work);
+        if must_serve {
+            let (commits, connection) = (Arc::clone(&self.commits), Arc::clone(&self.connection));
+            drop(tokio::task::spawn_blocking(move || commits.serve(&connection)));
+        }
+        answered.await.unwrap_or_else(|_| Err(cut_short(operation).ambiguous()))
     }
 
     /// Looks at the database.
@@ -101,26 +104,30 @@ impl Database {
         operation: &'static str,
         look: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.with(operation, move |connection| look(connection)).await
-    }
-
-    async fn with<T: Send + 'static>(
-        &self,
-        operation: &'static str,
-        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let shared = Arc::clone(&self.connection);
-        let locked = move || work(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
+        let shared = Arc::clone(&self.reader);
+        let locked = move || look(&shared.lock().unwrap_or_else(PoisonError::into_inner));
         if self.in_memory {
             return locked();
         }
         let ended = tokio::task::spawn_blocking(locked).await;
-        ended.unwrap_or_else(|error| {
-            Err(Error::new(Class::Transient, operation, "the work was cut short")
-                .caused_by(error)
-                .ambiguous())
-        })
+        ended.unwrap_or_else(|error| Err(cut_short(operation).caused_by(error)))
     }
+}
+
+fn prepared(connection: Connection) -> Result<Arc<Mutex<Connection>>> {
+    let set_up = || {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.set_prepared_statement_cache_capacity(64);
+        connection.execute_batch(SCHEMA)
+    };
+    set_up().map_err(|error| failed("open database", error))?;
+    Ok(Arc::new(Mutex::new(connection)))
+}
+
+fn cut_short(operation: &'static str) -> Error {
+    Error::new(Class::Transient, operation, "the work was cut short")
 }
 
 /// Classifies what SQLite says. `operation` names what was tried.

@@ -7,6 +7,7 @@
 
 pub mod bus;
 pub mod callbacks;
+mod commits;
 pub mod database;
 pub mod outcomes;
 pub mod queue;
