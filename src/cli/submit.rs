@@ -23,7 +23,9 @@ const LONGEST_PLAIN: usize = 128 * 1024;
 /// The first bytes of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Between two looks, at first and at last.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
+/// The end is seen late by at most this part of how long it took to come.
+const LATE: u32 = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Submit {
@@ -205,8 +207,9 @@ fn detail(payload: &Value, request_id: Option<&str>) -> Value {
 
 /// Looks until the request has ended. A daemon that restarts meanwhile is waited for.
 async fn wait(server: &Server, id: &str) -> anyhow::Result<Value> {
-    let (mut between, longest) = LOOKS;
-    let mut last_seen = Instant::now();
+    let (shortest, longest) = LOOKS;
+    let begun = Instant::now();
+    let mut last_seen = begun;
     let mut told = String::new();
     loop {
         match server.request(id).await {
@@ -225,8 +228,7 @@ async fn wait(server: &Server, id: &str) -> anyhow::Result<Value> {
             Ok(None) => bail!("the daemon does not know request `{id}`"),
             Err(error) => return Err(error.context(format!("lost sight of request `{id}`"))),
         }
-        sleep(between).await;
-        between = between.mul_f64(1.5).min(longest);
+        sleep((begun.elapsed() / LATE).clamp(shortest, longest)).await;
     }
 }
 

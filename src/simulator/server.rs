@@ -52,6 +52,8 @@ where
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    // An answer in two pieces would wait for an acknowledgement that comes 40 ms later.
+                    drop(stream.set_nodelay(true));
                     connections.spawn(connection(stream, answer.clone()));
                 }
                 // Out of file handles, as a rule: closing connections will free some.
