@@ -69,6 +69,10 @@ pub struct SliceOptions {
     /// not permit them.
     #[serde(skip_serializing_if = "is_default")]
     pub without_tags: bool,
+    /// Whether nothing was at the destination when the request began, so that objects are looked for
+    /// only where the condition of a copy says that something is there.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unwritten: bool,
 }
 
 /// How archived objects are restored (`thawParams`), by the class that they are in.

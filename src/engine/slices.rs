@@ -47,6 +47,9 @@ const LOOK: Duration = Duration::from_mins(1);
 /// Records read or written at a time.
 const WIDTH: usize = 16;
 
+/// In how many goes a slice is worked off, where there are more slices than can be under way.
+const WAVES: u32 = 4;
+
 /// What all slices of a root have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -57,14 +60,25 @@ pub(crate) struct Common {
     pub per_slice: u32,
     /// Objects in flight, over the fleet.
     pub in_flight: u32,
+    /// Objects of one slice in flight.
+    pub width: u32,
     /// What holds for all objects.
     pub options: SliceOptions,
 }
 
 impl Common {
+    /// How many objects of a slice are in flight at a time, where there are so many slices. Between two
+    /// slices nothing is copied, so of many slices more are under way, each with a part of its objects.
+    pub(crate) fn spread_over(self, slices: u64) -> Self {
+        let whole = self.per_slice.min(self.in_flight).max(1);
+        let all_at_once = u64::from(self.in_flight) / slices.max(1);
+        let width = u32::try_from(all_at_once).unwrap_or(whole).clamp(whole.div_ceil(WAVES), whole);
+        Self { width, ..self }
+    }
+
     /// How many slices are under way at a time.
     fn window(&self) -> u64 {
-        u64::from((self.in_flight / self.per_slice.max(1)).max(1))
+        u64::from((self.in_flight / self.width.max(1)).max(1))
     }
 }
 
@@ -257,7 +271,7 @@ impl Engine {
                 number,
                 bucket: common.bucket.clone(),
                 items: items.to_vec(),
-                concurrency: common.in_flight.min(common.per_slice),
+                concurrency: common.width.max(1),
                 options: common.options.clone(),
             };
             puts.push(async move {

@@ -67,10 +67,20 @@ impl S3Objects {
         let Some(count) = parts::count(etag).filter(|count| u64::from(*count) <= parts::MOST_PARTS) else {
             return Ok(None);
         };
-        let first = match info.parts {
-            Some(parts) => Some(parts.first),
-            None => self.part_size(at, etag, 1, access).await?,
+        // Two parts are known by the first; of more, the last shows whether those between are like it.
+        let first = async {
+            match info.parts {
+                Some(parts) => Ok(Some(parts.first)),
+                None => self.part_size(at, etag, 1, access).await,
+            }
         };
+        let last = async {
+            match count {
+                ..=2 => Ok(None),
+                _ => self.part_size(at, etag, count, access).await,
+            }
+        };
+        let (first, last) = tokio::try_join!(first, last)?;
         let Some(first) = first else { return Ok(None) };
         let before_last = first.checked_mul(u64::from(count.saturating_sub(1)));
         let rest = before_last.and_then(|before| info.size.checked_sub(before));
@@ -78,8 +88,7 @@ impl S3Objects {
             let parts = (1..count).map(|_| first).chain([last]);
             Some(parts.collect())
         };
-        // Two parts are known by the first; of more, the last shows whether those between are like it.
-        let last = if count <= 2 { rest } else { self.part_size(at, etag, count, access).await? };
+        let last = if count <= 2 { rest } else { last };
         match (last, rest) {
             (Some(last), Some(rest)) if last == rest => return Ok(like_first(last)),
             (None, _) => return Ok(None),

@@ -168,6 +168,16 @@ impl<'a> Desk<'a> {
         self.answers.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
+    /// Whether this is the first try for an object of which nothing can be there, unless others have put
+    /// it there since the request began.
+    pub(super) fn is_first(&self, index: usize) -> bool {
+        let tried = |state: &SliceState| {
+            let begun = state.sent.contains(&index) || state.uploads.contains_key(&index);
+            state.interrupted || begun || state.tries.contains_key(&index)
+        };
+        self.spec.options.unwritten && !self.read(tried)
+    }
+
     /// Something was done.
     pub(super) fn moved(&self) {
         self.engine.moved(&self.parties);

@@ -143,8 +143,10 @@ impl Try<'_, '_> {
     async fn bring(&self) -> Tried<Brought> {
         let mut blind = Precondition::Absent;
         let mut conflict = None;
+        let mut is_first = self.together && self.desk.is_first(self.index);
         for _ in 0..LOOKS {
-            let (found, there) = tokio::try_join!(self.find(), self.see())?;
+            let see = async { if is_first { Ok(There::Nothing) } else { self.see().await } };
+            let (found, there) = tokio::try_join!(self.find(), see)?;
             let Some(found) = found else {
                 return Err(Trouble::Refused(format!(
                     "{} does not exist or is not accessible",
@@ -175,6 +177,13 @@ impl Try<'_, '_> {
                     // Whoever may not see it learns so that there is something.
                     blind = Precondition::None;
                     conflict = Some(error);
+                    self.desk.change(|state| {
+                        // A copy is asked for once: what it found there is not its own.
+                        if is_first && !state.uploads.contains_key(&self.index) {
+                            state.sent.remove(&self.index);
+                        }
+                    });
+                    is_first = false;
                 }
                 done => return done.map(|()| Brought::Copied(found.info.size)),
             }

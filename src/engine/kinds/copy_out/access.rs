@@ -81,6 +81,22 @@ impl Engine {
         }
     }
 
+    /// Whether nothing is there yet but our own marker, as far as one look at the bucket shows. An S3 that
+    /// is not AWS's may not know the conditions that a copy must then go with.
+    pub(super) async fn is_unwritten(&self, request: &CopyOutRequest) -> bool {
+        let (bucket, options) = (&request.destination_bucket, &request.options);
+        if options.buckets.get(bucket).is_some_and(|bucket| bucket.endpoint_url.is_some()) {
+            return false;
+        }
+        let Ok(access) = self.bucket_access(bucket, false, options).await else { return false };
+        let prefix = request.destination_prefix.as_str();
+        let is_marker = |key: &str| key.strip_prefix(prefix) == Some(request.start_marker.as_str());
+        match self.ports.objects.list(bucket, prefix, None, &access).await {
+            Ok(page) => page.next.is_none() && page.items.iter().all(|found| is_marker(&found.key)),
+            Err(_) => false,
+        }
+    }
+
     async fn mark(&self, request: &CopyOutRequest, with_tags: bool) -> Result<()> {
         let bucket = &request.destination_bucket;
         let key = format!("{}{}", request.destination_prefix, request.start_marker);

@@ -42,32 +42,40 @@ pub(super) struct Lister<'a> {
     buckets: BTreeMap<String, (String, bool)>,
 }
 
+/// Opens the list.
+pub(super) async fn open(engine: &Engine, request: &CopyOutRequest) -> Judged<ByteStream> {
+    let bucket = request.list_bucket.as_deref().unwrap_or_default();
+    let at = ObjectLocation::new(bucket, request.list_key.as_str());
+    let uri = at.to_string();
+    engine.settings.policy.check_source(Place::Bucket(bucket), &uri)?;
+    let access = engine.bucket_access(bucket, false, &request.options).await?;
+    match engine.ports.objects.get(&at, None, None, &access).await {
+        Ok(body) => Ok(body.bytes),
+        Err(error) if error.is_passing() => Err(error.into()),
+        Err(error) => {
+            let name = match error.class {
+                Class::NotFound | Class::Forbidden => ErrorName::SourceNotFound,
+                _ => ErrorName::InvalidRequest,
+            };
+            Err(named(name, &format!("the list cannot be read: {error}"), &uri).into())
+        }
+    }
+}
+
 impl<'a> Lister<'a> {
     pub(super) async fn open(engine: &'a Engine, request: &'a CopyOutRequest) -> Judged<Self> {
-        let bucket = request.list_bucket.as_deref().unwrap_or_default();
-        let at = ObjectLocation::new(bucket, request.list_key.as_str());
-        let uri = at.to_string();
-        engine.settings.policy.check_source(Place::Bucket(bucket), &uri)?;
-        let access = engine.bucket_access(bucket, false, &request.options).await?;
-        let body = match engine.ports.objects.get(&at, None, None, &access).await {
-            Ok(body) => body,
-            Err(error) if error.is_passing() => return Err(error.into()),
-            Err(error) => {
-                let name = match error.class {
-                    Class::NotFound | Class::Forbidden => ErrorName::SourceNotFound,
-                    _ => ErrorName::InvalidRequest,
-                };
-                return Err(named(name, &format!("the list cannot be read: {error}"), &uri).into());
-            }
-        };
-        Ok(Self {
+        Ok(Self::new(engine, request, open(engine, request).await?))
+    }
+
+    pub(super) fn new(engine: &'a Engine, request: &'a CopyOutRequest, bytes: ByteStream) -> Self {
+        Self {
             engine,
             request,
-            bytes: body.bytes,
+            bytes,
             reader: Some(ListReader::of(&request.list_key)),
             rows: VecDeque::new(),
             buckets: BTreeMap::new(),
-        })
+        }
     }
 
     /// A key of each source bucket that has gone by, and whether the bucket is public.

@@ -74,12 +74,15 @@ impl Engine {
             self.conclude(held, &outcome).await?;
             return Ok(None);
         }
-        match self.enter(request).await? {
+        let (entry, list, unwritten) =
+            tokio::join!(self.enter(request), list::open(self, request), self.is_unwritten(request));
+        match entry? {
             Entry::Open { without_tags } => request.options.without_tags = without_tags,
             Entry::Closed(why) => return Ok(Some(self.wait_for_access(held, &why).await?)),
         }
+        request.options.unwritten = unwritten;
         let mut watch = Watch::new();
-        let mut lister = Lister::open(self, request).await?;
+        let mut lister = Lister::new(self, request, list?);
         let mut chunks = ChunkWriter::new(held, request.max_items_per_batch);
         let mut collisions = Collisions::default();
         while let Some(items) = lister.next().await? {
@@ -98,7 +101,7 @@ impl Engine {
         request.options.without_tags = self.try_tags(request, &buckets).await?;
         let state: RootState = records::document(&held.item, attr::STATE)?;
         let mut state = chunks.finish(self, held, state).await?;
-        state.slices = Some(common(request));
+        state.slices = Some(common(request).spread_over(state.children));
         state.told_at = records::millis(self.ports.clock.now());
         signals::engine::planned(held.lease.key.id.as_str(), usize::try_from(state.children).unwrap_or(0));
         let changes = vec![
@@ -260,6 +263,7 @@ fn common(request: &CopyOutRequest) -> Common {
         bucket: request.destination_bucket.clone(),
         per_slice: request.max_items_per_batch,
         in_flight: request.copy_concurrency,
+        width: 0,
         options: request.options.clone(),
     }
 }

@@ -2,7 +2,7 @@
 //! and at the destination.
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join_all, stream};
 
 use super::named;
 use crate::{
@@ -116,11 +116,8 @@ impl Engine {
         }
         held.lease.check()?;
         let rest = Bytes::from(rows);
-        let mut written = Vec::with_capacity(sinks.len());
-        for sink in sinks {
-            written.push(sink.finish(self, rest.clone()).await);
-        }
-        let mut written = written.into_iter();
+        let written = sinks.into_iter().map(|sink| sink.finish(self, rest.clone()));
+        let mut written = join_all(written).await.into_iter();
         if let Some(Err(error)) = written.next() {
             if error.is_passing() {
                 return Err(error.into());

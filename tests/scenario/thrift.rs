@@ -1,0 +1,87 @@
+//! What copy-outs cost, and that thrift changes nothing of what becomes of an object.
+
+use std::time::Duration;
+
+use pretty_assertions::assert_eq;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::house::House;
+
+const SOON: Duration = Duration::from_mins(1);
+
+async fn ask(house: &House, token: &str, list: &str, more: Value) {
+    house.put_object("requests", "list.csv", list.as_bytes().to_vec()).await;
+    let mut payload = json!({
+        "sourceFilesCsvBucket": "requests", "sourceFilesCsvKey": "list.csv",
+        "destinationBucket": "dest", "destinationPrefixKey": "in/",
+    });
+    payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let event = json!({
+        "id": token, "source": "orcabus.test", "detail-type": "S3CopyOutSync",
+        "detail": {"taskToken": token, "payload": payload},
+    });
+    house.queue.push(event.to_string()).await.unwrap();
+}
+
+fn calls(house: &House, bucket: &str, operation: &str) -> u64 {
+    let stats = house.simulator.stats();
+    stats.buckets.get(bucket).and_then(|bucket| bucket.calls.get(operation)).copied().unwrap_or(0)
+}
+
+/// 400 objects, and the list of them.
+async fn many() -> (House, String) {
+    let series = json!([{"key": "many/{n}", "size": 10, "count": 400}]);
+    let buckets = json!([{"name": "src", "objects": series}, {"name": "dest"}]);
+    let list = (0..400).map(|n| format!("src,many/{n:06}\n")).collect();
+    (House::beside(&[], &[], &[], buckets, |_| {}).await, list)
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_nothing_is_looked_for() {
+    let (house, list) = many().await;
+    let _instance = house.instance();
+    ask(&house, "first", &list, json!({})).await;
+    house.success("first", SOON).await;
+    assert_eq!((calls(&house, "src", "HeadObject"), calls(&house, "dest", "CopyObject")), (400, 400));
+    assert_eq!(calls(&house, "dest", "HeadObject"), 0);
+    // A summary is there now: it may be more.
+    ask(&house, "second", &list, json!({})).await;
+    let output = house.success("second", SOON).await;
+    assert_eq!(output["objects"]["alreadyCopied"], 400);
+    assert_eq!(calls(&house, "dest", "CopyObject"), 400);
+    assert_eq!(calls(&house, "dest", "HeadObject"), 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_objects_are_in_flight_as_may_be() {
+    let (house, list) = many().await;
+    house.faults(json!({"s3": [{"calls": ["CopyObject"], "delay": "1s"}]}));
+    let _instance = house.instance();
+    ask(&house, "one", &list, json!({"copyConcurrency": 24, "maxItemsPerBatch": 10})).await;
+    house.success("one", SOON).await;
+    let most = house.simulator.stats().buckets["dest"].most_at_once;
+    assert!((18..=24).contains(&most), "{most} of 24");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_have_put_there_meanwhile_is_seen() {
+    let buckets = json!([{"name": "src"}, {"name": "dest"}]);
+    let house = House::beside(&[], &[], &[], buckets, |_| {}).await;
+    for key in ["a", "b", "c"] {
+        house.put_object("src", key, format!("content of {key}").into_bytes()).await;
+    }
+    house.faults(json!({"s3": [{"calls": ["HeadObject"], "bucket": "src", "times": 3, "delay": "5s"}]}));
+    let _instance = house.instance();
+    ask(&house, "one", "src,a\nsrc,b\nsrc,c\n", json!({})).await;
+    while calls(&house, "src", "HeadObject") < 3 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    house.put_object("dest", "in/a", b"content of a".to_vec()).await;
+    house.put_object("dest", "in/b", b"another content".to_vec()).await;
+    let output = house.success("one", SOON).await;
+    assert_eq!(output["objects"], json!({"total": 3, "copied": 2, "alreadyCopied": 1, "errors": 0}));
+    assert_eq!(house.object("dest", "in/b").await, "content of b");
+    // Those of `a` and `b` were refused, and `b` was copied over what it was then seen to be.
+    assert_eq!((calls(&house, "dest", "CopyObject"), calls(&house, "dest", "HeadObject")), (4, 2));
+}
