@@ -1,24 +1,32 @@
 //! `copy-manager`, `rclone copy` and `s5cmd cp` side by side, against the simulated S3.
 //!
-//! Copies 5,000 objects of 10 KiB and 20 of 64 MiB from one bucket to another, server-side, with 10 ms
-//! added to each call, five times each, in turns; prints medians, and how ours compares with the better of
-//! the others. Before that, how many calls a second the simulator answers, which bounds all that follows.
+//! Copies 5,000 objects of 10 KiB, 20 of 64 MiB, and 10,000 of 10 KiB that are named in a list, from one
+//! bucket to another, server-side, with 10 ms added to each call, five times each, in turns; prints medians
+//! of the time, of the processor time of the tool and of the simulator beside it, and of the largest resident
+//! memory, and how ours compares with the better of the others. After each run every object must be at its
+//! destination. Before that, how many calls a second the simulator answers, which bounds all that follows.
+//!
 //! A tool that is not installed is left out: `rclone` on the PATH, and `s5cmd` there or where `S5CMD`
-//! says. Figures are kept in `docs/benchmarks.md`.
+//! says. `BENCH_RUNS` (5), `BENCH_LOADS` (`small,large,many`) and `BENCH_TOOLS` narrow it down, and
+//! `BENCH_LOG` keeps what the daemon says in a file. Figures are kept in `docs/benchmarks.md`.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement, not a service")]
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
-    time::Instant,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 const RUNS: usize = 5;
+/// Calls that each tool may have under way.
+const AT_ONCE: &str = "256";
 const BINARY: &str = env!("CARGO_BIN_EXE_copy-manager");
 /// Any key opens the simulated buckets.
 const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request";
@@ -31,10 +39,17 @@ struct Load {
     size: u64,
 }
 
-const LOADS: [Load; 2] = [
+const LOADS: [Load; 3] = [
     Load { folder: "small", count: 5000, size: 10 << 10 },
     Load { folder: "large", count: 20, size: 64 << 20 },
+    Load { folder: "many", count: 10_000, size: 10 << 10 },
 ];
+
+impl Load {
+    fn keys(self) -> impl Iterator<Item = String> {
+        (0..self.count).map(|n| format!("{n:06}"))
+    }
+}
 
 /// A process that ends with this value.
 struct Process(Child);
@@ -54,7 +69,12 @@ fn start(command: &mut Command, on_stdout: bool, words: &[&str]) -> (Process, Ve
         if on_stdout { (Box::new(stdout), Box::new(stderr)) } else { (Box::new(stderr), Box::new(stdout)) };
     // Keep reading, or the process would block on a full pipe.
     std::thread::spawn(move || BufReader::new(other).lines().for_each(drop));
-    let mut lines = BufReader::new(ready).lines();
+    let mut log = env::var_os("BENCH_LOG").filter(|_| on_stdout).map(|path| fs::File::create(path).unwrap());
+    let mut lines = BufReader::new(ready).lines().inspect(move |line| {
+        if let (Some(log), Ok(line)) = (&mut log, line) {
+            writeln!(log, "{line}").unwrap();
+        }
+    });
     let mut addresses = vec![None; words.len()];
     while addresses.iter().any(Option::is_none) {
         let line = lines.next().unwrap().unwrap();
@@ -132,30 +152,109 @@ fn bound(world: &Path) {
     println!("the simulator answers {heads:.0} HEAD/s and {copies:.0} CopyObject/s without latency");
 }
 
-fn stats(controls: &str) -> Value {
+/// What the simulator shows of itself.
+fn shown(controls: &str, path: &str) -> Value {
     let mut connection = TcpStream::connect(controls).unwrap();
-    write!(connection, "GET /sim/stats HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n\r\n").unwrap();
+    write!(connection, "GET /sim/{path} HTTP/1.0\r\nHost: sim\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
-    let (from, to) = (answer.find('{').unwrap(), answer.rfind('}').unwrap());
-    serde_json::from_str(answer.get(from..=to).unwrap()).unwrap()
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
 }
 
-/// All calls of S3 so far.
-fn s3_calls(controls: &str) -> u64 {
-    let stats = stats(controls);
+/// All calls so far, by operation.
+fn calls(controls: &str) -> BTreeMap<String, u64> {
+    let stats = shown(controls, "stats");
     let calls = stats.get("calls").and_then(Value::as_object).unwrap();
-    calls.values().filter_map(Value::as_u64).sum()
+    calls.iter().map(|(name, count)| (name.clone(), count.as_u64().unwrap())).collect()
+}
+
+/// Size and `ETag` of the objects below a prefix, by the names they have there.
+fn objects(controls: &str, bucket: &str, prefix: &str) -> BTreeMap<String, (Value, Value)> {
+    let found = shown(controls, &format!("objects?bucket={bucket}&prefix={prefix}"));
+    let object = |found: &Value| {
+        let name = found["key"].as_str().unwrap().strip_prefix(prefix).unwrap().to_owned();
+        (name, (found["size"].clone(), found["etag"].clone()))
+    };
+    found.as_array().unwrap().iter().map(object).collect()
+}
+
+/// Sees that each object has arrived. Who copies an object of parts with one call makes another tag.
+fn check(controls: &str, tool: &Tool<'_>, load: Load, to: &str) {
+    let (from, there) = (format!("{}/", load.folder), format!("{to}/"));
+    let (source, made) = (objects(controls, "src", &from), objects(controls, "dest", &there));
+    for key in load.keys() {
+        let ((size, tag), (made_size, made_tag)) = (&source[&key], &made[&key]);
+        assert_eq!(size, made_size, "{}: {to}/{key}", tool.name);
+        if load.size < PART || tool.name == OURS {
+            assert_eq!(tag, made_tag, "{}: {to}/{key}", tool.name);
+        }
+    }
+}
+
+/// Seconds of processor time that a process has used so far; with `ended`, those of its children that
+/// have ended.
+fn processor(pid: &str, ended: bool) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name may hold spaces; what follows it begins with the third field.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let first = if ended { 13 } else { 11 };
+    let ticks = fields.split(' ').skip(first).take(2).map(|field| field.parse::<f64>().unwrap());
+    ticks.sum::<f64>() / 100.0
+}
+
+/// The largest resident memory that a process has had, KiB.
+fn most_memory(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+/// What one run has cost.
+#[derive(Debug, Default)]
+struct Cost {
+    seconds: f64,
+    /// Processor seconds of the tool, and of the simulator meanwhile.
+    own: f64,
+    simulator: f64,
+    /// KiB.
+    memory: u64,
+    calls: BTreeMap<String, u64>,
+}
+
+/// Runs a command to its end; how long that took, and how much memory it had.
+#[expect(clippy::disallowed_methods, reason = "wall time is what is measured")]
+fn run(command: &mut Command, errors: &Path) -> (f64, u64) {
+    let (over, most) = (AtomicBool::new(false), AtomicU64::new(0));
+    let began = Instant::now();
+    let mut child = command.stdout(Stdio::null()).stderr(fs::File::create(errors).unwrap()).spawn().unwrap();
+    let pid = child.id();
+    let (status, seconds) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                most.fetch_max(most_memory(pid).unwrap_or(0), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let status = child.wait().unwrap();
+        over.store(true, Ordering::Relaxed);
+        (status, began.elapsed().as_secs_f64())
+    });
+    assert!(status.success(), "{command:?}: {}", fs::read_to_string(errors).unwrap());
+    (seconds, most.into_inner())
 }
 
 type Making<'a> = dyn Fn(Load, &str) -> Command + 'a;
+
+const OURS: &str = "copy-manager";
+/// The size of the parts of large objects.
+const PART: u64 = 8 << 20;
 
 /// One of those that are compared: makes the command that copies a load to a folder of `dest`.
 struct Tool<'a> {
     name: &'static str,
     command: Box<Making<'a>>,
-    took: [Vec<f64>; 2],
-    calls: [u64; 2],
+    costs: BTreeMap<&'static str, Vec<Cost>>,
 }
 
 fn with_keys(command: &mut Command) -> &mut Command {
@@ -163,11 +262,14 @@ fn with_keys(command: &mut Command) -> &mut Command {
 }
 
 /// As its documentation advises for S3: one listing, no HEAD for a time of modification, no check of
-/// the bucket, and many at once, because each waits for S3 most of the time.
+/// the bucket, and many at once, because each waits for S3 most of the time. Of many files it gets a list,
+/// as ours does.
 fn rclone<'a>(folder: &Path, s3: &'a str) -> Option<Tool<'a>> {
     Command::new("rclone").arg("version").output().ok()?;
     let configuration = folder.join("rclone.conf");
     fs::write(&configuration, "").unwrap();
+    let list = folder.join("many.txt");
+    fs::write(&list, LOADS[2].keys().map(|key| key + "\n").collect::<String>()).unwrap();
     let command = move |load: Load, to: &str| {
         let remote = format!(
             ":s3,provider=Other,env_auth,force_path_style,list_version=2,list_url_encode=true,no_check_bucket,endpoint='http://{s3}':"
@@ -175,8 +277,11 @@ fn rclone<'a>(folder: &Path, s3: &'a str) -> Option<Tool<'a>> {
         let mut command = Command::new("rclone");
         command.arg("--config").arg(&configuration).arg("copy");
         command.arg(format!("{remote}src/{}", load.folder)).arg(format!("{remote}dest/{to}"));
-        command.args(["--transfers", "256", "--checkers", "256", "--fast-list", "--checksum"]);
+        command.args(["--transfers", AT_ONCE, "--checkers", AT_ONCE, "--fast-list", "--checksum"]);
         command.args(["--s3-upload-concurrency", "16", "--s3-no-head", "--quiet"]);
+        if load.folder == "many" {
+            command.arg("--files-from").arg(&list);
+        }
         with_keys(&mut command);
         command
     };
@@ -188,7 +293,9 @@ fn s5cmd(s3: &str) -> Option<Tool<'_>> {
     Command::new(&binary).arg("version").output().ok()?;
     let command = move |load: Load, to: &str| {
         let mut command = Command::new(&binary);
-        command.args(["--log", "error", "--numworkers", "256", "--endpoint-url"]).arg(format!("http://{s3}"));
+        command
+            .args(["--log", "error", "--numworkers", AT_ONCE, "--endpoint-url"])
+            .arg(format!("http://{s3}"));
         command.arg("cp").arg(format!("s3://src/{}/*", load.folder)).arg(format!("s3://dest/{to}/"));
         with_keys(&mut command).env("AWS_REGION", "us-east-1");
         command
@@ -196,93 +303,146 @@ fn s5cmd(s3: &str) -> Option<Tool<'_>> {
     Some(tool("s5cmd", command))
 }
 
-/// Ours: a daemon that runs already, asked by `submit copy-out … --wait`. Nothing where this version has no
-/// such command.
-fn ours(daemon: &str) -> Option<Tool<'_>> {
-    let help = Command::new(BINARY).args(["submit", "copy-out", "--help"]).output().unwrap();
+/// Ours: a daemon that runs already, asked by `submit copy-out … --wait`.
+fn ours(daemon: &str) -> Tool<'_> {
     let command = move |load: Load, to: &str| {
         let mut command = Command::new(BINARY);
         command.args(["submit", "copy-out"]).arg(format!("s3://src/{}.csv", load.folder)).arg("dest");
-        command.args(["--prefix", &format!("{to}/"), "--wait", "--server", &format!("http://{daemon}")]);
+        command.args(["--prefix", &format!("{to}/"), "--copy-concurrency", AT_ONCE]);
+        command.args(["--wait", "--server", &format!("http://{daemon}")]);
         command
     };
-    help.status.success().then(|| tool("copy-manager", command))
+    tool(OURS, command)
 }
 
 fn tool<'a>(name: &'static str, command: impl Fn(Load, &str) -> Command + 'a) -> Tool<'a> {
-    Tool { name, command: Box::new(command), took: Default::default(), calls: [0; 2] }
+    Tool { name, command: Box::new(command), costs: BTreeMap::new() }
 }
 
-fn median(took: &[f64]) -> f64 {
-    let mut sorted = took.to_vec();
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<_> = values.collect();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The list of a load, where our daemon reads it.
 fn put_list(s3: &str, load: Load) {
-    let row = |n| format!("src,{}/{n:06}\n", load.folder);
-    let list: String = (0..load.count).map(row).collect();
+    let list: String = load.keys().map(|key| format!("src,{}/{key}\n", load.folder)).collect();
     let head = format!("PUT /src/{}.csv HTTP/1.1\r\nHost: {s3}\r\n{SIGNED}", load.folder);
     let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{list}", list.len());
     exchange(&mut TcpStream::connect(s3).unwrap(), &request);
 }
 
-#[expect(clippy::disallowed_methods, reason = "wall time is what is measured")]
+/// Processes that have a part in each run.
+struct Stage<'a> {
+    controls: &'a str,
+    simulator: u32,
+    daemon: u32,
+    folder: &'a Path,
+}
+
+impl Stage<'_> {
+    /// Copies a load with a tool, and sees that it has arrived.
+    fn measure(&self, tool: &Tool<'_>, load: Load, run_number: usize) -> Cost {
+        let to = format!("{}-{run_number}/{}", tool.name, load.folder);
+        let is_ours = tool.name == OURS;
+        let used = || {
+            let daemon = if is_ours { processor(&self.daemon.to_string(), false) } else { 0.0 };
+            [processor("self", true) + daemon, processor(&self.simulator.to_string(), false)]
+        };
+        // Its memory is that of this run.
+        fs::write(format!("/proc/{}/clear_refs", self.daemon), "5").unwrap();
+        let (before, [own, simulator]) = (calls(self.controls), used());
+        let (seconds, mut memory) = run(&mut (tool.command)(load, &to), &self.folder.join("errors"));
+        let [own_after, simulator_after] = used();
+        if is_ours {
+            memory = most_memory(self.daemon).unwrap();
+        }
+        let mut calls = calls(self.controls);
+        calls.retain(|name, count| {
+            *count -= before.get(name).unwrap_or(&0);
+            *count > 0
+        });
+        check(self.controls, tool, load, &to);
+        let (own, simulator) = (own_after - own, simulator_after - simulator);
+        Cost { seconds, own, simulator, memory, calls }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of thousands")]
+fn report(tools: &[Tool<'_>], load: Load, runs: usize) {
+    let Load { folder, count, size } = load;
+    println!("{folder}: {count} objects of {} KiB, median of {runs}", size >> 10);
+    let of = |tool: &Tool<'_>, value: fn(&Cost) -> f64| {
+        median(tool.costs.get(folder).into_iter().flatten().map(value))
+    };
+    let seconds = |tool: &Tool<'_>| of(tool, |cost| cost.seconds);
+    for tool in tools {
+        let (seconds, memory) = (seconds(tool), of(tool, |cost| cost.memory as f64) / 1024.0);
+        let (own, simulator) = (of(tool, |cost| cost.own), of(tool, |cost| cost.simulator));
+        let calls = of(tool, |cost| cost.calls.values().sum::<u64>() as f64) / count as f64;
+        println!(
+            "  {:12} {seconds:6.2} s {:6.0} objects/s, {calls:5.2} calls each, {own:5.2} s of processor beside {simulator:5.2} s of the simulator, {memory:4.0} MiB",
+            tool.name,
+            count as f64 / seconds
+        );
+        if let Some(last) = tool.costs.get(folder).and_then(|costs| costs.last()) {
+            let named = last.calls.iter().map(|(name, count)| format!("{count} {name}"));
+            println!("  {:12} {}", "", named.collect::<Vec<_>>().join(", "));
+        }
+    }
+    let others = tools.iter().filter(|tool| tool.name != OURS);
+    let best = others.map(seconds).fold(f64::INFINITY, f64::min);
+    if let Some(ours) = tools.iter().find(|tool| tool.name == OURS) {
+        println!("  {:.2} times as fast as the better of the others", best / seconds(ours));
+    }
+}
+
+/// Whether a name is among those that a variable narrows it down to.
+fn is_wanted(variable: &str, name: &str) -> bool {
+    env::var(variable).map_or(true, |wanted| wanted.split(',').any(|wanted| wanted == name))
+}
+
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let world = folder.path().join("world.json");
     let series = |load: Load| {
         let key = format!("{}/{{n}}", load.folder);
-        json!({"key": key, "size": load.size, "count": load.count, "parts": load.size.div_ceil(8 << 20)})
+        json!({"key": key, "size": load.size, "count": load.count, "parts": load.size.div_ceil(PART)})
     };
     let buckets = json!([{"name": "src", "objects": LOADS.map(series)}, {"name": "dest"}]);
     fs::write(&world, json!({"projects": [], "buckets": buckets}).to_string()).unwrap();
     bound(&world);
-    let (_simulator, controls, s3) = simulate(&world, "10ms");
+    let (simulator, controls, s3) = simulate(&world, "10ms");
     let mut serve = Command::new(BINARY);
     serve.arg("serve").env("COPY_MANAGER__EMBEDDED__DATABASE", folder.path().join("bench.sqlite"));
     serve
         .env("COPY_MANAGER__ADMIN__LISTEN", "127.0.0.1:0")
         .env("AWS_ENDPOINT_URL_S3", format!("http://{s3}"));
     serve.env("ICAV2_BASE_URL", format!("http://{controls}/ica/rest")).env("ICAV2_ACCESS_TOKEN", "bench");
-    let (_daemon, addresses) =
+    let (daemon, addresses) =
         start(with_keys(&mut serve).env("AWS_REGION", "us-east-1"), true, &["\"ready\""]);
-    for load in LOADS {
-        put_list(&s3, load);
+    let loads: Vec<_> = LOADS.into_iter().filter(|load| is_wanted("BENCH_LOADS", load.folder)).collect();
+    for load in &loads {
+        put_list(&s3, *load);
     }
-    let tools = [ours(addresses.first().unwrap()), rclone(folder.path(), &s3), s5cmd(&s3)];
-    let mut tools: Vec<_> = tools.into_iter().flatten().collect();
+    let tools = [Some(ours(addresses.first().unwrap())), rclone(folder.path(), &s3), s5cmd(&s3)];
+    let mut tools: Vec<_> =
+        tools.into_iter().flatten().filter(|tool| is_wanted("BENCH_TOOLS", tool.name)).collect();
+    let runs = env::var("BENCH_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
+    let (simulator, daemon) = (&simulator.0, &daemon.0);
+    let stage =
+        Stage { controls: &controls, simulator: simulator.id(), daemon: daemon.id(), folder: folder.path() };
     // The first time makes the simulator hash what it serves, and is not counted.
-    for run in 0..=RUNS {
+    for run in 0..=runs {
         for tool in &mut tools {
-            for ((load, took), calls) in LOADS.iter().zip(&mut tool.took).zip(&mut tool.calls) {
-                let to = format!("{}-{run}/{}", tool.name, load.folder);
-                let (before, began) = (s3_calls(&controls), Instant::now());
-                let done = (tool.command)(*load, &to).output().unwrap();
-                let seconds = began.elapsed().as_secs_f64();
-                assert!(done.status.success(), "{}: {}", tool.name, String::from_utf8_lossy(&done.stderr));
-                *calls = s3_calls(&controls) - before;
-                took.extend((run > 0).then_some(seconds));
+            for load in &loads {
+                let cost = stage.measure(tool, *load, run);
+                if run > 0 {
+                    tool.costs.entry(load.folder).or_default().push(cost);
+                }
             }
         }
     }
-    for (index, load) in LOADS.iter().enumerate() {
-        let Load { folder, count, size } = load;
-        println!("{folder}: {count} objects of {} KiB, median of {RUNS}", size >> 10);
-        for tool in &tools {
-            let (Some(took), Some(calls)) = (tool.took.get(index), tool.calls.get(index)) else { continue };
-            let seconds = median(took);
-            #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
-            let rate = *count as f64 / seconds;
-            println!("  {:12} {seconds:7.2} s  {rate:6.0} objects/s  {calls:6} calls", tool.name);
-        }
-        let of = |tool: &&Tool<'_>| tool.took.get(index).map_or(f64::NAN, |took| median(took));
-        let others = tools.iter().filter(|tool| tool.name != "copy-manager");
-        let best = others.map(|tool| of(&tool)).fold(f64::INFINITY, f64::min);
-        match tools.iter().find(|tool| tool.name == "copy-manager") {
-            Some(ours) => println!("  {:.2} times as fast as the better of the others", best / of(&ours)),
-            None => println!("  copy-manager: this version has no `submit copy-out`"),
-        }
-    }
+    loads.iter().for_each(|load| report(&tools, *load, runs));
 }
