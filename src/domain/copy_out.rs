@@ -38,6 +38,8 @@ pub struct CopyOutRequest {
     pub continue_on_error: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Whether the last of several objects with one key at the destination is meant; else they are refused.
+    pub allow_collisions: bool,
     /// The region that the destination must be in.
     pub required_region: Option<String>,
     /// How archived objects are restored, and where buckets are that are not simply ours.
@@ -272,6 +274,8 @@ pub enum CopyStatus {
     AlreadyCopied,
     /// It could not be brought.
     Error,
+    /// Another one of the list has its place.
+    Superseded,
 }
 
 impl CopyStatus {
@@ -282,6 +286,7 @@ impl CopyStatus {
             Self::Copied => "COPIED",
             Self::AlreadyCopied => "ALREADYCOPIED",
             Self::Error => "ERROR",
+            Self::Superseded => "SUPERSEDED",
         }
     }
 }
