@@ -15,6 +15,7 @@ use super::{
 /// A list of objects and the bucket that they go to, as received; what was not given has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is what a caller says yes or no to")]
 pub struct CopyOutRequest {
     /// The bucket of the list; none: `copy_out.working_bucket`.
     pub list_bucket: Option<String>,

@@ -31,8 +31,9 @@ use crate::{
     signals,
 };
 
-/// Records given their expiry at a time.
+/// Records given their expiry at a time, and together.
 const WIDTH: usize = 16;
+const BLOCK: usize = 1000;
 
 /// Answers one token.
 pub(crate) async fn answer(
@@ -172,11 +173,14 @@ impl Engine {
 
     async fn expire(&self, keys: Vec<Key>) -> Result<(), Error> {
         let at = records::after(self.ports.clock.now(), self.settings.service.keep) / 1000;
-        let writes = keys.into_iter().map(|key| {
-            self.ports.store.write(Write::update(key, vec![set(EXPIRE_AT, at)]).when(Condition::Present))
-        });
-        for written in several(WIDTH, writes).await {
-            written?;
+        for keys in keys.chunks(BLOCK) {
+            let writes = keys.iter().map(|key| {
+                let update = Write::update(key.clone(), vec![set(EXPIRE_AT, at)]);
+                self.ports.store.write(update.when(Condition::Present))
+            });
+            for written in several(WIDTH, writes).await {
+                written?;
+            }
         }
         Ok(())
     }

@@ -169,8 +169,8 @@ async fn the_plan_of_a_list_is_never_read_as_a_whole() {
         let words = (0..30_u64).map(|word| (n * 31 + word + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         words.fold(String::new(), |key, word| format!("{key}{:016x}", word ^ (word >> 29)))
     };
-    let list: String = (0..800).map(|n| format!("src,{}\n", key(n))).collect();
-    ask(&house, "list", "list.csv", &list, json!({"continueOnError": true})).await;
+    let list: Vec<_> = (0..800).map(|n| format!("src,{}\n", key(n))).collect();
+    ask(&house, "list", "list.csv", &list.concat(), json!({"continueOnError": true})).await;
     let output = house.success("list", 5 * MINUTE).await;
     assert_eq!(output["objects"]["errors"], 800);
     sleep(MINUTE).await;
