@@ -69,6 +69,9 @@ struct CopyOut {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Bring the last one of several objects that would have one key there
+    #[arg(long)]
+    allow_collisions: bool,
     #[command(flatten)]
     sending: Sending,
 }
@@ -88,6 +91,7 @@ impl CopyOut {
             "copyConcurrency": self.copy_concurrency,
             "continueOnError": self.continue_on_error,
             "dryRun": self.dry_run,
+            "allowCollisions": self.allow_collisions,
         }))
     }
 }

@@ -15,6 +15,7 @@ use super::{
 /// A list of objects and the bucket that they go to, as received; what was not given has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is what a caller says yes or no to")]
 pub struct CopyOutRequest {
     /// The bucket of the list; none: `copy_out.working_bucket`.
     pub list_bucket: Option<String>,
@@ -38,6 +39,8 @@ pub struct CopyOutRequest {
     pub continue_on_error: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Whether the last of several objects with one key at the destination is meant; else they are refused.
+    pub allow_collisions: bool,
     /// The region that the destination must be in.
     pub required_region: Option<String>,
     /// How archived objects are restored, and where buckets are that are not simply ours.
@@ -276,6 +279,8 @@ pub enum CopyStatus {
     AlreadyCopied,
     /// It could not be brought.
     Error,
+    /// Another one of the list has its place.
+    Superseded,
 }
 
 impl CopyStatus {
@@ -286,6 +291,7 @@ impl CopyStatus {
             Self::Copied => "COPIED",
             Self::AlreadyCopied => "ALREADYCOPIED",
             Self::Error => "ERROR",
+            Self::Superseded => "SUPERSEDED",
         }
     }
 }

@@ -43,7 +43,7 @@ const SLOW: usize = 256 * 1024;
 const LARGEST: u64 = 1 << 30;
 
 /// How long parts are kept beyond `service.keep`: longer than any request takes.
-const LIFE: Duration = Duration::from_hours(60 * 24);
+pub(crate) const LIFE: Duration = Duration::from_hours(60 * 24);
 
 /// Parts written at a time.
 const WIDTH: usize = 8;

@@ -13,6 +13,7 @@ mod backoff;
 mod beat;
 mod board;
 mod child;
+mod chunks;
 mod deliveries;
 mod dispatch;
 mod dry_run;

@@ -5,10 +5,11 @@ use super::{
     Engine,
     beat::token_of,
     kinds,
-    lease::{Held, Step},
+    lease::{Halt, Held, Step},
     records::{self, Phase, RootState, attr, set},
     round::Next,
     several::several,
+    slices::slice_keys,
 };
 use crate::{
     domain::{
@@ -30,8 +31,9 @@ use crate::{
     signals,
 };
 
-/// Records given their expiry at a time.
+/// Records given their expiry at a time, and together.
 const WIDTH: usize = 16;
+const BLOCK: usize = 1000;
 
 /// Answers one token.
 pub(crate) async fn answer(
@@ -77,14 +79,18 @@ impl Engine {
         if told && let Some(next) = self.wait_for_children(held, &mut state).await? {
             return Ok(next);
         }
-        let items = self.ports.store.query(id.as_str(), "").await?;
-        let Some(outcome) = items.iter().find(|item| item.key.id_type == records::OUTCOME) else {
+        // By name: the plan of a long list is below the same id.
+        let outcome = Key::new(id.as_str(), records::OUTCOME);
+        let stop = records::stop_key(&id);
+        let ends = self.ports.store.get_many(&[outcome.clone(), stop.clone()]).await?;
+        let stopped = ends.iter().any(|item| item.key == stop);
+        let Some(stored) = ends.iter().find(|item| item.key == outcome) else {
             // The phase says that it is stored, and reads are consistent.
             return Err(missing(&id).into());
         };
-        let outcome: Outcome = self.read_document(outcome, attr::OUTCOME).await?;
+        let outcome: Outcome = self.read_document(stored, attr::OUTCOME).await?;
         let mut trouble = None;
-        for item in items.iter().filter(|item| item.key.id_type.starts_with(records::TOKEN)) {
+        for item in &self.ports.store.query(id.as_str(), records::TOKEN).await? {
             if let Some(token) = token_of(item) {
                 held.lease.check()?;
                 if let Err(error) = self.answer(item, &token, &outcome).await {
@@ -99,20 +105,22 @@ impl Engine {
         let status = if outcome.failure.is_none() { Status::Succeeded } else { Status::Failed };
         if !told {
             self.tell(held, status, outcome.counters, Some(&outcome)).await?;
-            let stopped = items.iter().any(|item| item.key.id_type == records::STOP);
             if stopped && let Some(next) = self.wait_for_children(held, &mut state).await? {
                 return Ok(next);
             }
         }
-        let own = items
-            .into_iter()
-            .map(|item| item.key)
-            .filter(|key| key.id_type != records::REQUEST && !key.id_type.starts_with(records::TOKEN));
-        self.expire(own.collect()).await?;
-        if let Some(common) = &state.slices {
-            for chunk in 0..state.chunks {
-                let slices = self.slice_ids(held, common, chunk).await?;
-                self.expire(slices.iter().map(records::request_key).collect()).await?;
+        let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
+        let own = tallies.into_iter().chain(ends).map(|item| item.key);
+        self.expire(own.chain([Key::new(id.as_str(), records::PAYLOAD)]).collect()).await?;
+        let plan = |chunk| records::plan_key(&id, state.generation, chunk);
+        self.expire((0..state.chunks).map(plan).collect()).await?;
+        if state.slices.is_some() {
+            for keys in slice_keys(&id, &state) {
+                held.lease.check()?;
+                if self.stop.is_cancelled() {
+                    return Err(Halt::Stopping);
+                }
+                self.expire(keys).await?;
             }
             return Ok(Next::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] });
         }
@@ -165,11 +173,14 @@ impl Engine {
 
     async fn expire(&self, keys: Vec<Key>) -> Result<(), Error> {
         let at = records::after(self.ports.clock.now(), self.settings.service.keep) / 1000;
-        let writes = keys.into_iter().map(|key| {
-            self.ports.store.write(Write::update(key, vec![set(EXPIRE_AT, at)]).when(Condition::Present))
-        });
-        for written in several(WIDTH, writes).await {
-            written?;
+        for keys in keys.chunks(BLOCK) {
+            let writes = keys.iter().map(|key| {
+                let update = Write::update(key.clone(), vec![set(EXPIRE_AT, at)]);
+                self.ports.store.write(update.when(Condition::Present))
+            });
+            for written in several(WIDTH, writes).await {
+                written?;
+            }
         }
         Ok(())
     }

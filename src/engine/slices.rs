@@ -27,15 +27,11 @@ use crate::{
         outgoing::{self, Status},
     },
     ports::{
-        Class, Error,
         bus::{Bus, Event},
-        store::{EXPIRE_AT, Item, Write},
+        store::{Key, Write},
     },
     signals,
 };
-
-/// Bytes of a chunk, about. Each is read again whenever some of its slices are put.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// When slices are looked at again whose tallies were ahead of them.
 const AHEAD: Duration = Duration::from_secs(5);
@@ -44,11 +40,17 @@ const AHEAD: Duration = Duration::from_secs(5);
 /// settled.
 const LOOK: Duration = Duration::from_mins(1);
 
+/// Slices that may wait for restores beside those that are under way: their numbers must fit the tallies.
+const MOST_PARKED: u64 = 400_000;
+
 /// Records read or written at a time.
 const WIDTH: usize = 16;
 
 /// In how many goes a slice is worked off, where there are more slices than can be under way.
 const WAVES: u32 = 4;
+
+/// Slices that are asked for together.
+const BLOCK: usize = 100;
 
 /// What all slices of a root have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -92,90 +94,7 @@ pub(crate) struct Cursor {
     pub slices: u32,
 }
 
-/// A part of the plan: the items of some slices, in the order of the list.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Chunk {
-    /// The number of its first slice.
-    pub first: u64,
-    /// The items; all slices but the very last are full.
-    pub items: Vec<SliceItem>,
-}
-
-impl Chunk {
-    /// Its slices, with their numbers.
-    pub(crate) fn slices(&self, per_slice: u32) -> impl Iterator<Item = (u64, &[SliceItem])> {
-        (self.first..).zip(self.items.chunks(per_slice.max(1) as usize))
-    }
-}
-
-/// Writes a plan, chunk by chunk.
-#[derive(Debug)]
-pub(crate) struct ChunkWriter {
-    id: RequestId,
-    generation: u32,
-    per_slice: u32,
-    chunk: Chunk,
-    bytes: usize,
-    /// Chunks written.
-    pub chunks: u32,
-    /// Items taken.
-    pub items: u64,
-}
-
-impl ChunkWriter {
-    pub(crate) fn new(held: &Held, per_slice: u32) -> Self {
-        Self {
-            id: id_of(held),
-            generation: u32::try_from(held.lease.epoch).unwrap_or(u32::MAX),
-            per_slice: per_slice.max(1),
-            chunk: Chunk::default(),
-            bytes: 0,
-            chunks: 0,
-            items: 0,
-        }
-    }
-
-    pub(crate) async fn take(&mut self, engine: &Engine, held: &Held, item: SliceItem) -> Step<()> {
-        self.bytes += item.to.len() * 2 + 80;
-        self.items += 1;
-        self.chunk.items.push(item);
-        let is_full = self.chunk.items.len().is_multiple_of(self.per_slice as usize);
-        if is_full && self.bytes >= CHUNK_BYTES { self.flush(engine, held).await } else { Ok(()) }
-    }
-
-    /// Writes what is left, and says how the root goes on from there.
-    pub(crate) async fn finish(mut self, engine: &Engine, held: &Held, state: RootState) -> Step<RootState> {
-        if !self.chunk.items.is_empty() {
-            self.flush(engine, held).await?;
-        }
-        let (generation, chunks) = (self.generation, self.chunks);
-        let children = self.items.div_ceil(u64::from(self.per_slice));
-        Ok(RootState { generation, chunks, children, spread: 0, cursor: Cursor::default(), ..state })
-    }
-
-    async fn flush(&mut self, engine: &Engine, held: &Held) -> Step<()> {
-        held.lease.check()?;
-        let chunk = std::mem::take(&mut self.chunk);
-        let next = chunk.first + (chunk.items.len() as u64).div_ceil(u64::from(self.per_slice));
-        let key = records::plan_key(&self.id, self.generation, self.chunks);
-        let keep = engine.settings.service.keep * 2;
-        let expire_at = records::after(engine.ports.clock.now(), keep) / 1000;
-        let item = engine.with_document(Item::new(key), attr::SPEC, &chunk).await?.with(EXPIRE_AT, expire_at);
-        engine.ports.store.write(Write::put_new(item)).await?;
-        (self.chunk.first, self.bytes) = (next, 0);
-        self.chunks += 1;
-        Ok(())
-    }
-}
-
 impl Engine {
-    /// A chunk of a plan.
-    async fn chunk(&self, root: &RequestId, generation: u32, n: u32) -> Result<Chunk, Error> {
-        let item = self.ports.store.get(&records::plan_key(root, generation, n)).await?;
-        let gone = || Error::new(Class::Invalid, "read plan", format!("the plan of {root} is gone"));
-        self.read_document(&item.ok_or_else(gone)?, attr::SPEC).await
-    }
-
     /// Goes on with a list; `None` once it has an outcome.
     pub(crate) async fn advance_slices(&self, held: &mut Held) -> Step<Option<Next>> {
         let state: RootState = records::required(&held.item, attr::STATE)?;
@@ -200,6 +119,7 @@ impl Engine {
             return Ok(None);
         }
         let parked: u64 = tallies.iter().map(|tally| tally.members(attr::PARKED).len() as u64).sum();
+        let parked = parked.min(MOST_PARKED);
         let window = common.window();
         let in_flight = state.spread.saturating_sub(settled).saturating_sub(parked);
         let mut is_news = false;
@@ -235,7 +155,8 @@ impl Engine {
             let chunk = self.chunk(&id, state.generation, state.cursor.chunk).await?;
             let total = chunk.slices(common.per_slice).count();
             let put = state.cursor.slices as usize;
-            let slices: Vec<_> = chunk.slices(common.per_slice).skip(put).take(left).collect();
+            let slices = chunk.slices(common.per_slice).skip(put).take(left);
+            let slices: Vec<_> = slices.map(|(n, place, items)| (n, chunk.brought(place, items))).collect();
             let count = slices.len();
             self.put_some(held, common, state.generation, slices).await?;
             left -= count;
@@ -254,7 +175,7 @@ impl Engine {
         held: &Held,
         common: &Common,
         generation: u32,
-        slices: Vec<(u64, &[SliceItem])>,
+        slices: Vec<(u64, Vec<SliceItem>)>,
     ) -> Step<()> {
         let (id, now, lease) = (&id_of(held), self.ports.clock.now(), &Arc::clone(&held.lease));
         let destination = held.item.text(attr::DESTINATION).unwrap_or_default();
@@ -270,7 +191,7 @@ impl Engine {
             let spec = SliceRequest {
                 number,
                 bucket: common.bucket.clone(),
-                items: items.to_vec(),
+                items,
                 concurrency: common.width.max(1),
                 options: common.options.clone(),
             };
@@ -307,40 +228,27 @@ impl Engine {
         let chunk = self.chunk(&id, state.generation, chunk).await?;
         let keys: Vec<_> = chunk
             .slices(common.per_slice)
-            .map(|(number, _)| records::request_key(&slice_id(&id, state.generation, &common.bucket, number)))
+            .map(|(number, ..)| {
+                records::request_key(&slice_id(&id, state.generation, &common.bucket, number))
+            })
             .collect();
         let found = self.ports.store.get_many(&keys).await?;
         let mut found: std::collections::HashMap<_, _> =
             found.into_iter().map(|item| (item.key.clone(), item)).collect();
         let mut all = Vec::with_capacity(keys.len());
-        for (key, (_, items)) in keys.iter().zip(chunk.slices(common.per_slice)) {
+        for (key, (_, place, items)) in keys.iter().zip(chunk.slices(common.per_slice)) {
             let settled = found.remove(key).filter(|item| Phase::of(item) == Some(Phase::Settled));
             let Some(settled) = settled else { return Ok(None) };
-            let outcome: Outcome = self.read_document(&settled, attr::OUTCOME).await?;
+            let mut outcome: Outcome = self.read_document(&settled, attr::OUTCOME).await?;
+            outcome.objects = chunk.with_superseded(place, items, outcome.objects);
             all.push((items.to_vec(), outcome));
         }
         self.moved(&[Party::of(&held.item)]);
         Ok(Some(all))
     }
 
-    /// Calls with the ids of the slices of a root that were put, a chunk at a time.
-    pub(crate) async fn slice_ids(
-        &self,
-        held: &Held,
-        common: &Common,
-        chunk: u32,
-    ) -> Result<Vec<RequestId>, Error> {
-        let id = id_of(held);
-        let state: RootState = records::document(&held.item, attr::STATE)?;
-        let chunk = self.chunk(&id, state.generation, chunk).await?;
-        // One that has not been put yet has no record, which those who ask find out.
-        let numbers = chunk.slices(common.per_slice).map(|(number, _)| number);
-        Ok(numbers.map(|number| slice_id(&id, state.generation, &common.bucket, number)).collect())
-    }
-
     /// Has slices settle whose root was stopped; `None` when all have.
     pub(crate) async fn wait_for_slices(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
-        let Some(common) = state.slices.clone() else { return Ok(None) };
         let id = id_of(held);
         let now = self.ports.clock.now();
         let first = state.children_at == 0;
@@ -351,19 +259,8 @@ impl Engine {
                 return Ok(Some(Next::at(next_look)));
             }
         }
-        // A crash may have kept the last ones that were put from being counted.
-        let put = state.spread.saturating_add(common.window());
         let mut is_open = false;
-        for n in 0..state.chunks {
-            let chunk = self.chunk(&id, state.generation, n).await?;
-            if chunk.first >= put {
-                break;
-            }
-            let keys: Vec<_> = chunk
-                .slices(common.per_slice)
-                .map(|(number, _)| slice_id(&id, state.generation, &common.bucket, number))
-                .map(|slice| records::request_key(&slice))
-                .collect();
+        for keys in slice_keys(&id, state) {
             let items = self.ports.store.get_many(&keys).await?;
             let open: Vec<_> = items.iter().filter(|item| Phase::of(item) != Some(Phase::Settled)).collect();
             is_open |= !open.is_empty();
@@ -381,6 +278,17 @@ impl Engine {
         let changes = vec![set(attr::STATE, records::text(state)?)];
         Ok(Some(Next::Due { changes, due_at: records::after(now, LOOK) }))
     }
+}
+
+/// The keys of the slices of a root that may have been put, some at a time.
+pub(crate) fn slice_keys(root: &RequestId, state: &RootState) -> impl Iterator<Item = Vec<Key>> {
+    let common = state.slices.clone().unwrap_or_default();
+    // A crash may have kept the last ones that were put from being counted.
+    let put = state.spread.saturating_add(common.window()).min(state.children);
+    let (root, generation) = (root.clone(), state.generation);
+    let key = move |number| records::request_key(&slice_id(&root, generation, &common.bucket, number));
+    let firsts = (0..put).step_by(BLOCK);
+    firsts.map(move |first| (first..put).take(BLOCK).map(&key).collect())
 }
 
 fn slice_id(root: &RequestId, generation: u32, bucket: &str, number: u64) -> RequestId {

@@ -22,7 +22,7 @@ pub fn row(brief: bool, bucket: &str, item: &SliceItem, copied: &Copied) -> Stri
     let seconds = copied.elapsed.max(1) as f64 / 1000.0;
     let speed = match copied.status {
         CopyStatus::Copied => copied.bytes as f64 / seconds / MIB,
-        CopyStatus::AlreadyCopied | CopyStatus::Error => 0.0,
+        CopyStatus::AlreadyCopied | CopyStatus::Error | CopyStatus::Superseded => 0.0,
     };
     let first = format!("{},{},{speed},{}", quoted(name), copied.status.as_str(), quoted(&copied.message));
     if brief {

@@ -28,6 +28,11 @@ pub fn without_tags(place: &str, why: &str) {
     warn!(place, why, "tags are not copied");
 }
 
+/// A list broke off while it was read; it is gone on with.
+pub fn list_broke_off(list: &impl Display, after: u64, error: &impl Display) {
+    warn!(%list, after, %error, "the list broke off, going on");
+}
+
 /// The summary beside the list could not be written.
 pub fn summary_not_kept(request: &str, error: &impl Display) {
     warn!(request, %error, "the summary is at the destination only");

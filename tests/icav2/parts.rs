@@ -291,7 +291,7 @@ impl ObjectStore for Bucket {
             return Err(Error::new(Class::Conflict, "GetObject", "PreconditionFailed"));
         }
         let (size, bytes) = self.read(range);
-        Ok(ObjectBody { size, bytes })
+        Ok(ObjectBody { size, etag: None, bytes })
     }
 
     async fn copy(&self, copy: &ObjectCopy, _: &Access) -> Result<ETag> {

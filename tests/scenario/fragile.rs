@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use copy_manager::{
     embedded::store::SqliteStore,
     ports::{
         Class, Error, Result,
-        store::{Due, Item, Key, Page, Store, Transacted, Write, Written},
+        store::{Due, Item, Key, Page, Store, Transacted, Write, Written, item_bytes},
     },
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct Fragile {
     pub(crate) breaks_in: Arc<AtomicI64>,
     pub(crate) breaks_after: Arc<AtomicBool>,
     pub(crate) away: Arc<AtomicBool>,
+    /// Bytes of the longest answer to one question.
+    pub(crate) longest_answer: Arc<AtomicUsize>,
 }
 
 impl Fragile {
@@ -29,6 +31,10 @@ impl Fragile {
             return Err(Error::new(Class::Transient, "table", "is away"));
         }
         Ok(())
+    }
+
+    fn told(&self, items: &[Item]) {
+        self.longest_answer.fetch_max(items.iter().map(item_bytes).sum(), Ordering::Relaxed);
     }
 
     async fn break_off<T>(&self, write: impl Future<Output = Result<T>>) -> Result<T> {
@@ -52,12 +58,12 @@ impl Store for Fragile {
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Item>> {
         self.is_there()?;
-        self.store.get_many(keys).await
+        self.store.get_many(keys).await.inspect(|items| self.told(items))
     }
 
     async fn query(&self, id: &str, prefix: &str) -> Result<Vec<Item>> {
         self.is_there()?;
-        self.store.query(id, prefix).await
+        self.store.query(id, prefix).await.inspect(|items| self.told(items))
     }
 
     async fn write(&self, write: Write) -> Result<Written> {

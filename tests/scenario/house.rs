@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize},
     },
     time::Duration,
 };
@@ -144,6 +144,8 @@ pub(crate) struct House {
     pub(crate) breaks_after: Arc<AtomicBool>,
     /// Whether no call to the table is answered.
     pub(crate) away: Arc<AtomicBool>,
+    /// Bytes of the longest answer of the table to one question of an instance.
+    pub(crate) longest_answer: Arc<AtomicUsize>,
     pub(crate) icav2: icav2::Settings,
     /// When the platform answered, and how.
     pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
@@ -240,6 +242,7 @@ impl House {
             breaks_in: Arc::new(AtomicI64::new(-1)),
             breaks_after: Arc::default(),
             away: Arc::default(),
+            longest_answer: Arc::default(),
             simulator,
             callers: Arc::new(callers),
             objects: Arc::new(objects),
@@ -282,6 +285,7 @@ impl House {
                 breaks_in: self.breaks_in.clone(),
                 breaks_after: self.breaks_after.clone(),
                 away: self.away.clone(),
+                longest_answer: self.longest_answer.clone(),
             }),
             requests: self.queue.clone(),
             job_events: None,

@@ -106,7 +106,7 @@ impl ObjectStore for S3Objects {
         access: &Access,
     ) -> Result<ObjectBody> {
         if range.as_ref().is_some_and(Range::is_empty) {
-            return Ok(ObjectBody { size: Some(0), bytes: body::nothing() });
+            return Ok(ObjectBody { size: Some(0), etag: etag.cloned(), bytes: body::nothing() });
         }
         let range = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         let found = self
@@ -122,7 +122,8 @@ impl ObjectStore for S3Objects {
             })
             .await?;
         let size = found.content_length().and_then(|length| u64::try_from(length).ok());
-        Ok(ObjectBody { size, bytes: body::read(found.body) })
+        let etag = found.e_tag().map(ETag::new);
+        Ok(ObjectBody { size, etag, bytes: body::read(found.body) })
     }
 
     async fn put(

@@ -41,6 +41,7 @@ impl Engine {
                     counters.bytes += object.bytes;
                 }
                 CopyStatus::AlreadyCopied => counters.skipped += 1,
+                CopyStatus::Superseded => counters.skipped_conflict += 1,
                 CopyStatus::Error => counters.failed += 1,
             }
         }

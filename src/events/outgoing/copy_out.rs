@@ -23,15 +23,16 @@ pub(super) fn add(outcome: &Outcome, fields: &mut Map<String, Value>) {
         add("plan", plan_of(plan));
         return;
     }
-    add(
-        "objects",
-        json!({
-            "total": report.total,
-            "copied": counters.copied,
-            "alreadyCopied": counters.skipped,
-            "errors": counters.failed,
-        }),
-    );
+    let mut objects = json!({
+        "total": report.total,
+        "copied": counters.copied,
+        "alreadyCopied": counters.skipped,
+        "errors": counters.failed,
+    });
+    if let Some(objects) = objects.as_object_mut().filter(|_| counters.skipped_conflict > 0) {
+        objects.insert("superseded".to_owned(), json!(counters.skipped_conflict));
+    }
+    add("objects", objects);
     add("summaryCsvKey", json!(report.summary));
     if let Some((bucket, key)) = &report.working {
         add("workingCsvBucket", json!(bucket));

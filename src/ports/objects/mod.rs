@@ -133,6 +133,8 @@ pub struct ObjectInfo {
 pub struct ObjectBody {
     /// How many bytes follow.
     pub size: Option<u64>,
+    /// The object's `ETag`.
+    pub etag: Option<ETag>,
     /// The bytes.
     pub bytes: ByteStream,
 }

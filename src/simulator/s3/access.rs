@@ -39,6 +39,8 @@ pub(super) struct Caller {
 pub(super) struct Course {
     /// What is to come instead of the answer, however the call ended.
     pub(super) ruling: OnceLock<Ruling>,
+    /// After how many bytes the body of the answer breaks off.
+    pub(super) cut: OnceLock<u64>,
     present: OnceLock<Present>,
 }
 
@@ -234,7 +236,10 @@ impl S3Access for Gate {
         let asked = Asked { operation, bucket, key, caller: &caller, headers: cx.headers() };
         let (delay, admitted) = self.0.with(|state| {
             state.count_s3(&asked);
-            let (delay, ruling) = judge(&mut state.faults.s3, &mut state.rng, operation, bucket, key);
+            let (delay, ruling, cut) = judge(&mut state.faults.s3, &mut state.rng, operation, bucket, key);
+            if let Some(cut) = cut {
+                course.cut.get_or_init(|| cut);
+            }
             let scripted = || {
                 let (instead, after) = state.faults.scripted(&format!("S3 {operation}"))?;
                 Some(Ruling { instead, code: None, after })

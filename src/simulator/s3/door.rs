@@ -3,9 +3,10 @@
 //! Signatures are not checked, because any key opens plain buckets, whatever its secret. So the
 //! access key is read here and the signature taken off before the protocol would look at it.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use axum::body::Body;
+use futures_util::{TryStreamExt as _, stream};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use s3s::service::{S3Service, S3ServiceBuilder};
 
@@ -64,8 +65,26 @@ impl S3Door {
         if response.status() == StatusCode::OK && response.headers().contains_key(header::CONTENT_RANGE) {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
-        response
+        match course.cut.get() {
+            Some(after) => response.map(|body| broken_off(body, *after)),
+            None => response,
+        }
     }
+}
+
+/// The body up to so many bytes, and then the end of the connection.
+fn broken_off(body: s3s::Body, after: u64) -> s3s::Body {
+    let body = Body::new(body).into_data_stream();
+    let pieces = stream::try_unfold((body, after), async |(mut body, left)| {
+        if left == 0 {
+            return Err(io::Error::other("broken off"));
+        }
+        let Some(mut piece) = body.try_next().await.map_err(io::Error::other)? else { return Ok(None) };
+        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        let left = left - piece.len() as u64;
+        Ok(Some((piece, (body, left))))
+    });
+    s3s::Body::http_body_unsync(Body::from_stream(pieces))
 }
 
 /// The request without its signature, in its extensions who made it, and its body as it was before

@@ -39,6 +39,9 @@ pub struct S3Rule {
     /// How much longer the call takes.
     #[serde(default)]
     pub delay: Option<Delay>,
+    /// After how many bytes the body of the answer breaks off; none here: it does not.
+    #[serde(default)]
+    pub cut: Option<u64>,
 }
 
 /// What is to come instead of an answer.
@@ -58,15 +61,16 @@ impl S3Rule {
     }
 }
 
-/// What the rules say of a call.
+/// What the rules say of a call: how much longer it takes, what comes instead of the answer, and after how
+/// many bytes that breaks off.
 pub(in crate::simulator) fn judge(
     rules: &mut [S3Rule],
     rng: &mut StdRng,
     call: &str,
     bucket: &str,
     key: &str,
-) -> (Duration, Option<Ruling>) {
-    let (mut delay, mut ruling) = (Duration::ZERO, None);
+) -> (Duration, Option<Ruling>, Option<u64>) {
+    let (mut delay, mut ruling, mut cut) = (Duration::ZERO, None, None);
     for rule in rules.iter_mut().filter(|rule| rule.fits(call, bucket, key)) {
         if rule.status.is_some() && ruling.is_some() {
             continue;
@@ -76,12 +80,13 @@ pub(in crate::simulator) fn judge(
         }
         rule.times = rule.times.map(|times| times.saturating_sub(1));
         delay += rule.delay.map_or(Duration::ZERO, |delay| delay.0);
+        cut = cut.or(rule.cut);
         ruling = ruling.or_else(|| {
             let (instead, code) = (rule.status?, rule.code.clone());
             Some(Ruling { instead, code, after: rule.after })
         });
     }
-    (delay, ruling)
+    (delay, ruling, cut)
 }
 
 /// The code that goes with a status.
@@ -114,10 +119,12 @@ mod tests {
             {"calls": ["PutObject"], "bucket": "b", "times": 2, "status": 403},
             {"bucket": "b", "delay": "10ms"},
             {"key": "x/", "status": 503, "code": "ServiceUnavailable", "after": true, "delay": "5ms"},
+            {"calls": ["GetObject"], "times": 1, "cut": 7},
         ]));
         let mut rng = StdRng::seed_from_u64(1);
         let mut ask = |call: &str, bucket: &str, key: &str| {
-            let (delay, ruling) = judge(&mut rules, &mut rng, call, bucket, key);
+            let (delay, ruling, cut) = judge(&mut rules, &mut rng, call, bucket, key);
+            assert_eq!(cut.is_some(), call == "GetObject");
             let status = ruling.map(|ruling| match ruling.instead {
                 Instead::Status(status) => status.as_u16(),
                 Instead::Close => 0,
@@ -129,6 +136,7 @@ mod tests {
         assert_eq!(ask("PutObject", "b", "y"), (10, Some(403)));
         assert_eq!(ask("PutObject", "b", "y"), (10, None));
         assert_eq!(ask("HeadObject", "b", "x/1"), (15, Some(503)));
+        assert_eq!(ask("GetObject", "c", "y"), (0, None));
     }
 
     #[test]

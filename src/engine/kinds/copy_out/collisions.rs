@@ -1,53 +1,143 @@
-//! Two objects of one list that would have the same key at the destination.
+//! Objects of one list that would have the same key at the destination. Unless the request allows it, the list
+//! is refused; else the last of them is brought, and of the others it is said that it took their place.
 //!
-//! A line costs 16 bytes here, and at most twice that. What looks like a collision is looked up in the
-//! list again, so that no two keys are ever called the same that are not.
+//! A line costs 16 bytes here, in runs of a fixed length, so that nothing has to be moved and doubled when more
+//! come. What looks like a collision is looked up in the plan, so that no two keys are ever called the same
+//! that are not.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use super::{Judged, list::Lister};
+use super::{NotBegun, named};
 use crate::{
     domain::{
         copy_out::{CopyOutRequest, SliceItem},
         outcome::{Culprit, ErrorName, Failure},
     },
-    engine::Engine,
+    engine::{
+        Engine,
+        chunks::{Chunk, ChunkWriter},
+        large,
+        lease::{Halt, Held},
+        request::id_of,
+    },
 };
 
 /// Collisions that are named.
 const MOST: usize = 25;
 
+/// Keys that may each be that of several objects, where that is allowed, and bytes of their names.
+const MOST_SHARED: usize = 100_000;
+const MOST_SHARED_BYTES: usize = 32 << 20;
+
+/// Lines in a run: a run is a megabyte.
+const RUN: usize = 64 * 1024;
+
+/// Hashes of key and source.
+type Line = (u64, u64);
+
 /// What of a list has gone by.
 #[derive(Debug, Default)]
 pub(super) struct Collisions {
-    /// Hashes of key and source.
-    seen: Vec<(u64, u64)>,
+    /// Sorted.
+    runs: Vec<Vec<Line>>,
+    /// The one that is being filled.
+    open: Vec<Line>,
 }
 
 impl Collisions {
     pub(super) fn note(&mut self, item: &SliceItem) {
-        self.seen.push((hash(&item.to), hash(&item.from.to_string())));
+        if self.open.capacity() == 0 {
+            self.open.reserve_exact(RUN);
+        }
+        self.open.push((hash(&item.to), hash(&item.from.to_string())));
+        if self.open.len() == RUN {
+            self.close();
+        }
     }
 
-    /// Refuses a list with collisions. The same object twice is none.
-    pub(super) async fn refuse(mut self, engine: &Engine, request: &CopyOutRequest) -> Judged<()> {
-        self.seen.sort_unstable();
-        let pairs = self.seen.windows(2).filter_map(|pair| match pair {
-            [(one, from), (other, elsewhere)] if one == other && from != elsewhere => Some(*one),
-            _ => None,
-        });
-        let suspects: HashSet<u64> = pairs.take(MOST).collect();
-        drop(self.seen);
-        if suspects.is_empty() {
+    fn close(&mut self) {
+        let mut run = std::mem::take(&mut self.open);
+        run.sort_unstable();
+        self.runs.push(run);
+    }
+
+    /// Bytes that are held.
+    fn bytes(&self) -> usize {
+        self.runs.iter().chain([&self.open]).map(|run| run.capacity() * size_of::<Line>()).sum()
+    }
+
+    /// Refuses a list with collisions, or marks in the plan who is not brought. The same object twice is no
+    /// collision.
+    pub(super) async fn judge(
+        self,
+        engine: &Engine,
+        held: &Held,
+        request: &CopyOutRequest,
+        chunks: &ChunkWriter,
+    ) -> Result<(), NotBegun> {
+        let most = if request.allow_collisions { MOST_SHARED + 1 } else { MOST };
+        let shared = large::aside(self.bytes(), move || self.shared(most)).await?;
+        if shared.is_empty() {
             return Ok(());
         }
+        let plan = Plan { engine, held, generation: chunks.generation, chunks: chunks.chunks };
+        if !request.allow_collisions {
+            return plan.refuse(&shared).await;
+        }
+        if shared.len() > MOST_SHARED {
+            return Err(too_many(request).into());
+        }
+        let last = plan.last_ones(&shared, request).await?;
+        plan.mark(&shared, &last).await
+    }
+
+    /// Hashes of the keys that seem to be those of different objects, at most so many.
+    fn shared(mut self, most: usize) -> BTreeSet<u64> {
+        self.close();
+        let mut runs: Vec<_> = self.runs.into_iter().map(Vec::into_iter).collect();
+        let firsts = runs.iter_mut().enumerate().filter_map(|(n, run)| Some(Reverse((run.next()?, n))));
+        let mut heap: BinaryHeap<Reverse<(Line, usize)>> = firsts.collect();
+        let (mut shared, mut before): (_, Option<Line>) = (BTreeSet::new(), None);
+        while let Some(Reverse((line, n))) = heap.pop() {
+            if before.is_some_and(|(to, from)| to == line.0 && from != line.1) {
+                shared.insert(line.0);
+                if shared.len() >= most {
+                    break;
+                }
+            }
+            before = Some(line);
+            heap.extend(runs.get_mut(n).and_then(Iterator::next).map(|line| Reverse((line, n))));
+        }
+        shared
+    }
+}
+
+/// The plan that has just been written.
+struct Plan<'a> {
+    engine: &'a Engine,
+    held: &'a Held,
+    generation: u32,
+    chunks: u32,
+}
+
+impl Plan<'_> {
+    async fn chunk(&self, n: u32) -> Result<Chunk, NotBegun> {
+        self.held.lease.check()?;
+        if self.engine.stop.is_cancelled() {
+            return Err(Halt::Stopping.into());
+        }
+        Ok(self.engine.chunk(&id_of(self.held), self.generation, n).await?)
+    }
+
+    async fn refuse(&self, shared: &BTreeSet<u64>) -> Result<(), NotBegun> {
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut lister = Lister::open(engine, request).await?;
-        while let Some(items) = lister.next().await? {
-            for item in items.into_iter().filter(|item| suspects.contains(&hash(&item.to))) {
+        for n in 0..self.chunks {
+            let items = self.chunk(n).await?.items;
+            for item in items.into_iter().filter(|item| shared.contains(&hash(&item.to))) {
                 let sources = found.entry(item.to).or_default();
                 let source = item.from.to_string();
                 if !sources.contains(&source) && sources.len() < MOST {
@@ -67,13 +157,91 @@ impl Collisions {
             return Ok(());
         }
         let message = "objects of the list would have the same key at the destination; give them folders of \
-                       their own (destinationRelativeFolderKey, sourceRootFolderKey)";
+                       their own (destinationRelativeFolderKey, sourceRootFolderKey), or say that the last one \
+                       of them is meant (allowCollisions)";
         Err(Failure::new(ErrorName::InvokeArgumentsInvariantError, message).naming(culprits).into())
     }
+
+    /// The last object of the list for each of these keys.
+    async fn last_ones(
+        &self,
+        shared: &BTreeSet<u64>,
+        request: &CopyOutRequest,
+    ) -> Result<BTreeMap<String, String>, NotBegun> {
+        let (mut last, mut bytes) = (BTreeMap::new(), 0);
+        for n in 0..self.chunks {
+            let items = self.chunk(n).await?.items;
+            for item in items.into_iter().filter(|item| shared.contains(&hash(&item.to))) {
+                let source = item.from.to_string();
+                bytes += item.to.len() + source.len();
+                bytes -= last.insert(item.to, source).map_or(0, |former: String| former.len());
+                if bytes > MOST_SHARED_BYTES {
+                    return Err(too_many(request).into());
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    /// Notes in the plan which objects have lost their place to a later one.
+    async fn mark(&self, shared: &BTreeSet<u64>, last: &BTreeMap<String, String>) -> Result<(), NotBegun> {
+        for n in 0..self.chunks {
+            let mut chunk = self.chunk(n).await?;
+            for (place, item) in chunk.items.iter().enumerate() {
+                let winner = last.get(&item.to).filter(|_| shared.contains(&hash(&item.to)));
+                if let Some(winner) = winner.filter(|winner| **winner != item.from.to_string()) {
+                    let why = format!(
+                        "{winner}, later in the list, has the same key at the destination and was taken"
+                    );
+                    chunk.superseded.insert(place, why);
+                }
+            }
+            if !chunk.superseded.is_empty() {
+                self.engine.put_chunk(self.held, self.generation, n, &chunk).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_many(request: &CopyOutRequest) -> Failure {
+    let message = format!(
+        "more than {MOST_SHARED} keys, or {} MiB of them, would be those of several objects each",
+        MOST_SHARED_BYTES >> 20
+    );
+    named(ErrorName::InvokeArgumentsInvariantError, &message, &request.destination())
 }
 
 fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::copy_out::Origin;
+
+    fn item(from: u32, to: u32) -> SliceItem {
+        let from = Origin::Object { bucket: "b".into(), key: from.to_string(), unsigned: false, sums: None };
+        SliceItem { from, to: to.to_string() }
+    }
+
+    #[test]
+    fn a_line_costs_sixteen_bytes_and_collisions_are_found_across_runs() {
+        let mut collisions = Collisions::default();
+        let lines = 3 * u32::try_from(RUN).unwrap();
+        for n in 0..lines {
+            collisions.note(&item(n, n));
+        }
+        assert_eq!(collisions.bytes(), 16 * lines as usize);
+        // The same object again, and others for the first and the last key.
+        for (from, to) in [(5, 5), (lines, 0), (lines, lines - 1)] {
+            collisions.note(&item(from, to));
+        }
+        assert_eq!(collisions.bytes(), 16 * (lines as usize + RUN), "and a run to come");
+        let expected = [0, lines - 1].map(|to| hash(&to.to_string()));
+        assert_eq!(collisions.shared(10), BTreeSet::from(expected));
+    }
 }

@@ -1,14 +1,14 @@
-//! The list of a request, as the items that it stands for.
+//! The list of a request, as the items that it stands for. However long the list is, and whatever its
+//! wildcards stand for, no more of it is in memory than some thousand items.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::{
+    Judged, named,
+    reading::{self, Pauses, Reading},
 };
-
-use futures_util::StreamExt as _;
-use tokio::time::timeout;
-
-use super::{Judged, Refused, named};
 use crate::{
     domain::{
         copy_out::{CopyOutRequest, Origin, SliceItem},
@@ -19,38 +19,43 @@ use crate::{
     engine::Engine,
     events::lists::ListReader,
     ports::{
-        Class, Error,
-        objects::{ByteStream, ObjectLocation},
+        Class,
+        objects::{Access, ObjectBody},
     },
 };
 
-/// How long the next piece of a list may take to come.
-const PATIENCE: Duration = Duration::from_mins(1);
-
 /// Source buckets that a list may name.
 const MOST_BUCKETS: usize = 1000;
+
+/// Items that are given out at a time, about.
+const BATCH: usize = 1000;
+
+/// Bytes of the list that are read at a time: of a gzipped one a thousand times as many may come out.
+const SIP: usize = 512;
 
 /// Reads a list.
 pub(super) struct Lister<'a> {
     engine: &'a Engine,
     request: &'a CopyOutRequest,
-    bytes: ByteStream,
+    bytes: Reading<'a>,
+    /// What has come and was not read yet.
+    piece: Bytes,
     /// None: the list has been read to its end.
     reader: Option<ListReader>,
     rows: VecDeque<Instruction>,
+    wildcard: Option<Wildcard>,
     /// A key of each bucket, and whether the bucket is public.
     buckets: BTreeMap<String, (String, bool)>,
 }
 
 /// Opens the list.
-pub(super) async fn open(engine: &Engine, request: &CopyOutRequest) -> Judged<ByteStream> {
-    let bucket = request.list_bucket.as_deref().unwrap_or_default();
-    let at = ObjectLocation::new(bucket, request.list_key.as_str());
+pub(super) async fn open(engine: &Engine, request: &CopyOutRequest) -> Judged<ObjectBody> {
+    let at = reading::place(request);
     let uri = at.to_string();
-    engine.settings.policy.check_source(Place::Bucket(bucket), &uri)?;
-    let access = engine.bucket_access(bucket, false, &request.options).await?;
+    engine.settings.policy.check_source(Place::Bucket(&at.bucket), &uri)?;
+    let access = engine.bucket_access(&at.bucket, false, &request.options).await?;
     match engine.ports.objects.get(&at, None, None, &access).await {
-        Ok(body) => Ok(body.bytes),
+        Ok(body) => Ok(body),
         Err(error) if error.is_passing() => Err(error.into()),
         Err(error) => {
             let name = match error.class {
@@ -62,18 +67,31 @@ pub(super) async fn open(engine: &Engine, request: &CopyOutRequest) -> Judged<By
     }
 }
 
+/// A wildcard that is being followed.
+struct Wildcard {
+    row: Instruction,
+    access: Access,
+    /// Where its next page starts.
+    from: Option<String>,
+    /// Objects that it stands for, so far.
+    found: usize,
+    pauses: Pauses,
+}
+
 impl<'a> Lister<'a> {
     pub(super) async fn open(engine: &'a Engine, request: &'a CopyOutRequest) -> Judged<Self> {
         Ok(Self::new(engine, request, open(engine, request).await?))
     }
 
-    pub(super) fn new(engine: &'a Engine, request: &'a CopyOutRequest, bytes: ByteStream) -> Self {
+    pub(super) fn new(engine: &'a Engine, request: &'a CopyOutRequest, body: ObjectBody) -> Self {
         Self {
             engine,
             request,
-            bytes,
+            bytes: Reading::new(engine, request, body),
+            piece: Bytes::new(),
             reader: Some(ListReader::of(&request.list_key)),
             rows: VecDeque::new(),
+            wildcard: None,
             buckets: BTreeMap::new(),
         }
     }
@@ -83,36 +101,48 @@ impl<'a> Lister<'a> {
         self.buckets
     }
 
-    /// The next items of the list, in its order; `None` at its end.
+    /// The next items of the list, in its order, maybe none; `None` at its end. Waits for S3 once at most, so
+    /// that whoever asks can look around between.
     pub(super) async fn next(&mut self) -> Judged<Option<Vec<SliceItem>>> {
-        loop {
-            let mut items = Vec::new();
-            while let Some(row) = self.rows.pop_front() {
-                self.follow(row, &mut items).await?;
-            }
-            if !items.is_empty() {
-                return Ok(Some(items));
-            }
-            let Some(mut reader) = self.reader.take() else { return Ok(None) };
-            let mut rows = Vec::new();
-            let piece = timeout(PATIENCE, self.bytes.next()).await.map_err(|_| {
-                Refused::Port(Error::new(Class::Transient, "GetObject", "the list does not go on"))
-            })?;
-            match piece {
-                Some(Ok(piece)) => {
-                    reader.push(&piece, &mut rows)?;
-                    self.reader = Some(reader);
-                }
-                Some(Err(error)) => {
-                    let broke = Error::new(Class::Transient, "GetObject", "the list broke off");
-                    return Err(Refused::Port(broke.caused_by(error)));
-                }
-                None => reader.finish(&mut rows)?,
-            }
-            self.rows = rows.into();
+        let mut items = Vec::new();
+        if let Some(wildcard) = self.wildcard.take() {
+            self.wildcard = self.page(wildcard, &mut items).await?;
+            return Ok(Some(items));
         }
+        if self.rows.is_empty() && !self.read_on().await? {
+            return Ok(None);
+        }
+        while items.len() < BATCH
+            && self.wildcard.is_none()
+            && let Some(row) = self.rows.pop_front()
+        {
+            self.follow(row, &mut items).await?;
+        }
+        Ok(Some(items))
     }
 
+    /// Reads some more rows; false at the end of the list.
+    async fn read_on(&mut self) -> Judged<bool> {
+        let Some(mut reader) = self.reader.take() else { return Ok(false) };
+        let mut rows = Vec::new();
+        if self.piece.is_empty() {
+            let Some(piece) = self.bytes.next().await? else {
+                reader.finish(&mut rows)?;
+                self.rows = rows.into();
+                return Ok(true);
+            };
+            self.piece = piece;
+        }
+        while rows.len() < BATCH && !self.piece.is_empty() {
+            let sip = self.piece.split_to(SIP.min(self.piece.len()));
+            reader.push(&sip, &mut rows)?;
+        }
+        self.rows = rows.into();
+        self.reader = Some(reader);
+        Ok(true)
+    }
+
+    /// The object of a row, or the wildcard that it is.
     async fn follow(&mut self, row: Instruction, items: &mut Vec<SliceItem>) -> Judged<()> {
         if !self.buckets.contains_key(&row.bucket) {
             let uri = format!("s3://{}/{}", row.bucket, row.key);
@@ -122,64 +152,67 @@ impl<'a> Lister<'a> {
                 return Err(named(ErrorName::InvalidRequest, &message, &uri).into());
             }
         }
-        let keys = match row.wildcard() {
-            Some(prefix) => expand(self.engine, self.request, &row, prefix).await?,
-            None => vec![row.key.clone()],
-        };
-        for key in keys {
-            // The marker of a folder is no object of interest.
-            let Some(to) = row.destination(&self.request.destination_prefix, &key) else { continue };
-            if !self.buckets.contains_key(&row.bucket) {
-                self.buckets.insert(row.bucket.clone(), (key.clone(), row.unsigned));
-            }
-            let from = Origin::Object {
-                bucket: row.bucket.clone(),
-                key,
-                unsigned: row.unsigned,
-                sums: row.sums.clone(),
-            };
-            items.push(SliceItem { from, to });
+        if row.wildcard().is_some() {
+            let options = &self.request.options;
+            let access = self.engine.bucket_access(&row.bucket, row.unsigned, options).await?;
+            self.wildcard = Some(Wildcard { row, access, from: None, found: 0, pauses: Pauses::default() });
+            return Ok(());
         }
+        self.take(&row, row.key.clone(), items);
         Ok(())
     }
-}
 
-/// The keys that a wildcard stands for.
-async fn expand(
-    engine: &Engine,
-    request: &CopyOutRequest,
-    row: &Instruction,
-    prefix: &str,
-) -> Judged<Vec<String>> {
-    let most = engine.settings.copy_out.max_expansion;
-    let uri = format!("s3://{}/{}", row.bucket, row.key);
-    let access = engine.bucket_access(&row.bucket, row.unsigned, &request.options).await?;
-    let (mut keys, mut from) = (Vec::new(), None);
-    loop {
-        let page = engine.ports.objects.list(&row.bucket, prefix, from.as_deref(), &access).await;
-        let page = match page {
+    fn take(&mut self, row: &Instruction, key: String, items: &mut Vec<SliceItem>) {
+        // The marker of a folder is no object of interest.
+        let Some(to) = row.destination(&self.request.destination_prefix, &key) else { return };
+        if !self.buckets.contains_key(&row.bucket) {
+            self.buckets.insert(row.bucket.clone(), (key.clone(), row.unsigned));
+        }
+        let from = Origin::Object {
+            bucket: row.bucket.clone(),
+            key,
+            unsigned: row.unsigned,
+            sums: row.sums.clone(),
+        };
+        items.push(SliceItem { from, to });
+    }
+
+    /// The objects of one page of a wildcard; gives it back if there are more.
+    async fn page(&mut self, mut wildcard: Wildcard, items: &mut Vec<SliceItem>) -> Judged<Option<Wildcard>> {
+        let (row, engine) = (&wildcard.row, self.engine);
+        let (prefix, from) = (row.wildcard().unwrap_or_default(), wildcard.from.as_deref());
+        let refused =
+            |name, message: &str| named(name, message, &format!("s3://{}/{}", row.bucket, row.key)).into();
+        let page = match engine.ports.objects.list(&row.bucket, prefix, from, &wildcard.access).await {
             Ok(page) => page,
-            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) if error.is_passing() => {
+                wildcard.pauses.after(engine, error).await?;
+                return Ok(Some(wildcard));
+            }
             Err(error) => {
                 let message = format!("the wildcard cannot be followed: {error}");
-                return Err(named(ErrorName::WildcardExpansionEmptyError, &message, &uri).into());
+                return Err(refused(ErrorName::WildcardExpansionEmptyError, &message));
             }
         };
-        let real = page.items.into_iter().filter(|found| found.size > 0 || !found.key.ends_with('/'));
-        keys.extend(real.map(|found| found.key));
-        if keys.len() > most {
-            let message =
-                format!("the wildcard stands for more than {most} objects (copy_out.max_expansion)");
-            return Err(named(ErrorName::WildcardExpansionMaximumError, &message, &uri).into());
+        wildcard.pauses.forget();
+        let most = engine.settings.copy_out.max_expansion;
+        for found in page.items.into_iter().filter(|found| found.size > 0 || !found.key.ends_with('/')) {
+            wildcard.found += 1;
+            if wildcard.found > most {
+                let message =
+                    format!("the wildcard stands for more than {most} objects (copy_out.max_expansion)");
+                return Err(refused(ErrorName::WildcardExpansionMaximumError, &message));
+            }
+            self.take(row, found.key, items);
         }
-        match page.next {
-            Some(next) => from = Some(next),
-            None => break,
+        wildcard.from = page.next;
+        match (wildcard.from.is_some(), wildcard.found) {
+            (true, _) => Ok(Some(wildcard)),
+            (false, 0) => {
+                let message = "the wildcard stands for no object";
+                Err(refused(ErrorName::WildcardExpansionEmptyError, message))
+            }
+            (false, _) => Ok(None),
         }
     }
-    if keys.is_empty() {
-        let message = "the wildcard stands for no object";
-        return Err(named(ErrorName::WildcardExpansionEmptyError, message, &uri).into());
-    }
-    Ok(keys)
 }

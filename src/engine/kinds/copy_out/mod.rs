@@ -8,6 +8,7 @@ mod access;
 mod collisions;
 mod dry_run;
 mod list;
+mod reading;
 mod summary;
 
 use std::time::Duration;
@@ -25,12 +26,13 @@ use crate::{
     },
     engine::{
         Engine,
+        chunks::ChunkWriter,
         evidence::Party,
         lease::{Halt, Held, Step},
         records::{self, Phase, RootState, attr, set},
         request::{id_of, started_at},
         round::Next,
-        slices::{ChunkWriter, Common},
+        slices::Common,
     },
     events::outgoing::Status,
     ports::{
@@ -97,10 +99,11 @@ impl Engine {
             }
         }
         let buckets = lister.buckets();
-        collisions.refuse(self, request).await?;
+        chunks.flush(self, held).await?;
+        collisions.judge(self, held, request, &chunks).await?;
         request.options.without_tags = self.try_tags(request, &buckets).await?;
         let state: RootState = records::document(&held.item, attr::STATE)?;
-        let mut state = chunks.finish(self, held, state).await?;
+        let mut state = chunks.finish(state);
         state.slices = Some(common(request).spread_over(state.children));
         state.told_at = records::millis(self.ports.clock.now());
         signals::engine::planned(held.lease.key.id.as_str(), usize::try_from(state.children).unwrap_or(0));

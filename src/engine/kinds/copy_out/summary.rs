@@ -48,6 +48,7 @@ impl Gathered {
                 self.counters.bytes += copied.bytes;
             }
             CopyStatus::AlreadyCopied => self.counters.skipped += 1,
+            CopyStatus::Superseded => self.counters.skipped_conflict += 1,
             CopyStatus::Error => {
                 self.counters.failed += 1;
                 self.errors += 1;

@@ -13,7 +13,7 @@ use crate::domain::{
     outcome::{ErrorName, Failure},
 };
 
-pub(super) const FIELDS: [&str; 23] = [
+pub(super) const FIELDS: [&str; 24] = [
     CSV_BUCKET,
     CSV_KEY,
     INSTRUCTIONS_PREFIX,
@@ -31,6 +31,7 @@ pub(super) const FIELDS: [&str; 23] = [
     CONCURRENCY,
     CONTINUE,
     DRY_RUN,
+    COLLISIONS,
     REGIONS[0],
     REGIONS[1],
     THAW,
@@ -54,6 +55,7 @@ const MAX_ITEMS: &str = "maxItemsPerBatch";
 const CONCURRENCY: &str = "copyConcurrency";
 const CONTINUE: &str = "continueOnError";
 const DRY_RUN: &str = "dryRun";
+const COLLISIONS: &str = "allowCollisions";
 const REGIONS: [&str; 2] = ["requiredRegion", "destinationRequiredRegion"];
 const THAW: &str = "thawParams";
 const BUCKETS: &str = "bucketDefinitions";
@@ -96,6 +98,7 @@ pub(super) fn read(
         copy_concurrency: form.count(CONCURRENCY, IN_FLIGHT, MOST_IN_FLIGHT)?,
         continue_on_error: form.flag(CONTINUE)?,
         dry_run: form.flag(DRY_RUN)?,
+        allow_collisions: form.flag(COLLISIONS)?,
         required_region: form.first(&REGIONS)?.map(|(_, region)| region.to_owned()),
         options: SliceOptions { buckets: form.buckets()?, ..SliceOptions::default() },
         refused: None,

@@ -22,6 +22,7 @@ fn each_generation_is_understood() {
     assert_eq!((first.max_items_per_batch, first.copy_concurrency), (3, 100));
     assert_eq!((first.start_marker.as_str(), first.summary.as_str()), ("STARTED_COPY.txt", "ENDED_COPY.csv"));
     assert!(first.brief_summary && !first.continue_on_error && !first.dry_run && first.refused.is_none());
+    assert!(!first.allow_collisions);
     assert_eq!(first.destination(), "s3://their-bucket/");
 
     let second = taken(&json!({
@@ -33,7 +34,7 @@ fn each_generation_is_understood() {
 
     let third = taken(&json!({
         "instructionsPrefix": "job/", "destinationBucket": "their-bucket", "destinationPrefix": "./x/y/",
-        "startMarkerKey": "S.txt", "summaryCsvKey": "E.csv", "continueOnError": true, "dryRun": true, "copyConcurrency": 7,
+        "startMarkerKey": "S.txt", "summaryCsvKey": "E.csv", "continueOnError": true, "dryRun": true, "allowCollisions": true, "copyConcurrency": 7,
         "thawParams": {"glacierDeepArchiveThawSpeed": "Standard", "glacierFlexibleRetrievalThawDays": 3},
         "bucketDefinitions": {
             "ceph": {"endpointUrl": "https://ceph.example", "credentialProvider": "aws-secret", "secret": "ceph-keys"},
@@ -42,7 +43,7 @@ fn each_generation_is_understood() {
     }));
     assert_eq!(third.list_key, "job/INSTRUCTIONS.jsonl");
     assert_eq!((third.destination_prefix.as_str(), third.copy_concurrency), ("x/y/", 7));
-    assert!(third.continue_on_error && third.dry_run && !third.brief_summary);
+    assert!(third.continue_on_error && third.dry_run && third.allow_collisions && !third.brief_summary);
     assert_eq!(third.options.thaw.deep_archive.speed, ThawSpeed::Standard);
     assert_eq!(third.options.thaw.glacier, Thaw { days: 3, speed: ThawSpeed::Bulk });
     assert_eq!(third.options.buckets["ceph"].rights, Rights::Secret("ceph-keys".into()));
