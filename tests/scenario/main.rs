@@ -9,6 +9,7 @@ mod doubles;
 mod faults;
 mod fragile;
 mod house;
+mod outward;
 mod places;
 mod plan;
 mod rules;

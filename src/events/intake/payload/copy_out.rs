@@ -97,7 +97,7 @@ pub(super) fn read(
         continue_on_error: form.flag(CONTINUE)?,
         dry_run: form.flag(DRY_RUN)?,
         required_region: form.first(&REGIONS)?.map(|(_, region)| region.to_owned()),
-        options: SliceOptions { thaw: ThawParams::default(), buckets: form.buckets()?, without_tags: false },
+        options: SliceOptions { buckets: form.buckets()?, ..SliceOptions::default() },
         refused: None,
     };
     if let Some((name, prefix)) = form.first(&PREFIXES)? {
