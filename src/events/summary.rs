@@ -52,13 +52,24 @@ mod tests {
         let from =
             Origin::Object { bucket: "b".into(), key: "x/say \"a, b\"".into(), unsigned: false, sums: None };
         let item = SliceItem { from, to: "p/say \"a, b\"".into() };
-        let copied =
-            Copied { status: CopyStatus::Copied, bytes: 3 << 20, elapsed: 1500, message: String::new(), detail: Detail::Plain };
+        let copied = Copied {
+            status: CopyStatus::Copied,
+            bytes: 3 << 20,
+            elapsed: 1500,
+            message: String::new(),
+            detail: Detail::Plain,
+        };
         assert_eq!(row(true, "d", &item, &copied), "\"say \"\"a, b\"\"\",COPIED,2,\n");
         let long = row(false, "d", &item, &copied);
         assert_eq!(long, "\"say \"\"a, b\"\"\",COPIED,2,,\"s3://d/p/say \"\"a, b\"\"\",3145728,1.5\n");
         assert_eq!(header(true), "OBJECTNAME,TRANSFERSTATUS,MBPERSEC,MESSAGE\n");
-        let failed = Copied { status: CopyStatus::Error, bytes: 0, elapsed: 7, message: "no".into(), detail: Detail::Plain };
+        let failed = Copied {
+            status: CopyStatus::Error,
+            bytes: 0,
+            elapsed: 7,
+            message: "no".into(),
+            detail: Detail::Plain,
+        };
         assert!(row(true, "d", &item, &failed).ends_with(",ERROR,0,no\n"));
     }
 }

@@ -114,7 +114,7 @@ impl Engine {
         };
         if let Some(status) = landing.unready {
             file.route = None;
-            file.reason = status_words(status).to_owned();
+            status_words(status).clone_into(&mut file.reason);
             return Ok((file, Standing::Unready));
         }
         let there = match self.ports.objects.look(&to, &Access::Own).await {

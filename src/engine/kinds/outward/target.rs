@@ -41,7 +41,12 @@ impl Target {
     }
 
     /// Refuses a folder of a source that would land in a project.
-    pub(super) async fn check_open(&self, platform: &dyn DataPlatform, folder: &str, uri: &str) -> Judged<()> {
+    pub(super) async fn check_open(
+        &self,
+        platform: &dyn DataPlatform,
+        folder: &str,
+        uri: &str,
+    ) -> Judged<()> {
         let why = match platform.locate(&self.bucket, folder).await {
             Ok(None) => return Ok(()),
             Ok(Some((project, path))) => {
@@ -64,7 +69,13 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Takes a source in that is everything below a prefix; refuses one that holds the destination.
-    pub(super) fn add_prefix(&mut self, target: &Target, bucket: &str, prefix: &str, uri: &str) -> Result<(), Failure> {
+    pub(super) fn add_prefix(
+        &mut self,
+        target: &Target,
+        bucket: &str,
+        prefix: &str,
+        uri: &str,
+    ) -> Result<(), Failure> {
         if bucket != target.bucket {
             return Ok(());
         }

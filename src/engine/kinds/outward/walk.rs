@@ -122,7 +122,8 @@ impl<'a> Walk<'a> {
             guard.add_key(&target, &object.bucket, &object.key);
         }
         let (map, _) = renames::canonical(&mut projects, &request.renaming).await?;
-        let first = found.first().map(|found| found.data.name()).or(all.first().map(|source| source.name.as_str()));
+        let first =
+            found.first().map(|found| found.data.name()).or(all.first().map(|source| source.name.as_str()));
         let mut walk = Self {
             with,
             names: Names::new(map)?,
@@ -218,7 +219,8 @@ impl<'a> Walk<'a> {
     async fn levels(&mut self, first: Level) -> Judged<Vec<Landing>> {
         let mut levels = vec![first];
         while levels.len() < WIDTH
-            && let Some(Piece::Level(level)) = self.queue.pop_front_if(|piece| matches!(piece, Piece::Level(_)))
+            && let Some(Piece::Level(level)) =
+                self.queue.pop_front_if(|piece| matches!(piece, Piece::Level(_)))
         {
             levels.push(level);
         }
@@ -253,7 +255,11 @@ impl<'a> Walk<'a> {
     /// A page of what is below a prefix.
     async fn page_of(&mut self, mut prefix: Prefix) -> Judged<Vec<Landing>> {
         let with = self.with;
-        let page = match with.objects.list(&prefix.bucket, &prefix.key, prefix.from.as_deref(), &Access::Own).await {
+        let page = match with
+            .objects
+            .list(&prefix.bucket, &prefix.key, prefix.from.as_deref(), &Access::Own)
+            .await
+        {
             Ok(page) => page,
             Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => {
                 let why = format!("it is not there, or not for this service to list: {error}");
@@ -270,8 +276,10 @@ impl<'a> Walk<'a> {
             let (folder, name) = inside.split_at_checked(at).unwrap_or_default();
             if prefix.open.as_deref() != Some(folder) {
                 if folder.matches('/').count() > with.settings.max_depth as usize {
-                    let message =
-                        format!("a source folder is deeper than copy.max_depth = {}", with.settings.max_depth);
+                    let message = format!(
+                        "a source folder is deeper than copy.max_depth = {}",
+                        with.settings.max_depth
+                    );
                     return Err(culprit(ErrorName::RecursionLimit, message, &prefix.uri, folder).into());
                 }
                 let key = format!("{}{folder}", prefix.key);
