@@ -70,6 +70,9 @@ pub struct SliceOptions {
     /// not permit them.
     #[serde(skip_serializing_if = "is_default")]
     pub without_tags: bool,
+    /// Whether archived objects are not restored, because nobody has asked for it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub without_thaw: bool,
     /// What is done where another object stands. None: a list overwrites what is not surely equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
@@ -263,6 +266,8 @@ pub enum Detail {
     Conflict,
     /// There is no source.
     NoSource,
+    /// It would have to be restored first.
+    Archived,
 }
 
 impl Copied {

@@ -518,8 +518,8 @@ async fn a_cancelled_copy_ends_at_once_and_keeps_what_arrived() {
 
 #[tokio::test(start_paused = true)]
 async fn files_that_do_not_arrive_are_named_and_the_others_stay() {
-    let src =
-        json!([{"key": "r/fine", "size": 9}, {"key": "r/broken", "size": 9}, {"key": "r/gone", "size": 9}]);
+    let src = json!([{"key": "r/fine", "size": 9}, {"key": "r/broken", "size": 9}, {"key": "r/gone", "size": 9},
+            {"key": "r/tiered", "size": 9, "storageClass": "INTELLIGENT_TIERING", "archiveTier": "ARCHIVE_ACCESS"}]);
     let house = house(src, json!([])).await;
     house.faults(json!({"s3": [
         {"calls": ["CopyObject"], "key": "in/r/broken", "status": 500},
@@ -529,7 +529,7 @@ async fn files_that_do_not_arrive_are_named_and_the_others_stay() {
     ask(&house, "t", &["s3://src/r/"], "s3://dest/in/", json!({})).await;
     let (error, cause) = house.failure("t", Duration::from_hours(1)).await;
     assert_eq!(error, "SourceNotFound", "{}", text(&cause));
-    assert_eq!(cause["filesTotal"], 2);
+    assert_eq!(cause["filesTotal"], 3);
     let named: BTreeMap<_, _> = cause["files"]
         .as_array()
         .unwrap()
@@ -537,6 +537,8 @@ async fn files_that_do_not_arrive_are_named_and_the_others_stay() {
         .map(|file| (file["what"].as_str().unwrap(), file["why"].as_str().unwrap()))
         .collect();
     assert_eq!(named["s3://dest/in/r/gone"], "s3://src/r/gone does not exist or is not accessible");
+    assert_eq!(named["s3://dest/in/r/tiered"], "s3://src/r/tiered is archived");
+    assert_eq!(calls(&house, "src", "RestoreObject"), 0);
     assert!(named["s3://dest/in/r/broken"].contains("could not be copied"), "{named:?}");
     assert_eq!(keys(&house).await, ["in/r/fine"]);
     let at = ObjectLocation::new("dest", "in/r/fine");

@@ -168,6 +168,11 @@ impl Try<'_, '_> {
                 Way::Equal(there) => return self.is_there(&found.info, &there).await,
                 Way::Left(left) => return self.leave(left).await,
             };
+            if found.info.archived && self.desk.spec.options.without_thaw {
+                // Listings do not tell it of every class.
+                let why = format!("{} is archived", self.item.from);
+                return self.leave(Copied { detail: Detail::Archived, ..failed(why) }).await;
+            }
             if found.info.archived {
                 self.thaw(&found).await?;
                 return Ok(Brought::Thawing);

@@ -17,8 +17,12 @@ use crate::{
 };
 
 /// Which failure names a set of objects, when there are several: what the caller can act on first.
-const PRECEDENCE: [ErrorName; 3] =
-    [ErrorName::SourceNotFound, ErrorName::DestinationConflict, ErrorName::TransferFailed];
+const PRECEDENCE: [ErrorName; 4] = [
+    ErrorName::SourceNotFound,
+    ErrorName::SourceNotReady,
+    ErrorName::DestinationConflict,
+    ErrorName::TransferFailed,
+];
 
 impl Engine {
     /// Concludes, once all slices have settled; false while one has not.
@@ -69,6 +73,7 @@ impl Engine {
 fn error_name(detail: Detail) -> ErrorName {
     match detail {
         Detail::NoSource => ErrorName::SourceNotFound,
+        Detail::Archived => ErrorName::SourceNotReady,
         Detail::Conflict => ErrorName::DestinationConflict,
         Detail::Plain | Detail::BySize | Detail::Kept => ErrorName::TransferFailed,
     }

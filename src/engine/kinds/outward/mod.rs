@@ -92,6 +92,7 @@ impl Engine {
             per_slice: PER_SLICE,
             in_flight: IN_FLIGHT,
             options: SliceOptions {
+                without_thaw: true,
                 on_conflict: Some(request.on_conflict.unwrap_or(self.settings.copy.on_conflict)),
                 ..SliceOptions::default()
             },
