@@ -10,6 +10,8 @@ mod preview;
 mod target;
 mod walk;
 
+use jiff::SignedDuration;
+
 use self::{target::Target, walk::Walk};
 use super::{
     copy::culprit,
@@ -41,6 +43,9 @@ use crate::{
 /// Objects in a slice, and in flight over the fleet: what a list has that says nothing of them.
 const PER_SLICE: u32 = 10;
 const IN_FLIGHT: u32 = 100;
+
+/// S3's times are whole seconds.
+const COARSE: SignedDuration = SignedDuration::from_secs(1);
 
 impl Engine {
     /// Plans a copy that leaves ICAv2, or ends it if it only asks or is refused; false where it goes to
@@ -75,7 +80,7 @@ impl Engine {
         }
         let Some(mut walk) = self.walk(source, request).await? else { return Ok(false) };
         held.lease.check()?;
-        self.try_entry(walk.target(), walk.first_key()).await?;
+        self.try_entry(held, walk.target(), walk.first_key()).await?;
         let mut watch = Watch::new();
         let mut chunks = ChunkWriter::new(held, PER_SLICE);
         while let Some(landings) = walk.next().await? {
@@ -127,13 +132,23 @@ impl Engine {
     }
 
     /// Whether the destination lets us in. An upload that is ended at once leaves nothing there.
-    async fn try_entry(&self, target: &Target, key: String) -> Judged<()> {
+    async fn try_entry(&self, held: &Held, target: &Target, key: String) -> Judged<()> {
         let at = ObjectLocation::new(target.bucket.as_str(), key);
         let (objects, options) = (&self.ports.objects, self.write_options(false));
         let error = match objects.begin(&at, None, &options, &Access::Own).await {
             Ok(upload) => {
-                if let Err(error) = objects.abort(&at, &upload, &Access::Own).await {
-                    signals::slice::upload_left(&at, &error);
+                let mut uploads = vec![upload];
+                let number = |name: &str| held.item.number(name).unwrap_or(0);
+                if number(attr::STARTS) > 1 || number(attr::FAILURES) > 0 {
+                    // A run that broke off may have left its own. Who may not look cannot find it.
+                    let since = started_at(&held.item) - COARSE;
+                    uploads
+                        .extend(objects.unfinished_since(&at, since, &Access::Own).await.unwrap_or_default());
+                }
+                for upload in uploads {
+                    if let Err(error) = objects.abort(&at, &upload, &Access::Own).await {
+                        signals::slice::upload_left(&at, &error);
+                    }
                 }
                 return Ok(());
             }
