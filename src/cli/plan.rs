@@ -34,7 +34,7 @@ const FAILING: u8 = 4;
                   read yet; 78 the configuration cannot be used."
 )]
 pub(super) struct Plan {
-    /// What to copy, and last the folder it goes to: `icav2://PROJECT/PATH`, folders end with /
+    /// What to copy, and last the folder it goes to: `icav2://PROJECT/PATH` or `s3://BUCKET/KEY`, folders end with /
     #[arg(value_names = ["SRC", "DEST"], num_args = 1.., required = true)]
     uris: Vec<String>,
     /// Something to copy from a bucket that belongs to no project

@@ -98,7 +98,7 @@ impl CopyOut {
 
 #[derive(Debug, Args)]
 struct Copy {
-    /// What to copy, and last the folder it goes to: `icav2://PROJECT/PATH`, folders end with /
+    /// What to copy, and last the folder it goes to: `icav2://PROJECT/PATH` or `s3://BUCKET/KEY`, folders end with /
     #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true)]
     uris: Vec<String>,
     #[command(flatten)]

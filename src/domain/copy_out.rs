@@ -9,7 +9,8 @@ use super::{
     file::ETag,
     ids::{DataId, ProjectId},
     location::DataPath,
-    outcome::Failure,
+    outcome::{Counters, Failure},
+    request::OnConflict,
 };
 
 /// A list of objects and the bucket that they go to, as received; what was not given has its default.
@@ -76,6 +77,12 @@ pub struct SliceOptions {
     /// only where the condition of a copy says that something is there.
     #[serde(skip_serializing_if = "is_default")]
     pub unwritten: bool,
+    /// Whether archived objects are not restored, because nobody has asked for it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub without_thaw: bool,
+    /// What is done where another object stands. None: a list overwrites what is not surely equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
 }
 
 /// How archived objects are restored (`thawParams`), by the class that they are in.
@@ -179,6 +186,18 @@ pub struct SliceItem {
     pub to: String,
 }
 
+impl SliceItem {
+    /// Whether it gets another name than it has.
+    #[must_use]
+    pub fn is_renamed(&self) -> bool {
+        let own = match &self.from {
+            Origin::Object { key, .. } => key.as_str(),
+            Origin::Data { path, .. } => path.as_str(),
+        };
+        last_name(own) != last_name(&self.to)
+    }
+}
+
 /// Where an object comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -234,6 +253,50 @@ pub struct Copied {
     /// Why, where it was not copied.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// What else is to be told.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub detail: Detail,
+}
+
+/// More about how an object ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// It was there, as far as its size tells.
+    BySize,
+    /// Another one is there, and stays as the request wants it.
+    Kept,
+    /// Another one is there, and the request wants to fail then.
+    Conflict,
+    /// There is no source.
+    NoSource,
+    /// It would have to be restored first.
+    Archived,
+}
+
+impl Copied {
+    /// Counts it, as the object of that item.
+    pub fn count(&self, item: &SliceItem, counters: &mut Counters) {
+        counters.files += 1;
+        match (self.status, self.detail) {
+            (CopyStatus::Copied, _) => {
+                counters.copied += 1;
+                counters.bytes += self.bytes;
+                counters.renamed += u64::from(item.is_renamed());
+            }
+            (CopyStatus::AlreadyCopied, Detail::Kept) | (CopyStatus::Superseded, _) => {
+                counters.skipped_conflict += 1
+            }
+            (CopyStatus::AlreadyCopied, detail) => {
+                counters.skipped += 1;
+                counters.skipped_by_size += u64::from(detail == Detail::BySize);
+            }
+            (CopyStatus::Error, _) => counters.failed += 1,
+        }
+    }
 }
 
 /// How a copy-out ended, as its caller is told.
@@ -294,6 +357,10 @@ impl CopyStatus {
             Self::Superseded => "SUPERSEDED",
         }
     }
+}
+
+fn last_name(key: &str) -> &str {
+    key.rsplit_once('/').map_or(key, |(_, name)| name)
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -103,7 +103,7 @@ pub fn verdict(
         DataStatus::Partial if around.in_flight || around.condemned => Verdict::Wait,
         DataStatus::Partial if around.young || around.foreign_job => Verdict::Wait,
         DataStatus::Partial => match wanted.route {
-            Route::Stream => Verdict::Overwrite,
+            Route::Stream | Route::S3Copy => Verdict::Overwrite,
             Route::Job => Verdict::Condemn,
         },
         DataStatus::Archiving | DataStatus::Archived | DataStatus::Unarchiving => {

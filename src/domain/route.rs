@@ -12,6 +12,8 @@ pub enum Route {
     Job,
     /// By GET and PUT through this process.
     Stream,
+    /// Inside S3, from bucket to bucket.
+    S3Copy,
 }
 
 impl Route {
@@ -21,6 +23,7 @@ impl Route {
         match self {
             Self::Job => "job",
             Self::Stream => "stream",
+            Self::S3Copy => "s3_copy",
         }
     }
 }

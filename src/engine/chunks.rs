@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        copy_out::{Copied, CopyStatus, SliceItem},
+        copy_out::{Copied, CopyStatus, Detail, SliceItem},
         ids::RequestId,
     },
     ports::{
@@ -65,7 +65,7 @@ impl Chunk {
         for (place, why) in self.superseded.range(start..start + items.len()) {
             let (status, message) = (CopyStatus::Superseded, why.clone());
             let at = (place - start).min(brought.len());
-            brought.insert(at, Copied { status, bytes: 0, elapsed: 0, message });
+            brought.insert(at, Copied { status, bytes: 0, elapsed: 0, message, detail: Detail::Plain });
         }
         brought
     }

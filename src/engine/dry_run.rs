@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Bytes of files that are told to a caller; whoever tells cuts to what is allowed there.
-const TOLD: usize = 256 * 1024;
+pub(crate) const TOLD: usize = 256 * 1024;
 
 /// What the names of the fields, and what is around them, take for each file.
 const FRAME: usize = 120;
@@ -50,6 +50,9 @@ impl Engine {
         request: &CopyRequest,
         most_bytes: usize,
     ) -> ports::Result<Result<Preview, Failure>> {
+        if let Some(preview) = self.dry_outward(event_source, request, most_bytes).await? {
+            return Ok(preview);
+        }
         let children = match self.children_of(&RequestId::new("dry-run"), event_source, request).await {
             Ok(children) => children,
             Err(Refused::Failed(failure)) => return Ok(Err(failure)),
@@ -79,13 +82,7 @@ impl Engine {
     }
 
     async fn preview(&self, children: &[FolderRequest], most_bytes: usize) -> Result<Preview, Error> {
-        let mut draft = Draft {
-            preview: Preview::default(),
-            rest: Vec::new(),
-            by_tree: 0,
-            room: most_bytes,
-            items_per_job: self.settings.jobs.max_items_per_job.max(1) as u64,
-        };
+        let mut draft = Draft::new(most_bytes, self.settings.jobs.max_items_per_job);
         let same_folder =
             |a: &FolderRequest, b: &FolderRequest| (&a.project, &a.path) == (&b.project, &b.path);
         // What is only on its way through is told where it arrives.
@@ -99,7 +96,7 @@ impl Engine {
 }
 
 /// A preview that is being made.
-struct Draft {
+pub(crate) struct Draft {
     preview: Preview,
     /// Files that nothing stands in the way of, which are told last.
     rest: Vec<PreviewFile>,
@@ -111,11 +108,17 @@ struct Draft {
 }
 
 impl Draft {
-    fn add(&mut self, folder: FolderPreview) {
+    /// One with room for so many bytes of files.
+    pub(crate) fn new(room: usize, items_per_job: usize) -> Self {
+        let items_per_job = items_per_job.max(1) as u64;
+        Self { preview: Preview::default(), rest: Vec::new(), by_tree: 0, room, items_per_job }
+    }
+
+    /// Takes files in; returns how many go by job, and how many are streamed.
+    pub(crate) fn tell(&mut self, files: Vec<(PreviewFile, Standing)>) -> (u64, u64) {
         let totals = &mut self.preview.totals;
         let (mut by_job, mut apart) = (0_u64, 0_u64);
-        let found = folder.files.len() as u64;
-        for (file, standing) in folder.files {
+        for (file, standing) in files {
             totals.files += 1;
             totals.conflicts += u64::from(file.conflict.is_some());
             let fails = file.conflict.as_ref().is_some_and(|conflict| conflict.then == OnConflict::Fail);
@@ -129,7 +132,8 @@ impl Draft {
             if let Some(route) = file.route {
                 totals.bytes = totals.bytes.saturating_add(file.size);
                 *totals.by_route.entry(route.as_str().to_owned()).or_default() += 1;
-                if route == Route::Job { by_job += 1 } else { apart += 1 }
+                by_job += u64::from(route == Route::Job);
+                apart += u64::from(route == Route::Stream);
             }
             let length = file.source.len() + file.destination.len() + file.reason.len() + FRAME;
             match self.room.checked_sub(length) {
@@ -151,6 +155,18 @@ impl Draft {
                 self.rest.push(file);
             }
         }
+        (by_job, apart)
+    }
+
+    /// Notes calls of the platform's API.
+    pub(crate) fn calls(&mut self, calls: u64) {
+        self.preview.totals.api_calls += calls;
+    }
+
+    fn add(&mut self, folder: FolderPreview) {
+        let found = folder.files.len() as u64;
+        let (by_job, apart) = self.tell(folder.files);
+        let totals = &mut self.preview.totals;
         if folder.of_tree {
             // Two listings tell of a thousand files, wherever they are.
             self.by_tree += by_job;
@@ -174,7 +190,7 @@ impl Draft {
             + apart.div_ceil(FILES_PER_URL_CALL);
     }
 
-    fn finish(mut self) -> Preview {
+    pub(crate) fn finish(mut self) -> Preview {
         if self.by_tree > 0 {
             self.preview.totals.jobs += 1;
             self.preview.totals.api_calls += CALLS_PER_JOB + CALLS_PER_TREE;

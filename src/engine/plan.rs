@@ -41,9 +41,14 @@ impl Engine {
             Some(Kind::Batch) => Asked::Batch(self.read_document(&payload, attr::SPEC).await?),
             _ => Asked::Copy(self.read_document(&payload, attr::SPEC).await?),
         };
-        let source = held.item.text(attr::SOURCE).unwrap_or_default();
+        let source = held.item.text(attr::SOURCE).unwrap_or_default().to_owned();
+        if let Asked::Copy(request) = &asked
+            && self.plan_outward(held, &source, request).await?
+        {
+            return Ok(());
+        }
         let party = [Party::of(&held.item)];
-        let planning = self.children_of_any(&id, source, &asked);
+        let planning = self.children_of_any(&id, &source, &asked);
         let children = match self.while_moving(&party, planning).await {
             Ok(children) if asked.is_dry_run() => return self.conclude_dry_run(held, &children).await,
             Ok(children) => children,

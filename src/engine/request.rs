@@ -22,6 +22,7 @@ use crate::{
         outgoing::{self, Status},
     },
     ports::{
+        Error,
         bus::{Bus, Event},
         store::{Item, Write},
     },
@@ -55,7 +56,7 @@ impl Engine {
                         return Ok(next);
                     }
                 }
-                Some(Phase::Planned | Phase::Running) if kind == Kind::CopyOut => {
+                Some(Phase::Planned | Phase::Running) if is_list(held)? => {
                     if let Some(next) = self.advance_slices(held).await? {
                         return Ok(next);
                     }
@@ -247,6 +248,12 @@ impl Engine {
 
 pub(crate) fn id_of(held: &Held) -> RequestId {
     RequestId::new(held.lease.key.id.as_str())
+}
+
+/// Whether the children of a root are slices.
+fn is_list(held: &Held) -> Result<bool, Error> {
+    let state: RootState = records::document(&held.item, attr::STATE)?;
+    Ok(state.slices.is_some())
 }
 
 /// The kind of a request; `None` where a newer version made it.

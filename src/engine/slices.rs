@@ -102,7 +102,7 @@ impl Engine {
         if let Some(next) = self.drive_slices(held, &common).await? {
             return Ok(Some(next));
         }
-        if self.end_copy_out(held, &state, &common).await? {
+        if self.end_list(held, &state, &common).await? {
             return Ok(None);
         }
         // The tallies are hints, and were ahead of the records.

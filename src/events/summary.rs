@@ -45,20 +45,31 @@ fn quoted(field: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::copy_out::Origin;
+    use crate::domain::copy_out::{Detail, Origin};
 
     #[test]
     fn a_row_says_what_became_of_an_object() {
         let from =
             Origin::Object { bucket: "b".into(), key: "x/say \"a, b\"".into(), unsigned: false, sums: None };
         let item = SliceItem { from, to: "p/say \"a, b\"".into() };
-        let copied =
-            Copied { status: CopyStatus::Copied, bytes: 3 << 20, elapsed: 1500, message: String::new() };
+        let copied = Copied {
+            status: CopyStatus::Copied,
+            bytes: 3 << 20,
+            elapsed: 1500,
+            message: String::new(),
+            detail: Detail::Plain,
+        };
         assert_eq!(row(true, "d", &item, &copied), "\"say \"\"a, b\"\"\",COPIED,2,\n");
         let long = row(false, "d", &item, &copied);
         assert_eq!(long, "\"say \"\"a, b\"\"\",COPIED,2,,\"s3://d/p/say \"\"a, b\"\"\",3145728,1.5\n");
         assert_eq!(header(true), "OBJECTNAME,TRANSFERSTATUS,MBPERSEC,MESSAGE\n");
-        let failed = Copied { status: CopyStatus::Error, bytes: 0, elapsed: 7, message: "no".into() };
+        let failed = Copied {
+            status: CopyStatus::Error,
+            bytes: 0,
+            elapsed: 7,
+            message: "no".into(),
+            detail: Detail::Plain,
+        };
         assert!(row(true, "d", &item, &failed).ends_with(",ERROR,0,no\n"));
     }
 }

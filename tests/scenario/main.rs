@@ -10,6 +10,7 @@ mod faults;
 mod fragile;
 mod house;
 mod lists;
+mod outward;
 mod places;
 mod plan;
 mod rules;

@@ -21,6 +21,7 @@ mod heartbeats;
 mod lab;
 mod machine;
 mod manifests;
+mod outward;
 mod plan;
 mod refusals;
 mod rules;

@@ -107,7 +107,7 @@ impl Engine {
             Verdict::Skipped => Stand::Left,
             Verdict::Wait | Verdict::Missing | Verdict::Overwrite | Verdict::Condemn | Verdict::Replace => {
                 match route {
-                    Route::Stream => match state.uploads.get(name) {
+                    Route::Stream | Route::S3Copy => match state.uploads.get(name) {
                         Some(upload) if upload.attempts >= most => {
                             Stand::Failed(ErrorName::TransferFailed, upload.reason.clone())
                         }
@@ -239,7 +239,7 @@ impl Engine {
     }
 }
 
-pub(super) fn clash_words(clash: Clash) -> String {
+pub(crate) fn clash_words(clash: Clash) -> String {
     match clash {
         Clash::Size { there } => format!("another file of {there} bytes is there"),
         Clash::Content => "a file of equal size and other content (MD5) is there".to_owned(),

@@ -29,6 +29,7 @@ mod trees;
 
 pub(crate) use adopt::JobFolders;
 pub(crate) use claims::Slots;
+pub(crate) use finish::clash_words;
 pub(crate) use preview::{FolderPreview, Standing};
 pub(crate) use sources::Sources;
 

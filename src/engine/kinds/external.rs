@@ -179,15 +179,23 @@ pub(super) async fn check_roots(platform: &dyn DataPlatform, outside: &[Outside]
     for source in outside.iter().filter(|source| source.is_folder) {
         for folder in source.objects.keys() {
             let key = format!("{}{folder}", source.key);
-            if let Some((project, _)) = platform.locate(&source.bucket, &key).await? {
-                let message =
-                    format!("a prefix outside ICAv2 holds the data of the project `{}`", project.name);
-                let why = format!("s3://{}/{key} is in it; name what lies beside it instead", source.bucket);
-                return Err(culprit(ErrorName::InvalidRequest, message, &source.uri, &why).into());
-            }
+            check_root(platform, &source.bucket, &key, &source.uri).await?;
         }
     }
     Ok(())
+}
+
+/// The same of one folder of a source.
+pub(super) async fn check_root(
+    platform: &dyn DataPlatform,
+    bucket: &str,
+    key: &str,
+    uri: &str,
+) -> Result<(), Refused> {
+    let Some((project, _)) = platform.locate(bucket, key).await? else { return Ok(()) };
+    let message = format!("a prefix outside ICAv2 holds the data of the project `{}`", project.name);
+    let why = format!("s3://{bucket}/{key} is in it; name what lies beside it instead");
+    Err(culprit(ErrorName::InvalidRequest, message, uri, &why).into())
 }
 
 /// The children that bring sources from outside.

@@ -8,18 +8,25 @@ mod copy_out;
 mod external;
 mod find;
 mod limits;
+mod outward;
 mod places;
 mod renames;
 pub(crate) mod staging;
 mod trees;
 mod whole;
 
-use super::{Engine, records::millis};
+use super::{
+    Engine,
+    lease::{Held, Step},
+    records::{RootState, millis},
+    request::kind_of,
+    slices::Common,
+};
 use crate::{
     domain::{
         ids::RequestId,
         outcome::{ErrorName, Failure},
-        request::{Asked, CopyRequest, FolderRequest},
+        request::{Asked, CopyRequest, FolderRequest, Kind},
     },
     ports::{Class, Error},
 };
@@ -74,6 +81,14 @@ impl Engine {
         request: &CopyRequest,
     ) -> Result<Vec<FolderRequest>, Refused> {
         copy::plan(self.planner(), id, event_source, request).await
+    }
+
+    /// Concludes a root of slices, once all have settled; false while one has not.
+    pub(crate) async fn end_list(&self, held: &mut Held, state: &RootState, common: &Common) -> Step<bool> {
+        match kind_of(held) {
+            Some(Kind::CopyOut) => self.end_copy_out(held, state, common).await,
+            _ => self.end_outward(held, state, common).await,
+        }
     }
 
     fn planner(&self) -> copy::Planner<'_> {

@@ -85,9 +85,7 @@ impl<'a> Projects<'a> {
             Spot::Outside(at) => {
                 self.rules.check_destination(Place::Bucket(&at.bucket), uri)?;
                 let why = "it is in no ICAv2 project that this service sees";
-                return Err(
-                    invalid("copies to places outside ICAv2 are not made by this version", why).into()
-                );
+                return Err(invalid("only a copy of its own goes to a place outside ICAv2", why).into());
             }
         };
         if !path.is_folder() {

@@ -125,7 +125,7 @@ fn renamed(candidate: Candidate, renames: &Renames) -> Option<Renamed> {
 }
 
 /// The entries with their URIs by project id, and the folders that these lie in.
-async fn canonical(
+pub(super) async fn canonical(
     projects: &mut Projects<'_>,
     entries: &[RenameEntry],
 ) -> Result<(Vec<RenameEntry>, BTreeSet<(ProjectId, DataPath)>), Refused> {

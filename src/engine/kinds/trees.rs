@@ -7,7 +7,7 @@ use crate::{
     domain::{
         file::{Data, DataKind},
         location::DataPath,
-        outcome::ErrorName,
+        outcome::{ErrorName, Failure},
         request::{FolderRequest, Want},
         route::Folders,
     },
@@ -40,17 +40,7 @@ pub(super) async fn levels(
         // A job would take along what is on another request's way.
         && !folders.iter().any(|folder| staging::holds(&folder.path));
     for folder in folders.iter().filter(|folder| !staging::holds(&folder.path)) {
-        let Some(inside) = folder.path.inside(&top.path) else {
-            let message = "a folder below the source is shown at another place";
-            let shown = folder.path.to_string();
-            return Err(culprit(ErrorName::Internal, message, &source.uri, &shown).into());
-        };
-        let depth = inside.matches('/').count();
-        if depth > settings.max_depth as usize {
-            let message = format!("a source folder is deeper than copy.max_depth = {}", settings.max_depth);
-            let deep = folder.path.to_string();
-            return Err(culprit(ErrorName::RecursionLimit, message, &source.uri, &deep).into());
-        }
+        let inside = inside(settings, source, folder)?;
         let path = DataPath::parse(&format!("{base}{inside}")).map_err(|error| {
             let message = "a folder would get a name that cannot be";
             culprit(ErrorName::InvalidRequest, message, &source.uri, &error.to_string())
@@ -62,6 +52,23 @@ pub(super) async fn levels(
         children.push(child);
     }
     Ok(children)
+}
+
+/// Where a folder lies, seen from the source that it is below.
+pub(super) fn inside<'a>(
+    settings: &CopySettings,
+    source: &Found,
+    folder: &'a Data,
+) -> Result<&'a str, Failure> {
+    let Some(inside) = folder.path.inside(&source.data.path) else {
+        let message = "a folder below the source is shown at another place";
+        return Err(culprit(ErrorName::Internal, message, &source.uri, folder.path.as_str()));
+    };
+    if inside.matches('/').count() > settings.max_depth as usize {
+        let message = format!("a source folder is deeper than copy.max_depth = {}", settings.max_depth);
+        return Err(culprit(ErrorName::RecursionLimit, message, &source.uri, folder.path.as_str()));
+    }
+    Ok(inside)
 }
 
 /// Refuses a destination that lies in a folder which this source only shows, because it is linked there

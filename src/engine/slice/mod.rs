@@ -11,6 +11,7 @@
 
 pub(crate) mod access;
 pub(crate) mod compare;
+pub(crate) mod conflict;
 mod desk;
 mod inside;
 mod object;

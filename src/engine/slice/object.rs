@@ -5,11 +5,12 @@ use tokio::time::Instant;
 use super::{
     access::share_a_house,
     compare,
+    conflict::{Way, way},
     desk::{Desk, End, Tried, Trouble},
 };
 use crate::{
     domain::{
-        copy_out::{Copied, CopyStatus, Origin, SliceItem},
+        copy_out::{Copied, CopyStatus, Detail, Origin, SliceItem},
         file::ETag,
     },
     engine::lease::Step,
@@ -51,6 +52,8 @@ pub(super) enum There {
 enum Brought {
     Copied(u64),
     There,
+    /// It ends without having been brought.
+    Left(Copied),
     Thawing,
 }
 
@@ -93,12 +96,15 @@ impl<'d> Desk<'d> {
         let why = match result {
             Ok(Brought::Copied(bytes)) => {
                 let status = CopyStatus::Copied;
-                return Ok(Ended::Done(Copied { status, bytes, elapsed, message: String::new() }));
+                let (message, detail) = (String::new(), Detail::Plain);
+                return Ok(Ended::Done(Copied { status, bytes, elapsed, message, detail }));
             }
             Ok(Brought::There) => {
                 let status = CopyStatus::AlreadyCopied;
-                return Ok(Ended::Done(Copied { status, bytes: 0, elapsed, message: EQUAL.to_owned() }));
+                let (message, detail) = (EQUAL.to_owned(), Detail::Plain);
+                return Ok(Ended::Done(Copied { status, bytes: 0, elapsed, message, detail }));
             }
+            Ok(Brought::Left(left)) => return Ok(Ended::Done(Copied { elapsed, ..left })),
             Ok(Brought::Thawing) => return Ok(Ended::Thawing),
             Err(Trouble::Halt(halt)) => return Err(halt),
             Err(Trouble::Refused(why)) => why,
@@ -144,26 +150,31 @@ impl Try<'_, '_> {
         let mut blind = Precondition::Absent;
         let mut conflict = None;
         let mut is_first = self.together && self.desk.is_first(self.index);
+        let mut tried = None;
         for _ in 0..LOOKS {
             let see = async { if is_first { Ok(There::Nothing) } else { self.see().await } };
             let (found, there) = tokio::try_join!(self.find(), see)?;
             let Some(found) = found else {
-                return Err(Trouble::Refused(format!(
-                    "{} does not exist or is not accessible",
-                    self.item.from
-                )));
+                let why = format!("{} does not exist or is not accessible", self.item.from);
+                return self.leave(Copied { detail: Detail::NoSource, ..failed(why) }).await;
             };
+            if tried.as_ref().is_some_and(|tried| *tried != found.info.etag) {
+                // It was the source that was another one.
+                blind = Precondition::Absent;
+            }
             if let Some(why) = self.contradiction(&found.info) {
                 return Err(Trouble::Refused(format!("{} is not what the list says: {why}", self.item.from)));
             }
-            let only_if = match there {
-                There::Object(there) if compare::are_equal(&found.info, &there) => {
-                    return self.is_there(&found.info, &there).await;
-                }
-                There::Object(there) => there.etag.map_or(Precondition::None, Precondition::Matches),
-                There::Nothing => Precondition::Absent,
-                There::Unknown => blind.clone(),
+            let only_if = match way(self.desk.spec.options.on_conflict, &found.info, there, &blind) {
+                Way::Write(only_if) => only_if,
+                Way::Equal(there) => return self.is_there(&found.info, &there).await,
+                Way::Left(left) => return self.leave(left).await,
             };
+            if found.info.archived && self.desk.spec.options.without_thaw {
+                // Listings do not tell it of every class.
+                let why = format!("{} is archived", self.item.from);
+                return self.leave(Copied { detail: Detail::Archived, ..failed(why) }).await;
+            }
             if found.info.archived {
                 self.thaw(&found).await?;
                 return Ok(Brought::Thawing);
@@ -176,6 +187,7 @@ impl Try<'_, '_> {
                 Err(Trouble::Port(error)) if has_changed(&error) => {
                     // Whoever may not see it learns so that there is something.
                     blind = Precondition::None;
+                    tried = Some(found.info.etag);
                     conflict = Some(error);
                     self.desk.change(|state| {
                         // A copy is asked for once: what it found there is not its own.
@@ -201,6 +213,12 @@ impl Try<'_, '_> {
         });
         self.desk.discard(self.index).await?;
         Ok(if ours { Brought::Copied(source.size) } else { Brought::There })
+    }
+
+    /// Nothing is brought.
+    async fn leave(&self, left: Copied) -> Tried<Brought> {
+        self.desk.discard(self.index).await?;
+        Ok(Brought::Left(left))
     }
 
     /// Looks for the source; `None` when there is none, or it is not for us.
@@ -351,7 +369,7 @@ fn is_unsigned(access: &Access) -> bool {
 }
 
 pub(super) fn failed(message: String) -> Copied {
-    Copied { status: CopyStatus::Error, bytes: 0, elapsed: 0, message }
+    Copied { status: CopyStatus::Error, bytes: 0, elapsed: 0, message, detail: Detail::Plain }
 }
 
 /// What a person can do about an error that does not pass.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{PARKED, desk::Desk, object::failed, state::SliceState};
 use crate::{
     domain::{
-        copy_out::{CopyStatus, SliceRequest},
+        copy_out::SliceRequest,
         ids::RequestId,
         outcome::{Counters, ErrorName, Failure, Outcome},
     },
@@ -33,17 +33,9 @@ impl Engine {
         let objects: Vec<_> = (0..spec.items.len())
             .map(|index| state.done.get(&index).cloned().unwrap_or_else(|| failed(undone.to_owned())))
             .collect();
-        let mut counters = Counters { files: objects.len() as u64, ..Counters::default() };
-        for object in &objects {
-            match object.status {
-                CopyStatus::Copied => {
-                    counters.copied += 1;
-                    counters.bytes += object.bytes;
-                }
-                CopyStatus::AlreadyCopied => counters.skipped += 1,
-                CopyStatus::Superseded => counters.skipped_conflict += 1,
-                CopyStatus::Error => counters.failed += 1,
-            }
+        let mut counters = Counters::default();
+        for (item, object) in spec.items.iter().zip(&objects) {
+            object.count(item, &mut counters);
         }
         let outcome = Outcome {
             failure,

@@ -332,9 +332,9 @@ fn outside() -> Vec<Row> {
         row("nothing", "both lists empty", &[])
             .external(&[])
             .refused(INVALID, &["sourceUriList", "must name at least one source"]),
-        row("to-bucket", "a destination in no project", &[S])
-            .into("s3://outside-data/in/", "archive", "/to-bucket/")
-            .refused(INVALID, &["s3://outside-data/in/", "it is in no ICAv2 project"]),
+        row("to-bucket", "a destination in a bucket that is not there", &[S])
+            .into("s3://no-such-bucket/in/", "archive", "/to-bucket/")
+            .refused(INVALID, &["s3://no-such-bucket/in/", "the destination bucket does not exist"]),
     ]
 }
 

@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// How we write to buckets of others.
-    pub(super) fn write_options(&self, with_tags: bool) -> WriteOptions {
+    pub(in crate::engine::kinds) fn write_options(&self, with_tags: bool) -> WriteOptions {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         WriteOptions {
             tags: with_tags.then(|| BTreeMap::from([("testtag".to_owned(), "ok".to_owned())])),

@@ -207,15 +207,15 @@ const ASK: Duration = Duration::from_secs(15);
 
 /// Asks, in the middle of reading a list, whether it is still wanted.
 #[derive(Debug)]
-struct Watch(Instant);
+pub(super) struct Watch(Instant);
 
 impl Watch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Instant::now())
     }
 
     /// Why the request is to end, if it is; stops at once when the process does.
-    async fn stopped(&mut self, engine: &Engine, held: &Held) -> Step<Option<Failure>> {
+    pub(super) async fn stopped(&mut self, engine: &Engine, held: &Held) -> Step<Option<Failure>> {
         held.lease.check()?;
         if engine.stop.is_cancelled() {
             return Err(Halt::Stopping);
@@ -229,7 +229,7 @@ impl Watch {
 }
 
 /// Why a list is not begun.
-enum NotBegun {
+pub(super) enum NotBegun {
     Refused(Failure),
     Halt(Halt),
 }

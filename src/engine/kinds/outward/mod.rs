@@ -1,0 +1,172 @@
+//! Copies that leave ICAv2: files of projects and objects of S3 to a place in a bucket of no project.
+//!
+//! Names and refusals are those of any copy, and a file lands where it would in a project. But no
+//! folder is reconciled: what is to be brought is a list of objects, written as it is found, and slices
+//! bring them as they do for lists ([`mod@crate::engine::slice`]).
+
+mod end;
+mod names;
+mod preview;
+mod target;
+mod walk;
+
+use jiff::SignedDuration;
+
+use self::{target::Target, walk::Walk};
+use super::{
+    copy::culprit,
+    copy_out::{Judged, NotBegun, Watch},
+    places::{Projects, Spot},
+};
+use crate::{
+    domain::{
+        copy_out::SliceOptions,
+        outcome::{ErrorName, Outcome},
+        request::CopyRequest,
+    },
+    engine::{
+        Engine,
+        chunks::ChunkWriter,
+        dry_run::TOLD,
+        evidence::Party,
+        lease::{Held, Step},
+        records::{self, Phase, RootState, attr, set},
+        request::started_at,
+        slices::Common,
+    },
+    ports::{
+        Class,
+        objects::{Access, ObjectLocation},
+    },
+    signals,
+};
+
+/// Objects in a slice, and in flight over the fleet: what a list has that says nothing of them.
+const PER_SLICE: u32 = 10;
+const IN_FLIGHT: u32 = 100;
+
+/// S3's times are whole seconds.
+const COARSE: SignedDuration = SignedDuration::from_secs(1);
+
+impl Engine {
+    /// Plans a copy that leaves ICAv2, or ends it if it only asks or is refused; false where it goes to
+    /// a project.
+    pub(crate) async fn plan_outward(
+        &self,
+        held: &mut Held,
+        source: &str,
+        request: &CopyRequest,
+    ) -> Step<bool> {
+        let party = [Party::of(&held.item)];
+        match self.while_moving(&party, self.begin_outward(held, source, request)).await {
+            Ok(is_outward) => Ok(is_outward),
+            Err(NotBegun::Refused(failure)) => self.fail(held, failure).await.map(|()| true),
+            Err(NotBegun::Halt(halt)) => Err(halt),
+        }
+    }
+
+    async fn begin_outward(
+        &self,
+        held: &mut Held,
+        source: &str,
+        request: &CopyRequest,
+    ) -> Result<bool, NotBegun> {
+        if request.dry_run {
+            let Some(preview) = self.preview_outward(source, request, TOLD, Some(held)).await? else {
+                return Ok(false);
+            };
+            let between = Outcome::between(started_at(&held.item), self.ports.clock.now());
+            self.conclude(held, &Outcome { preview: Some(Box::new(preview)), ..between }).await?;
+            return Ok(true);
+        }
+        let Some(mut walk) = self.walk(source, request).await? else { return Ok(false) };
+        held.lease.check()?;
+        self.try_entry(held, walk.target(), walk.first_key()).await?;
+        let mut watch = Watch::new();
+        let mut chunks = ChunkWriter::new(held, PER_SLICE);
+        while let Some(landings) = walk.next().await? {
+            for landing in landings {
+                chunks.take(self, held, landing.item).await?;
+            }
+            self.moved(&[Party::of(&held.item)]);
+            if let Some(failure) = watch.stopped(self, held).await? {
+                return Err(failure.into());
+            }
+        }
+        let common = Common {
+            bucket: walk.target().bucket.clone(),
+            per_slice: PER_SLICE,
+            in_flight: IN_FLIGHT,
+            width: 0,
+            options: SliceOptions {
+                without_thaw: true,
+                on_conflict: Some(request.on_conflict.unwrap_or(self.settings.copy.on_conflict)),
+                ..SliceOptions::default()
+            },
+        };
+        walk.check_ready()?;
+        walk.finish()?;
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        chunks.flush(self, held).await?;
+        let mut state = chunks.finish(state);
+        state.slices = Some(common.spread_over(state.children));
+        state.told_at = records::millis(self.ports.clock.now());
+        signals::engine::planned(held.lease.key.id.as_str(), usize::try_from(state.children).unwrap_or(0));
+        let phase = set(attr::PHASE, Phase::Planned.as_str());
+        self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await?;
+        Ok(true)
+    }
+
+    /// What a request wants, where it goes to a place outside; `None` where that is a project.
+    async fn walk(&self, source: &str, request: &CopyRequest) -> Judged<Option<Walk<'_>>> {
+        // Nothing else leads outside, and it would be looked up twice.
+        if !request.destination.starts_with("s3://") {
+            return Ok(None);
+        }
+        let rules = &self.settings.policy;
+        rules.check_event_source(source)?;
+        let mut projects = Projects::new(self.ports.platform.as_ref(), rules);
+        let invalid = ErrorName::InvalidRequest;
+        let spot = projects.place(&request.destination, "the destination", invalid).await?;
+        let Spot::Outside(at) = spot else { return Ok(None) };
+        let target = Target { bucket: at.bucket, prefix: at.key, uri: request.destination.clone() };
+        target.judge(rules, &self.settings.copy_out.deny_destination_buckets)?;
+        Ok(Some(Walk::open(self.planner(), projects, request, target).await?))
+    }
+
+    /// Whether the destination lets us in. An upload that is ended at once leaves nothing there.
+    async fn try_entry(&self, held: &Held, target: &Target, key: String) -> Judged<()> {
+        let at = ObjectLocation::new(target.bucket.as_str(), key);
+        let (objects, options) = (&self.ports.objects, self.write_options(false));
+        let error = match objects.begin(&at, None, &options, &Access::Own).await {
+            Ok(upload) => {
+                let mut uploads = vec![upload];
+                let number = |name: &str| held.item.number(name).unwrap_or(0);
+                if number(attr::STARTS) > 1 || number(attr::FAILURES) > 0 {
+                    // A run that broke off may have left its own. Who may not look cannot find it.
+                    let since = started_at(&held.item) - COARSE;
+                    uploads
+                        .extend(objects.unfinished_since(&at, since, &Access::Own).await.unwrap_or_default());
+                }
+                for upload in uploads {
+                    if let Err(error) = objects.abort(&at, &upload, &Access::Own).await {
+                        signals::slice::upload_left(&at, &error);
+                    }
+                }
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let (name, message) = match error.class {
+            Class::Forbidden => (
+                ErrorName::PolicyDenied,
+                "this service may not write to the destination: its role must be allowed to, and so must the \
+                 policy of a bucket of another account",
+            ),
+            Class::NotFound => (ErrorName::InvalidRequest, "the destination bucket does not exist"),
+            _ if error.is_passing() => return Err(error.into()),
+            _ => (ErrorName::TransferFailed, "the destination cannot be written to"),
+        };
+        Err(culprit(name, message, &target.uri, &error.to_string()).into())
+    }
+}
