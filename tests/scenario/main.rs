@@ -16,6 +16,7 @@ mod scheduler;
 mod secrets;
 mod slices;
 mod storms;
+mod sturdy;
 mod tokens;
 mod whole;
 #[path = "../support/wire.rs"]

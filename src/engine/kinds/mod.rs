@@ -14,6 +14,8 @@ pub(crate) mod staging;
 mod trees;
 mod whole;
 
+pub(crate) use copy_out::SummaryUploads;
+
 use super::{Engine, records::millis};
 use crate::{
     domain::{
