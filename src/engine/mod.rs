@@ -35,8 +35,10 @@ mod several;
 mod slice;
 mod slices;
 mod stall;
+mod standstill;
 mod stop;
 mod timers;
+mod turns;
 pub mod view;
 
 pub use stop::Cancel;

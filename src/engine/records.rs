@@ -9,7 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::slices::{Common, Cursor};
+use super::{
+    kinds::SummaryUploads,
+    slices::{Common, Cursor},
+};
 use crate::{
     domain::{
         ids::{FolderId, JobId, ProjectId, RequestId, digest},
@@ -33,6 +36,8 @@ pub(crate) const TOKEN: &str = "TOKEN#";
 pub(crate) const TALLY: &str = "TALLY#";
 /// The signs of life of a root; named so that they are read with its tallies.
 pub(crate) const SIGNS: &str = "TALLY#evidence";
+/// The slices of a list that wait for a turn; read with its tallies too, and before them.
+pub(crate) const TURNS: &str = "TALLY##turns";
 pub(crate) const STOP: &str = "STOP";
 pub(crate) const WAITER: &str = "WAITER#";
 pub(crate) const PLAN: &str = "PLAN#";
@@ -75,7 +80,8 @@ pub(crate) mod attr {
     pub(crate) const WAITS_FOR: &str = "waits_for";
     pub(crate) const EXPRESS: &str = "express";
     pub(crate) const WAITING: &str = "waiting";
-    pub(crate) const PARKED: &str = "parked";
+    pub(crate) const PARKED: &str = "parked_slices";
+    pub(crate) const IN_TURNS: &str = "in_turns";
     pub(crate) const WAITING_FOR: &str = "waiting_for";
     pub(crate) const SIBLINGS: &str = "siblings";
 }
@@ -143,6 +149,11 @@ pub(crate) struct RootState {
     pub refusals: u32,
     /// Sources in a piece of a manifest.
     pub most_in_piece: usize,
+    /// Since when it cannot be begun, milliseconds since 1970; 0: it can.
+    pub trouble_since: i64,
+    /// The uploads of a long summary that is being written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<SummaryUploads>,
     /// Stopped, answered and told; when its children were last looked at. 0 before.
     pub children_at: i64,
 }
@@ -190,6 +201,10 @@ pub(crate) fn slots_key(project: &ProjectId) -> Key {
 
 pub(crate) fn signs_key(root: &RequestId) -> Key {
     Key::new(root.as_str(), SIGNS)
+}
+
+pub(crate) fn turns_key(root: &RequestId) -> Key {
+    Key::new(root.as_str(), TURNS)
 }
 
 pub(crate) fn stop_key(root: &RequestId) -> Key {

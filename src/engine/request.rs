@@ -228,6 +228,7 @@ impl Engine {
             }
             Some(Kind::Copy | Kind::Batch | Kind::CopyOut) | None => {
                 if Phase::of(&held.item) != Some(Phase::Finishing) {
+                    self.drop_summary_if_possible(held).await?;
                     self.fail(held, failure).await?;
                 }
                 self.deliver(held).await

@@ -46,6 +46,12 @@ pub struct CopyOutSettings {
     /// Buckets that nothing is copied to.
     #[serde(default)]
     pub deny_destination_buckets: Vec<Glob>,
+    /// Hosts of endpoints that a request may name; none where empty.
+    #[serde(default)]
+    pub endpoint_hosts: Vec<Glob>,
+    /// Secrets that a request may name; none where empty.
+    #[serde(default)]
+    pub secrets: Vec<Glob>,
     /// The canned ACL of what is written; empty: none.
     #[serde(default)]
     pub acl: String,
@@ -87,6 +93,8 @@ impl Default for CopyOutSettings {
             working_bucket: String::new(),
             working_prefix: String::new(),
             deny_destination_buckets: Vec::new(),
+            endpoint_hosts: Vec::new(),
+            secrets: Vec::new(),
             acl: String::new(),
             expected_bucket_owner: String::new(),
             tags: Tags::BestEffort,

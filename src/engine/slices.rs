@@ -14,6 +14,9 @@ use super::{
     request::id_of,
     round::Next,
     several::several,
+    stall::Judgement,
+    standstill::Driven,
+    turns,
 };
 use crate::{
     domain::{
@@ -39,9 +42,6 @@ const AHEAD: Duration = Duration::from_secs(5);
 /// How often the slices of a root that was stopped are looked at, unless they all say that they have
 /// settled.
 const LOOK: Duration = Duration::from_mins(1);
-
-/// Slices that may wait for restores beside those that are under way: their numbers must fit the tallies.
-const MOST_PARKED: u64 = 400_000;
 
 /// Records read or written at a time.
 const WIDTH: usize = 16;
@@ -99,8 +99,10 @@ impl Engine {
     pub(crate) async fn advance_slices(&self, held: &mut Held) -> Step<Option<Next>> {
         let state: RootState = records::required(&held.item, attr::STATE)?;
         let common = state.slices.clone().unwrap_or_default();
-        if let Some(next) = self.drive_slices(held, &common).await? {
-            return Ok(Some(next));
+        match self.drive_slices(held, &common).await? {
+            Driven::On(next) => return Ok(Some(next)),
+            Driven::Stalled => return Ok(None),
+            Driven::Settled => {}
         }
         if self.end_list(held, &state, &common).await? {
             return Ok(None);
@@ -109,24 +111,34 @@ impl Engine {
         Ok(Some(Next::at(records::after(self.ports.clock.now(), AHEAD))))
     }
 
-    /// Puts slices and watches them; `None` once all have settled.
-    async fn drive_slices(&self, held: &mut Held, common: &Common) -> Step<Option<Next>> {
+    /// Puts slices and watches them.
+    async fn drive_slices(&self, held: &mut Held, common: &Common) -> Step<Driven> {
         let id = id_of(held);
         let mut state: RootState = records::required(&held.item, attr::STATE)?;
         let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
         let (settled, counters) = records::sum_tallies(&tallies);
         if settled >= state.children {
-            return Ok(None);
+            return Ok(Driven::Settled);
         }
-        let parked: u64 = tallies.iter().map(|tally| tally.members(attr::PARKED).len() as u64).sum();
-        let parked = parked.min(MOST_PARKED);
-        let window = common.window();
-        let in_flight = state.spread.saturating_sub(settled).saturating_sub(parked);
+        let at_work = state.spread.saturating_sub(settled).saturating_sub(turns::parked(&tallies));
+        let mut room = common.window().saturating_sub(at_work + turns::given(&tallies));
         let mut is_news = false;
-        if in_flight < window && state.spread < state.children {
-            self.put_slices(held, common, &mut state, window - in_flight).await?;
+        // What was restored stays for a few days only, so it goes before what has not begun.
+        room -= self.give_turns(held, common, &state, &tallies, room).await?;
+        if room > 0 && state.spread < state.children {
+            self.put_slices(held, common, &mut state, room).await?;
             is_news = true;
         }
+        let before = (state.look_since, state.looked_at);
+        let judged_at = match self.watch_slices(held, &mut state, common, &tallies).await? {
+            Judgement::Stalled(failure) => {
+                let failure = self.put_stop(&id, failure).await?;
+                self.conclude_stopped(held, failure).await?;
+                return Ok(Driven::Stalled);
+            }
+            Judgement::Open(at) => at,
+        };
+        is_news |= (state.look_since, state.looked_at) != before;
         let now = self.ports.clock.now();
         let every = as_millis(self.settings.heartbeat.every());
         let mut due_at = millis(now).saturating_add(every);
@@ -144,7 +156,7 @@ impl Engine {
         } else {
             Vec::new()
         };
-        Ok(Some(Next::Due { changes, due_at: due_at.max(millis(now) + 1) }))
+        Ok(Driven::On(Next::Due { changes, due_at: due_at.min(judged_at).max(millis(now) + 1) }))
     }
 
     /// Puts the next slices and tells the fleet. May be repeated: the ids come from the plan.
@@ -198,6 +210,7 @@ impl Engine {
             puts.push(async move {
                 lease.check()?;
                 let item = records::new_request(&child, id, Kind::Slice, destination, now);
+                let item = item.with(attr::IN_TURNS, 1);
                 let item = self.with_document(item, attr::SPEC, &spec).await?;
                 self.ports.store.write(Write::put_new(item)).await?;
                 Step::Ok(())
@@ -291,7 +304,7 @@ pub(crate) fn slice_keys(root: &RequestId, state: &RootState) -> impl Iterator<I
     firsts.map(move |first| (first..put).take(BLOCK).map(&key).collect())
 }
 
-fn slice_id(root: &RequestId, generation: u32, bucket: &str, number: u64) -> RequestId {
+pub(crate) fn slice_id(root: &RequestId, generation: u32, bucket: &str, number: u64) -> RequestId {
     let number = u32::try_from(number).unwrap_or(u32::MAX);
     RequestId::child(root, generation, Kind::Slice.as_str(), bucket, number)
 }

@@ -30,10 +30,10 @@ use crate::{
 const WIDTH: usize = 16;
 
 /// What a look has brought to light is written down within that many ticks.
-const TICKS: u32 = 4;
+pub(crate) const TICKS: u32 = 4;
 
 /// The shortest wait between two judgements.
-const AT_LEAST: Duration = Duration::from_secs(10);
+pub(crate) const AT_LEAST: Duration = Duration::from_secs(10);
 
 /// What is known about a root without a sign of life.
 #[derive(Debug)]

@@ -121,6 +121,7 @@ impl Engine {
     /// Ends a root with this failure; what had arrived is counted.
     pub(crate) async fn conclude_stopped(&self, held: &mut Held, failure: Failure) -> Step<()> {
         let id = id_of(held);
+        self.drop_summary_if_possible(held).await?;
         let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
         let mut outcome = self.failed_outcome(&held.item, failure);
         (_, outcome.counters) = records::sum_tallies(&tallies);

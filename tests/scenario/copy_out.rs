@@ -83,7 +83,7 @@ async fn three_objects_go_out_once() {
     assert_eq!(output["objects"], json!({"total": 3, "copied": 3, "alreadyCopied": 0, "errors": 0}));
     assert_eq!(
         (&output["summaryCsvKey"], &output["workingCsvKey"]),
-        (&json!("ENDED_COPY.csv"), &json!("jobs/ENDED_COPY.csv"))
+        (&json!("ENDED_COPY.csv"), &json!("jobs/list.csv.ENDED_COPY.csv"))
     );
     assert_eq!(output["bytes"], 3 * (256 << 10));
     assert_eq!(
@@ -97,7 +97,7 @@ async fn three_objects_go_out_once() {
     let summary = house.object("dest", "in/ENDED_COPY.csv").await;
     assert_eq!(summary.lines().next(), Some(HEADER));
     assert_eq!(rows(&summary), [row("a", "COPIED"), row("b", "COPIED"), row("c", "COPIED")]);
-    assert_eq!(house.object("requests", "jobs/ENDED_COPY.csv").await, summary);
+    assert_eq!(house.object("requests", "jobs/list.csv.ENDED_COPY.csv").await, summary);
 
     ask(&house, "two", "jobs/list.csv", list, more()).await;
     let output = house.success("two", MINUTE).await;

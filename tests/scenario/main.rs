@@ -18,6 +18,7 @@ mod scheduler;
 mod secrets;
 mod slices;
 mod storms;
+mod sturdy;
 mod thrift;
 mod tokens;
 mod whole;

@@ -200,11 +200,11 @@ async fn a_list_is_copied_once() {
         ["destinationBucket", "destinationPrefix", "summaryCsvKey", "workingCsvBucket", "workingCsvKey"];
     assert_eq!(
         told.map(|name| &output[name]),
-        ["dest", "P/", "ENDED_COPY.csv", "lists", "tuesday/ENDED_COPY.csv"]
+        ["dest", "P/", "ENDED_COPY.csv", "lists", "tuesday/x.csv.ENDED_COPY.csv"]
     );
     assert_eq!(shore.get("dest", "P/STARTED_COPY.txt").await, MARKER);
     let summary = shore.get("dest", "P/ENDED_COPY.csv").await;
-    assert_eq!(shore.get("lists", "tuesday/ENDED_COPY.csv").await, summary);
+    assert_eq!(shore.get("lists", "tuesday/x.csv.ENDED_COPY.csv").await, summary);
     assert_eq!(rows(&summary), ["a.bam", "b.txt", "c.vcf"].map(|name| (name, "COPIED")));
     let (from, to) = (shore.contents("src").await, shore.contents("dest").await);
     let keys: Vec<_> = to.keys().map(String::as_str).collect();
@@ -257,7 +257,7 @@ async fn awkward_keys_arrive_as_they_are() {
     assert_eq!(output["objects"], totals(cases.len(), 0));
     let (from, mut to) = (shore.contents("src").await, shore.contents("dest").await);
     let summary = shore.get("dest", &format!("{prefix}ENDED_COPY.csv")).await;
-    assert_eq!(shore.get("lists", "a b+%/ENDED_COPY.csv").await, summary);
+    assert_eq!(shore.get("lists", "a b+%/x y.csv.ENDED_COPY.csv").await, summary);
     let names = cases.map(|(_, name)| if name.contains('"') { quoted(name) } else { name.to_owned() });
     assert_eq!(rows(&summary), names.each_ref().map(|name| (name.as_str(), "COPIED")));
     for (key, name) in cases {

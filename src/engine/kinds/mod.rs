@@ -15,6 +15,8 @@ pub(crate) mod staging;
 mod trees;
 mod whole;
 
+pub(crate) use copy_out::SummaryUploads;
+
 use super::{
     Engine,
     lease::{Held, Step},

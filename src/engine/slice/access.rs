@@ -35,7 +35,7 @@ impl Keys {
     }
 
     /// They are not what they were: all are read again.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 

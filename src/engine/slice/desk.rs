@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -20,6 +20,7 @@ use crate::{
         lease::{Halt, Held, Lease, Step},
         records::{Phase, attr, set},
         request::started_at,
+        turns::{is_in_turns, is_parked},
     },
     policy::limit::Limit,
     ports::{Error, store::Change},
@@ -69,6 +70,11 @@ pub(super) struct Desk<'a> {
     pub limit: Arc<Limit>,
     /// Nothing of ours at the destination is older.
     pub since: Timestamp,
+    /// Whether the slice is parked when it only waits, and whether it is: then nothing is copied.
+    pub is_in_turns: bool,
+    pub is_parked: bool,
+    /// Whether something has come back that waits for the slice's turn.
+    pub wants_turn: AtomicBool,
     held: tokio::sync::Mutex<&'a mut Held>,
     state: Mutex<Versioned>,
     /// Answers of source and destination so far.
@@ -97,6 +103,9 @@ impl<'a> Desk<'a> {
             parties: [Party::of(&held.item)],
             limit: engine.limits.of(&spec.bucket),
             since: started_at(&held.item),
+            is_in_turns: is_in_turns(&held.item),
+            is_parked: is_parked(&held.item),
+            wants_turn: AtomicBool::new(false),
             held: tokio::sync::Mutex::new(held),
             state: Mutex::new(Versioned { state, version: 0, stored: 0 }),
             answers: [AtomicU64::new(0), AtomicU64::new(0)],

@@ -10,6 +10,7 @@
 //! ends the round as an error, and is waited for like any other port.
 
 pub(crate) mod access;
+mod charge;
 pub(crate) mod compare;
 pub(crate) mod conflict;
 mod desk;
@@ -20,6 +21,7 @@ mod settle;
 mod state;
 mod stream;
 mod thaw;
+mod turn;
 mod work;
 
 pub(crate) use access::Keys;
@@ -30,16 +32,10 @@ use self::{desk::Desk, state::SliceState, work::Left};
 use super::{
     Engine,
     lease::{Halt, Held, Step},
-    records::{self, Phase, attr, millis},
+    records::{Phase, attr, millis, set},
     round::Next,
 };
-use crate::{
-    domain::{copy_out::SliceRequest, ids::RequestId},
-    ports::store::{Change, Write},
-};
-
-/// The numbers of the slices that do nothing but wait, at their root's tally.
-const PARKED: &str = "parked";
+use crate::domain::{copy_out::SliceRequest, ids::RequestId};
 
 impl Engine {
     /// One round of a slice: works on its objects until all have ended, or those that are left wait for
@@ -51,14 +47,17 @@ impl Engine {
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         let spec: SliceRequest = self.read_document(&held.item, attr::SPEC).await?;
         let mut state: SliceState = self.document_or_default(&held.item, attr::STATE).await?;
-        if let Some(why) = self.stop_of(&root).await? {
-            return self.stop_slice(held, &spec, state, why).await;
-        }
-        // A run that was not given back, or ended in an error, may have copied what nobody wrote down.
+        let began = millis(self.ports.clock.now());
+        // A run that was not given back, or ended in an error, may have copied what nobody wrote down,
+        // and begun uploads.
         let number = |name: &str| held.item.number(name).unwrap_or(0);
         let interrupted = number(attr::STARTS) > 1 || number(attr::FAILURES) > 0;
         let news = interrupted && !state.interrupted;
         state.interrupted |= interrupted;
+        if let Some(why) = self.stop_of(&root).await? {
+            return self.stop_slice(held, &spec, state, why).await;
+        }
+        let turn = self.join_in(held, &root, &spec, &mut state).await?;
         let desk = Desk::new(self, held, &spec, state);
         if news {
             desk.change(|_| ());
@@ -74,10 +73,10 @@ impl Engine {
                 self.stop_slice(held, &spec, state, why).await
             }
             Ok(Left::Waits(due_at)) => {
-                if desk.only_thaws() && !desk.read(|state| state.parked) {
-                    self.park(&root, &desk).await?;
-                }
-                Ok(Next::Due { changes: desk.unstored().await?, due_at })
+                self.wait_in_turn(&root, &desk, turn).await?;
+                let mut changes = desk.unstored().await?;
+                changes.extend([set(attr::LOOKED_AT, began), set(attr::WAITS_FOR, desk.waits_for())]);
+                Ok(Next::Due { changes, due_at })
             }
             Err(Halt::Stopping) => {
                 let due_at = millis(self.ports.clock.now());
@@ -90,17 +89,6 @@ impl Engine {
             }
             Err(Halt::Lost) => Err(Halt::Lost),
         }
-    }
-
-    /// Tells the root, once, that nothing but waiting is left, so that others may begin meanwhile.
-    async fn park(&self, root: &RequestId, desk: &Desk<'_>) -> Step<()> {
-        let child = RequestId::new(desk.lease.key.id.as_str());
-        let number = desk.spec.number.to_string();
-        let include = Change::Include(PARKED.to_owned(), number);
-        self.ports.store.write(Write::update(records::tally_key(root, &child), vec![include])).await?;
-        desk.change(|state| state.parked = true);
-        self.wake(records::request_key(root), super::dispatch::Lane::Root).await?;
-        Ok(())
     }
 }
 

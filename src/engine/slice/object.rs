@@ -7,6 +7,7 @@ use super::{
     compare,
     conflict::{Way, way},
     desk::{Desk, End, Tried, Trouble},
+    inside::has_parts,
 };
 use crate::{
     domain::{
@@ -112,21 +113,20 @@ impl<'d> Desk<'d> {
                 if error.class == Class::Unauthorized {
                     self.engine.keys.forget();
                 }
-                let after = self.answers();
-                // An S3 that does not answer at all is no fault of the object.
-                let counts = error.class != Class::Throttled && before.iter().zip(&after).all(|(a, b)| a < b);
-                let tries = self.read(|state| state.tries.get(&index).copied().unwrap_or(0)) + 1;
-                if !counts || tries < self.engine.settings.copy_out.max_attempts {
+                let counts = self.is_charged(&error, before);
+                let Some(tries) = self.last_try(index, counts) else {
                     signals::slice::try_failed(&self.lease.key.id, &error, counts);
                     return Ok(Ended::Failed(error, counts));
-                }
-                format!("{of}: {error} ({tries} tries)")
+                };
+                format!("{of}: {error} ({tries}){}", advice(&error))
             }
             Err(Trouble::Port(error)) => format!("{of}: {error}{}", advice(&error)),
         };
         // Before it is given up, nothing of it may be left behind.
-        match self.discard(index).await {
-            Err(error) if error.is_passing() => return Ok(Ended::Failed(error, false)),
+        match self.abandon(index).await {
+            Err(error) if error.is_passing() && self.last_try(index, false).is_none() => {
+                return Ok(Ended::Failed(error, false));
+            }
             Err(error) => signals::slice::upload_left(&item.to, &error),
             Ok(()) => {}
         }
@@ -179,6 +179,10 @@ impl Try<'_, '_> {
                 self.thaw(&found).await?;
                 return Ok(Brought::Thawing);
             }
+            if self.desk.is_parked {
+                self.wait_for_turn();
+                return Ok(Brought::Thawing);
+            }
             self.desk.change(|state| {
                 state.thawing.remove(&self.index);
                 state.sent.insert(self.index);
@@ -211,7 +215,11 @@ impl Try<'_, '_> {
             let since_we_began = || there.modified.is_some_and(|at| at + SKEW >= self.desk.since);
             state.sent.contains(&self.index) || (state.interrupted && since_we_began())
         });
-        self.desk.discard(self.index).await?;
+        if has_parts(source) || source.size > self.desk.engine.settings.copy_out.multipart_threshold {
+            self.desk.abandon(self.index).await?;
+        } else {
+            self.desk.discard(self.index).await?;
+        }
         Ok(if ours { Brought::Copied(source.size) } else { Brought::There })
     }
 
@@ -379,6 +387,7 @@ fn advice(error: &Error) -> &'static str {
             "; check that our role may read the source, and that the bucket's policy lets it write there"
         }
         Class::NotFound => "; check that both buckets exist",
-        Class::Transient | Class::Throttled | Class::Unauthorized | Class::Conflict | Class::Invalid => "",
+        Class::Unauthorized => "; check the keys with which the two buckets are used",
+        Class::Transient | Class::Throttled | Class::Conflict | Class::Invalid => "",
     }
 }

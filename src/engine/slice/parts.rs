@@ -292,6 +292,15 @@ impl Desk<'_> {
         Ok(())
     }
 
+    /// Aborts whatever may have been begun for an object that is given up: also what a run has begun that
+    /// nobody has heard of since.
+    pub(super) async fn abandon(&self, index: usize) -> Result<(), Error> {
+        if self.read(|state| state.interrupted && !state.done.contains_key(&index)) {
+            self.change(|state| state.doubtful.insert(index));
+        }
+        self.discard(index).await
+    }
+
     /// Aborts uploads of ours whose ids nobody kept: to this key, and begun since the slice was made.
     pub(super) async fn sweep(
         &self,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{PARKED, desk::Desk, object::failed, state::SliceState};
+use super::{desk::Desk, object::failed, state::SliceState};
 use crate::{
     domain::{
         copy_out::SliceRequest,
@@ -15,10 +15,15 @@ use crate::{
         records::{self, attr},
         request::started_at,
         round::Next,
+        several::several,
+        turns::is_parked,
     },
-    ports::store::Change,
+    ports::{Error, store::Change},
     signals,
 };
+
+/// Objects abandoned at a time.
+const WIDTH: usize = 8;
 
 impl Engine {
     /// Settles a slice: whatever has no result by now failed for the reason given.
@@ -45,8 +50,15 @@ impl Engine {
         };
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         let mut tally = records::tally(&outcome.counters);
-        tally.push(Change::Exclude(PARKED.to_owned(), BTreeSet::from([spec.number.to_string()])));
-        let changes = large::removal(attr::STATE).to_vec();
+        let mut changes = large::removal(attr::STATE).to_vec();
+        if is_parked(&held.item) {
+            // Of a list that goes on, the queue is left first: what is settled takes no turn.
+            if outcome.failure.is_none() {
+                self.leave_queue(&root, spec.number).await?;
+            }
+            tally.push(Change::Add(attr::PARKED.to_owned(), -1));
+            changes.push(Change::Remove(attr::PARKED.to_owned()));
+        }
         self.settle_as(held, &root, &outcome, changes, tally).await
     }
 
@@ -59,16 +71,10 @@ impl Engine {
         why: Failure,
     ) -> Step<Next> {
         let desk = Desk::new(self, held, spec, state);
-        let begun = desk.read(|state| {
-            let mut begun: BTreeSet<usize> = state.uploads.keys().copied().collect();
-            begun.extend(&state.doubtful);
-            begun
-        });
-        for index in begun {
-            desk.lease.check()?;
-            match desk.discard(index).await {
+        for (index, abandoned) in desk.abandon_all().await? {
+            match abandoned {
                 Err(error) if error.is_passing() => return Err(error.into()),
-                Err(error) => signals::slice::upload_left(&desk.lease.key, &error),
+                Err(error) => desk.upload_left(index, &error),
                 Ok(()) => {}
             }
         }
@@ -80,15 +86,38 @@ impl Engine {
     /// Settles a slice that broke every process that worked on it. What it has begun is aborted.
     pub(crate) async fn give_up_slice(&self, held: &mut Held, failure: Failure) -> Step<Next> {
         let spec: SliceRequest = self.read_document(&held.item, attr::SPEC).await?;
-        let state: SliceState = self.document_or_default(&held.item, attr::STATE).await?;
+        let mut state: SliceState = self.document_or_default(&held.item, attr::STATE).await?;
+        state.interrupted = true;
         let desk = Desk::new(self, held, &spec, state);
-        let begun: Vec<_> = desk.read(|state| state.uploads.keys().copied().collect());
-        for index in begun {
-            if let Err(error) = desk.discard(index).await {
-                signals::slice::upload_left(&desk.lease.key, &error);
+        for (index, abandoned) in desk.abandon_all().await? {
+            if let Err(error) = abandoned {
+                desk.upload_left(index, &error);
             }
         }
         let state = desk.into_state();
         self.settle_slice(held, &spec, &state, Some(failure)).await
+    }
+}
+
+impl Desk<'_> {
+    /// Abandons all that may have been begun and has not ended.
+    async fn abandon_all(&self) -> Step<Vec<(usize, Result<(), Error>)>> {
+        let begun: BTreeSet<usize> = self.read(|state| {
+            let known = state.uploads.keys().chain(&state.doubtful).copied();
+            let any = (0..self.spec.items.len()).filter(|index| !state.done.contains_key(index));
+            known.chain(any.filter(|_| state.interrupted)).collect()
+        });
+        let mut abandoned = Vec::with_capacity(begun.len());
+        for chunk in begun.into_iter().collect::<Vec<_>>().chunks(WIDTH) {
+            self.lease.check()?;
+            let each = chunk.iter().map(|index| async move { (*index, self.abandon(*index).await) });
+            abandoned.extend(several(WIDTH, each).await);
+        }
+        Ok(abandoned)
+    }
+
+    fn upload_left(&self, index: usize, error: &Error) {
+        let key = self.spec.items.get(index).map_or("", |item| item.to.as_str());
+        signals::slice::upload_left(&key, error);
     }
 }

@@ -31,9 +31,9 @@ pub(super) struct SliceState {
     /// Whether a run ended without its state being stored, so that any object may be ours.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
-    /// Whether the root was told that nothing but waiting is left.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub parked: bool,
+    /// Objects of which nobody has answered, so that no try counted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults: BTreeMap<usize, Fault>,
 }
 
 /// An upload of ours.
@@ -56,4 +56,18 @@ pub(super) struct Thawing {
     pub checks: u32,
     /// Whether the restore was asked for, by us or by others.
     pub asked: bool,
+    /// Whether it can be read again, and waits for the turn of its slice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_back: bool,
+}
+
+/// What stands in the way of an object, as long as nobody is charged for it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Fault {
+    /// Since when.
+    pub since: i64,
+    /// How often it was tried since.
+    pub tries: u32,
+    /// The last error.
+    pub why: String,
 }

@@ -27,8 +27,10 @@ impl Try<'_, '_> {
         let under_way = found.info.restore == Some(Restore::Ongoing);
         let known = self.desk.read(|state| state.thawing.get(&self.index).cloned());
         let first = known.is_none();
-        let mut thawing = known.unwrap_or(Thawing { since: now, check_at: 0, checks: 0, asked: under_way });
+        let mut thawing =
+            known.unwrap_or(Thawing { since: now, check_at: 0, checks: 0, asked: under_way, is_back: false });
         thawing.asked |= under_way;
+        thawing.is_back = false;
         let deadline = thawing.since.saturating_add(as_millis(settings.thaw_deadline));
         if !first && now >= deadline {
             self.desk.change(|state| state.thawing.remove(&self.index));

@@ -158,6 +158,7 @@ impl Desk<'_> {
                 self.change(|state| {
                     state.thawing.remove(&index);
                     state.tries.remove(&index);
+                    state.faults.remove(&index);
                     state.sent.remove(&index);
                     state.done.insert(index, copied);
                 });
@@ -168,13 +169,12 @@ impl Desk<'_> {
                 let check_at = self.read(|state| state.thawing.get(&index).map(|thawing| thawing.check_at));
                 let wait = check_at.unwrap_or(0).saturating_sub(millis(self.engine.ports.clock.now())).max(0);
                 queue.streaks.remove(&index);
+                self.change(|state| state.faults.remove(&index));
                 queue.later.insert((Instant::now() + Duration::from_millis(wait.unsigned_abs()), index));
             }
             Ended::Failed(error, counts) => {
                 self.engine.note_outage(&self.parties, &error);
-                if counts {
-                    self.change(|state| *state.tries.entry(index).or_default() += 1);
-                }
+                self.note_failed(index, &error, counts);
                 let streak = queue.streaks.entry(index).or_default();
                 let wait = if error.class == Class::Throttled {
                     jittered(SLOW, SLOWEST, *streak, self.engine.ports.chance.as_ref())

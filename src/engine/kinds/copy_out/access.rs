@@ -46,7 +46,19 @@ impl Engine {
         let tags = self.settings.copy_out.tags;
         let uri = request.destination();
         let with_tags = tags != Tags::Suppress;
+        match self.bucket_access(&request.destination_bucket, false, &request.options).await {
+            Err(error) if !error.is_passing() && error.class != Class::Forbidden => {
+                let message = format!("the keys of the destination bucket cannot be read: {error}");
+                return Err(named(ErrorName::InvalidRequest, &message, &uri).into());
+            }
+            Ok(_) | Err(_) => {}
+        }
         let mut written = self.mark(request, with_tags).await;
+        if matches!(&written, Err(error) if error.class == Class::Unauthorized) {
+            // They may have been changed since they were read.
+            self.keys.forget();
+            written = self.mark(request, with_tags).await;
+        }
         let mut without_tags = false;
         if with_tags && is_denied(&written) {
             // The right to tag is one of its own.
@@ -68,7 +80,10 @@ impl Engine {
                 let message = "the destination bucket is in another region";
                 Err(named(ErrorName::WrongRegionError, message, &uri).into())
             }
-            Err(error) if error.class == Class::Forbidden => Ok(Entry::Closed(error.to_string())),
+            // Keys that are not known there are a matter between people too.
+            Err(error) if matches!(error.class, Class::Forbidden | Class::Unauthorized) => {
+                Ok(Entry::Closed(error.to_string()))
+            }
             Err(error) if error.class == Class::NotFound => {
                 let message = "the destination bucket does not exist";
                 Err(named(ErrorName::InvalidRequest, message, &uri).into())
@@ -121,10 +136,15 @@ impl Engine {
     pub(super) async fn wait_for_access(&self, held: &mut Held, why: &str) -> Step<Next> {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         state.refusals = state.refusals.saturating_add(1);
+        state.trouble_since = 0;
         signals::copy_out::waits_for_access(&held.lease.key.id, state.refusals, why);
         // To have asked is a sign of life.
         self.moved(&[Party::of(&held.item)]);
-        let changes = vec![set(attr::WAITING_FOR, WAITING), set(attr::STATE, records::text(&state)?)];
+        let changes = vec![
+            set(attr::WAITING_FOR, WAITING),
+            set(attr::WAITS_FOR, why),
+            set(attr::STATE, records::text(&state)?),
+        ];
         self.save(held, changes).await?;
         self.tell_if_possible(held, Status::Running, Counters::default()).await;
         Ok(Next::at(records::after(self.ports.clock.now(), self.settings.copy_out.access_retry)))
@@ -133,6 +153,7 @@ impl Engine {
     /// Whether tags are left out, having asked for those of one object of each source bucket.
     pub(super) async fn try_tags(
         &self,
+        held: &Held,
         request: &CopyOutRequest,
         buckets: &BTreeMap<String, (String, bool)>,
     ) -> Judged<bool> {
@@ -143,7 +164,8 @@ impl Engine {
         for (bucket, (key, unsigned)) in buckets {
             let access = self.bucket_access(bucket, *unsigned, &request.options).await?;
             let at = ObjectLocation::new(bucket, key);
-            match self.ports.objects.tags(&at, &access).await {
+            let ask = || self.ports.objects.tags(&at, &access);
+            match self.patiently(&[Party::of(&held.item)], ask).await {
                 Err(error) if error.is_passing() && error.class != Class::Unauthorized => {
                     return Err(error.into());
                 }

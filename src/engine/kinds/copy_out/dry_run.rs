@@ -38,7 +38,7 @@ impl Engine {
         while let Some(items) = lister.next().await? {
             total += items.len() as u64;
             for chunk in items.chunks(WIDTH * 8) {
-                let looks = chunk.iter().map(|item| self.look_at_both(request, item));
+                let looks = chunk.iter().map(|item| self.look_at_both(held, request, item));
                 for found in several(WIDTH, looks).await {
                     match found? {
                         Found::Missing => plan.missing += 1,
@@ -69,14 +69,17 @@ impl Engine {
         Ok(outcome)
     }
 
-    async fn look_at_both(&self, request: &CopyOutRequest, item: &SliceItem) -> Result<Found> {
+    async fn look_at_both(&self, held: &Held, request: &CopyOutRequest, item: &SliceItem) -> Result<Found> {
         let Origin::Object { bucket, key, unsigned, .. } = &item.from else { return Ok(Found::Missing) };
         let from = ObjectLocation::new(bucket, key);
         let to = ObjectLocation::new(&request.destination_bucket, &item.to);
         let reading = self.bucket_access(bucket, *unsigned, &request.options).await?;
         let writing = self.bucket_access(&to.bucket, false, &request.options).await?;
-        let (source, there) =
-            tokio::join!(self.ports.objects.look(&from, &reading), self.ports.objects.look(&to, &writing));
+        let party = [Party::of(&held.item)];
+        let (source, there) = tokio::join!(
+            self.patiently(&party, || self.ports.objects.look(&from, &reading)),
+            self.patiently(&party, || self.ports.objects.look(&to, &writing)),
+        );
         let Some(source) = absent_if_denied(source)? else { return Ok(Found::Missing) };
         let there = absent_if_denied(there)?;
         let is_there = there.is_some_and(|there| are_equal(&source, &there));

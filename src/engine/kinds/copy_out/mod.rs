@@ -6,10 +6,15 @@
 
 mod access;
 mod collisions;
+mod definitions;
 mod dry_run;
 mod list;
+mod patience;
 mod reading;
 mod summary;
+mod uploads;
+
+pub(crate) use uploads::SummaryUploads;
 
 use std::time::Duration;
 
@@ -57,11 +62,15 @@ impl Engine {
         match self.while_moving(&party, self.begin(held, &mut request)).await {
             Ok(next) => Ok(next),
             Err(NotBegun::Refused(failure)) => self.fail(held, failure).await.map(|()| None),
+            Err(NotBegun::Halt(Halt::Port(error))) if error.is_passing() => {
+                self.not_yet_begun(held, error).await.map(|()| None)
+            }
             Err(NotBegun::Halt(halt)) => Err(halt),
         }
     }
 
-    async fn copy_out_request(&self, held: &Held) -> Step<CopyOutRequest> {
+    /// What the caller asked for, as it is meant here.
+    pub(super) async fn copy_out_request(&self, held: &Held) -> Step<CopyOutRequest> {
         let id = id_of(held);
         let payload = self.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
         let gone = || crate::ports::Error::new(Class::Invalid, "read payload", "it is gone");
@@ -101,16 +110,18 @@ impl Engine {
         let buckets = lister.buckets();
         chunks.flush(self, held).await?;
         collisions.judge(self, held, request, &chunks).await?;
-        request.options.without_tags = self.try_tags(request, &buckets).await?;
+        request.options.without_tags = self.try_tags(held, request, &buckets).await?;
         let state: RootState = records::document(&held.item, attr::STATE)?;
         let mut state = chunks.finish(state);
         state.slices = Some(common(request).spread_over(state.children));
+        state.trouble_since = 0;
         state.told_at = records::millis(self.ports.clock.now());
         signals::engine::planned(held.lease.key.id.as_str(), usize::try_from(state.children).unwrap_or(0));
         let changes = vec![
             set(attr::PHASE, Phase::Planned.as_str()),
             set(attr::STATE, records::text(&state)?),
             Change::Remove(attr::WAITING_FOR.into()),
+            Change::Remove(attr::WAITS_FOR.into()),
         ];
         self.save(held, changes).await?;
         Ok(None)
@@ -125,6 +136,7 @@ impl Engine {
         }
         let (bucket, uri) = (request.destination_bucket.as_str(), request.destination());
         self.settings.policy.check_destination(Place::Bucket(bucket), &uri)?;
+        settings.check_definitions(&request.options.buckets)?;
         if settings.deny_destination_buckets.iter().any(|pattern| pattern.matches(bucket)) {
             let message = "nothing is copied to this bucket (copy_out.deny_destination_buckets)";
             return Err(named(ErrorName::PolicyDenied, message, &uri).into());

@@ -18,7 +18,7 @@ use crate::{
     },
     events::summary,
     ports::{
-        Result,
+        Class, Result,
         objects::{Access, ObjectLocation, PartTag, Precondition, UploadId, WriteOptions},
     },
     signals,
@@ -65,21 +65,13 @@ impl Engine {
     /// Writes the summary; `None` when a slice has not settled.
     pub(super) async fn summarise(
         &self,
-        held: &Held,
+        held: &mut Held,
         state: &RootState,
         common: &Common,
         request: &CopyOutRequest,
     ) -> Step<Option<Gathered>> {
-        let there = ObjectLocation::new(
-            &request.destination_bucket,
-            format!("{}{}", request.destination_prefix, request.summary),
-        );
-        let folder = request.list_key.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let slash = if folder.is_empty() { "" } else { "/" };
-        let beside = ObjectLocation::new(
-            request.list_bucket.as_deref().unwrap_or_default(),
-            format!("{folder}{slash}{}", request.summary),
-        );
+        self.drop_summary(held, request).await?;
+        let (there, beside) = places(request);
         let mut sinks = vec![Sink::new(self, there.clone(), request).await?];
         if beside != there {
             sinks.push(Sink::new(self, beside.clone(), request).await?);
@@ -109,6 +101,7 @@ impl Engine {
                 }
             }
             if rows.len() >= PART {
+                self.begin_summary(held, &mut sinks).await?;
                 let part = Bytes::from(std::mem::take(&mut rows));
                 for sink in &mut sinks {
                     sink.part(self, part.clone()).await;
@@ -118,10 +111,18 @@ impl Engine {
         held.lease.check()?;
         let rest = Bytes::from(rows);
         let written = sinks.into_iter().map(|sink| sink.finish(self, rest.clone()));
-        let mut written = join_all(written).await.into_iter();
+        let written = join_all(written).await;
+        if written.iter().any(Result::is_err) {
+            self.drop_summary_if_possible(held).await?;
+        }
+        let mut written = written.into_iter();
         if let Some(Err(error)) = written.next() {
             if error.is_passing() {
                 return Err(error.into());
+            }
+            // Somebody has cleared it away: it is written again.
+            if error.code.as_deref() == Some("NoSuchUpload") {
+                return Err(crate::ports::Error { class: Class::Transient, ..error }.into());
             }
             let message = format!("the summary cannot be written: {error}");
             gathered.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
@@ -136,13 +137,30 @@ impl Engine {
     }
 }
 
+/// Where the summary goes: to the destination, and beside the list. A list that is named by a key of its
+/// own may have others beside it, so there the summary bears its name.
+pub(super) fn places(request: &CopyOutRequest) -> (ObjectLocation, ObjectLocation) {
+    let there = format!("{}{}", request.destination_prefix, request.summary);
+    let split = |key: &str| key.rfind('/').map_or(0, |slash| slash + 1);
+    let (folder, list) = request.list_key.split_at(split(&request.list_key));
+    let (below, name) = request.summary.split_at(split(&request.summary));
+    let beside = if request.brief_summary {
+        format!("{folder}{below}{list}.{name}")
+    } else {
+        format!("{folder}{below}{name}")
+    };
+    let bucket = request.list_bucket.as_deref().unwrap_or_default();
+    (ObjectLocation::new(&request.destination_bucket, there), ObjectLocation::new(bucket, beside))
+}
+
 /// One place that the summary is written to: with one call, or in parts when it is long.
-struct Sink {
-    to: ObjectLocation,
+#[derive(Debug)]
+pub(super) struct Sink {
+    pub(super) to: ObjectLocation,
     access: Access,
     /// What holds at a destination need not hold where our lists are.
     options: WriteOptions,
-    upload: Option<UploadId>,
+    pub(super) upload: Option<UploadId>,
     parts: Vec<PartTag>,
     failed: Option<crate::ports::Error>,
 }
@@ -155,6 +173,19 @@ impl Sink {
         Ok(Self { to, access, options, upload: None, parts: Vec::new(), failed: None })
     }
 
+    /// Whether an upload may have been begun whose id nobody has.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.upload.is_none() && self.failed.as_ref().is_some_and(|error| error.may_have_happened)
+    }
+
+    /// Begins to write it in parts.
+    pub(super) async fn begin(&mut self, engine: &Engine) {
+        match engine.ports.objects.begin(&self.to, None, &self.options, &self.access).await {
+            Ok(upload) => self.upload = Some(upload),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
     async fn part(&mut self, engine: &Engine, part: Bytes) {
         if self.failed.is_none()
             && let Err(error) = self.try_part(engine, part).await
@@ -165,11 +196,7 @@ impl Sink {
 
     async fn try_part(&mut self, engine: &Engine, part: Bytes) -> Result<()> {
         let objects = &engine.ports.objects;
-        let upload = match self.upload.take() {
-            Some(upload) => upload,
-            None => objects.begin(&self.to, None, &self.options, &self.access).await?,
-        };
-        let upload = self.upload.insert(upload);
+        let Some(upload) = &self.upload else { return Ok(()) };
         let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
         let size = part.len() as u64;
         let body = stream::once(async move { Ok(part) }).boxed();

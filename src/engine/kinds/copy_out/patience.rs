@@ -1,0 +1,75 @@
+//! What passes, before anything is copied: calls are made again a few times, so that one of many that
+//! fails does not make everything begin anew; and a list that cannot be begun is not tried for ever.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::{
+    domain::{
+        friendly,
+        outcome::{ErrorName, Failure},
+    },
+    engine::{
+        Engine,
+        backoff::jittered,
+        evidence::Party,
+        lease::{Halt, Held, Step},
+        records::{self, RootState, as_millis, attr, millis, set},
+    },
+    ports::{Class, Error, Result},
+};
+
+/// How often a call is made.
+const TRIES: u32 = 8;
+/// Waits between.
+const BASE: Duration = Duration::from_millis(500);
+const CAP: Duration = Duration::from_secs(20);
+
+impl Engine {
+    /// Makes a call, and makes it again a few times if it fails with what passes. A process that is to stop
+    /// does not wait.
+    pub(super) async fn patiently<T, F>(&self, parties: &[Party], call: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut tries = 0;
+        loop {
+            let error = match call().await {
+                Err(error) if matches!(error.class, Class::Transient | Class::Throttled) => error,
+                done => return done,
+            };
+            self.note_outage(parties, &error);
+            tries += 1;
+            if tries >= TRIES {
+                return Err(error);
+            }
+            let wait = jittered(BASE, CAP, tries, self.ports.chance.as_ref());
+            let wait = error.retry_after.unwrap_or_default().clamp(wait, CAP);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(error),
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// A list could not be begun because of something that may pass: it is tried again for as long as that
+    /// looks like an outage.
+    pub(super) async fn not_yet_begun(&self, held: &mut Held, error: Error) -> Step<()> {
+        let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        let now = millis(self.ports.clock.now());
+        if state.trouble_since == 0 {
+            state.trouble_since = now;
+            self.save(held, vec![set(attr::STATE, records::text(&state)?)]).await?;
+            return Err(Halt::Port(error));
+        }
+        let limit = self.settings.heartbeat.outage_after;
+        if now < state.trouble_since.saturating_add(as_millis(limit)) {
+            return Err(Halt::Port(error));
+        }
+        let limit = friendly::print(limit);
+        let message = format!("the list could not be begun for {limit} (heartbeat.outage_after): {error}");
+        self.fail(held, Failure::new(ErrorName::Stalled, message)).await
+    }
+}

@@ -1,0 +1,121 @@
+//! The uploads of a long summary: none of them is left behind, whoever dies while it is written.
+//!
+//! That some are about to be begun is stored before, and their ids after. Whoever comes next aborts
+//! those, or, where the ids were not stored, what was begun at the summary's keys since.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::summary::{Sink, places};
+use crate::{
+    domain::copy_out::CopyOutRequest,
+    engine::{
+        Engine,
+        lease::{Held, Step},
+        records::{self, RootState, attr, millis, set},
+    },
+    ports::{
+        Error,
+        objects::{ObjectLocation, UploadId},
+    },
+    signals,
+};
+
+/// S3's times are whole seconds, and its clock is not ours.
+const COARSE: SignedDuration = SignedDuration::from_secs(5);
+
+/// The uploads of a summary that is being written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct SummaryUploads {
+    /// When they were begun, milliseconds since 1970.
+    since: i64,
+    /// Bucket, key and id of each; empty until they are known.
+    begun: Vec<(String, String, String)>,
+    /// Whether one may have been begun whose id did not come.
+    in_doubt: bool,
+}
+
+impl Engine {
+    /// Begins the uploads of a summary, unless they are begun.
+    pub(super) async fn begin_summary(&self, held: &mut Held, sinks: &mut [Sink]) -> Step<()> {
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        if state.summary.is_some() {
+            return Ok(());
+        }
+        let since = millis(self.ports.clock.now());
+        self.note_summary(held, Some(SummaryUploads { since, ..SummaryUploads::default() })).await?;
+        for sink in &mut *sinks {
+            held.lease.check()?;
+            sink.begin(self).await;
+        }
+        let ids = sinks.iter().filter_map(|sink| Some((&sink.to, sink.upload.as_ref()?)));
+        let begun = ids.map(|(to, id)| (to.bucket.clone(), to.key.clone(), id.0.clone())).collect();
+        let in_doubt = sinks.iter().any(Sink::is_in_doubt);
+        self.note_summary(held, Some(SummaryUploads { since, begun, in_doubt })).await
+    }
+
+    /// Aborts what an earlier run has begun of the summary.
+    pub(super) async fn drop_summary(&self, held: &mut Held, request: &CopyOutRequest) -> Step<()> {
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let Some(uploads) = state.summary else { return Ok(()) };
+        for (bucket, key, id) in &uploads.begun {
+            self.abort(request, &ObjectLocation::new(bucket, key), &UploadId(id.clone())).await?;
+        }
+        if uploads.in_doubt || uploads.begun.is_empty() {
+            let since = Timestamp::from_millisecond(uploads.since).unwrap_or_default() - COARSE;
+            let (there, beside) = places(request);
+            for to in [&there, &beside] {
+                let access = self.bucket_access(&to.bucket, false, &request.options).await?;
+                let left = self.ports.objects.unfinished_since(to, since, &access).await;
+                for id in passing(to, left)?.unwrap_or_default() {
+                    self.abort(request, to, &id).await?;
+                }
+            }
+        }
+        self.note_summary(held, None).await
+    }
+
+    /// The same for a root that ends before its summary is written: that S3 is away must not hold up its
+    /// end.
+    pub(crate) async fn drop_summary_if_possible(&self, held: &mut Held) -> Step<()> {
+        let state = records::document::<RootState>(&held.item, attr::STATE);
+        if state.is_ok_and(|state| state.summary.is_some()) {
+            let dropped = self.try_drop_summary(held).await;
+            held.lease.check()?;
+            if let Err(error) = dropped {
+                signals::slice::upload_left(&held.lease.key, &error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_drop_summary(&self, held: &mut Held) -> Step<()> {
+        let request = self.copy_out_request(held).await?;
+        self.drop_summary(held, &request).await
+    }
+
+    async fn abort(&self, request: &CopyOutRequest, to: &ObjectLocation, id: &UploadId) -> Step<()> {
+        let access = self.bucket_access(&to.bucket, false, &request.options).await?;
+        passing(to, self.ports.objects.abort(to, id, &access).await)?;
+        Ok(())
+    }
+
+    async fn note_summary(&self, held: &mut Held, summary: Option<SummaryUploads>) -> Step<()> {
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let state = RootState { summary, ..state };
+        self.save(held, vec![set(attr::STATE, records::text(&state)?)]).await
+    }
+}
+
+/// What does not pass is told, and not waited for.
+fn passing<T>(to: &ObjectLocation, done: Result<T, Error>) -> Result<Option<T>, Error> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_passing() => Err(error),
+        Err(error) => {
+            signals::slice::upload_left(to, &error);
+            Ok(None)
+        }
+    }
+}

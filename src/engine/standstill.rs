@@ -1,0 +1,134 @@
+//! Whether a list that shows no sign of life is to end as `Stalled`, as other requests do
+//! ([`super::stall`]): its slices are woken, and only when each has completed a round since, and there is
+//! still no sign, nothing moves.
+
+use std::time::Duration;
+
+use super::{
+    Engine,
+    dispatch::Lane,
+    evidence::Party,
+    lease::{Held, Step},
+    records::{self, Phase, RootState, attr, millis},
+    request::{id_of, started_at},
+    round::Next,
+    several::several,
+    slices::{Common, slice_id},
+    stall::{AT_LEAST, Judgement, TICKS},
+};
+use crate::{
+    domain::{
+        friendly,
+        outcome::{Culprit, ErrorName, Failure},
+    },
+    ports::store::Item,
+    signals,
+};
+
+/// Slices woken at a time.
+const WIDTH: usize = 16;
+
+/// What has become of the slices.
+#[derive(Debug)]
+pub(crate) enum Driven {
+    /// They are at work, or wait.
+    On(Next),
+    /// The root has ended without them.
+    Stalled,
+    /// All have settled.
+    Settled,
+}
+
+/// Slices looked at together.
+const BLOCK: usize = 100;
+
+/// The slices that were put and have not settled.
+#[derive(Debug, Default)]
+struct Open {
+    count: u64,
+    /// Those that have not completed a round since.
+    unlooked: u64,
+    waits_for_a_place: bool,
+    culprits: Vec<Culprit>,
+}
+
+impl Engine {
+    /// Judges a list by its signs; what is known of a silence is noted in `state`.
+    pub(crate) async fn watch_slices(
+        &self,
+        held: &Held,
+        state: &mut RootState,
+        common: &Common,
+        tallies: &[Item],
+    ) -> Step<Judgement> {
+        let made = Some(millis(started_at(&held.item)));
+        if self.is_alive(&self.signs(id_of(held).as_str(), tallies, made)) {
+            (state.look_since, state.looked_at) = (0, 0);
+            return Ok(Judgement::Open(i64::MAX));
+        }
+        let clock = self.ports.clock.now();
+        let now = millis(clock);
+        let first = state.look_since == 0;
+        if first {
+            state.look_since = now;
+        }
+        let open = self.open_slices(held, state, common, first).await?;
+        if first {
+            signals::engine::silent(id_of(held).as_str(), usize::try_from(open.count).unwrap_or(usize::MAX));
+            return Ok(Judgement::Open(records::after(clock, AT_LEAST)));
+        }
+        if open.waits_for_a_place {
+            self.moved(&[Party::of(&held.item)]);
+        }
+        // A list without open slices is about to end by itself.
+        if open.count > 0 && open.unlooked == 0 {
+            if state.looked_at == 0 {
+                state.looked_at = now;
+            }
+            let told_at =
+                state.looked_at.saturating_add(records::as_millis(self.settings.service.tick * TICKS));
+            if now < told_at {
+                return Ok(Judgement::Open(told_at));
+            }
+            let silence = friendly::print(self.settings.heartbeat.stalled_after);
+            let slices = format!("{} of {} slices", open.count, state.children);
+            let message = format!("nothing has moved for {silence} in {slices}");
+            return Ok(Judgement::Stalled(Failure::new(ErrorName::Stalled, message).naming(open.culprits)));
+        }
+        // Seldom when it takes long: whoever cannot look now may not be able to for hours.
+        let waited = Duration::from_millis(u64::try_from(now - state.look_since).unwrap_or(0));
+        let wait = (waited / 2).clamp(AT_LEAST, self.settings.heartbeat.every().max(AT_LEAST));
+        Ok(Judgement::Open(records::after(clock, wait)))
+    }
+
+    async fn open_slices(&self, held: &Held, state: &RootState, common: &Common, wakes: bool) -> Step<Open> {
+        let mut seen = Open::default();
+        let root = id_of(held);
+        let id = |number| slice_id(&root, state.generation, &common.bucket, number);
+        for first in (0..state.spread).step_by(BLOCK) {
+            let numbers = (first..state.spread).take(BLOCK);
+            let keys: Vec<_> = numbers.map(|number| records::request_key(&id(number))).collect();
+            let items = self.ports.store.get_many(&keys).await?;
+            let open: Vec<_> =
+                items.into_iter().filter(|item| Phase::of(item) != Some(Phase::Settled)).collect();
+            for item in &open {
+                seen.count += 1;
+                let looked_at = item.number(attr::LOOKED_AT).unwrap_or(0);
+                seen.unlooked += u64::from(looked_at < state.look_since);
+                seen.waits_for_a_place |= self.waits_for_a_place(item);
+                if seen.culprits.len() < Failure::MOST_CULPRITS {
+                    let why = item.text(attr::WAITS_FOR).unwrap_or("nothing is known of it").to_owned();
+                    seen.culprits.push(Culprit { what: item.key.id.clone(), why });
+                }
+            }
+            if wakes {
+                let woken = open.iter().map(|item| self.wake(item.key.clone(), Lane::Begun));
+                for woken in several(WIDTH, woken).await {
+                    woken?;
+                }
+            }
+            held.lease.check()?;
+        }
+        Ok(seen)
+    }
+}
