@@ -8,6 +8,7 @@
     reason = "test helpers"
 )]
 
+mod acceptance;
 #[expect(dead_code, reason = "chaos needs what is not needed here")]
 mod binary;
 mod copy_out;
@@ -16,14 +17,18 @@ mod embedded;
 #[path = "../support/emulator.rs"]
 mod emulator;
 mod endings;
+mod facade;
 mod heartbeats;
+mod interruptions;
 #[expect(dead_code, reason = "chaos needs what is not needed here")]
 mod lab;
 mod machine;
 mod manifests;
 mod plan;
 mod refusals;
+mod refused_lists;
 mod rules;
+mod shore;
 mod watch;
 mod worlds;
 
