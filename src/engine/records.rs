@@ -141,6 +141,8 @@ pub(crate) struct RootState {
     pub cursor: Cursor,
     /// How often the destination has refused to be written to.
     pub refusals: u32,
+    /// When it is asked again, milliseconds since 1970.
+    pub access_at: i64,
     /// Sources in a piece of a manifest.
     pub most_in_piece: usize,
     /// Stopped, answered and told; when its children were last looked at. 0 before.

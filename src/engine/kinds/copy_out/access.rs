@@ -105,13 +105,14 @@ impl Engine {
     pub(super) async fn wait_for_access(&self, held: &mut Held, why: &str) -> Step<Next> {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         state.refusals = state.refusals.saturating_add(1);
+        state.access_at = records::after(self.ports.clock.now(), self.settings.copy_out.access_retry);
         signals::copy_out::waits_for_access(&held.lease.key.id, state.refusals, why);
         // To have asked is a sign of life.
         self.moved(&[Party::of(&held.item)]);
         let changes = vec![set(attr::WAITING_FOR, WAITING), set(attr::STATE, records::text(&state)?)];
         self.save(held, changes).await?;
         self.tell_if_possible(held, Status::Running, Counters::default()).await;
-        Ok(Next::at(records::after(self.ports.clock.now(), self.settings.copy_out.access_retry)))
+        Ok(Next::at(state.access_at))
     }
 
     /// Whether tags are left out, having asked for those of one object of each source bucket.
