@@ -58,6 +58,35 @@ async fn the_job_that_failed_is_named_beside_the_last_of_those_that_took_its_pla
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_for_access_is_alive_for_as_long_as_it_takes() {
+    let buckets = json!([{ "name": "src", "objects": [{ "key": "a", "size": 9 }] }, { "name": "dest" }]);
+    let mut house = House::beside(&[], &[], &[], buckets, |_| {}).await;
+    house.settings.service.tick = Duration::from_secs(30);
+    house.put_object("requests", "list.csv", b"src,a\n".to_vec()).await;
+    house.faults(json!({ "deny": { "dest": ["PutObject"] } }));
+    let _instance = house.instance();
+    let payload = json!({
+        "sourceFilesCsvBucket": "requests", "sourceFilesCsvKey": "list.csv", "destinationBucket": "dest",
+    });
+    let event = json!({
+        "id": "t", "source": "lab", "detail-type": "S3CopyOutSync",
+        "detail": { "taskToken": "t", "payload": payload },
+    });
+    house.queue.push(event.to_string()).await.unwrap();
+    // Much longer than a request may be without a sign of life, and an S3 away.
+    sleep(Duration::from_hours(10)).await;
+    assert_eq!(house.callers.answer("t"), None);
+    let tries = house.simulator.stats().buckets["dest"].calls["PutObject"];
+    assert!((2 * 55..=2 * 61).contains(&tries), "{tries}: one with a tag and one without, every ten minutes");
+    let beats = house.callers.beats("t");
+    let longest = beats.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest <= Duration::from_mins(5) && beats.len() > 120, "{longest:?}");
+    house.faults(json!({ "deny": { "dest": [] } }));
+    let output = house.success("t", Duration::from_mins(12)).await;
+    assert_eq!(output["objects"]["copied"], 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_outlasts_an_s3_that_asks_to_be_spared() {
     const COUNT: usize = 500;
     let buckets = json!([

@@ -132,6 +132,42 @@ async fn a_mixed_list_gets_its_rows_and_only_asks_when_it_is_a_dry_run() {
 }
 
 #[tokio::test]
+async fn a_shell_need_not_wait_and_learns_of_failures_when_it_does() {
+    let buckets = json!([
+        { "name": "src", "objects": [{ "key": "a", "size": 5 }, { "key": "b", "size": 6 }] },
+        { "name": "lists" }, { "name": "dest" },
+    ]);
+    let shore = Shore::start(buckets, &[]).await;
+    let md5 = shown(&shore, "src", "a").await["md5"].as_str().unwrap().to_owned();
+    let line = |key: &str, sums: &str| {
+        format!("{}\n", json!({ "sourceBucket": "src", "sourceKey": key, "sums": sums }))
+    };
+    let right = format!("md5:{md5}");
+    shore.put("lists", "good.jsonl", line("a", &right)).await;
+    // What the list says of one object is true of another.
+    shore.put("lists", "bad.jsonl", line("a", &right) + &line("b", &right)).await;
+
+    let left = shore.leave(&["s3://lists/good.jsonl", "dest", "--prefix", "P/"]).output().await.unwrap();
+    assert!(left.status.success(), "{left:?}");
+    let id = String::from_utf8(left.stdout).unwrap();
+    assert_eq!(*counts(&shore.ended(id.trim()).await), totals(1, 0));
+    let waited = shore.submit(&["s3://lists/bad.jsonl", "dest", "--prefix", "P/"]).output().await.unwrap();
+    assert_eq!(waited.status.code(), Some(1), "{waited:?}");
+    let shown: Value = serde_json::from_slice(&waited.stdout).unwrap();
+    assert_eq!(
+        (&shown["error"], &shown["cause"]["failedCount"]),
+        (&json!("CopyError"), &json!(1)),
+        "{shown}"
+    );
+    let why = shown["cause"]["errors"][0]["error"].as_str().unwrap();
+    assert!(why.contains("s3://src/b is not what the list says: its MD5 is"), "{why}");
+    let going_on = ["s3://lists/bad.jsonl", "dest", "--prefix", "P/", "--continue-on-error"];
+    let output = shore.submitted(&going_on).await;
+    assert_eq!(output["objects"], json!({ "total": 2, "copied": 0, "alreadyCopied": 1, "errors": 1 }));
+    assert!(!shore.contents("dest").await.contains_key("P/b"));
+}
+
+#[tokio::test]
 async fn names_come_out_as_the_table_of_names_says() {
     let key = |key: &str, size: u64| json!({ "key": key, "size": size });
     let buckets = json!([

@@ -177,6 +177,36 @@ async fn a_successors_caller_waits_for_access_and_gets_objects_of_two_houses() {
     }
 }
 
+#[tokio::test]
+async fn the_slices_of_a_list_are_spread_over_all_daemons_and_no_more_are_in_flight_than_asked() {
+    const COUNT: usize = 80;
+    let world = json!({ "projects": [], "buckets": [
+        { "name": "src", "objects": [{ "key": "o{n}", "size": 9, "count": COUNT }] },
+        { "name": "lists" }, { "name": "dest" },
+    ] });
+    let Some(mut lab) = Lab::start("spread", &world, &S3).await else { return };
+    lab.set("AWS_ENDPOINT_URL_S3", &lab.platform.s3_url());
+    let slow = json!({ "calls": ["CopyObject"], "delay": "150ms" });
+    lab.platform.faults(&json!({ "s3": [slow] })).await;
+    let (one, two) = tokio::join!(lab.serve("one", &[]), lab.serve("two", &[]));
+    let machine = machine(&lab, "/s3_copy_out/state_machine_arn").await;
+    let list: Vec<_> = (0..COUNT).map(|n| format!("src,o{n:06}\n")).collect();
+    put(&client(&lab.platform), "lists", "x.csv", list.concat()).await;
+    let input = json!({
+        "sourceFilesCsvBucket": "lists", "sourceFilesCsvKey": "x.csv", "destinationBucket": "dest",
+        "maxItemsPerBatch": 2, "copyConcurrency": 8,
+    });
+    let output = machine.start(&input).await.succeeded(PATIENCE).await;
+    assert_eq!(output["objects"]["copied"], COUNT);
+    let shares = [one.said("folder settled").len(), two.said("folder settled").len()];
+    assert_eq!(shares[0] + shares[1], COUNT / 2, "{shares:?}");
+    assert!(shares.iter().all(|share| *share > 0), "{shares:?}");
+    let dest = &lab.platform.stats().await["buckets"]["dest"];
+    assert_eq!(dest["calls"]["CopyObject"], COUNT);
+    let most = dest["most_at_once"].as_u64().unwrap();
+    assert!((3..=8).contains(&most), "{most} at a time");
+}
+
 fn packed(text: &[u8]) -> String {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     std::io::Write::write_all(&mut encoder, text).unwrap();
@@ -211,7 +241,7 @@ async fn what_a_manifest_is_refused_for_is_said_and_what_is_too_long_to_be_said_
         ("SERVICE__MAX_PAYLOAD", "1000000"),
         ("REPORT__S3_PREFIX", "s3://reports/out/"),
     ];
-    let _daemon = lab.serve("serve", &settings).await;
+    let mut daemon = lab.serve("serve", &settings).await;
     let machine = machine(&lab, "/icav2_copy_batch_utility/state_machine_arn").await;
     let (a, to) = ("icav2://lab/run/a.bam", "icav2://archive/x/");
     let good = || packed(json!({ a: [to] }).to_string().as_bytes());
@@ -246,6 +276,26 @@ async fn what_a_manifest_is_refused_for_is_said_and_what_is_too_long_to_be_said_
     });
     join_all(asked).await;
     assert!(lab.platform.tree("archive", "/").await.is_empty(), "nothing was copied");
+
+    // A shell may leave a manifest there, and look for it later.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), json!({ a: ["icav2://archive/shell/"] }).to_string()).unwrap();
+    let server = format!("http://{}", daemon.ready().await);
+    let (path, bus) = (file.path().to_str().unwrap(), lab.stack.external_bus_name.as_str());
+    let left =
+        lab.shell(&["submit", "batch", path, "--bus", bus, "--server", &server]).output().await.unwrap();
+    assert!(left.status.success(), "{left:?}");
+    let id = String::from_utf8(left.stdout).unwrap();
+    let ended = within(PATIENCE, "its end", async || {
+        let request = reqwest::get(format!("{server}/v1/requests/{}", id.trim())).await.unwrap();
+        let request: Value = request.json().await.ok()?;
+        request["output"].is_object().then_some(request)
+    })
+    .await;
+    assert_eq!(
+        (&ended["status"], &ended["output"]["counters"]["jobs_passed"]),
+        (&json!("SUCCEEDED"), &json!(1))
+    );
 
     // One that is too long for an event, and its output for an answer.
     let sources: Vec<_> = wide().into_iter().map(|path| format!("icav2://lab{path}")).collect();

@@ -95,8 +95,15 @@ impl Shore {
 
     /// `copy-manager submit copy-out … --wait --json`.
     pub(crate) fn submit(&self, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = self.leave(arguments);
+        command.args(["--wait", "--json"]);
+        command
+    }
+
+    /// The same without waiting for the end.
+    pub(crate) fn leave(&self, arguments: &[&str]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_copy-manager"));
-        command.args(["submit", "copy-out", "--wait", "--json", "--server", &self.url]).args(arguments);
+        command.args(["submit", "copy-out", "--server", &self.url]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
