@@ -179,7 +179,7 @@ async fn a_successors_caller_waits_for_access_and_gets_objects_of_two_houses() {
 
 #[tokio::test]
 async fn the_slices_of_a_list_are_spread_over_all_daemons_and_no_more_are_in_flight_than_asked() {
-    const COUNT: usize = 80;
+    const COUNT: usize = 48;
     let world = json!({ "projects": [], "buckets": [
         { "name": "src", "objects": [{ "key": "o{n}", "size": 9, "count": COUNT }] },
         { "name": "lists" }, { "name": "dest" },
