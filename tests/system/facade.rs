@@ -4,13 +4,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
+    emulated::create_bucket,
     lab::{Lab, Platform},
     machine::Machine,
     manifests::parameter,
@@ -25,7 +25,7 @@ const FACADE: &str = include_str!("../../deploy/facade.yaml");
 const MIB: u64 = 1 << 20;
 
 /// The machine that callers find under the name that they have always used.
-async fn machine(lab: &Lab, name: &str) -> Machine {
+pub(crate) async fn machine(lab: &Lab, name: &str) -> Machine {
     let bus = lab.stack.external_bus_name.as_str();
     let parameters = [("ExternalBusName", bus), ("HeartbeatSeconds", "600")];
     lab.emulator().create_stack("copy-manager-dev-machines", FACADE, &parameters).await;
@@ -228,13 +228,9 @@ async fn what_a_manifest_is_refused_for_is_said_and_what_is_too_long_to_be_said_
         .collect();
     let options = ["--job-duration", "500ms"];
     let Some(lab) = Lab::start("refusing", &world(&[], &files), &options).await else { return };
-    let s3 = aws_sdk_s3::Client::from_conf(
-        aws_sdk_s3::config::Builder::from(&lab.emulator().config().await).force_path_style(true).build(),
-    );
+    let s3 = lab.s3().await;
     for bucket in ["manifests", "reports"] {
-        let here = BucketLocationConstraint::ApSoutheast2;
-        let here = CreateBucketConfiguration::builder().location_constraint(here).build();
-        s3.create_bucket().bucket(bucket).create_bucket_configuration(here).send().await.unwrap();
+        create_bucket(&s3, bucket).await;
     }
     let settings = [
         ("ICAV2__SAME_PROJECT_COPIES", "refuse"),

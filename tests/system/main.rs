@@ -14,6 +14,7 @@ mod binary;
 mod copy_out;
 mod copying;
 mod embedded;
+mod emulated;
 #[path = "../support/emulator.rs"]
 mod emulator;
 mod endings;
