@@ -49,3 +49,28 @@ fn links_lead_somewhere() {
         }
     }
 }
+
+/// The texts of a test binary's or a module's file, and of the files below it.
+fn sources(place: &[&str]) -> String {
+    let path = match place {
+        ["unit", inner @ ..] => format!("src/{}", inner.join("/")),
+        _ => format!("tests/{}", place.join("/")),
+    };
+    let below = fs::read_dir(root().join(&path)).into_iter().flatten();
+    let files = below.map(|entry| entry.unwrap().path()).chain([root().join(format!("{path}.rs"))]);
+    files.filter_map(|file| fs::read_to_string(file).ok()).collect()
+}
+
+#[test]
+fn whatever_is_said_to_be_shown_is_tested() {
+    let page = read("docs/acceptance.md");
+    let quoted = page.split('`').skip(1).step_by(2).filter(|name| name.matches("::").count() > 1);
+    let mut count = 0;
+    for name in quoted {
+        let mut place: Vec<_> = name.split("::").collect();
+        let test = place.pop().unwrap();
+        assert!(sources(&place).contains(&format!("fn {test}(")), "there is no {name}");
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+}

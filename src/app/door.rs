@@ -84,6 +84,9 @@ fn show(view: &RequestView) -> Value {
         "startedAt": view.started_at.to_string(),
         "updatedAt": view.updated_at.to_string(),
     });
+    if let (Some(what), Some(fields)) = (&view.waiting_for, shown.as_object_mut()) {
+        fields.insert("waitingFor".to_owned(), what.as_str().into());
+    }
     if let (Some(outcome), Some(fields)) = (&view.outcome, shown.as_object_mut()) {
         let report = Report { request_id: &view.id, destination_uri: &view.destination, outcome };
         match &outcome.failure {

@@ -127,7 +127,9 @@ pub struct Delivery {
     pub sources: Vec<String>,
     /// The last job that carried its files; none where all were streamed.
     pub job_id: Option<String>,
-    /// Jobs before it that were in vain, oldest first.
+    /// The jobs before it, oldest first, without those that did their part. The predecessor had one job
+    /// for an entry at a time, so that each before the last had failed; here several may share the files
+    /// of an entry, and none of them is called failed for being another's neighbour.
     pub failed_jobs: Vec<String>,
     /// Which try the last job was, from 1.
     pub attempt: u32,

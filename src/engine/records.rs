@@ -147,6 +147,8 @@ pub(crate) struct RootState {
     pub cursor: Cursor,
     /// How often the destination has refused to be written to.
     pub refusals: u32,
+    /// When it is asked again, milliseconds since 1970.
+    pub access_at: i64,
     /// Sources in a piece of a manifest.
     pub most_in_piece: usize,
     /// Since when it cannot be begun, milliseconds since 1970; 0: it can.

@@ -26,6 +26,8 @@ pub struct RequestView {
     pub destination: String,
     /// Whether work on it has begun.
     pub begun: bool,
+    /// What it waits for before it can begin.
+    pub waiting_for: Option<String>,
     /// Sums of its tallies; exact once it has an outcome.
     pub counters: Counters,
     /// Its children: planned, settled.
@@ -62,6 +64,7 @@ impl Engine {
             kind: request.text(attr::KIND).unwrap_or_default().to_owned(),
             destination: request.text(attr::DESTINATION).unwrap_or_default().to_owned(),
             begun: phase != Phase::Received,
+            waiting_for: request.text(attr::WAITING_FOR).filter(|_| outcome.is_none()).map(str::to_owned),
             counters: outcome.as_ref().map_or(sum, |outcome| outcome.counters),
             children: (state.children, settled),
             started_at: started_at(request),

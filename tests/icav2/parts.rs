@@ -257,6 +257,15 @@ impl ObjectStore for Bucket {
         Ok(None)
     }
 
+    async fn each_part_size(
+        &self,
+        _: &ObjectLocation,
+        _: &ObjectInfo,
+        _: &Access,
+    ) -> Result<Option<Vec<u64>>> {
+        Ok(None)
+    }
+
     async fn tags(&self, _: &ObjectLocation, _: &Access) -> Result<BTreeMap<String, String>> {
         Ok(BTreeMap::new())
     }

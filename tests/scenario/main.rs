@@ -1,6 +1,7 @@
 //! Scenarios: the whole daemon beside the simulated platform, in virtual time, without sockets.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers")]
 
+mod acceptance;
 mod batch;
 mod beats;
 mod copies;

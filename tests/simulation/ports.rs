@@ -457,6 +457,16 @@ impl ObjectStore for Objects {
         self.gate.pass(Service::Bytes, "part sizes", READ, || at.to_string(), call).await
     }
 
+    async fn each_part_size(
+        &self,
+        at: &ObjectLocation,
+        info: &ObjectInfo,
+        access: &Access,
+    ) -> Result<Option<Vec<u64>>> {
+        let call = self.inner.each_part_size(at, info, access);
+        self.gate.pass(Service::Bytes, "each part size", READ, || at.to_string(), call).await
+    }
+
     async fn tags(&self, at: &ObjectLocation, access: &Access) -> Result<BTreeMap<String, String>> {
         self.gate.pass(Service::Bytes, "tags", READ, || at.to_string(), self.inner.tags(at, access)).await
     }

@@ -1,36 +1,20 @@
 //! Copy-outs, the whole way: from a shell, by event, over the death of a daemon, and through the state
 //! machine of `deploy/facade.yaml`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use aws_sdk_s3::{
-    Client,
-    config::{BehaviorVersion, Credentials, Region},
-};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
-    binary::Process,
-    lab::{Lab, Platform, credentials, quick},
+    lab::Lab,
     machine::Machine,
+    shore::{EQUAL, HEADER, MARKER, S3, Shore, client, contents, get, put, quoted, rows, totals},
     watch::{Watch, assert_shape},
     within,
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const FACADE: &str = include_str!("../../deploy/facade.yaml");
-const REGION: &str = "ap-southeast-2";
-const S3: [&str; 2] = ["--s3-listen", "127.0.0.1:0"];
-
-const MARKER: &str =
-    "A file created by copy out to ensure correct permissions and to indicate that start of the copy process";
-const HEADER: &str = "OBJECTNAME,TRANSFERSTATUS,MBPERSEC,MESSAGE";
-const EQUAL: &str = "destination file already exists with same checksum so nothing was transferred";
 
 /// Objects that one daemon is killed amid, and how many of them were uploaded in parts.
 const MANY: usize = 5_000;
@@ -40,147 +24,6 @@ const BLOCK: usize = 500;
 const FIRST: usize = 10;
 /// Objects that are in flight at a time.
 const IN_FLIGHT: u64 = 200;
-
-/// A daemon with its database, and an S3 that is all that it knows.
-struct Shore {
-    daemon: Process,
-    url: String,
-    platform: Platform,
-    s3: Client,
-    environment: Vec<(String, String)>,
-    directory: TempDir,
-}
-
-impl Shore {
-    async fn start(buckets: Value, options: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let options = [&S3, options].concat();
-        let world = json!({ "projects": [], "buckets": buckets });
-        let platform = Platform::start(&directory, &world, &options, &[]).await;
-        let own = [
-            ("AWS_ENDPOINT_URL_S3", platform.s3_url().as_str()),
-            ("AWS_REGION", REGION),
-            ("AWS_ACCESS_KEY_ID", "own"),
-            ("AWS_SECRET_ACCESS_KEY", "own"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let environment = [quick(&[]), credentials(&platform).to_vec(), own.to_vec()].concat();
-        let mut daemon = Process::spawn("serve", directory.path(), &["serve"], &environment);
-        let url = format!("http://{}", daemon.ready().await);
-        let s3 = client(&platform);
-        Self { daemon, url, platform, s3, environment, directory }
-    }
-
-    /// Starts the daemon again, at the same address.
-    async fn revive(&mut self) {
-        let listen = self.url.strip_prefix("http://").unwrap().to_owned();
-        self.environment.push(("COPY_MANAGER__ADMIN__LISTEN".to_owned(), listen));
-        self.daemon = Process::spawn("again", self.directory.path(), &["serve"], &self.environment);
-        self.daemon.ready().await;
-    }
-
-    /// `copy-manager submit copy-out … --wait --json`.
-    fn submit(&self, arguments: &[&str]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_copy-manager"));
-        command.args(["submit", "copy-out", "--wait", "--json", "--server", &self.url]).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command
-    }
-
-    /// The output of a request from the shell, which must succeed.
-    async fn submitted(&self, arguments: &[&str]) -> Value {
-        let submitted = self.submit(arguments).output().await.unwrap();
-        assert!(submitted.status.success(), "{submitted:?}");
-        let shown: Value = serde_json::from_slice(&submitted.stdout).unwrap();
-        assert_shape("outcome", &shown["output"]);
-        shown["output"].clone()
-    }
-
-    /// The request of an event, once it has ended.
-    async fn asked(&self, payload: &Value) -> Value {
-        let detail = json!({ "payload": payload });
-        let entry = json!({ "Source": "lab.test", "DetailType": "S3CopyOutSync", "Detail": detail });
-        let call = reqwest::Client::new().post(format!("{}/v1/events", self.url));
-        let answer = call.json(&json!({ "Entries": [entry] })).send().await.unwrap();
-        let answer: Value = answer.json().await.unwrap();
-        let id = answer["Entries"][0]["EventId"].as_str().unwrap();
-        within(PATIENCE, "the end of the request", async || {
-            let request = reqwest::get(format!("{}/v1/requests/{id}", self.url)).await.unwrap();
-            let request: Value = request.json().await.ok()?;
-            ["SUCCEEDED", "FAILED"].contains(&request["status"].as_str()?).then_some(request)
-        })
-        .await
-    }
-
-    async fn put(&self, bucket: &str, key: &str, text: String) {
-        put(&self.s3, bucket, key, text).await;
-    }
-
-    async fn get(&self, bucket: &str, key: &str) -> String {
-        get(&self.s3, bucket, key).await
-    }
-
-    /// How often that was asked of that bucket.
-    async fn calls(&self, bucket: &str, operation: &str) -> u64 {
-        let stats = self.platform.stats().await;
-        stats["buckets"][bucket]["calls"][operation].as_u64().unwrap_or(0)
-    }
-
-    async fn contents(&self, bucket: &str) -> BTreeMap<String, (u64, String)> {
-        contents(&self.platform, bucket).await
-    }
-}
-
-fn client(platform: &Platform) -> Client {
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .region(Region::new(REGION))
-        .endpoint_url(platform.s3_url())
-        .force_path_style(true);
-    Client::from_conf(config.build())
-}
-
-async fn put(s3: &Client, bucket: &str, key: &str, text: String) {
-    s3.put_object().bucket(bucket).key(key).body(text.into_bytes().into()).send().await.unwrap();
-}
-
-async fn get(s3: &Client, bucket: &str, key: &str) -> String {
-    let object = s3.get_object().bucket(bucket).key(key).send().await.unwrap();
-    String::from_utf8(object.body.collect().await.unwrap().to_vec()).unwrap()
-}
-
-/// Size and `ETag` of every object, by key.
-async fn contents(platform: &Platform, bucket: &str) -> BTreeMap<String, (u64, String)> {
-    let objects = platform.objects(bucket).await;
-    let entry = |object: &Value| {
-        let text = |name: &str| object[name].as_str().unwrap().to_owned();
-        (text("key"), (object["size"].as_u64().unwrap(), text("etag")))
-    };
-    objects.iter().map(entry).collect()
-}
-
-fn totals(copied: usize, there: usize) -> Value {
-    json!({ "total": copied + there, "copied": copied, "alreadyCopied": there, "errors": 0 })
-}
-
-/// A field as RFC 4180 has it.
-fn quoted(field: &str) -> String {
-    format!("\"{}\"", field.replace('"', "\"\""))
-}
-
-/// The first two columns of a summary, in its order, with whatever quotes are around them.
-fn rows(summary: &str) -> Vec<(&str, &str)> {
-    let mut lines = summary.lines();
-    assert_eq!(lines.next(), Some(HEADER));
-    let columns = |line| {
-        let statuses = [",COPIED,", ",ALREADYCOPIED,", ",ERROR,"];
-        let found = statuses.into_iter().find_map(|status| Some((str::split_once(line, status)?.0, status)));
-        let (name, status) = found.unwrap_or_else(|| panic!("{line}"));
-        (name, status.trim_matches(','))
-    };
-    lines.map(columns).collect()
-}
 
 #[tokio::test]
 async fn a_list_is_copied_once() {

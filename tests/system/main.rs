@@ -8,15 +8,19 @@
     reason = "test helpers"
 )]
 
+mod acceptance;
 #[expect(dead_code, reason = "chaos needs what is not needed here")]
 mod binary;
 mod copy_out;
 mod copying;
 mod embedded;
+mod emulated;
 #[path = "../support/emulator.rs"]
 mod emulator;
 mod endings;
+mod facade;
 mod heartbeats;
+mod interruptions;
 #[expect(dead_code, reason = "chaos needs what is not needed here")]
 mod lab;
 mod machine;
@@ -24,7 +28,9 @@ mod manifests;
 mod outward;
 mod plan;
 mod refusals;
+mod refused_lists;
 mod rules;
+mod shore;
 mod watch;
 mod worlds;
 

@@ -190,7 +190,7 @@ async fn the_machines_of_predecessors_callers_answer_as_they_are_used_to() {
 }
 
 /// `GetParameter` of SSM, by hand: nothing else of it is needed.
-async fn parameter(lab: &Lab, name: &str) -> String {
+pub(crate) async fn parameter(lab: &Lab, name: &str) -> String {
     let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/ap-southeast-2/ssm/aws4_request";
     let answer = reqwest::Client::new()
         .post(lab.endpoint())

@@ -1,6 +1,9 @@
 //! What S3 tells of an object without its bytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput,
@@ -63,10 +66,7 @@ impl S3Objects {
         info: &ObjectInfo,
         access: &Access,
     ) -> Result<Option<Vec<u64>>> {
-        let Some(etag) = &info.etag else { return Ok(None) };
-        let Some(count) = parts::count(etag).filter(|count| u64::from(*count) <= parts::MOST_PARTS) else {
-            return Ok(None);
-        };
+        let Some((etag, count)) = counted(info) else { return Ok(None) };
         // Two parts are known by the first; of more, the last shows whether those between are like it.
         let first = async {
             match info.parts {
@@ -94,10 +94,32 @@ impl S3Objects {
             (None, _) => return Ok(None),
             _ => {}
         }
-        let between = stream::iter(2..count).map(|number| self.part_size(at, etag, number, access));
-        let between: Vec<Option<u64>> = between.buffered(AT_ONCE).try_collect().await?;
-        let all: Option<Vec<u64>> = [Some(first)].into_iter().chain(between).chain([last]).collect();
-        Ok(all.filter(|all| all.iter().sum::<u64>() == info.size))
+        let between = self.some_sizes(at, etag, 2..count, access).await?;
+        let all = [Some(first)].into_iter().chain(between).chain([last]).collect();
+        Ok(whole(all, info))
+    }
+
+    /// The same, asking for each.
+    pub(super) async fn size_of_each_part(
+        &self,
+        at: &ObjectLocation,
+        info: &ObjectInfo,
+        access: &Access,
+    ) -> Result<Option<Vec<u64>>> {
+        let Some((etag, count)) = counted(info) else { return Ok(None) };
+        let all = self.some_sizes(at, etag, 1..count + 1, access).await?;
+        Ok(whole(all.into_iter().collect(), info))
+    }
+
+    async fn some_sizes(
+        &self,
+        at: &ObjectLocation,
+        etag: &ETag,
+        numbers: Range<u32>,
+        access: &Access,
+    ) -> Result<Vec<Option<u64>>> {
+        let sizes = stream::iter(numbers).map(|number| self.part_size(at, etag, number, access));
+        sizes.buffered(AT_ONCE).try_collect().await
     }
 
     /// The size of one part of the object with that `ETag`; `None` where S3 does not tell.
@@ -139,6 +161,18 @@ impl S3Objects {
             .await?;
         Ok(found.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
     }
+}
+
+/// The tag of an object that was uploaded in parts, and how many these are.
+fn counted(info: &ObjectInfo) -> Option<(&ETag, u32)> {
+    let etag = info.etag.as_ref()?;
+    let count = parts::count(etag).filter(|count| u64::from(*count) <= parts::MOST_PARTS)?;
+    Some((etag, count))
+}
+
+/// The sizes, if they make up the object.
+fn whole(all: Option<Vec<u64>>, info: &ObjectInfo) -> Option<Vec<u64>> {
+    all.filter(|all| all.iter().sum::<u64>() == info.size)
 }
 
 fn known(key: &str, found: &HeadObjectOutput) -> ObjectInfo {

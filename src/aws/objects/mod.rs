@@ -75,6 +75,15 @@ impl ObjectStore for S3Objects {
         self.sizes_of_parts(at, info, access).await
     }
 
+    async fn each_part_size(
+        &self,
+        at: &ObjectLocation,
+        info: &ObjectInfo,
+        access: &Access,
+    ) -> Result<Option<Vec<u64>>> {
+        self.size_of_each_part(at, info, access).await
+    }
+
     async fn tags(&self, at: &ObjectLocation, access: &Access) -> Result<BTreeMap<String, String>> {
         self.tags_of(at, access).await
     }

@@ -10,6 +10,7 @@ use crate::{
         Class, Error,
         objects::{ObjectCopy, ObjectInfo, Precondition, Tagging, WriteOptions},
         parts::{self, Plan},
+        transfers::StreamSource,
     },
 };
 
@@ -18,20 +19,47 @@ impl Try<'_, '_> {
     pub(super) async fn copy_inside(&self, found: &Found, only_if: &Precondition) -> Tried<()> {
         let settings = &self.desk.engine.settings.copy_out;
         let size = found.info.size;
-        if let Some(sizes) = self.own_parts(found).await? {
-            return self.in_parts(found, &sizes, true, only_if).await;
+        if self.in_own_parts(found, None, only_if).await? {
+            return Ok(());
         }
         if size <= settings.multipart_threshold.min(parts::MOST_BYTES) {
             return self.copy_whole(found, only_if).await;
         }
         let sizes = cut(size, settings.part_size);
-        self.in_parts(found, &sizes, true, only_if).await
+        self.in_parts(found, &sizes, false, only_if).await.map(drop)
     }
 
-    /// The sizes of the parts that the source was uploaded in.
-    pub(super) async fn own_parts(&self, found: &Found) -> Tried<Option<Vec<u64>>> {
+    /// Makes the parts that the source has, inside S3 or of what is read `from` it; false: it has none
+    /// that are known.
+    pub(super) async fn in_own_parts(
+        &self,
+        found: &Found,
+        from: Option<&StreamSource>,
+        only_if: &Precondition,
+    ) -> Tried<bool> {
+        // Few calls tell the sizes of nearly all; the tags of the parts show whether they told them.
+        for each in [false, true] {
+            let Some(sizes) = self.own_parts(found, each).await? else { return Ok(false) };
+            let made = match from {
+                None => self.in_parts(found, &sizes, true, only_if).await?,
+                Some(from) => self.stream_in_parts(found, from, &sizes, true, only_if).await?,
+            };
+            if made {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The sizes of the parts that the source was uploaded in; `each`: having asked for every one.
+    async fn own_parts(&self, found: &Found, each: bool) -> Tried<Option<Vec<u64>>> {
         let (Some((at, access)), true) = (&found.at, has_parts(&found.info)) else { return Ok(None) };
-        let sizes = self.desk.engine.ports.objects.part_sizes(at, &found.info, access);
+        let objects = &self.desk.engine.ports.objects;
+        let sizes = if each {
+            objects.each_part_size(at, &found.info, access)
+        } else {
+            objects.part_sizes(at, &found.info, access)
+        };
         match self.call(End::Source, sizes).await {
             // Then the copy is another upload of the same bytes.
             Err(error) if matches!(error.class, Class::Forbidden | Class::Invalid) => Ok(None),

@@ -50,14 +50,14 @@ enum Maker<'a> {
 }
 
 impl Try<'_, '_> {
-    /// Copies inside S3 in parts of these sizes.
+    /// Copies inside S3 in parts of these sizes; false: they are not the source's, and nothing was made.
     pub(super) async fn in_parts(
         &self,
         found: &Found,
         sizes: &[u64],
         alike: bool,
         only_if: &Precondition,
-    ) -> Tried<()> {
+    ) -> Tried<bool> {
         let Some((at, _)) = &found.at else { return Err(nowhere().into()) };
         self.make(found, sizes, alike, only_if, &Maker::Inside(at)).await
     }
@@ -70,11 +70,11 @@ impl Try<'_, '_> {
         sizes: &[u64],
         alike: bool,
         only_if: &Precondition,
-    ) -> Tried<()> {
+    ) -> Tried<bool> {
         self.make(found, sizes, alike, only_if, &Maker::Stream(from)).await
     }
 
-    /// `alike`: the source has these parts, or none, so that its `ETag` is known.
+    /// `alike`: the source has these parts, as far as is known, so that its `ETag` is to come out.
     async fn make(
         &self,
         found: &Found,
@@ -82,7 +82,7 @@ impl Try<'_, '_> {
         alike: bool,
         only_if: &Precondition,
         maker: &Maker<'_>,
-    ) -> Tried<()> {
+    ) -> Tried<bool> {
         let settings = &self.desk.engine.settings.copy_out;
         let (upload, mut made) = self.upload(found, sizes).await?;
         let missing: Vec<_> = ranges(sizes).filter(|(number, _)| !made.contains_key(number)).collect();
@@ -96,6 +96,12 @@ impl Try<'_, '_> {
         let parts: Vec<PartTag> = parts.try_collect().await?;
         made.extend(parts.into_iter().map(|part| (part.number, part)));
         let parts: Vec<PartTag> = made.into_values().collect();
+        let source = found.info.etag.clone().filter(|tag| alike && !found.info.opaque && tag.is_multipart());
+        let joined = parts::joined(&parts);
+        if source.is_some() && joined.is_some() && joined != source {
+            self.desk.discard(self.index).await?;
+            return Ok(false);
+        }
         let objects = &self.desk.engine.ports.objects;
         let complete = objects.complete(&self.to, &upload, &parts, only_if, &self.access);
         let etag = match self.effect(End::Destination, complete).await {
@@ -103,9 +109,8 @@ impl Try<'_, '_> {
             etag => etag?,
         };
         self.desk.change(|state| state.uploads.remove(&self.index));
-        let source = found.info.etag.clone().filter(|tag| alike && !found.info.opaque && tag.is_multipart());
-        let expected = source.or_else(|| parts::joined(&parts));
-        self.verify(&found.info, &etag, expected.as_ref()).await
+        let expected = source.or(joined);
+        self.verify(&found.info, &etag, expected.as_ref()).await.map(|()| true)
     }
 
     /// What becomes of an upload that could not be completed.

@@ -32,8 +32,8 @@ impl Try<'_, '_> {
         let settings = &engine.settings;
         let size = found.info.size;
         let largest = settings.copy.largest_put.min(settings.copy_out.multipart_threshold);
-        if let Some(sizes) = self.own_parts(found).await? {
-            self.stream_in_parts(found, &from, &sizes, true, only_if).await?;
+        if self.in_own_parts(found, Some(&from), only_if).await? {
+            // Its tag stays.
         } else if let Some(sizes) = guessed(found) {
             self.stream_in_parts(found, &from, &sizes, false, only_if).await?;
         } else if size <= largest {

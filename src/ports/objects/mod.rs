@@ -334,6 +334,14 @@ pub trait ObjectStore: PartUploads {
         access: &Access,
     ) -> Result<Option<Vec<u64>>>;
 
+    /// The same with a call for each part, and nothing taken to be like anything else.
+    async fn each_part_size(
+        &self,
+        at: &ObjectLocation,
+        info: &ObjectInfo,
+        access: &Access,
+    ) -> Result<Option<Vec<u64>>>;
+
     /// Its tags.
     async fn tags(&self, at: &ObjectLocation, access: &Access) -> Result<BTreeMap<String, String>>;
 

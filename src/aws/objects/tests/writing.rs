@@ -198,6 +198,13 @@ async fn parts_are_told_with_few_calls() {
         assert_eq!((told.as_deref(), stub.seen().len()), (Some(sizes), calls));
         assert_eq!(stub.seen()[0].header("if-match"), format!("\"{MD5}-{}\"", sizes.len()));
     }
+    // Where others make up for one, only asking for each tells.
+    let odd: &'static [u64] = &[8, 6, 10, 3];
+    let (stub, info) = of_parts(odd).await;
+    let told = stub.s3.part_sizes(&at("f"), &info, &Access::Own).await.unwrap();
+    assert_eq!(told.as_deref(), Some(&[8, 8, 8, 3][..]));
+    let told = stub.s3.each_part_size(&at("f"), &info, &Access::Own).await.unwrap();
+    assert_eq!((told.as_deref(), stub.seen().len()), (Some(odd), 2 + 4));
     let (stub, info) = of_parts(&[8, 8, 3]).await;
     let headed = ObjectInfo { parts: Some(Parts { count: 3, first: 8 }), ..info.clone() };
     assert!(stub.s3.part_sizes(&at("f"), &headed, &Access::Own).await.unwrap().is_some());

@@ -137,6 +137,7 @@ impl Engine {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         state.refusals = state.refusals.saturating_add(1);
         state.trouble_since = 0;
+        state.access_at = records::after(self.ports.clock.now(), self.settings.copy_out.access_retry);
         signals::copy_out::waits_for_access(&held.lease.key.id, state.refusals, why);
         // To have asked is a sign of life.
         self.moved(&[Party::of(&held.item)]);
@@ -147,7 +148,7 @@ impl Engine {
         ];
         self.save(held, changes).await?;
         self.tell_if_possible(held, Status::Running, Counters::default()).await;
-        Ok(Next::at(records::after(self.ports.clock.now(), self.settings.copy_out.access_retry)))
+        Ok(Next::at(state.access_at))
     }
 
     /// Whether tags are left out, having asked for those of one object of each source bucket.

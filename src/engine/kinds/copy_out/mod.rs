@@ -58,6 +58,10 @@ impl Engine {
         if state.refusals == 0 {
             self.tell_if_possible(held, Status::Received, Counters::default()).await;
         }
+        // Whoever else wakes the request does not make its destination be asked more often.
+        if records::millis(self.ports.clock.now()) < state.access_at {
+            return Ok(Some(Next::at(state.access_at)));
+        }
         let party = [Party::of(&held.item)];
         match self.while_moving(&party, self.begin(held, &mut request)).await {
             Ok(next) => Ok(next),
