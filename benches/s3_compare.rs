@@ -9,7 +9,13 @@
 //! A tool that is not installed is left out: `rclone` on the PATH, and `s5cmd` there or where `S5CMD`
 //! says. `BENCH_RUNS` (5), `BENCH_LOADS` (`small,large,many`) and `BENCH_TOOLS` narrow it down, and
 //! `BENCH_LOG` keeps what the daemon says in a file. Figures are kept in `docs/benchmarks.md`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement, not a service")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a measurement, not a service"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -184,7 +190,8 @@ fn check(controls: &str, tool: &Tool<'_>, load: Load, to: &str) {
     let (from, there) = (format!("{}/", load.folder), format!("{to}/"));
     let (source, made) = (objects(controls, "src", &from), objects(controls, "dest", &there));
     for key in load.keys() {
-        let ((size, tag), (made_size, made_tag)) = (&source[&key], &made[&key]);
+        let (size, tag) = source.get(&key).unwrap();
+        let (made_size, made_tag) = made.get(&key).unwrap_or_else(|| panic!("{}: no {to}/{key}", tool.name));
         assert_eq!(size, made_size, "{}: {to}/{key}", tool.name);
         if load.size < PART || tool.name == OURS {
             assert_eq!(tag, made_tag, "{}: {to}/{key}", tool.name);
@@ -327,7 +334,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 /// The list of a load, where our daemon reads it.
 fn put_list(s3: &str, load: Load) {
-    let list: String = load.keys().map(|key| format!("src,{}/{key}\n", load.folder)).collect();
+    let list: String =
+        load.keys().flat_map(|key| ["src,", load.folder, "/", &key, "\n"].map(str::to_owned)).collect();
     let head = format!("PUT /src/{}.csv HTTP/1.1\r\nHost: {s3}\r\n{SIGNED}", load.folder);
     let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{list}", list.len());
     exchange(&mut TcpStream::connect(s3).unwrap(), &request);
@@ -400,7 +408,8 @@ fn report(tools: &[Tool<'_>], load: Load, runs: usize) {
 
 /// Whether a name is among those that a variable narrows it down to.
 fn is_wanted(variable: &str, name: &str) -> bool {
-    env::var(variable).map_or(true, |wanted| wanted.split(',').any(|wanted| wanted == name))
+    let wanted = env::var_os(variable);
+    wanted.is_none_or(|wanted| wanted.to_string_lossy().split(',').any(|wanted| wanted == name))
 }
 
 fn main() {
@@ -429,7 +438,7 @@ fn main() {
     let tools = [Some(ours(addresses.first().unwrap())), rclone(folder.path(), &s3), s5cmd(&s3)];
     let mut tools: Vec<_> =
         tools.into_iter().flatten().filter(|tool| is_wanted("BENCH_TOOLS", tool.name)).collect();
-    let runs = env::var("BENCH_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
+    let runs = env::var_os("BENCH_RUNS").map_or(RUNS, |runs| runs.to_string_lossy().parse().unwrap());
     let (simulator, daemon) = (&simulator.0, &daemon.0);
     let stage =
         Stage { controls: &controls, simulator: simulator.id(), daemon: daemon.id(), folder: folder.path() };
@@ -444,5 +453,7 @@ fn main() {
             }
         }
     }
-    loads.iter().for_each(|load| report(&tools, *load, runs));
+    for load in loads {
+        report(&tools, load, runs);
+    }
 }

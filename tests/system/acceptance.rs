@@ -301,7 +301,7 @@ async fn what_is_over_the_boundary_is_copied_in_its_own_parts_with_all_that_belo
     for object in shore.platform.objects("dest").await {
         assert_eq!(object["acl"], "bucket-owner-full-control", "{object}");
     }
-    let ours = shown(&shore, "lists", "ENDED_COPY.csv").await;
+    let ours = shown(&shore, "lists", "x.csv.ENDED_COPY.csv").await;
     assert_eq!(ours["acl"], Value::Null, "our own bucket needs none");
 
     // Where the bucket is somebody else's, nothing is written.

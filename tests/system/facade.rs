@@ -63,6 +63,8 @@ async fn a_successors_caller_waits_for_access_and_gets_objects_of_two_houses() {
         ("COPY_OUT__ACCESS_RETRY", "1s"),
         ("COPY_OUT__MULTIPART_THRESHOLD", "10485760"),
         ("COPY_OUT__PART_SIZE", "5242880"),
+        ("COPY_OUT__ENDPOINT_HOSTS", "127.0.0.1"),
+        ("COPY_OUT__SECRETS", "ceph-keys"),
     ];
     let mut watch = Watch::subscribe(&lab).await;
     let daemon = lab.serve("serve", &settings).await;

@@ -72,7 +72,7 @@ impl ObjectStore for S3Objects {
         info: &ObjectInfo,
         access: &Access,
     ) -> Result<Option<Vec<u64>>> {
-        self.sizes_of_parts(at, info, access).await
+        Box::pin(self.sizes_of_parts(at, info, access)).await
     }
 
     async fn each_part_size(
