@@ -288,7 +288,7 @@ impl Copied {
                 counters.renamed += u64::from(item.is_renamed());
             }
             (CopyStatus::AlreadyCopied, Detail::Kept) | (CopyStatus::Superseded, _) => {
-                counters.skipped_conflict += 1
+                counters.skipped_conflict += 1;
             }
             (CopyStatus::AlreadyCopied, detail) => {
                 counters.skipped += 1;
