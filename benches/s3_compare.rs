@@ -190,7 +190,7 @@ fn check(controls: &str, tool: &Tool<'_>, load: Load, to: &str) {
     let (from, there) = (format!("{}/", load.folder), format!("{to}/"));
     let (source, made) = (objects(controls, "src", &from), objects(controls, "dest", &there));
     for key in load.keys() {
-        let (size, tag) = source.get(&key).unwrap();
+        let (size, tag) = &source[&key];
         let (made_size, made_tag) = made.get(&key).unwrap_or_else(|| panic!("{}: no {to}/{key}", tool.name));
         assert_eq!(size, made_size, "{}: {to}/{key}", tool.name);
         if load.size < PART || tool.name == OURS {

@@ -118,7 +118,7 @@ async fn a_list_outlasts_an_s3_that_asks_to_be_spared() {
         let stats = house.simulator.stats();
         stats.buckets.get("dest").and_then(|dest| dest.calls.get("CopyObject")).copied().unwrap_or(0)
     };
-    while copies() < 200 {
+    while copies() < 400 {
         sleep(Duration::from_millis(20)).await;
     }
     let mut most = 0;

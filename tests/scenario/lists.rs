@@ -110,7 +110,7 @@ async fn a_wildcard_is_followed_page_by_page() {
     let mut house = all_there(1001).await;
     house.settings.copy_out.max_expansion = 1001;
     // More than is tried again where the call is made.
-    house.faults(json!({"s3": [{"calls": ["ListObjectsV2"], "times": 6, "status": 500}]}));
+    house.faults(json!({"s3": [{"calls": ["ListObjectsV2"], "bucket": "src", "times": 6, "status": 500}]}));
     let _instance = house.instance();
     let line = |key: &str| format!("{{\"sourceBucket\":\"src\",\"sourceKey\":\"{key}\"}}\n");
     let list = format!("{}{}", line("*"), line("o000003"));

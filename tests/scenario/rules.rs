@@ -176,12 +176,3 @@ async fn data_may_be_named_by_the_buckets_of_their_projects() {
         assert_eq!(house.failure(&token, Duration::from_mins(1)).await.0, "SourceNotFound");
     }
 }
-
-#[tokio::test(start_paused = true)]
-async fn what_this_version_cannot_do_is_refused_and_not_ignored() {
-    let house = House::new(&FILES, &[], &[], |_| {}).await;
-    let _instance = house.instance();
-    house.ask_with(&["/run/"], "/in/", "t", None, json!({"destinationUri": "s3://outside-data/in/"})).await;
-    assert_eq!(house.failure("t", Duration::from_mins(1)).await.0, "InvalidRequest");
-    assert!(house.tree(TO, "/in/").await.is_empty());
-}

@@ -230,7 +230,7 @@ async fn a_list_whose_slices_do_not_move_is_stalled() {
         house.faults(json!({"s3": [{"calls": ["CopyObject"], "delay": "10s"}]}));
         let _instance = house.instance();
         ask(&house, "still", "list.csv", &numbered("o", 4), json!({"maxItemsPerBatch": 2})).await;
-        until(MINUTE, async || calls(&house, "dest", "HeadObject") > 0).await;
+        until(MINUTE, async || calls(&house, "src", "HeadObject") > 0).await;
         sleep(Duration::from_secs(1)).await;
         let id = root(&house);
         // As an instance of a newer version would have them, which does or does not look at them.

@@ -138,7 +138,6 @@ impl Engine {
         state.refusals = state.refusals.saturating_add(1);
         state.trouble_since = 0;
         state.access_at = records::after(self.ports.clock.now(), self.settings.copy_out.access_retry);
-        signals::copy_out::waits_for_access(&held.lease.key.id, state.refusals, why);
         // To have asked is a sign of life.
         self.moved(&[Party::of(&held.item)]);
         let changes = vec![
@@ -147,6 +146,7 @@ impl Engine {
             set(attr::STATE, records::text(&state)?),
         ];
         self.save(held, changes).await?;
+        signals::copy_out::waits_for_access(&held.lease.key.id, state.refusals, why);
         self.tell_if_possible(held, Status::Running, Counters::default()).await;
         Ok(Next::at(state.access_at))
     }
