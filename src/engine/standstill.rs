@@ -80,8 +80,8 @@ impl Engine {
         if open.waits_for_a_place {
             self.moved(&[Party::of(&held.item)]);
         }
-        // A list without open slices is about to end by itself.
-        if open.count > 0 && open.unlooked == 0 {
+        // A list of which all slices have settled is about to end by itself.
+        if (open.count > 0 || state.spread < state.children) && open.unlooked == 0 {
             if state.looked_at == 0 {
                 state.looked_at = now;
             }

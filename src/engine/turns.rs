@@ -166,7 +166,11 @@ impl Engine {
         let mut seen = turns(tallies).cloned();
         for _ in 0..TRIES {
             let Some(turns) = seen else { return Ok(0) };
-            let chosen: BTreeSet<String> = turns.members(ASKING).into_iter().take(most).collect();
+            // Those that were put first have come back first, and would expire first.
+            let mut asking: Vec<u64> =
+                turns.members(ASKING).iter().filter_map(|number| number.parse().ok()).collect();
+            asking.sort_unstable();
+            let chosen: BTreeSet<String> = asking.iter().take(most).map(u64::to_string).collect();
             if chosen.is_empty() {
                 return Ok(0);
             }

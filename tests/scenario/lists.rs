@@ -198,3 +198,20 @@ fn root(house: &House) -> String {
     let told = house.buses.told.lock().unwrap();
     told.last().unwrap()["requestId"].as_str().unwrap().to_owned()
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_is_refused_for_what_a_run_would_be() {
+    let house = house(json!([{"key": "x/a", "size": 5}, {"key": "y/a", "size": 6}]), json!([])).await;
+    let _instance = house.instance();
+    let cases = [
+        ("two", "src,x/a\nsrc,y/a\n", "the same key at the destination"),
+        ("own", "src,x/ENDED_COPY.csv\n", "over the start marker or the summary"),
+    ];
+    for (token, list, words) in cases {
+        ask(&house, token, &format!("{token}.csv"), list, json!({"dryRun": true})).await;
+        let (error, cause) = house.failure(token, MINUTE).await;
+        assert_eq!(error, "InvokeArgumentsInvariantError", "{cause}");
+        assert!(cause["message"].as_str().unwrap().contains(words), "{cause}");
+    }
+    assert_eq!(calls(&house, "dest", "PutObject"), 0);
+}

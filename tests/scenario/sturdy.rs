@@ -478,3 +478,38 @@ async fn killed_again_and_again_during_a_thaw_it_asks_once() {
     assert_eq!((rows.len(), objects(&summary).len()), (8, 8));
     assert!(house.simulator.uploads("dest").is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_summary_that_cannot_be_written_holds_nobody_up_for_ever() {
+    let mut house = plain(json!([{"key": "a", "size": 5}])).await;
+    slow_down(&mut house);
+    house.settings.heartbeat.outage_after = HOUR;
+    house.faults(json!({"s3": [{"calls": ["PutObject"], "key": "ENDED", "bucket": "dest", "status": 503}]}));
+    let _instance = house.instance();
+    ask(&house, "mute", "list.csv", "src,a\nsrc,gone\n", json!({})).await;
+    sleep(50 * MINUTE).await;
+    assert_eq!(house.callers.answer("mute"), None, "an outage is waited for");
+    let (error, cause) = house.failure("mute", HOUR).await;
+    assert_eq!(error, "CopyError");
+    let message = cause["message"].as_str().unwrap();
+    assert!(message.contains("1 of 2 copies failed, and the summary could not be written"), "{message}");
+    assert_eq!(calls(&house, "dest", "CopyObject"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_in_which_nobody_tried_is_no_outage() {
+    let mut house = plain(json!([{"key": "a", "size": 5}])).await;
+    slow_down(&mut house);
+    house.settings.heartbeat.outage_after = HOUR;
+    house.faults(json!({"s3": [{"calls": ["GetObject"], "bucket": "requests", "status": 503}]}));
+    let first = house.instance();
+    ask(&house, "off", "list.csv", "src,a\n", json!({})).await;
+    sleep(5 * MINUTE).await;
+    drop(first);
+    sleep(5 * HOUR).await;
+    let _second = house.instance();
+    sleep(20 * MINUTE).await;
+    assert_eq!(house.callers.answer("off"), None);
+    house.faults(json!({"s3": []}));
+    assert_eq!(house.success("off", HOUR).await["objects"]["copied"], 1);
+}

@@ -60,6 +60,13 @@ impl Desk<'_> {
             }
         });
     }
+
+    /// Something of an object was made: whatever was in its way has passed.
+    pub(super) fn has_advanced(&self, index: usize) {
+        if self.read(|state| state.faults.contains_key(&index)) {
+            self.change(|state| state.faults.remove(&index));
+        }
+    }
 }
 
 /// Whether S3 itself has refused our keys, and not ICAv2 its token.

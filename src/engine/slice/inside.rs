@@ -38,8 +38,12 @@ impl Try<'_, '_> {
         only_if: &Precondition,
     ) -> Tried<bool> {
         // Few calls tell the sizes of nearly all; the tags of the parts show whether they told them.
+        let mut tried = None;
         for each in [false, true] {
             let Some(sizes) = self.own_parts(found, each).await? else { return Ok(false) };
+            if tried.as_ref() == Some(&sizes) {
+                return Ok(false);
+            }
             let made = match from {
                 None => self.in_parts(found, &sizes, true, only_if).await?,
                 Some(from) => self.stream_in_parts(found, from, &sizes, true, only_if).await?,
@@ -47,6 +51,7 @@ impl Try<'_, '_> {
             if made {
                 return Ok(true);
             }
+            tried = Some(sizes);
         }
         Ok(false)
     }

@@ -73,7 +73,12 @@ impl Engine {
                 self.stop_slice(held, &spec, state, why).await
             }
             Ok(Left::Waits(due_at)) => {
-                self.wait_in_turn(&root, &desk, turn).await?;
+                if let Err(halt) = self.wait_in_turn(&root, &desk, turn).await {
+                    if matches!(halt, Halt::Port(_)) {
+                        drop(desk.store().await);
+                    }
+                    return Err(halt);
+                }
                 let mut changes = desk.unstored().await?;
                 changes.extend([set(attr::LOOKED_AT, began), set(attr::WAITS_FOR, desk.waits_for())]);
                 Ok(Next::Due { changes, due_at })

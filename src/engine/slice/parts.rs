@@ -249,7 +249,7 @@ impl Try<'_, '_> {
     ) -> Tried<PartTag> {
         let engine = self.desk.engine;
         let size = range.end - range.start;
-        match maker {
+        let made = match maker {
             Maker::Inside(from) => {
                 let etag = found.info.etag.as_ref();
                 let part =
@@ -268,7 +268,11 @@ impl Try<'_, '_> {
                 };
                 self.effect(End::Destination, engine.ports.transfers.stream_part(part, &engine.cut)).await
             }
+        };
+        if made.is_ok() {
+            self.desk.has_advanced(self.index);
         }
+        made
     }
 }
 

@@ -53,7 +53,7 @@ impl Engine {
         let mut changes = large::removal(attr::STATE).to_vec();
         if is_parked(&held.item) {
             // Of a list that goes on, the queue is left first: what is settled takes no turn.
-            if outcome.failure.is_none() {
+            if outcome.failure.as_ref().is_none_or(|failure| failure.error != ErrorName::Cancelled) {
                 self.leave_queue(&root, spec.number).await?;
             }
             tally.push(Change::Add(attr::PARKED.to_owned(), -1));

@@ -67,9 +67,10 @@ impl Try<'_, '_> {
         let again = again.mul_f64(0.5 + engine.ports.chance.unit() / 2.0);
         self.desk.wants_turn.store(true, Ordering::Relaxed);
         self.desk.change(|state| {
-            let new = Thawing { since: now, check_at: 0, checks: 0, asked: true, is_back: true };
-            let thawing = state.thawing.entry(self.index).or_insert(new);
-            (thawing.is_back, thawing.check_at) = (true, now.saturating_add(as_millis(again)));
+            // Restored copies expire: who has waited too long is asked back anew, and waited for as long.
+            let check_at = now.saturating_add(as_millis(again));
+            let back = Thawing { since: now, check_at, checks: 0, asked: false, is_back: true };
+            state.thawing.insert(self.index, back);
         });
     }
 }

@@ -11,7 +11,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use super::{NotBegun, named};
+use super::{NotBegun, list::Lister, named};
 use crate::{
     domain::{
         copy_out::{CopyOutRequest, SliceItem},
@@ -95,6 +95,23 @@ impl Collisions {
         plan.mark(&shared, &last).await
     }
 
+    /// Refuses a list with collisions that was only looked through, by reading it once more.
+    pub(super) async fn judge_unplanned(
+        self,
+        engine: &Engine,
+        request: &CopyOutRequest,
+    ) -> Result<(), NotBegun> {
+        let shared = large::aside(self.bytes(), move || self.shared(MOST)).await?;
+        if shared.is_empty() || request.allow_collisions {
+            return Ok(());
+        }
+        let (mut sharers, mut lister) = (Sharers::default(), Lister::open(engine, request).await?);
+        while let Some(items) = lister.next().await? {
+            sharers.note(items, &shared);
+        }
+        Ok(sharers.refuse()?)
+    }
+
     /// Hashes of the keys that seem to be those of different objects, at most so many.
     fn shared(mut self, most: usize) -> BTreeSet<u64> {
         self.close();
@@ -134,32 +151,11 @@ impl Plan<'_> {
     }
 
     async fn refuse(&self, shared: &BTreeSet<u64>) -> Result<(), NotBegun> {
-        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut sharers = Sharers::default();
         for n in 0..self.chunks {
-            let items = self.chunk(n).await?.items;
-            for item in items.into_iter().filter(|item| shared.contains(&hash(&item.to))) {
-                let sources = found.entry(item.to).or_default();
-                let source = item.from.to_string();
-                if !sources.contains(&source) && sources.len() < MOST {
-                    sources.push(source);
-                }
-            }
+            sharers.note(self.chunk(n).await?.items, shared);
         }
-        let culprits: Vec<_> = found
-            .into_iter()
-            .filter(|(_, sources)| sources.len() > 1)
-            .flat_map(|(to, sources)| {
-                let why = format!("would be `{to}` at the destination, and so would another object");
-                sources.into_iter().map(move |what| Culprit { what, why: why.clone() })
-            })
-            .collect();
-        if culprits.is_empty() {
-            return Ok(());
-        }
-        let message = "objects of the list would have the same key at the destination; give them folders of \
-                       their own (destinationRelativeFolderKey, sourceRootFolderKey), or say that the last one \
-                       of them is meant (allowCollisions)";
-        Err(Failure::new(ErrorName::InvokeArgumentsInvariantError, message).naming(culprits).into())
+        Ok(sharers.refuse()?)
     }
 
     /// The last object of the list for each of these keys.
@@ -172,9 +168,9 @@ impl Plan<'_> {
         for n in 0..self.chunks {
             let items = self.chunk(n).await?.items;
             for item in items.into_iter().filter(|item| shared.contains(&hash(&item.to))) {
-                let source = item.from.to_string();
-                bytes += item.to.len() + source.len();
-                bytes -= last.insert(item.to, source).map_or(0, |former: String| former.len());
+                let (source, key) = (item.from.to_string(), item.to.len());
+                bytes += key + source.len();
+                bytes -= last.insert(item.to, source).map_or(0, |former: String| key + former.len());
                 if bytes > MOST_SHARED_BYTES {
                     return Err(too_many(request).into());
                 }
@@ -201,6 +197,42 @@ impl Plan<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The objects of some keys.
+#[derive(Debug, Default)]
+struct Sharers(BTreeMap<String, Vec<String>>);
+
+impl Sharers {
+    fn note(&mut self, items: Vec<SliceItem>, shared: &BTreeSet<u64>) {
+        for item in items.into_iter().filter(|item| shared.contains(&hash(&item.to))) {
+            let sources = self.0.entry(item.to).or_default();
+            let source = item.from.to_string();
+            if !sources.contains(&source) && sources.len() < MOST {
+                sources.push(source);
+            }
+        }
+    }
+
+    /// Refuses them, if there is a key of different objects.
+    fn refuse(self) -> Result<(), Failure> {
+        let culprits: Vec<_> = self
+            .0
+            .into_iter()
+            .filter(|(_, sources)| sources.len() > 1)
+            .flat_map(|(to, sources)| {
+                let why = format!("would be `{to}` at the destination, and so would another object");
+                sources.into_iter().map(move |what| Culprit { what, why: why.clone() })
+            })
+            .collect();
+        if culprits.is_empty() {
+            return Ok(());
+        }
+        let message = "objects of the list would have the same key at the destination; give them folders of \
+                       their own (destinationRelativeFolderKey, sourceRootFolderKey), or say that the last one \
+                       of them is meant (allowCollisions)";
+        Err(Failure::new(ErrorName::InvokeArgumentsInvariantError, message).naming(culprits))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a copy-out would do. Nothing is written: S3 is only asked.
 
-use super::{NotBegun, Watch, list::Lister};
+use super::{NotBegun, Watch, check_own_keys, collisions::Collisions, list::Lister};
 use crate::{
     domain::{
         copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
@@ -34,9 +34,13 @@ impl Engine {
     ) -> std::result::Result<Outcome, NotBegun> {
         let mut watch = Watch::new();
         let mut lister = Lister::open(self, request).await?;
-        let (mut total, mut plan) = (0, DryCopyOut::default());
+        let (mut total, mut plan, mut collisions) = (0, DryCopyOut::default(), Collisions::default());
         while let Some(items) = lister.next().await? {
             total += items.len() as u64;
+            for item in &items {
+                check_own_keys(request, &item.to)?;
+                collisions.note(item);
+            }
             for chunk in items.chunks(WIDTH * 8) {
                 let looks = chunk.iter().map(|item| self.look_at_both(held, request, item));
                 for found in several(WIDTH, looks).await {
@@ -56,6 +60,7 @@ impl Engine {
                 }
             }
         }
+        collisions.judge_unplanned(self, request).await?;
         let mut outcome = Outcome::between(started_at(&held.item), self.ports.clock.now());
         outcome.counters.files = total;
         outcome.copy_out = Some(Box::new(CopyOutReport {

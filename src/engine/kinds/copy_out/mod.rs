@@ -193,14 +193,32 @@ impl Engine {
         common: &Common,
     ) -> Step<bool> {
         let request = self.copy_out_request(held).await?;
-        let Some(gathered) = self.summarise(held, state, common, &request).await? else { return Ok(false) };
+        let gathered = match self.summarise(held, state, common, &request, None).await {
+            Err(Halt::Port(error)) if error.is_passing() => {
+                if error.class == Class::Unauthorized {
+                    self.keys.forget();
+                }
+                if !self.lasts_too_long(held).await? {
+                    return Err(Halt::Port(error));
+                }
+                self.summarise(held, state, common, &request, Some(&error)).await?
+            }
+            gathered => gathered?,
+        };
+        let Some(gathered) = gathered else { return Ok(false) };
         let mut outcome = Outcome::between(started_at(&held.item), self.ports.clock.now());
         outcome.counters = gathered.counters;
-        if let Some(failure) = gathered.unwritten {
+        let total = gathered.counters.files;
+        let failed = format!("{} of {total} copies failed", gathered.errors);
+        if let Some(mut failure) = gathered.unwritten {
+            if gathered.errors > 0 {
+                failure.message = format!("{failed}, and {}", failure.message);
+                failure = failure.naming(gathered.culprits);
+                failure.culprits_total = gathered.errors + 1;
+            }
             outcome.failure = Some(failure);
         } else if gathered.errors > 0 && !request.continue_on_error {
-            let total = gathered.counters.files;
-            let message = format!("{} of {total} copies failed", gathered.errors);
+            let message = failed;
             let mut failure = Failure::new(ErrorName::CopyError, message).naming(gathered.culprits);
             failure.culprits_total = gathered.errors;
             outcome.failure = Some(failure);

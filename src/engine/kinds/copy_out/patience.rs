@@ -54,22 +54,29 @@ impl Engine {
         }
     }
 
-    /// A list could not be begun because of something that may pass: it is tried again for as long as that
-    /// looks like an outage.
-    pub(super) async fn not_yet_begun(&self, held: &mut Held, error: Error) -> Step<()> {
+    /// A request could not be begun because of something that may pass: it is tried again for as long as
+    /// that looks like an outage.
+    pub(in crate::engine::kinds) async fn not_yet_begun(&self, held: &mut Held, error: Error) -> Step<()> {
+        if !self.lasts_too_long(held).await? {
+            return Err(Halt::Port(error));
+        }
+        let limit = friendly::print(self.settings.heartbeat.outage_after);
+        let message = format!("it could not be begun for {limit} (heartbeat.outage_after): {error}");
+        self.fail(held, Failure::new(ErrorName::Stalled, message)).await
+    }
+
+    /// Notes that something that may pass is in the way, and says whether it has been for longer than an
+    /// outage is believed in. A time in which nobody tried does not count.
+    pub(super) async fn lasts_too_long(&self, held: &mut Held) -> Step<bool> {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         let now = millis(self.ports.clock.now());
-        if state.trouble_since == 0 {
-            state.trouble_since = now;
-            self.save(held, vec![set(attr::STATE, records::text(&state)?)]).await?;
-            return Err(Halt::Port(error));
-        }
         let limit = self.settings.heartbeat.outage_after;
-        if now < state.trouble_since.saturating_add(as_millis(limit)) {
-            return Err(Halt::Port(error));
+        let pause = as_millis((limit / 4).max(self.settings.jobs.retry_cap * 2));
+        if state.trouble_since == 0 || now > state.trouble_at.saturating_add(pause) {
+            state.trouble_since = now;
         }
-        let limit = friendly::print(limit);
-        let message = format!("the list could not be begun for {limit} (heartbeat.outage_after): {error}");
-        self.fail(held, Failure::new(ErrorName::Stalled, message)).await
+        state.trouble_at = now;
+        self.save(held, vec![set(attr::STATE, records::text(&state)?)]).await?;
+        Ok(now >= state.trouble_since.saturating_add(as_millis(limit)))
     }
 }

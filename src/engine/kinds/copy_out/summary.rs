@@ -8,6 +8,7 @@ use super::named;
 use crate::{
     domain::{
         copy_out::{Copied, CopyOutRequest, CopyStatus, SliceItem},
+        friendly,
         outcome::{Counters, Culprit, ErrorName, Failure},
     },
     engine::{
@@ -62,19 +63,26 @@ impl Gathered {
 }
 
 impl Engine {
-    /// Writes the summary; `None` when a slice has not settled.
+    /// Writes the summary; `None` when a slice has not settled. `without`: why it is not written, when what
+    /// the slices have done is only counted.
     pub(super) async fn summarise(
         &self,
         held: &mut Held,
         state: &RootState,
         common: &Common,
         request: &CopyOutRequest,
+        without: Option<&crate::ports::Error>,
     ) -> Step<Option<Gathered>> {
-        self.drop_summary(held, request).await?;
         let (there, beside) = places(request);
-        let mut sinks = vec![Sink::new(self, there.clone(), request).await?];
-        if beside != there {
-            sinks.push(Sink::new(self, beside.clone(), request).await?);
+        let mut sinks = Vec::new();
+        if without.is_some() {
+            self.drop_summary_if_possible(held).await?;
+        } else {
+            self.drop_summary(held, request).await?;
+            sinks.push(Sink::new(self, there.clone(), request).await?);
+            if beside != there {
+                sinks.push(Sink::new(self, beside.clone(), request).await?);
+            }
         }
         let mut gathered = Gathered::default();
         let mut rows = summary::header(request.brief_summary).into_bytes();
@@ -96,8 +104,10 @@ impl Engine {
             for (items, outcome) in &slices {
                 for (item, copied) in items.iter().zip(&outcome.objects) {
                     gathered.count(item, copied);
-                    let row = summary::row(request.brief_summary, &common.bucket, item, copied);
-                    rows.extend_from_slice(row.as_bytes());
+                    if without.is_none() {
+                        let row = summary::row(request.brief_summary, &common.bucket, item, copied);
+                        rows.extend_from_slice(row.as_bytes());
+                    }
                 }
             }
             if rows.len() >= PART {
@@ -109,6 +119,13 @@ impl Engine {
             }
         }
         held.lease.check()?;
+        if let Some(error) = without {
+            let limit = friendly::print(self.settings.heartbeat.outage_after);
+            let message =
+                format!("the summary could not be written for {limit} (heartbeat.outage_after): {error}");
+            gathered.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
+            return Ok(Some(gathered));
+        }
         let rest = Bytes::from(rows);
         let written = sinks.into_iter().map(|sink| sink.finish(self, rest.clone()));
         let written = join_all(written).await;

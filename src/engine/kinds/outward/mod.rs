@@ -29,7 +29,7 @@ use crate::{
         chunks::ChunkWriter,
         dry_run::TOLD,
         evidence::Party,
-        lease::{Held, Step},
+        lease::{Halt, Held, Step},
         records::{self, Phase, RootState, attr, set},
         request::started_at,
         slices::Common,
@@ -61,6 +61,9 @@ impl Engine {
         match self.while_moving(&party, self.begin_outward(held, source, request)).await {
             Ok(is_outward) => Ok(is_outward),
             Err(NotBegun::Refused(failure)) => self.fail(held, failure).await.map(|()| true),
+            Err(NotBegun::Halt(Halt::Port(error))) if error.is_passing() => {
+                self.not_yet_begun(held, error).await.map(|()| true)
+            }
             Err(NotBegun::Halt(halt)) => Err(halt),
         }
     }
@@ -140,20 +143,23 @@ impl Engine {
         let (objects, options) = (&self.ports.objects, self.write_options(false));
         let error = match objects.begin(&at, None, &options, &Access::Own).await {
             Ok(upload) => {
-                let mut uploads = vec![upload];
+                let (mut uploads, mut passing) = (vec![upload], None);
                 let number = |name: &str| held.item.number(name).unwrap_or(0);
                 if number(attr::STARTS) > 1 || number(attr::FAILURES) > 0 {
                     // A run that broke off may have left its own. Who may not look cannot find it.
                     let since = started_at(&held.item) - COARSE;
-                    uploads
-                        .extend(objects.unfinished_since(&at, since, &Access::Own).await.unwrap_or_default());
+                    match objects.unfinished_since(&at, since, &Access::Own).await {
+                        Ok(left) => uploads.extend(left),
+                        Err(error) if error.is_passing() => passing = Some(error),
+                        Err(error) => signals::slice::upload_left(&at, &error),
+                    }
                 }
                 for upload in uploads {
                     if let Err(error) = objects.abort(&at, &upload, &Access::Own).await {
                         signals::slice::upload_left(&at, &error);
                     }
                 }
-                return Ok(());
+                return passing.map_or(Ok(()), |error| Err(error.into()));
             }
             Err(error) => error,
         };
