@@ -166,3 +166,36 @@ async fn where_we_may_not_list_each_source_is_looked_at() {
     assert_eq!(output["objects"], json!({"total": 400, "copied": 400, "alreadyCopied": 0, "errors": 0}));
     assert_eq!((calls(&house, "src", "HeadObject"), calls(&house, "src", "ListObjectsV2")), (400, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_listed_and_not_read_is_said_to_be_so() {
+    let (house, list) = few(&["f/a", "f/b", "f/c", "f/d"]).await;
+    house.faults(json!({"s3": [
+        {"calls": ["HeadObject"], "bucket": "src", "key": "f/c", "status": 403},
+        {"calls": ["CopyObject"], "key": "in/c", "status": 403},
+    ]}));
+    let _instance = house.instance();
+    ask(&house, "one", &list, json!({"continueOnError": true})).await;
+    let output = house.success("one", SOON).await;
+    assert_eq!(output["objects"], json!({"total": 4, "copied": 3, "alreadyCopied": 0, "errors": 1}));
+    let summary = house.object("dest", "in/ENDED_COPY.csv").await;
+    assert!(summary.contains("s3://src/f/c does not exist or is not accessible"), "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_listed_keeps_its_tags_and_metadata() {
+    let objects = json!([
+        {"key": "f/a", "size": 9, "tags": {"k": "v"}, "metadata": {"run": "7"}}, {"key": "f/b", "size": 9},
+        {"key": "f/c", "size": 9}, {"key": "f/d", "size": 9, "storageClass": "GLACIER_IR"},
+        {"key": "f/e", "size": 9, "storageClass": "INTELLIGENT_TIERING"},
+    ]);
+    let buckets = json!([{"name": "src", "objects": objects}, {"name": "dest"}]);
+    let house = House::beside(&[], &[], &[], buckets, |_| {}).await;
+    let _instance = house.instance();
+    ask(&house, "one", "src,f/a\nsrc,f/b\nsrc,f/c\nsrc,f/d\nsrc,f/e\n", json!({})).await;
+    assert_eq!(house.success("one", SOON).await["objects"]["copied"], 5);
+    // The class of the last may hide that it is archived.
+    assert_eq!((calls(&house, "src", "HeadObject"), calls(&house, "src", "ListObjectsV2")), (1, 1));
+    let copied = house.simulator.objects("dest", "in/a").await.remove(0);
+    assert_eq!((&copied.tags["k"], &copied.metadata["run"]), (&"v".to_owned(), &"7".to_owned()));
+}

@@ -16,11 +16,12 @@ use tokio::time::Instant;
 
 use super::{
     desk::{Desk, End},
-    object::Try,
+    object::{Found, Try},
 };
 use crate::{
     domain::{copy_out::Origin, file::ETag},
     ports::{
+        Class, Error,
         objects::{Access, ObjectInfo, ObjectLocation},
         parts,
         store::Page,
@@ -165,6 +166,13 @@ impl Try<'_, '_> {
         shown.pages.truncate(PAGES - 1);
         shown.pages.push_front(page);
         info
+    }
+}
+
+impl Found {
+    /// Whether the source may not be for us after all: to list it and to read it are two rights.
+    pub(super) fn is_doubted(&self, error: &Error) -> bool {
+        self.listed && error.class == Class::Forbidden
     }
 }
 

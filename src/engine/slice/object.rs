@@ -190,9 +190,11 @@ impl Try<'_, '_> {
                 state.sent.insert(self.index);
             });
             match self.copy(&found, &only_if).await {
-                Err(Trouble::Port(error)) if has_changed(&error) => {
-                    // Whoever may not see it learns so that there is something.
-                    blind = Precondition::None;
+                Err(Trouble::Port(error)) if has_changed(&error) || found.is_doubted(&error) => {
+                    if has_changed(&error) {
+                        // Whoever may not see it learns so that there is something.
+                        blind = Precondition::None;
+                    }
                     tried = Some(found.info.etag);
                     conflict = Some(error);
                     self.desk.change(|state| {
