@@ -34,10 +34,10 @@ const FRESH: Duration = Duration::from_mins(1);
 const WORTH: usize = 4;
 /// The most that a page holds.
 const MOST: usize = 1000;
-/// Pages kept of a folder: slices next to each other need the end of one and the beginning of the next.
-const PAGES: usize = 2;
+/// Pages kept of a folder: slices begin in any order, some far behind others.
+const PAGES: usize = 8;
 /// Folders and buckets kept.
-const PLACES: usize = 16;
+const PLACES: usize = 8;
 /// Classes that are read as they are; one of `INTELLIGENT_TIERING` may be archived, which no listing tells.
 const READY: [&str; 5] = ["STANDARD", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "REDUCED_REDUNDANCY"];
 
@@ -210,13 +210,9 @@ fn folder_of(key: &str) -> &str {
 /// A text before that key, with as few keys between as can be: S3 lists what comes after one.
 fn before(key: &str) -> String {
     let mut text = key.to_owned();
-    match text.pop() {
-        // As long as the last but one and what follows are plain characters: else, all that begin so.
-        Some(last @ '"'..='~') => {
-            text.extend(char::from_u32(u32::from(last) - 1));
-            text.push('~');
-        }
-        _ => {}
+    if let Some(last @ '"'..='~') = text.pop() {
+        text.extend(char::from_u32(u32::from(last) - 1));
+        text.push('~');
     }
     text
 }
