@@ -58,7 +58,7 @@ use dispatch::{Inbox, Post};
 use evidence::Evidence;
 use folder::{JobFolders, Slots, Sources};
 use settings::Settings;
-use slice::Keys;
+use slice::{Glances, Keys};
 
 /// How many keys may wait for a run; what does not fit is found again by the timers.
 const INBOX: usize = 10_000;
@@ -83,6 +83,7 @@ pub struct Engine {
     /// How many calls buckets take.
     limits: Limits,
     keys: Keys,
+    glances: Glances,
     job_folders: JobFolders,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
@@ -116,6 +117,7 @@ impl Engine {
             slots: Slots::default(),
             limits: Limits::new(settings.copy_out.max_concurrency),
             keys: Keys::default(),
+            glances: Glances::default(),
             job_folders: JobFolders::default(),
             ports,
             settings,

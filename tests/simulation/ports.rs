@@ -499,6 +499,18 @@ impl ObjectStore for Objects {
         self.gate.pass(Service::Bytes, "list", READ, || format!("{bucket}/{prefix}"), call).await
     }
 
+    async fn list_after(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: &str,
+        most: usize,
+        access: &Access,
+    ) -> Result<Page<ObjectInfo>> {
+        let call = self.inner.list_after(bucket, prefix, after, most, access);
+        self.gate.pass(Service::Bytes, "list after", READ, || format!("{bucket}/{after}"), call).await
+    }
+
     async fn get(
         &self,
         at: &ObjectLocation,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_sdk_s3::{
-    operation::head_object::HeadObjectOutput,
+    operation::{head_object::HeadObjectOutput, list_objects_v2::ListObjectsV2Output},
     primitives::{DateTime, DateTimeFormat},
     types::{ArchiveStatus, ChecksumMode, Object, ObjectStorageClass, ServerSideEncryption, StorageClass},
 };
@@ -20,6 +20,7 @@ use crate::{
         Class, Error, Result,
         objects::{Access, ContentHeaders, ObjectInfo, ObjectLocation, Parts, Restore},
         parts,
+        store::Page,
     },
 };
 
@@ -206,7 +207,13 @@ fn known(key: &str, found: &HeadObjectOutput) -> ObjectInfo {
     }
 }
 
-pub(super) fn listed(object: &Object) -> ObjectInfo {
+/// A page of a listing.
+pub(super) fn page_of(page: &ListObjectsV2Output) -> Page<ObjectInfo> {
+    let next = page.next_continuation_token().filter(|_| page.is_truncated() == Some(true));
+    Page { items: page.contents().iter().map(listed).collect(), next: next.map(str::to_owned) }
+}
+
+fn listed(object: &Object) -> ObjectInfo {
     let class = object.storage_class().map(ObjectStorageClass::as_str);
     let restored =
         object.restore_status().is_some_and(|status| status.is_restore_in_progress() == Some(false));

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use bytes::Bytes;
 
-use self::{clients::Clients, looking::listed};
+use self::{clients::Clients, looking::page_of};
 use super::error::classify;
 use crate::{
     domain::file::ETag,
@@ -102,9 +102,26 @@ impl ObjectStore for S3Objects {
                 call.set_continuation_token(from.map(str::to_owned)).send()
             })
             .await?;
-        let next = page.next_continuation_token().filter(|_| page.is_truncated() == Some(true));
-        let items = page.contents().iter().map(listed).collect();
-        Ok(Page { items, next: next.map(str::to_owned) })
+        Ok(page_of(&page))
+    }
+
+    async fn list_after(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: &str,
+        most: usize,
+        access: &Access,
+    ) -> Result<Page<ObjectInfo>> {
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        let page = self
+            .clients
+            .quick("ListObjectsV2", bucket, access, |client| {
+                let call = client.list_objects_v2().bucket(bucket).prefix(prefix);
+                call.start_after(after).max_keys(most).send()
+            })
+            .await?;
+        Ok(page_of(&page))
     }
 
     async fn get(

@@ -5,6 +5,7 @@ use super::{
     object::{Found, Try},
 };
 use crate::{
+    domain::file::ETag,
     engine::settings::Tags,
     ports::{
         Class, Error,
@@ -77,7 +78,7 @@ impl Try<'_, '_> {
         // Of another plan, or of a source that has changed.
         self.desk.discard(self.index).await?;
         let info = &found.info;
-        let keeps = self.wants_tags() && (info.tags > 0 || self.tags() == Tags::Copy);
+        let keeps = self.wants_tags() && (info.tags > 0 || found.listed || self.tags() == Tags::Copy);
         let mut copy = ObjectCopy {
             from: at.clone(),
             to: self.to.clone(),
@@ -98,7 +99,23 @@ impl Try<'_, '_> {
             made => made?,
         };
         let expected = info.etag.as_ref().filter(|etag| etag.md5().is_some() && !info.opaque);
+        if found.listed && expected != Some(&made) {
+            return self.verify_by_look(found, &made).await;
+        }
         self.verify(info, &made, expected).await
+    }
+
+    /// Only a look tells whether the tag of the source is an MD5.
+    async fn verify_by_look(&self, found: &Found, made: &ETag) -> Tried<()> {
+        let source = match self.find(false).await? {
+            Some(source) if source.info.etag == found.info.etag => source.info,
+            _ => {
+                let why = "the source has changed since it was copied";
+                return Err(Error::new(Class::Conflict, "verify copy", why).into());
+            }
+        };
+        let expected = source.etag.as_ref().filter(|etag| etag.md5().is_some() && !source.opaque);
+        self.verify(&source, made, expected).await
     }
 
     /// What goes with what is written, but for tags.

@@ -14,6 +14,7 @@ mod charge;
 pub(crate) mod compare;
 pub(crate) mod conflict;
 mod desk;
+mod glance;
 mod inside;
 mod object;
 mod parts;
@@ -25,6 +26,7 @@ mod turn;
 mod work;
 
 pub(crate) use access::Keys;
+pub(crate) use glance::Glances;
 
 use std::time::Duration;
 

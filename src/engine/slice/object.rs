@@ -79,6 +79,8 @@ pub(super) struct Found {
     pub at: Option<(ObjectLocation, Access)>,
     /// Whether S3 lets everybody read it, so that our own rights may not do.
     pub is_public: bool,
+    /// Whether only a listing has told of it: not its tags, nor whether its tag is an MD5.
+    pub listed: bool,
 }
 
 impl<'d> Desk<'d> {
@@ -153,7 +155,7 @@ impl Try<'_, '_> {
         let mut tried = None;
         for _ in 0..LOOKS {
             let see = async { if is_first { Ok(There::Nothing) } else { self.see().await } };
-            let (found, there) = tokio::try_join!(self.find(), see)?;
+            let (found, there) = tokio::try_join!(self.find(is_first), see)?;
             let Some(found) = found else {
                 let why = format!("{} does not exist or is not accessible", self.item.from);
                 return self.leave(Copied { detail: Detail::NoSource, ..failed(why) }).await;
@@ -188,9 +190,11 @@ impl Try<'_, '_> {
                 state.sent.insert(self.index);
             });
             match self.copy(&found, &only_if).await {
-                Err(Trouble::Port(error)) if has_changed(&error) => {
-                    // Whoever may not see it learns so that there is something.
-                    blind = Precondition::None;
+                Err(Trouble::Port(error)) if has_changed(&error) || found.is_doubted(&error) => {
+                    if has_changed(&error) {
+                        // Whoever may not see it learns so that there is something.
+                        blind = Precondition::None;
+                    }
                     tried = Some(found.info.etag);
                     conflict = Some(error);
                     self.desk.change(|state| {
@@ -229,13 +233,16 @@ impl Try<'_, '_> {
         Ok(Brought::Left(left))
     }
 
-    /// Looks for the source; `None` when there is none, or it is not for us.
-    async fn find(&self) -> Tried<Option<Found>> {
+    /// Looks for the source; `None` when there is none, or it is not for us. `is_first`: a listing will do.
+    pub(super) async fn find(&self, is_first: bool) -> Tried<Option<Found>> {
         let engine = self.desk.engine;
         match &self.item.from {
             Origin::Object { bucket, key, unsigned, .. } => {
                 let access = engine.bucket_access(bucket, *unsigned, &self.desk.spec.options).await?;
                 let at = ObjectLocation::new(bucket.as_str(), key.as_str());
+                if is_first && let Some(info) = self.glance(&at, &access).await {
+                    return Ok(Some(Found { info, at: Some((at, access)), is_public: false, listed: true }));
+                }
                 let info = match self.call(End::Source, engine.ports.objects.look(&at, &access)).await {
                     Ok(Some(info)) => info,
                     Ok(None) => return Ok(None),
@@ -245,11 +252,11 @@ impl Try<'_, '_> {
                     Err(error) => return Err(error.into()),
                 };
                 let is_public = is_unsigned(&access);
-                Ok(Some(Found { info, at: Some((at, access)), is_public }))
+                Ok(Some(Found { info, at: Some((at, access)), is_public, listed: false }))
             }
             Origin::Data { size, etag, .. } => {
                 let info = ObjectInfo { size: *size, etag: etag.clone(), ..ObjectInfo::default() };
-                Ok(Some(Found { info, at: None, is_public: false }))
+                Ok(Some(Found { info, at: None, is_public: false, listed: false }))
             }
         }
     }

@@ -51,7 +51,7 @@ impl Try<'_, '_> {
     async fn located(&self, found: &Found) -> Tried<Found> {
         let (info, is_public) = (found.info.clone(), found.is_public);
         let Origin::Data { project, id, .. } = &self.item.from else {
-            return Ok(Found { info, at: found.at.clone(), is_public });
+            return Ok(Found { info, at: found.at.clone(), is_public, listed: found.listed });
         };
         let access = self.desk.engine.ports.platform.read_access(project, id);
         let at = match self.call(End::Source, access).await {
@@ -63,7 +63,7 @@ impl Try<'_, '_> {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Found { info, at, is_public })
+        Ok(Found { info, at, is_public, listed: false })
     }
 
     async fn reading(&self, found: &Found) -> Tried<StreamSource> {

@@ -5,7 +5,27 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::ObjectLocation;
+/// Where an object is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectLocation {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+}
+
+impl ObjectLocation {
+    /// A location.
+    pub fn new(bucket: impl Into<String>, key: impl Into<String>) -> Self {
+        Self { bucket: bucket.into(), key: key.into() }
+    }
+}
+
+impl fmt::Display for ObjectLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
 
 /// How objects that are written with temporary credentials are to be encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
-pub use self::access::{Access, BucketAccess, Encryption, Endpoint, EndpointKeys};
+pub use self::access::{Access, BucketAccess, Encryption, Endpoint, EndpointKeys, ObjectLocation};
 use super::{
     error::{Class, Error, Result},
     store::Page,
@@ -32,28 +32,6 @@ use crate::domain::file::ETag;
 
 /// Bytes of an object, in order. An error ends them.
 pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
-
-/// Where an object is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectLocation {
-    /// The bucket.
-    pub bucket: String,
-    /// The key.
-    pub key: String,
-}
-
-impl ObjectLocation {
-    /// A location.
-    pub fn new(bucket: impl Into<String>, key: impl Into<String>) -> Self {
-        Self { bucket: bucket.into(), key: key.into() }
-    }
-}
-
-impl fmt::Display for ObjectLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.key)
-    }
-}
 
 /// The parts that an object was uploaded in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -353,6 +331,19 @@ pub trait ObjectStore: PartUploads {
         from: Option<&str>,
         access: &Access,
     ) -> Result<Page<ObjectInfo>>;
+
+    /// Those of them whose keys come after `after`, at most `most` and 1,000 of them, with one call; `next`
+    /// says whether there are more.
+    async fn list_after(
+        &self,
+        _bucket: &str,
+        _prefix: &str,
+        _after: &str,
+        _most: usize,
+        _access: &Access,
+    ) -> Result<Page<ObjectInfo>> {
+        Err(Error::new(Class::Invalid, "ListObjectsV2", "cannot be done here"))
+    }
 
     /// Opens an object, or a range of its bytes; with `etag`, only if it still has that.
     async fn get(
