@@ -7,7 +7,10 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::house::House;
+use crate::{
+    asking::{ask, calls},
+    house::House,
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HEADER: &str = "OBJECTNAME,TRANSFERSTATUS,MBPERSEC,MESSAGE";
@@ -19,27 +22,6 @@ async fn house(buckets: Value) -> House {
 /// Three buckets: what is copied, where to, and nothing else.
 async fn plain(objects: Value) -> House {
     house(json!([{"name": "src", "objects": objects}, {"name": "dest"}])).await
-}
-
-/// Puts a list, and asks for it.
-async fn ask(house: &House, token: &str, key: &str, list: &str, more: Value) {
-    house.put_object("requests", key, list.as_bytes().to_vec()).await;
-    let mut payload = json!({
-        "sourceFilesCsvBucket": "requests", "sourceFilesCsvKey": key, "destinationBucket": "dest",
-    });
-    for (name, value) in more.as_object().unwrap() {
-        payload[name] = value.clone();
-    }
-    let event = json!({
-        "id": token, "source": "orcabus.test", "detail-type": "S3CopyOutSync",
-        "detail": {"taskToken": token, "payload": payload},
-    });
-    house.queue.push(event.to_string()).await.unwrap();
-}
-
-fn calls(house: &House, bucket: &str, operation: &str) -> u64 {
-    let stats = house.simulator.stats();
-    stats.buckets.get(bucket).and_then(|bucket| bucket.calls.get(operation)).copied().unwrap_or(0)
 }
 
 async fn keys(house: &House) -> BTreeSet<String> {

@@ -7,7 +7,10 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::house::House;
+use crate::{
+    asking::{ask, calls},
+    house::House,
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const DAY: i64 = 24 * 3600;
@@ -21,26 +24,6 @@ async fn house(source: Value, there: Value) -> House {
 async fn all_there(count: u32) -> House {
     let series = |key: &str| json!([{"key": key, "size": 5, "count": count, "sameAs": "src/o{n}"}]);
     house(series("o{n}"), series("o{n}")).await
-}
-
-async fn ask(house: &House, token: &str, key: &str, list: &str, more: Value) {
-    house.put_object("requests", key, list.as_bytes().to_vec()).await;
-    let mut payload = json!({
-        "sourceFilesCsvBucket": "requests", "sourceFilesCsvKey": key, "destinationBucket": "dest",
-    });
-    for (name, value) in more.as_object().unwrap() {
-        payload[name] = value.clone();
-    }
-    let event = json!({
-        "id": token, "source": "orcabus.test", "detail-type": "S3CopyOutSync",
-        "detail": {"taskToken": token, "payload": payload},
-    });
-    house.queue.push(event.to_string()).await.unwrap();
-}
-
-fn calls(house: &House, bucket: &str, operation: &str) -> u64 {
-    let stats = house.simulator.stats();
-    stats.buckets.get(bucket).and_then(|bucket| bucket.calls.get(operation)).copied().unwrap_or(0)
 }
 
 fn rows(count: u32) -> String {

@@ -18,7 +18,10 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::house::{House, TO, text};
+use crate::{
+    asking::calls,
+    house::{House, TO, text},
+};
 
 const MIB: u64 = 1 << 20;
 const SOON: Duration = Duration::from_mins(5);
@@ -56,11 +59,6 @@ async fn objects(house: &House, bucket: &str) -> BTreeMap<String, ObjectEntry> {
 
 async fn keys(house: &House) -> Vec<String> {
     objects(house, "dest").await.into_keys().collect()
-}
-
-fn calls(house: &House, bucket: &str, operation: &str) -> u64 {
-    let stats = house.simulator.stats();
-    stats.buckets.get(bucket).and_then(|bucket| bucket.calls.get(operation)).copied().unwrap_or(0)
 }
 
 /// What a bucket was asked for but to be read.

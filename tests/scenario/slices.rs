@@ -28,7 +28,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::house::House;
+use crate::{asking::calls, house::House};
 
 const MIB: u64 = 1 << 20;
 const CHILD: &str = "child.slice";
@@ -107,12 +107,6 @@ fn statuses(outcome: &Outcome) -> Vec<&'static str> {
 async fn objects(house: &House, bucket: &str) -> BTreeMap<String, ObjectEntry> {
     let objects = house.simulator.objects(bucket, "").await;
     objects.into_iter().map(|object| (object.key.clone(), object)).collect()
-}
-
-/// Calls that a bucket has seen.
-fn calls(house: &House, bucket: &str, operation: &str) -> u64 {
-    let stats = house.simulator.stats();
-    stats.buckets.get(bucket).and_then(|bucket| bucket.calls.get(operation)).copied().unwrap_or(0)
 }
 
 /// The root's tally.

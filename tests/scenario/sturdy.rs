@@ -14,7 +14,11 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{doubles::Said, house::House};
+use crate::{
+    asking::{self, calls},
+    doubles::Said,
+    house::House,
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -40,26 +44,11 @@ fn slow_down(house: &mut House) {
     house.settings.service.lease = Duration::from_secs(90);
 }
 
-/// Puts a list, and asks for it; what goes wrong with single objects is told in the summary.
+/// Asks for a list of which what goes wrong with single objects is told in the summary.
 async fn ask(house: &House, token: &str, key: &str, list: &str, more: Value) {
-    house.put_object("requests", key, list.as_bytes().to_vec()).await;
-    let mut payload = json!({
-        "sourceFilesCsvBucket": "requests", "sourceFilesCsvKey": key, "destinationBucket": "dest",
-        "continueOnError": true,
-    });
-    for (name, value) in more.as_object().unwrap() {
-        payload[name] = value.clone();
-    }
-    let event = json!({
-        "id": token, "source": "orcabus.test", "detail-type": "S3CopyOutSync",
-        "detail": {"taskToken": token, "payload": payload},
-    });
-    house.queue.push(event.to_string()).await.unwrap();
-}
-
-fn calls(house: &House, bucket: &str, operation: &str) -> u64 {
-    let stats = house.simulator.stats();
-    stats.buckets.get(bucket).and_then(|bucket| bucket.calls.get(operation)).copied().unwrap_or(0)
+    let mut payload = json!({"continueOnError": true});
+    payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    asking::ask(house, token, key, list, payload).await;
 }
 
 /// The request that was told about last.

@@ -6,27 +6,17 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::house::House;
+use crate::{
+    asking::{self, calls},
+    house::House,
+};
 
 const SOON: Duration = Duration::from_mins(1);
 
 async fn ask(house: &House, token: &str, list: &str, more: Value) {
-    house.put_object("requests", "list.csv", list.as_bytes().to_vec()).await;
-    let mut payload = json!({
-        "sourceFilesCsvBucket": "requests", "sourceFilesCsvKey": "list.csv",
-        "destinationBucket": "dest", "destinationPrefixKey": "in/",
-    });
+    let mut payload = json!({"destinationPrefixKey": "in/"});
     payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let event = json!({
-        "id": token, "source": "orcabus.test", "detail-type": "S3CopyOutSync",
-        "detail": {"taskToken": token, "payload": payload},
-    });
-    house.queue.push(event.to_string()).await.unwrap();
-}
-
-fn calls(house: &House, bucket: &str, operation: &str) -> u64 {
-    let stats = house.simulator.stats();
-    stats.buckets.get(bucket).and_then(|bucket| bucket.calls.get(operation)).copied().unwrap_or(0)
+    asking::ask(house, token, "list.csv", list, payload).await;
 }
 
 /// 400 objects, and the list of them.
