@@ -9,76 +9,31 @@
 //! figure to stay under is 150 MiB; both are kept in `docs/benchmarks.md`.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement, not a service")]
 
+mod support;
+
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
+
+use support::{BINARY, PEAK, calls, memory, serve, simulate};
 
 const ROWS: u64 = 1_000_000;
 const FEW: u64 = 1000;
 const LIMIT_MIB: f64 = 150.0;
 const LIMIT_ROW: f64 = 32.0;
-const BINARY: &str = env!("CARGO_BIN_EXE_copy-manager");
 /// Any key opens the simulated buckets.
 const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request";
 
-/// A process that ends with this value.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// Starts the binary and waits for the addresses that it says it is ready at, one for each of `words`.
-fn start(command: &mut Command, on_stdout: bool, words: &[&str]) -> (Process, Vec<String>) {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let (ready, other): (Box<dyn std::io::Read + Send>, Box<dyn std::io::Read + Send>) =
-        if on_stdout { (Box::new(stdout), Box::new(stderr)) } else { (Box::new(stderr), Box::new(stdout)) };
-    // Keep reading, or the process would block on a full pipe.
-    std::thread::spawn(move || BufReader::new(other).lines().for_each(drop));
-    let mut lines = BufReader::new(ready).lines();
-    let mut addresses = vec![None; words.len()];
-    while addresses.iter().any(Option::is_none) {
-        let line = lines.next().unwrap().unwrap();
-        let Some(rest) = line.split("\"address\":\"").nth(1) else { continue };
-        for (word, address) in words.iter().zip(&mut addresses) {
-            if line.contains(word) {
-                *address = Some(rest.split('"').next().unwrap().to_owned());
-            }
-        }
-    }
-    std::thread::spawn(move || lines.for_each(drop));
-    (Process(child), addresses.into_iter().flatten().collect())
-}
-
-/// A line of `/proc/PID/status`, in MiB.
-fn memory(id: u32, name: &str) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024.0
-}
-
 fn s3_calls(controls: &str) -> u64 {
-    let mut connection = TcpStream::connect(controls).unwrap();
-    write!(connection, "GET /sim/stats HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
-    let (from, to) = (answer.find('{').unwrap(), answer.rfind('}').unwrap());
-    let stats: Value = serde_json::from_str(answer.get(from..=to).unwrap()).unwrap();
-    let calls = stats.get("calls").and_then(Value::as_object).unwrap();
-    calls.values().filter_map(Value::as_u64).sum()
+    calls(controls).values().sum()
 }
 
 fn put_list(s3: &str, key: &str, rows: u64) {
@@ -109,28 +64,16 @@ struct Took {
 fn go_through(folder: &Path, controls: &str, s3: &str, rows: u64) -> Took {
     let key = format!("{rows}.csv");
     put_list(s3, &key, rows);
-    let mut serve = Command::new(BINARY);
-    serve
-        .arg("serve")
-        .env("COPY_MANAGER__EMBEDDED__DATABASE", folder.join(format!("{rows}.sqlite")))
-        .env("COPY_MANAGER__ADMIN__LISTEN", "127.0.0.1:0")
-        .env("AWS_ENDPOINT_URL_S3", format!("http://{s3}"))
-        .env("AWS_ACCESS_KEY_ID", "x")
-        .env("AWS_SECRET_ACCESS_KEY", "y")
-        .env("AWS_REGION", "us-east-1")
-        .env_remove("AWS_CA_BUNDLE")
-        .env("ICAV2_BASE_URL", format!("http://{controls}/ica/rest"))
-        .env("ICAV2_ACCESS_TOKEN", "bench");
-    let (daemon, addresses) = start(&mut serve, true, &["\"ready\""]);
-    let id = daemon.0.id();
+    let (daemon, address) = serve(&folder.join(format!("{rows}.sqlite")), controls, s3, &[]);
+    let id = daemon.id();
     std::thread::sleep(Duration::from_secs(2));
-    let (idle, before, began) = (memory(id, "VmHWM:"), s3_calls(controls), Instant::now());
+    let (idle, before, began) = (daemon.peak(), s3_calls(controls), Instant::now());
     let ended = AtomicBool::new(false);
     let (submitted, course) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let mut course = Vec::new();
             while !ended.load(Ordering::Relaxed) {
-                course.push((memory(id, "VmRSS:"), memory(id, "VmHWM:")));
+                course.extend(memory(id, "VmRSS:").zip(memory(id, PEAK)));
                 std::thread::sleep(Duration::from_millis(500));
             }
             course
@@ -138,7 +81,7 @@ fn go_through(folder: &Path, controls: &str, s3: &str, rows: u64) -> Took {
         let mut submit = Command::new(BINARY);
         submit.args(["submit", "copy-out", &format!("s3://src/{key}"), "dest", "--prefix", "in/", "--json"]);
         submit.args(["--max-items-per-batch", "1000", "--wait", "--server"]);
-        let submitted = submit.arg(format!("http://{}", addresses.first().unwrap())).output().unwrap();
+        let submitted = submit.arg(format!("http://{address}")).output().unwrap();
         ended.store(true, Ordering::Relaxed);
         (submitted, watch.join().unwrap())
     });
@@ -147,7 +90,7 @@ fn go_through(folder: &Path, controls: &str, s3: &str, rows: u64) -> Took {
     assert!(submitted.status.success(), "{told}{}", String::from_utf8_lossy(&submitted.stderr));
     // The answer is told before the records are put away.
     std::thread::sleep(Duration::from_secs(3));
-    let (peak, calls) = (memory(id, "VmHWM:"), s3_calls(controls) - before);
+    let (peak, calls) = (daemon.peak(), s3_calls(controls) - before);
     let every = course.len().div_ceil(16).max(1);
     let halfway = course.get(course.len() / 2).map_or(peak, |(_, peak)| *peak);
     let course = course.into_iter().step_by(every).map(|(now, _)| now).collect();
@@ -165,12 +108,7 @@ fn main() {
         {"name": "dest", "objects": [series("in/240012_S{n}.fastq.gz")]},
     ]);
     fs::write(&world, json!({"projects": [], "buckets": buckets}).to_string()).unwrap();
-    let mut simulate = Command::new(BINARY);
-    simulate
-        .args(["simulate", "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--world"])
-        .arg(&world);
-    let (_simulator, addresses) = start(&mut simulate, false, &["\"ready\"", "simulated S3 is ready"]);
-    let [controls, s3] = <[String; 2]>::try_from(addresses).unwrap();
+    let (_simulator, controls, s3) = simulate(&world, &[]);
     let mut peaks = Vec::new();
     for rows in [FEW, rows] {
         let Took { idle, peak, seconds, calls, halfway, course } =

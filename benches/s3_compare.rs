@@ -17,23 +17,26 @@
     reason = "a measurement, not a service"
 )]
 
+mod support;
+
 use std::{
     collections::BTreeMap,
     env, fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
     path::Path,
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
+use support::{BINARY, PEAK, calls, memory, serve, shown, simulate, with_keys};
+
 const RUNS: usize = 5;
 /// Calls that each tool may have under way.
 const AT_ONCE: &str = "256";
-const BINARY: &str = env!("CARGO_BIN_EXE_copy-manager");
 /// Any key opens the simulated buckets.
 const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request";
 
@@ -55,54 +58,6 @@ impl Load {
     fn keys(self) -> impl Iterator<Item = String> {
         (0..self.count).map(|n| format!("{n:06}"))
     }
-}
-
-/// A process that ends with this value.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// Starts the binary and waits for the addresses that it says it is ready at, one for each of `words`.
-fn start(command: &mut Command, on_stdout: bool, words: &[&str]) -> (Process, Vec<String>) {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let (ready, other): (Box<dyn std::io::Read + Send>, Box<dyn std::io::Read + Send>) =
-        if on_stdout { (Box::new(stdout), Box::new(stderr)) } else { (Box::new(stderr), Box::new(stdout)) };
-    // Keep reading, or the process would block on a full pipe.
-    std::thread::spawn(move || BufReader::new(other).lines().for_each(drop));
-    let mut log = env::var_os("BENCH_LOG").filter(|_| on_stdout).map(|path| fs::File::create(path).unwrap());
-    let mut lines = BufReader::new(ready).lines().inspect(move |line| {
-        if let (Some(log), Ok(line)) = (&mut log, line) {
-            writeln!(log, "{line}").unwrap();
-        }
-    });
-    let mut addresses = vec![None; words.len()];
-    while addresses.iter().any(Option::is_none) {
-        let line = lines.next().unwrap().unwrap();
-        let Some(rest) = line.split("\"address\":\"").nth(1) else { continue };
-        for (word, address) in words.iter().zip(&mut addresses) {
-            if line.contains(word) {
-                *address = Some(rest.split('"').next().unwrap().to_owned());
-            }
-        }
-    }
-    std::thread::spawn(move || lines.for_each(drop));
-    (Process(child), addresses.into_iter().flatten().collect())
-}
-
-/// A simulator: the process, its controls and its S3.
-fn simulate(world: &Path, latency: &str) -> (Process, String, String) {
-    let listen = ["simulate", "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--latency", latency];
-    let mut command = Command::new(BINARY);
-    command.args(listen).arg("--world").arg(world);
-    let (process, addresses) = start(&mut command, false, &["\"ready\"", "simulated S3 is ready"]);
-    let [controls, s3] = <[String; 2]>::try_from(addresses).unwrap();
-    (process, controls, s3)
 }
 
 /// Sends a request and reads its answer to the end of its header; HEAD and copies have short bodies.
@@ -145,7 +100,7 @@ fn calls_a_second(s3: &str, request: impl Fn(u64) -> String + Sync) -> f64 {
 }
 
 fn bound(world: &Path) {
-    let (_simulator, _, s3) = simulate(world, "0s");
+    let (_simulator, _, s3) = simulate(world, &["--latency", "0s"]);
     let head = |n: u64| format!("HEAD /src/small/{:06} HTTP/1.1\r\nHost: {s3}\r\n{SIGNED}\r\n\r\n", n % 5000);
     let copy = |n: u64| {
         let from = format!("x-amz-copy-source: src/small/{:06}", n % 5000);
@@ -156,23 +111,6 @@ fn bound(world: &Path) {
     calls_a_second(&s3, head);
     let (heads, copies) = (calls_a_second(&s3, head), calls_a_second(&s3, copy));
     println!("the simulator answers {heads:.0} HEAD/s and {copies:.0} CopyObject/s without latency");
-}
-
-/// What the simulator shows of itself.
-fn shown(controls: &str, path: &str) -> Value {
-    let mut connection = TcpStream::connect(controls).unwrap();
-    write!(connection, "GET /sim/{path} HTTP/1.0\r\nHost: sim\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    serde_json::from_str(body).unwrap()
-}
-
-/// All calls so far, by operation.
-fn calls(controls: &str) -> BTreeMap<String, u64> {
-    let stats = shown(controls, "stats");
-    let calls = stats.get("calls").and_then(Value::as_object).unwrap();
-    calls.iter().map(|(name, count)| (name.clone(), count.as_u64().unwrap())).collect()
 }
 
 /// Size and `ETag` of the objects below a prefix, by the names they have there.
@@ -210,13 +148,6 @@ fn processor(pid: &str, ended: bool) -> f64 {
     ticks.sum::<f64>() / 100.0
 }
 
-/// The largest resident memory that a process has had, KiB.
-fn most_memory(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
-}
-
 /// What one run has cost.
 #[derive(Debug, Default)]
 struct Cost {
@@ -224,31 +155,34 @@ struct Cost {
     /// Processor seconds of the tool, and of the simulator meanwhile.
     own: f64,
     simulator: f64,
-    /// KiB.
-    memory: u64,
+    /// MiB.
+    memory: f64,
     calls: BTreeMap<String, u64>,
 }
 
 /// Runs a command to its end; how long that took, and how much memory it had.
 #[expect(clippy::disallowed_methods, reason = "wall time is what is measured")]
-fn run(command: &mut Command, errors: &Path) -> (f64, u64) {
-    let (over, most) = (AtomicBool::new(false), AtomicU64::new(0));
+fn run(command: &mut Command, errors: &Path) -> (f64, f64) {
+    let over = AtomicBool::new(false);
     let began = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(fs::File::create(errors).unwrap()).spawn().unwrap();
     let pid = child.id();
-    let (status, seconds) = std::thread::scope(|scope| {
-        scope.spawn(|| {
+    let (status, seconds, most) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut most = 0.0_f64;
             while !over.load(Ordering::Relaxed) {
-                most.fetch_max(most_memory(pid).unwrap_or(0), Ordering::Relaxed);
+                most = most.max(memory(pid, PEAK).unwrap_or(0.0));
                 std::thread::sleep(Duration::from_millis(5));
             }
+            most
         });
         let status = child.wait().unwrap();
+        let seconds = began.elapsed().as_secs_f64();
         over.store(true, Ordering::Relaxed);
-        (status, began.elapsed().as_secs_f64())
+        (status, seconds, watch.join().unwrap())
     });
     assert!(status.success(), "{command:?}: {}", fs::read_to_string(errors).unwrap());
-    (seconds, most.into_inner())
+    (seconds, most)
 }
 
 type Making<'a> = dyn Fn(Load, &str) -> Command + 'a;
@@ -262,10 +196,6 @@ struct Tool<'a> {
     name: &'static str,
     command: Box<Making<'a>>,
     costs: BTreeMap<&'static str, Vec<Cost>>,
-}
-
-fn with_keys(command: &mut Command) -> &mut Command {
-    command.env_remove("AWS_CA_BUNDLE").env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "y")
 }
 
 /// As its documentation advises for S3: one listing, no HEAD for a time of modification, no check of
@@ -304,7 +234,7 @@ fn s5cmd(s3: &str) -> Option<Tool<'_>> {
             .args(["--log", "error", "--numworkers", AT_ONCE, "--endpoint-url"])
             .arg(format!("http://{s3}"));
         command.arg("cp").arg(format!("s3://src/{}/*", load.folder)).arg(format!("s3://dest/{to}/"));
-        with_keys(&mut command).env("AWS_REGION", "us-east-1");
+        with_keys(&mut command);
         command
     };
     Some(tool("s5cmd", command))
@@ -361,10 +291,10 @@ impl Stage<'_> {
         // Its memory is that of this run.
         fs::write(format!("/proc/{}/clear_refs", self.daemon), "5").unwrap();
         let (before, [own, simulator]) = (calls(self.controls), used());
-        let (seconds, mut memory) = run(&mut (tool.command)(load, &to), &self.folder.join("errors"));
+        let (seconds, mut most) = run(&mut (tool.command)(load, &to), &self.folder.join("errors"));
         let [own_after, simulator_after] = used();
         if is_ours {
-            memory = most_memory(self.daemon).unwrap();
+            most = memory(self.daemon, PEAK).unwrap();
         }
         let mut calls = calls(self.controls);
         calls.retain(|name, count| {
@@ -373,7 +303,7 @@ impl Stage<'_> {
         });
         check(self.controls, tool, load, &to);
         let (own, simulator) = (own_after - own, simulator_after - simulator);
-        Cost { seconds, own, simulator, memory, calls }
+        Cost { seconds, own, simulator, memory: most, calls }
     }
 }
 
@@ -386,7 +316,7 @@ fn report(tools: &[Tool<'_>], load: Load, runs: usize) {
     };
     let seconds = |tool: &Tool<'_>| of(tool, |cost| cost.seconds);
     for tool in tools {
-        let (seconds, memory) = (seconds(tool), of(tool, |cost| cost.memory as f64) / 1024.0);
+        let (seconds, memory) = (seconds(tool), of(tool, |cost| cost.memory));
         let (own, simulator) = (of(tool, |cost| cost.own), of(tool, |cost| cost.simulator));
         let calls = of(tool, |cost| cost.calls.values().sum::<u64>() as f64) / count as f64;
         println!(
@@ -422,24 +352,16 @@ fn main() {
     let buckets = json!([{"name": "src", "objects": LOADS.map(series)}, {"name": "dest"}]);
     fs::write(&world, json!({"projects": [], "buckets": buckets}).to_string()).unwrap();
     bound(&world);
-    let (simulator, controls, s3) = simulate(&world, "10ms");
-    let mut serve = Command::new(BINARY);
-    serve.arg("serve").env("COPY_MANAGER__EMBEDDED__DATABASE", folder.path().join("bench.sqlite"));
-    serve
-        .env("COPY_MANAGER__ADMIN__LISTEN", "127.0.0.1:0")
-        .env("AWS_ENDPOINT_URL_S3", format!("http://{s3}"));
-    serve.env("ICAV2_BASE_URL", format!("http://{controls}/ica/rest")).env("ICAV2_ACCESS_TOKEN", "bench");
-    let (daemon, addresses) =
-        start(with_keys(&mut serve).env("AWS_REGION", "us-east-1"), true, &["\"ready\""]);
+    let (simulator, controls, s3) = simulate(&world, &["--latency", "10ms"]);
+    let (daemon, address) = serve(&folder.path().join("bench.sqlite"), &controls, &s3, &[]);
     let loads: Vec<_> = LOADS.into_iter().filter(|load| is_wanted("BENCH_LOADS", load.folder)).collect();
     for load in &loads {
         put_list(&s3, *load);
     }
-    let tools = [Some(ours(addresses.first().unwrap())), rclone(folder.path(), &s3), s5cmd(&s3)];
+    let tools = [Some(ours(&address)), rclone(folder.path(), &s3), s5cmd(&s3)];
     let mut tools: Vec<_> =
         tools.into_iter().flatten().filter(|tool| is_wanted("BENCH_TOOLS", tool.name)).collect();
     let runs = env::var_os("BENCH_RUNS").map_or(RUNS, |runs| runs.to_string_lossy().parse().unwrap());
-    let (simulator, daemon) = (&simulator.0, &daemon.0);
     let stage =
         Stage { controls: &controls, simulator: simulator.id(), daemon: daemon.id(), folder: folder.path() };
     // The first time makes the simulator hash what it serves, and is not counted.
