@@ -151,9 +151,10 @@ pub(crate) struct RootState {
     pub access_at: i64,
     /// Sources in a piece of a manifest.
     pub most_in_piece: usize,
-    /// Since when something that may pass has kept it from being begun, or its summary from being written,
-    /// and when it last did; milliseconds since 1970; 0: nothing does.
+    /// Since when something that may pass has kept it from being begun, or its summary from being written;
+    /// milliseconds since 1970; 0: nothing does.
     pub trouble_since: i64,
+    /// When it last did, milliseconds since 1970.
     pub trouble_at: i64,
     /// The uploads of a long summary that is being written.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -469,6 +469,24 @@ async fn killed_again_and_again_during_a_thaw_it_asks_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_expires_in_the_queue_is_asked_back_again() {
+    let mut house = slow(json!([cold(3)])).await;
+    house.settings.heartbeat.outage_after = 100 * HOUR;
+    let busy = json!({"calls": ["CopyObject"], "status": 503, "code": "SlowDown"});
+    house.faults(json!({"restoreDelay": "2h", "s3": [busy]}));
+    let _instance = house.instance();
+    let more = json!({"maxItemsPerBatch": 1, "copyConcurrency": 1});
+    ask(&house, "late", "list.csv", &numbered("cold", 3), more).await;
+    // A restored copy stays for a day, and all that time only one of them has its turn.
+    sleep(30 * HOUR).await;
+    house.faults(json!({"restoreDelay": "2h", "s3": []}));
+    sleep(10 * HOUR).await;
+    let output = house.success("late", HOUR).await;
+    assert_eq!(output["objects"], json!({"total": 3, "copied": 3, "alreadyCopied": 0, "errors": 0}));
+    assert_eq!(calls(&house, "src", "RestoreObject"), 6, "each once again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_summary_that_cannot_be_written_holds_nobody_up_for_ever() {
     let mut house = plain(json!([{"key": "a", "size": 5}])).await;
     slow_down(&mut house);

@@ -2,6 +2,7 @@
 //! of the engine does not know kinds apart.
 
 pub(crate) mod batch;
+mod begin;
 mod checks;
 pub(crate) mod copy;
 mod copy_out;
@@ -9,6 +10,7 @@ mod external;
 mod find;
 mod limits;
 mod outward;
+mod patience;
 mod places;
 mod renames;
 pub(crate) mod staging;

@@ -14,8 +14,8 @@ use jiff::SignedDuration;
 
 use self::{target::Target, walk::Walk};
 use super::{
+    begin::{Judged, NotBegun, Watch},
     copy::culprit,
-    copy_out::{Judged, NotBegun, Watch},
     places::{Projects, Spot},
 };
 use crate::{

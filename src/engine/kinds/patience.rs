@@ -1,5 +1,6 @@
-//! What passes, before anything is copied: calls are made again a few times, so that one of many that
-//! fails does not make everything begin anew; and a list that cannot be begun is not tried for ever.
+//! What passes, before anything is copied and after: calls are made again a few times, so that one of many
+//! that fails does not make everything begin anew; and what cannot be begun, or summed up, is not tried for
+//! ever.
 
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ impl Engine {
 
     /// A request could not be begun because of something that may pass: it is tried again for as long as
     /// that looks like an outage.
-    pub(in crate::engine::kinds) async fn not_yet_begun(&self, held: &mut Held, error: Error) -> Step<()> {
+    pub(super) async fn not_yet_begun(&self, held: &mut Held, error: Error) -> Step<()> {
         if !self.lasts_too_long(held).await? {
             return Err(Halt::Port(error));
         }
