@@ -56,7 +56,7 @@ use crate::{
 use board::Board;
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
-use folder::{JobFolders, Slots, Sources};
+use folder::{Contents, JobFolders, Slots, Sources};
 use settings::Settings;
 use slice::{Glances, Keys};
 
@@ -77,6 +77,7 @@ pub struct Engine {
     payloads: Semaphore,
     callbacks: Pace,
     sources: Sources,
+    contents: Contents,
     evidence: Evidence,
     board: Board,
     slots: Slots,
@@ -112,6 +113,7 @@ impl Engine {
             payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
+            contents: Contents::default(),
             evidence: Evidence::default(),
             board: Board::default(),
             slots: Slots::default(),

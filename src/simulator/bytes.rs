@@ -208,7 +208,7 @@ async fn receive(simulator: &Simulator, announced: u64, body: Body) -> Result<Up
 async fn store(simulator: &Simulator, key: NodeKey, upload: Upload) -> (String, &'static str) {
     let content = upload.content(simulator).await;
     simulator.with(|state| {
-        let parts = state.written_to(key, Parts::ONE);
+        let parts = state.written_to(key, &Parts::ONE);
         let said = (content.etag(&parts), parts.encryption());
         // S3 takes the bytes of a file that the platform no longer knows, and nobody sees them.
         if state.tree.node(key).is_some_and(|node| node.status != DataStatus::Deleting) {

@@ -347,7 +347,7 @@ impl State {
             if defect && !write.parts.is_multipart() {
                 stuck += 1;
             } else {
-                let parts = self.written_to(write.node, write.parts);
+                let parts = self.written_to(write.node, &write.parts);
                 self.bytes_are_in(write.node, write.content, parts, at);
             }
         }

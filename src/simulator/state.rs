@@ -175,7 +175,7 @@ impl State {
                     .map_err(|refused| wrong(&file.path, &refused))?;
                 let content = self.library.made(&file.path, file.size);
                 let parts =
-                    self.written(file.encryption.unwrap_or(project.encryption), Parts::Equal(file.parts));
+                    self.written(file.encryption.unwrap_or(project.encryption), &Parts::Equal(file.parts));
                 if let Some(node) = self.tree.node_mut(made) {
                     node.status = match file.status {
                         WorldStatus::Available => DataStatus::Available,
@@ -266,7 +266,7 @@ impl State {
     }
 
     /// The parts of something new, as it is encrypted.
-    pub(super) fn written(&mut self, encryption: Encryption, parts: Parts) -> Parts {
+    pub(super) fn written(&mut self, encryption: Encryption, parts: &Parts) -> Parts {
         match encryption {
             Encryption::S3 => parts.open().clone(),
             Encryption::Kms => {
@@ -277,7 +277,7 @@ impl State {
     }
 
     /// The parts of what is written to a file.
-    pub(super) fn written_to(&mut self, node: NodeKey, parts: Parts) -> Parts {
+    pub(super) fn written_to(&mut self, node: NodeKey, parts: &Parts) -> Parts {
         let project = self.tree.node(node).and_then(|node| self.tree.project(node.project));
         let encryption = project.map(|project| project.encryption).unwrap_or_default();
         self.written(encryption, parts)

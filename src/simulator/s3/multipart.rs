@@ -62,9 +62,9 @@ pub(super) fn create(
 }
 
 /// How what is written there is encrypted.
-fn encryption(simulator: &Simulator, bucket: &str, key: &str) -> Option<ServerSideEncryption> {
-    let parts = simulator.with(|state| state.written_at(bucket, key, Parts::ONE));
-    Some(ServerSideEncryption::from_static(parts.encryption()))
+fn encryption(simulator: &Simulator, bucket: &str, key: &str) -> ServerSideEncryption {
+    let parts = simulator.with(|state| state.written_at(bucket, key, &Parts::ONE));
+    ServerSideEncryption::from_static(parts.encryption())
 }
 
 fn number(number: i32) -> S3Result<()> {
@@ -93,7 +93,7 @@ pub(super) async fn part(
         upload(state, id, bucket, key)?.put(input.part_number, part);
         Ok::<_, S3Error>(())
     })?;
-    let server_side_encryption = encryption(simulator, bucket, key);
+    let server_side_encryption = Some(encryption(simulator, bucket, key));
     Ok(S3Response::new(UploadPartOutput {
         e_tag: Some(etag(&tag)),
         server_side_encryption,
@@ -153,7 +153,7 @@ pub(super) async fn part_copy(
     };
     Ok(S3Response::new(UploadPartCopyOutput {
         copy_part_result: Some(result),
-        server_side_encryption: encryption(simulator, bucket, key),
+        server_side_encryption: Some(encryption(simulator, bucket, key)),
         ..UploadPartCopyOutput::default()
     }))
 }
@@ -208,9 +208,9 @@ pub(super) async fn complete(
     })?;
     let (content, layout, new) = blocking(bytes, move || assemble(&parts, &alike)).await?;
     let (bucket, key) = (&input.bucket, &input.key);
-    let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(bucket, key, layout)));
+    let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(bucket, key, &layout)));
     let object = Object { content: Arc::clone(&content), parts, modified, about };
-    let (tag, server_side_encryption) = (object.tag(), object.encryption());
+    let (tag, server_side_encryption) = (object.tag(), Some(object.encryption()));
     commit(simulator, &input.bucket, &input.key, object, &conditions).await?;
     simulator.with(|state| {
         if new {

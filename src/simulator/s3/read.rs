@@ -111,7 +111,7 @@ pub(super) async fn head(
         last_modified: Some(time(object.modified)),
         metadata: Some(about.metadata.into_iter().collect()),
         parts_count,
-        server_side_encryption: object.encryption(),
+        server_side_encryption: Some(object.encryption()),
         storage_class: class(about.class),
         ..HeadObjectOutput::default()
     });
@@ -141,7 +141,7 @@ pub(super) async fn get(
         return Err(not_kept());
     }
     let about = object.about.as_ref().clone();
-    let (all, server_side_encryption) = (object.content.size(), object.encryption());
+    let (all, server_side_encryption) = (object.content.size(), Some(object.encryption()));
     Ok(S3Response::new(GetObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         body: Some(StreamingBlob::wrap(chunks(simulator, object.content, start, end))),

@@ -53,8 +53,8 @@ impl Object {
     }
 
     /// How it is encrypted.
-    pub(super) fn encryption(&self) -> Option<ServerSideEncryption> {
-        Some(ServerSideEncryption::from_static(self.parts.encryption()))
+    pub(super) fn encryption(&self) -> ServerSideEncryption {
+        ServerSideEncryption::from_static(self.parts.encryption())
     }
 }
 

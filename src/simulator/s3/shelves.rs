@@ -78,14 +78,14 @@ impl Bucket {
     }
 
     /// Encrypts its objects as the world file says.
-    pub(super) fn seal(&mut self, world: &WorldBucket, mut written: impl FnMut(Encryption, Parts) -> Parts) {
+    pub(super) fn seal(&mut self, world: &WorldBucket, mut written: impl FnMut(Encryption, &Parts) -> Parts) {
         for object in &world.objects {
             let encryption = object.encryption.unwrap_or(world.encryption);
             if let Some(Some(known)) = self.objects.get_mut(object.key.as_str()) {
-                known.parts = written(encryption, known.parts.clone());
+                known.parts = written(encryption, &known.parts);
             }
             for series in self.series.iter_mut().filter(|series| series.is_of(&object.key)) {
-                series.parts = written(encryption, series.parts.clone());
+                series.parts = written(encryption, &series.parts);
             }
         }
     }

@@ -162,7 +162,7 @@ impl State {
     }
 
     /// The parts of what is written to a key, as it is encrypted there.
-    pub(super) fn written_at(&mut self, bucket: &str, key: &str, parts: Parts) -> Parts {
+    pub(super) fn written_at(&mut self, bucket: &str, key: &str, parts: &Parts) -> Parts {
         let home = self.locate(bucket, key).and_then(|(project, _)| self.tree.project(project));
         let plain = || self.s3.plain.get(bucket).map(|bucket| bucket.encryption);
         let encryption = home.map(|project| project.encryption).or_else(plain).unwrap_or_default();

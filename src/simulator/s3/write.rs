@@ -93,9 +93,9 @@ pub(super) async fn put(
     let content = upload.content(simulator).await;
     let about = Arc::new(about!(input));
     let (bucket, key) = (&input.bucket, &input.key);
-    let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(bucket, key, Parts::ONE)));
+    let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(bucket, key, &Parts::ONE)));
     let object = Object { content, parts, modified, about };
-    let (tag, encryption) = (object.tag(), object.encryption());
+    let (tag, encryption) = (object.tag(), Some(object.encryption()));
     let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match };
     commit(simulator, &input.bucket, &input.key, object, &conditions).await?;
     Ok(S3Response::new(PutObjectOutput {
@@ -164,9 +164,9 @@ pub(super) async fn copy(
     let about = About { tags, class, acl, sha256, tier: None, restored: None, ..about };
     simulator.hash_tags(std::iter::once((&from.content, &Parts::ONE))).await;
     let (to, at) = (&input.bucket, &input.key);
-    let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(to, at, Parts::ONE)));
+    let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(to, at, &Parts::ONE)));
     let object = Object { content: from.content, parts, modified, about: Arc::new(about) };
-    let (tag, server_side_encryption) = (object.tag(), object.encryption());
+    let (tag, server_side_encryption) = (object.tag(), Some(object.encryption()));
     commit(simulator, &input.bucket, &input.key, object, &Conditions::of(&req.headers)?).await?;
     let result = CopyObjectResult {
         e_tag: Some(etag(&tag)),
