@@ -4,8 +4,6 @@
 //! taken or refused by itself; the status is 200 even when all were refused. Beside that come events of
 //! ICAv2: as they are, or in a message of SNS, which has another content type and a signature.
 
-use std::collections::BTreeMap;
-
 use axum::{
     Json,
     body::Bytes,
@@ -114,12 +112,14 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The body, if it is an event of ICAv2, or a list of what a pipe makes of such.
 fn job_events(body: &[u8]) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        #[serde(rename = "eventCode")]
+        _code: IgnoredAny,
+    }
     let text = std::str::from_utf8(body).ok()?;
-    let is_envelope = || {
-        let fields = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text);
-        fields.is_ok_and(|fields| fields.contains_key("eventCode"))
-    };
-    (text.trim_start().starts_with('[') || is_envelope()).then_some(text)
+    let is_list = text.trim_start().starts_with('[');
+    (is_list || serde_json::from_str::<Envelope>(text).is_ok()).then_some(text)
 }
 
 /// The answer to what is not an entry.

@@ -77,7 +77,7 @@ impl Transport for WatchedTransport {
                 self.reached.fails("401 Unauthorized: it refuses the token");
             }
             Ok(answer) if answer.status().is_server_error() => {
-                self.reached.fails(answer.status().to_string())
+                self.reached.fails(answer.status().to_string());
             }
             Ok(_) => self.reached.holds(),
             Err(error) => self.reached.fails(error.to_string()),

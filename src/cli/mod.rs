@@ -24,6 +24,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
+/// What a daemon needs, for `--help`.
+const SERVE: &str = "Needs ICAV2_ACCESS_TOKEN or ICAV2_API_KEY in the environment, and ICAV2_BASE_URL where ICAv2 is not \
+    at its usual place. Everything else has a default: settings come from --config and from \
+    COPY_MANAGER__SECTION__KEY, such as COPY_MANAGER__ADMIN__LISTEN=127.0.0.1:8080 or COPY_MANAGER__LOG__LEVEL=info.";
+
 /// Copies genomics data between ICAv2 projects on request, and answers the caller's task token.
 #[derive(Debug, Parser)]
 #[command(name = "copy-manager", version, propagate_version = true, after_help = exit::CODES)]
@@ -48,11 +53,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon
-    ///
-    /// Needs ICAV2_ACCESS_TOKEN or ICAV2_API_KEY, and ICAV2_BASE_URL where ICAv2 is not at its usual place. Everything
-    /// else has a default: settings come from --config and from COPY_MANAGER__SECTION__KEY in the environment, such as
-    /// COPY_MANAGER__ADMIN__LISTEN=127.0.0.1:8080 and COPY_MANAGER__LOG__LEVEL=info.
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = SERVE)]
     Serve,
     /// Run a stand-in for ICAv2
     #[cfg(feature = "simulator")]

@@ -111,7 +111,7 @@ impl CopyOut {
 #[derive(Debug, Args)]
 struct Copy {
     #[command(flatten)]
-    copy: CopyArgs,
+    what: CopyArgs,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -154,7 +154,7 @@ impl Submit {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.what {
             What::Copy(copy) => {
-                let Some(payload) = copy.copy.payload(copy.dry_run) else { return Ok(misused()) };
+                let Some(payload) = copy.what.payload(copy.dry_run) else { return Ok(misused()) };
                 copy.sending.send(global, COPY_REQUEST, payload).await
             }
             What::Batch(batch) => {

@@ -1,6 +1,6 @@
 //! Messages of Amazon SNS as it posts them to an address, and the text that their signature is over.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
@@ -99,7 +99,7 @@ impl SnsMessage {
     pub fn certificate_url(&self) -> Result<Url, String> {
         let url = of_sns(&self.signing_cert_url)?;
         // What else that host serves is anybody's.
-        if !url.path().ends_with(".pem") {
+        if Path::new(url.path()).extension().is_none_or(|ending| ending != "pem") {
             return Err("the certificate is no .pem file".to_owned());
         }
         Ok(url)
