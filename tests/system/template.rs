@@ -157,7 +157,7 @@ async fn starts(name: &str, mut environment: Vec<(String, String)>) {
     }
     let mut daemon = Process::spawn("serve", directory.path(), &["serve"], &environment);
     tokio::select! {
-        called = timeout(PATIENCE, aws.accept()) => drop(called.expect("it calls nobody").unwrap()),
+        called = timeout(PATIENCE, aws.accept()) => assert!(matches!(called, Ok(Ok(_))), "{name}: it calls nobody"),
         status = daemon.ended() => panic!("{name}: it ended before it began: {status}"),
     }
 }
@@ -172,12 +172,12 @@ async fn the_service_starts_with_its_defaults_and_with_every_parameter() {
         if GIVEN.iter().any(|(given, _)| *given == name) {
             continue;
         }
-        let values: Vec<String> = match parameter.get("AllowedValues").and_then(Yaml::as_sequence) {
-            Some(allowed) => allowed.iter().map(text).collect(),
-            None => {
-                let other = OTHER.iter().find(|(other, _)| *other == name);
-                vec![other.unwrap_or_else(|| panic!("another value of {name} is missing here")).1.to_owned()]
-            }
+        let allowed = parameter.get("AllowedValues").and_then(Yaml::as_sequence);
+        let values: Vec<String> = if let Some(allowed) = allowed {
+            allowed.iter().map(text).collect()
+        } else {
+            let other = OTHER.iter().find(|(other, _)| *other == name);
+            vec![other.unwrap_or_else(|| panic!("another value of {name} is missing here")).1.to_owned()]
         };
         sets.extend(values.into_iter().map(|value| (format!("{name}={value}"), vec![(name.clone(), value)])));
     }
