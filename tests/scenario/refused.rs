@@ -150,6 +150,7 @@ async fn the_same_name_token_or_id_with_other_content_is_an_error_that_is_heard(
     for (id, _) in &first {
         assert_eq!(seen(&instance.engine, id, None).await.unwrap().1, "SUCCEEDED", "{id}");
     }
+    sleep(SOON * 10).await;
     assert!(house.unsettled().await.is_empty());
 }
 
