@@ -16,19 +16,19 @@ const WAIT: i64 = 1000;
 impl FolderState {
     /// Takes note of what a look shows; what is other than the last time is news.
     pub(super) fn show(&mut self, picture: &Picture) {
-        let mut shown = String::new();
-        for (name, (_, verdict)) in picture.files() {
-            shown += &format!("{name} {verdict:?} {:?}\n", picture.listing.get(name).map(|there| there.size));
-        }
-        for job in &self.jobs {
-            shown += &format!("{} {:?} {:?}\n", job.job, job.status, job.ended_at);
-        }
-        let intents = self.intents.iter().map(|intent| intent.client.as_str());
+        let size = |name: &str| picture.listing.get(name).map(|there| there.size);
+        let files = picture.files();
+        let mut shown: Vec<_> =
+            files.map(|(name, (_, verdict))| format!("{name} {verdict:?} {:?}", size(name))).collect();
+        let jobs = self.jobs.iter();
+        shown.extend(jobs.map(|job| format!("{} {:?} {:?}", job.job, job.status, job.ended_at)));
+        shown.extend(self.intents.iter().map(|intent| intent.client.clone()));
         let tries: u32 = self.uploads.values().map(|upload| upload.attempts).sum();
         let condemned = self.condemned.values().filter(|condemned| condemned.deleted).count();
-        shown.extend(intents);
-        shown += &format!("{tries} {} {condemned} {} {:?}", self.charged, self.condemned.len(), self.trees);
-        let shown: String = digest(&[&shown]).chars().take(16).collect();
+        let numbers = (tries, self.charged, condemned, self.condemned.len());
+        shown.push(format!("{numbers:?} {:?}", self.trees));
+        let mut shown = digest(&shown.iter().map(String::as_str).collect::<Vec<_>>());
+        shown.truncate(16);
         self.moved |= shown != self.shown;
         self.shown = shown;
     }
@@ -44,5 +44,25 @@ impl FolderState {
         if self.in_vain.is_multiple_of(MOST_IN_VAIN) {
             signals::engine::rounds_in_vain(folder, self.in_vain, waits_for);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_in_vain_that_bring_learn_and_wait_for_nothing() {
+        let mut state = FolderState::default();
+        let mut count = |moved: bool, wait: i64, waits_for: &str| {
+            state.moved = moved;
+            state.count_round("folder", wait, waits_for);
+            state.in_vain
+        };
+        assert_eq!(count(false, 0, "a: waits to be streamed"), 1, "who comes again at once does not wait");
+        assert_eq!(count(false, 5000, ""), 2, "who waits for nothing waits in vain");
+        assert_eq!(count(false, 5000, "a: is on its way"), 0);
+        assert_eq!(count(false, 0, ""), 1);
+        assert_eq!(count(true, 0, ""), 0);
     }
 }
