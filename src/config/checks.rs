@@ -57,6 +57,8 @@ impl Complaints {
             ("copy.largest_put", copy.largest_put == 0),
             ("heartbeat.calls_per_second", heartbeat.calls_per_second == 0),
             ("service.max_active", service.max_active == 0),
+            ("service.max_files", service.max_files == 0),
+            ("service.max_waiters", service.max_waiters == 0),
             ("service.max_payload", service.max_payload == 0),
             ("admin.max_connections", admin.max_connections == 0),
         ];
@@ -85,6 +87,7 @@ impl Complaints {
             ("heartbeat.stalled_after", heartbeat.stalled_after),
             ("heartbeat.outage_after", heartbeat.outage_after),
             ("service.tick", service.tick),
+            ("service.max_call_wait", service.max_call_wait),
             ("service.lease", service.lease),
             ("service.drain_timeout", service.drain_timeout),
             ("service.keep", service.keep),

@@ -56,6 +56,7 @@ fn the_default_is_what_the_design_says() {
             on_conflict: OnConflict::Fail,
             max_depth: 64,
             max_files: 1_000_000,
+            max_folders: 100_000,
             concurrent_streams: 16,
             largest_put: 5 << 30,
             empty_folders: true,
@@ -88,6 +89,9 @@ fn the_default_is_what_the_design_says() {
         },
         service: ServiceSettings {
             max_active: 256,
+            max_call_wait: Duration::from_secs(3),
+            max_files: 500_000,
+            max_waiters: 500,
             max_payload: 16 << 20,
             tick: seconds(5),
             lease: seconds(45),

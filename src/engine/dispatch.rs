@@ -13,11 +13,18 @@ use futures_util::StreamExt as _;
 use tokio::{
     sync::mpsc,
     task::{Id, JoinSet},
+    time::{Instant, sleep},
 };
-use tokio_util::time::DelayQueue;
+use tokio_util::time::{DelayQueue, delay_queue};
 
 use super::{Engine, records};
 use crate::{ports::store::Key, signals};
+
+/// How often it is looked whether there is room for the calls of more folders.
+const LOOK_AT_CALLS: Duration = Duration::from_millis(100);
+
+/// For how long a folder that has begun may not have made its first call.
+const BEGUN: Duration = Duration::from_secs(1);
 
 /// Who waits where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,26 +73,75 @@ pub(crate) fn lane(key: &Key) -> Lane {
 /// Keys that wait for a free place, each once.
 #[derive(Debug, Default)]
 struct Waiting {
+    /// What has begun and asks nothing of ICAv2, or not much.
     begun: VecDeque<Key>,
+    folders: VecDeque<Key>,
     roots: VecDeque<Key>,
     known: HashSet<Key>,
+    /// Whether a folder went last.
+    folder_went: bool,
 }
 
 impl Waiting {
     fn push(&mut self, key: Key, lane: Lane) {
         if self.known.insert(key.clone()) {
             match lane {
+                Lane::Begun if key.id_type == records::FOLDER => self.folders.push_back(key),
                 Lane::Begun => self.begun.push_back(key),
                 Lane::Root => self.roots.push_back(key),
             }
         }
     }
 
-    fn pop(&mut self) -> Option<Key> {
-        let key = self.begun.pop_front().or_else(|| self.roots.pop_front())?;
+    /// The next one: folders and others that have begun by turns, then roots. Folders only where there
+    /// is room for their calls.
+    fn pop(&mut self, room: bool) -> Option<Key> {
+        let mut folder = None;
+        if room && (!self.folder_went || self.begun.is_empty()) {
+            folder = self.folders.pop_front();
+        }
+        self.folder_went = folder.is_some();
+        let key = folder.or_else(|| self.begun.pop_front());
+        let key = key.or_else(|| self.folders.pop_front_if(|_| room)).or_else(|| self.roots.pop_front())?;
         self.known.remove(&key);
         Some(key)
     }
+}
+
+/// Runs that are to come, one for each record: the earliest that was asked for.
+#[derive(Debug, Default)]
+struct Later {
+    queue: DelayQueue<(Key, Lane)>,
+    keys: HashMap<Key, delay_queue::Key>,
+}
+
+impl Later {
+    fn push(&mut self, key: Key, lane: Lane, wait: Duration) {
+        let at = Instant::now() + wait;
+        match self.keys.get(&key) {
+            Some(known) if self.queue.deadline(known) <= at => {}
+            Some(known) => self.queue.reset_at(known, at),
+            None if self.keys.len() < super::INBOX => {
+                let handle = self.queue.insert_at((key.clone(), lane), at);
+                self.keys.insert(key, handle);
+            }
+            // The record is due, and the timers will find it.
+            None => {}
+        }
+    }
+
+    async fn next(&mut self) -> Option<(Key, Lane)> {
+        let (key, lane) = self.queue.next().await?.into_inner();
+        self.keys.remove(&key);
+        Some((key, lane))
+    }
+}
+
+/// What is under way.
+#[derive(Debug)]
+struct Running {
+    key: Key,
+    since: Instant,
 }
 
 impl Engine {
@@ -93,22 +149,26 @@ impl Engine {
     pub async fn dispatch(self: Arc<Self>) {
         let mut posts = self.posts.lock().await;
         let mut runs = JoinSet::new();
-        let mut running: HashMap<Id, Key> = HashMap::new();
+        let mut running: HashMap<Id, Running> = HashMap::new();
         let mut busy: HashSet<Key> = HashSet::new();
         let mut again: HashSet<Key> = HashSet::new();
         let mut waiting = Waiting::default();
-        let mut later = DelayQueue::new();
+        let mut later = Later::default();
         loop {
             let stopping = self.stop.is_cancelled();
+            let mut room = self.room_for_folders(&running);
             while !stopping && runs.len() < self.settings.service.max_active {
-                let Some(key) = waiting.pop() else { break };
+                let Some(key) = waiting.pop(room > 0) else { break };
                 if busy.contains(&key) {
                     again.insert(key);
                     continue;
                 }
                 busy.insert(key.clone());
+                if key.id_type == records::FOLDER {
+                    room = room.saturating_sub(1);
+                }
                 let run = Arc::clone(&self).run(key.clone());
-                running.insert(runs.spawn(run).id(), key);
+                running.insert(runs.spawn(run).id(), Running { key, since: Instant::now() });
                 if !waiting.known.is_empty() {
                     self.evidence.run_began(records::millis(self.ports.clock.now()));
                 }
@@ -124,11 +184,11 @@ impl Engine {
                         Ok((id, ())) => id,
                         Err(error) => {
                             let id = error.id();
-                            signals::engine::run_broke(running.get(&id), &error);
+                            signals::engine::run_broke(running.get(&id).map(|run| &run.key), &error);
                             id
                         }
                     };
-                    if let Some(key) = running.remove(&id) {
+                    if let Some(Running { key, .. }) = running.remove(&id) {
                         busy.remove(&key);
                         if again.remove(&key) {
                             let lane = lane(&key);
@@ -137,18 +197,73 @@ impl Engine {
                     }
                 }
                 () = self.stop.cancelled(), if !stopping => {}
-                Some(expired) = later.next(), if !stopping && !later.is_empty() => {
-                    let (key, lane) = expired.into_inner();
+                Some((key, lane)) = later.next(), if !stopping && !later.keys.is_empty() => {
                     waiting.push(key, lane);
                 }
                 Some(post) = posts.recv(), if !stopping && waiting.known.len() < super::INBOX => match post {
                     Post::Now(key, lane) => waiting.push(key, lane),
-                    Post::Later(key, lane, wait) if later.len() < super::INBOX => {
-                        later.insert((key, lane), wait);
-                    }
-                    Post::Later(..) => {}
+                    Post::Later(key, lane, wait) => later.push(key, lane, wait),
                 },
+                () = sleep(LOOK_AT_CALLS), if !stopping && room == 0 && !waiting.folders.is_empty() => {}
             }
         }
+    }
+
+    /// How many folders may begin now, so that no call waits for its turn for much longer than
+    /// `service.max_call_wait`. One that has just begun counts as a call that is to come.
+    fn room_for_folders(&self, running: &HashMap<Id, Running>) -> usize {
+        let load = self.ports.platform.load();
+        let most = load.per_second * self.settings.service.max_call_wait.as_secs_f64();
+        let begun = running.values().filter(|run| run.key.id_type == records::FOLDER);
+        let begun = begun.filter(|run| run.since.elapsed() < BEGUN).count();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what is too large for the type is as good as the largest"
+        )]
+        let most = (most.ceil() as usize).max(1);
+        most.saturating_sub(load.waiting.max(begun))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: &str, id_type: &str) -> Key {
+        Key::new(id, id_type)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_is_run_once_at_the_earliest_time_that_was_asked_for() {
+        let mut later = Later::default();
+        let began = Instant::now();
+        // As a folder does that is woken again and again.
+        for seconds in [60, 600, 30, 45].into_iter().cycle().take(3 * super::super::INBOX) {
+            later.push(key("a", "FOLDER"), Lane::Begun, Duration::from_secs(seconds));
+        }
+        later.push(key("b", "FOLDER"), Lane::Begun, Duration::from_secs(50));
+        let mut ran = Vec::new();
+        while !later.keys.is_empty() {
+            ran.push((later.next().await.unwrap().0.id, began.elapsed().as_secs()));
+        }
+        assert_eq!(ran, [("a".to_owned(), 30), ("b".to_owned(), 50)]);
+        assert!(later.queue.is_empty());
+    }
+
+    #[test]
+    fn folders_wait_for_room_and_hold_nobody_else_up() {
+        let mut waiting = Waiting::default();
+        for n in 0..3 {
+            waiting.push(key(&format!("f{n}"), "FOLDER"), Lane::Begun);
+            waiting.push(key(&format!("c{n}"), "REQUEST"), Lane::Begun);
+            waiting.push(key(&format!("r{n}"), "REQUEST"), Lane::Root);
+            waiting.push(key(&format!("r{n}"), "REQUEST"), Lane::Root);
+        }
+        let order: Vec<_> = [true, true, false, false, false, false, true, true, true, true]
+            .map(|room| waiting.pop(room).map_or_else(String::new, |key| key.id))
+            .into();
+        assert_eq!(order, ["f0", "c0", "c1", "c2", "r0", "r1", "f1", "f2", "r2", ""]);
+        assert!(waiting.known.is_empty());
     }
 }

@@ -144,6 +144,12 @@ impl Evidence {
         self.note(parties, |noted| noted.moved = noted.moved.max(at));
     }
 
+    /// When one of these roots last moved, as far as is known here.
+    pub(crate) fn last_moved(&self, parties: &[Party]) -> i64 {
+        let roots = self.roots();
+        parties.iter().filter_map(|party| roots.get(&party.root)).map(|noted| noted.moved).max().unwrap_or(0)
+    }
+
     /// These roots met a platform that answers with faults.
     pub(crate) fn outage(&self, parties: &[Party], at: i64) {
         self.note(parties, |noted| noted.outage = noted.outage.max(at));

@@ -78,6 +78,10 @@ pub struct Engine {
     posts: Mutex<mpsc::Receiver<Post>>,
     /// One permit per file being streamed.
     streams: Semaphore,
+    /// Permits for files of large folders that are held in memory.
+    files: Semaphore,
+    /// One permit per request being planned.
+    plans: Semaphore,
     /// One permit per payload being read from S3.
     payloads: Semaphore,
     callbacks: Pace,
@@ -115,6 +119,8 @@ impl Engine {
             inbox: Inbox::new(sender),
             posts: Mutex::new(receiver),
             streams: Semaphore::new(settings.copy.concurrent_streams),
+            files: Semaphore::new(settings.service.max_files.min(Semaphore::MAX_PERMITS)),
+            plans: Semaphore::new(plan::AT_ONCE),
             payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),

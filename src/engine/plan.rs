@@ -24,6 +24,10 @@ use crate::{
     signals,
 };
 
+/// Requests that are planned at a time. Each makes calls one after the other; with more of them, what has
+/// begun would stand in line behind what has not.
+pub(super) const AT_ONCE: usize = 16;
+
 /// Bytes of plan in one item; an item holds at most 400 KB.
 const CHUNK_BYTES: usize = 300_000;
 
@@ -53,7 +57,11 @@ impl Engine {
             }
         }
         let party = [Party::of(&held.item)];
-        let planning = self.children_of_any(&id, &source, &asked);
+        let planning = async {
+            // The semaphore is never closed.
+            let _turn = self.plans.acquire().await.ok();
+            self.children_of_any(&id, &source, &asked).await
+        };
         let children = match self.while_moving(&party, planning).await {
             Ok(children) if asked.is_dry_run() => {
                 return self.conclude_dry_run(held, &children).await.map(|()| None);

@@ -84,6 +84,8 @@ pub(crate) mod attr {
     pub(crate) const IN_TURNS: &str = "in_turns";
     pub(crate) const WAITING_FOR: &str = "waiting_for";
     pub(crate) const SIBLINGS: &str = "siblings";
+    /// What a waiter found when its folder first saw it; written by the folder's holder, once.
+    pub(crate) const SEEN: &str = "seen";
 }
 
 /// Where a request stands.

@@ -25,6 +25,8 @@ pub struct CopySettings {
     pub max_depth: u32,
     /// How many files one request may have.
     pub max_files: u64,
+    /// How many folders one request may write to.
+    pub max_folders: u64,
     /// How many files this instance streams at a time.
     pub concurrent_streams: usize,
     /// Bytes of the largest file that is uploaded with one PUT; larger ones are uploaded in parts.
@@ -223,6 +225,13 @@ impl HeartbeatSettings {
 pub struct ServiceSettings {
     /// Leases this instance holds at a time.
     pub max_active: usize,
+    /// How long a call to ICAv2 may wait for its turn before no more folders are begun.
+    #[serde(with = "friendly")]
+    pub max_call_wait: Duration,
+    /// Files of large folders that are held in memory at a time.
+    pub max_files: usize,
+    /// Requests for one folder that are served at a time.
+    pub max_waiters: usize,
     /// Bytes of JSON that a request's payload may have.
     pub max_payload: usize,
     /// How often the due index is walked.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     auth::Auth,
     call::{Call, Credential},
-    linked::{self, Unlinked},
+    linked::{self, Known},
     problem,
     projects::{self, Projects},
     settings::Settings,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     policy::pace::Pace,
-    ports::{Class, Result, chance::Chance, clock::Clock, tokens::TokenSource},
+    ports::{Class, Result, chance::Chance, clock::Clock, platform::Load, tokens::TokenSource},
     signals::api,
 };
 
@@ -39,7 +39,7 @@ pub struct Client {
     timeout: Duration,
     pub(super) projects: Projects,
     pub(super) storages: Storages,
-    pub(super) unlinked: Unlinked,
+    pub(super) unlinked: Known,
 }
 
 impl Client {
@@ -62,7 +62,7 @@ impl Client {
             timeout: settings.timeout,
             projects: Projects::new(projects::KEEP),
             storages: Storages::default(),
-            unlinked: Unlinked::new(linked::KEEP),
+            unlinked: Known::new(linked::KEEP),
             transport,
             clock,
             chance,
@@ -72,6 +72,12 @@ impl Client {
     /// Now, as the rest of the house sees it.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Calls that wait for their turn.
+    pub(super) fn queue(&self) -> Load {
+        let (waiting, per_second) = self.pace.queue();
+        Load { waiting, per_second }
     }
 
     /// Makes a call and reads its answer.

@@ -5,7 +5,12 @@
 
 use std::time::Duration;
 
-use super::{call::Call, client::Client, recent::Recent, wire};
+use super::{
+    call::{Call, encoded},
+    client::Client,
+    recent::Recent,
+    wire,
+};
 use crate::{
     domain::{
         file::{Data, DataKind},
@@ -21,8 +26,20 @@ const BELOW: &str = "below ";
 /// How long it is believed that a folder is not below a linked one.
 pub(super) const KEEP: Duration = Duration::from_mins(1);
 
-/// Folders that are not below a linked one, by project and path.
-pub(super) type Unlinked = Recent<(ProjectId, DataPath), ()>;
+/// Bytes of the paths that one call asks for. Servers take URLs of 8 KB, and often no longer ones.
+const MOST_ASKED: usize = 4096;
+
+/// What was learnt of a folder, neither below nor above which anything is linked for that reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unlinked {
+    /// It is the project's own, and so is all above it.
+    Own,
+    /// It is not found by its path, and nothing above it is linked.
+    Absent,
+}
+
+/// What was learnt of folders, by project and path.
+pub(super) type Known = Recent<(ProjectId, DataPath), Unlinked>;
 
 impl Client {
     /// What is at a path that is not the root.
@@ -95,41 +112,78 @@ impl Client {
     }
 
     /// The deepest folder above the path, if another project owns it.
+    ///
+    /// Of the folders above a path, those down to some depth are found by their paths, and none below
+    /// that. So the border is searched for, some folders at a time: a question about all of a deep
+    /// path would be longer than servers take.
     async fn linked_above(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>> {
-        let parent = path.parent();
-        let asked = (project.clone(), parent.clone());
-        if parent.is_root() || self.unlinked.get(&asked).is_some() {
-            return Ok(None);
+        let above = folders_above(path);
+        let known = |folder: &DataPath| self.unlinked.get(&(project.clone(), folder.clone()));
+        let mut own = 0;
+        let mut absent = above.len();
+        for (n, folder) in above.iter().enumerate() {
+            match known(folder) {
+                Some(Unlinked::Own) => own = n + 1,
+                Some(Unlinked::Absent) => {
+                    absent = n;
+                    break;
+                }
+                None => {}
+            }
         }
-        let mut call = Call::read(LIST, &[project.as_str()]);
-        let mut folder = parent;
-        while !folder.is_root() {
-            call = call.with("filePath", folder.as_str());
-            folder = folder.parent();
+        let mut learnt = Vec::new();
+        while own < absent {
+            let asked = some_of(own, above.get(own..absent).unwrap_or_default());
+            let folders: Vec<_> = asked.iter().filter_map(|n| above.get(*n)).collect();
+            let deepest = self.deepest_of(project, &folders).await?;
+            if let Some(linked) = deepest.as_ref().filter(|folder| folder.owner != *project) {
+                return Ok(Some(linked.clone()));
+            }
+            if let Some(found) =
+                deepest.and_then(|folder| above.iter().position(|known| *known == folder.path))
+            {
+                own = found + 1;
+                learnt.push((found, Unlinked::Own));
+            }
+            if let Some(missing) = asked.into_iter().filter(|n| *n >= own).min() {
+                absent = missing;
+                learnt.push((missing, Unlinked::Absent));
+            }
         }
-        call = call.with("filePathMatchMode", "FULL_CASE_INSENSITIVE").with("type", "FOLDER");
+        for (n, what) in learnt {
+            if let Some(folder) = above.get(n) {
+                self.unlinked.put((project.clone(), folder.clone()), what);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The deepest of these folders that is there.
+    async fn deepest_of(&self, project: &ProjectId, folders: &[&DataPath]) -> Result<Option<Data>> {
+        let call = folders
+            .iter()
+            .fold(Call::read(LIST, &[project.as_str()]), |call, folder| {
+                call.with("filePath", folder.as_str())
+            })
+            .with("filePathMatchMode", "FULL_CASE_INSENSITIVE")
+            .with("type", "FOLDER");
         let mut deepest: Option<Data> = None;
         let mut from = None;
         loop {
             let page = match self.list(call.clone(), from.as_deref()).await {
-                Err(error) if error.class == Class::NotFound => break,
+                Err(error) if error.class == Class::NotFound => return Ok(deepest),
                 other => other?,
             };
-            for data in page.items.into_iter().filter(|data| path.inside(&data.path).is_some()) {
+            for data in page.items.into_iter().filter(|data| folders.contains(&&data.path)) {
                 if deepest.as_ref().is_none_or(|other| other.path.as_str().len() < data.path.as_str().len()) {
                     deepest = Some(data);
                 }
             }
             from = page.next;
             if from.is_none() {
-                break;
+                return Ok(deepest);
             }
         }
-        let linked = deepest.filter(|folder| folder.owner != *project);
-        if linked.is_none() {
-            self.unlinked.put(asked, ());
-        }
-        Ok(linked)
     }
 
     /// Follows the path from a folder above it, name by name, by ids.
@@ -172,7 +226,60 @@ impl Client {
     }
 }
 
+/// The folders above a path, from the top.
+fn folders_above(path: &DataPath) -> Vec<DataPath> {
+    let parents = std::iter::successors(Some(path.parent()), |folder| Some(folder.parent()));
+    let mut above: Vec<_> = parents.take_while(|folder| !folder.is_root()).collect();
+    above.reverse();
+    above
+}
+
+/// Which of these folders, from the top and numbered from `first` on, to ask for together: all, the
+/// deepest first, or as many as one call takes, evenly spread.
+fn some_of(first: usize, folders: &[DataPath]) -> Vec<usize> {
+    let bytes = |folder: &DataPath| encoded(folder.as_str()) + "&filePath=".len();
+    let last = first + folders.len();
+    if folders.iter().map(bytes).sum::<usize>() <= MOST_ASKED {
+        return (first..last).rev().collect();
+    }
+    let fit = MOST_ASKED / folders.last().map_or(1, bytes).max(1);
+    if fit < 2 {
+        return vec![first + folders.len() / 2];
+    }
+    let apart = folders.len().div_ceil(fit);
+    (first..last).rev().step_by(apart).collect()
+}
+
 /// A page of a folder that was asked for by path and is listed by id.
 fn under(id: &str, page: Page<Data>) -> Page<Data> {
     Page { next: page.next.map(|token| format!("{BELOW}{id} {token}")), ..page }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_together_fits_a_url() {
+        for name in ["a", "a folder of an honest name", "ü日本", "x%"] {
+            let levels = 1000 / (name.len() + 1);
+            let path = DataPath::parse(&format!("/{}", format!("{name}/").repeat(levels))).unwrap();
+            let above = folders_above(&path);
+            assert_eq!(above.len(), levels - 1);
+            // Whatever is found or not found, the border is found with few calls.
+            for there in [0, 1, levels / 3, levels - 2, levels - 1] {
+                let (mut own, mut absent, mut calls) = (0, above.len(), 0);
+                while own < absent {
+                    let asked = some_of(own, &above[own..absent]);
+                    let bytes: usize = asked.iter().map(|n| encoded(above[*n].as_str())).sum();
+                    assert!(bytes <= MOST_ASKED && !asked.is_empty(), "{bytes} bytes");
+                    own = asked.iter().filter(|n| **n < there).max().map_or(own, |found| found + 1);
+                    absent = asked.into_iter().filter(|n| *n >= own).min().unwrap_or(absent);
+                    calls += 1;
+                }
+                assert_eq!((own, absent), (there, there));
+                assert!(calls <= 8, "{calls} calls for {there} of {name}");
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
     ports::{
         Class, Error, Result,
         objects::BucketAccess,
-        platform::{BatchItem, DataPlatform, Folder, Job, NewFile, Project, Submitted},
+        platform::{BatchItem, DataPlatform, Folder, Job, Load, NewFile, Project, Submitted},
         store::Page,
         transfers::PresignedUrl,
     },
@@ -266,5 +266,9 @@ impl DataPlatform for Client {
             None => items.len() as u64 >= JOBS_PAGE,
         };
         Ok(Page { items, next: more.then(|| end.to_string()) })
+    }
+
+    fn load(&self) -> Load {
+        self.queue()
     }
 }

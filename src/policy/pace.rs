@@ -9,7 +9,10 @@
 use std::{
     num::NonZeroU32,
     ops::Add,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -53,6 +56,7 @@ pub struct Pace {
     burst: NonZeroU32,
     /// First come, first served: only the caller at the front waits for the limiter.
     turn: tokio::sync::Mutex<()>,
+    waiting: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -77,15 +81,29 @@ impl Pace {
         let now = Instant::now();
         let limiter = limiter(full, burst, &clock);
         let state = State { limiter, share: 1.0, ceiling: None, cut: now, changed: now, held_until: now };
-        Self { clock, full, burst, turn: tokio::sync::Mutex::new(()), state: Mutex::new(state) }
+        Self {
+            clock,
+            full,
+            burst,
+            turn: tokio::sync::Mutex::new(()),
+            waiting: AtomicUsize::new(0),
+            state: Mutex::new(state),
+        }
     }
 
     /// Waits for a permit.
     pub async fn ready(&self) {
+        let _waits = Waits::new(&self.waiting);
         let _turn = self.turn.lock().await;
         while let Some(wait) = self.wait() {
             sleep(wait).await;
         }
+    }
+
+    /// How many wait for a permit, and how many permits there are a second at present.
+    #[must_use]
+    pub fn queue(&self) -> (usize, f64) {
+        (self.waiting.load(Ordering::Relaxed), self.full * self.state().share)
     }
 
     /// The other side complained: a lower rate, and nobody calls before `retry_after` has passed.
@@ -137,6 +155,22 @@ impl Pace {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts one who waits, for as long as it does.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -225,6 +259,22 @@ mod tests {
         let started = Instant::now();
         futures_util::future::join_all((0..101).map(|_| pace.ready())).await;
         assert_eq!(started.elapsed(), Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_are_counted_until_they_do_not() {
+        let pace = pace(10, 1);
+        let mut calls: Vec<_> = (0..5).map(|_| Box::pin(pace.ready())).collect();
+        for call in &mut calls {
+            assert!(futures_util::poll!(call).is_ready() == (pace.queue().0 == 0));
+        }
+        assert_eq!(pace.queue(), (4, 10.0));
+        calls.truncate(3);
+        assert_eq!(pace.queue().0, 2);
+        pace.throttled(None);
+        assert_eq!(pace.queue(), (2, 5.0));
+        drop(calls);
+        assert_eq!(pace.queue().0, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -82,6 +82,15 @@ pub struct NewFile {
     pub upload: PresignedUrl,
 }
 
+/// How much is asked of the platform at present.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Load {
+    /// Calls that wait for their turn.
+    pub waiting: usize,
+    /// Calls that are made a second while some wait.
+    pub per_second: f64,
+}
+
 /// ICAv2.
 #[async_trait]
 pub trait DataPlatform: Send + Sync + std::fmt::Debug {
@@ -195,4 +204,9 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
 
     /// Jobs, newest first, a page at a time.
     async fn jobs(&self, from: Option<&str>) -> Result<Page<Job>>;
+
+    /// How much is asked of it through this adapter.
+    fn load(&self) -> Load {
+        Load { waiting: 0, per_second: f64::INFINITY }
+    }
 }

@@ -41,6 +41,10 @@ pub const METRICS: &[(&str, &str)] = &[
     ("copy_manager_callers_gone_total", "Task tokens nobody waits on any more"),
     ("copy_manager_ica_events_total", "ICAv2 events received, by relevance"),
     ("copy_manager_rounds_failed_total", "Rounds that ended in an error and are tried again"),
+    (
+        "copy_manager_rounds_in_vain_total",
+        "Times that a folder has gone through ten rounds which brought and learnt nothing and waited for nothing",
+    ),
     ("copy_manager_leases_lost_total", "Leases that another instance has taken over"),
     ("copy_manager_runs_active", "Records this instance works on"),
     ("copy_manager_runs_waiting", "Records that wait for a place on this instance"),
@@ -388,6 +392,12 @@ pub fn release_failed(key: &dyn Display, why: &dyn Error) {
 pub fn round_failed(key: &dyn Display, why: &dyn Error, failures: i64) {
     counter!("copy_manager_rounds_failed_total").increment(1);
     warn!(record = %key, error = chain(why), failures, "round failed");
+}
+
+/// A folder goes through round after round for nothing: a defect of ours.
+pub fn rounds_in_vain(folder: &str, rounds: u32, waits_for: &str) {
+    counter!("copy_manager_rounds_in_vain_total").increment(1);
+    warn!(folder.id = folder, rounds, waits_for, "rounds in vain");
 }
 
 /// A run panicked.

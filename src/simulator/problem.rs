@@ -72,6 +72,11 @@ impl Problem {
         problem
     }
 
+    /// A URL that no gateway takes.
+    pub(super) fn too_long() -> Self {
+        Self::new(StatusCode::URI_TOO_LONG, "ICA_API_414", "Request-URI Too Large")
+    }
+
     /// As asked for in the faults.
     pub(super) fn scripted(status: StatusCode) -> Self {
         Self::new(status, "ICA_SIM_001", "This answer was asked for through /sim/faults")

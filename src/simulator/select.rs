@@ -34,8 +34,9 @@ pub(super) struct Selection<'a> {
 enum Source {
     /// Directly in these folders, sorted by path.
     Folders(Vec<NodeKey>),
-    /// In a project, where the lower-cased path starts so.
-    Below(ProjectKey, String),
+    /// In a project, where the lower-cased path starts with one of these, or is one of them; sorted,
+    /// and none within another.
+    Paths(ProjectKey, Vec<String>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +107,7 @@ impl<'a> Selection<'a> {
         let paths: Vec<String> = query.all("filePath").map(str::to_lowercase).collect();
         let source = match folder {
             Some(folder) => Source::Folders(vec![folder]),
-            None => source(query, tree, project, &paths)?,
+            None => source(query, tree, project, &paths, whole_path)?,
         };
         Ok(Self {
             source,
@@ -154,8 +155,19 @@ impl<'a> Selection<'a> {
     /// All there is in the source after a path, in the source's order.
     fn walk<'t>(&'t self, tree: &'t Tree, after: Option<&'t str>) -> Box<dyn Iterator<Item = &'t Node> + 't> {
         match &self.source {
-            Source::Below(project, prefix) => {
-                Box::new(tree.below(*project, prefix, after).map(|(_, node)| node))
+            Source::Paths(project, paths) => {
+                let after = after.map(|path| (path.to_lowercase(), path));
+                let left = paths.iter().filter_map(move |path| match &after {
+                    // Its own, and none of it or all of it is still to come.
+                    Some((lower, exact)) if lower.starts_with(path.as_str()) => Some((path, Some(*exact))),
+                    Some((lower, _)) if path < lower => None,
+                    _ => Some((path, None)),
+                });
+                Box::new(left.flat_map(move |(path, after)| {
+                    let whole = self.whole_path && !self.paths.is_empty();
+                    let nodes = tree.below(*project, path, after).map(|(_, node)| node);
+                    nodes.take_while(move |node| !whole || node.path.to_lowercase() == *path)
+                }))
             }
             Source::Folders(folders) => Box::new(folders.iter().flat_map(move |folder| {
                 let path = tree.node(*folder).map_or("", |node| node.path.as_str());
@@ -173,7 +185,7 @@ impl<'a> Selection<'a> {
 
     fn count(&self, tree: &Tree) -> usize {
         match &self.source {
-            Source::Below(project, _) => tree.project_count(*project),
+            Source::Paths(project, _) => tree.project_count(*project),
             Source::Folders(folders) => folders.iter().map(|folder| tree.child_count(*folder)).sum(),
         }
     }
@@ -237,7 +249,13 @@ impl<'a> Selection<'a> {
     }
 }
 
-fn source(query: &Query, tree: &Tree, project: ProjectKey, paths: &[String]) -> Result<Source, Problem> {
+fn source(
+    query: &Query,
+    tree: &Tree,
+    project: ProjectKey,
+    paths: &[String],
+    whole: bool,
+) -> Result<Source, Problem> {
     if let Some(id) = query.one("parentFolderId") {
         let folder = tree.seen_in(project, id).filter(|(_, node)| node.is_folder());
         return Ok(Source::Folders(folder.map(|(key, _)| key).into_iter().collect()));
@@ -248,10 +266,13 @@ fn source(query: &Query, tree: &Tree, project: ProjectKey, paths: &[String]) -> 
         }
         return Ok(Source::Folders(tree.folders_at(project, path)));
     }
-    Ok(match paths {
-        [path] => Source::Below(project, path.clone()),
-        _ => Source::Below(project, "/".to_owned()),
-    })
+    let mut paths = paths.to_vec();
+    paths.sort_unstable();
+    paths.dedup_by(|later, first| later == first || (!whole && later.starts_with(first.as_str())));
+    if paths.is_empty() {
+        paths.push("/".to_owned());
+    }
+    Ok(Source::Paths(project, paths))
 }
 
 fn status(node: &Node) -> &'static str {

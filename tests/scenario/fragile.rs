@@ -23,6 +23,8 @@ pub(crate) struct Fragile {
     pub(crate) away: Arc<AtomicBool>,
     /// Bytes of the longest answer to one question.
     pub(crate) longest_answer: Arc<AtomicUsize>,
+    /// Bytes of the largest record that was written.
+    pub(crate) largest_record: Arc<AtomicUsize>,
 }
 
 impl Fragile {
@@ -68,7 +70,11 @@ impl Store for Fragile {
 
     async fn write(&self, write: Write) -> Result<Written> {
         self.is_there()?;
-        self.break_off(self.store.write(write)).await
+        let written = self.break_off(self.store.write(write)).await?;
+        if let Written::Done(Some(item)) = &written {
+            self.largest_record.fetch_max(item_bytes(item), Ordering::Relaxed);
+        }
+        Ok(written)
     }
 
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {

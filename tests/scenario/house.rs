@@ -67,6 +67,7 @@ pub(crate) fn settings() -> Settings {
             on_conflict: OnConflict::Fail,
             max_depth: 64,
             max_files: 1_000_000,
+            max_folders: 100_000,
             concurrent_streams: 16,
             largest_put: 5 << 30,
             empty_folders: true,
@@ -99,6 +100,9 @@ pub(crate) fn settings() -> Settings {
         },
         service: ServiceSettings {
             max_active: 256,
+            max_call_wait: Duration::from_secs(3),
+            max_files: 500_000,
+            max_waiters: 500,
             max_payload: 16 << 20,
             tick: Duration::from_secs(5),
             lease: Duration::from_secs(45),
@@ -146,6 +150,8 @@ pub(crate) struct House {
     pub(crate) away: Arc<AtomicBool>,
     /// Bytes of the longest answer of the table to one question of an instance.
     pub(crate) longest_answer: Arc<AtomicUsize>,
+    /// Bytes of the largest record that an instance has written.
+    pub(crate) largest_record: Arc<AtomicUsize>,
     pub(crate) icav2: icav2::Settings,
     /// When the platform answered, and how.
     pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
@@ -258,6 +264,7 @@ impl House {
             breaks_after: Arc::default(),
             away: Arc::default(),
             longest_answer: Arc::default(),
+            largest_record: Arc::default(),
             simulator,
             callers: Arc::new(callers),
             objects: Arc::new(objects),
@@ -301,6 +308,7 @@ impl House {
                 breaks_after: self.breaks_after.clone(),
                 away: self.away.clone(),
                 longest_answer: self.longest_answer.clone(),
+                largest_record: self.largest_record.clone(),
             }),
             requests: self.queue.clone(),
             job_events: None,

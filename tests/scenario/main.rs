@@ -26,6 +26,7 @@ mod storms;
 mod sturdy;
 mod thrift;
 mod tokens;
+mod trees;
 mod whole;
 #[path = "../support/wire.rs"]
 mod wire;

@@ -475,7 +475,7 @@ impl Board {
                 {
                     unheard.insert(format!("{} has not heard its outcome", item.key.id));
                 }
-                waiter if waiter.starts_with("WAITER#") => {
+                waiter if waiter.starts_with("WAITER#") && item.text("seen").is_none() => {
                     unheard.insert(format!("{} waits unseen", item.key));
                 }
                 _ => {}
@@ -484,17 +484,6 @@ impl Board {
                 if running && !open {
                     unheard.insert(format!("{root} has not heard of its children"));
                 }
-            }
-        }
-        for waits in unheard.clone().iter().filter(|what| what.ends_with("waits unseen")) {
-            let key = waits.trim_end_matches(" waits unseen");
-            let (folder, waiter) = key.split_once('/').unwrap();
-            let seen = self.store.peek(&Key::new(folder, "FOLDER")).is_some_and(|item| {
-                let state: Value = serde_json::from_str(item.text("state").unwrap_or("{}")).unwrap();
-                state["seen"].get(waiter.trim_start_matches("WAITER#")).is_some()
-            });
-            if seen {
-                unheard.remove(waits);
             }
         }
         for late in late {

@@ -20,7 +20,7 @@ use copy_manager::{
             Access, BucketAccess, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation,
             ObjectStore, PartTag, PartUploads, Precondition, RestoreRequest, UploadId, WriteOptions,
         },
-        platform::{BatchItem, DataPlatform, Folder, Job, NewFile, Project, Submitted},
+        platform::{BatchItem, DataPlatform, Folder, Job, Load, NewFile, Project, Submitted},
         queue::{Message, Queue},
         store::{Due, Item, Key, Page, Store, Transacted, Write, Written},
         transfers::{PartsUpload, PresignedUrl, Sent, Stream, Tagged, Transfers},
@@ -203,6 +203,10 @@ macro_rules! through {
 
 #[async_trait]
 impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
+    fn load(&self) -> Load {
+        self.inner.platform.load()
+    }
+
     async fn project(&self, reference: &str) -> Result<Project> {
         through!(self, "project", READ, reference.to_owned(), self.inner.platform.project(reference))
     }

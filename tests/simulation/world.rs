@@ -573,6 +573,7 @@ fn plain_settings() -> Settings {
             on_conflict: OnConflict::Fail,
             max_depth: 64,
             max_files: 1_000_000,
+            max_folders: 100_000,
             concurrent_streams: 16,
             largest_put: 5 << 30,
             empty_folders: true,
@@ -605,6 +606,9 @@ fn plain_settings() -> Settings {
         },
         service: ServiceSettings {
             max_active: 256,
+            max_call_wait: Duration::from_secs(3),
+            max_files: 500_000,
+            max_waiters: 500,
             max_payload: 16 << 20,
             tick: Duration::from_secs(5),
             lease: Duration::from_secs(45),

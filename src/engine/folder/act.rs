@@ -6,11 +6,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
-
 use super::{
-    LONGEST,
+    LONGEST, LONGEST_WAIT,
     batches::{Line, Queued, what_fits},
     document,
     jobs::Batch,
@@ -19,6 +16,7 @@ use super::{
     state::FolderState,
     streams::Task,
     trees::Standing,
+    watch::Watch,
 };
 use crate::{
     domain::{diff::Verdict, route::Route},
@@ -29,9 +27,7 @@ use crate::{
     },
     signals,
 };
-
-/// The longest wait between two looks for something that is on its way.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How soon a folder that has dropped a slot it could not use asks for another.
 const SLOT_WAIT: Duration = Duration::from_secs(2);
@@ -42,7 +38,7 @@ const MIND_EVERY: Duration = Duration::from_secs(5);
 /// How many streams that take long may have come one upon another in a folder.
 const DEEPEST: u32 = 16;
 
-/// Streams are not interrupted for jobs more often than this.
+/// How long a folder streams that is not minded meanwhile, before it looks after its other business.
 const STREAM_AT_LEAST: Duration = Duration::from_secs(10);
 
 impl Engine {
@@ -57,7 +53,6 @@ impl Engine {
         let mut tasks = self.stream_tasks(state, picture);
         let kept = self.keep_off_strangers(state, picture, &mut tasks).await?;
         let began = Instant::now();
-        let until = self.next_interruption(state, began);
         if !tasks.is_empty() {
             // The nonces must be stored before the first file is made.
             self.save(held, vec![document(state)?]).await?;
@@ -65,22 +60,28 @@ impl Engine {
         let lease = Arc::clone(&held.lease);
         let names: Vec<String> = tasks.iter().map(|task| task.source.wanted.name.clone()).collect();
         state.set_live(&names, true);
-        let over = CancellationToken::new();
+        if !names.is_empty() {
+            // What is streamed tells by itself that it has come.
+            self.pace_looks(state, picture, waits_for_the_platform(state, picture));
+        }
+        let watch = Watch::over(picture, &names);
         let streams = async {
-            let streamed = self.stream_files(&lease, picture, tasks, until).await;
-            over.cancel();
+            let streamed = self.stream_files(&lease, picture, tasks, &watch).await;
+            watch.over.cancel();
             streamed
         };
         let window = began + self.settings.jobs.batch_window;
         let jobs = async {
             let came = self.batch_jobs(held, state, picture, window).await;
-            let minded = self.mind(held, state, &over).await;
+            let minded = self.mind(held, state, picture, &watch).await;
             came.and_then(|came| minded.map(|()| came))
         };
         let ((done, left), batched) = tokio::join!(streams, jobs);
         state.set_live(&names, false);
+        let brought = !done.is_empty();
         let put = self.note_streams(held, state, done)?;
-        let came = batched?;
+        // An error on the way must not put off the next look.
+        let came = batched.inspect_err(|_| state.look_at = millis(self.ports.clock.now()))?;
         let mut soon = kept.then_some(LONGEST_WAIT);
         if state.has_slot() {
             // There is no job to submit after all, or none that may have it.
@@ -91,6 +92,7 @@ impl Engine {
         let busy = state.running().next().is_some() || state.open_intents().next().is_some();
         let news = std::mem::take(&mut state.look_again);
         let again = came || news || !left.is_empty() || (put > 0 && (!busy || held_back(state, picture)));
+        state.moved |= came || news || brought;
         if again || self.stop.is_cancelled() {
             // Whoever goes on, this instance or another, begins with a look.
             state.look_at = millis(self.ports.clock.now());
@@ -111,20 +113,32 @@ impl Engine {
 
     /// Goes on with everything else in the folder while its streams take long: jobs end, others come.
     /// What is being streamed counts as in flight.
-    async fn mind(&self, held: &mut Held, state: &mut FolderState, over: &CancellationToken) -> Step<()> {
-        if state.depth >= DEEPEST {
-            return Ok(());
-        }
+    async fn mind(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+        watch: &Watch,
+    ) -> Step<()> {
+        let is_deepest = state.depth >= DEEPEST;
         loop {
             tokio::select! {
                 biased;
-                () = over.cancelled() => return Ok(()),
+                () = watch.over.cancelled() => return Ok(()),
                 () = self.stop.cancelled() => return Ok(()),
-                () = sleep(MIND_EVERY) => {}
+                () = sleep(if is_deepest { STREAM_AT_LEAST } else { MIND_EVERY }) => {}
+            }
+            if is_deepest {
+                // Nobody minds the folder from here on: what has been begun is enough.
+                watch.enough.cancel();
+                return Ok(());
             }
             held.lease.check()?;
             let depth = state.depth;
             state.depth = depth + 1;
+            if watch.somebody_is_done() {
+                state.look_at = millis(self.ports.clock.now());
+            }
             let minded = Box::pin(self.work(held, state)).await;
             // Where nobody waits any more, the state has begun anew.
             state.depth = depth;
@@ -134,6 +148,7 @@ impl Engine {
                 Err(Halt::Port(error)) => signals::engine::round_failed(&held.lease.key, &error, 1),
                 Err(halt) => return Err(halt),
             }
+            watch.end_for_nobody(picture, state);
         }
     }
 
@@ -193,7 +208,7 @@ impl Engine {
         state: &mut FolderState,
         picture: &Picture,
     ) -> Step<Option<Picture>> {
-        let waiters = self.waiters(held).await?;
+        let waiters = self.waiters(held, state).await?;
         if !state.has_not_seen(&waiters) {
             return Ok(None);
         }
@@ -219,6 +234,7 @@ impl Engine {
         }
         self.weigh(state, &merged).await?;
         self.judge(state, &mut merged);
+        self.mark_seen(held, state).await?;
         self.look_at_trees(state, &mut merged).await?;
         Ok(Some(merged))
     }
@@ -294,13 +310,6 @@ impl Engine {
         state.wish.as_ref().is_none_or(|wish| wish.serves(express) || (lane && !wish.express))
     }
 
-    /// When streaming should pause, so that jobs are not forgotten over it.
-    fn next_interruption(&self, state: &FolderState, began: Instant) -> Instant {
-        let now = millis(self.ports.clock.now());
-        let wait = state.running().map(|job| job.next_poll).min().map_or(0, |at| at.saturating_sub(now));
-        began + Duration::from_millis(u64::try_from(wait).unwrap_or(0)).max(STREAM_AT_LEAST)
-    }
-
     /// When to look again: soon while something is on its way, at the end of a pause, or when a job
     /// or a newcomer brings news.
     fn pace_looks(&self, state: &mut FolderState, picture: &Picture, waiting: bool) {
@@ -321,11 +330,13 @@ impl Engine {
         let retries = state
             .uploads
             .iter()
-            .filter(|(name, upload)| upload.put_at.is_none() && upload.attempts < tries && could(name));
+            .filter(|(_, upload)| !upload.live && upload.put_at.is_none() && upload.attempts < tries)
+            .filter(|(name, _)| could(name));
         looks.extend(retries.map(|(_, upload)| upload.retry_at.max(now + 1)));
         // Where nothing of ours will tell and no time was set, whoever waits must not wait for long.
-        let told =
-            state.running().next().is_some() || state.open_intents().next().is_some() || state.wish.is_some();
+        let streams = state.uploads.values().any(|upload| upload.live);
+        let jobs = state.running().next().is_some() || state.open_intents().next().is_some();
+        let told = jobs || streams || state.wish.is_some();
         let longest = if told || !looks.is_empty() { LONGEST } else { LONGEST_WAIT };
         looks.push(now + as_millis(longest));
         state.look_at = looks.into_iter().min().unwrap_or(now);
@@ -360,9 +371,10 @@ fn waits_for_streams_alone(state: &FolderState, picture: &Picture) -> bool {
     })
 }
 
-/// Whether something is on its way in or out that no job of ours will tell about.
+/// Whether something is on its way in or out that no job and no stream of ours will tell about.
 fn waits_for_the_platform(state: &FolderState, picture: &Picture) -> bool {
-    let told = state.under_way();
+    let mut told = state.under_way();
+    told.extend(state.uploads.iter().filter(|(_, upload)| upload.live).map(|(name, _)| name.as_str()));
     let moving = picture
         .files()
         .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Wait | Verdict::Condemn | Verdict::Replace));

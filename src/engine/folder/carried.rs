@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     claims::short,
     look::Picture,
-    names::Names,
     sources::Resolved,
     state::{FolderState, RunningJob},
 };
@@ -52,14 +51,25 @@ fn summary(job: &RunningJob) -> JobSummary {
 impl FolderState {
     /// The jobs that carried files of a waiter, those that have ended first. Files may be seen at the
     /// destination before their job is seen to have ended.
-    pub(super) fn jobs_of(&self, waiter: &Waiter, resolved: Option<&Resolved>) -> Vec<JobSummary> {
+    pub(super) fn jobs_of(
+        &self,
+        waiter: &Waiter,
+        resolved: &Resolved,
+        carried: &[(HashSet<&str>, &RunningJob)],
+    ) -> Vec<JobSummary> {
+        let present = carried.iter().filter(|(names, _)| is_wanted(resolved, names));
+        self.past_jobs_of(waiter).chain(present.map(|(_, job)| summary(job))).collect()
+    }
+
+    /// The jobs that have ended and carried files of a waiter.
+    pub(super) fn past_jobs_of(&self, waiter: &Waiter) -> impl Iterator<Item = JobSummary> {
         let who = short(&waiter.request);
-        let past = self.history.iter().filter(|past| past.whose.is_empty() || past.whose.contains(&who));
-        let carries = |names: &Names| {
-            let names: HashSet<&str> = names.iter().map(String::as_str).collect();
-            resolved.is_some_and(|resolved| is_wanted(resolved, &names))
-        };
-        let present = self.jobs.iter().filter(|job| carries(&job.names)).map(summary);
-        past.map(|past| past.job.clone()).chain(present).collect()
+        let past = self.history.iter().filter(move |past| past.whose.is_empty() || past.whose.contains(&who));
+        past.map(|past| past.job.clone())
+    }
+
+    /// What the jobs carry that are known now.
+    pub(super) fn carried(&self) -> Vec<(HashSet<&str>, &RunningJob)> {
+        self.jobs.iter().map(|job| (job.names.iter().map(String::as_str).collect(), job)).collect()
     }
 }

@@ -105,6 +105,11 @@ impl Slots {
         view
     }
 
+    /// Whether the project had no room when it was last looked at from here.
+    pub(super) fn was_full(&self, project: &ProjectId, limit: usize) -> bool {
+        self.known().seen.get(project).is_some_and(|view| view.running.len() >= limit)
+    }
+
     /// Of these roots the one that, as far as is known here, has the fewest jobs.
     pub(super) fn poorest(&self, project: &ProjectId, roots: &BTreeSet<String>) -> String {
         let known = self.known();

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use super::{
-    jobs::project_of,
     look::Picture,
     sources::Resolved,
     state::{Before, FolderState, MOST_REMEMBERED},
@@ -56,6 +55,8 @@ impl Engine {
         let patience = self.settings.jobs.max_attempts;
         let brought = if state.charged >= patience { state.brought() } else { HashSet::new() };
         let brought: HashSet<String> = brought.into_iter().map(str::to_owned).collect();
+        let mut outcomes = Vec::new();
+        let mut carried = None;
         for (waiter, resolved, verdicts) in &picture.waiters {
             let stands: Vec<_> = resolved
                 .files
@@ -82,9 +83,11 @@ impl Engine {
                     outcome.unfinished = outcome.unfinished.and(unfinished);
                 }
             }
-            outcome.jobs = state.jobs_of(waiter, Some(resolved));
-            self.tell_waiter(held, state, waiter, &outcome).await?;
+            outcome.jobs = state.jobs_of(waiter, resolved, carried.get_or_insert_with(|| state.carried()));
+            outcomes.push((waiter, outcome));
         }
+        drop(carried);
+        self.tell_waiters(held, state, outcomes).await?;
         if !given_up && state.charged >= patience {
             state.charged = 0;
         }
@@ -179,13 +182,7 @@ impl Engine {
     }
 
     /// Stores a child's outcome and wakes the child, which takes it from there.
-    pub(super) async fn tell_waiter(
-        &self,
-        held: &Held,
-        state: &mut FolderState,
-        waiter: &Waiter,
-        outcome: &Outcome,
-    ) -> Step<()> {
+    pub(super) async fn tell_waiter(&self, held: &Held, waiter: &Waiter, outcome: &Outcome) -> Step<()> {
         held.lease.check()?;
         let told = self.stored_outcome(&waiter.request, outcome).await?;
         self.ports.store.write(told).await?;
@@ -201,7 +198,6 @@ impl Engine {
             self.ports.store.write(Write::update(outcome, keep)).await?;
         }
         self.ports.store.write(Write::delete(Waiter::key(&folder, &waiter.request))).await?;
-        state.seen.remove(waiter.request.as_str());
         self.sources.forget(&waiter.request);
         signals::engine::waiter_told(&held.lease.key.id, waiter.request.as_str(), outcome);
         if matches!(woken, Written::Done(_)) {
@@ -215,28 +211,10 @@ impl Engine {
         Outcome {
             failure: Some(failure),
             counters: Counters::default(),
-            jobs: state.jobs_of(waiter, None),
+            jobs: state.past_jobs_of(waiter).collect(),
             preview: None,
             ..Outcome::between(waiter.since, self.ports.clock.now())
         }
-    }
-
-    /// Fails everyone who waits.
-    pub(super) async fn fail_waiters(
-        &self,
-        held: &mut Held,
-        state: &mut FolderState,
-        failure: &Failure,
-    ) -> Step<()> {
-        for waiter in self.waiters(held).await? {
-            let outcome = self.failed(&waiter, state, failure.clone());
-            self.tell_waiter(held, state, &waiter, &outcome).await?;
-        }
-        if let Some(project) = project_of(held, &[]) {
-            self.drop_wish(held, state, &project).await?;
-        }
-        state.forget_all_but(&[]);
-        Ok(())
     }
 }
 

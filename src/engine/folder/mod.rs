@@ -14,6 +14,7 @@ mod carried;
 mod claims;
 mod condemn;
 mod contents;
+mod crowd;
 mod finish;
 mod jobs;
 mod listing;
@@ -21,12 +22,15 @@ mod look;
 mod names;
 mod pieces;
 mod preview;
+mod room;
+mod rounds;
 mod signs;
 mod slots;
 mod sources;
 mod state;
 mod streams;
 mod trees;
+mod watch;
 
 pub(crate) use adopt::JobFolders;
 pub(crate) use claims::Slots;
@@ -55,6 +59,9 @@ use crate::{
 use look::Picture;
 use sources::Resolved;
 use state::FolderState;
+
+/// The longest wait between two looks for something that is on its way.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// The longest wait of a folder that has anything to wait for.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -87,7 +94,9 @@ impl Engine {
 
     async fn work(&self, held: &mut Held, state: &mut FolderState) -> Step<Next> {
         loop {
-            let waiters = self.waiters(held).await?;
+            let waiters = self.waiters(held, state).await?;
+            // Where an older version has seen them.
+            self.mark_seen(held, state).await?;
             state.parties = Party::all(&waiters);
             let woken = held.item.number(attr::WAKES) != state.last_wakes;
             state.last_wakes = held.item.number(attr::WAKES);
@@ -112,6 +121,8 @@ impl Engine {
             }
             state.forget_all_but(&waiters);
             if waiters.is_empty() {
+                // Those who are to end make room for others when they have.
+                state.look_at = records::after(self.ports.clock.now(), LONGEST_WAIT);
                 return self.rest(held, state);
             }
             state.parties = Party::all(&waiters);
@@ -122,6 +133,10 @@ impl Engine {
             if waiters.is_empty() {
                 continue;
             }
+            let Some(_room) = self.room_for(state, &waiters).await else {
+                state.looked = Some((now, room::WAITS_FOR.to_owned()));
+                return self.rest(held, state);
+            };
             if came {
                 // What was given up for others has not been tried for those who have just come.
                 state.charged = 0;
@@ -133,6 +148,8 @@ impl Engine {
             self.charge(&held.lease.key.id.clone(), state, &picture);
             // What a job would not bring may be streamed from now on.
             let mut picture = self.rerouted(state, picture);
+            state.moved = came || slot || !ended.is_empty();
+            state.show(&picture);
             let open = self.finish(held, state, &picture).await?;
             // Where two wanted one name, it is the next one's turn.
             picture.waiters.retain(|(waiter, ..)| state.seen.contains_key(waiter.request.as_str()));
@@ -140,8 +157,13 @@ impl Engine {
                 // Nobody waits any more, unless somebody has just come.
                 continue;
             }
-            if !self.act(held, state, &picture).await? {
-                state.looked = Some((now, signs::waits_for(state, &picture)));
+            self.mark_seen(held, state).await?;
+            let again = self.act(held, state, &picture).await?;
+            let waits_for = signs::waits_for(state, &picture);
+            let wait = if again { 0 } else { state.due_at() - millis(self.ports.clock.now()) };
+            state.count_round(&held.lease.key.id, wait, &waits_for);
+            if !again {
+                state.looked = Some((now, waits_for));
                 return self.rest(held, state);
             }
         }
@@ -182,28 +204,20 @@ impl Engine {
         waiters: Vec<Waiter>,
     ) -> Step<Vec<(Waiter, Arc<Resolved>)>> {
         let mut resolved = Vec::with_capacity(waiters.len());
+        let mut failed = Vec::new();
         for waiter in waiters {
             match self.resolve(&waiter).await {
                 Ok(files) => resolved.push((waiter, files)),
                 Err(error) if error.is_passing() => return Err(error.into()),
                 Err(error) => {
                     let outcome = self.failed(&waiter, state, final_failure(&error));
-                    self.tell_waiter(held, state, &waiter, &outcome).await?;
+                    failed.push((waiter, outcome));
                 }
             }
         }
+        let failed = failed.iter().map(|(waiter, outcome)| (waiter, outcome.clone())).collect();
+        self.tell_waiters(held, state, failed).await?;
         Ok(resolved)
-    }
-
-    async fn waiters(&self, held: &Held) -> Result<Vec<Waiter>, Error> {
-        let items = self.ports.store.query(&held.lease.key.id, records::WAITER).await?;
-        let mut waiters = Vec::with_capacity(items.len());
-        for item in &items {
-            waiters.push(Waiter::read(item, self.read_document(item, attr::SPEC).await?));
-        }
-        // First come, first served, where two want the same name.
-        waiters.sort_by(|a, b| (a.since, &a.request).cmp(&(b.since, &b.request)));
-        Ok(waiters)
     }
 
     /// A folder whose every run ends its instance: its waiters are failed without its being run.

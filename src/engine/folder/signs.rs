@@ -101,6 +101,10 @@ pub(super) fn waits_for(state: &FolderState, picture: &Picture) -> String {
         open += 1;
         first.get_or_insert_with(|| format!("{name}: {why}"));
     }
+    for (name, _) in picture.trees().into_iter().filter(|(_, (_, standing))| !standing.is_complete()) {
+        open += 1;
+        first.get_or_insert_with(|| format!("{name}: is on its way"));
+    }
     let text: String = first.unwrap_or_default().chars().take(LONGEST_REASON).collect();
     if open > 1 { format!("{text} (and {} more files)", open - 1) } else { text }
 }

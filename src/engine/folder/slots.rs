@@ -6,7 +6,8 @@
 //! one that lets a free slot pass is passed over.
 //!
 //! Where nobody waits, a slot costs one conditional write. Where somebody does, that write is refused
-//! and shows the item, and whose turn it is follows from it. On one instance, folders that wait are
+//! and shows the item, and whose turn it is follows from it. Where the project was full when it was last
+//! seen, the item is read first. On one instance, folders that wait are
 //! called when a slot is given back; otherwise they come again by themselves.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -196,14 +197,20 @@ impl Engine {
 
     async fn try_slot(&self, held: &Held, project: &ProjectId, wish: &mut Wish) -> Step<Option<Taken>> {
         let limit = i64::from(self.settings.jobs.max_running_jobs);
-        let unclaimed = include(project, attr::RUNNING, wish, limit, BTreeSet::new())
-            .when(Condition::Lacks(attr::WAITING.into()));
-        let mut view = match self.ports.store.write(unclaimed).await? {
-            Written::Done(item) => {
-                self.slots.see(project, item.as_ref());
-                return Ok(Some(Taken::Usual));
+        let mut view = if self.slots.was_full(project, self.settings.jobs.max_running_jobs as usize) {
+            // A write that is refused costs as much as the item is large, and it is large where many wait.
+            let item = self.ports.store.get(&records::slots_key(project)).await?;
+            self.slots.see(project, item.as_ref())
+        } else {
+            let unclaimed = include(project, attr::RUNNING, wish, limit, BTreeSet::new())
+                .when(Condition::Lacks(attr::WAITING.into()));
+            match self.ports.store.write(unclaimed).await? {
+                Written::Done(item) => {
+                    self.slots.see(project, item.as_ref());
+                    return Ok(Some(Taken::Usual));
+                }
+                Written::Refused(item) => self.slots.see(project, item.as_ref()),
             }
-            Written::Refused(item) => self.slots.see(project, item.as_ref()),
         };
         // A take whose answer was lost, or whose taker has died.
         if view.running.contains(&wish.member) || view.express.contains(&wish.member) {

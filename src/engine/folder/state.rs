@@ -193,7 +193,15 @@ pub(super) struct FolderState {
     pub history: Vec<Past>,
     pub uploads: BTreeMap<String, Upload>,
     pub condemned: BTreeMap<String, Condemned>,
+    /// Who is served, by request. It is stored with each of them; older versions stored it here.
+    #[serde(skip_serializing)]
     pub seen: BTreeMap<String, Before>,
+    /// Those of them with whom it is stored.
+    #[serde(skip)]
+    pub marked: BTreeSet<String>,
+    /// The roots of those whose turn to be served has not come.
+    #[serde(skip)]
+    pub crowd: Vec<Party>,
     /// Rounds of jobs in a row that brought nothing.
     pub charged: u32,
     /// No submission before.
@@ -237,6 +245,14 @@ pub(super) struct FolderState {
     /// For whom this round works.
     #[serde(skip)]
     pub parties: Vec<Party>,
+    /// Whether this round has brought or learnt anything.
+    #[serde(skip)]
+    pub moved: bool,
+    /// What the last look showed.
+    pub shown: String,
+    /// Rounds in a row that have neither brought nor learnt anything, nor waited for something that has
+    /// a name.
+    pub in_vain: u32,
     /// When this round has looked, and what the files then waited for.
     #[serde(skip)]
     pub looked: Option<(i64, String)>,
@@ -246,7 +262,7 @@ impl FolderState {
     /// Whether nothing of ours is under way here.
     pub(super) fn is_idle(&self) -> bool {
         let under_way = self.running().next().is_some() || !self.intents.is_empty() || !self.late.is_empty();
-        !under_way && self.seen.is_empty()
+        !under_way && self.seen.is_empty() && self.crowd.is_empty()
     }
 
     /// Drops what belonged to waiters that are gone.
@@ -269,7 +285,8 @@ impl FolderState {
     /// When the next round is needed, if nobody brings news before.
     pub(super) fn due_at(&self) -> i64 {
         let polls = self.running().map(|job| job.next_poll);
-        let looks = (!self.seen.is_empty()).then_some(self.look_at);
+        let waited_for = !self.seen.is_empty() || !self.crowd.is_empty();
+        let looks = waited_for.then_some(self.look_at);
         let intents = self.intents.iter().map(|intent| intent.look_at);
         let wish = self.wish.iter().map(|wish| wish.try_at);
         let late = self.late.values().copied();

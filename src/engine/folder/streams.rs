@@ -7,13 +7,14 @@ use futures_util::{
     future::{BoxFuture, OptionFuture},
     stream,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::SemaphorePermit;
 
 use super::{
     bring::{Brought, Way, again},
     look::Picture,
     sources::{Origin, Source},
     state::{ENTRY_BYTES, FolderState, MOST_REMEMBERED},
+    watch::Watch,
 };
 use crate::{
     domain::{
@@ -56,6 +57,9 @@ impl Task {
 
 /// A file with where to read it, as far as that is needed and could be learnt.
 type Ready = (Task, Result<Option<PresignedUrl>, Arc<Error>>);
+
+/// What was asked for together, with a place for the first of it; or what was not asked for.
+type Fetched<'a> = Result<(Option<SemaphorePermit<'a>>, Vec<Ready>), Vec<Task>>;
 
 /// What became of it.
 #[derive(Debug)]
@@ -111,44 +115,59 @@ impl Engine {
         tasks
     }
 
-    /// Streams files, several at a time, and starts no new one after `until`. Returns what was
-    /// finished and what is left.
+    /// Streams files, several at a time, until there is `enough`. Returns what was finished and what is
+    /// left.
+    ///
+    /// Whoever has no place among the streams asks for nothing, and what was asked for is used however
+    /// long it took: or the calls would be made in vain, by every folder again and again.
     pub(super) async fn stream_files(
         &self,
         lease: &Arc<Lease>,
         picture: &Picture,
         tasks: Vec<Task>,
-        until: Instant,
+        watch: &Watch,
     ) -> (Vec<Streamed>, Vec<Task>) {
         let width = self.settings.copy.concurrent_streams.max(1);
         let mut waiting = tasks;
         let mut done = Vec::new();
         let mut ready: Vec<Ready> = Vec::new();
+        let mut place = None;
         let mut under_way = stream::FuturesUnordered::new();
         // Polled beside the streams, never instead of them: both wait for the same pace, and one that
         // is not polled would keep its turn for ever.
-        let mut fetching: Option<BoxFuture<'_, Vec<Ready>>> = None;
+        let mut fetching: Option<BoxFuture<'_, Fetched<'_>>> = None;
         loop {
-            let may_start = Instant::now() < until && !self.stop.is_cancelled() && lease.check().is_ok();
-            if may_start {
-                if ready.is_empty() && fetching.is_none() && !waiting.is_empty() {
+            if !self.stop.is_cancelled() && lease.check().is_ok() {
+                let idle = ready.is_empty() && fetching.is_none() && !waiting.is_empty();
+                if idle && !watch.enough.is_cancelled() {
                     let batch: Vec<_> = waiting.drain(..waiting.len().min(URLS_PER_CALL)).collect();
-                    fetching = Some(self.with_urls(batch).boxed());
+                    let first = under_way.is_empty();
+                    fetching = Some(self.fetch(lease, watch, batch, first).boxed());
                 }
                 while under_way.len() < width
                     && let Some((task, url)) = ready.pop()
                 {
-                    under_way.push(self.stream_one(lease, picture, task, url, until));
+                    under_way.push(self.stream_one(lease, picture, task, url, watch, place.take()));
                 }
             }
             tokio::select! {
                 biased;
-                urls = async { OptionFuture::from(fetching.as_mut()).await }, if fetching.is_some() => {
-                    ready = urls.unwrap_or_default();
+                fetched = async { OptionFuture::from(fetching.as_mut()).await }, if fetching.is_some() => {
                     fetching = None;
+                    match fetched {
+                        Some(Ok(fetched)) => (place, ready) = fetched,
+                        Some(Err(batch)) => {
+                            self.waited_for_a_stream(picture);
+                            waiting.extend(batch);
+                        }
+                        None => {}
+                    }
                 }
                 Some(ended) = under_way.next(), if !under_way.is_empty() => match ended {
-                    Ended::Streamed(streamed) => done.push(streamed),
+                    Ended::Streamed(streamed) => {
+                        watch.streamed(&streamed.name);
+                        done.push(streamed);
+                    }
                     Ended::NotStarted(task) => waiting.push(task),
                 },
                 else => break,
@@ -157,6 +176,35 @@ impl Engine {
         drop(under_way);
         waiting.extend(ready.into_iter().map(|(task, _)| task));
         (done, waiting)
+    }
+
+    /// Asks where to read, after a wait for a place among the streams where the folder has none. The tasks
+    /// come back where there was no place.
+    async fn fetch<'a>(
+        &'a self,
+        lease: &'a Lease,
+        watch: &'a Watch,
+        tasks: Vec<Task>,
+        first: bool,
+    ) -> Fetched<'a> {
+        if !first {
+            return Ok((None, self.with_urls(tasks).await));
+        }
+        match self.place(lease, watch).await {
+            Some(place) => Ok((Some(place), self.with_urls(tasks).await)),
+            None => Err(tasks),
+        }
+    }
+
+    /// A place among the streams of this instance; none where the folder has better things to do.
+    async fn place(&self, lease: &Lease, watch: &Watch) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            () = lease.lost.cancelled() => None,
+            () = watch.enough.cancelled() => None,
+            place = self.streams.acquire() => place.ok(),
+        }
     }
 
     async fn with_urls(&self, tasks: Vec<Task>) -> Vec<Ready> {
@@ -193,10 +241,14 @@ impl Engine {
         picture: &Picture,
         task: Task,
         url: Result<Option<PresignedUrl>, Arc<Error>>,
-        until: Instant,
+        watch: &Watch,
+        place: Option<SemaphorePermit<'_>>,
     ) -> Ended {
-        // Folders share the places of an instance; one that waits for a place still has jobs to mind.
-        let Ok(_place) = timeout_at(until, self.streams.acquire()).await else {
+        let place = match place {
+            Some(place) => Some(place),
+            None => self.place(lease, watch).await,
+        };
+        let Some(_place) = place else {
             self.waited_for_a_stream(picture);
             return Ended::NotStarted(task);
         };

@@ -15,8 +15,7 @@ use super::{
     find::{Found, find_sources},
     limits,
     places::Projects,
-    trees::{self, Trees},
-    whole,
+    trees, whole,
 };
 use crate::{
     domain::{
@@ -72,11 +71,7 @@ pub(crate) async fn plan(
     checks::ready(&found, &outside)?;
     external::check_roots(with.platform, &outside).await?;
     let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
-    let mut trees = Trees::new();
-    for folder in folders {
-        let below = trees::tree_of(with.platform, with.settings, folder).await?;
-        trees.insert(folder.uri.clone(), below);
-    }
+    let trees = trees::trees_of(with.platform, with.settings, folders).await?;
     let things = in_order(request, found, outside);
     check_names(request, &targets, &things)?;
     check_places(&targets, &things)?;
@@ -98,6 +93,7 @@ pub(crate) async fn plan(
             child.on_conflict = on_conflict;
         }
         children.append(&mut own);
+        limits::check_folders(with.settings.max_folders, children.len(), None)?;
     }
     check_count(with, request, &things, &children).await?;
     Ok(children)

@@ -62,14 +62,12 @@ pub(crate) async fn plan(
     checks::names(&found, &outside, !request.renaming.is_empty())?;
     checks::ready(&found, &outside)?;
     checks::same_project(with.same_project, &found, &target)?;
-    let mut trees = Trees::new();
-    for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
-        let below = trees::tree_of(with.platform, with.settings, folder).await?;
-        trees.insert(folder.uri.clone(), below);
-    }
+    let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
+    let trees = trees::trees_of(with.platform, with.settings, folders).await?;
     external::check_roots(with.platform, &outside).await?;
     let objects = outside.iter().map(Outside::len).sum();
     let mut children = bring(with, &found, outside, &target, &path, &trees).await?;
+    limits::check_folders(with.settings.max_folders, children.len(), None)?;
     let once: Vec<_> = found.iter().map(|found| (found, 1)).collect();
     limits::check_files(with.platform, with.settings.max_files, &once, objects, &children).await?;
     let renamed = renames::apply(&mut projects, &request.renaming, &found, &mut children).await?;

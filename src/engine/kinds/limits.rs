@@ -1,6 +1,9 @@
-//! How many files a copy may have (`copy.max_files`), found out before anything is copied.
+//! How many files a copy may have (`copy.max_files`), and how many folders it may write to
+//! (`copy.max_folders`), found out before anything is copied.
 //!
-//! Asking costs one call per folder source: the API says how many files lie below a path without
+//! Folders are counted as they are found, so that nothing grows beyond what is allowed.
+//!
+//! Asking for files costs one call per folder source: the API says how many lie below a path without
 //! listing them. Its filter knows no case, so it may count those of a folder besides, whose name
 //! differs in case only; who is over the limit by that count is counted again, file by file. What is
 //! inside a folder that another project owns is only seen by that second count.
@@ -14,6 +17,17 @@ use crate::{
     },
     ports::platform::{DataPlatform, Folder},
 };
+
+/// Refuses what has more than `most` folders, each as often as it is copied; 0 is no limit.
+pub(super) fn check_folders(most: u64, folders: usize, uri: Option<&str>) -> Result<(), Failure> {
+    if most == 0 || folders as u64 <= most {
+        return Ok(());
+    }
+    let message = format!("the request has more folders than copy.max_folders = {most}");
+    let culprit =
+        uri.map(|uri| Culprit { what: uri.to_owned(), why: "has too many folders below it".to_owned() });
+    Err(Failure::new(ErrorName::InvalidRequest, message).naming(culprit))
+}
 
 /// Refuses what has more than `most` files, `outside` among them; 0 is no limit, and asks nothing. What
 /// was found comes with how often it is copied.

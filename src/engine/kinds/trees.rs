@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Refused, copy::culprit, find::Found, staging};
+use super::{Refused, copy::culprit, find::Found, limits, staging};
 use crate::{
     domain::{
         file::{Data, DataKind},
@@ -20,6 +20,22 @@ use crate::{
 
 /// Source folders by URI, each with every folder below it.
 pub(super) type Trees = HashMap<String, Vec<Data>>;
+
+/// The trees of these folders.
+pub(super) async fn trees_of(
+    platform: &dyn DataPlatform,
+    settings: &CopySettings,
+    folders: impl Iterator<Item = &Found>,
+) -> Result<Trees, Refused> {
+    let mut trees = Trees::new();
+    let mut known = 0;
+    for folder in folders {
+        let below = tree_of(platform, settings, folder, known).await?;
+        known += below.len();
+        trees.insert(folder.uri.clone(), below);
+    }
+    Ok(trees)
+}
 
 /// The children that bring one folder: one per folder of its tree, which is `folders`. They are marked as parts of it where
 /// a job could bring it whole, which it cannot where something is linked from another project.
@@ -107,12 +123,16 @@ async fn not_around(
 /// A source folder with every folder below it.
 ///
 /// One recursive listing shows them, but does not enter folders that are linked from another
-/// project: those are walked level by level.
+/// project: those are walked level by level. `others`: folders of the same request that are known.
 pub(super) async fn tree_of(
     platform: &dyn DataPlatform,
     settings: &CopySettings,
     source: &Found,
+    others: usize,
 ) -> Result<Vec<Data>, Refused> {
+    let check = |known: usize| {
+        limits::check_folders(settings.max_folders, known.saturating_add(others), Some(&source.uri))
+    };
     let linked = |folder: &Data| folder.owner != source.project;
     let mut known = BTreeMap::from([(source.data.id.clone(), source.data.clone())]);
     if !linked(&source.data) {
@@ -120,6 +140,7 @@ pub(super) async fn tree_of(
         loop {
             let page = platform.folders_below(&source.project, &source.data.path, from.as_deref()).await?;
             known.extend(page.items.into_iter().map(|folder| (folder.id.clone(), folder)));
+            check(known.len())?;
             from = page.next;
             if from.is_none() {
                 break;
@@ -141,6 +162,7 @@ pub(super) async fn tree_of(
                     unseen.push(child);
                 }
             }
+            check(known.len())?;
             from = page.next;
             if from.is_none() {
                 break;

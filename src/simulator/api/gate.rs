@@ -19,6 +19,8 @@ use crate::simulator::{Simulator, accounts, faults::Instead, problem::Problem, s
 
 const V3: &str = "application/vnd.illumina.v3+json";
 const V4: &str = "application/vnd.illumina.v4+json";
+/// Bytes of the longest URL, as gateways of this kind have it.
+const LONGEST_URL: usize = 8192;
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
 const KEPT: Duration = Duration::from_hours(7 * 24);
 
@@ -110,6 +112,9 @@ async fn pass(
     parts: &Parts,
     body: HttpBody,
 ) -> Result<(Answer, bool), Problem> {
+    if parts.uri.path_and_query().is_some_and(|asked| asked.as_str().len() > LONGEST_URL) {
+        return Err(Problem::too_long());
+    }
     authorise(route, &parts.headers)?;
     let v4 = version(route, &parts.headers)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
