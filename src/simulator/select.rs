@@ -246,7 +246,7 @@ fn source(query: &Query, tree: &Tree, project: ProjectKey, paths: &[String]) -> 
     })
 }
 
-fn status(node: &Node) -> &'static str {
+pub(super) fn status(node: &Node) -> &'static str {
     use crate::domain::file::DataStatus as S;
     match node.status {
         S::Partial => "PARTIAL",
@@ -255,5 +255,6 @@ fn status(node: &Node) -> &'static str {
         S::Archived => "ARCHIVED",
         S::Unarchiving => "UNARCHIVING",
         S::Deleting => "DELETING",
+        S::Unknown => "UNKNOWN",
     }
 }

@@ -18,6 +18,7 @@ mod jobs;
 mod listing;
 mod look;
 mod names;
+mod own;
 mod pieces;
 mod preview;
 mod signs;
@@ -93,11 +94,11 @@ impl Engine {
             self.adopt(held, state, &waiters).await?;
             self.give_back_late(held, state, &waiters).await?;
             let slot = self.ask_again(held, state, &waiters).await?;
-            state.forget_all_but(&waiters);
+            let now = millis(self.ports.clock.now());
+            state.forget_all_but(&waiters, now);
             if waiters.is_empty() {
                 return self.rest(held, state);
             }
-            let now = millis(self.ports.clock.now());
             let is_owed_a_look = woken && self.has_not_looked_lately(held);
             if !state.has_not_seen(&waiters) && !slot && now < state.look_at && !is_owed_a_look {
                 return self.rest(held, state);
@@ -108,7 +109,7 @@ impl Engine {
                 // given back.
                 self.ask_again(held, state, &waiters).await?;
             }
-            state.forget_all_but(&waiters);
+            state.forget_all_but(&waiters, now);
             if waiters.is_empty() {
                 return self.rest(held, state);
             }
@@ -125,7 +126,7 @@ impl Engine {
                 state.charged = 0;
                 state.trees.clear();
                 let most = self.settings.jobs.max_attempts;
-                state.uploads.retain(|_, upload| upload.live || upload.attempts < most);
+                state.drop_uploads(now, |_, upload| upload.live || upload.attempts < most);
             }
             let picture = self.look(held, state, waiters, &ended).await?;
             self.charge(&held.lease.key.id.clone(), state, &picture);
