@@ -122,7 +122,7 @@ impl Engine {
                 self.board.known().take(Page { read, done: Instant::now(), jobs });
             }
             Err(error) => {
-                signals::engine::jobs_unread(&error);
+                signals::api::jobs_unread(&error);
                 self.board.known().fail(Instant::now());
             }
         }

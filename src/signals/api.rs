@@ -44,6 +44,11 @@ pub fn odd_entries(operation: &'static str, why: &[String]) {
     }
 }
 
+/// The list of jobs could not be read; each job is asked for by itself.
+pub fn jobs_unread(error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(error, "list of jobs cannot be read");
+}
+
 /// ICAv2 asked us to slow down; from now on we make `calls_per_second`.
 pub fn throttled(operation: &'static str, retry_after: Option<Duration>, calls_per_second: f64) {
     let retry_after = retry_after.map(|wait| wait.as_secs_f64());

@@ -296,11 +296,6 @@ pub fn poll_failed(folder: &str, job: &JobId, why: &dyn Error) {
     warn!(folder.id = folder, job.id = job.as_str(), error = chain(why), "copy job cannot be read");
 }
 
-/// The list of jobs could not be read; each job is asked for by itself.
-pub fn jobs_unread(why: &dyn Error) {
-    warn!(error = chain(why), "list of jobs cannot be read");
-}
-
 /// The job of an unanswered submission was found.
 pub fn job_adopted(folder: &str, job: &JobId) {
     counter!("copy_manager_jobs_adopted_total").increment(1);
