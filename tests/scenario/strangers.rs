@@ -157,8 +157,8 @@ async fn a_job_of_a_status_that_nobody_knows_holds_nobody_up() {
         House::new(&files, &[], &[], |platform| platform.job_duration = Duration::from_secs(10)).await;
     others(&house, json!({"jobs": [{"status": "QUEUED"}, {"status": "SUCCEEDED", "subjectType": "X"}]}));
     let _instance = house.instance();
-    for n in 0..4 {
-        house.ask(&[files[n].0], &format!("/in/{n}/"), &format!("t{n}")).await;
+    for (n, (path, ..)) in files.iter().enumerate() {
+        house.ask(&[path], &format!("/in/{n}/"), &format!("t{n}")).await;
     }
     for n in 0..4 {
         house.success(&format!("t{n}"), Duration::from_mins(2)).await;
@@ -276,7 +276,7 @@ async fn nobody_stands_in_line_for_a_list_of_jobs_that_never_comes() {
         House::new(&files, &[], &[], |platform| platform.job_duration = Duration::from_hours(1)).await;
     house.icav2.timeout = Duration::from_secs(10);
     house.settings.jobs.max_running_jobs = 100;
-    house.settings.heartbeat.promise = Duration::from_secs(60);
+    house.settings.heartbeat.promise = Duration::from_mins(1);
     house.settings.heartbeat.stalled_after = Duration::from_mins(3);
     let _instance = house.instance();
     for (n, (path, ..)) in files.iter().enumerate() {
