@@ -29,6 +29,9 @@ pub(super) fn check(settings: &Settings) -> Vec<Complaint> {
     complaints.0
 }
 
+/// The credentials of an upload last for so long (ICAv2), and whoever has some may still be writing.
+const SOONEST_ABANDONED: Duration = Duration::from_hours(36);
+
 /// One PUT takes at most this (S3).
 const LARGEST_PUT: u64 = 5 << 30;
 
@@ -80,6 +83,7 @@ impl Complaints {
             ("icav2.timeout", icav2.timeout),
             ("icav2.poll_interval", icav2.poll_interval),
             ("icav2.settle", icav2.settle),
+            ("icav2.abandoned_after", icav2.abandoned_after),
             ("icav2.submit_settle", icav2.submit_settle),
             ("icav2.retry_base", icav2.retry_base),
             ("icav2.retry_cap", icav2.retry_cap),
@@ -110,6 +114,18 @@ impl Complaints {
 
     fn relations(&mut self, settings: &Settings) {
         let Settings { icav2, heartbeat, service, .. } = settings;
+        // A simulated platform has no uploads of others that last so long.
+        let is_simulated =
+            url::Url::parse(&icav2.base_url).is_ok_and(|url| url.host_str().is_some_and(is_loopback));
+        self.add_unless(
+            is_simulated || icav2.abandoned_after.is_zero() || icav2.abandoned_after >= SOONEST_ABANDONED,
+            "icav2.abandoned_after",
+            "icav2.base_url",
+            format!(
+                "must last for at least {}, as long as an upload may (less only where icav2.base_url leads to this machine)",
+                friendly::print(SOONEST_ABANDONED),
+            ),
+        );
         self.add_unless(
             icav2.retry_base <= icav2.retry_cap,
             "icav2.retry_base",

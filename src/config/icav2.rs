@@ -52,6 +52,9 @@ pub struct Icav2 {
     /// See [`JobSettings::settle`].
     #[serde(with = "friendly")]
     pub settle: Duration,
+    /// See [`JobSettings::abandoned_after`].
+    #[serde(with = "friendly")]
+    pub abandoned_after: Duration,
     /// See [`JobSettings::submit_settle`].
     #[serde(with = "friendly")]
     pub submit_settle: Duration,
@@ -76,6 +79,7 @@ impl Icav2 {
             max_attempts: self.max_attempts,
             poll_interval: self.poll_interval,
             settle: self.settle,
+            abandoned_after: self.abandoned_after,
             submit_settle: self.submit_settle,
             retry_base: self.retry_base,
             retry_cap: self.retry_cap,

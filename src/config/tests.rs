@@ -72,6 +72,7 @@ fn the_default_is_what_the_design_says() {
             max_attempts: 5,
             poll_interval: seconds(60),
             settle: seconds(120),
+            abandoned_after: seconds(36 * 3600),
             submit_settle: seconds(60),
             retry_base: seconds(5),
             retry_cap: seconds(300),

@@ -38,8 +38,10 @@ pub enum Content {
 pub struct Surroundings {
     /// Something of ours brings it: a running job, a submit intent, a live stream claim.
     pub in_flight: bool,
-    /// A copy job that is not ours may be at work in the folder.
-    pub foreign_job: bool,
+    /// What is there cannot be proved to be ours: somebody else may be writing it.
+    pub stranger: bool,
+    /// Whoever waits has waited long enough for what is not ours to move.
+    pub overdue: bool,
     /// What is there is younger than `settle`.
     pub young: bool,
     /// What is there has been condemned and its deletion is not yet confirmed.
@@ -62,6 +64,10 @@ pub enum Clash {
     Folder,
     /// In cold storage, or on its way there or back.
     Archived,
+    /// PARTIAL, and not ours.
+    Uploading,
+    /// Of a status or a type that is not known here.
+    Unknown,
 }
 
 /// What to do about one wanted file.
@@ -76,9 +82,9 @@ pub enum Verdict {
     Wait,
     /// To be brought.
     Missing,
-    /// A PARTIAL leftover that a stream may overwrite through its own upload URL.
+    /// A PARTIAL leftover of ours that a stream may overwrite through its own upload URL.
     Overwrite,
-    /// A PARTIAL leftover that blocks a job: condemn, look again, delete.
+    /// A PARTIAL leftover of ours that blocks a job: condemn, look again, delete.
     Condemn,
     /// Another file is there and has to go: condemn, look again, delete; gone, it is missing.
     Replace,
@@ -103,7 +109,10 @@ pub fn verdict(
         return Verdict::Clash(Clash::Folder);
     }
     match there.status {
-        DataStatus::Deleting => Verdict::Wait,
+        DataStatus::Unknown if around.overdue && !around.in_flight && !around.condemned => {
+            Verdict::Clash(Clash::Unknown)
+        }
+        DataStatus::Deleting | DataStatus::Unknown => Verdict::Wait,
         DataStatus::Available if around.condemned => Verdict::Wait,
         // How large it is has not been told yet.
         DataStatus::Available if there.lacks_size() && wanted.size > 0 => Verdict::Wait,
@@ -116,7 +125,8 @@ pub fn verdict(
             Content::Unknown => Verdict::Done { by_size: wanted.size > 0 && !have_one_tag(wanted, there) },
         },
         DataStatus::Partial if around.in_flight || around.condemned => Verdict::Wait,
-        DataStatus::Partial if around.young || around.foreign_job => Verdict::Wait,
+        DataStatus::Partial if around.stranger && around.overdue => Verdict::Clash(Clash::Uploading),
+        DataStatus::Partial if around.stranger || around.young => Verdict::Wait,
         DataStatus::Partial => match wanted.route {
             Route::Stream | Route::S3Copy => Verdict::Overwrite,
             Route::Job => Verdict::Condemn,
@@ -183,12 +193,13 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_under_every_policy() {
-        use DataStatus::{Archived, Archiving, Available, Deleting, Partial, Unarchiving};
+        use DataStatus::{Archived, Archiving, Available, Deleting, Partial, Unarchiving, Unknown};
 
         let calm = Surroundings::default();
         let busy = Surroundings { in_flight: true, ..calm };
         let young = Surroundings { young: true, ..calm };
-        let foreign = Surroundings { foreign_job: true, ..calm };
+        let foreign = Surroundings { stranger: true, ..calm };
+        let overdue = Surroundings { overdue: true, ..foreign };
         let condemned = Surroundings { condemned: true, ..calm };
         let same = Surroundings { content: Content::Same, ..calm };
         let other = Surroundings { content: Content::Other, ..calm };
@@ -197,6 +208,8 @@ mod tests {
         let stream = wanted(Route::Stream, MD5);
         let (wait, missing) = (always(Verdict::Wait), always(Verdict::Missing));
         let (equal, alike) = (Verdict::Done { by_size: false }, Verdict::Done { by_size: true });
+        let (uploading, unknown) =
+            (always(Verdict::Clash(Clash::Uploading)), always(Verdict::Clash(Clash::Unknown)));
         let (longer, archived) = (Clash::Size { there: 6 }, always(Verdict::Clash(Clash::Archived)));
         let rows = [
             (&job, None, calm, missing),
@@ -227,6 +240,14 @@ mod tests {
             (&job, Some(there(Partial, 0, None)), busy, wait),
             (&job, Some(there(Partial, 0, None)), young, wait),
             (&job, Some(there(Partial, 0, None)), foreign, wait),
+            (&stream, Some(there(Partial, 0, None)), foreign, wait),
+            (&job, Some(there(Partial, 0, None)), overdue, uploading),
+            (&stream, Some(there(Partial, 0, None)), overdue, uploading),
+            (&job, Some(there(Partial, 0, None)), Surroundings { in_flight: true, ..overdue }, wait),
+            (&job, Some(there(Partial, 0, None)), Surroundings { overdue: true, ..young }, wait),
+            (&stream, Some(there(Unknown, 5, Some(MD5))), calm, wait),
+            (&job, Some(there(Unknown, 5, None)), Surroundings { in_flight: true, ..overdue }, wait),
+            (&job, Some(there(Unknown, 0, None)), Surroundings { overdue: true, ..calm }, unknown),
             (&job, Some(there(Partial, 0, None)), condemned, wait),
             (&job, Some(there(Partial, 0, None)), calm, always(Verdict::Condemn)),
             (&stream, Some(there(Partial, 0, None)), calm, always(Verdict::Overwrite)),

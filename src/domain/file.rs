@@ -10,7 +10,8 @@ use super::{
     location::DataPath,
 };
 
-/// Life of a file in ICAv2: created PARTIAL, AVAILABLE when its bytes are in, DELETING until gone.
+/// Life of a file in ICAv2: created PARTIAL, AVAILABLE when its bytes are in, DELETING until gone. The
+/// API may add to them at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum DataStatus {
@@ -26,6 +27,10 @@ pub enum DataStatus {
     Unarchiving,
     /// Scheduled for deletion, still listed.
     Deleting,
+    /// One that we do not know, or of an entry that cannot be understood: not to be read, and never
+    /// deleted.
+    #[serde(other)]
+    Unknown,
 }
 
 /// File or folder.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Status of an ICAv2 job.
+/// Status of an ICAv2 job. The API may add to them at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
@@ -20,6 +20,9 @@ pub enum JobStatus {
     PartiallySucceeded,
     /// None, or it broke.
     Failed,
+    /// One that we do not know, of a job that has not ended.
+    #[serde(other)]
+    Unknown,
 }
 
 impl JobStatus {
@@ -27,7 +30,7 @@ impl JobStatus {
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         match self {
-            Self::Initialized | Self::WaitingForResources | Self::Running => false,
+            Self::Initialized | Self::WaitingForResources | Self::Running | Self::Unknown => false,
             Self::Stopped | Self::Succeeded | Self::PartiallySucceeded | Self::Failed => true,
         }
     }
@@ -43,6 +46,7 @@ impl JobStatus {
             Self::Succeeded => "SUCCEEDED",
             Self::PartiallySucceeded => "PARTIALLY_SUCCEEDED",
             Self::Failed => "FAILED",
+            Self::Unknown => "UNKNOWN",
         }
     }
 }

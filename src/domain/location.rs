@@ -28,6 +28,10 @@ pub enum Location {
 }
 
 /// An absolute path in a project: starts with `/`; a folder ends with `/`, a file does not.
+///
+/// What callers write is checked by [`DataPath::parse`]. What ICAv2 tells is taken as it is
+/// ([`DataPath::told`]): it has names that nobody here would write, and one of them must not hide a
+/// whole folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DataPath(String);
@@ -35,8 +39,9 @@ pub struct DataPath(String);
 impl TryFrom<String> for DataPath {
     type Error = LocationError;
 
+    /// Of a record of ours, which may hold what ICAv2 has told.
     fn try_from(text: String) -> Result<Self, LocationError> {
-        Self::parse(&text)
+        Self::told(text)
     }
 }
 
@@ -84,6 +89,22 @@ impl DataPath {
             return Err(LocationError::EmptyName(shown(text)));
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// Wraps a path that ICAv2 told: whatever is in it is there.
+    pub fn told(text: String) -> Result<Self, LocationError> {
+        if text.starts_with('/') { Ok(Self(text)) } else { Err(LocationError::NoPath(shown(&text))) }
+    }
+
+    /// The root of a project.
+    #[must_use]
+    pub fn root() -> Self {
+        Self("/".to_owned())
+    }
+
+    /// Complains about a path that is longer than an S3 key can be, and so than any at a destination.
+    pub fn check_length(&self) -> Result<(), LocationError> {
+        if self.0.len() > MAX_PATH_BYTES { Err(LocationError::TooLong(shown(&self.0))) } else { Ok(()) }
     }
 
     /// The path as text.
@@ -244,6 +265,18 @@ mod tests {
             assert_eq!(Location::parse(text).unwrap_err().to_string(), message);
         }
         assert!(matches!(Location::parse("icav2://p/a\nb"), Err(LocationError::Control(_))));
+    }
+
+    #[test]
+    fn what_icav2_tells_is_taken_as_it_is_and_read_back() {
+        for text in ["/run/Icon\r".to_owned(), "/a\tb/".to_owned(), format!("/{}", "n".repeat(1_024))] {
+            assert!(DataPath::parse(&text).is_err());
+            let path = DataPath::told(text.clone()).unwrap();
+            let stored = serde_json::to_string(&path).unwrap();
+            assert_eq!(serde_json::from_str::<DataPath>(&stored).unwrap().as_str(), text);
+            assert_eq!(path.check_length().is_err(), text.len() > 1_024);
+        }
+        assert!(DataPath::told("run/a".to_owned()).is_err());
     }
 
     #[test]

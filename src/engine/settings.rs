@@ -166,6 +166,8 @@ pub struct JobSettings {
     pub poll_interval: Duration,
     /// How long the API may take to show what has happened.
     pub settle: Duration,
+    /// How old a PARTIAL file must be that is not ours before nobody is believed to be writing it.
+    pub abandoned_after: Duration,
     /// How long an unanswered submission is looked for before it is made again.
     pub submit_settle: Duration,
     /// The first wait after a failed round; doubled each time, with full jitter.

@@ -64,6 +64,8 @@ fn news(envelope: &Value) -> Option<JobNews> {
     let payload = envelope.get("payload")?;
     let id = payload.get("id")?.as_str().filter(|id| (1..=LONGEST_JOB_ID).contains(&id.len()))?;
     let status = payload.get("status").and_then(|status| JobStatus::deserialize(status).ok());
+    // One that we do not know may be an end.
+    let status = status.filter(|status| *status != JobStatus::Unknown);
     Some(JobNews { job: JobId::new(id), status })
 }
 

@@ -73,7 +73,7 @@ impl Client {
                 .map(|page| under(id, page));
         }
         let call = Call::read(LIST, &[project.as_str()]).with("parentFolderPath", path.as_str());
-        let mut page = match self.list(call, from).await {
+        let mut page = match self.list(call, path, from).await {
             Err(error) if error.class == Class::NotFound => Page { items: Vec::new(), next: None },
             other => other?,
         };
@@ -108,7 +108,8 @@ impl Client {
         folder: &DataId,
         from: Option<&str>,
     ) -> Result<Page<Data>> {
-        self.list(Call::read(LIST, &[project.as_str()]).with("parentFolderId", folder.as_str()), from).await
+        let call = Call::read(LIST, &[project.as_str()]).with("parentFolderId", folder.as_str());
+        self.list(call, &DataPath::root(), from).await
     }
 
     /// The deepest folder above the path, if another project owns it.
@@ -170,7 +171,7 @@ impl Client {
         let mut deepest: Option<Data> = None;
         let mut from = None;
         loop {
-            let page = match self.list(call.clone(), from.as_deref()).await {
+            let page = match self.list(call.clone(), &DataPath::root(), from.as_deref()).await {
                 Err(error) if error.class == Class::NotFound => return Ok(deepest),
                 other => other?,
             };
@@ -211,7 +212,7 @@ impl Client {
     async fn first(&self, call: &Call, wanted: impl Fn(&Data) -> bool) -> Result<Option<Data>> {
         let mut from = None;
         loop {
-            let page = match self.list(call.clone(), from.as_deref()).await {
+            let page = match self.list(call.clone(), &DataPath::root(), from.as_deref()).await {
                 Err(error) if error.class == Class::NotFound => return Ok(None),
                 other => other?,
             };

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         file::Data,
         ids::{BatchId, DataId, JobId, ProjectId},
+        job::JobStatus,
         location::DataPath,
     },
     ports::{
@@ -19,26 +20,73 @@ use crate::{
         store::Page,
         transfers::PresignedUrl,
     },
+    signals::api,
 };
 
 /// The most that is known to work.
 pub(super) const PAGE_SIZE: &str = "1000";
-/// Who asks for jobs wants the newest.
+/// Who asks for jobs wants the newest, or those that have not ended.
 const JOBS_PAGE: u64 = 100;
+const RUNNING_PAGE: u64 = 1000;
+/// The statuses of jobs that have not ended, as the API filters by them.
+const NOT_ENDED: [JobStatus; 3] =
+    [JobStatus::Initialized, JobStatus::WaitingForResources, JobStatus::Running];
 /// How many download URLs are asked for at once.
 const URLS_AT_ONCE: usize = 1000;
 
 impl Client {
-    /// One page of a listing of data.
-    pub(super) async fn list(&self, mut call: Call, from: Option<&str>) -> Result<Page<Data>> {
+    /// One page of a listing of data. `base` is the folder that is listed, as far as that is known.
+    pub(super) async fn list(
+        &self,
+        mut call: Call,
+        base: &DataPath,
+        from: Option<&str>,
+    ) -> Result<Page<Data>> {
         call = call.with("pageSize", PAGE_SIZE);
         if let Some(token) = from {
             call = call.with("pageToken", token);
         }
         let page: wire::PagedList<wire::ProjectData> = self.call(&call).await?;
-        let items = page.items.into_iter().map(|item| data(&call, item)).collect::<Result<_>>()?;
+        let mut odd = Vec::new();
+        let items = page.items.into_iter().map(|entry| entry.data(base, &mut odd)).collect();
+        api::odd_entries(call.operation, &odd);
         Ok(Page { items, next: page.next_page_token.filter(|token| !token.is_empty()) })
     }
+
+    /// A page of jobs from that offset. Sorting makes the API count its pages, so a page starts at an
+    /// offset: jobs that are made meanwhile push others onto the next page, which shows them twice and
+    /// leaves none out.
+    async fn page_of_jobs(&self, mut call: Call, size: u64, from: Option<&str>) -> Result<Page<Job>> {
+        let offset: u64 = from
+            .map_or(Ok(0), str::parse)
+            .map_err(|error| Error::new(Class::Invalid, call.operation, "not a page").caused_by(error))?;
+        call = call
+            .with("sort", "timeCreated desc")
+            .with("pageOffset", &offset.to_string())
+            .with("pageSize", &size.to_string());
+        let page: wire::PagedList<wire::Job> = self.call(&call).await?;
+        let end = offset + page.items.len() as u64;
+        let more = match page.total_item_count {
+            Some(total) => !page.items.is_empty() && end < total,
+            None => page.items.len() as u64 >= size,
+        };
+        let items = known(&call, page.items).map(Job::from).collect();
+        Ok(Page { items, next: more.then(|| end.to_string()) })
+    }
+}
+
+/// The entries that can be read. What cannot is told of and left out: for lists of which no entry is
+/// missed that is not asked for by itself.
+pub(super) fn known<T>(call: &Call, entries: Vec<wire::Entry<T>>) -> impl Iterator<Item = T> + use<T> {
+    let (mut known, mut odd) = (Vec::with_capacity(entries.len()), Vec::new());
+    for entry in entries {
+        match entry {
+            wire::Entry::Read(entry) => known.push(entry),
+            wire::Entry::Odd(entry) => odd.push(entry.why),
+        }
+    }
+    api::odd_entries(call.operation, &odd);
+    known.into_iter()
 }
 
 impl Client {
@@ -56,7 +104,7 @@ impl Client {
         if let Some(kind) = kind {
             call = call.with("type", kind);
         }
-        let mut page = self.list(call, from).await?;
+        let mut page = self.list(call, path, from).await?;
         page.items.retain(|data| data.path.inside(path).is_some_and(|rest| !rest.is_empty()));
         Ok(page)
     }
@@ -238,7 +286,7 @@ impl DataPlatform for Client {
             call = call.with("pageToken", token);
         }
         let page: wire::PagedList<wire::CopyBatchItem> = self.call(&call).await?;
-        let items = page.items.into_iter().map(BatchItem::from).collect();
+        let items = known(&call, page.items).map(BatchItem::from).collect();
         Ok(Page { items, next: page.next_page_token.filter(|token| !token.is_empty()) })
     }
 
@@ -247,25 +295,14 @@ impl DataPlatform for Client {
         self.call::<wire::Job>(&call).await.map(Job::from)
     }
 
-    /// Sorting makes the API count its pages, so a page starts at an offset: jobs that are made
-    /// meanwhile push others onto the next page, which shows them twice and leaves none out.
     async fn jobs(&self, from: Option<&str>) -> Result<Page<Job>> {
-        let operation = "GET /api/jobs";
-        let offset: u64 = from
-            .map_or(Ok(0), str::parse)
-            .map_err(|error| Error::new(Class::Invalid, operation, "not a page").caused_by(error))?;
-        let call = Call::read(operation, &[])
-            .with("sort", "timeCreated desc")
-            .with("pageOffset", &offset.to_string())
-            .with("pageSize", &JOBS_PAGE.to_string());
-        let page: wire::PagedList<wire::Job> = self.call(&call).await?;
-        let items: Vec<_> = page.items.into_iter().map(Job::from).collect();
-        let end = offset + items.len() as u64;
-        let more = match page.total_item_count {
-            Some(total) => !items.is_empty() && end < total,
-            None => items.len() as u64 >= JOBS_PAGE,
-        };
-        Ok(Page { items, next: more.then(|| end.to_string()) })
+        self.page_of_jobs(Call::read("GET /api/jobs", &[]), JOBS_PAGE, from).await
+    }
+
+    async fn running_jobs(&self, from: Option<&str>) -> Result<Page<Job>> {
+        let call = Call::read("GET /api/jobs", &[]);
+        let call = NOT_ENDED.iter().fold(call, |call, status| call.with("status", status.as_str()));
+        self.page_of_jobs(call, RUNNING_PAGE, from).await
     }
 
     fn load(&self) -> Load {

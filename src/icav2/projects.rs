@@ -7,7 +7,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{call::Call, client::Client, platform::PAGE_SIZE, recent::Recent, wire};
+use super::{
+    call::Call,
+    client::Client,
+    platform::{PAGE_SIZE, known},
+    recent::Recent,
+    wire,
+};
 use crate::ports::{Class, Error, Result, platform::Project};
 
 const LIST: &str = "GET /api/projects";
@@ -66,7 +72,8 @@ impl Client {
                 call = call.with("pageToken", token);
             }
             let page: wire::PagedList<wire::Project> = self.call(&call).await?;
-            for project in page.items.into_iter().filter(|project| project.name == name).map(Project::from) {
+            for project in known(&call, page.items).filter(|project| project.name == name).map(Project::from)
+            {
                 match &found {
                     Some(other) if other.id != project.id => {
                         let message = format!(

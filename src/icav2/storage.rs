@@ -17,6 +17,7 @@ use super::{
     call::Call,
     client::Client,
     platform::PAGE_SIZE,
+    problem,
     projects::KEEP,
     recent::Recent,
     roots::{Place, Root, place},
@@ -239,10 +240,16 @@ impl Client {
                 call = call.with("pageToken", token);
             }
             let page: wire::PagedList<ProjectWithStorage> = self.call(&call).await?;
-            found.extend(page.items.into_iter().filter_map(|project| {
-                let configuration = project.self_managed_storage_configuration?.id;
-                Some((Project { id: ProjectId::new(project.id), name: project.name }, configuration))
-            }));
+            for entry in page.items {
+                let project = match entry {
+                    wire::Entry::Read(project) => project,
+                    // What is left out here would be taken for a bucket of no project.
+                    wire::Entry::Odd(odd) => return Err(problem::gibberish(&call, odd.why)),
+                };
+                let Some(configuration) = project.self_managed_storage_configuration else { continue };
+                let project = Project { id: ProjectId::new(project.id), name: project.name };
+                found.push((project, configuration.id));
+            }
             from = page.next_page_token.filter(|token| !token.is_empty());
             if from.is_none() {
                 return Ok(found);

@@ -2,11 +2,13 @@
 //!
 //! Readers are tolerant: fields we do not know are ignored, and what the API calls nullable may be
 //! absent. Writers are strict. Meaning is given in the conversions below: an object that lacks what
-//! we must know (a path, a size we could trust) is an error, never left out of a listing, because a
-//! file that is silently left out is a file that is silently not copied.
+//! we must know (a path, a size we could trust) is never left out of a listing, because a file that is
+//! silently left out is a file that is silently not copied: it is shown as one of unknown status. Values
+//! that we do not know are carried: the API may add to them at any time.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     domain::{
@@ -18,12 +20,43 @@ use crate::{
     ports::platform,
 };
 
+/// One entry of a list. An odd one spoils no page.
+#[derive(Debug)]
+pub enum Entry<T> {
+    /// One that could be read.
+    Read(T),
+    /// One that could not.
+    Odd(Odd),
+}
+
+/// An entry that could not be read.
+#[derive(Debug)]
+pub struct Odd {
+    /// The entry.
+    pub entry: Value,
+    /// Why.
+    pub why: String,
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Entry<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(match serde_json::from_str(raw.get()) {
+            Ok(entry) => Self::Read(entry),
+            Err(error) => {
+                let entry = serde_json::from_str(raw.get()).unwrap_or_default();
+                Self::Odd(Odd { entry, why: error.to_string() })
+            }
+        })
+    }
+}
+
 /// Every `*PagedList`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
 pub struct PagedList<T> {
     /// The entries.
-    pub items: Vec<T>,
+    pub items: Vec<Entry<T>>,
     /// Cursor paging: where the next page starts; empty or absent on the last.
     pub next_page_token: Option<String>,
     /// Offset paging: how many entries there are in all.
@@ -56,14 +89,16 @@ pub struct DataDetails {
     pub time_modified: Option<Timestamp>,
     /// The project that owns it.
     pub owning_project_id: String,
+    /// The last name of its path.
+    pub name: Option<String>,
     /// Its full path; of a folder, with a slash at the end.
     pub path: Option<String>,
     /// Its size; absent for folders and for empty files.
     pub file_size_in_bytes: Option<u64>,
     /// Its status.
     pub status: DataStatus,
-    /// File or folder.
-    pub data_type: DataKind,
+    /// `FILE` or `FOLDER`.
+    pub data_type: String,
     /// What the cloud provider calls its content.
     #[serde(rename = "objectETag")]
     pub object_etag: Option<String>,
@@ -92,6 +127,8 @@ pub struct Job {
     pub subject_id: String,
     /// When it was created.
     pub time_created: Timestamp,
+    /// When it ended.
+    pub time_finished: Option<Timestamp>,
 }
 
 /// `ProjectDataCopyBatch`.
@@ -243,15 +280,22 @@ impl TryFrom<Data> for file::Data {
         let incomplete = |what: &str| Incomplete { id: id.clone(), what: what.to_owned() };
         let details = details.ok_or_else(|| incomplete("has no details"))?;
         let mut path = details.path.ok_or_else(|| incomplete("has no path"))?;
-        if details.data_type == DataKind::Folder && !path.ends_with('/') {
+        let (kind, is_known) = match details.data_type.as_str() {
+            "FILE" => (DataKind::File, true),
+            "FOLDER" => (DataKind::Folder, true),
+            // Its path tells which of the two it is more like.
+            _ if path.ends_with('/') => (DataKind::Folder, false),
+            _ => (DataKind::File, false),
+        };
+        if kind == DataKind::Folder && !path.ends_with('/') {
             path.push('/');
         }
-        let path = DataPath::parse(&path).map_err(|error| incomplete(&error.to_string()))?;
+        let path = DataPath::told(path).map_err(|error| incomplete(&error.to_string()))?;
         Ok(Self {
             path,
             owner: ProjectId::new(details.owning_project_id),
-            kind: details.data_type,
-            status: details.status,
+            kind,
+            status: if is_known { details.status } else { DataStatus::Unknown },
             size: details.file_size_in_bytes.unwrap_or(0),
             etag: details.object_etag.as_deref().map(ETag::new),
             created: details.time_created,
@@ -261,11 +305,55 @@ impl TryFrom<Data> for file::Data {
     }
 }
 
+impl Entry<ProjectData> {
+    /// The file or folder, as a listing of `base` shows it; what is odd about it goes to `odd`.
+    #[must_use]
+    pub fn data(self, base: &DataPath, odd: &mut Vec<String>) -> file::Data {
+        let entry = match self {
+            Self::Read(ProjectData { data }) => {
+                let name = data.details.as_ref().map(|details| details.name.clone());
+                let entry = serde_json::json!({"data": {"id": data.id, "details": {"name": name}}});
+                match file::Data::try_from(data) {
+                    Ok(data) => return data,
+                    Err(error) => Odd { entry, why: error.to_string() },
+                }
+            }
+            Self::Odd(entry) => entry,
+        };
+        let data = entry.data(base);
+        odd.push(entry.why);
+        data
+    }
+}
+
 impl TryFrom<ProjectData> for file::Data {
     type Error = Incomplete;
 
     fn try_from(project_data: ProjectData) -> Result<Self, Incomplete> {
         project_data.data.try_into()
+    }
+}
+
+impl Odd {
+    /// As much of a file or folder as can be told of an entry of a listing: it has a name, and nothing
+    /// is known of it. `base` is the folder that was listed.
+    #[must_use]
+    pub fn data(&self, base: &DataPath) -> file::Data {
+        let text = |at: &str| self.entry.pointer(at).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let id = text("/data/id").unwrap_or("without id");
+        let path = text("/data/details/path").and_then(|path| DataPath::told(path.to_owned()).ok());
+        let name = || text("/data/details/name").unwrap_or(id).replace('/', " ");
+        let path = path.unwrap_or_else(|| base.file(&name()));
+        file::Data {
+            id: DataId::new(id),
+            owner: ProjectId::new(text("/data/details/owningProjectId").unwrap_or_default()),
+            kind: if path.is_folder() { DataKind::Folder } else { DataKind::File },
+            path,
+            status: DataStatus::Unknown,
+            size: 0,
+            etag: None,
+            created: Timestamp::UNIX_EPOCH,
+        }
     }
 }
 
@@ -279,7 +367,11 @@ impl From<Job> for platform::Job {
     fn from(job: Job) -> Self {
         Self {
             id: JobId::new(job.id),
-            status: job.status,
+            status: match job.status {
+                // It has ended, and not with the one that means success.
+                JobStatus::Unknown if job.time_finished.is_some() => JobStatus::Failed,
+                status => status,
+            },
             subject: job.subject_id,
             created: job.time_created,
             reason: job.additional_status_information,

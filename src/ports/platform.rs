@@ -4,6 +4,8 @@
 //! - Names and paths are exact and case-sensitive, although the API's filters are not: an
 //!   implementation filters again.
 //! - Listings may be stale by the API's indexing delay; `get` by id is not.
+//! - An entry of a listing of data that cannot be understood is shown with an unknown status: it hides
+//!   no other, and it is not left out.
 //! - Reads and calls with an idempotency key are tried again inside for a few seconds; `submit`
 //!   never is, because the API has no key for it.
 
@@ -202,11 +204,13 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
     /// One job.
     async fn job(&self, id: &JobId) -> Result<Job>;
 
-    /// Jobs, newest first, a page at a time.
+    /// Jobs, newest first, a page at a time. Entries that cannot be understood are left out.
     async fn jobs(&self, from: Option<&str>) -> Result<Page<Job>>;
 
     /// How much is asked of it through this adapter.
     fn load(&self) -> Load {
         Load { waiting: 0, per_second: f64::INFINITY }
     }
+    /// The jobs that have not ended, newest first, a page at a time.
+    async fn running_jobs(&self, from: Option<&str>) -> Result<Page<Job>>;
 }

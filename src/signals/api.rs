@@ -36,6 +36,19 @@ pub fn call_done(operation: &'static str, status: Option<u16>, took: Duration) {
     metrics::histogram!(CALL_SECONDS, "operation" => operation).record(took.as_secs_f64());
 }
 
+/// Entries of a list could not be understood; `why` says of each what is odd about it.
+pub fn odd_entries(operation: &'static str, why: &[String]) {
+    if let Some(first) = why.first() {
+        let entries = why.len();
+        tracing::warn!(api.operation = operation, entries, error = first.as_str(), "icav2 entries are odd");
+    }
+}
+
+/// The list of jobs could not be read; each job is asked for by itself.
+pub fn jobs_unread(error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(error, "list of jobs cannot be read");
+}
+
 /// ICAv2 asked us to slow down; from now on we make `calls_per_second`.
 pub fn throttled(operation: &'static str, retry_after: Option<Duration>, calls_per_second: f64) {
     let retry_after = retry_after.map(|wait| wait.as_secs_f64());

@@ -18,6 +18,7 @@ use super::{
     api::closed,
     content::{Content, KEPT_BYTES},
     faults::Instead,
+    others::Done,
     parts::Parts,
     state::Grant,
     tree::NodeKey,
@@ -37,7 +38,7 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Response {
     if let Some((instead, _)) = simulator.with(|state| state.faults.scripted("GET /sim/bytes/{token}")) {
-        return give(instead);
+        return give(instead).await;
     }
     if let Err(refusal) = presigned_only(&headers) {
         return refusal.response();
@@ -127,7 +128,7 @@ pub(super) async fn write(
     let (parts, body) = request.into_parts();
     let script = simulator.with(|state| state.faults.scripted("PUT /sim/bytes/{token}"));
     if let Some((instead, false)) = script {
-        return give(instead);
+        return give(instead).await;
     }
     let response = match take(&simulator, &token, &parts.headers, body).await {
         Ok((etag, encryption)) => {
@@ -139,7 +140,10 @@ pub(super) async fn write(
         }
         Err(refusal) => refusal.response(),
     };
-    script.map_or(response, |(instead, _)| give(instead))
+    match script {
+        Some((instead, _)) => give(instead).await,
+        None => response,
+    }
 }
 
 /// A refusal, in the form S3 gives it.
@@ -212,6 +216,7 @@ async fn store(simulator: &Simulator, key: NodeKey, upload: Upload) -> (String, 
         let said = (content.etag(&parts), parts.encryption());
         // S3 takes the bytes of a file that the platform no longer knows, and nobody sees them.
         if state.tree.node(key).is_some_and(|node| node.status != DataStatus::Deleting) {
+            state.done_to(key, Done::WrittenOver);
             state.bytes_are_in(key, content, parts, Instant::now());
         }
         said
@@ -226,11 +231,12 @@ fn presigned_only(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn give(instead: Instead) -> Response {
+async fn give(instead: Instead) -> Response {
     match instead {
         Instead::Status(status) => {
             refuse(status, "Scripted", "This answer was asked for through /sim/faults").response()
         }
         Instead::Close => closed(),
+        Instead::Hang => std::future::pending().await,
     }
 }

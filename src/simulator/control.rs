@@ -12,7 +12,13 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{HASHED_AT_ONCE, Simulator, faults::FaultChanges, seen::Seen, state::Stats};
+use super::{
+    HASHED_AT_ONCE, Simulator,
+    faults::FaultChanges,
+    others::{Harm, Others},
+    seen::Seen,
+    state::Stats,
+};
 use crate::domain::file::{DataKind, DataStatus};
 
 /// A file or folder as `/sim/tree` shows it.
@@ -128,6 +134,24 @@ pub(super) async fn faults(Extract(simulator): Extract<Arc<Simulator>>, body: By
         }
         Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     }
+}
+
+/// `POST /sim/others`.
+pub(super) async fn others(Extract(simulator): Extract<Arc<Simulator>>, body: Bytes) -> Response {
+    let mut json = serde_json::Deserializer::from_slice(&body);
+    let others: Others = match serde_path_to_error::deserialize(&mut json) {
+        Ok(others) => others,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    match simulator.others(&others) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+/// `GET /sim/harm`.
+pub(super) async fn harm(Extract(simulator): Extract<Arc<Simulator>>) -> Json<Vec<Harm>> {
+    Json(simulator.harm())
 }
 
 /// `POST /sim/reset`.

@@ -45,6 +45,12 @@ pub struct FaultChanges {
     /// Whether a copy job may read from the project it writes to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_project_copies: Option<bool>,
+    /// What is told of data instead of what is, by path; replaces all of before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<HashMap<String, Told>>,
+    /// What is told as the status of copy jobs, by their status; replaces all of before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_job_status: Option<HashMap<String, String>>,
     /// Answers given instead of the usual ones, each used up in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub responses: Option<Vec<Script>>,
@@ -57,6 +63,21 @@ pub struct FaultChanges {
     /// How long a restore takes; as long as AWS says where it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore_delay: Option<Delay>,
+}
+
+/// What is told of a file or folder instead of what is: any text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Told {
+    /// As its `status`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// As its `dataType`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_type: Option<String>,
+    /// Whether it is told without its `path`.
+    #[serde(default)]
+    pub no_path: bool,
 }
 
 /// Keeps `null` apart from absent.
@@ -103,6 +124,8 @@ pub enum Instead {
     Status(StatusCode),
     /// The connection closes without an answer.
     Close,
+    /// No answer ever comes.
+    Hang,
 }
 
 impl<'de> Deserialize<'de> for Instead {
@@ -117,7 +140,10 @@ impl<'de> Deserialize<'de> for Instead {
         match Wire::deserialize(deserializer)? {
             Wire::Status(status) => StatusCode::from_u16(status).map(Self::Status).map_err(D::Error::custom),
             Wire::Word(word) if word == "close" => Ok(Self::Close),
-            Wire::Word(word) => Err(D::Error::custom(format!("`{word}` is neither a status nor `close`"))),
+            Wire::Word(word) if word == "hang" => Ok(Self::Hang),
+            Wire::Word(word) => {
+                Err(D::Error::custom(format!("`{word}` is neither a status nor `close` nor `hang`")))
+            }
         }
     }
 }
@@ -127,6 +153,7 @@ impl Serialize for Instead {
         match self {
             Self::Status(status) => serializer.serialize_u16(status.as_u16()),
             Self::Close => serializer.serialize_str("close"),
+            Self::Hang => serializer.serialize_str("hang"),
         }
     }
 }
@@ -184,6 +211,7 @@ pub(super) struct Faults {
     pub(super) drop_events: bool,
     pub(super) tag_defect: bool,
     pub(super) same_project_copies: bool,
+    pub(super) told_job_status: HashMap<String, String>,
     responses: Vec<Script>,
     pub(super) s3: Vec<S3Rule>,
     pub(super) deny: HashMap<String, Vec<String>>,
@@ -203,6 +231,7 @@ impl Faults {
             drop_events: false,
             tag_defect: settings.tag_defect,
             same_project_copies: settings.same_project_copies,
+            told_job_status: HashMap::new(),
             responses: Vec::new(),
             s3: Vec::new(),
             deny: HashMap::new(),
@@ -222,6 +251,8 @@ impl Faults {
             drop_events,
             tag_defect,
             same_project_copies,
+            told: _,
+            told_job_status,
             responses,
             s3,
             deny,
@@ -237,6 +268,7 @@ impl Faults {
         set(&mut self.drop_events, drop_events);
         set(&mut self.tag_defect, tag_defect);
         set(&mut self.same_project_copies, same_project_copies);
+        set(&mut self.told_job_status, told_job_status);
         set(&mut self.responses, responses);
         set(&mut self.s3, s3);
         self.deny.extend(deny.into_iter().flatten());

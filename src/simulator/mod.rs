@@ -2,7 +2,7 @@
 //!
 //! [`Simulator::router`] serves it: the REST API under `/ica/rest`, the bytes behind presigned URLs
 //! under `/sim/bytes`, and the controls (`/sim/stats`, `/sim/tree`, `/sim/objects`,
-//! `/sim/uploads`, `/sim/faults`, `/sim/reset`).
+//! `/sim/uploads`, `/sim/faults`, `/sim/others`, `/sim/harm`, `/sim/reset`).
 //! [`in_process::InProcess`] calls it without a socket, so that tests run on a paused clock.
 //!
 //! Whatever is due happens at the next call at the latest; [`Simulator::run`] makes it happen in
@@ -26,6 +26,7 @@ pub mod faults;
 pub mod in_process;
 mod links;
 mod noise;
+pub mod others;
 mod paging;
 mod parts;
 mod problem;
@@ -108,6 +109,8 @@ impl Simulator {
             .route("/sim/objects", get(control::objects))
             .route("/sim/uploads", get(control::uploads))
             .route("/sim/faults", post(control::faults))
+            .route("/sim/others", post(control::others))
+            .route("/sim/harm", get(control::harm))
             .route("/sim/reset", post(control::reset))
             .fallback(api::gate)
             .with_state(Arc::clone(self))
@@ -156,7 +159,12 @@ impl Simulator {
 
     /// Changes what goes wrong.
     pub fn set_faults(&self, changes: FaultChanges) {
-        self.with(|state| state.faults.change(changes));
+        self.with(|state| {
+            if let Some(told) = &changes.told {
+                state.tree.told.clone_from(told);
+            }
+            state.faults.change(changes);
+        });
     }
 
     /// Back to the world file: counters zero, faults as in the settings, nothing scheduled.

@@ -4,10 +4,11 @@ use http::header::HeaderValue;
 use serde::{Serialize, Serializer};
 
 use super::{
+    faults::Told,
+    select::status,
     tree::{Node, Tree},
     wire::{REGION_ID, USER_ID, tenant_id, time},
 };
-use crate::domain::file::{DataKind, DataStatus};
 
 /// A file or folder with all that is needed to write it, away from the lock, because its `ETag` may
 /// take a while to make.
@@ -18,6 +19,7 @@ pub(super) struct Seen {
     owner_id: String,
     owner_name: String,
     tenant: String,
+    told: Told,
 }
 
 impl Seen {
@@ -29,6 +31,7 @@ impl Seen {
             owner_id: owner.map(|owner| owner.id.clone()).unwrap_or_default(),
             owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
             tenant: owner.map(|owner| owner.tenant.clone()).unwrap_or_default(),
+            told: tree.told.get(&node.path).cloned().unwrap_or_default(),
         }
     }
 
@@ -45,6 +48,7 @@ impl Seen {
     pub(super) fn data(&self) -> Data<'_> {
         let node = &self.node;
         let stored = node.stored();
+        let kind = if node.is_folder() { "FOLDER" } else { "FILE" };
         Data {
             id: &node.id,
             urn: self.urn(),
@@ -57,12 +61,12 @@ impl Seen {
                 owning_project_id: &self.owner_id,
                 owning_project_name: &self.owner_name,
                 name: &node.name,
-                path: &node.path,
+                path: (!self.told.no_path).then_some(node.path.as_str()),
                 // The real platform was seen to write null for empty files.
                 file_size_in_bytes: stored.map(|content| content.size()).filter(|size| *size > 0),
-                status: node.status,
+                status: self.told.status.as_deref().unwrap_or_else(|| status(node)),
                 tags: Tags,
-                data_type: node.kind,
+                data_type: self.told.data_type.as_deref().unwrap_or(kind),
                 object_e_tag: self.etag(),
                 stored_for_the_first_time_at: stored.map(|_| time(node.created)),
             },
@@ -113,11 +117,11 @@ struct Details<'a> {
     owning_project_id: &'a str,
     owning_project_name: &'a str,
     name: &'a str,
-    path: &'a str,
+    path: Option<&'a str>,
     file_size_in_bytes: Option<u64>,
-    status: DataStatus,
+    status: &'a str,
     tags: Tags,
-    data_type: DataKind,
+    data_type: &'a str,
     #[serde(rename = "objectETag")]
     object_e_tag: Option<String>,
     stored_for_the_first_time_at: Option<String>,

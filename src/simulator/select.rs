@@ -275,7 +275,7 @@ fn source(
     Ok(Source::Paths(project, paths))
 }
 
-fn status(node: &Node) -> &'static str {
+pub(super) fn status(node: &Node) -> &'static str {
     use crate::domain::file::DataStatus as S;
     match node.status {
         S::Partial => "PARTIAL",
@@ -284,5 +284,6 @@ fn status(node: &Node) -> &'static str {
         S::Archived => "ARCHIVED",
         S::Unarchiving => "UNARCHIVING",
         S::Deleting => "DELETING",
+        S::Unknown => "UNKNOWN",
     }
 }

@@ -19,6 +19,7 @@ use super::{
     content::{Content, Library},
     copies::{Copies, Step},
     faults::Faults,
+    others::{Done, Strangers},
     parts::Parts,
     s3::{Place, Store},
     settings::Settings,
@@ -32,6 +33,8 @@ use crate::domain::file::{DataKind, DataStatus};
 pub(super) enum Action {
     /// A job goes on.
     Job { number: usize, step: Step },
+    /// Somebody else has uploaded a file.
+    Uploaded { node: NodeKey, content: Arc<Content>, parts: Parts },
     /// A file becomes AVAILABLE.
     Arrive { node: NodeKey, content: Arc<Content>, parts: Parts },
     /// Deleted data goes away.
@@ -95,6 +98,7 @@ pub(super) struct State {
     pub(super) accounts: Vec<WorldAccount>,
     pub(super) library: Library,
     pub(super) copies: Copies,
+    pub(super) strangers: Strangers,
     pub(super) faults: Faults,
     pub(super) stats: Stats,
     pub(super) grants: HashMap<String, Grant>,
@@ -126,6 +130,7 @@ impl State {
             accounts: world.accounts.clone(),
             library: Library::default(),
             copies: Copies::default(),
+            strangers: Strangers::default(),
             faults: Faults::new(settings),
             stats: Stats::default(),
             grants: HashMap::new(),
@@ -247,6 +252,7 @@ impl State {
             let ((at, _), action) = first.remove_entry();
             match action {
                 Action::Job { number, step } => self.job_step(number, step, at),
+                Action::Uploaded { node, content, parts } => self.uploaded(node, content, parts, at),
                 Action::Arrive { node, content, parts } => self.arrive(node, content, parts, at),
                 Action::Remove { node } => self.tree.remove(node),
                 Action::Index { place, serial } => self.index(place, serial, at),
@@ -297,6 +303,7 @@ impl State {
     pub(super) fn delete(&mut self, key: NodeKey) {
         let now = self.now();
         for key in self.tree.with_descendants(key) {
+            self.done_to(key, Done::Deleted);
             if let Some(node) = self.tree.node_mut(key) {
                 node.status = DataStatus::Deleting;
                 node.modified = now;

@@ -10,6 +10,7 @@ use rand::{Rng as _, rngs::StdRng};
 
 use super::{
     content::Content,
+    faults::Told,
     parts::Parts,
     world::{Byob, Encryption, WorldProject},
 };
@@ -118,6 +119,8 @@ pub(super) struct Tree {
     pub(super) projects: Vec<Project>,
     pub(super) nodes: HashMap<NodeKey, Node>,
     by_id: HashMap<String, NodeKey>,
+    /// What is told of data instead of what is, by path.
+    pub(super) told: HashMap<String, Told>,
     /// What is seen in projects that it does not belong to.
     pub(super) linked: HashMap<(ProjectKey, String), NodeKey>,
     pub(super) children: HashMap<NodeKey, BTreeMap<String, NodeKey>>,

@@ -1,5 +1,7 @@
 //! How the platform writes its objects, with every field its schemas require.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -149,32 +151,45 @@ fn uuid_of(parts: &[&str]) -> String {
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
-/// The job of a batch.
-pub(super) fn job(tree: &Tree, batch: &Batch) -> Value {
+/// The job of a batch, with what is told as its status.
+pub(super) fn job(tree: &Tree, batch: &Batch, told: &HashMap<String, String>) -> Value {
     let job = &batch.job;
-    let mut json = json!({
-        "id": job.id,
-        "status": job.status,
-        "subjectType": SUBJECT_TYPE,
-        "subjectId": batch.id,
-        "timeCreated": time(job.created),
-        "timeStarted": job.started.map(time),
-        "timeFinished": job.finished.map(time),
-        "additionalStatusInformation": job.reason,
-        "owner": user(),
-    });
+    let status = told.get(job.status.as_str()).map_or(job.status.as_str(), String::as_str);
+    let times = [Some(job.created), job.started, job.finished];
+    let mut json = bare_job(&job.id, status, (SUBJECT_TYPE, &batch.id), times);
+    put(&mut json, "additionalStatusInformation", json!(job.reason));
     if let Some(of) = tree.project(batch.asked.project) {
         put(&mut json, "project", project(of));
     }
     json
 }
 
+/// A job without what it belongs to; `times` are when it was made, started and finished.
+pub(super) fn bare_job(
+    id: &str,
+    status: &str,
+    (subject_type, subject): (&str, &str),
+    [created, started, finished]: [Option<Timestamp>; 3],
+) -> Value {
+    json!({
+        "id": id,
+        "status": status,
+        "subjectType": subject_type,
+        "subjectId": subject,
+        "timeCreated": created.map(time),
+        "timeStarted": started.map(time),
+        "timeFinished": finished.map(time),
+        "additionalStatusInformation": null,
+        "owner": user(),
+    })
+}
+
 /// A batch.
-pub(super) fn batch(tree: &Tree, batch: &Batch) -> Value {
+pub(super) fn batch(tree: &Tree, batch: &Batch, told: &HashMap<String, String>) -> Value {
     let asked = &batch.asked;
     let mut json = json!({
         "id": batch.id,
-        "job": job(tree, batch),
+        "job": job(tree, batch, told),
         "copyUserTags": asked.user_tags,
         "copyTechnicalTags": asked.technical_tags,
         "copyInstrumentInfo": asked.instrument_info,

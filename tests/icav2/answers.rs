@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use copy_manager::{
     domain::{
+        file::DataStatus,
         ids::{DataId, JobId, ProjectId},
+        job::JobStatus,
         location::DataPath,
     },
-    ports::{Class, Error, platform::DataPlatform as _},
+    ports::{
+        Class, Error,
+        platform::{DataPlatform as _, Folder},
+    },
 };
 use futures_util::future::join_all;
 use http::Response;
 use pretty_assertions::assert_eq;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::script::{Answer, Script, Tokens, answer, client, client_with, lost};
@@ -96,16 +102,73 @@ async fn a_call_that_hangs_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_cannot_be_understood_says_where() {
-    let script = Script::always(200, JOB.replace("RUNNING", "DREAMING"));
+    let script = Script::always(200, JOB.replace("\"RUNNING\"", "7"));
     let error = client(&script).job(&job()).await.unwrap_err();
     assert_eq!((error.class, error.may_have_happened), (Class::Invalid, false));
-    assert!(error.message.contains("status: unknown variant `DREAMING`"), "{error}");
+    assert!(error.message.contains("status: invalid type"), "{error}");
 
     let mut nameless = crate::script::entry("fil.7", "/a", None);
-    nameless["data"]["details"]["path"] = serde_json::Value::Null;
+    nameless["data"]["details"]["path"] = Value::Null;
     let script = Script::always(200, nameless);
     let error = client(&script).get(&ProjectId::new("p"), &DataId::new("fil.7")).await.unwrap_err();
     assert!(error.message.ends_with("fil.7: has no path"), "{error}");
+}
+
+/// One that is left out would be a file that is not copied, and nobody would know.
+#[tokio::test(start_paused = true)]
+async fn an_odd_entry_of_a_folder_hides_no_other_and_is_shown() {
+    let with = |id: &str, path: &str, change: fn(&mut Value)| {
+        let mut entry = crate::script::entry(id, path, Some(1));
+        change(&mut entry["data"]["details"]);
+        entry
+    };
+    let items = json!([
+        with("fil.1", "/d/a", |_| ()),
+        with("fil.2", "/d/b", |details| details["status"] = "TRANSFERRING".into()),
+        with("fil.3", "/d/c", |details| details["dataType"] = "OBJECT".into()),
+        with("fil.4", "/d/d", |details| details["path"] = Value::Null),
+        with("fil.5", "/d/e", |details| details["fileSizeInBytes"] = (-1).into()),
+        with("fil.6", "/d/Icon\r", |_| ()),
+        {"data": {"id": "fil.7"}},
+        7,
+    ]);
+    let script = Script::always(200, json!({"items": items}));
+    let folder = Folder::Path(DataPath::parse("/d/").unwrap());
+    let page = client(&script).children(&ProjectId::new("p"), &folder, None).await.unwrap();
+    let shown: Vec<_> = page.items.iter().map(|data| (data.name(), data.status)).collect();
+    let (known, unknown) = (DataStatus::Available, DataStatus::Unknown);
+    assert_eq!(
+        shown,
+        [
+            ("a", known),
+            ("b", unknown),
+            ("c", unknown),
+            ("d", unknown),
+            ("e", unknown),
+            ("Icon\r", known),
+            ("fil.7", unknown),
+            ("without id", unknown),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_nobody_understands_hide_no_others() {
+    let job = |id: &str, status: Value, ended: Value| json!({"id": id, "status": status, "subjectId": "b", "timeCreated": "2025-07-11T03:12:04Z", "timeFinished": ended});
+    let items = json!([
+        job("1", "QUEUED".into(), Value::Null),
+        {"id": "2"},
+        job("3", 7.into(), Value::Null),
+        job("4", "BROKEN".into(), "2025-07-11T04:12:04Z".into()),
+        job("5", "RUNNING".into(), Value::Null),
+    ]);
+    let script = Script::always(200, json!({"items": items, "totalItemCount": 5}));
+    let page = client(&script).running_jobs(None).await.unwrap();
+    let told: Vec<_> = page.items.iter().map(|job| (job.id.as_str(), job.status)).collect();
+    let statuses = [("1", JobStatus::Unknown), ("4", JobStatus::Failed), ("5", JobStatus::Running)];
+    assert_eq!((told, page.next), (statuses.to_vec(), None));
+    let line = &script.lines()[0];
+    assert!(line.contains("status=INITIALIZED&status=WAITING_FOR_RESOURCES&status=RUNNING&"), "{line}");
 }
 
 #[tokio::test(start_paused = true)]

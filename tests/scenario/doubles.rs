@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use copy_manager::{
     domain::token::TaskToken,
-    embedded::bus::LocalBus,
+    embedded::{bus::LocalBus, queue::SqliteQueue},
     icav2::transport::{Transport, TransportError},
     ports::{
         Error, Result,
@@ -17,7 +17,10 @@ use copy_manager::{
         callbacks::{Delivery, TaskCallbacks},
         clock::Clock,
     },
-    simulator::in_process,
+    simulator::{
+        events::{EventSink, SinkError},
+        in_process,
+    },
 };
 use http::StatusCode;
 use jiff::Timestamp;
@@ -137,5 +140,17 @@ impl Transport for Metered {
             self.answers.lock().unwrap().push((Instant::now(), answer.status()));
         }
         answer
+    }
+}
+
+/// What ICAv2 tells of jobs, onto a queue.
+#[derive(Debug)]
+pub(crate) struct JobNews(pub(crate) Arc<SqliteQueue>);
+
+#[async_trait]
+impl EventSink for JobNews {
+    async fn send(&self, envelope: Value) -> std::result::Result<(), SinkError> {
+        self.0.push(envelope.to_string()).await.unwrap();
+        Ok(())
     }
 }

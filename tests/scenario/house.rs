@@ -38,6 +38,7 @@ use copy_manager::{
         Ports,
         chance::Dice,
         clock::Clock as _,
+        queue::Queue,
         secrets::Secrets,
         store::{Change, Item, Key, SHARDS, Store as _, Write},
     },
@@ -53,7 +54,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    doubles::{Buses, Callers, Metered, Said, VirtualClock},
+    doubles::{Buses, Callers, JobNews, Metered, Said, VirtualClock},
     fragile::Fragile,
     wire::RouterWire,
 };
@@ -83,6 +84,7 @@ pub(crate) fn settings() -> Settings {
             max_attempts: 5,
             poll_interval: Duration::from_mins(1),
             settle: Duration::from_mins(2),
+            abandoned_after: Duration::from_hours(36),
             submit_settle: Duration::from_mins(1),
             retry_base: Duration::from_secs(5),
             retry_cap: Duration::from_mins(5),
@@ -139,6 +141,8 @@ pub(crate) struct House {
     pub(crate) objects: Arc<S3Objects>,
     pub(crate) buses: Arc<Buses>,
     pub(crate) queue: Arc<SqliteQueue>,
+    /// Where ICAv2's job events go, if anywhere.
+    job_events: Option<Arc<SqliteQueue>>,
     pub(crate) settings: Settings,
     /// How long each piece of a streamed file takes.
     pub(crate) chunk_takes: Duration,
@@ -270,6 +274,7 @@ impl House {
             objects: Arc::new(objects),
             buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
             queue,
+            job_events: None,
             settings: settings(),
             chunk_takes: Duration::ZERO,
             icav2: icav2::Settings::default(),
@@ -311,7 +316,7 @@ impl House {
                 largest_record: self.largest_record.clone(),
             }),
             requests: self.queue.clone(),
-            job_events: None,
+            job_events: self.job_events.clone().map(|queue| queue as Arc<dyn Queue>),
             bus: self.buses.clone(),
             callbacks: self.callers.clone(),
             platform: Arc::new(platform),
@@ -332,8 +337,18 @@ impl House {
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
+        tasks.spawn(engine.clone().job_events());
         tasks.spawn(engine.clone().timers(off.clone()));
         Instance { engine, stop, off, tasks }
+    }
+
+    /// Has instances that are started from now on hear of jobs.
+    pub(crate) async fn hear_of_jobs(&mut self) {
+        let dice = Arc::new(Dice::from_seed(8));
+        let queue = SqliteQueue::open(self.database.clone(), "jobs", Options::default(), dice).await.unwrap();
+        let queue = Arc::new(queue);
+        self.simulator.set_events(Arc::new(JobNews(queue.clone())));
+        self.job_events = Some(queue);
     }
 
     /// Puts a copy request on the queue.

@@ -23,6 +23,7 @@ mod scheduler;
 mod secrets;
 mod slices;
 mod storms;
+mod strangers;
 mod sturdy;
 mod thrift;
 mod tokens;

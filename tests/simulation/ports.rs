@@ -350,6 +350,10 @@ impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
     async fn jobs(&self, from: Option<&str>) -> Result<Page<Job>> {
         through!(self, "jobs", READ, String::new(), self.inner.platform.jobs(from))
     }
+
+    async fn running_jobs(&self, from: Option<&str>) -> Result<Page<Job>> {
+        through!(self, "running jobs", READ, String::new(), self.inner.platform.running_jobs(from))
+    }
 }
 
 #[async_trait]

@@ -557,6 +557,8 @@ fn settings(dice: &mut Dice, settle: u64) -> Settings {
     all.jobs.max_attempts = dice.pick(&[3, 5]);
     all.jobs.poll_interval = seconds(dice.pick(&[20, 60]));
     all.jobs.settle = seconds(settle);
+    // Those who have left PARTIAL files here write no longer.
+    all.jobs.abandoned_after = seconds(5 * 60);
     all.heartbeat.on_caller_gone = if dice.chance(0.3) { OnCallerGone::Stop } else { OnCallerGone::Finish };
     all.service.max_active = dice.pick(&[2, 8, 256]);
     all.service.tick = seconds(dice.pick(&[5, 10]));
@@ -589,6 +591,7 @@ fn plain_settings() -> Settings {
             max_attempts: 5,
             poll_interval: Duration::from_mins(1),
             settle: Duration::from_mins(2),
+            abandoned_after: Duration::from_hours(36),
             submit_settle: Duration::from_mins(1),
             retry_base: Duration::from_secs(2),
             retry_cap: Duration::from_mins(1),

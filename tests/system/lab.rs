@@ -20,6 +20,7 @@ const QUICK: &[(&str, &str)] = &[
     ("ICAV2__MAX_ATTEMPTS", "8"),
     ("ICAV2__POLL_INTERVAL", "1s"),
     ("ICAV2__SETTLE", "1s"),
+    ("ICAV2__ABANDONED_AFTER", "3s"),
     ("ICAV2__SUBMIT_SETTLE", "2s"),
     ("ICAV2__RETRY_BASE", "200ms"),
     ("ICAV2__RETRY_CAP", "2s"),

@@ -45,6 +45,15 @@ fn presigned_urls_lead_to_amazon_and_the_platform_unless_said_otherwise() {
 }
 
 #[test]
+fn nobody_is_said_to_have_given_up_an_upload_that_may_last() {
+    let key = "COPY_MANAGER__ICAV2__ABANDONED_AFTER";
+    let simulated = ("ICAV2_BASE_URL", "http://127.0.0.1:9/ica/rest");
+    assert!(load(None, vars(&[(key, "36h")])).is_ok() && load(None, vars(&[(key, "5m"), simulated])).is_ok());
+    let said = complaints("", &[(key, "35h")]);
+    assert!(said.len() == 1 && said[0].contains("must last for at least 36h"), "{said:?}");
+}
+
+#[test]
 fn reports_go_to_a_folder_in_s3_or_nowhere() {
     let key = "COPY_MANAGER__REPORT__S3_PREFIX";
     for good in ["s3://bucket/", "s3://bucket/a/b/"] {

@@ -1,7 +1,7 @@
 //! What a round does about what is missing: clear, batch, submit, stream.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -14,7 +14,6 @@ use super::{
     look::Picture,
     sources::Source,
     state::FolderState,
-    streams::Task,
     trees::Standing,
     watch::Watch,
 };
@@ -50,8 +49,7 @@ impl Engine {
         picture: &Picture,
     ) -> Step<bool> {
         let cleared = self.clear_leftovers(held, state, picture).await?;
-        let mut tasks = self.stream_tasks(state, picture);
-        let kept = self.keep_off_strangers(state, picture, &mut tasks).await?;
+        let tasks = self.stream_tasks(state, picture);
         let began = Instant::now();
         if !tasks.is_empty() {
             // The nonces must be stored before the first file is made.
@@ -82,12 +80,12 @@ impl Engine {
         let put = self.note_streams(held, state, done)?;
         // An error on the way must not put off the next look.
         let came = batched.inspect_err(|_| state.look_at = millis(self.ports.clock.now()))?;
-        let mut soon = kept.then_some(LONGEST_WAIT);
+        let mut soon = None;
         if state.has_slot() {
             // There is no job to submit after all, or none that may have it.
             self.drop_wish(held, state, &picture.project).await?;
             let waits = picture.count_for_jobs(1) > 0 || !picture.trees_missing().is_empty();
-            soon = waits.then_some(SLOT_WAIT).or(soon);
+            soon = waits.then_some(SLOT_WAIT);
         }
         let busy = state.running().next().is_some() || state.open_intents().next().is_some();
         let news = std::mem::take(&mut state.look_again);
@@ -152,25 +150,6 @@ impl Engine {
         }
     }
 
-    /// Leaves out what would write over a PARTIAL file while a job that is not ours may be writing it;
-    /// true when something was left out.
-    async fn keep_off_strangers(
-        &self,
-        state: &FolderState,
-        picture: &Picture,
-        tasks: &mut Vec<Task>,
-    ) -> Step<bool> {
-        let ours = |task: &Task| {
-            let tried = state.uploads.get(&task.source.wanted.name).is_some_and(|upload| upload.attempts > 0);
-            tried || task.target.as_ref().is_none_or(|id| picture.leftovers.contains(id))
-        };
-        if tasks.iter().all(ours) || !self.foreign_job(state, picture).await? {
-            return Ok(false);
-        }
-        tasks.retain(ours);
-        Ok(true)
-    }
-
     /// Keeps a batch open for its window, then submits it. True when somebody came meanwhile, whose
     /// other files are still to be looked at.
     async fn batch_jobs(
@@ -221,6 +200,8 @@ impl Engine {
             streamed: picture.streamed.clone(),
             reasons: picture.reasons.clone(),
             leftovers: picture.leftovers.clone(),
+            ours: BTreeSet::new(),
+            overdue_at: None,
             wanted: Vec::new(),
             standings: BTreeMap::new(),
         };
@@ -233,6 +214,7 @@ impl Engine {
             }
         }
         self.weigh(state, &merged).await?;
+        self.prove(state, &mut merged).await?;
         self.judge(state, &mut merged);
         self.mark_seen(held, state).await?;
         self.look_at_trees(state, &mut merged).await?;
@@ -333,6 +315,7 @@ impl Engine {
             .filter(|(_, upload)| !upload.live && upload.put_at.is_none() && upload.attempts < tries)
             .filter(|(name, _)| could(name));
         looks.extend(retries.map(|(_, upload)| upload.retry_at.max(now + 1)));
+        looks.extend(picture.overdue_at.map(|at| at.max(now + 1)));
         // Where nothing of ours will tell and no time was set, whoever waits must not wait for long.
         let streams = state.uploads.values().any(|upload| upload.live);
         let jobs = state.running().next().is_some() || state.open_intents().next().is_some();

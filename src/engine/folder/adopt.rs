@@ -2,8 +2,8 @@
 //! at least `submit_settle`, before anything is submitted again; late doubles are adopted too.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -36,32 +36,80 @@ const GHOST_FOR: Duration = Duration::from_mins(10);
 /// How many jobs are remembered with their folders, about 150 bytes each.
 const MOST_KNOWN: usize = 10_000;
 
-/// Into which folder a job copies, as far as this instance has asked: that never changes, and everybody
-/// who looks for a job of his passes by all the jobs of the others.
-#[derive(Debug, Default)]
-pub(crate) struct JobFolders(Mutex<HashMap<BatchId, DataId>>);
+/// How many files that jobs have made are remembered, about 100 bytes each.
+const MOST_MADE: usize = 200_000;
 
-impl JobFolders {
-    fn known(&self) -> MutexGuard<'_, HashMap<BatchId, DataId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What this instance has asked about the batches of jobs, and what never changes: into which folder each
+/// copies (everybody who looks for a job of his passes by all the jobs of the others), and what those have
+/// made that have ended.
+#[derive(Debug, Default)]
+pub(crate) struct JobFolders {
+    /// `None` where there is no such batch, or none that we may see.
+    folders: Mutex<HashMap<BatchId, Option<DataId>>>,
+    made: Mutex<HashMap<BatchId, Arc<HashSet<DataId>>>>,
+}
+
+fn lock<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Engine {
-    /// Into which folder a batch of that project is copied.
-    async fn folder_of(&self, project: &ProjectId, batch: &BatchId) -> Result<Option<DataId>> {
-        if let Some(folder) = self.job_folders.known().get(batch) {
-            return Ok(Some(folder.clone()));
+    /// Into which folder a batch of that project is copied; `None` for what is no such batch, the root of
+    /// a project among it.
+    async fn folder_of(&self, project: &ProjectId, job: &Job) -> Result<Option<DataId>> {
+        let batch = BatchId::new(job.subject.as_str());
+        if let Some(folder) = lock(&self.job_folders.folders).get(&batch) {
+            return Ok(folder.clone());
         }
-        let folder = self.ports.platform.batch_folder(project, batch).await?;
-        if let Some(folder) = &folder {
-            let mut known = self.job_folders.known();
+        let folder = match self.ports.platform.batch_folder(project, &batch).await {
+            Ok(folder) => folder,
+            // Another kind of job, or one into another project.
+            Err(error) if matches!(error.class, Class::NotFound | Class::Forbidden | Class::Invalid) => None,
+            Err(error) => return Err(error),
+        };
+        let is_settled = millis(job.created) < millis(self.ports.clock.now()) - as_millis(SKEW);
+        if folder.is_some() || is_settled {
+            let mut known = lock(&self.job_folders.folders);
             if known.len() >= MOST_KNOWN {
                 known.clear();
             }
-            known.insert(batch.clone(), folder.clone());
+            known.insert(batch, folder.clone());
         }
         Ok(folder)
+    }
+
+    /// What the items of a batch say that they have made. Its job has ended.
+    pub(super) async fn made_by(&self, project: &ProjectId, batch: &BatchId) -> Result<Arc<HashSet<DataId>>> {
+        if let Some(made) = lock(&self.job_folders.made).get(batch) {
+            return Ok(Arc::clone(made));
+        }
+        let mut made = HashSet::new();
+        let mut from = None;
+        loop {
+            let page = match self.ports.platform.batch_items(project, batch, from.as_deref()).await {
+                Ok(page) => page,
+                Err(error) if error.is_passing() => return Err(error),
+                // Nothing can be proved by it.
+                Err(_) => break,
+            };
+            made.extend(page.items.into_iter().filter_map(|item| item.created));
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(self.note_made(batch, made))
+    }
+
+    /// Remembers what the items of a batch say that they have made.
+    pub(super) fn note_made(&self, batch: &BatchId, made: HashSet<DataId>) -> Arc<HashSet<DataId>> {
+        let made = Arc::new(made);
+        let mut known = lock(&self.job_folders.made);
+        if known.values().map(|made| made.len() + 1).sum::<usize>() + made.len() > MOST_MADE {
+            known.clear();
+        }
+        known.insert(batch.clone(), Arc::clone(&made));
+        made
     }
 
     /// Looks for the jobs of submissions that were never answered.
@@ -125,31 +173,35 @@ impl Engine {
     }
 
     /// Whether a copy job that is not known here is at work in this folder.
-    pub(super) async fn foreign_job(&self, state: &FolderState, picture: &Picture) -> Step<bool> {
-        let page = self.ports.platform.jobs(None).await?;
-        for job in page.items.iter().filter(|job| !job.status.is_terminal()) {
-            if state.jobs.iter().any(|known| known.job == job.id) {
-                continue;
-            }
-            let batch = BatchId::new(job.subject.as_str());
-            match self.folder_of(&picture.project, &batch).await {
-                Ok(folder) if folder == picture.folder => return Ok(true),
-                Ok(Some(folder)) if self.is_above(&picture.project, &folder, picture).await? => {
-                    return Ok(true);
+    pub(super) async fn foreign_job(&self, state: &FolderState, picture: &Picture) -> Result<bool> {
+        let mut from = None;
+        loop {
+            let page = self.ports.platform.running_jobs(from.as_deref()).await?;
+            for job in page.items.iter().filter(|job| !job.status.is_terminal()) {
+                if state.jobs.iter().any(|known| known.job == job.id) {
+                    continue;
                 }
-                Err(error) if error.is_passing() => return Err(error.into()),
-                Ok(_) | Err(_) => {}
+                match self.folder_of(&picture.project, job).await? {
+                    Some(folder) if Some(&folder) == picture.folder.as_ref() => return Ok(true),
+                    Some(folder) if self.is_above(&picture.project, &folder, picture).await? => {
+                        return Ok(true);
+                    }
+                    Some(_) | None => {}
+                }
+            }
+            from = page.next;
+            if from.is_none() {
+                return Ok(false);
             }
         }
-        Ok(false)
     }
 
     /// Whether a folder holds ours, so that a job that brings whole folders there may be at work in it.
-    async fn is_above(&self, project: &ProjectId, folder: &DataId, picture: &Picture) -> Step<bool> {
+    async fn is_above(&self, project: &ProjectId, folder: &DataId, picture: &Picture) -> Result<bool> {
         let Some((waiter, ..)) = picture.waiters.first() else { return Ok(false) };
         match self.ports.platform.get(project, folder).await {
             Ok(data) => Ok(waiter.spec.path.inside(&data.path).is_some()),
-            Err(error) if error.is_passing() => Err(error.into()),
+            Err(error) if error.is_passing() => Err(error),
             Err(_) => Ok(false),
         }
     }
@@ -157,15 +209,8 @@ impl Engine {
     /// The intent that a job answers: the same files into this folder.
     async fn intent_of(&self, state: &FolderState, project: &ProjectId, job: &Job) -> Step<Option<Intent>> {
         let batch = BatchId::new(job.subject.as_str());
-        let folder = match self.folder_of(project, &batch).await {
-            Ok(folder) => folder,
-            // Another kind of job, or one into another project.
-            Err(error) if matches!(error.class, Class::NotFound | Class::Forbidden | Class::Invalid) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if folder != state.folder {
+        let folder = self.folder_of(project, job).await?;
+        if folder.is_none() || folder != state.folder {
             return Ok(None);
         }
         let mut ids = Vec::new();

@@ -191,6 +191,8 @@ mod tests {
             streamed: BTreeSet::new(),
             reasons: BTreeMap::new(),
             leftovers: BTreeSet::new(),
+            ours: BTreeSet::new(),
+            overdue_at: None,
             wanted: Vec::new(),
             standings: BTreeMap::new(),
         };

@@ -1,6 +1,9 @@
 //! How one file comes to its place without a job: with one PUT, in parts, or by a copy inside S3.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -69,17 +72,19 @@ impl Engine {
         }
     }
 
-    /// Brings one file; what the destination said of it. `url` is where to read it, where that is needed.
+    /// Brings one file; what the destination said of it. `url` is where to read it, where that is needed; a
+    /// file that is made for it is told in `made` before anything is written.
     pub(super) async fn bring(
         &self,
         lease: &Lease,
         picture: &Picture,
         task: &Task,
         url: Option<PresignedUrl>,
+        made: &OnceLock<DataId>,
     ) -> Step<Brought> {
         let brought = match task.way {
-            Way::Put => self.put(lease, picture, task, url).await?,
-            Way::Parts => self.put_in_parts(lease, picture, task).await?,
+            Way::Put => self.put(lease, picture, task, url, made).await?,
+            Way::Parts => self.put_in_parts(lease, picture, task, made).await?,
             Way::Copy => {
                 self.copy_from_staging(lease, picture, task).await?;
                 return Ok(Brought::default());
@@ -95,6 +100,7 @@ impl Engine {
         picture: &Picture,
         task: &Task,
         url: Option<PresignedUrl>,
+        made: &OnceLock<DataId>,
     ) -> Step<Brought> {
         let wanted = &task.source.wanted;
         let from: StreamSource = match (&task.source.origin, url) {
@@ -109,7 +115,9 @@ impl Engine {
         } else {
             let folder = folder_of(picture)?;
             let key = digest(&["file", folder.as_str(), &wanted.name, &task.nonce]);
-            platform.create_file(&picture.project, folder, &wanted.name, &key).await?.upload
+            let file = platform.create_file(&picture.project, folder, &wanted.name, &key).await?;
+            is_made(task, file.id, made)?;
+            file.upload
         };
         let stream = Stream { from, to, size: wanted.size };
         let stream = |cut| async move { self.ports.transfers.stream(stream, &cut).await };
@@ -117,7 +125,13 @@ impl Engine {
         Ok(Brought { tag: etag, md5: Some(md5) })
     }
 
-    async fn put_in_parts(&self, lease: &Lease, picture: &Picture, task: &Task) -> Step<Brought> {
+    async fn put_in_parts(
+        &self,
+        lease: &Lease,
+        picture: &Picture,
+        task: &Task,
+        made: &OnceLock<DataId>,
+    ) -> Step<Brought> {
         let wanted = &task.source.wanted;
         let platform = self.ports.platform.as_ref();
         let from = match &task.source.origin {
@@ -139,7 +153,10 @@ impl Engine {
         } else {
             let folder = folder_of(picture)?;
             let key = digest(&["parts", folder.as_str(), &wanted.name, &task.nonce]);
-            platform.create_file_for_parts(&picture.project, folder, &wanted.name, &key).await?.1
+            let name = &wanted.name;
+            let (id, access) = platform.create_file_for_parts(&picture.project, folder, name, &key).await?;
+            is_made(task, id, made)?;
+            access
         };
         let upload = PartsUpload {
             from: from.into(),
@@ -238,6 +255,17 @@ impl Engine {
             }
         }
     }
+}
+
+/// Notes the file that was made for a task. One that was made before, and has gone since, is not what
+/// stands there now.
+fn is_made(task: &Task, id: DataId, made: &OnceLock<DataId>) -> Result<(), Error> {
+    let is_there = task.claims.as_ref().is_none_or(|there| *there == id);
+    made.get_or_init(|| id);
+    if is_there {
+        return Ok(());
+    }
+    Err(Error::new(Class::Conflict, "bring file", "a file that is not ours is there"))
 }
 
 /// The object that credentials for one file lead to.

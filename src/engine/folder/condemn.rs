@@ -3,7 +3,7 @@
 //!
 //! Condemn (stored first, so that nobody accepts the file as present), look again by id, pardon it
 //! if it is no longer PARTIAL, else delete. Only names that this folder's requests want are ever
-//! condemned.
+//! condemned, and of PARTIAL files only those that are ours ([`super::own`]).
 //!
 //! A sentence that was never seen to be carried out (its author died, or the delete was not answered)
 //! is carried out by whoever comes next while the file is still what it was. Nobody is pardoned then:
@@ -123,15 +123,15 @@ impl Engine {
         done.map(|()| true)
     }
 
-    /// Leaves out what may be the work of a copy job that is not ours: only what our own jobs have
-    /// left is known not to be.
+    /// Leaves out files to be replaced while a copy job that is not ours may be at work in the folder.
+    /// Leftovers are ours.
     async fn without_strangers(
         &self,
         state: &FolderState,
         picture: &Picture,
         condemned: Vec<(String, Standing)>,
     ) -> Step<Vec<(String, Standing)>> {
-        let ours = |(_, data): &(String, Standing)| picture.leftovers.contains(&data.id);
+        let ours = |(_, data): &(String, Standing)| data.status == DataStatus::Partial;
         if condemned.iter().all(ours) || !self.foreign_job(state, picture).await? {
             return Ok(condemned);
         }

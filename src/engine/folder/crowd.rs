@@ -124,7 +124,7 @@ impl Engine {
         if let Some(project) = project_of(held, &[]) {
             self.drop_wish(held, state, &project).await?;
         }
-        state.forget_all_but(&[]);
+        state.forget_all_but(&[], millis(self.ports.clock.now()));
         Ok(())
     }
 }

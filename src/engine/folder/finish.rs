@@ -18,7 +18,7 @@ use crate::{
         Engine,
         dispatch::Lane,
         lease::{Held, Step},
-        records::{self, Waiter},
+        records::{self, Waiter, millis},
     },
     ports::store::{Key, Write, Written},
     signals,
@@ -34,7 +34,8 @@ enum Stand {
 }
 
 /// Which failure names a set of files, when there are several: what the caller can act on first.
-const PRECEDENCE: [ErrorName; 5] = [
+const PRECEDENCE: [ErrorName; 6] = [
+    ErrorName::InvalidRequest,
     ErrorName::SourceNotFound,
     ErrorName::SourceNotReady,
     ErrorName::DestinationConflict,
@@ -224,5 +225,10 @@ pub(crate) fn clash_words(clash: Clash) -> String {
         Clash::Content => "a file of equal size and other content (MD5) is there".to_owned(),
         Clash::Folder => "a folder of that name is there".to_owned(),
         Clash::Archived => "an archived file of that name is there".to_owned(),
+        Clash::Uploading => {
+            "somebody else is uploading it: a PARTIAL file that is not ours is there, and is left alone"
+                .to_owned()
+        }
+        Clash::Unknown => "something of a status or a type that is not known here is there".to_owned(),
     }
 }

@@ -53,6 +53,9 @@ const LOOK_PER_PAGE: i64 = 50;
 /// How often an unanswered submission is looked for.
 pub(super) const ADOPT_EVERY: Duration = Duration::from_secs(5);
 
+/// How items end that were not copied, or not as a whole.
+const LEFT: [&str; 2] = ["FAILED", "PARTIALLY_COPIED"];
+
 /// How much of a reason is kept, in characters.
 const LONGEST_REASON: usize = 300;
 
@@ -87,6 +90,7 @@ impl Engine {
         waiters: &[Waiter],
     ) -> Step<Vec<Ended>> {
         let now = millis(self.ports.clock.now());
+        let long = as_millis(self.settings.heartbeat.outage_after);
         for n in 0..state.jobs.len() {
             let Some(job) = state.jobs.get_mut(n) else { break };
             if job.ended_at.is_some() || !(woken || now >= job.next_poll) {
@@ -94,19 +98,26 @@ impl Engine {
             }
             job.polls += 1;
             job.next_poll = self.next_poll(now, job.polls);
-            job.status = match self.job_status(&job.job).await {
+            job.status = match self.job_status(&job.job, woken).await {
                 Ok(status) => {
-                    self.moved(&state.parties);
+                    // One that we do not know is a sign of life for a while only: it may be an end.
+                    if !job.is_mute(now, long) {
+                        self.moved(&state.parties);
+                    }
                     status
                 }
                 // Nobody will ever tell how it ended.
-                Err(error) if error.class == Class::NotFound => JobStatus::Failed,
+                Err(error) if error.class == Class::NotFound => {
+                    job.lost = true;
+                    JobStatus::Failed
+                }
                 Err(error) if error.is_passing() => return Err(error.into()),
                 Err(error) => {
                     signals::engine::poll_failed(&held.lease.key.id, &job.job, &error);
-                    continue;
+                    JobStatus::Unknown
                 }
             };
+            job.mute_since = (job.status == JobStatus::Unknown).then(|| job.mute_since.unwrap_or(now));
             if job.status.is_terminal() {
                 job.ended_at = Some(now);
                 if job.has_failed() {
@@ -119,14 +130,21 @@ impl Engine {
             }
         }
         let project = project_of(held, waiters);
-        for job in state.jobs.iter_mut().filter(|job| job.ended_at.is_some() && !job.slot.is_empty()) {
+        let done_with = |job: &&mut RunningJob| job.ended_at.is_some() || job.is_mute(now, long);
+        for job in state.jobs.iter_mut().filter(done_with).filter(|job| !job.slot.is_empty()) {
             if let Some(project) = &project {
                 self.give_back(project, &job.slot).await?;
                 job.slot.clear();
             }
         }
+        if waiters.is_empty() {
+            // Nobody needs to know how it ends, and nobody can tell.
+            state.jobs.retain(|job| !job.is_mute(now, long));
+        }
+        let failed: Vec<RunningJob> = state.jobs.iter().filter(|job| job.has_failed()).cloned().collect();
         let mut ended = Vec::new();
-        for job in state.jobs.iter().filter(|job| job.has_failed()) {
+        for job in &failed {
+            state.note_spent(job);
             ended.push(self.end_of(job, waiters).await?);
         }
         Ok(ended)
@@ -158,7 +176,7 @@ impl Engine {
         for name in &job.names {
             end.reasons.insert(name.clone(), overall.clone());
         }
-        let mut from = None;
+        let (mut from, mut made) = (None, HashSet::new());
         loop {
             let page = match self.ports.platform.batch_items(project, &job.batch, from.as_deref()).await {
                 Ok(page) => page,
@@ -167,7 +185,10 @@ impl Engine {
                 Err(_) => return Ok(end),
             };
             for item in page.items {
-                if item.status != "COPIED" {
+                made.extend(item.created.clone());
+                // Of a job that nobody knows of, only what an item says has ended.
+                let has_ended = !job.lost || LEFT.contains(&item.status.as_str());
+                if item.status != "COPIED" && has_ended {
                     end.leftovers.extend(item.created);
                 }
                 if let (Some(name), Some(reason)) = (names.get(&item.data), item.reason) {
@@ -177,6 +198,7 @@ impl Engine {
             }
             from = page.next;
             if from.is_none() {
+                self.note_made(&job.batch, made);
                 return Ok(end);
             }
         }
@@ -294,6 +316,9 @@ impl Engine {
             polls: 0,
             next_poll: self.next_poll(millis(now), 0),
             ended_at: None,
+            made_at: millis(submitted.job.created),
+            mute_since: None,
+            lost: false,
         });
         self.save(held, vec![document(state)?]).await?;
         // Only a hint for job events; a folder polls its own jobs.

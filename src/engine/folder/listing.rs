@@ -40,6 +40,11 @@ impl Listing {
         self.entries.get(at).map(|(_, standing)| standing)
     }
 
+    /// Everything that is there.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Standing> {
+        self.entries.iter().map(|(_, standing)| standing)
+    }
+
     pub(super) fn ids(&self) -> impl Iterator<Item = &DataId> {
         self.entries.iter().map(|(_, standing)| &standing.id)
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         diff::{Content, Surroundings, Verdict, Wanted, verdict},
-        file::DataStatus,
+        file::{self, DataStatus},
         ids::{DataId, ProjectId, digest},
         location::DataPath,
         route::Route,
@@ -46,6 +46,10 @@ pub(super) struct Picture {
     pub reasons: BTreeMap<String, String>,
     /// PARTIAL files that our own ended jobs have left.
     pub leftovers: BTreeSet<DataId>,
+    /// PARTIAL files that are ours, or nobody's any more.
+    pub ours: BTreeSet<DataId>,
+    /// When whoever waits longest for what is not ours has waited long enough.
+    pub overdue_at: Option<i64>,
     /// Every wanted name once, in order: whose it is, and which of its files. Made by each judgement.
     pub wanted: Vec<(u32, u32)>,
 }
@@ -94,6 +98,12 @@ impl Picture {
         wanted.sort_unstable();
         wanted.dedup_by(|(b, ..), (a, ..)| a == b);
         self.wanted = wanted.into_iter().map(|(_, waiter, file)| (waiter, file)).collect();
+    }
+
+    /// Whether what stands under that name is a PARTIAL file that is not ours.
+    pub(super) fn is_strangers(&self, name: &str) -> bool {
+        let is_partial = |data: &&file::Standing| data.status == DataStatus::Partial;
+        self.listing.get(name).filter(is_partial).is_some_and(|data| !self.ours.contains(&data.id))
     }
 
     /// How a file is brought.
@@ -158,6 +168,8 @@ impl Engine {
             streamed: state.streamed.clone(),
             reasons: ended.iter().flat_map(|ended| ended.reasons.clone()).collect(),
             leftovers: ended.iter().flat_map(|ended| ended.leftovers.iter().cloned()).collect(),
+            ours: BTreeSet::new(),
+            overdue_at: None,
         };
         // Deleted, and no longer listed: gone.
         if !state.condemned.is_empty() {
@@ -165,6 +177,12 @@ impl Engine {
             state.condemned.retain(|id, condemned| !condemned.deleted || listed.contains(id.as_str()));
         }
         self.weigh(state, &picture).await?;
+        let long_ago = state.looked_at - as_millis(self.settings.jobs.abandoned_after);
+        let lately = state.looked_at - as_millis(self.settings.jobs.settle);
+        let may_be = |name: &str, at: i64| at > lately || picture.listing.get(name).is_some();
+        state.left.retain(|name, left| left.at > long_ago && may_be(name, left.at));
+        state.spent.retain(|spent| spent.made_at > long_ago);
+        self.prove(state, &mut picture).await?;
         self.judge(state, &mut picture);
         self.look_at_trees(state, &mut picture).await?;
         Ok(picture)
@@ -175,7 +193,9 @@ impl Engine {
         let now = millis(self.ports.clock.now());
         let settle = as_millis(self.settings.jobs.settle);
         let in_flight = state.in_flight(now, settle);
-        let Picture { waiters, listing, leftovers, streamed, .. } = &mut *picture;
+        let patience = self.patience();
+        let Picture { waiters, listing, leftovers, ours, overdue_at, streamed, .. } = &mut *picture;
+        *overdue_at = None;
         for (waiter, resolved, verdicts) in waiters {
             // A job that has brought some of its files and not others: those it has brought may be told
             // as PARTIAL for as long as what has just been made, however long ago they were begun.
@@ -186,9 +206,25 @@ impl Engine {
                 // Only what would be deleted is spared so; a stream writes the same bytes again.
                 let by_job = source.wanted.route == Route::Job && !streamed.contains(&source.wanted.name);
                 let ended_at = if by_job { ended_at } else { 0 };
+                let stranger = there.is_some_and(|data| match data.status {
+                    DataStatus::Unknown => true,
+                    DataStatus::Partial => {
+                        let may_claim = !by_job && state.may_claim(&source.wanted.name, &data.id);
+                        !may_claim && !ours.contains(&data.id)
+                    }
+                    _ => false,
+                });
+                let until = there
+                    .filter(|_| stranger)
+                    .map(|data| millis(data.created).max(millis(waiter.since)).saturating_add(patience));
+                let overdue = until.is_some_and(|until| now >= until);
+                if let Some(until) = until.filter(|_| !overdue) {
+                    *overdue_at = Some(overdue_at.map_or(until, |at| at.min(until)));
+                }
                 let around = Surroundings {
                     in_flight: in_flight.contains(source.wanted.name.as_str()),
-                    foreign_job: false,
+                    stranger,
+                    overdue,
                     young: there.is_some_and(|data| {
                         let since = millis(data.created).max(ended_at);
                         !leftovers.contains(&data.id) && now < since + settle
@@ -222,7 +258,8 @@ impl Engine {
             seen.or_insert_with(|| before(waiter, resolved, verdicts, &picture.listing));
         }
         picture.index();
-        state.uploads.retain(|name, _| !matches!(picture.get(name), None | Some((_, Verdict::Done { .. }))));
+        state.uploads.retain(|name, _| !matches!(picture.get(name), Some((_, Verdict::Done { .. }))));
+        state.drop_uploads(now, |name, _| picture.get(name).is_some());
         for upload in state.uploads.values_mut() {
             // Its bytes were taken, and yet it does not show up: that try has failed too.
             if upload.put_at.is_some_and(|at| now >= at + settle) {

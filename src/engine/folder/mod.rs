@@ -20,6 +20,7 @@ mod jobs;
 mod listing;
 mod look;
 mod names;
+mod own;
 mod pieces;
 mod preview;
 mod room;
@@ -104,11 +105,11 @@ impl Engine {
             self.adopt(held, state, &waiters).await?;
             self.give_back_late(held, state, &waiters).await?;
             let slot = self.ask_again(held, state, &waiters).await?;
-            state.forget_all_but(&waiters);
+            let now = millis(self.ports.clock.now());
+            state.forget_all_but(&waiters, now);
             if waiters.is_empty() {
                 return self.rest(held, state);
             }
-            let now = millis(self.ports.clock.now());
             let is_owed_a_look = woken && self.has_not_looked_lately(held);
             if !state.has_not_seen(&waiters) && !slot && now < state.look_at && !is_owed_a_look {
                 return self.rest(held, state);
@@ -119,7 +120,7 @@ impl Engine {
                 // given back.
                 self.ask_again(held, state, &waiters).await?;
             }
-            state.forget_all_but(&waiters);
+            state.forget_all_but(&waiters, now);
             if waiters.is_empty() {
                 // Those who are to end make room for others when they have.
                 state.look_at = records::after(self.ports.clock.now(), LONGEST_WAIT);
@@ -142,7 +143,7 @@ impl Engine {
                 state.charged = 0;
                 state.trees.clear();
                 let most = self.settings.jobs.max_attempts;
-                state.uploads.retain(|_, upload| upload.live || upload.attempts < most);
+                state.drop_uploads(now, |_, upload| upload.live || upload.attempts < most);
             }
             let picture = self.look(held, state, waiters, &ended).await?;
             self.charge(&held.lease.key.id.clone(), state, &picture);

@@ -17,8 +17,12 @@ const FEW: usize = 20;
 /// What a document of ours cannot hold, packed or not: a text that claims more is not one of ours.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What begins the text of names that have lines of their own.
+const IN_JSON: &str = "json:";
+
 /// Names in the order of their job. Stored as a list when they are few, else as one text: zlib, in
-/// base64, of the names a line each: no path has control characters. Either form is read.
+/// base64, of the names a line each, or of their list in JSON where one of them holds the end of a line.
+/// Each form is read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     names: Arc<Vec<String>>,
@@ -101,15 +105,22 @@ impl<'de> Deserialize<'de> for Names {
 
 fn pack(names: &[String]) -> String {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let in_lines = !names.iter().any(|name| name.contains('\n'));
+    let joined = if in_lines { names.join("\n") } else { serde_json::to_string(names).unwrap_or_default() };
     // Writing to memory does not fail.
-    let packed = encoder.write_all(names.join("\n").as_bytes()).and_then(|()| encoder.finish());
-    BASE64_STANDARD_NO_PAD.encode(packed.unwrap_or_default())
+    let packed = encoder.write_all(joined.as_bytes()).and_then(|()| encoder.finish());
+    let packed = BASE64_STANDARD_NO_PAD.encode(packed.unwrap_or_default());
+    if in_lines { packed } else { format!("{IN_JSON}{packed}") }
 }
 
 fn unpack(text: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let (in_lines, text) = text.strip_prefix(IN_JSON).map_or((true, text), |text| (false, text));
     let packed = BASE64_STANDARD_NO_PAD.decode(text)?;
     let mut joined = String::new();
     ZlibDecoder::new(packed.as_slice()).take(MOST_BYTES).read_to_string(&mut joined)?;
+    if !in_lines {
+        return Ok(serde_json::from_str(&joined)?);
+    }
     Ok(joined.split('\n').map(str::to_owned).collect())
 }
 
@@ -128,6 +139,13 @@ mod tests {
             assert_eq!(text.starts_with('['), count < FEW);
             assert_eq!(serde_json::from_str::<Names>(&text).unwrap(), names(count), "{count}");
         }
+    }
+
+    #[test]
+    fn names_with_the_end_of_a_line_in_them_survive() {
+        let odd: Names = names(100).iter().map(|name| format!("{name}\nIcon\r")).collect();
+        let text = serde_json::to_string(&odd).unwrap();
+        assert_eq!(serde_json::from_str::<Names>(&text).unwrap(), odd);
     }
 
     #[test]

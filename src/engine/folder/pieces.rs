@@ -168,6 +168,9 @@ impl Engine {
             judged.push((job.clone(), arrived));
             false
         });
+        for (job, _) in judged.iter().filter(|(_, arrived)| !arrived) {
+            state.note_spent(job);
+        }
         judged
     }
 

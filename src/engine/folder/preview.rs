@@ -104,8 +104,11 @@ impl Engine {
             streamed: state.streamed.clone(),
             reasons: BTreeMap::new(),
             leftovers: BTreeSet::new(),
+            ours: BTreeSet::new(),
+            overdue_at: None,
         };
         self.weigh(&state, &picture).await?;
+        self.prove(&state, &mut picture).await?;
         self.judge(&mut state, &mut picture);
         let (mut files, mut staged) = (Vec::new(), 0);
         for (waiter, resolved, verdicts) in &picture.waiters {
@@ -184,6 +187,10 @@ fn stands(
         Verdict::Done { by_size: true } => {
             (Standing::Skipped, "is there already, as far as its size tells".to_owned())
         }
+        Verdict::Wait if picture.is_strangers(&source.wanted.name) => (
+            Standing::InFlight,
+            "somebody else is uploading it there, which is waited for and then told as a conflict".to_owned(),
+        ),
         Verdict::Wait => {
             (Standing::InFlight, "is on its way already, or what stands there is on its way out".to_owned())
         }

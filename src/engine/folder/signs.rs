@@ -77,12 +77,19 @@ impl Picture {
 pub(super) fn waits_for(state: &FolderState, picture: &Picture) -> String {
     let mut first = None;
     let mut open = 0_usize;
+    let brought = state.brought();
     for (name, (source, verdict)) in picture.files() {
         let there = picture.listing.get(name).map(|data| data.status);
         let why = match verdict {
             Verdict::Done { .. } | Verdict::Skipped | Verdict::Clash(_) => continue,
             Verdict::Wait if there == Some(DataStatus::Deleting) => "is being deleted at the destination",
+            Verdict::Wait if picture.is_strangers(name) && !brought.contains(name) => {
+                "somebody else is uploading it at the destination"
+            }
             Verdict::Wait if there == Some(DataStatus::Partial) => "is PARTIAL at the destination",
+            Verdict::Wait if there == Some(DataStatus::Unknown) => {
+                "has a status or a type at the destination that is not known here"
+            }
             Verdict::Wait => "is on its way",
             Verdict::Condemn | Verdict::Replace => "waits for another file to be deleted",
             Verdict::Missing | Verdict::Overwrite if picture.route(source) == Route::Stream => state

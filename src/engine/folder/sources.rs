@@ -163,6 +163,18 @@ impl Engine {
                 }
             }
         }
+        let (files, too_long) = resolved
+            .files
+            .into_iter()
+            .partition(|file| waiter.spec.path.file(&file.wanted.name).check_length().is_ok());
+        let refused = |file: Source| {
+            let what = waiter.spec.path.file(&file.wanted.name).to_string();
+            let why = "its path at the destination would have more than 1,024 bytes".to_owned();
+            (ErrorName::InvalidRequest, Culprit { what, why })
+        };
+        let too_long: Vec<Source> = too_long;
+        resolved.files = files;
+        resolved.unready.extend(too_long.into_iter().map(refused));
         let resolved = Arc::new(resolved);
         self.sources.put(waiter.request.clone(), Arc::clone(&resolved));
         Ok(resolved)
@@ -212,7 +224,11 @@ impl Engine {
             }
             // On its way out: whoever deletes it does not want it copied.
             DataStatus::Deleting => {}
-            DataStatus::Partial | DataStatus::Archiving | DataStatus::Archived | DataStatus::Unarchiving => {
+            DataStatus::Partial
+            | DataStatus::Archiving
+            | DataStatus::Archived
+            | DataStatus::Unarchiving
+            | DataStatus::Unknown => {
                 let culprit =
                     Culprit { what: data.path.to_string(), why: status_words(data.status).to_owned() };
                 into.unready.push((ErrorName::SourceNotReady, culprit));

@@ -6,7 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{carried::Past, names::Names, slots::Wish};
+use super::{
+    carried::Past,
+    names::Names,
+    own::{Left, Spent},
+    slots::Wish,
+};
 use crate::{
     domain::{
         file::ETag,
@@ -86,6 +91,7 @@ pub(super) fn digest_of(sorted: &[DataId]) -> String {
 
 /// A copy job that is known to exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, stored as they are")]
 pub(super) struct RunningJob {
     pub job: JobId,
     pub batch: BatchId,
@@ -108,12 +114,26 @@ pub(super) struct RunningJob {
     pub next_poll: i64,
     /// When it was seen to have ended. It stays until a look has shown what it brought.
     pub ended_at: Option<i64>,
+    /// When ICAv2 made it, by its own clock.
+    #[serde(default)]
+    pub made_at: i64,
+    /// Since when its status could not be read, or is one that is not known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mute_since: Option<i64>,
+    /// ICAv2 knows of no such job: nobody can say whether it is still at work.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 impl RunningJob {
     /// Ended, and without all of its files.
     pub(super) fn has_failed(&self) -> bool {
         self.ended_at.is_some() && self.status != JobStatus::Succeeded
+    }
+
+    /// Whether nothing has been learnt of it for that long, in milliseconds.
+    pub(super) fn is_mute(&self, now: i64, long: i64) -> bool {
+        self.ended_at.is_none() && self.mute_since.is_some_and(|since| now >= since + long)
     }
 }
 
@@ -134,8 +154,14 @@ pub(super) struct Piece {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Upload {
-    /// Part of the idempotency key: the same until an upload fails.
+    /// Part of the idempotency key: the same until a file was made with it and its upload has failed.
     pub nonce: String,
+    /// The file that a create call of ours has made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<DataId>,
+    /// A file under this name that such a call did not return: it is not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<DataId>,
     /// Failed tries.
     pub attempts: u32,
     /// Tries in a row that failed through no fault of the file.
@@ -192,6 +218,12 @@ pub(super) struct FolderState {
     pub jobs: Vec<RunningJob>,
     pub history: Vec<Past>,
     pub uploads: BTreeMap<String, Upload>,
+    /// What uploads that are forgotten may have left, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub left: BTreeMap<String, Left>,
+    /// Jobs that have ended without all of their files, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<Spent>,
     pub condemned: BTreeMap<String, Condemned>,
     /// Who is served, by request. It is stored with each of them; older versions stored it here.
     #[serde(skip_serializing)]
@@ -266,14 +298,16 @@ impl FolderState {
     }
 
     /// Drops what belonged to waiters that are gone.
-    pub(super) fn forget_all_but(&mut self, waiters: &[Waiter]) {
+    pub(super) fn forget_all_but(&mut self, waiters: &[Waiter], now: i64) {
         let here: BTreeSet<_> = waiters.iter().map(|waiter| waiter.request.as_str()).collect();
         self.seen.retain(|id, _| here.contains(id.as_str()));
         if waiters.is_empty() {
             self.jobs.retain(|job| job.ended_at.is_none());
             if self.is_idle() {
+                self.drop_uploads(now, |_, _| false);
                 let Self { failed_at, last_wakes, .. } = *self;
-                *self = Self { failed_at, last_wakes, ..Self::default() };
+                let (left, spent) = (std::mem::take(&mut self.left), std::mem::take(&mut self.spent));
+                *self = Self { left, spent, failed_at, last_wakes, ..Self::default() };
             }
         }
     }

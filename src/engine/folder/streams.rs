@@ -1,6 +1,6 @@
 //! Files that go through this process, one GET into one PUT each.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::{
     FutureExt as _, StreamExt as _,
@@ -40,8 +40,10 @@ const URLS_PER_CALL: usize = 25;
 pub(super) struct Task {
     pub source: Source,
     pub nonce: String,
-    /// The PARTIAL file whose bytes it replaces; none when a file has to be made.
+    /// The PARTIAL file of ours whose bytes it replaces; none when a file has to be made.
     pub target: Option<DataId>,
+    /// A PARTIAL file that is ours if making it again returns it.
+    pub claims: Option<DataId>,
     pub way: Way,
 }
 
@@ -66,6 +68,9 @@ type Fetched<'a> = Result<(Option<SemaphorePermit<'a>>, Vec<Ready>), Vec<Task>>;
 pub(super) struct Streamed {
     name: String,
     result: Step<Brought>,
+    /// The file that was made for it.
+    made: Option<DataId>,
+    claims: Option<DataId>,
 }
 
 /// A stream that has ended, or that found no place before it had to pause.
@@ -85,7 +90,7 @@ impl Engine {
             if picture.route(source) != Route::Stream {
                 continue;
             }
-            let target = match verdict {
+            let there = match verdict {
                 Verdict::Missing => None,
                 Verdict::Overwrite => picture.listing.get(name).map(|data| data.id.clone()),
                 Verdict::Done { .. }
@@ -103,13 +108,18 @@ impl Engine {
                 }
                 room = Some(left - ENTRY_BYTES);
             }
-            let upload = state.uploads.entry(name.to_owned()).or_default();
+            let (target, claims) = match there {
+                Some(id) if picture.ours.contains(&id) => (Some(id), None),
+                other => (None, other),
+            };
+            let upload = state.upload_of(name);
             if upload.nonce.is_empty() {
                 upload.nonce = self.ports.chance.uuid().to_string();
             }
             if upload.retry_at <= now && upload.attempts < self.settings.jobs.max_attempts {
-                let way = self.way(source, target.is_none() && upload.attempts == 0);
-                tasks.push(Task { source: source.clone(), nonce: upload.nonce.clone(), target, way });
+                let fresh = target.is_none() && claims.is_none() && upload.attempts == 0;
+                let (nonce, way) = (upload.nonce.clone(), self.way(source, fresh));
+                tasks.push(Task { source: source.clone(), nonce, target, claims, way });
             }
         }
         tasks
@@ -253,11 +263,13 @@ impl Engine {
             return Ended::NotStarted(task);
         };
         self.stream_began();
+        let made = OnceLock::new();
         let result = match url {
-            Ok(url) => self.bring(lease, picture, &task, url).await,
+            Ok(url) => self.bring(lease, picture, &task, url, &made).await,
             Err(error) => Err(again(&error).into()),
         };
-        Ended::Streamed(Streamed { name: task.source.wanted.name, result })
+        let Task { source, claims, .. } = task;
+        Ended::Streamed(Streamed { name: source.wanted.name, result, made: made.into_inner(), claims })
     }
 
     /// Takes the results into the state; how many were put. Only the loss of the lease ends the
@@ -272,6 +284,7 @@ impl Engine {
         let mut put = 0;
         for streamed in done {
             let upload = state.uploads.entry(streamed.name.clone()).or_default();
+            upload.id = streamed.made.or_else(|| upload.id.take());
             match streamed.result {
                 Ok(Brought { tag, md5 }) => {
                     upload.put_at = Some(millis(now));
@@ -300,7 +313,12 @@ impl Engine {
                     // Nothing more is to come: whoever waits for it is told.
                     state.look_again |= upload.attempts >= self.settings.jobs.max_attempts;
                     upload.reason = error.to_string().chars().take(200).collect();
-                    upload.nonce = self.ports.chance.uuid().to_string();
+                    if upload.id.is_some() {
+                        upload.nonce = self.ports.chance.uuid().to_string();
+                    }
+                    if error.class == Class::Conflict && streamed.claims.is_some() {
+                        upload.refused = streamed.claims;
+                    }
                     upload.put_at = None;
                     (upload.tag, upload.md5) = (None, None);
                     let jobs = &self.settings.jobs;

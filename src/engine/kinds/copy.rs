@@ -111,6 +111,7 @@ pub(crate) fn status_words(status: DataStatus) -> &'static str {
         DataStatus::Unarchiving => "it is on its way back from the archive",
         DataStatus::Deleting => "it is being deleted",
         DataStatus::Available => "it is available",
+        DataStatus::Unknown => "ICAv2 tells a status or a type of it that is not known here",
     }
 }
 

@@ -115,7 +115,9 @@ pub(crate) async fn clear(
 
 async fn delete(platform: &dyn DataPlatform, project: &ProjectId, path: &DataPath) -> Result<(), Error> {
     match platform.find(project, path).await? {
-        Some(folder) if folder.status != DataStatus::Deleting => platform.delete(project, &folder.id).await,
+        Some(folder) if !matches!(folder.status, DataStatus::Deleting | DataStatus::Unknown) => {
+            platform.delete(project, &folder.id).await
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -57,7 +57,9 @@ pub(super) async fn levels(
         && !folders.iter().any(|folder| staging::holds(&folder.path));
     for folder in folders.iter().filter(|folder| !staging::holds(&folder.path)) {
         let inside = inside(settings, source, folder)?;
-        let path = DataPath::parse(&format!("{base}{inside}")).map_err(|error| {
+        // The names are those of folders that ICAv2 has: only together they may be too long.
+        let path = DataPath::told(format!("{base}{inside}"));
+        let path = path.and_then(|path| path.check_length().map(|()| path)).map_err(|error| {
             let message = "a folder would get a name that cannot be";
             culprit(ErrorName::InvalidRequest, message, &source.uri, &error.to_string())
         })?;

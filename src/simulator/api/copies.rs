@@ -1,5 +1,6 @@
 //! Copy batches and jobs.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -7,6 +8,7 @@ use super::{Answer, Asked, data_id};
 use crate::simulator::{
     Simulator,
     copies::{self, Batch, Item, OnExist},
+    others::OtherJob,
     paging::{Paging, sort_keys},
     problem::Problem,
     seen::Seen,
@@ -65,7 +67,7 @@ pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Pro
             data: wanted.items.into_iter().map(|item| item.data_id).collect(),
         });
         let batch = state.copies.all().get(number).ok_or_else(Problem::no_route)?;
-        Ok(Answer::created(&wire::batch(&state.tree, batch)))
+        Ok(Answer::created(&wire::batch(&state.tree, batch, &state.faults.told_job_status)))
     })
 }
 
@@ -77,7 +79,10 @@ fn batch<'a>(state: &'a State, asked: &Asked) -> Result<&'a Batch, Problem> {
 }
 
 pub(super) fn get(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
-    simulator.with(|state| Ok(Answer::ok(&wire::batch(&state.tree, batch(state, asked)?))))
+    simulator.with(|state| {
+        let batch = batch(state, asked)?;
+        Ok(Answer::ok(&wire::batch(&state.tree, batch, &state.faults.told_job_status)))
+    })
 }
 
 type Shown = (Item, Option<Seen>);
@@ -121,40 +126,75 @@ pub(super) async fn item(simulator: &Simulator, asked: &Asked) -> Result<Answer,
     Ok(Answer::ok(&write(&item)))
 }
 
+/// A job of the list: of a batch, or of something else.
+enum Listed<'a> {
+    Copy(&'a Batch),
+    Other(&'a OtherJob),
+}
+
+impl Listed<'_> {
+    fn time(&self, key: &str) -> Option<Timestamp> {
+        match (self, key) {
+            (Self::Copy(batch), "timeStarted") => batch.job.started,
+            (Self::Copy(batch), "timeFinished") => batch.job.finished,
+            (Self::Copy(batch), _) => Some(batch.job.created),
+            (Self::Other(job), "timeFinished") => job.finished(),
+            (Self::Other(job), _) => Some(job.created),
+        }
+    }
+
+    fn json(&self, state: &State) -> Value {
+        match self {
+            Self::Copy(batch) => wire::job(&state.tree, batch, &state.faults.told_job_status),
+            Self::Other(job) => job.json(),
+        }
+    }
+
+    /// What is told as its status.
+    fn status<'a>(&'a self, state: &'a State) -> &'a str {
+        match self {
+            Self::Copy(batch) => {
+                let status = batch.job.status.as_str();
+                state.faults.told_job_status.get(status).map_or(status, String::as_str)
+            }
+            Self::Other(job) => &job.status,
+        }
+    }
+}
+
 pub(super) fn jobs(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
     let paging = Paging::parse(&asked.query)?;
     let keys = sort_keys(&asked.query, &["timeCreated", "timeStarted", "timeFinished"])?;
     let statuses: Vec<&str> = asked.query.all("status").collect();
     simulator.with(|state| {
-        let all = state.copies.all().iter();
-        let mut found: Vec<&Batch> = all
-            .filter(|batch| state.sees(asked.caller, batch.asked.project))
-            .filter(|batch| statuses.is_empty() || statuses.contains(&batch.job.status.as_str()))
+        let copies = state.copies.all().iter();
+        let copies = copies.filter(|batch| state.sees(asked.caller, batch.asked.project)).map(Listed::Copy);
+        let mut found: Vec<Listed<'_>> = copies
+            .chain(state.strangers.jobs.iter().map(Listed::Other))
+            .filter(|job| statuses.is_empty() || statuses.contains(&job.status(state)))
             .collect();
         for (key, descending) in keys.iter().rev() {
-            let time = |batch: &Batch| match *key {
-                "timeStarted" => batch.job.started,
-                "timeFinished" => batch.job.finished,
-                _ => Some(batch.job.created),
-            };
             // Of those made at the same time, too, the newest comes first where that is asked for.
             if *descending {
                 found.reverse();
-                found.sort_by_key(|batch| std::cmp::Reverse(time(batch)));
+                found.sort_by_key(|job| std::cmp::Reverse(job.time(key)));
             } else {
-                found.sort_by_key(|batch| time(batch));
+                found.sort_by_key(|job| job.time(key));
             }
         }
-        Ok(Answer::ok(&paging.of(found).json(|batch| wire::job(&state.tree, batch))))
+        Ok(Answer::ok(&paging.of(found).json(|job| job.json(state))))
     })
 }
 
 pub(super) fn job(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {
     simulator.with(|state| {
         let id = asked.uuid("jobId")?;
+        if let Some(other) = state.strangers.jobs.iter().find(|job| job.id == id) {
+            return Ok(Answer::ok(&other.json()));
+        }
         let found = state.copies.by_job(id);
         let found = found.filter(|batch| state.sees(asked.caller, batch.asked.project));
         let batch = found.ok_or_else(|| Problem::not_found("jobId", id))?;
-        Ok(Answer::ok(&wire::job(&state.tree, batch)))
+        Ok(Answer::ok(&wire::job(&state.tree, batch, &state.faults.told_job_status)))
     })
 }

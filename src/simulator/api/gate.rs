@@ -60,22 +60,23 @@ pub(in crate::simulator) async fn gate(
     }
     if let Some((instead, false)) = script {
         sleep(simulator.latency()).await;
-        return give(&simulator, &parts.method, instead);
+        return give(&simulator, &parts.method, instead).await;
     }
     let response = match pass(&simulator, route, parameters, &parts, body).await {
         Ok((answer, v4)) => write(answer, v4),
         Err(problem) => refusal(&simulator, &parts.method, &problem),
     };
     match script {
-        Some((instead, _)) => give(&simulator, &parts.method, instead),
+        Some((instead, _)) => give(&simulator, &parts.method, instead).await,
         None => response,
     }
 }
 
-fn give(simulator: &Simulator, method: &Method, instead: Instead) -> Response {
+async fn give(simulator: &Simulator, method: &Method, instead: Instead) -> Response {
     match instead {
         Instead::Status(status) => refusal(simulator, method, &Problem::scripted(status)),
         Instead::Close => closed(),
+        Instead::Hang => std::future::pending().await,
     }
 }
 

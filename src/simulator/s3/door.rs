@@ -58,6 +58,7 @@ impl S3Door {
         let mut response = match course.ruling.get() {
             None => answer.unwrap_or_else(|_| hung_up()),
             Some(Ruling { instead: Instead::Close, .. }) => hung_up(),
+            Some(Ruling { instead: Instead::Hang, .. }) => std::future::pending().await,
             Some(Ruling { instead: Instead::Status(status), code, .. }) => {
                 scripted(*status, code.as_deref()).to_http_response().unwrap_or_else(|_| hung_up())
             }

@@ -17,6 +17,7 @@ use crate::{
     domain::file::{DataKind, DataStatus},
     simulator::{
         content::Content,
+        others::Done,
         parts::Parts,
         state::{Action, State},
         tree::{Node, ProjectKey},
@@ -268,6 +269,7 @@ impl State {
             self.s3.about.insert(place, object.about);
         }
         if let Some(node) = node {
+            self.done_to(node, Done::WrittenOver);
             self.arrive(node, object.content, object.parts, at);
         }
     }
