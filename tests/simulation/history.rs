@@ -93,6 +93,8 @@ pub(crate) fn live(seed: u64, verbose: bool) -> Told {
 /// Lives through the history of a plan in which certain calls fail.
 pub(crate) fn live_by(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bool) -> Told {
     note_panics();
+    // The pauses of the AWS SDK before it tries again are of the seed too.
+    fastrand::seed(seed);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let told = runtime.block_on(async {
