@@ -56,7 +56,8 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn text(&self) -> String {
-        self.rows.iter().map(|(key, _)| format!("{SHELF},{key}\n")).collect()
+        let rows: Vec<_> = self.rows.iter().map(|(key, _)| format!("{SHELF},{key}\n")).collect();
+        rows.concat()
     }
 
     /// The key of a row's object at the destination.
@@ -224,7 +225,8 @@ fn outward(dice: &mut Dice, lab: &[File], objects: &[Shelved]) -> Option<(Reques
                 if !there.is_empty() && names.insert(name.to_owned()) {
                     outside.push(format!("s3://{SHELF}/{shelf}"));
                     let landed = there.iter().map(|object| {
-                        object.wanted_at(&format!("{prefix}{name}/{}", &object.key[shelf.len()..]))
+                        object
+                            .wanted_at(&format!("{prefix}{name}/{}", object.key.strip_prefix(shelf).unwrap()))
                     });
                     wants.extend(landed);
                 }
