@@ -47,6 +47,9 @@ const LAST_PAUSE: Duration = Duration::from_secs(90);
 /// A job that came to be so much later than it was asked for is not known to anybody yet.
 const LATE: Duration = Duration::from_secs(20);
 
+/// A folder may go through fewer rounds in a row for nothing.
+const MOST_IN_VAIN: u32 = 10;
+
 const SUCCESS: &str = "success";
 /// What stands for the answer to a message that could not be stored.
 const LAST_WORDS: &str = "last words";
@@ -489,6 +492,7 @@ impl Board {
     pub(crate) fn step(&self) {
         let uptime = *self.uptime.lock().unwrap();
         let mut late = Vec::new();
+        let mut in_vain = Vec::new();
         let mut unheard = BTreeSet::new();
         {
             let mut heard = self.heard.lock().unwrap();
@@ -496,7 +500,7 @@ impl Board {
             let mut outcomes = BTreeSet::new();
             self.store.each(|item| match item.key.id_type.as_str() {
                 "OUTCOME" => drop(outcomes.insert(item.key.id.clone())),
-                "FOLDER" if item.number(DUE_AT).is_some() => {}
+                "FOLDER" => in_vain.extend(rounds_in_vain(item)),
                 "REQUEST" if is_ours(item) => {
                     let phase = item.text("phase").unwrap_or_default();
                     if item.key.id.starts_with("child.") {
@@ -548,7 +552,7 @@ impl Board {
                 unheard.remove(waits);
             }
         }
-        for late in late {
+        for late in late.into_iter().chain(in_vain) {
             self.broke(late);
         }
         let most = if self.fate.is_calm() { NEWS } else { NEWS_UNDER_FAULTS };
@@ -650,6 +654,14 @@ impl Board {
             }
         }
     }
+}
+
+/// What there is to say of a folder that goes through round after round which neither brings nor learns
+/// anything, nor waits for something that has a name.
+fn rounds_in_vain(folder: &Item) -> Option<String> {
+    let (_, rest) = folder.text("state")?.split_once(r#""in_vain":"#)?;
+    let rounds: u32 = rest.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()?;
+    (rounds >= MOST_IN_VAIN).then(|| format!("{} has gone through {rounds} rounds in vain", folder.key))
 }
 
 /// Whether a record is of this version of the daemon.

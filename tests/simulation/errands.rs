@@ -145,18 +145,6 @@ fn objects(dice: &mut Dice) -> Vec<Shelved> {
     objects
 }
 
-fn plain(wants: Vec<Want>, way: Way) -> Request {
-    Request {
-        wants,
-        folders: Vec::new(),
-        overwrite: false,
-        dry_run: false,
-        missing: false,
-        contradicts: false,
-        way,
-    }
-}
-
 fn list(dice: &mut Dice, objects: &[Shelved], n: usize) -> (Request, Value) {
     let prefix = format!("list-{n}/");
     let (mut rows, mut wants) = (Vec::new(), Vec::new());
@@ -187,7 +175,7 @@ fn list(dice: &mut Dice, objects: &[Shelved], n: usize) -> (Request, Value) {
         "destinationPrefixKey": list.prefix, "maxItemsPerBatch": dice.pick(&[1, 2, 3, 10]),
         "copyConcurrency": list.in_flight, "continueOnError": list.goes_on,
     });
-    let request = plain(wants, Way::List(list));
+    let request = Request::plain(wants, Way::List(list));
     // What is not surely equal is written over.
     (Request { overwrite: true, ..request }, payload)
 }
@@ -254,7 +242,7 @@ fn outward(dice: &mut Dice, lab: &[File], objects: &[Shelved]) -> Option<(Reques
         payload["externalSourceUriList"] = outside.into();
     }
     let overwrite = conflict(dice, &mut payload);
-    Some((Request { overwrite, missing, ..plain(wants, Way::Copy) }, payload))
+    Some((Request { overwrite, missing, ..Request::plain(wants, Way::Copy) }, payload))
 }
 
 /// Sources with one to three destinations each.
@@ -311,7 +299,7 @@ fn manifest(dice: &mut Dice, lab: &[File], folders: &[&str]) -> Option<(Request,
     }
     let mut payload = json!({"manifest": entries});
     let overwrite = conflict(dice, &mut payload);
-    let request = plain(wants, Way::Manifest(pairs));
+    let request = Request::plain(wants, Way::Manifest(pairs));
     Some((Request { overwrite, missing, folders: made, ..request }, payload))
 }
 

@@ -19,6 +19,7 @@ mod history;
 mod ports;
 mod regressions;
 mod shelves;
+mod throngs;
 #[path = "../support/wire.rs"]
 mod wire;
 mod world;

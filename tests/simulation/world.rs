@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::{
     errands::{DEST, Errands, LISTS, SHELF, Shelved, Way},
     fate::{Odds, Service},
+    throngs::Throng,
 };
 
 pub(crate) const LAB: &str = "lab";
@@ -60,6 +61,21 @@ pub(crate) struct Request {
     /// The same id was used with another payload.
     pub contradicts: bool,
     pub way: Way,
+}
+
+impl Request {
+    /// One for nothing but that.
+    pub(crate) fn plain(wants: Vec<Want>, way: Way) -> Self {
+        Self {
+            wants,
+            folders: Vec::new(),
+            overwrite: false,
+            dry_run: false,
+            missing: false,
+            contradicts: false,
+            way,
+        }
+    }
 }
 
 /// A message with its token.
@@ -140,15 +156,8 @@ impl Plan {
             let to = file.path.replace("/x/", "/in/");
             Want { to, from: Some(file.path.clone()), size: file.size }
         });
-        let request = Request {
-            wants: wants.collect(),
-            folders: vec!["/in/r3/".to_owned()],
-            overwrite: false,
-            dry_run: false,
-            missing: false,
-            contradicts: false,
-            way: Way::Copy,
-        };
+        let folders = vec!["/in/r3/".to_owned()];
+        let request = Request { folders, ..Request::plain(wants.collect(), Way::Copy) };
         let wanted = request.wants.iter().map(|want| (want.to.clone(), BTreeSet::from([want.from.clone()])));
         plan.wanted = wanted.collect();
         plan.requests = vec![request];
@@ -259,15 +268,8 @@ impl Plan {
                 let at = dice.seconds(0, 1 + calm_at.as_secs() / 2);
                 asks.push(Ask { at, token, request: requests.len(), body, leaves_at: None });
                 requests[index].contradicts = true;
-                requests.push(Request {
-                    wants: Vec::new(),
-                    folders: Vec::new(),
-                    overwrite: false,
-                    dry_run: false,
-                    missing: true,
-                    contradicts: true,
-                    way: Way::Copy,
-                });
+                let nothing = Request::plain(Vec::new(), Way::Copy);
+                requests.push(Request { missing: true, contradicts: true, ..nothing });
             }
         }
 
@@ -275,7 +277,9 @@ impl Plan {
         let mut other = Dice(StdRng::seed_from_u64(seed ^ 0xb0c7));
         let errands = Errands::draw(&mut other, &lab, &lab_folders);
         needs_s3 |= errands.need_s3();
-        for (n, (request, payload)) in errands.requests.iter().enumerate() {
+        let throng = Throng::draw(&mut other);
+        lab.extend(throng.files.iter().cloned());
+        for (n, (request, payload)) in errands.requests.iter().chain(&throng.requests).enumerate() {
             let (n, index) = (count + n, requests.len());
             let named = other.chance(0.3).then(|| format!("id-{n}"));
             let event = Some(request.way.event());
