@@ -27,7 +27,7 @@ impl Throng {
 
 fn file(dice: &mut Dice, path: String) -> File {
     let parts = if dice.chance(0.2) { 2 } else { 1 };
-    File { path, size: 1 + dice.below(90), parts }
+    File { path, size: 2 + dice.below(90), parts }
 }
 
 /// Hundreds of folders with a file or two each.
