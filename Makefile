@@ -37,7 +37,7 @@ FIRST ?= 1
 simulate: ## live through SEEDS histories of a fleet under faults, from seed FIRST on
 	FIRST=$(FIRST) SEEDS=$(SEEDS) cargo test --locked --test simulation -- --ignored --nocapture many_seeds
 
-mutants: ## break the engine in six ways and see that the simulation finds each
+mutants: ## break the engine in several ways and see that the simulation finds each
 	tests/simulation/mutants/run
 
 MINUTES ?= 10

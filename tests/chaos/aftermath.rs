@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    callers::{Callers, SOURCES},
+    callers::{Callers, Kind, SOURCES},
     lab::Lab,
     within,
     worlds::{DESTINATION, SOURCE, content},
@@ -48,7 +48,8 @@ pub(crate) async fn trees_are_right(lab: &Lab, callers: &Callers) {
             entries.push(entry);
         }
     }
-    for (asked, _) in callers.ended.iter().filter(|(asked, _)| !asked.hopeless) {
+    let to_project = |asked: &crate::callers::Asked| matches!(asked.kind, Kind::Copy | Kind::Manifest);
+    for (asked, _) in callers.ended.iter().filter(|(asked, _)| !asked.hopeless && to_project(asked)) {
         let number = asked.destination.to_string();
         let folder = format!("/in/{number}/{}/", asked.source);
         let found = content(&there[&number], &folder);

@@ -10,6 +10,7 @@ use crate::{
     aftermath,
     lab::{Lab, payload},
     machine::{self, Ended, Execution, Machine},
+    shelves::{self, DEST, LISTS, OBJECTS},
     worlds::world,
 };
 
@@ -24,10 +25,24 @@ const TWINS: usize = 10;
 /// How many executions are looked at between two pauses.
 const LOOKS: usize = 25;
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A folder, to a project.
+    Copy,
+    /// The same in a manifest.
+    Manifest,
+    /// A folder, to a bucket.
+    Outward,
+    /// A list of objects.
+    List,
+}
+
 /// A request that was made.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) execution: Execution,
+    pub(crate) kind: Kind,
     pub(crate) source: usize,
     pub(crate) destination: usize,
     /// Whether there is nothing to copy.
@@ -54,12 +69,57 @@ pub(crate) fn sources() -> Value {
             ])
         })
         .collect();
-    world(&[], &files)
+    let mut world = world(&[], &files);
+    world["buckets"] = shelves::buckets();
+    world
+}
+
+impl Kind {
+    /// What goes to that destination, whoever asks for it.
+    fn of(destination: usize) -> Self {
+        match destination % 8 {
+            1 | 5 => Self::Manifest,
+            3 => Self::Outward,
+            6 => Self::List,
+            _ => Self::Copy,
+        }
+    }
+
+    fn event(self) -> &'static str {
+        match self {
+            Self::Copy | Self::Outward => "ICAv2DataCopySync",
+            Self::Manifest => "ICAv2CopyBatchSync",
+            Self::List => "S3CopyOutSync",
+        }
+    }
+
+    fn payload(self, source: usize, destination: usize, hopeless: bool) -> Value {
+        let from =
+            if hopeless { "icav2://lab/nowhere/".to_owned() } else { format!("icav2://lab/run/{source}/") };
+        let to = format!("icav2://archive/in/{destination}/");
+        match self {
+            Self::Copy => payload(&[&from], &to),
+            Self::Manifest => json!({ "manifest": { from: [to] } }),
+            Self::Outward => payload(&[&from], &format!("s3://{DEST}/out/{destination}/")),
+            Self::List => json!({
+                "sourceFilesCsvBucket": LISTS,
+                "sourceFilesCsvKey": if hopeless { "nowhere.csv".to_owned() } else { format!("{source}.csv") },
+                "destinationBucket": DEST,
+                "destinationPrefixKey": format!("list/{destination}/"),
+                "maxItemsPerBatch": 2,
+                "copyConcurrency": 4,
+            }),
+        }
+    }
 }
 
 impl Callers {
     pub(crate) async fn of(lab: &Lab, name: &str) -> Self {
-        let task = machine::jsonata(&lab.stack.external_bus_name, &machine::jsonata_detail());
+        let detail = json!({
+            "taskToken": "{% $states.context.Task.Token %}", "payload": "{% $states.input.payload %}",
+        });
+        let mut task = machine::jsonata(&lab.stack.external_bus_name, &detail);
+        task["Arguments"]["Entries"][0]["DetailType"] = "{% $states.input.event %}".into();
         let machine = Machine::create(&lab.aws.sfn, name, task).await;
         Self { machine, made: 0, waiting: VecDeque::new(), ended: Vec::new() }
     }
@@ -100,11 +160,10 @@ impl Callers {
         let hopeless = number % HOPELESS == HOPELESS / 2;
         let destination = if number % TWINS == TWINS - 1 { number - 1 } else { number };
         let source = destination % SOURCES;
-        let from =
-            if hopeless { "icav2://lab/nowhere/".to_owned() } else { format!("icav2://lab/run/{source}/") };
-        let input = payload(&[&from], &format!("icav2://archive/in/{destination}/"));
-        let execution = self.machine.start(&input).await;
-        self.waiting.push_back(Asked { execution, source, destination, hopeless });
+        let kind = Kind::of(destination);
+        let payload = kind.payload(source, destination, hopeless);
+        let execution = self.machine.start(&json!({ "event": kind.event(), "payload": payload })).await;
+        self.waiting.push_back(Asked { execution, kind, source, destination, hopeless });
     }
 
     async fn look(&mut self) {
@@ -118,15 +177,27 @@ impl Callers {
     }
 }
 
+impl Kind {
+    /// Whether an output tells of everything.
+    fn is_told_in_full(self, output: &Value) -> bool {
+        let count = |group: &str, name: &str| output[group][name].as_u64().unwrap_or(0);
+        match self {
+            Self::Copy | Self::Outward => count("files", "copied") + count("files", "skipped") == 6,
+            Self::Manifest => count("counters", "jobs_passed") == 1 && count("counters", "jobs_failed") == 0,
+            Self::List => {
+                let arrived = count("objects", "copied") + count("objects", "alreadyCopied");
+                arrived == OBJECTS as u64 && count("objects", "total") == arrived
+            }
+        }
+    }
+}
+
 impl Asked {
     /// What is wrong with how it ended.
     pub(crate) async fn check(&self, ended: &Ended) -> Option<String> {
         let answers = self.execution.answers().await;
         let well = match (self.hopeless, &ended.status) {
-            (false, ExecutionStatus::Succeeded) => {
-                let files = &ended.output["files"];
-                json!(6) == files["copied"].as_u64().unwrap_or(0) + files["skipped"].as_u64().unwrap_or(0)
-            }
+            (false, ExecutionStatus::Succeeded) => self.kind.is_told_in_full(&ended.output),
             (true, ExecutionStatus::Failed) => ended.error == "SourceNotFound",
             _ => false,
         };

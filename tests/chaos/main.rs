@@ -32,6 +32,7 @@ mod gossip;
 mod hand_over;
 mod proxy;
 mod run;
+mod shelves;
 mod storm;
 mod token;
 mod traffic;

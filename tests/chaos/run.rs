@@ -15,6 +15,7 @@ use crate::{
     gossip::Gossip,
     lab::Lab,
     proxy::Proxy,
+    shelves,
     storm::Storm,
     token,
     traffic::Seen,
@@ -43,7 +44,7 @@ impl Run {
         let seed = self.seed.to_string();
         let options =
             ["--job-duration", "2s", "--job-failure-rate", "0.2", "--latency", "5ms", "--seed", &seed];
-        let options = [&options[..], &["--events-http", &gossip.url]].concat();
+        let options = [&options[..], &["--events-http", &gossip.url, "--s3-listen", "127.0.0.1:0"]].concat();
         let Some(mut lab) = Lab::start(stage, &sources(), &options).await else { return };
         let _logs = Logs { from: lab.directory().to_owned(), stage: stage.to_owned() };
         gossip.tell(&lab.aws.sqs, &lab.stack.ica_events_queue_url);
@@ -59,6 +60,10 @@ impl Run {
             lab.set(&format!("AWS_ENDPOINT_URL_{service}"), &proxy.url);
             proxies.push(proxy);
         }
+        shelves::put_lists(&lab.platform).await;
+        let s3 = Proxy::before("S3", host(&lab.platform.s3_url()), &traffic).await;
+        lab.set("AWS_ENDPOINT_URL_S3", &s3.url);
+        proxies.push(s3);
         let icav2 = Proxy::before("ICAV2", host(&platform), &traffic).await;
         lab.set("ICAV2_BASE_URL", &format!("{}/ica/rest", icav2.url));
         proxies.push(icav2);
@@ -97,6 +102,7 @@ impl Run {
         assert_eq!(callers.ended.len(), callers.made());
         aftermath::answered_once(&callers).await;
         aftermath::trees_are_right(&lab, &callers).await;
+        shelves::are_right(&lab, &callers).await;
         let silence = traffic.longest_silence();
         assert!(silence < PROMISE, "a token was without a heartbeat for {silence:?}");
         storm.end().await;

@@ -130,7 +130,10 @@ impl<'a> Storm<'a> {
             proxy.set(Mode::Pass);
         }
         self.bad.clear();
-        self.lab.platform.faults(&json!({"jobFailureRate": 0, "responses": [], "rateLimit": null})).await;
+        self.lab
+            .platform
+            .faults(&json!({"jobFailureRate": 0, "responses": [], "s3": [], "rateLimit": null}))
+            .await;
         self.mourn();
         for daemon in &mut self.daemons {
             daemon.ready().await;
@@ -211,7 +214,14 @@ impl<'a> Storm<'a> {
             };
             responses.push(json!({ "call": call, "times": 1 + self.roll(4), "status": status, "after": self.roll(2) == 0 }));
         }
-        self.lab.platform.faults(&json!({ "responses": responses })).await;
+        let mut s3 = Vec::new();
+        for call in ["CopyObject", "UploadPartCopy", "CompleteMultipartUpload", "PutObject", "HeadObject"] {
+            let status =
+                [json!(500), json!(503), json!("close")][usize::try_from(self.roll(3)).unwrap()].clone();
+            let times = 1 + self.roll(3);
+            s3.push(json!({ "calls": [call], "times": times, "status": status, "after": self.roll(2) == 0 }));
+        }
+        self.lab.platform.faults(&json!({ "responses": responses, "s3": s3 })).await;
         self.figures.platform_faults += 1;
         token::renew(self.lab, self.figures.platform_faults).await;
     }

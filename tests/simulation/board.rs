@@ -10,6 +10,7 @@ use std::{
 };
 
 use copy_manager::{
+    aws::objects::S3Objects,
     domain::{
         file::{DataKind, DataStatus},
         ids::{DataId, FolderId, JobId, ProjectId},
@@ -27,7 +28,9 @@ use tokio::time::Instant;
 
 use crate::{
     doubles::MemoryStore,
+    errands::Way,
     fate::Fate,
+    shelves::{Shelves, by_uri},
     world::{LAB, Plan, Request, TO},
 };
 
@@ -43,6 +46,9 @@ const NEWS_UNDER_FAULTS: Duration = Duration::from_secs(450);
 const LAST_PAUSE: Duration = Duration::from_secs(90);
 /// A job that came to be so much later than it was asked for is not known to anybody yet.
 const LATE: Duration = Duration::from_secs(20);
+
+/// A folder may go through fewer rounds in a row for nothing.
+const MOST_IN_VAIN: u32 = 10;
 
 const SUCCESS: &str = "success";
 /// What stands for the answer to a message that could not be stored.
@@ -69,8 +75,10 @@ struct Submission {
 pub(crate) struct Board {
     pub(crate) fate: Arc<Fate>,
     pub(crate) store: Arc<MemoryStore>,
-    simulator: Arc<Simulator>,
+    pub(crate) simulator: Arc<Simulator>,
     observer: Arc<dyn DataPlatform>,
+    /// S3 as it is, in histories that need it.
+    pub(crate) s3: Option<S3Objects>,
     pub(crate) plan: Plan,
     /// Request of each token.
     tokens: BTreeMap<String, usize>,
@@ -83,6 +91,7 @@ pub(crate) struct Board {
     was_calm: AtomicBool,
     pub(crate) broken: Mutex<Vec<String>>,
     before: OnceLock<[Vec<Entry>; 2]>,
+    shelves_before: OnceLock<Shelves>,
     ended: Mutex<BTreeMap<String, BTreeSet<String>>>,
     /// Requests that were cancelled.
     cancelled: Mutex<BTreeSet<String>>,
@@ -94,6 +103,7 @@ impl Board {
         store: Arc<MemoryStore>,
         simulator: Arc<Simulator>,
         observer: Arc<dyn DataPlatform>,
+        s3: Option<S3Objects>,
         plan: Plan,
     ) -> Arc<Self> {
         let tokens = plan.asks.iter().map(|ask| (ask.token.clone(), ask.request)).collect();
@@ -102,6 +112,7 @@ impl Board {
             store,
             simulator,
             observer,
+            s3,
             plan,
             tokens,
             heard: Mutex::default(),
@@ -111,6 +122,7 @@ impl Board {
             submissions: Mutex::default(),
             broken: Mutex::default(),
             before: OnceLock::new(),
+            shelves_before: OnceLock::new(),
             ended: Mutex::default(),
             cancelled: Mutex::default(),
         })
@@ -125,13 +137,14 @@ impl Board {
     /// Remembers the world as it was.
     pub(crate) async fn remember(&self) {
         self.before.set([self.tree(LAB).await, self.tree(TO).await]).unwrap();
+        self.shelves_before.set(self.shelves().await).unwrap();
     }
 
     pub(crate) async fn tree(&self, project: &str) -> Vec<Entry> {
         self.simulator.tree(project, "/").await.unwrap()
     }
 
-    fn request_of(&self, token: &str) -> &Request {
+    pub(crate) fn request_of(&self, token: &str) -> &Request {
         &self.plan.requests[self.tokens[token]]
     }
 
@@ -183,18 +196,31 @@ impl Board {
 
     pub(crate) async fn succeed(&self, token: &str, output: &str) -> Delivery {
         let output: Value = serde_json::from_str(output).unwrap();
-        self.is_stored(token, &output["requestId"]);
+        // The output of a manifest does not say whose it is.
+        let id = output["requestId"].as_str().map_or_else(|| self.id_of(token), str::to_owned);
+        self.is_stored(token, &id);
         if !self.answer(token, SUCCESS) {
             return Delivery::Gone;
         }
-        self.judge_success(token, &output).await;
+        self.judge_success(token, &id, &output).await;
         Delivery::Delivered
     }
 
-    pub(crate) fn fail(&self, token: &str, error: &str, cause: &str) -> Delivery {
+    /// The request of a token that is to be answered.
+    fn id_of(&self, token: &str) -> String {
+        let mut id = String::new();
+        self.store.each(|item| {
+            if item.key.id_type.starts_with("TOKEN#") && item.text("token") == Some(token) {
+                id.clone_from(&item.key.id);
+            }
+        });
+        id
+    }
+
+    pub(crate) async fn fail(&self, token: &str, error: &str, cause: &str) -> Delivery {
         let cause: Value = serde_json::from_str(cause).unwrap();
         if !matches!(error, "InvalidRequest" | "Internal") {
-            self.is_stored(token, &cause["requestId"]);
+            self.is_stored(token, cause["requestId"].as_str().unwrap());
         }
         let last_words = cause["message"].as_str().is_some_and(|why| why.contains("could not be stored"));
         if last_words {
@@ -203,7 +229,7 @@ impl Board {
         if !self.answer(token, if last_words { LAST_WORDS } else { error }) {
             return Delivery::Gone;
         }
-        self.judge_failure(token, error, &cause);
+        self.judge_failure(token, error, &cause).await;
         Delivery::Delivered
     }
 
@@ -217,74 +243,84 @@ impl Board {
     }
 
     /// What is answered must be stored first: who answers may die before it can store anything.
-    fn is_stored(&self, token: &str, id: &Value) {
-        if self.store.peek(&Key::new(id.as_str().unwrap(), "OUTCOME")).is_none() {
+    fn is_stored(&self, token: &str, id: &str) {
+        if self.store.peek(&Key::new(id, "OUTCOME")).is_none() {
             self.broke(format!("`{token}` is answered before its outcome is stored"));
         }
     }
 
-    async fn judge_success(&self, token: &str, output: &Value) {
+    async fn judge_success(&self, token: &str, id: &str, output: &Value) {
         let (request, plan) = (self.request_of(token), &self.plan);
-        let count = |name: &str| output["files"][name].as_u64().unwrap_or(0);
+        if let Way::List(list) = &request.way {
+            self.judge_counts(token, request, list, output);
+            return self.judge_summary(token, list).await;
+        }
+        let stored = self.stored_counters(id);
+        let count = |name: &str| stored[name].as_u64().unwrap_or(0);
         if request.missing && !request.contradicts {
             self.broke(format!("`{token}` succeeded although a source is missing"));
         }
         if request.dry_run {
             return;
         }
-        let counted = count("copied") + count("skipped") + count("skippedConflict");
+        if let Way::Manifest(pairs) = &request.way {
+            self.judge_deliveries(token, pairs, output);
+        } else if output["files"]["copied"] != stored["copied"] {
+            self.broke(format!("`{token}` tells {output}, and {stored} is stored"));
+        }
+        let counted = count("copied") + count("skipped") + count("skipped_conflict");
         if counted != request.wants.len() as u64 {
             self.broke(format!(
                 "`{token}`: {counted} files counted, {} wanted: {output}",
                 request.wants.len()
             ));
         }
-        let there = self.tree(TO).await;
-        let there: BTreeMap<&str, &Entry> = there.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let there = self.standing().await;
         let [lab, _] = self.before.get().unwrap();
-        let sources: BTreeMap<&str, &Entry> = lab.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let lab = lab.iter().map(|entry| (entry.path.clone(), (entry.size, entry.md5.clone())));
+        let sources: BTreeMap<_, _> = lab.chain(by_uri(self.shelves_before.get().unwrap())).collect();
         let (mut by_size, mut other, mut differing) = (0, 0, Vec::new());
         for want in &request.wants {
             let sources_of = &plan.wanted[&want.to];
             if sources_of.len() > 1 && plan.overwritten.contains(&want.to) {
                 continue;
             }
-            let found = there.get(want.to.as_str());
-            let Some(found) = found.filter(|entry| entry.status == DataStatus::Available) else {
+            let Some((size, md5)) = there.get(&want.to) else {
                 if plan.overwritten.contains(&want.to) && !request.overwrite {
                     // What one request leaves as it is may just be replaced by another.
                     other += 1;
                 } else {
-                    self.broke(format!("`{token}` succeeded without {}: {found:?}", want.to));
+                    self.broke(format!("`{token}` succeeded without {}", want.to));
                 }
                 continue;
             };
             let matches = sources_of.iter().any(|from| match from {
-                Some(from) => sources[from.as_str()].md5 == found.md5,
-                None => Some(want.size) == found.size,
+                Some(from) => sources[from].1 == *md5,
+                None => Some(want.size) == *size,
             });
             if !matches {
                 differing.push(want.to.as_str());
-                if found.size == Some(want.size) { by_size += 1 } else { other += 1 }
+                if *size == Some(want.size) { by_size += 1 } else { other += 1 }
             }
         }
-        if by_size + other > count("skippedBySize") + count("skippedConflict")
-            || other > count("skippedConflict")
+        if by_size + other > count("skipped_by_size") + count("skipped_conflict")
+            || other > count("skipped_conflict")
         {
             self.broke(format!("`{token}` succeeded with {by_size} files of other content and {other} of other size: {differing:?} {output}"));
         }
         for folder in &request.folders {
-            if !there.contains_key(folder.as_str()) {
+            if !there.contains_key(folder) {
                 self.broke(format!("`{token}` succeeded without the folder {folder}"));
             }
         }
     }
 
-    fn judge_failure(&self, token: &str, error: &str, cause: &Value) {
+    async fn judge_failure(&self, token: &str, error: &str, cause: &Value) {
         let request = self.request_of(token);
         let tally = self.fate.tally();
         let plan = &self.plan;
         let [_, before] = self.before.get().unwrap();
+        let shelved: BTreeMap<_, _> = by_uri(self.shelves_before.get().unwrap()).collect();
         let jobs_fail = plan.platform.job_failure_rate > 0.0
             || !plan.poison.is_empty()
             || plan.platform.tag_defect
@@ -298,12 +334,19 @@ impl Board {
             "DestinationConflict" => request.wants.iter().any(|want| {
                 contested(want)
                     || plan.strangers.contains(&want.to)
+                    || shelved.contains_key(&want.to)
                     || before.iter().any(|entry| entry.path == want.to && entry.kind == DataKind::File)
             }),
+            "CopyError" => match &request.way {
+                Way::List(list) => {
+                    self.is_troubled() || !list.goes_on && list.rows.iter().any(|(_, there)| !there)
+                }
+                Way::Copy | Way::Manifest(_) => false,
+            },
             "CopyJobFailed" => jobs_fail,
             "TransferFailed" => {
                 let scripted = plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
-                tally.failures + tally.pauses >= 3 || scripted || !plan.blows.is_empty()
+                self.is_troubled() || scripted
             }
             "Cancelled" => {
                 let id = cause["requestId"].as_str().unwrap();
@@ -322,6 +365,17 @@ impl Board {
         let ended = count("copied") + count("skipped") + count("skippedConflict") + count("failed");
         if count("files") > 0 && ended != count("files") {
             self.broke(format!("`{token}`: counters do not add up: {counters}"));
+        }
+        if matches!(error, "CopyJobFailed" | "TransferFailed" | "DestinationConflict") {
+            self.judge_undelivered(token, cause).await;
+        }
+        if let (Way::List(list), "CopyError") = (&request.way, error) {
+            if cause["totalCount"] != list.rows.len() {
+                self.broke(format!("`{token}`: a list of {} is told as {cause}", list.rows.len()));
+            }
+            if !cause["message"].as_str().unwrap().contains("summary") {
+                self.judge_summary(token, list).await;
+            }
         }
     }
 
@@ -438,6 +492,7 @@ impl Board {
     pub(crate) fn step(&self) {
         let uptime = *self.uptime.lock().unwrap();
         let mut late = Vec::new();
+        let mut in_vain = Vec::new();
         let mut unheard = BTreeSet::new();
         {
             let mut heard = self.heard.lock().unwrap();
@@ -445,7 +500,7 @@ impl Board {
             let mut outcomes = BTreeSet::new();
             self.store.each(|item| match item.key.id_type.as_str() {
                 "OUTCOME" => drop(outcomes.insert(item.key.id.clone())),
-                "FOLDER" if item.number(DUE_AT).is_some() => {}
+                "FOLDER" => in_vain.extend(rounds_in_vain(item)),
                 "REQUEST" if is_ours(item) => {
                     let phase = item.text("phase").unwrap_or_default();
                     if item.key.id.starts_with("child.") {
@@ -486,7 +541,7 @@ impl Board {
                 }
             }
         }
-        for late in late {
+        for late in late.into_iter().chain(in_vain) {
             self.broke(late);
         }
         let most = if self.fate.is_calm() { NEWS } else { NEWS_UNDER_FAULTS };
@@ -553,6 +608,7 @@ impl Board {
 
     /// Compares the world with what it was.
     pub(crate) async fn judge_world(&self) {
+        self.judge_shelves(self.shelves_before.get().unwrap()).await;
         let [lab, before] = self.before.get().unwrap();
         if *lab != self.tree(LAB).await {
             self.broke("the sources have changed");
@@ -587,6 +643,14 @@ impl Board {
             }
         }
     }
+}
+
+/// What there is to say of a folder that goes through round after round which neither brings nor learns
+/// anything, nor waits for something that has a name.
+fn rounds_in_vain(folder: &Item) -> Option<String> {
+    let (_, rest) = folder.text("state")?.split_once(r#""in_vain":"#)?;
+    let rounds: u32 = rest.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()?;
+    (rounds >= MOST_IN_VAIN).then(|| format!("{} has gone through {rounds} rounds in vain", folder.key))
 }
 
 /// Whether a record is of this version of the daemon.

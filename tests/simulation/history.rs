@@ -22,7 +22,7 @@ use copy_manager::{
         Ports,
         chance::Dice,
         clock::Clock,
-        objects::ObjectStore,
+        objects::{Access, ObjectLocation, ObjectStore, WriteOptions},
         platform::DataPlatform as _,
         store::{DUE_AT, DUE_SHARD, Item, Key},
         transfers::Transfers,
@@ -42,8 +42,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     board::Board,
     doubles::{JobEvents, MemoryQueue, MemoryStore, SkewedClock},
+    errands::LISTS,
     fate::{Fate, Gate, News, Scripted, Service},
-    ports::{Buses, Gated, Watched},
+    ports::{Buses, Gated, Watched, Watching},
     wire::RouterWire,
     world::{Ask, Blow, LAB_ID, Plan, TO, TO_ID},
 };
@@ -92,6 +93,8 @@ pub(crate) fn live(seed: u64, verbose: bool) -> Told {
 /// Lives through the history of a plan in which certain calls fail.
 pub(crate) fn live_by(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bool) -> Told {
     note_panics();
+    // The pauses of the AWS SDK before it tries again are of the seed too.
+    fastrand::seed(seed);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let told = runtime.block_on(async {
@@ -162,7 +165,8 @@ impl History {
         };
         let store = Arc::new(MemoryStore::default());
         let instances = plan.instances;
-        let board = Board::new(fate.clone(), store, simulator.clone(), observer.clone(), plan);
+        let own = s3.as_ref().map(own_s3);
+        let board = Board::new(fate.clone(), store, simulator.clone(), observer.clone(), own, plan);
         Self {
             fate,
             board,
@@ -263,9 +267,17 @@ impl History {
                 .with(DUE_AT, soon);
             self.board.store.force(item);
         }
+        for list in self.board.lists() {
+            let at = ObjectLocation::new(LISTS, &list.key);
+            let (text, options) = (list.text().into(), WriteOptions::default());
+            let s3 = self.board.s3.as_ref().unwrap();
+            s3.put(&at, text, None, &options, &Access::Own).await.unwrap();
+        }
         self.board.remember().await;
         let plan = &self.board.plan;
-        let changes = json!({"responses": plan.scripts, "poisonPaths": plan.poison});
+        let changes = json!({
+            "responses": plan.scripts, "poisonPaths": plan.poison, "s3": plan.s3_rules, "restoreDelay": "5m",
+        });
         self.simulator.set_faults(serde_json::from_value::<FaultChanges>(changes).unwrap());
     }
 
@@ -276,7 +288,8 @@ impl History {
     }
 
     fn calm_platform(&self) {
-        let calm = json!({"jobFailureRate": 0.0, "rateLimit": null, "responses": [], "poisonPaths": []});
+        let calm =
+            json!({"jobFailureRate": 0.0, "rateLimit": null, "responses": [], "poisonPaths": [], "s3": []});
         self.simulator.set_faults(serde_json::from_value::<FaultChanges>(calm).unwrap());
     }
 
@@ -307,10 +320,7 @@ impl History {
         let skew_ms = i64::try_from(self.rng.next_u64() % 4001).unwrap() - 2000;
         let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start: self.born, skew_ms });
         let objects: Arc<dyn ObjectStore> = match &self.s3 {
-            Some(config) => Gated::new(
-                &gate,
-                Arc::new(S3Objects::from_config(config, Some("http://s3.simulated".to_owned()))) as _,
-            ),
+            Some(config) => Gated::new(&gate, Arc::new(own_s3(config)) as _),
             None => Arc::new(S3Objects::new(Some("http://s3.unused".to_owned()))),
         };
         let streams = Streams::new(
@@ -325,7 +335,7 @@ impl History {
             instance: me.clone(),
         };
         let ports = Ports {
-            store: Gated::new(&gate, self.board.store.clone()),
+            store: Gated::new(&gate, Watching { store: self.board.store.clone(), board: self.board.clone() }),
             requests: Gated::new(&gate, self.requests.clone()),
             job_events: self.job_events.clone().map(|queue| Gated::new(&gate, queue) as _),
             bus: Gated::new(&gate, Buses { board: self.board.clone(), queue: self.requests.clone() }),
@@ -501,6 +511,11 @@ impl History {
             calls: self.fate.tally().calls,
         }
     }
+}
+
+/// S3 with our own rights.
+fn own_s3(config: &SdkConfig) -> S3Objects {
+    S3Objects::from_config(config, Some("http://s3.simulated".to_owned()))
 }
 
 fn client(simulator: &Arc<Simulator>, clock: Arc<dyn Clock>, dice: Dice) -> Client {

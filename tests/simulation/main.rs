@@ -11,11 +11,15 @@
 #![expect(clippy::print_stdout, reason = "what was found is printed")]
 
 mod board;
+mod bytes;
 mod doubles;
+mod errands;
 mod fate;
 mod history;
 mod ports;
 mod regressions;
+mod shelves;
+mod throngs;
 #[path = "../support/wire.rs"]
 mod wire;
 mod world;

@@ -1,13 +1,12 @@
 //! The ports of one instance: the world's, seen through the instance's gate, and watched at the moment
 //! an effect is asked for.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use copy_manager::{
     domain::{
-        file::{Data, ETag},
+        file::Data,
         ids::{BatchId, DataId, JobId, ProjectId},
         location::DataPath,
         token::TaskToken,
@@ -16,18 +15,14 @@ use copy_manager::{
         Class, Error, Result,
         bus::{Bus, Event, EventBus},
         callbacks::{Delivery, TaskCallbacks},
-        objects::{
-            Access, BucketAccess, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation,
-            ObjectStore, PartTag, PartUploads, Precondition, RestoreRequest, UploadId, WriteOptions,
-        },
+        objects::BucketAccess,
         platform::{BatchItem, DataPlatform, Folder, Job, Load, NewFile, Project, Submitted},
         queue::{Message, Queue},
-        store::{Due, Item, Key, Page, Store, Transacted, Write, Written},
-        transfers::{PartsUpload, PresignedUrl, Sent, Stream, Tagged, Transfers},
+        store::{Action, Due, Item, Key, Page, Store, Transacted, Write, Written},
+        transfers::PresignedUrl,
     },
 };
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     board::Board,
@@ -48,23 +43,44 @@ impl<T> Gated<T> {
     }
 }
 
-const READ: bool = false;
-const EFFECT: bool = true;
+/// The table, with somebody who watches which slices are put.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) board: Arc<Board>,
+}
+
+impl Watching {
+    async fn write(&self, write: Write) -> Result<Written> {
+        let key = write.key.clone();
+        let is_put = matches!(write.action, Action::Put(_)) && key.id_type == "REQUEST";
+        let written = self.store.write(write).await?;
+        if let (true, Written::Done(Some(item))) = (is_put, &written)
+            && item.text("kind") == Some("slice")
+        {
+            self.board.slice_is_put(item);
+        }
+        Ok(written)
+    }
+}
+
+pub(crate) const READ: bool = false;
+pub(crate) const EFFECT: bool = true;
 
 #[async_trait]
-impl Store for Gated<Arc<MemoryStore>> {
+impl Store for Gated<Watching> {
     async fn get(&self, key: &Key) -> Result<Option<Item>> {
-        self.gate.pass(Service::Store, "get", READ, || key.to_string(), self.inner.get(key)).await
+        self.gate.pass(Service::Store, "get", READ, || key.to_string(), self.inner.store.get(key)).await
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Item>> {
         let detail = || keys.iter().map(Key::to_string).collect::<Vec<_>>().join(" ");
-        self.gate.pass(Service::Store, "get_many", READ, detail, self.inner.get_many(keys)).await
+        self.gate.pass(Service::Store, "get_many", READ, detail, self.inner.store.get_many(keys)).await
     }
 
     async fn query(&self, id: &str, prefix: &str) -> Result<Vec<Item>> {
         let detail = || format!("{id} {prefix}");
-        self.gate.pass(Service::Store, "query", READ, detail, self.inner.query(id, prefix)).await
+        self.gate.pass(Service::Store, "query", READ, detail, self.inner.store.query(id, prefix)).await
     }
 
     async fn write(&self, write: Write) -> Result<Written> {
@@ -82,12 +98,12 @@ impl Store for Gated<Arc<MemoryStore>> {
 
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         let keys: Vec<_> = writes.iter().map(|write| write.key.to_string()).collect();
-        let call = self.inner.transact(writes);
+        let call = self.inner.store.transact(writes);
         self.gate.pass(Service::Store, "transact", EFFECT, || keys.join(" "), call).await
     }
 
     async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>> {
-        let mut due = self.inner.due(shard, until, limit).await?;
+        let mut due = self.inner.store.due(shard, until, limit).await?;
         // An index may lag; an empty answer is not worth a line.
         due.retain(|_| !self.gate.fate.loses());
         if due.is_empty() && !self.gate.fate.is_out(Service::Store) {
@@ -98,7 +114,9 @@ impl Store for Gated<Arc<MemoryStore>> {
     }
 
     async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
-        self.gate.pass(Service::Store, "tree", READ, || root.to_owned(), self.inner.tree(root, from)).await
+        self.gate
+            .pass(Service::Store, "tree", READ, || root.to_owned(), self.inner.store.tree(root, from))
+            .await
     }
 }
 
@@ -176,7 +194,7 @@ impl TaskCallbacks for Gated<Arc<Board>> {
 
     async fn fail(&self, token: &TaskToken, error: &str, cause: &str) -> Result<Delivery> {
         let detail = || format!("{} {error} {cause}", token.expose());
-        let call = async { Ok(self.inner.fail(token.expose(), error, cause)) };
+        let call = async { Ok(self.inner.fail(token.expose(), error, cause).await) };
         self.gate.pass(Service::Callbacks, "fail", EFFECT, detail, call).await
     }
 }
@@ -353,194 +371,5 @@ impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
 
     async fn running_jobs(&self, from: Option<&str>) -> Result<Page<Job>> {
         through!(self, "running jobs", READ, String::new(), self.inner.platform.running_jobs(from))
-    }
-}
-
-#[async_trait]
-impl Transfers for Gated<Arc<dyn Transfers>> {
-    async fn stream(&self, stream: Stream, cut: &CancellationToken) -> Result<Sent> {
-        let detail = format!("{} bytes", stream.size);
-        self.gate.pass(Service::Bytes, "stream", EFFECT, || detail, self.inner.stream(stream, cut)).await
-    }
-
-    async fn look(&self, url: &PresignedUrl) -> Result<Tagged> {
-        self.gate.pass(Service::Bytes, "look", READ, String::new, self.inner.look(url)).await
-    }
-
-    async fn upload_parts(&self, upload: PartsUpload, cut: &CancellationToken) -> Result<ETag> {
-        let detail = upload.to.to_string();
-        let call = self.inner.upload_parts(upload, cut);
-        self.gate.pass(Service::Bytes, "upload parts", EFFECT, || detail, call).await
-    }
-}
-
-type Objects = Gated<Arc<dyn ObjectStore>>;
-
-#[async_trait]
-impl PartUploads for Objects {
-    async fn begin(
-        &self,
-        to: &ObjectLocation,
-        like: Option<&ObjectInfo>,
-        options: &WriteOptions,
-        access: &Access,
-    ) -> Result<UploadId> {
-        let call = self.inner.begin(to, like, options, access);
-        self.gate.pass(Service::Bytes, "begin", EFFECT, || to.to_string(), call).await
-    }
-
-    async fn copy_part(
-        &self,
-        to: &ObjectLocation,
-        upload: &UploadId,
-        number: u32,
-        from: &ObjectLocation,
-        range: Range<u64>,
-        etag: Option<&ETag>,
-        access: &Access,
-    ) -> Result<PartTag> {
-        let call = self.inner.copy_part(to, upload, number, from, range, etag, access);
-        self.gate.pass(Service::Bytes, "copy part", EFFECT, || to.to_string(), call).await
-    }
-
-    async fn parts_of(
-        &self,
-        to: &ObjectLocation,
-        upload: &UploadId,
-        access: &Access,
-    ) -> Result<Option<Vec<(PartTag, u64)>>> {
-        let call = self.inner.parts_of(to, upload, access);
-        self.gate.pass(Service::Bytes, "parts of", READ, || to.to_string(), call).await
-    }
-
-    async fn put_part(
-        &self,
-        to: &ObjectLocation,
-        upload: &UploadId,
-        number: u32,
-        size: u64,
-        bytes: ByteStream,
-        access: &Access,
-    ) -> Result<PartTag> {
-        let call = self.inner.put_part(to, upload, number, size, bytes, access);
-        self.gate.pass(Service::Bytes, "put part", EFFECT, || to.to_string(), call).await
-    }
-
-    async fn complete(
-        &self,
-        to: &ObjectLocation,
-        upload: &UploadId,
-        parts: &[PartTag],
-        precondition: &Precondition,
-        access: &Access,
-    ) -> Result<ETag> {
-        let call = self.inner.complete(to, upload, parts, precondition, access);
-        self.gate.pass(Service::Bytes, "complete", EFFECT, || to.to_string(), call).await
-    }
-
-    async fn abort(&self, to: &ObjectLocation, upload: &UploadId, access: &Access) -> Result<()> {
-        let call = self.inner.abort(to, upload, access);
-        self.gate.pass(Service::Bytes, "abort", EFFECT, || to.to_string(), call).await
-    }
-
-    async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>> {
-        let call = self.inner.unfinished(to, access);
-        self.gate.pass(Service::Bytes, "unfinished", READ, || to.to_string(), call).await
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Objects {
-    async fn head(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>> {
-        self.gate.pass(Service::Bytes, "head", READ, || at.to_string(), self.inner.head(at, access)).await
-    }
-
-    async fn look(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>> {
-        self.gate.pass(Service::Bytes, "look", READ, || at.to_string(), self.inner.look(at, access)).await
-    }
-
-    async fn part_sizes(
-        &self,
-        at: &ObjectLocation,
-        info: &ObjectInfo,
-        access: &Access,
-    ) -> Result<Option<Vec<u64>>> {
-        let call = self.inner.part_sizes(at, info, access);
-        self.gate.pass(Service::Bytes, "part sizes", READ, || at.to_string(), call).await
-    }
-
-    async fn each_part_size(
-        &self,
-        at: &ObjectLocation,
-        info: &ObjectInfo,
-        access: &Access,
-    ) -> Result<Option<Vec<u64>>> {
-        let call = self.inner.each_part_size(at, info, access);
-        self.gate.pass(Service::Bytes, "each part size", READ, || at.to_string(), call).await
-    }
-
-    async fn tags(&self, at: &ObjectLocation, access: &Access) -> Result<BTreeMap<String, String>> {
-        self.gate.pass(Service::Bytes, "tags", READ, || at.to_string(), self.inner.tags(at, access)).await
-    }
-
-    async fn put(
-        &self,
-        to: &ObjectLocation,
-        bytes: Bytes,
-        content_type: Option<&str>,
-        options: &WriteOptions,
-        access: &Access,
-    ) -> Result<ETag> {
-        let call = self.inner.put(to, bytes, content_type, options, access);
-        self.gate.pass(Service::Bytes, "put object", EFFECT, || to.to_string(), call).await
-    }
-
-    async fn restore(&self, at: &ObjectLocation, ask: &RestoreRequest, access: &Access) -> Result<()> {
-        let call = self.inner.restore(at, ask, access);
-        self.gate.pass(Service::Bytes, "restore", EFFECT, || at.to_string(), call).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        from: Option<&str>,
-        access: &Access,
-    ) -> Result<Page<ObjectInfo>> {
-        let call = self.inner.list(bucket, prefix, from, access);
-        self.gate.pass(Service::Bytes, "list", READ, || format!("{bucket}/{prefix}"), call).await
-    }
-
-    async fn list_after(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: &str,
-        most: usize,
-        access: &Access,
-    ) -> Result<Page<ObjectInfo>> {
-        let call = self.inner.list_after(bucket, prefix, after, most, access);
-        self.gate.pass(Service::Bytes, "list after", READ, || format!("{bucket}/{after}"), call).await
-    }
-
-    async fn get(
-        &self,
-        at: &ObjectLocation,
-        range: Option<Range<u64>>,
-        etag: Option<&ETag>,
-        access: &Access,
-    ) -> Result<ObjectBody> {
-        let call = self.inner.get(at, range, etag, access);
-        self.gate.pass(Service::Bytes, "get object", READ, || at.to_string(), call).await
-    }
-
-    async fn copy(&self, copy: &ObjectCopy, access: &Access) -> Result<ETag> {
-        let call = self.inner.copy(copy, access);
-        self.gate.pass(Service::Bytes, "copy object", EFFECT, || copy.to.to_string(), call).await
-    }
-
-    async fn delete(&self, at: &ObjectLocation, access: &Access) -> Result<()> {
-        let call = self.inner.delete(at, access);
-        self.gate.pass(Service::Bytes, "delete object", EFFECT, || at.to_string(), call).await
     }
 }

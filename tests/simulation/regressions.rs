@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use copy_manager::domain::route::{Folders, SinglePart};
+use serde_json::json;
 
 use crate::{
+    errands::{DEST, LISTS, List, SHELF, Way},
     fate::{Fault, Scripted},
     history::live_by,
-    world::{Blow, Plan},
+    world::{Ask, Blow, Plan, Request, Want},
 };
 
 /// Lives through a plain history of that many instances in which one call fails; how long it took.
@@ -128,4 +130,53 @@ fn the_jobs_of_others_are_asked_once_where_they_go() {
     let asked = told.lines.iter().filter(|line| line.contains(" batch folder ")).count();
     // The stranger's and, late in the look-out, our own second one.
     assert!((1..=2).contains(&asked), "{asked}");
+}
+
+/// A plain world with buckets, and one request for two objects.
+fn to_bucket(way: Way, payload: &serde_json::Value, prefix: &str) -> Plan {
+    let mut plan = Plan::plain();
+    let keys = ["p/a.bin", "p/b.bin"];
+    let objects = keys.map(|key| json!({"key": key, "size": 9}));
+    let buckets = json!([{"name": SHELF, "objects": objects}, {"name": DEST}, {"name": LISTS}]);
+    let mut world = serde_json::to_value(&plan.world).unwrap();
+    world["buckets"] = buckets;
+    plan.world = serde_json::from_value(world).unwrap();
+    plan.needs_s3 = true;
+    let wants = keys.map(|key| Want {
+        to: format!("s3://{DEST}/{prefix}{}", key.rsplit('/').next().unwrap()),
+        from: Some(format!("s3://{SHELF}/{key}")),
+        size: 9,
+    });
+    plan.wanted = wants.iter().map(|want| (want.to.clone(), [want.from.clone()].into())).collect();
+    let body = json!({"detail-type": way.event(), "source": "lab", "id": "e", "detail":
+        {"payload": payload, "taskToken": "token"}});
+    plan.requests = vec![Request::plain(wants.into(), way)];
+    let (at, token) = (Duration::ZERO, "token".to_owned());
+    plan.asks = vec![Ask { at, token, request: 0, body: body.to_string(), leaves_at: None }];
+    plan
+}
+
+/// The plan of a copy to a bucket, or of a list, was stored, and nobody heard of it. What went wrong was
+/// noted in the state as it was before, without a plan: nothing was copied, and it was a success.
+#[test]
+fn a_plan_that_was_stored_unheard_is_not_taken_for_none() {
+    let payload = json!({
+        "sourceUriList": [], "externalSourceUriList": [format!("s3://{SHELF}/p/a.bin"), format!("s3://{SHELF}/p/b.bin")],
+        "destinationUri": format!("s3://{DEST}/c/"),
+    });
+    let copy = to_bucket(Way::Copy, &payload, "c/");
+    let list = List {
+        prefix: "list/".to_owned(),
+        key: "list.csv".to_owned(),
+        rows: ["p/a.bin", "p/b.bin"].map(|key| (key.to_owned(), true)).into(),
+        in_flight: 1,
+        goes_on: false,
+    };
+    let payload = json!({
+        "sourceFilesCsvBucket": LISTS, "sourceFilesCsvKey": "list.csv", "destinationBucket": DEST,
+        "destinationPrefixKey": "list/", "copyConcurrency": 1,
+    });
+    for plan in [copy, to_bucket(Way::List(list), &payload, "list/")] {
+        lives(plan, "write", "PLANNED", Fault::LoseAnswer);
+    }
 }

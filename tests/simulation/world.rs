@@ -20,7 +20,11 @@ use copy_manager::{
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::fate::{Odds, Service};
+use crate::{
+    errands::{DEST, Errands, LISTS, SHELF, Shelved, Way},
+    fate::{Odds, Service},
+    throngs::Throng,
+};
 
 pub(crate) const LAB: &str = "lab";
 pub(crate) const TO: &str = "archive";
@@ -56,6 +60,22 @@ pub(crate) struct Request {
     pub missing: bool,
     /// The same id was used with another payload.
     pub contradicts: bool,
+    pub way: Way,
+}
+
+impl Request {
+    /// One for nothing but that.
+    pub(crate) fn plain(wants: Vec<Want>, way: Way) -> Self {
+        Self {
+            wants,
+            folders: Vec::new(),
+            overwrite: false,
+            dry_run: false,
+            missing: false,
+            contradicts: false,
+            way,
+        }
+    }
 }
 
 /// A message with its token.
@@ -99,6 +119,8 @@ pub(crate) struct Plan {
     pub partials: Vec<(String, String)>,
     pub blows: Vec<(Duration, Blow)>,
     pub scripts: Value,
+    /// What is done to calls of S3.
+    pub s3_rules: Value,
     pub poison: Vec<String>,
     pub calm_at: Duration,
     pub visibility: Duration,
@@ -135,14 +157,8 @@ impl Plan {
             let to = file.path.replace("/x/", "/in/");
             Want { to, from: Some(file.path.clone()), size: file.size }
         });
-        let request = Request {
-            wants: wants.collect(),
-            folders: vec!["/in/r3/".to_owned()],
-            overwrite: false,
-            dry_run: false,
-            missing: false,
-            contradicts: false,
-        };
+        let folders = vec!["/in/r3/".to_owned()];
+        let request = Request { folders, ..Request::plain(wants.collect(), Way::Copy) };
         let wanted = request.wants.iter().map(|want| (want.to.clone(), BTreeSet::from([want.from.clone()])));
         plan.wanted = wanted.collect();
         plan.requests = vec![request];
@@ -154,6 +170,7 @@ impl Plan {
         plan.partials.clear();
         plan.blows.clear();
         plan.scripts = json!([]);
+        plan.s3_rules = json!([]);
         plan.poison.clear();
         plan.calm_at = Duration::ZERO;
         plan.max_receives = None;
@@ -165,22 +182,22 @@ impl Plan {
     }
 }
 
-struct Dice(StdRng);
+pub(crate) struct Dice(StdRng);
 
 impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0.next_u64() % end.max(1)
     }
-    fn index(&mut self, end: usize) -> usize {
+    pub(crate) fn index(&mut self, end: usize) -> usize {
         usize::try_from(self.below(end as u64)).unwrap()
     }
-    fn chance(&mut self, odds: f64) -> bool {
+    pub(crate) fn chance(&mut self, odds: f64) -> bool {
         self.0.random::<f64>() < odds
     }
-    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
         of[self.index(of.len())].clone()
     }
-    fn seconds(&mut self, from: u64, to: u64) -> Duration {
+    pub(crate) fn seconds(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from * 1000 + self.below((to - from) * 1000))
     }
     /// With even odds nothing, else something between the bounds, evenly in its logarithm.
@@ -189,9 +206,9 @@ impl Dice {
     }
 }
 
-const FOLDERS: [&str; 5] = ["/in/r1/", "/in/r1/sub/", "/in/r1/sub/deep/", "/in/r2/", "/x/r3/"];
+pub(crate) const FOLDERS: [&str; 5] = ["/in/r1/", "/in/r1/sub/", "/in/r1/sub/deep/", "/in/r2/", "/x/r3/"];
 const NAMES: [&str; 7] = ["a.bam", "b.bam", "c.txt", "d e+f.txt", "A.bam", "ü.vcf", "zero"];
-const DESTINATIONS: [&str; 3] = ["/in/", "/out/", "/in/new/"];
+pub(crate) const DESTINATIONS: [&str; 3] = ["/in/", "/out/", "/in/new/"];
 
 impl Plan {
     #[expect(clippy::too_many_lines, reason = "one draw after the other")]
@@ -242,26 +259,7 @@ impl Plan {
             needs_s3 |= s3;
             let named = dice.chance(0.3).then(|| format!("id-{n}"));
             let index = requests.len();
-            let tokens = 1 + usize::from(dice.chance(0.25));
-            for t in 0..tokens {
-                let token = format!("token-{n}-{t}");
-                let mut body = json!({"payload": payload, "taskToken": token});
-                // Without an id of its own a second token is a second request for the same.
-                if let Some(id) = &named {
-                    body["requestId"] = id.as_str().into();
-                }
-                let at = if dice.chance(0.3) {
-                    Duration::ZERO
-                } else {
-                    dice.seconds(0, 1 + calm_at.as_secs() / 2)
-                };
-                let leaves_at = dice.chance(0.08).then(|| at + dice.seconds(0, 300));
-                let ask = Ask { at, token, request: index, body: body.to_string(), leaves_at };
-                if dice.chance(0.15) {
-                    asks.push(Ask { at: at + dice.seconds(0, 200), leaves_at: None, ..ask.clone() });
-                }
-                asks.push(ask);
-            }
+            asks.extend(asks_for(&mut dice, calm_at, &payload, None, (n, index), named.as_deref()));
             requests.push(request.clone());
             if let Some(id) = named.filter(|_| dice.chance(0.2)) {
                 // The same id for something else: refused, whichever of the two comes first.
@@ -271,15 +269,23 @@ impl Plan {
                 let at = dice.seconds(0, 1 + calm_at.as_secs() / 2);
                 asks.push(Ask { at, token, request: requests.len(), body, leaves_at: None });
                 requests[index].contradicts = true;
-                requests.push(Request {
-                    wants: Vec::new(),
-                    folders: Vec::new(),
-                    overwrite: false,
-                    dry_run: false,
-                    missing: true,
-                    contradicts: true,
-                });
+                let nothing = Request::plain(Vec::new(), Way::Copy);
+                requests.push(Request { missing: true, contradicts: true, ..nothing });
             }
+        }
+
+        // Drawn apart, so that the rest of a history stays what it was.
+        let mut other = Dice(StdRng::seed_from_u64(seed ^ 0xb0c7));
+        let errands = Errands::draw(&mut other, &lab, &lab_folders);
+        needs_s3 |= errands.need_s3();
+        let throng = Throng::draw(&mut other);
+        lab.extend(throng.files.iter().cloned());
+        for (n, (request, payload)) in errands.requests.iter().chain(&throng.requests).enumerate() {
+            let (n, index) = (count + n, requests.len());
+            let named = other.chance(0.3).then(|| format!("id-{n}"));
+            let event = Some(request.way.event());
+            asks.extend(asks_for(&mut other, calm_at, payload, event, (n, index), named.as_deref()));
+            requests.push(request.clone());
         }
 
         let mut wanted: BTreeMap<String, BTreeSet<Option<String>>> = BTreeMap::new();
@@ -297,7 +303,7 @@ impl Plan {
         let mut there: Vec<File> = Vec::new();
         let mut partials = Vec::new();
         let sources: BTreeMap<&str, &File> = lab.iter().map(|file| (file.path.as_str(), file)).collect();
-        for (to, from) in &wanted {
+        for (to, from) in wanted.iter().filter(|(to, _)| !to.starts_with("s3://")) {
             let source = from.iter().flatten().find_map(|from| sources.get(from.as_str()));
             match dice.below(14) {
                 0 | 1 => {
@@ -369,6 +375,9 @@ impl Plan {
             }
         }
 
+        let shelves = shelves(&mut other, &errands, &wanted);
+        let s3_rules = if quiet { Vec::new() } else { s3_rules(&mut other) };
+
         let settle = dice.pick(&[30, 60, 120]);
         let mut platform = simulator::Settings { seed, ..simulator::Settings::default() };
         platform.job_duration = dice.pick(&[1, 2, 10, 40, 100]) * Duration::from_secs(1);
@@ -411,11 +420,13 @@ impl Plan {
             {"id": TO_ID, "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
              "folders": ["/in/"], "files": list(&there)},
         ], "buckets": [{"name": OUTSIDE, "objects": [
-            {"key": "ref/one.txt", "size": 70}, {"key": "ref/two.fa", "size": 90, "parts": 2}]}]});
+            {"key": "ref/one.txt", "size": 70}, {"key": "ref/two.fa", "size": 90, "parts": 2}]},
+            {"name": SHELF, "objects": errands.objects.iter().map(Shelved::in_world).collect::<Vec<_>>()},
+            {"name": DEST, "objects": shelves}, {"name": LISTS}]});
         Self {
             world: serde_json::from_value(world).unwrap(),
             platform,
-            settings: settings(&mut dice, settle),
+            settings: with_buckets(&mut other, settings(&mut dice, settle)),
             crashes: u32::try_from(dice.below(7)).unwrap(),
             odds,
             instances,
@@ -425,6 +436,7 @@ impl Plan {
             partials,
             blows,
             scripts: scripts.into(),
+            s3_rules: s3_rules.into(),
             poison,
             calm_at,
             visibility: dice.pick(&[30, 60]) * Duration::from_secs(1),
@@ -436,6 +448,125 @@ impl Plan {
             strangers,
         }
     }
+}
+
+/// The messages of a request, with the numbers by which tokens and requests are known; `event`: of which
+/// kind, where it is no copy that stands there by itself.
+fn asks_for(
+    dice: &mut Dice,
+    calm_at: Duration,
+    payload: &Value,
+    event: Option<&str>,
+    (n, request): (usize, usize),
+    named: Option<&str>,
+) -> Vec<Ask> {
+    let mut asks = Vec::new();
+    let tokens = 1 + usize::from(dice.chance(0.25));
+    for t in 0..tokens {
+        let token = format!("token-{n}-{t}");
+        let mut body = json!({"payload": payload, "taskToken": token});
+        // Without an id of its own a second token is a second request for the same.
+        if let Some(id) = named {
+            body["requestId"] = id.into();
+        }
+        if let Some(event) = event {
+            body = json!({"detail-type": event, "source": "lab", "id": token, "detail": body});
+        }
+        let at = if dice.chance(0.3) { Duration::ZERO } else { dice.seconds(0, 1 + calm_at.as_secs() / 2) };
+        let leaves_at = dice.chance(0.08).then(|| at + dice.seconds(0, 300));
+        let ask = Ask { at, token, request, body: body.to_string(), leaves_at };
+        if dice.chance(0.15) {
+            asks.push(Ask { at: at + dice.seconds(0, 200), leaves_at: None, ..ask.clone() });
+        }
+        asks.push(ask);
+    }
+    asks
+}
+
+/// What is in the bucket that is copied to before: equal, of other size, of other content.
+fn shelves(
+    dice: &mut Dice,
+    errands: &Errands,
+    wanted: &BTreeMap<String, BTreeSet<Option<String>>>,
+) -> Vec<Value> {
+    let mut there = Vec::new();
+    for (to, from) in wanted {
+        let Some(key) = to.strip_prefix(&format!("s3://{DEST}/")) else { continue };
+        let source = from.iter().flatten().find_map(|from| from.strip_prefix("s3://"));
+        let object = source.and_then(|uri| {
+            let key = uri.strip_prefix(SHELF)?.strip_prefix('/')?;
+            errands.objects.iter().find(|object| object.key == key)
+        });
+        match (dice.below(10), object) {
+            (0, Some(object)) => there.push(json!({
+                "key": key, "size": object.size, "parts": object.parts, "sameAs": source,
+            })),
+            (1, Some(object)) => there.push(json!({"key": key, "size": object.size})),
+            (2, _) => there.push(json!({"key": key, "size": 1 + dice.below(60)})),
+            _ => {}
+        }
+    }
+    if !errands.requests.is_empty() {
+        for folder in ["", "c/", "c/p/", "list-0/"] {
+            if dice.chance(0.4) {
+                there.push(json!({"key": format!("{folder}stranger.bin"), "size": 17}));
+            }
+        }
+    }
+    there
+}
+
+/// What goes wrong at S3.
+fn s3_rules(dice: &mut Dice) -> Vec<Value> {
+    let mut rules = Vec::new();
+    for _ in 0..dice.below(4) {
+        let call = dice.pick(&[
+            "CopyObject",
+            "UploadPartCopy",
+            "CreateMultipartUpload",
+            "CompleteMultipartUpload",
+            "PutObject",
+            "HeadObject",
+            "GetObject",
+            "ListObjectsV2",
+        ]);
+        let status = if call == "CopyObject" || call == "CompleteMultipartUpload" {
+            dice.pick(&[json!(503), json!(500), json!("close"), json!(200)])
+        } else {
+            dice.pick(&[json!(503), json!(500), json!("close")])
+        };
+        let after = dice.chance(0.5);
+        rules.push(json!({"calls": [call], "times": 1 + dice.below(4), "status": status, "after": after}));
+    }
+    if dice.chance(0.2) {
+        rules.push(json!({"calls": ["CopyObject", "UploadPartCopy"], "delay": dice.pick(&["1s", "20s"])}));
+    }
+    rules
+}
+
+fn with_buckets(dice: &mut Dice, settings: Settings) -> Settings {
+    let copy_out = CopyOutSettings {
+        concurrent_parts: dice.pick(&[1, 16]),
+        max_concurrency: dice.pick(&[2, 256]),
+        multipart_threshold: dice.pick(&[5 << 20, 5 << 30]),
+        part_size: 5 << 20,
+        access_retry: Duration::from_mins(1),
+        thaw_check: Duration::from_mins(1),
+        ..CopyOutSettings::default()
+    };
+    Settings { copy_out, ..settings }
+}
+
+/// Everything below a folder, as it lands below a place.
+pub(crate) fn folder_wants(lab: &[File], folder: &str, to: &str) -> Vec<Want> {
+    let inside = lab.iter().filter_map(|file| Some((file, file.path.strip_prefix(folder)?)));
+    inside
+        .map(|(file, inside)| Want {
+            to: format!("{to}{inside}"),
+            from: Some(file.path.clone()),
+            size: file.size,
+        })
+        .collect()
 }
 
 fn list(files: &[File]) -> Vec<Value> {
@@ -466,12 +597,9 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
             }
             sources.push(format!("icav2://lab{folder}"));
             made.push(format!("{destination}{name}/"));
-            for file in lab.iter().filter(there) {
-                let inside = file.path.strip_prefix(folder).unwrap();
-                let to = format!("{destination}{name}/{inside}");
-                made.extend(to.rsplit_once('/').map(|(folder, _)| format!("{folder}/")));
-                wants.push(Want { to, from: Some(file.path.clone()), size: file.size });
-            }
+            let inside = folder_wants(lab, folder, &format!("{destination}{name}/"));
+            made.extend(inside.iter().filter_map(|want| Some(format!("{}/", want.to.rsplit_once('/')?.0))));
+            wants.extend(inside);
             made.extend(
                 folders
                     .iter()
@@ -541,6 +669,7 @@ fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, 
         dry_run,
         missing,
         contradicts: false,
+        way: Way::Copy,
     };
     (request, payload, needs_s3)
 }

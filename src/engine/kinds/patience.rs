@@ -96,6 +96,7 @@ impl Engine {
     /// Notes that something that may pass is in the way, and says whether it has been for longer than an
     /// outage is believed in. A time in which nobody tried does not count.
     pub(super) async fn lasts_too_long(&self, held: &mut Held) -> Step<bool> {
+        self.read_again(held).await?;
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         let now = millis(self.ports.clock.now());
         let limit = self.settings.heartbeat.outage_after;
@@ -106,5 +107,24 @@ impl Engine {
         state.trouble_at = now;
         self.save(held, vec![set(attr::STATE, records::text(&state)?)]).await?;
         Ok(now >= state.trouble_since.saturating_add(as_millis(limit)))
+    }
+
+    /// Reads a held record as it is stored: what went wrong may be a write that has happened all the same,
+    /// and whoever wrote on from what it was before would take a plan for none.
+    async fn read_again(&self, held: &mut Held) -> Step<()> {
+        held.lease.check()?;
+        let stored = self.ports.store.get(&held.lease.key).await?;
+        let ours = stored.filter(|item| item.number(attr::EPOCH) == Some(held.lease.epoch));
+        let Some(mut item) = ours else {
+            held.lease.lost.cancel();
+            return Err(Halt::Lost);
+        };
+        // What came since the round began is news.
+        match held.item.attributes.get(attr::WAKES) {
+            Some(wakes) => item.attributes.insert(attr::WAKES.to_owned(), wakes.clone()),
+            None => item.attributes.remove(attr::WAKES),
+        };
+        held.item = item;
+        Ok(())
     }
 }
