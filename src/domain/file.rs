@@ -102,6 +102,8 @@ pub struct Data {
     pub etag: Option<ETag>,
     /// When the record was made.
     pub created: Timestamp,
+    /// Whether the platform does not show what is in it: a folder that is not indexed.
+    pub unseen: bool,
 }
 
 impl Data {

@@ -149,6 +149,11 @@ impl Call {
     }
 }
 
+/// How long a value is in a query.
+pub(super) fn encoded(value: &str) -> usize {
+    utf8_percent_encode(value, QUERY).map(str::len).sum()
+}
+
 /// The path of an operation, its braces filled.
 fn fill(operation: &str, ids: &[&str]) -> String {
     let template = operation.split_once(' ').map_or(operation, |(_, template)| template);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{call::Call, client::Client, platform::PAGE_SIZE, recent::Recent, wire};
 use crate::ports::{Class, Error, Result, platform::Project};
 
-const LIST: &str = "GET /api/projects";
+pub(super) const LIST: &str = "GET /api/projects";
 /// A project may be renamed; its new name is believed after this.
 pub(super) const KEEP: Duration = Duration::from_mins(5);
 
@@ -43,7 +43,10 @@ impl Client {
 
     async fn project_by_id(&self, id: &str) -> Result<Project> {
         let call = Call::read("GET /api/projects/{projectId}", &[id]);
-        let found = self.call::<wire::Project>(&call).await;
+        let found = match self.call::<wire::Project>(&call).await {
+            Err(error) => Err(self.entering_for(error).await),
+            found => found,
+        };
         found.map(Project::from).map_err(|mut error| {
             if error.class == Class::NotFound {
                 error.message = format!("no project with the id {id} is visible to us ({})", error.message);
@@ -65,7 +68,8 @@ impl Client {
             if let Some(token) = &from {
                 call = call.with("pageToken", token);
             }
-            let page: wire::PagedList<wire::Project> = self.call(&call).await?;
+            let page: wire::PagedList<wire::Project> =
+                self.call(&call).await.map_err(|error| self.entering(error))?;
             for project in page.items.into_iter().filter(|project| project.name == name).map(Project::from) {
                 match &found {
                     Some(other) if other.id != project.id => {

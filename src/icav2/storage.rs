@@ -238,7 +238,8 @@ impl Client {
             if let Some(token) = &from {
                 call = call.with("pageToken", token);
             }
-            let page: wire::PagedList<ProjectWithStorage> = self.call(&call).await?;
+            let page: wire::PagedList<ProjectWithStorage> =
+                self.call(&call).await.map_err(|error| self.entering(error))?;
             found.extend(page.items.into_iter().filter_map(|project| {
                 let configuration = project.self_managed_storage_configuration?.id;
                 Some((Project { id: ProjectId::new(project.id), name: project.name }, configuration))

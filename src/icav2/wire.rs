@@ -39,11 +39,22 @@ pub struct ProjectData {
 
 /// `Data`.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Data {
     /// Its id.
     pub id: String,
     /// What is known about it.
     pub details: Option<DataDetails>,
+    /// What is known of it as a folder.
+    pub folder_details: Option<FolderDetails>,
+}
+
+/// `FolderDetails`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FolderDetails {
+    /// Whether ICAv2 does not know what is in it.
+    pub non_indexed: Option<bool>,
 }
 
 /// `DataDetails`.
@@ -237,7 +248,7 @@ impl TryFrom<Data> for file::Data {
     type Error = Incomplete;
 
     fn try_from(data: Data) -> Result<Self, Incomplete> {
-        let Data { id, details } = data;
+        let Data { id, details, folder_details } = data;
         let incomplete = |what: &str| Incomplete { id: id.clone(), what: what.to_owned() };
         let details = details.ok_or_else(|| incomplete("has no details"))?;
         let mut path = details.path.ok_or_else(|| incomplete("has no path"))?;
@@ -253,6 +264,7 @@ impl TryFrom<Data> for file::Data {
             size: details.file_size_in_bytes.unwrap_or(0),
             etag: details.object_etag.as_deref().map(ETag::new),
             created: details.time_created,
+            unseen: folder_details.and_then(|folder| folder.non_indexed).unwrap_or(false),
             id: DataId::new(id),
         })
     }

@@ -162,6 +162,12 @@ impl State {
             for folder in &project.folders {
                 tree.ensure_folder(key, folder, now, rng).map_err(|refused| wrong(folder, &refused))?;
             }
+            for folder in &project.non_indexed {
+                let made = tree.ensure_folder(key, folder, now, rng);
+                let made = made.map_err(|refused| wrong(folder, &refused))?;
+                let id = tree.node(made).map(|node| node.id.clone()).unwrap_or_default();
+                tree.non_indexed.insert(id);
+            }
             for file in &project.files {
                 let (folder, name) = file.path.rsplit_once('/').unwrap_or_default();
                 let made = tree

@@ -15,6 +15,7 @@ mod lists;
 mod outward;
 mod places;
 mod plan;
+mod refused;
 mod rules;
 mod scheduler;
 mod secrets;

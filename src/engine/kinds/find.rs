@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Refused,
+    Refused, checks,
     copy::culprit,
     external::{self, Outside},
     places::{Projects, Spot},
@@ -13,7 +13,7 @@ use crate::{
         file::Data,
         ids::ProjectId,
         location::DataPath,
-        outcome::{Culprit, ErrorName, Failure},
+        outcome::{Culprit, ErrorName},
     },
     engine::settings::CopySettings,
     ports::{
@@ -83,9 +83,8 @@ pub(super) async fn find_sources(
     }
     if !missing.is_empty() {
         missing.sort_by_key(|(n, _)| *n);
-        let message = format!("{} of {} sources are not there", missing.len(), uris.len());
-        let culprits = missing.into_iter().map(|(_, culprit)| culprit);
-        return Err(Failure::new(ErrorName::SourceNotFound, message).naming(culprits).into());
+        let culprits = missing.into_iter().map(|(_, culprit)| culprit).collect();
+        return Err(checks::missing(culprits, uris.len()).into());
     }
     Ok((in_order(found), in_order(outside)))
 }

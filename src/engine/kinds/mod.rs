@@ -8,7 +8,9 @@ pub(crate) mod copy;
 mod copy_out;
 mod external;
 mod find;
+mod landings;
 mod limits;
+mod obstacles;
 mod outward;
 mod patience;
 mod places;
@@ -18,6 +20,7 @@ mod trees;
 mod whole;
 
 pub(crate) use copy_out::SummaryUploads;
+pub(crate) use landings::source_of;
 
 use super::{
     Engine,
@@ -107,6 +110,11 @@ impl Engine {
     }
 }
 
+/// Whether it was ICAv2 that was asked: the operations of its API have paths.
+fn is_of_api(error: &Error) -> bool {
+    error.operation.contains(" /api/")
+}
+
 /// The failure that a final port error means for a request.
 pub(crate) fn final_failure(error: &Error) -> Failure {
     let name = match error.class {
@@ -115,5 +123,6 @@ pub(crate) fn final_failure(error: &Error) -> Failure {
         Class::Conflict => ErrorName::DestinationConflict,
         Class::Invalid | Class::Transient | Class::Throttled | Class::Unauthorized => ErrorName::Internal,
     };
-    Failure::new(name, format!("ICAv2 said no: {error}"))
+    let message = if is_of_api(error) { format!("ICAv2 said no: {error}") } else { error.to_string() };
+    Failure::new(name, message)
 }

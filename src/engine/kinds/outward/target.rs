@@ -8,6 +8,7 @@ use crate::{
         outcome::{ErrorName, Failure},
         policy::{Glob, Place, Rules},
     },
+    engine::kinds::is_of_api,
     ports::{Class, platform::DataPlatform},
 };
 
@@ -52,7 +53,7 @@ impl Target {
             Ok(Some((project, path))) => {
                 format!("would go to {path} of the project `{}`: name that as the destination", project.name)
             }
-            Err(error) if error.class == Class::Invalid => error.to_string(),
+            Err(error) if error.class == Class::Invalid && !is_of_api(&error) => error.to_string(),
             Err(error) => return Err(error.into()),
         };
         let message = "a folder at the destination holds the data of a project";
