@@ -173,7 +173,7 @@ impl Engine {
             Class::NotFound => (ErrorName::InvalidRequest, "the destination bucket does not exist"),
             _ if error.is_passing() => return Err(error.into()),
             Class::Invalid if bucket::is_old(&target.bucket) => {
-                (ErrorName::InvalidRequest, "S3 does not take the name of the destination bucket")
+                (ErrorName::InvalidRequest, "S3 does not take the name of a bucket")
             }
             _ => (ErrorName::TransferFailed, "the destination cannot be written to"),
         };
