@@ -11,6 +11,7 @@ mod doubles;
 mod faults;
 mod fragile;
 mod house;
+mod impossible;
 mod lists;
 mod outward;
 mod places;
