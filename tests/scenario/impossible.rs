@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::house::{House, TO, text};
 
-const SOON: Duration = Duration::from_mins(2);
+const SOON: Duration = Duration::from_mins(10);
 const LAB: &str = "11111111-1111-4111-8111-111111111111";
 
 /// A name of so many bytes.
@@ -25,7 +25,7 @@ async fn house() -> House {
     let deep = format!("/d/{}/{}/{}/", long(250), long(250), long(250));
     let world = json!({
         "projects": [
-            {"id": LAB, "name": "lab", "byob": {"bucket": "lab-data", "prefix": "top/"}, "nonIndexed": ["/dark/"],
+            {"id": LAB, "name": "lab", "age": "1h", "byob": {"bucket": "lab-data", "prefix": "top/"}, "nonIndexed": ["/dark/"],
              "folders": ["/void/"],
              "files": [file("/one.txt"), file("/run/one.txt"), file("/run/s.txt"), file("/run/deep/c.txt"),
                 file("/blocked/x"), file(&format!("{deep}{}", long(200))), file("/cold/fine"),
@@ -50,7 +50,7 @@ async fn house() -> House {
             {"name": "dst"},
         ],
     });
-    House::in_world(world, |_| {}).await
+    House::of(world, |_| {}).await
 }
 
 /// A request that cannot be done, and what is said of it.
@@ -84,12 +84,10 @@ const IN: &str = "icav2://archive/in/";
 const OUT: &str = "s3://dst/in/";
 const ARN: &str = "s3://arn:aws:s3:us-east-1:111122223333:accesspoint/shared";
 
-fn rows() -> Vec<Row> {
-    use ErrorName::{
-        DestinationConflict as Conflict, InvalidRequest as Invalid, SourceNotFound, SourceNotReady,
-    };
+/// What a project cannot hold.
+fn unholdable() -> Vec<Row> {
+    use ErrorName::InvalidRequest as Invalid;
     let beside = &["would be `x` in /in/same/, where a folder of that name goes", "s3://src/same/x"];
-    let no_bucket = &["names no bucket", "letters, digits"];
     let deep = |bytes: usize| format!("icav2://archive/{}/{}/", long(bytes / 2), long(bytes - bytes / 2));
     let rename =
         |from: &str, name: &str| json!({"renamingMapList": [{"sourceUri": from, "outputFileName": name}]});
@@ -119,6 +117,16 @@ fn rows() -> Vec<Row> {
         row(&["icav2://lab/d/"], "icav2://far/in/", Invalid, &["more than 1024 bytes", "icav2://1111"]),
         row(&["icav2://lab/run/"], deep(1020), Invalid, &["1024 bytes"]),
         row(&["icav2://lab/run/"], format!("s3://dst/{}/", long(1020)), Invalid, &["more than 1024 bytes"]),
+    ]
+}
+
+/// What is no place, cannot be written to, or is not there.
+fn elsewhere() -> Vec<Row> {
+    use ErrorName::{
+        DestinationConflict as Conflict, InvalidRequest as Invalid, SourceNotFound, SourceNotReady,
+    };
+    let no_bucket = &["names no bucket", "letters, digits"];
+    vec![
         // What is no bucket.
         row(
             &[&format!("{ARN}/r/one")],
@@ -212,7 +220,7 @@ async fn what_cannot_be_done_is_refused_alike_however_it_is_asked_for() {
     let house = house().await;
     let instance = house.instance();
     let before = house.tree(TO, "/").await;
-    for (n, row) in rows().into_iter().enumerate() {
+    for (n, row) in unholdable().into_iter().chain(elsewhere()).enumerate() {
         let payload = row.payload();
         let plan = planned(&instance.engine, &payload).await;
         let mut said = vec![(plan.error.as_str().to_owned(), plan.message.clone(), format!("{plan:?}"))];

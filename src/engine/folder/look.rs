@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        diff::{Surroundings, Verdict, Wanted, verdict},
+        diff::{Content, Surroundings, Verdict, Wanted, verdict},
         file::{DataKind, DataStatus},
         ids::{DataId, ProjectId, digest},
         location::DataPath,
@@ -164,6 +164,7 @@ impl Engine {
             let listed: HashSet<_> = picture.listing.ids().map(DataId::as_str).collect();
             state.condemned.retain(|id, condemned| !condemned.deleted || listed.contains(id.as_str()));
         }
+        self.weigh(state, &picture).await?;
         self.judge(state, &mut picture);
         self.look_at_trees(state, &mut picture).await?;
         Ok(picture)
@@ -193,6 +194,9 @@ impl Engine {
                         !leftovers.contains(&data.id) && now < since + settle
                     }),
                     condemned: false,
+                    content: there.map_or(Content::Unknown, |there| {
+                        self.content_here(source, state.uploads.get(&source.wanted.name), there)
+                    }),
                 };
                 let verdict = |condemned| {
                     let around = Surroundings { condemned, ..around };
@@ -267,20 +271,18 @@ impl Engine {
                 Ok((made.id, true))
             }
             // Somebody else made it, perhaps as a parent of its own folder; the index may lag.
-            Err(error) if error.class == Class::Conflict => match platform.find(project, path).await? {
-                Some(there) => {
+            Err(error) if error.class == Class::Conflict => {
+                if let Some(there) = platform.find(project, path).await? {
                     state.folder = Some(there.id.clone());
-                    Ok((there.id, false))
+                    return Ok((there.id, false));
                 }
-                None => {
-                    if let Some(file) = self.file_on_the_way(project, path).await? {
-                        let message = format!("{file} is a file, and {path} would have to be a folder");
-                        return Err(Error::new(Class::Conflict, "create folder", message).into());
-                    }
-                    let message = format!("{path} is there and not yet listed");
-                    Err(Error::new(Class::Transient, "create folder", message).caused_by(error).into())
+                if let Some(file) = self.file_on_the_way(project, path).await? {
+                    let message = format!("{file} is a file, and {path} would have to be a folder");
+                    return Err(Error::new(Class::Conflict, "create folder", message).into());
                 }
-            },
+                let message = format!("{path} is there and not yet listed");
+                Err(Error::new(Class::Transient, "create folder", message).caused_by(error).into())
+            }
             Err(error) => Err(error.into()),
         }
     }

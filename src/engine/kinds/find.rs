@@ -74,6 +74,7 @@ pub(super) async fn find_sources(
             }
         }
     }
+    let is_hidden = missing.len();
     let mut outside = Vec::new();
     for (n, uri, looked) in external::look(objects, settings, places).await {
         match looked? {
@@ -83,8 +84,10 @@ pub(super) async fn find_sources(
     }
     if !missing.is_empty() {
         missing.sort_by_key(|(n, _)| *n);
-        let culprits = missing.into_iter().map(|(_, culprit)| culprit).collect();
-        return Err(checks::missing(culprits, uris.len()).into());
+        let all_hidden = missing.len() == is_hidden;
+        let failure = checks::missing(missing.into_iter().map(|(_, culprit)| culprit).collect(), uris.len());
+        // S3 shows at once what there is.
+        return Err(if all_hidden { Refused::NotYet(failure) } else { failure.into() });
     }
     Ok((in_order(found), in_order(outside)))
 }

@@ -9,9 +9,10 @@ mod copy_out;
 mod external;
 mod find;
 mod landings;
+mod late;
 mod limits;
 mod obstacles;
-mod outward;
+pub(crate) mod outward;
 mod patience;
 mod places;
 mod renames;
@@ -21,6 +22,7 @@ mod whole;
 
 pub(crate) use copy_out::SummaryUploads;
 pub(crate) use landings::source_of;
+pub(crate) use late::{Late, replace};
 
 use super::{
     Engine,
@@ -43,6 +45,8 @@ use crate::{
 pub(crate) enum Refused {
     /// The request cannot be done as it stands.
     Failed(Failure),
+    /// Its sources are not there, or not ready, as far as ICAv2 shows them now.
+    NotYet(Failure),
     /// A port failed; try again later.
     Port(Error),
 }

@@ -26,6 +26,11 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// A key here like that of a file of this name, without what no answer in XML can hold.
+    pub(super) fn like(&self, name: &str) -> String {
+        self.prefix.chars().chain(name.chars().filter(|letter| !letter.is_control())).collect()
+    }
+
     /// Refuses what is no folder, and what the installation does not allow.
     pub(super) fn judge(&self, rules: &Rules, denied: &[Glob]) -> Result<(), Failure> {
         if !self.prefix.is_empty() && !self.prefix.ends_with('/') {

@@ -14,6 +14,7 @@ use crate::{
         ids::{DataId, ProjectId},
         outcome::{Culprit, ErrorName, Failure},
         request::{CopyRequest, NamedObject},
+        seen::Seen,
     },
     engine::{
         kinds::{
@@ -87,6 +88,8 @@ pub(super) struct Walk<'a> {
     first: String,
     files: u64,
     missing: Vec<Culprit>,
+    /// What the folders of projects were seen to hold, if there are any.
+    seen: Option<Seen>,
     unready: Failure,
     /// Calls of the platform's API.
     pub calls: u64,
@@ -130,9 +133,10 @@ impl<'a> Walk<'a> {
             guard,
             queue: VecDeque::new(),
             sources: found.len() + all.len(),
-            first: format!("{}{}", target.prefix, plain(first.unwrap_or_default())),
+            first: target.like(first.unwrap_or_default()),
             files: 0,
             missing: Vec::new(),
+            seen: None,
             unready: Failure::new(ErrorName::SourceNotReady, String::new()),
             calls: found.len() as u64,
             target,
@@ -234,6 +238,8 @@ impl<'a> Walk<'a> {
         let mut landings = Vec::new();
         for (level, page) in several(WIDTH, pages).await {
             let page = page?;
+            let seen = self.seen.get_or_insert_with(|| Seen::at(self.with.now));
+            page.items.iter().filter(|data| !staging::holds(&data.path)).for_each(|data| seen.add(data));
             for data in page.items.into_iter().filter(|data| data.kind == DataKind::File) {
                 let unready = match data.status {
                     DataStatus::Available => None,
@@ -339,6 +345,11 @@ impl<'a> Walk<'a> {
         Ok(Landing { item: SliceItem { from, to }, info, unready })
     }
 
+    /// Whether source folders may have held more than was shown. All have gone by.
+    pub(super) fn is_fresh(&self, complete_at: i64, settle: i64) -> bool {
+        self.seen.is_some_and(|seen| seen.is_fresh(complete_at, settle))
+    }
+
     /// Refuses files that cannot be read. All have gone by.
     pub(super) fn check_ready(&mut self) -> Result<(), Failure> {
         if self.unready.culprits_total == 0 {
@@ -355,11 +366,6 @@ impl<'a> Walk<'a> {
         }
         self.names.finish()
     }
-}
-
-/// A name without what no answer in XML can hold.
-fn plain(name: &str) -> String {
-    name.chars().filter(|letter| !letter.is_control()).collect()
 }
 
 /// A prefix as a source, none of whose objects have been looked at.
