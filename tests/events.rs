@@ -150,7 +150,7 @@ fn schema_and_code_agree_on_whatever_may_be_wrong_in_two_places() {
     ];
     let payload = json!({
         "sourceUriList": ["icav2://p/a"],
-        "destinationUri": "s3://b/in/",
+        "destinationUri": "s3://bkt/in/",
         "renamingMapList": [{"sourceUri": "icav2://p/a", "outputFileName": "b"}],
     });
     let message = json!({
@@ -161,8 +161,8 @@ fn schema_and_code_agree_on_whatever_may_be_wrong_in_two_places() {
         json!(7),
         json!(""),
         json!("icav2://p/f"),
-        json!("s3://b/"),
-        json!("s3://b/k"),
+        json!("s3://bkt/"),
+        json!("s3://bkt/k"),
         json!("skip"),
         json!("fil.1"),
         json!(true),

@@ -109,7 +109,8 @@ fn a_message_of_one_megabyte_is_read() {
     let many: Vec<String> = (0..40_000).map(|n| format!("icav2://p/{n:08}.bam")).collect();
     let fields: serde_json::Map<_, _> = (0..60_000).map(|n| (format!("field{n:06}"), json!(1))).collect();
 
-    let submission = taken(&event(&json!({"payload": {"sourceUriList": many, "destinationUri": "s3://b/"}})));
+    let submission =
+        taken(&event(&json!({"payload": {"sourceUriList": many, "destinationUri": "s3://bkt/"}})));
     assert_eq!(asked(&submission).sources.len(), 40_000);
 
     let mut unknown = payload();
@@ -247,7 +248,7 @@ fn a_manifest_is_refused_at_its_limits_and_its_caller_told() {
             reason,
             "`detail.payload.manifest_b64gz` holds more than 1048576 bytes (service.max_payload)"
         );
-        let beside = r#"{"manifestS3Uri":"s3://b/k"}"#;
+        let beside = r#"{"manifestS3Uri":"s3://bkt/k"}"#;
         let reason = read_manifest(beside, &packed, 1 << 20).unwrap_err();
         assert_eq!(reason, "`manifestS3Uri` holds more than 1048576 bytes (service.max_payload)");
         // A bomb in a package is measured by itself.
@@ -284,15 +285,21 @@ fn a_manifest_is_refused_at_its_limits_and_its_caller_told() {
 #[test]
 fn control_characters_in_uris_are_refused_and_not_repeated() {
     for control in ["\0", "\n", "\r\n", "\t", "\u{7f}", "\u{85}", "\u{1b}[31m"] {
-        for uri in
-            [format!("icav2://p/a{control}b"), format!("icav2://p{control}/a"), format!("s3://b/{control}")]
-        {
-            assert!(Location::parse(&uri).is_err(), "{uri:?}");
-            let payload = json!({"sourceUriList": [uri], "destinationUri": "icav2://q/in/"});
+        let destination = format!("s3://bkt/{control}/");
+        for (uri, destination, why) in [
+            (format!("icav2://p/a{control}b"), "icav2://q/in/", "holds a control character"),
+            (format!("icav2://p{control}/a"), "icav2://q/in/", "holds a control character"),
+            (format!("s3://bk{control}t/a"), "icav2://q/in/", "holds only letters, digits"),
+            // What is in S3 may be named so, but nothing is brought to such a place.
+            (format!("s3://bkt/{control}"), destination.as_str(), "holds a control character"),
+        ] {
+            let payload = json!({"sourceUriList": [uri], "destinationUri": destination});
             let (token, reason) = refused(&event(&json!({"payload": payload, "taskToken": "t"})));
             assert_eq!(token.as_deref(), Some("t"));
-            assert!(reason.contains("holds a control character"), "{reason}");
+            assert!(reason.contains(why), "{reason}");
+            assert!(!reason.contains(control), "{reason:?}");
         }
+        assert!(Location::parse(&format!("s3://bkt/{control}")).is_ok());
     }
 }
 

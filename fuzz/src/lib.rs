@@ -89,7 +89,7 @@ pub fn payload(bytes: &[u8]) {
 
 /// Objects give a manifest, whose every source goes somewhere, or a clear refusal.
 pub fn manifest(bytes: &[u8]) {
-    match read_manifest(r#"{"manifestS3Uri":"s3://b/k"}"#, bytes, MOST) {
+    match read_manifest(r#"{"manifestS3Uri":"s3://bkt/k"}"#, bytes, MOST) {
         Ok(payload) => {
             let again = read_payload(Kind::Batch, payload.canonical.as_bytes(), usize::MAX);
             assert_eq!(again.map(|again| again.canonical), Ok(payload.canonical));

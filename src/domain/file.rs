@@ -109,6 +109,8 @@ pub struct Data {
     pub created: Timestamp,
     /// When it was last changed.
     pub modified: Timestamp,
+    /// Whether the platform does not show what is in it: a folder that is not indexed.
+    pub unseen: bool,
 }
 
 impl Data {

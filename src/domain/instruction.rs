@@ -1,6 +1,9 @@
 //! One line of a list: which object goes out, and under which key.
 
-use super::outcome::{Culprit, ErrorName, Failure};
+use super::{
+    bucket,
+    outcome::{Culprit, ErrorName, Failure},
+};
 
 /// One line of a list, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +29,10 @@ impl Instruction {
         if self.bucket.is_empty() {
             let why = "sourceBucket must be specified as a string";
             return Err(refused(ErrorName::SourceBucketFieldInvalid, "sourceBucket", why, &uri));
+        }
+        if let Err(why) = bucket::check(&self.bucket) {
+            let why = format!("is no name of a bucket: {why}");
+            return Err(refused(ErrorName::SourceBucketFieldInvalid, "sourceBucket", &why, &uri));
         }
         if self.key.is_empty() {
             let why = "sourceKey must be specified as a string";
@@ -129,7 +136,7 @@ mod tests {
 
     fn go(key: &str, prefix: &str, relative: Option<&str>, root: Option<&str>) -> Option<String> {
         let instruction = Instruction {
-            bucket: "b".into(),
+            bucket: "bkt".into(),
             key: key.into(),
             relative: relative.map(str::to_owned),
             root: root.map(str::to_owned),
@@ -172,7 +179,7 @@ mod tests {
             assert_eq!(go(key, prefix, relative, root).as_deref(), Some(expected), "{key}");
         }
         assert_eq!(go("a/marker/", "p/", None, None), None);
-        let all = Instruction { bucket: "b".into(), key: "a/*".into(), ..Instruction::default() };
+        let all = Instruction { bucket: "bkt".into(), key: "a/*".into(), ..Instruction::default() };
         assert_eq!(all.destination("p/", "a/x/y").as_deref(), Some("p/x/y"));
         assert_eq!(all.wildcard(), Some("a/"));
         assert_eq!(Instruction { key: "a*".into(), ..all }.wildcard(), None);
@@ -180,10 +187,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_followed_is_refused_by_name() {
-        let good = || Instruction { bucket: "b".into(), key: "a/k".into(), ..Instruction::default() };
+        let good = || Instruction { bucket: "bkt".into(), key: "a/k".into(), ..Instruction::default() };
         let some = |text: &str| Some(text.to_owned());
         let cases = [
             (Instruction { bucket: String::new(), ..good() }, E::SourceBucketFieldInvalid),
+            (Instruction { bucket: "my bucket".into(), ..good() }, E::SourceBucketFieldInvalid),
             (Instruction { key: String::new(), ..good() }, E::SourceKeyFieldInvalid),
             (Instruction { key: "a/../k".into(), ..good() }, E::SourceKeyFieldInvalid),
             (Instruction { relative: some("sub"), ..good() }, E::DestinationRelativeFolderKeyFieldInvalid),

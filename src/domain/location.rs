@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bucket::{self, NoBucket};
+
 /// Where data is, as a caller names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Location {
@@ -60,6 +62,9 @@ pub enum LocationError {
     /// No project or bucket.
     #[error("`{0}` names no {1}")]
     Authority(String, &'static str),
+    /// What stands for a bucket cannot be one.
+    #[error("`{0}` names no bucket: {1}")]
+    Bucket(String, NoBucket),
     /// No slash after the project.
     #[error("`{0}` has no path after its project")]
     NoPath(String),
@@ -74,8 +79,9 @@ pub enum LocationError {
     TooLong(String),
 }
 
-/// An S3 key holds at most 1024 bytes (AWS), and ICAv2 paths become keys.
-const MAX_PATH_BYTES: usize = 1024;
+/// An S3 key holds at most 1024 bytes (AWS), and ICAv2 paths become keys: without their first slash, and
+/// behind the prefix that a project has in its bucket.
+pub const MAX_PATH_BYTES: usize = 1024;
 
 impl DataPath {
     /// Checks and wraps an absolute path.
@@ -84,6 +90,7 @@ impl DataPath {
             return Err(LocationError::NoPath(shown(text)));
         };
         check_text(text)?;
+        check_length(rest, text)?;
         let inside = rest.strip_suffix('/').unwrap_or(rest);
         if text != "/" && inside.split('/').any(str::is_empty) {
             return Err(LocationError::EmptyName(shown(text)));
@@ -151,6 +158,12 @@ impl DataPath {
         Self(format!("{}{name}/", self.0))
     }
 
+    /// The same as a folder.
+    #[must_use]
+    pub fn as_folder(&self) -> Self {
+        if self.is_folder() { self.clone() } else { Self(format!("{}/", self.0)) }
+    }
+
     /// What follows `folder` when this path lies inside it, compared by whole names.
     #[must_use]
     pub fn inside<'a>(&'a self, folder: &Self) -> Option<&'a str> {
@@ -181,10 +194,19 @@ impl Location {
             if bucket.is_empty() {
                 return Err(LocationError::Authority(shown(text), "bucket"));
             }
-            check_text(rest)?;
+            // A key may hold any character, and some do; a project's files are not named so.
+            bucket::check(bucket).map_err(|why| LocationError::Bucket(shown(text), why))?;
+            check_length(key, text)?;
             return Ok(Self::S3 { bucket: bucket.to_owned(), key: key.to_owned() });
         }
         Err(LocationError::Scheme(shown(text)))
+    }
+
+    /// Reads the URI of a place that things are to be brought to. What exists may have any name; what is made
+    /// has none that a shell or a spreadsheet has left a line break in.
+    pub fn parse_destination(text: &str) -> Result<Self, LocationError> {
+        check_text(text)?;
+        Self::parse(text)
     }
 
     /// Whether it names a folder (or a prefix).
@@ -212,7 +234,11 @@ impl LocationError {
         match self {
             Self::NoPath(_) => Self::NoPath(shown(uri)),
             Self::EmptyName(_) => Self::EmptyName(shown(uri)),
-            other @ (Self::Scheme(_) | Self::Authority(..) | Self::Control(_) | Self::TooLong(_)) => other,
+            other @ (Self::Scheme(_)
+            | Self::Authority(..)
+            | Self::Bucket(..)
+            | Self::Control(_)
+            | Self::TooLong(_)) => other,
         }
     }
 }
@@ -221,14 +247,20 @@ fn check_text(text: &str) -> Result<(), LocationError> {
     if text.chars().any(char::is_control) {
         return Err(LocationError::Control(shown(text)));
     }
-    if text.len() > MAX_PATH_BYTES {
+    Ok(())
+}
+
+/// Whether S3 has keys as long as that; `text` is what it is a part of.
+fn check_length(key: &str, text: &str) -> Result<(), LocationError> {
+    if key.len() > MAX_PATH_BYTES {
         return Err(LocationError::TooLong(shown(text)));
     }
     Ok(())
 }
 
 /// The text as it may stand in a message: control characters escaped, not endless.
-fn shown(text: &str) -> String {
+#[must_use]
+pub fn shown(text: &str) -> String {
     text.chars().take(200).flat_map(char::escape_debug).collect()
 }
 
@@ -260,11 +292,31 @@ mod tests {
             ("icav2:///a", "`icav2:///a` names no project"),
             ("icav2://p/a//b", "`icav2://p/a//b` has an empty name in its path"),
             ("s3://", "`s3://` names no bucket"),
+            (
+                "s3://my bucket/a",
+                "`s3://my bucket/a` names no bucket: a bucket's name holds only letters, digits, `.`, `-` and `_`",
+            ),
+            (
+                "s3://arn:aws:s3:us-east-1:111122223333:accesspoint/shared/a",
+                "`s3://arn:aws:s3:us-east-1:111122223333:accesspoint/shared/a` names no bucket: it is an ARN: name \
+                 the bucket, or the alias of the access point",
+            ),
         ];
         for (text, message) in cases {
             assert_eq!(Location::parse(text).unwrap_err().to_string(), message);
         }
         assert!(matches!(Location::parse("icav2://p/a\nb"), Err(LocationError::Control(_))));
+        assert!(matches!(Location::parse("s3://bu\ncket/a"), Err(LocationError::Bucket(..))));
+    }
+
+    #[test]
+    fn a_key_may_hold_what_no_path_may_and_has_its_whole_length() {
+        assert!(Location::parse("s3://bucket/a\u{1}\r\n").is_ok());
+        for (start, rest) in [("s3://bucket/", 1024), ("icav2://project/", 1024)] {
+            assert!(Location::parse(&format!("{start}{}", "k".repeat(rest))).is_ok(), "{start}");
+            let longer = Location::parse(&format!("{start}{}", "k".repeat(rest + 1)));
+            assert!(matches!(longer, Err(LocationError::TooLong(_))), "{start}");
+        }
     }
 
     #[test]
@@ -282,8 +334,8 @@ mod tests {
     #[test]
     fn keys_may_hold_empty_names() {
         assert_eq!(
-            Location::parse("s3://b//a//b").unwrap(),
-            Location::S3 { bucket: "b".into(), key: "/a//b".into() }
+            Location::parse("s3://bkt//a//b").unwrap(),
+            Location::S3 { bucket: "bkt".into(), key: "/a//b".into() }
         );
     }
 
@@ -300,7 +352,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_parses_prints_the_same(text in "(icav2|s3)://[a-z]{1,5}/\\PC{0,40}") {
+        fn what_parses_prints_the_same(text in "(icav2|s3)://[a-z]{3,5}/\\PC{0,40}") {
             if let Ok(location) = Location::parse(&text) {
                 prop_assert_eq!(location.to_string(), text);
             }

@@ -5,6 +5,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod batch;
+pub mod bucket;
 pub mod copy_out;
 pub mod diff;
 pub mod error_name;

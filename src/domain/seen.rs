@@ -106,6 +106,7 @@ mod tests {
             etag: None,
             created: made,
             modified: made,
+            unseen: false,
         }
     }
 

@@ -149,9 +149,9 @@ mod tests {
     #[test]
     fn reports_go_below_the_prefix() {
         let key = |prefix| report_location(prefix, "r").map(|at| at.to_string());
-        assert_eq!(key("s3://b/p/"), Some("s3://b/p/r/output.json".into()));
-        assert_eq!(key("s3://b/p"), Some("s3://b/p/r/output.json".into()));
-        assert_eq!(key("s3://b/"), Some("s3://b/r/output.json".into()));
+        assert_eq!(key("s3://bkt/p/"), Some("s3://bkt/p/r/output.json".into()));
+        assert_eq!(key("s3://bkt/p"), Some("s3://bkt/p/r/output.json".into()));
+        assert_eq!(key("s3://bkt/"), Some("s3://bkt/r/output.json".into()));
         assert_eq!((key(""), key("s3:///p/"), key("p/")), (None, None, None));
     }
 }

@@ -7,16 +7,17 @@
 use super::{
     Engine,
     folder::{FolderPreview, Standing},
-    kinds::{self, Refused},
+    kinds::{self, Refused, source_of},
     lease::{Held, Step},
     plan::sends_trees,
     request::started_at,
 };
 use crate::{
     domain::{
+        file::DataStatus,
         ids::RequestId,
         outcome::{Counters, Failure, Outcome},
-        preview::{Preview, PreviewFile},
+        preview::{Conflict, Preview, PreviewFile},
         request::{CopyRequest, FolderRequest, OnConflict},
         route::Route,
     },
@@ -88,10 +89,44 @@ impl Engine {
         // What is only on its way through is told where it arrives.
         let told = |child: &&FolderRequest| !child.staging && !sends_trees(child);
         let children: Vec<_> = children.iter().filter(told).collect();
+        let mut new = Vec::new();
         for specs in children.chunk_by(|a, b| same_folder(a, b)) {
-            draft.add(self.preview_folder(specs).await?);
+            let folder = self.preview_folder(specs).await?;
+            if folder.is_new {
+                new.extend(specs.first());
+            }
+            draft.add(folder);
         }
+        self.tell_blocked(&new, &mut draft).await?;
         Ok(draft.finish())
+    }
+
+    /// Tells of folders that would have to be made where a file stands.
+    async fn tell_blocked(&self, new: &[&FolderRequest], draft: &mut Draft) -> Result<(), Error> {
+        let bare = |child: &FolderRequest| child.path.parent().file(child.path.name());
+        for children in new.chunk_by(|a, b| a.project == b.project) {
+            let Some(project) = children.first().map(|child| &child.project) else { continue };
+            let paths: Vec<_> = children.iter().map(|child| bare(child)).collect();
+            let there = self.ports.platform.standing(project, &paths).await?;
+            draft.calls(1);
+            let stands = |child: &&&FolderRequest| {
+                let path = bare(child);
+                there.iter().any(|data| data.path == path && data.status != DataStatus::Deleting)
+            };
+            let file = |child: &&FolderRequest| {
+                let file = PreviewFile {
+                    source: child.wants.first().map(source_of).unwrap_or_default(),
+                    destination: format!("icav2://{project}{}", child.path),
+                    route: None,
+                    reason: "cannot be made".to_owned(),
+                    size: 0,
+                    conflict: Some(Conflict { there: "a file is there".to_owned(), then: OnConflict::Fail }),
+                };
+                (file, Standing::Kept)
+            };
+            draft.tell(children.iter().filter(stands).map(file).collect());
+        }
+        Ok(())
     }
 }
 

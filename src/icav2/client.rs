@@ -35,7 +35,7 @@ pub struct Client {
     chance: Arc<dyn Chance>,
     auth: Auth,
     pace: Pace,
-    base_url: String,
+    pub(super) base_url: String,
     timeout: Duration,
     pub(super) projects: Projects,
     pub(super) storages: Storages,
@@ -84,7 +84,8 @@ impl Client {
     pub(super) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
         let body = self.run(call).await?;
         let mut json = serde_json::Deserializer::from_slice(&body);
-        serde_path_to_error::deserialize(&mut json).map_err(|error| problem::gibberish(call, error))
+        serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| self.misread(problem::gibberish(call, error), &body))
     }
 
     /// Makes a call and leaves its answer as it is.
@@ -122,7 +123,7 @@ impl Client {
             let calls_per_second = self.pace.throttled(error.retry_after);
             api::throttled(call.operation, error.retry_after, calls_per_second);
         }
-        Err(error)
+        Err(self.led_astray(error))
     }
 }
 

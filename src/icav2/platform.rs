@@ -144,6 +144,10 @@ impl DataPlatform for Client {
         self.look_up(project, path).await
     }
 
+    async fn standing(&self, project: &ProjectId, paths: &[DataPath]) -> Result<Vec<Data>> {
+        self.standing_at(project, paths).await
+    }
+
     async fn children(&self, project: &ProjectId, folder: &Folder, from: Option<&str>) -> Result<Page<Data>> {
         match folder {
             Folder::Id(id) => self.children_of(project, id, from).await,

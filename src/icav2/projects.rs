@@ -16,7 +16,7 @@ use super::{
 };
 use crate::ports::{Class, Error, Result, platform::Project};
 
-const LIST: &str = "GET /api/projects";
+pub(super) const LIST: &str = "GET /api/projects";
 /// A project may be renamed; its new name is believed after this.
 pub(super) const KEEP: Duration = Duration::from_mins(5);
 
@@ -49,7 +49,10 @@ impl Client {
 
     async fn project_by_id(&self, id: &str) -> Result<Project> {
         let call = Call::read("GET /api/projects/{projectId}", &[id]);
-        let found = self.call::<wire::Project>(&call).await;
+        let found = match self.call::<wire::Project>(&call).await {
+            Err(error) => Err(self.entering_for(error).await),
+            found => found,
+        };
         found.map(Project::from).map_err(|mut error| {
             if error.class == Class::NotFound {
                 error.message = format!("no project with the id {id} is visible to us ({})", error.message);
@@ -71,7 +74,8 @@ impl Client {
             if let Some(token) = &from {
                 call = call.with("pageToken", token);
             }
-            let page: wire::PagedList<wire::Project> = self.call(&call).await?;
+            let page: wire::PagedList<wire::Project> =
+                self.call(&call).await.map_err(|error| self.entering(error))?;
             for project in known(&call, page.items).filter(|project| project.name == name).map(Project::from)
             {
                 match &found {

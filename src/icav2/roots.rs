@@ -113,17 +113,17 @@ mod tests {
 
     #[test]
     fn the_longest_root_counts_in_any_order() {
-        let mut roots = vec![("top", "s3://b/"), ("deep", "s3://b/x/y/"), ("middle", "s3://b/x/")];
+        let mut roots = vec![("top", "s3://bkt/"), ("deep", "s3://bkt/x/y/"), ("middle", "s3://bkt/x/")];
         for _ in 0..3 {
             roots.rotate_left(1);
             for (uri, expected) in [
-                ("s3://b/x/y/z.txt", "deep/z.txt"),
-                ("s3://b/x/y/", "deep/"),
-                ("s3://b/x/yy/z", "middle/yy/z"),
-                ("s3://b/x/y", "middle/y"),
-                ("s3://b/xy", "top/xy"),
-                ("s3://b", "top/"),
-                ("s3://bb/x/y/z", "nowhere"),
+                ("s3://bkt/x/y/z.txt", "deep/z.txt"),
+                ("s3://bkt/x/y/", "deep/"),
+                ("s3://bkt/x/yy/z", "middle/yy/z"),
+                ("s3://bkt/x/y", "middle/y"),
+                ("s3://bkt/xy", "top/xy"),
+                ("s3://bkt", "top/"),
+                ("s3://other/x/y/z", "nowhere"),
             ] {
                 assert_eq!(placed(&roots, uri), expected, "{uri}");
             }
@@ -132,14 +132,14 @@ mod tests {
 
     #[test]
     fn segments_are_whole() {
-        let roots = [("p", "s3://b/a/")];
+        let roots = [("p", "s3://bkt/a/")];
         for (uri, expected) in [
-            ("s3://b/a/f", "p/f"),
-            ("s3://b/ab/f", "nowhere"),
-            ("s3://b/a", "nowhere"),
-            ("s3://b/A/f", "nowhere"),
-            ("s3://b/", "nowhere"),
-            ("s3://b/a//f", "p?"),
+            ("s3://bkt/a/f", "p/f"),
+            ("s3://bkt/ab/f", "nowhere"),
+            ("s3://bkt/a", "nowhere"),
+            ("s3://bkt/A/f", "nowhere"),
+            ("s3://bkt/", "nowhere"),
+            ("s3://bkt/a//f", "p?"),
         ] {
             assert_eq!(placed(&roots, uri), expected, "{uri}");
         }
@@ -147,26 +147,26 @@ mod tests {
 
     #[test]
     fn a_shared_root_is_nobodys() {
-        let both = [("one", "s3://b/a/"), ("two", "s3://b/a"), ("three", "s3://b/")];
-        assert_eq!(placed(&both, "s3://b/a/f"), "one or two");
-        let same = [("one", "s3://b/a/"), ("one", "s3://b/a")];
-        assert_eq!(placed(&same, "s3://b/a/f"), "one/f");
-        let deeper = [("one", "s3://b/a/"), ("two", "s3://b/a"), ("three", "s3://b/a/c/")];
-        assert_eq!(placed(&deeper, "s3://b/a/c/f"), "three/f");
+        let both = [("one", "s3://bkt/a/"), ("two", "s3://bkt/a"), ("three", "s3://bkt/")];
+        assert_eq!(placed(&both, "s3://bkt/a/f"), "one or two");
+        let same = [("one", "s3://bkt/a/"), ("one", "s3://bkt/a")];
+        assert_eq!(placed(&same, "s3://bkt/a/f"), "one/f");
+        let deeper = [("one", "s3://bkt/a/"), ("two", "s3://bkt/a"), ("three", "s3://bkt/a/c/")];
+        assert_eq!(placed(&deeper, "s3://bkt/a/c/f"), "three/f");
     }
 
     #[test]
     fn prefixes_are_written_in_many_ways() {
-        let configuration = Root::new("b", Some("x/y/"));
+        let configuration = Root::new("bkt", Some("x/y/"));
         for (sub_folder, configuration, expected) in [
-            (Some("s3://b/x/y/p/"), None, Some("x/y/p/")),
-            (Some("s3://b/x/y/p"), Some(&configuration), Some("x/y/p/")),
-            (Some("s3://b"), None, Some("")),
+            (Some("s3://bkt/x/y/p/"), None, Some("x/y/p/")),
+            (Some("s3://bkt/x/y/p"), Some(&configuration), Some("x/y/p/")),
+            (Some("s3://bkt"), None, Some("")),
             (Some("p/"), Some(&configuration), Some("x/y/p/")),
             (Some("/p"), Some(&configuration), Some("x/y/p/")),
             (Some(""), Some(&configuration), Some("x/y/")),
             (None, Some(&configuration), Some("x/y/")),
-            (None, Some(&Root::new("b", None)), Some("")),
+            (None, Some(&Root::new("bkt", None)), Some("")),
             (Some("p/"), None, None),
             (Some("s3://"), Some(&configuration), None),
         ] {

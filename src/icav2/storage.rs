@@ -239,7 +239,8 @@ impl Client {
             if let Some(token) = &from {
                 call = call.with("pageToken", token);
             }
-            let page: wire::PagedList<ProjectWithStorage> = self.call(&call).await?;
+            let page: wire::PagedList<ProjectWithStorage> =
+                self.call(&call).await.map_err(|error| self.entering(error))?;
             for entry in page.items {
                 let project = match entry {
                     wire::Entry::Read(project) => project,

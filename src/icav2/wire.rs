@@ -72,11 +72,22 @@ pub struct ProjectData {
 
 /// `Data`.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Data {
     /// Its id.
     pub id: String,
     /// What is known about it.
     pub details: Option<DataDetails>,
+    /// What is known of it as a folder.
+    pub folder_details: Option<FolderDetails>,
+}
+
+/// `FolderDetails`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FolderDetails {
+    /// Whether ICAv2 does not know what is in it.
+    pub non_indexed: Option<bool>,
 }
 
 /// `DataDetails`.
@@ -276,7 +287,7 @@ impl TryFrom<Data> for file::Data {
     type Error = Incomplete;
 
     fn try_from(data: Data) -> Result<Self, Incomplete> {
-        let Data { id, details } = data;
+        let Data { id, details, folder_details } = data;
         let incomplete = |what: &str| Incomplete { id: id.clone(), what: what.to_owned() };
         let details = details.ok_or_else(|| incomplete("has no details"))?;
         let mut path = details.path.ok_or_else(|| incomplete("has no path"))?;
@@ -300,6 +311,7 @@ impl TryFrom<Data> for file::Data {
             etag: details.object_etag.as_deref().map(ETag::new),
             created: details.time_created,
             modified: details.time_modified.unwrap_or(details.time_created),
+            unseen: folder_details.and_then(|folder| folder.non_indexed).unwrap_or(false),
             id: DataId::new(id),
         })
     }

@@ -107,6 +107,10 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
     /// `project`.
     async fn find(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>>;
 
+    /// The files and folders at those exact paths, from the index, those among them that are linked; not
+    /// those inside a folder that another project owns. As many calls as their paths are long.
+    async fn standing(&self, project: &ProjectId, paths: &[DataPath]) -> Result<Vec<Data>>;
+
     /// The direct children of a folder, files and folders, a page at a time. Nothing (not an error)
     /// for a path that is not there.
     async fn children(&self, project: &ProjectId, folder: &Folder, from: Option<&str>) -> Result<Page<Data>>;

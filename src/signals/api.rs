@@ -62,6 +62,11 @@ pub fn throttled(operation: &'static str, retry_after: Option<Duration>, calls_p
     metrics::gauge!(CALLS_PER_SECOND).set(calls_per_second);
 }
 
+/// Somebody answered who is not ICAv2: a setting is wrong.
+pub fn not_icav2(base_url: &str, error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(icav2.base_url = base_url, error, "icav2 base url leads elsewhere");
+}
+
 /// A token was fetched that we did not have, because of `reason` (`first`, `expiry`, `refused`).
 pub fn token_loaded(reason: &'static str) {
     tracing::info!(token.reason = reason, "icav2 token loaded");

@@ -15,6 +15,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) node: Node,
+    non_indexed: bool,
     project_id: String,
     owner_id: String,
     owner_name: String,
@@ -27,6 +28,7 @@ impl Seen {
         let (project, owner) = (tree.project(node.project), tree.project(node.owner));
         Self {
             node: node.clone(),
+            non_indexed: tree.non_indexed.contains(&node.id),
             project_id: project.map(|project| project.id.clone()).unwrap_or_default(),
             owner_id: owner.map(|owner| owner.id.clone()).unwrap_or_default(),
             owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
@@ -70,7 +72,7 @@ impl Seen {
                 object_e_tag: self.etag(),
                 stored_for_the_first_time_at: stored.map(|_| time(node.created)),
             },
-            folder_details: node.is_folder().then_some(FolderDetails { non_indexed: false }),
+            folder_details: node.is_folder().then_some(FolderDetails { non_indexed: self.non_indexed }),
         }
     }
 

@@ -171,6 +171,12 @@ impl State {
                 let made = self.tree.ensure_folder(key, folder, now, &mut self.rng);
                 made.map_err(|refused| wrong(folder, &refused))?;
             }
+            for folder in &project.non_indexed {
+                let made = self.tree.ensure_folder(key, folder, now, &mut self.rng);
+                let made = made.map_err(|refused| wrong(folder, &refused))?;
+                let id = self.tree.node(made).map(|node| node.id.clone()).unwrap_or_default();
+                self.tree.non_indexed.insert(id);
+            }
             for file in &project.files {
                 let (folder, name) = file.path.rsplit_once('/').unwrap_or_default();
                 let made = self

@@ -1,7 +1,7 @@
 //! The data of all projects: folders and files, by id and by path.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -123,6 +123,8 @@ pub(super) struct Tree {
     pub(super) told: HashMap<String, Told>,
     /// What is seen in projects that it does not belong to.
     pub(super) linked: HashMap<(ProjectKey, String), NodeKey>,
+    /// Folders that are not indexed, by id.
+    pub(super) non_indexed: HashSet<String>,
     pub(super) children: HashMap<NodeKey, BTreeMap<String, NodeKey>>,
     pub(super) last: NodeKey,
 }

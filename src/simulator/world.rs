@@ -64,6 +64,9 @@ pub struct WorldProject {
     /// Folders that would not exist for the sake of a file.
     #[serde(default)]
     pub folders: Vec<String>,
+    /// Folders that are not indexed: they hold what nobody lists.
+    #[serde(default, rename = "nonIndexed")]
+    pub non_indexed: Vec<String>,
     /// Its files.
     #[serde(default)]
     pub files: Vec<WorldFileEntry>,
@@ -218,7 +221,8 @@ impl WorldFile {
                 path: path.to_owned(),
                 why: why.to_owned(),
             };
-            if let Some(folder) = project.folders.iter().find(|path| !is_path(path) || !path.ends_with('/')) {
+            let mut folders = project.folders.iter().chain(&project.non_indexed);
+            if let Some(folder) = folders.find(|path| !is_path(path) || !path.ends_with('/')) {
                 return Err(wrong(folder, "must start and end with `/` and have no empty name"));
             }
             for file in &project.files {

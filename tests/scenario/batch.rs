@@ -350,7 +350,7 @@ async fn a_manifest_that_cannot_be_done_is_refused_whole() {
     let cases = [
         (json!({}), "InvalidRequest", "`detail.payload.manifest` is missing"),
         (json!({"manifest": {a: [to]}, "manifest_b64gz": bomb}), "InvalidRequest", "only one of them"),
-        (json!({"manifest": {a: [to]}, "manifestS3Uri": "s3://b/k"}), "InvalidRequest", "only one of them"),
+        (json!({"manifest": {a: [to]}, "manifestS3Uri": "s3://bkt/k"}), "InvalidRequest", "only one of them"),
         (manifest(json!({})), "InvalidRequest", "is empty"),
         (manifest(json!({a: []})), "InvalidRequest", "at least one destination"),
         (manifest(json!({a: to})), "InvalidRequest", "must be a list of destination folders, not a string"),

@@ -12,6 +12,7 @@ mod doubles;
 mod faults;
 mod fragile;
 mod house;
+mod impossible;
 mod lists;
 mod outward;
 mod patience;

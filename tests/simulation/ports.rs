@@ -242,6 +242,11 @@ impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
         through!(self, "children", READ, detail, self.inner.platform.children(project, folder, from))
     }
 
+    async fn standing(&self, project: &ProjectId, paths: &[DataPath]) -> Result<Vec<Data>> {
+        let detail = format!("{paths:?}");
+        through!(self, "standing", READ, detail, self.inner.platform.standing(project, paths))
+    }
+
     async fn folders_below(
         &self,
         project: &ProjectId,

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         diff::{Content, Surroundings, Verdict, Wanted, verdict},
-        file::{self, DataStatus},
+        file::{self, DataKind, DataStatus},
         ids::{DataId, ProjectId, digest},
         location::DataPath,
         route::Route,
@@ -308,21 +308,34 @@ impl Engine {
                 Ok((made.id, true))
             }
             // Somebody else made it, perhaps as a parent of its own folder; the index may lag.
-            Err(error) if error.class == Class::Conflict => match platform.find(project, path).await? {
-                Some(there) => {
+            Err(error) if error.class == Class::Conflict => {
+                if let Some(there) = platform.find(project, path).await? {
                     state.folder = Some(there.id.clone());
-                    Ok((there.id, false))
+                    return Ok((there.id, false));
                 }
-                None => Err(Error::new(
-                    Class::Transient,
-                    "create folder",
-                    format!("{path} is there and not yet listed"),
-                )
-                .caused_by(error)
-                .into()),
-            },
+                if let Some(file) = self.file_on_the_way(project, path).await? {
+                    let message = format!("{file} is a file, and {path} would have to be a folder");
+                    return Err(Error::new(Class::Conflict, "create folder", message).into());
+                }
+                let message = format!("{path} is there and not yet listed");
+                Err(Error::new(Class::Transient, "create folder", message).caused_by(error).into())
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A file that stands where a folder, or one above it, has to be.
+    async fn file_on_the_way(&self, project: &ProjectId, path: &DataPath) -> Result<Option<DataPath>, Error> {
+        let (mut bare, mut folder) = (Vec::new(), path.clone());
+        while !folder.is_root() {
+            let above = folder.parent();
+            bare.push(above.file(folder.name()));
+            folder = above;
+        }
+        let there = self.ports.platform.standing(project, &bare).await?;
+        let file =
+            there.into_iter().find(|data| data.kind == DataKind::File && data.status != DataStatus::Deleting);
+        Ok(file.map(|data| data.path))
     }
 
     /// Whether a folder that is listed as empty is there at all: the listing of one that is gone is

@@ -13,7 +13,8 @@ use super::{
     copy::{Planner, bring, culprit},
     external::{self, Outside},
     find::{Found, find_sources},
-    limits,
+    landings, limits,
+    obstacles::{self, Top},
     places::Projects,
     trees, whole,
 };
@@ -26,8 +27,12 @@ use crate::{
         outcome::{Culprit, ErrorName, Failure},
         request::FolderRequest,
     },
+    engine::several::several,
     ports::platform::Project,
 };
+
+/// Destinations looked at at a time.
+const WIDTH: usize = 8;
 
 /// What a source of the manifest turned out to be.
 enum Thing {
@@ -75,6 +80,7 @@ pub(crate) async fn plan(
     let things = in_order(request, found, outside);
     check_names(request, &targets, &things)?;
     check_places(&targets, &things)?;
+    look_at(with, request, &targets, &things).await?;
 
     let on_conflict = request.on_conflict.unwrap_or(with.settings.on_conflict);
     let mut children = Vec::new();
@@ -96,6 +102,7 @@ pub(crate) async fn plan(
         limits::check_folders(with.settings.max_folders, children.len(), None)?;
     }
     check_count(with, request, &things, &children).await?;
+    landings::check(with.platform, &children).await?;
     Ok(children)
 }
 
@@ -178,6 +185,28 @@ fn check_places(targets: &[(Project, DataPath)], things: &[Thing]) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Looks at every destination once, however the manifest names it.
+async fn look_at(
+    with: Planner<'_>,
+    request: &BatchRequest,
+    targets: &[(Project, DataPath)],
+    things: &[Thing],
+) -> Result<(), Refused> {
+    let mut folders: BTreeMap<(&ProjectId, &DataPath), (&Project, Vec<Top<'_>>)> = BTreeMap::new();
+    for ((project, path), destination) in targets.iter().zip(&request.destinations) {
+        let (_, tops) = folders.entry((&project.id, path)).or_insert_with(|| (project, Vec::new()));
+        let sources = destination.sources.iter().filter_map(|source| things.get(*source));
+        tops.extend(sources.map(|thing| match thing {
+            Thing::Inside(found) => Top::from(found),
+            Thing::Outside(outside) => Top::from(outside),
+        }));
+    }
+    let looks = folders.into_iter().map(|((_, path), (project, tops))| async move {
+        obstacles::check(with.platform, project, path, &tops).await
+    });
+    several(WIDTH, looks).await.into_iter().collect()
 }
 
 /// Whether it is too many files, each counted as often as it is copied.

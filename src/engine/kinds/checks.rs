@@ -1,6 +1,6 @@
 //! What is refused about the sources of a copy before anything is copied (DESIGN §6.2).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
     Refused,
@@ -18,6 +18,33 @@ use crate::{
     engine::settings::SameProject,
     ports::platform::Project,
 };
+
+/// How many sources a message names.
+const FEW: usize = 3;
+
+/// Every source once, however often and in whatever ways it was named: the first counts.
+pub(super) fn once(found: Vec<Found>, outside: Vec<Outside>) -> (Vec<Found>, Vec<Outside>) {
+    let (mut ids, mut keys) = (HashSet::new(), HashSet::new());
+    let found = found.into_iter().filter(|source| ids.insert(source.data.id.clone())).collect();
+    let is_new = |source: &Outside| keys.insert((source.bucket.clone(), source.key.clone()));
+    (found, outside.into_iter().filter(is_new).collect())
+}
+
+/// Sources that are not there, of so many.
+pub(super) fn missing(culprits: Vec<Culprit>, all: usize) -> Failure {
+    let names: Vec<_> = culprits.iter().map(|culprit| culprit.what.as_str()).collect();
+    let message = format!("{} of {all} sources are not there: {}", names.len(), few(&names));
+    Failure::new(ErrorName::SourceNotFound, message).naming(culprits)
+}
+
+/// The first few of those that a message is about, and how many more there are.
+fn few(names: &[&str]) -> String {
+    let shown = names.iter().take(FEW).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(FEW) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
 
 /// Two sources of one name; files that may get other names are judged with those.
 pub(super) fn names(found: &[Found], outside: &[Outside], files_may_differ: bool) -> Result<(), Failure> {
@@ -112,7 +139,9 @@ pub(super) fn ready(found: &[Found], outside: &[Outside]) -> Result<(), Refused>
     if culprits.is_empty() {
         return Ok(());
     }
-    let message = format!("{} of {} sources cannot be read now", culprits.len(), found.len() + outside.len());
+    let names: Vec<_> = culprits.iter().map(|culprit| culprit.what.as_str()).collect();
+    let all = found.len() + outside.len();
+    let message = format!("{} of {all} sources cannot be read now: {}", names.len(), few(&names));
     let failure = Failure::new(ErrorName::SourceNotReady, message).naming(culprits);
     Err(if may_pass { Refused::NotYet(failure) } else { failure.into() })
 }

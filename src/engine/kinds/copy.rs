@@ -9,7 +9,8 @@ use super::{
     Refused, checks,
     external::{self, Outside},
     find::{Found, find_sources},
-    limits,
+    landings, limits,
+    obstacles::{self, Top},
     places::Projects,
     renames, staging,
     trees::{self, Trees},
@@ -59,12 +60,23 @@ pub(crate) async fn plan(
     let (target, path) = projects.destination(&request.destination).await?;
     let uris: Vec<_> = request.sources.iter().chain(&request.external).cloned().collect();
     let (found, outside) = find_sources(&mut projects, with.objects, with.settings, &uris).await?;
+    let (found, outside) = checks::once(found, outside);
     checks::names(&found, &outside, !request.renaming.is_empty())?;
     checks::ready(&found, &outside)?;
     checks::same_project(with.same_project, &found, &target)?;
     let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
     let trees = trees::trees_of(with.platform, with.settings, folders).await?;
     external::check_roots(with.platform, &outside).await?;
+    // One file alone is looked at soon enough: nothing is copied before it.
+    if request.dry_run
+        || found.len() + outside.len() > 1
+        || !trees.is_empty()
+        || outside.iter().any(|one| one.is_folder)
+    {
+        let tops: Vec<_> = found.iter().map(Top::from).chain(outside.iter().map(Top::from)).collect();
+        let tops = if request.renaming.is_empty() { &tops[..] } else { &[] };
+        obstacles::check(with.platform, &target, &path, tops).await?;
+    }
     let objects = outside.iter().map(Outside::len).sum();
     let mut children = bring(with, &found, outside, &target, &path, &trees).await?;
     limits::check_folders(with.settings.max_folders, children.len(), None)?;
@@ -73,6 +85,7 @@ pub(crate) async fn plan(
     let renamed = renames::apply(&mut projects, &request.renaming, &found, &mut children).await?;
     let ids = renamed.iter().map(|file| file.id.clone()).collect();
     checks::places(&found, &ids, &target, &path)?;
+    landings::check(with.platform, &children).await?;
     whole::send(&found, &target, &path, &mut children, with.now);
     if children.is_empty() {
         children.push(FolderRequest::at(target.id, path));

@@ -9,14 +9,15 @@ use super::{
 };
 use crate::{
     domain::{
-        location::DataPath,
-        outcome::{ErrorName, Failure},
+        bucket,
+        location::{DataPath, LocationError},
+        outcome::{Culprit, ErrorName, Failure},
         policy::{Place, Rules},
         request::{FolderRequest, NamedObject, Want},
     },
     engine::{settings::CopySettings, several::several},
     ports::{
-        Class,
+        Class, Error,
         objects::{Access, ObjectInfo, ObjectLocation, ObjectStore},
         platform::{DataPlatform, Project},
     },
@@ -24,6 +25,9 @@ use crate::{
 
 /// Sources looked at at a time.
 const WIDTH: usize = 16;
+
+/// Why objects below a prefix are refused.
+pub(super) const NAMELESS: &str = "objects have keys that no file in a project can have; nothing is copied";
 
 /// A source that was found outside the projects.
 #[derive(Debug, Clone)]
@@ -85,7 +89,7 @@ async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Loo
         Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => {
             return Ok(Err(format!("it is not there, or not for this service to read: {error}")));
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(refused(&at.bucket, uri, error)),
     };
     let opaque = info.opaque;
     let object = named(info, opaque);
@@ -95,9 +99,20 @@ async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Loo
     Ok(Ok(Outside { uri: uri.to_owned(), bucket, key, is_folder: false, name, objects }))
 }
 
+/// What an error means that says nothing of whether the source is there. Names that S3 gives out no more are
+/// names of buckets as long as S3 does not say otherwise.
+pub(super) fn refused(bucket: &str, uri: &str, error: Error) -> Refused {
+    if error.class == Class::Invalid && bucket::is_old(bucket) {
+        let message = "S3 does not take the name of a bucket";
+        return culprit(ErrorName::InvalidRequest, message, uri, &error.to_string()).into();
+    }
+    error.into()
+}
+
 async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at: ObjectLocation) -> Looked {
     let name = at.key.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
     let mut objects: BTreeMap<String, Vec<NamedObject>> = BTreeMap::from([(String::new(), Vec::new())]);
+    let mut odd = Failure::new(ErrorName::InvalidRequest, NAMELESS);
     let (mut count, mut seen) = (0_u64, false);
     let mut from = None;
     loop {
@@ -106,14 +121,28 @@ async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at:
             Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => {
                 return Ok(Err(format!("it is not there, or not for this service to list: {error}")));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(refused(&at.bucket, uri, error)),
         };
         for info in page.items {
             seen = true;
             let Some(inside) = info.key.strip_prefix(&at.key).map(str::to_owned) else { continue };
-            let folder = check_key(settings, uri, &inside)?;
+            let what = ObjectLocation::new(at.bucket.as_str(), info.key.as_str()).to_string();
+            let folder = match check_key(settings, uri, &inside)? {
+                Ok(folder) => folder,
+                Err(why) => {
+                    odd = odd.naming([Culprit { what, why: why.to_string() }]);
+                    continue;
+                }
+            };
             add_folders(&mut objects, folder);
             if inside.is_empty() || inside.ends_with('/') {
+                if info.size > 0 {
+                    let why = format!(
+                        "its key ends with `/`, as a folder's does, and it holds {} bytes",
+                        info.size
+                    );
+                    odd = odd.naming([Culprit { what, why }]);
+                }
                 continue;
             }
             count += 1;
@@ -133,15 +162,21 @@ async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at:
     if !seen {
         return Ok(Err("there is nothing below this prefix".to_owned()));
     }
+    if odd.culprits_total > 0 {
+        return Err(odd.into());
+    }
     let ObjectLocation { bucket, key } = at;
     Ok(Ok(Outside { uri: uri.to_owned(), bucket, key, is_folder: true, name, objects }))
 }
 
-/// The folder that a key lies in, where it can be one in a project.
-fn check_key<'a>(settings: &CopySettings, uri: &str, inside: &'a str) -> Result<&'a str, Failure> {
+/// The folder that a key lies in, or why it cannot be one in a project.
+fn check_key<'a>(
+    settings: &CopySettings,
+    uri: &str,
+    inside: &'a str,
+) -> Result<Result<&'a str, LocationError>, Failure> {
     if let Err(error) = DataPath::parse(&format!("/{inside}")) {
-        let message = "an object has a key that no file in a project can have";
-        return Err(culprit(ErrorName::InvalidRequest, message, uri, &error.to_string()));
+        return Ok(Err(error));
     }
     let folder = inside.rsplit_once('/').map_or("", |(folder, _)| folder);
     let folder = inside.get(..folder.len() + usize::from(!folder.is_empty())).unwrap_or_default();
@@ -149,7 +184,7 @@ fn check_key<'a>(settings: &CopySettings, uri: &str, inside: &'a str) -> Result<
         let message = format!("a source folder is deeper than copy.max_depth = {}", settings.max_depth);
         return Err(culprit(ErrorName::RecursionLimit, message, uri, folder));
     }
-    Ok(folder)
+    Ok(Ok(folder))
 }
 
 /// Notes a folder with every folder above it.
@@ -209,7 +244,8 @@ pub(super) fn children(
         for (folder, objects) in source.objects {
             let path = DataPath::parse(&format!("{base}{folder}")).map_err(|error| {
                 let message = "a folder would get a name that cannot be";
-                culprit(ErrorName::InvalidRequest, message, &source.uri, &error.to_string())
+                let what = format!("s3://{}/{}{folder}", source.bucket, source.key);
+                culprit(ErrorName::InvalidRequest, message, &what, &error.to_string())
             })?;
             if objects.is_empty() {
                 children.push(FolderRequest::at(target.id.clone(), path.clone()));

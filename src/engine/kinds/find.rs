@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Refused,
+    Refused, checks,
     copy::culprit,
     external::{self, Outside},
     places::{Projects, Spot},
@@ -13,7 +13,7 @@ use crate::{
         file::Data,
         ids::ProjectId,
         location::DataPath,
-        outcome::{Culprit, ErrorName, Failure},
+        outcome::{Culprit, ErrorName},
     },
     engine::settings::CopySettings,
     ports::{
@@ -84,11 +84,8 @@ pub(super) async fn find_sources(
     }
     if !missing.is_empty() {
         missing.sort_by_key(|(n, _)| *n);
-        let message = format!("{} of {} sources are not there", missing.len(), uris.len());
-        let missing_count = missing.len();
-        let culprits = missing.into_iter().map(|(_, culprit)| culprit);
-        let all_hidden = missing_count == is_hidden;
-        let failure = Failure::new(ErrorName::SourceNotFound, message).naming(culprits);
+        let all_hidden = missing.len() == is_hidden;
+        let failure = checks::missing(missing.into_iter().map(|(_, culprit)| culprit).collect(), uris.len());
         // S3 shows at once what there is.
         return Err(if all_hidden { Refused::NotYet(failure) } else { failure.into() });
     }

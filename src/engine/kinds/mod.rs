@@ -8,8 +8,10 @@ pub(crate) mod copy;
 mod copy_out;
 mod external;
 mod find;
+mod landings;
 mod late;
 mod limits;
+mod obstacles;
 pub(crate) mod outward;
 mod patience;
 mod places;
@@ -19,6 +21,7 @@ mod trees;
 mod whole;
 
 pub(crate) use copy_out::SummaryUploads;
+pub(crate) use landings::source_of;
 pub(crate) use late::{Late, replace};
 
 use super::{
@@ -111,6 +114,11 @@ impl Engine {
     }
 }
 
+/// Whether it was ICAv2 that was asked: the operations of its API have paths.
+fn is_of_api(error: &Error) -> bool {
+    error.operation.contains(" /api/")
+}
+
 /// The failure that a final port error means for a request.
 pub(crate) fn final_failure(error: &Error) -> Failure {
     let name = match error.class {
@@ -119,5 +127,6 @@ pub(crate) fn final_failure(error: &Error) -> Failure {
         Class::Conflict => ErrorName::DestinationConflict,
         Class::Invalid | Class::Transient | Class::Throttled | Class::Unauthorized => ErrorName::Internal,
     };
-    Failure::new(name, format!("ICAv2 said no: {error}"))
+    let message = if is_of_api(error) { format!("ICAv2 said no: {error}") } else { error.to_string() };
+    Failure::new(name, message)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Refused, copy::culprit};
+use super::{Refused, copy::culprit, is_of_api};
 use crate::{
     domain::{
         ids::ProjectId,
@@ -52,7 +52,10 @@ impl<'a> Projects<'a> {
             Ok(Location::S3 { bucket, key }) => match self.platform.locate(&bucket, &key).await {
                 Ok(Some((project, path))) => Ok(Spot::Inside(project, path)),
                 Ok(None) => Ok(Spot::Outside(ObjectLocation { bucket, key })),
-                Err(error) if error.class == Class::Invalid => Err(no_place(&error.to_string())),
+                // What is wrong with the URI; what is wrong with the platform is not the caller's fault.
+                Err(error) if error.class == Class::Invalid && !is_of_api(&error) => {
+                    Err(no_place(&error.to_string()))
+                }
                 Err(error) => Err(error.into()),
             },
             Err(error) => Err(no_place(&error.to_string())),

@@ -14,7 +14,7 @@ use crate::{
         diff::{Surroundings, Verdict, Wanted, verdict},
         file::{DataKind, DataStatus, ETag, Standing},
         ids::{ProjectId, RequestId, digest},
-        location::DataPath,
+        location::{DataPath, MAX_PATH_BYTES},
         request::{FolderRequest, NamedFile, OnConflict, Want},
         route::Route,
     },
@@ -27,6 +27,9 @@ use crate::{
 
 /// What the names of staging folders begin with.
 const PREFIX: &str = ".copy-manager-";
+
+/// Bytes of the longest name of a room in one, with its slash.
+const LONGEST_ROOM: usize = 11;
 
 /// Whether something lies in a staging folder: no request copies what is on another's way.
 pub(crate) fn holds(path: &DataPath) -> bool {
@@ -46,9 +49,10 @@ pub(super) async fn put_aside(
         by_child.entry(file.child).or_default().push(file);
     }
     let Some(project) = children.first().map(|child| child.project.clone()) else { return Ok(()) };
-    if by_child.is_empty() || platform.storage(&project).await?.is_none() {
+    if by_child.is_empty() {
         return Ok(());
     }
+    let Some((_, prefix)) = platform.storage(&project).await? else { return Ok(()) };
     let mut aside = Vec::new();
     let mut names: BTreeMap<(DataPath, String), u32> = BTreeMap::new();
     for (n, files) in by_child {
@@ -57,8 +61,13 @@ pub(super) async fn put_aside(
         let top = top(request, &child.path);
         let mut rooms: BTreeMap<u32, BTreeMap<ProjectId, Vec<NamedFile>>> = BTreeMap::new();
         for file in files.into_iter().filter(|file| is_missing(file, &there, child.on_conflict)) {
-            // Files of one name need rooms of their own.
             let name = file.path.name().to_owned();
+            let way = prefix.len() + top.as_str().len() + LONGEST_ROOM + name.len();
+            if way > MAX_PATH_BYTES {
+                // There is no room for it on the way: it is streamed.
+                continue;
+            }
+            // Files of one name need rooms of their own.
             let alike = names.entry((child.path.clone(), name.clone())).or_default();
             let room = *alike;
             *alike += 1;

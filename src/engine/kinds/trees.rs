@@ -7,7 +7,7 @@ use crate::{
     domain::{
         file::{Data, DataKind},
         location::DataPath,
-        outcome::{ErrorName, Failure},
+        outcome::{Culprit, ErrorName, Failure},
         request::{FolderRequest, Want},
         route::Folders,
     },
@@ -61,7 +61,8 @@ pub(super) async fn levels(
         let path = DataPath::told(format!("{base}{inside}"));
         let path = path.and_then(|path| path.check_length().map(|()| path)).map_err(|error| {
             let message = "a folder would get a name that cannot be";
-            culprit(ErrorName::InvalidRequest, message, &source.uri, &error.to_string())
+            let what = format!("icav2://{}{}", source.project, folder.path);
+            culprit(ErrorName::InvalidRequest, message, &what, &error.to_string())
         })?;
         let (project, id) = (source.project.clone(), Some(folder.id.clone()));
         let want = Want::Level { project, id, path: folder.path.clone() };
@@ -122,6 +123,18 @@ async fn not_around(
     Ok(())
 }
 
+/// Refuses folders whose content the platform does not show: what is in them would be left out, and nobody
+/// would know.
+fn not_unseen(source: &Found, folders: &[Data]) -> Result<(), Failure> {
+    let unseen = folders.iter().filter(|folder| folder.unseen).map(|folder| Culprit {
+        what: format!("icav2://{}{}", source.project, folder.path),
+        why: "it is not indexed: ICAv2 does not show what is in it".to_owned(),
+    });
+    let message = "a source folder holds what cannot be seen; nothing is copied";
+    let failure = Failure::new(ErrorName::InvalidRequest, message).naming(unseen);
+    if failure.culprits_total == 0 { Ok(()) } else { Err(failure) }
+}
+
 /// A source folder with every folder below it.
 ///
 /// One recursive listing shows them, but does not enter folders that are linked from another
@@ -172,6 +185,7 @@ pub(super) async fn tree_of(
         }
     }
     let mut folders: Vec<_> = known.into_values().collect();
+    not_unseen(source, &folders)?;
     folders.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(folders)
 }

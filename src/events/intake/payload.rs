@@ -83,33 +83,32 @@ fn read_copy(payload: &Object, place: &str, unknown: &mut Vec<String>) -> Result
     })
 }
 
-/// What is copied out of projects and from elsewhere; one of the two may be empty or absent.
+/// What is copied. Both lists name data of projects or of none, as the caller likes; one of them may be empty or
+/// absent.
 fn sources(payload: &Object, place: &str) -> Result<(Vec<String>, Vec<String>), String> {
     let (at, at_external) = (join(place, SOURCES), join(place, EXTERNAL));
     let (inside, external) = (list(payload, SOURCES, &at)?, list(payload, EXTERNAL, &at_external)?);
     if inside.is_none() && external.is_none() {
         return Err(missing(&at));
     }
-    let inside = inside.map(|entries| uris(entries, &at, uri)).transpose()?.unwrap_or_default();
-    let external =
-        external.map(|entries| uris(entries, &at_external, s3_uri)).transpose()?.unwrap_or_default();
+    let inside = inside.map(|entries| uris(entries, &at)).transpose()?.unwrap_or_default();
+    let external = external.map(|entries| uris(entries, &at_external)).transpose()?.unwrap_or_default();
     if inside.is_empty() && external.is_empty() {
         return Err(format!("`{at}` or `{EXTERNAL}` must name at least one source"));
     }
     Ok((inside, external))
 }
 
-fn uris(
-    entries: &[Value],
-    at: &str,
-    read: fn(&Value, &str) -> Result<String, String>,
-) -> Result<Vec<String>, String> {
-    entries.iter().enumerate().map(|(index, entry)| read(entry, &format!("{at}[{index}]"))).collect()
+fn uris(entries: &[Value], at: &str) -> Result<Vec<String>, String> {
+    entries.iter().enumerate().map(|(index, entry)| uri(entry, &format!("{at}[{index}]"))).collect()
 }
 
 fn destination(payload: &Object, place: &str) -> Result<String, String> {
     let at = join(place, DESTINATION);
-    let text = uri(payload.get(DESTINATION).ok_or_else(|| missing(&at))?, &at)?;
+    let value = payload.get(DESTINATION).ok_or_else(|| missing(&at))?;
+    let text = text(value, &at)?;
+    Location::parse_destination(text).map_err(|error| format!("`{at}` is not usable: {error}"))?;
+    let text = text.to_owned();
     if text.ends_with('/') { Ok(text) } else { Err(format!("`{at}` must end with `/`: it names a folder")) }
 }
 

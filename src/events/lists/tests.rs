@@ -24,15 +24,15 @@ fn object(bucket: &str, key: &str) -> Instruction {
 }
 
 const CSV: &str =
-    "\u{feff}bucket,key\nb,a/b.bam\r\n\"b\",\"with, comma\"\nb,\"say \"\"x\"\" é+%\"\n\nb2,/a//b";
+    "\u{feff}bucket,key\nbkt,a/b.bam\r\n\"bkt\",\"with, comma\"\nbkt,\"say \"\"x\"\" é+%\"\n\nbk2,/a//b";
 
 #[test]
 fn a_csv_says_the_same_in_any_pieces() {
     let expected = vec![
-        object("b", "a/b.bam"),
-        object("b", "with, comma"),
-        object("b", "say \"x\" é+%"),
-        object("b2", "/a//b"),
+        object("bkt", "a/b.bam"),
+        object("bkt", "with, comma"),
+        object("bkt", "say \"x\" é+%"),
+        object("bk2", "/a//b"),
     ];
     for piece in [1, 2, 3, 7, 1000] {
         assert_eq!(read("x.csv", CSV.as_bytes(), piece).unwrap(), expected);
@@ -45,12 +45,12 @@ fn a_csv_says_the_same_in_any_pieces() {
 
 #[test]
 fn json_lines_say_the_same_in_any_pieces() {
-    let lines = r#"{"sourceBucket":"b","sourceKey":"p/*","destinationRelativeFolderKey":"./sub/","other":1}
+    let lines = r#"{"sourceBucket":"bkt","sourceKey":"p/*","destinationRelativeFolderKey":"./sub/","other":1}
 
-{"sourceBucket":"b","sourceKey":"p/k","sourceRootFolderKey":"p/","sourceNoSignRequest":true,"sums":null}"#;
+{"sourceBucket":"bkt","sourceKey":"p/k","sourceRootFolderKey":"p/","sourceNoSignRequest":true,"sums":null}"#;
     let expected = vec![
-        Instruction { relative: Some("sub/".into()), ..object("b", "p/*") },
-        Instruction { root: Some("p/".into()), unsigned: true, ..object("b", "p/k") },
+        Instruction { relative: Some("sub/".into()), ..object("bkt", "p/*") },
+        Instruction { root: Some("p/".into()), unsigned: true, ..object("bkt", "p/k") },
     ];
     for piece in [1, 5, 1000] {
         assert_eq!(read("x.jsonl", lines.as_bytes(), piece).unwrap(), expected);
@@ -60,14 +60,24 @@ fn json_lines_say_the_same_in_any_pieces() {
 
 #[test]
 fn a_broken_line_is_named() {
-    let long = format!("b,{}\n", "x".repeat(LONGEST_LINE + 1));
-    let cases: [(&str, &[u8], &str); 10] = [
-        ("x.csv", b"b,k\nb\n", "line 2 of the list has one column"),
-        ("x.csv", b"b,k,z\n", "line 1 of the list has more than the two columns"),
-        ("x.csv", b"b,\xff\n", "line 1 of the list is not UTF-8"),
+    let long = format!("bkt,{}\n", "x".repeat(LONGEST_LINE + 1));
+    let cases: [(&str, &[u8], &str); 12] = [
+        ("x.csv", b"bkt,k\nbkt\n", "line 2 of the list has one column"),
+        ("x.csv", b"bkt,k,z\n", "line 1 of the list has more than the two columns"),
+        ("x.csv", b"bkt,\xff\n", "line 1 of the list is not UTF-8"),
         ("x.csv", long.as_bytes(), "line 1 of the list is too long"),
-        ("x.csv", b"b,../k\n", "line 1 of the list: sourceKey cannot contain '..'"),
-        ("x.csv", b"b,k\n,k\n", "line 2 of the list: sourceBucket must be specified as a string"),
+        ("x.csv", b"bkt,../k\n", "line 1 of the list: sourceKey cannot contain '..'"),
+        ("x.csv", b"bkt,k\n,k\n", "line 2 of the list: sourceBucket must be specified as a string"),
+        (
+            "x.csv",
+            b"bkt,k\nmy bucket,k\n",
+            "line 2 of the list: sourceBucket is no name of a bucket: a bucket's name",
+        ),
+        (
+            "x.jsonl",
+            br#"{"sourceBucket":"arn:aws:s3:us-east-1:111122223333:accesspoint/x","sourceKey":"k"}"#,
+            "line 1 of the list: sourceBucket is no name of a bucket: it is an ARN",
+        ),
         ("x.csv", b"\x1f\x8bnot", "the list is broken: it does not unpack"),
         ("x.jsonl", b"{}\n", "line 1 of the list: sourceBucket must be specified as a string"),
         ("x.jsonl", b"\n[]\n", "line 2 of the list is no JSON object"),

@@ -63,6 +63,15 @@ const RUN: &str = "icav2://lab/run/";
 pub(super) const S: &str = "icav2://lab/run/s.txt";
 pub(super) const A: &str = "icav2://lab/run/a.bam";
 pub(super) const VCF: &str = "icav2://lab/vcf/";
+/// A folder with no room for a file in it.
+const LONG: &str = concat!(
+    "icav2://archive/long/",
+    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn/",
+    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn/",
+    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn/",
+    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn/",
+    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn/",
+);
 const A_VCF: &str = "icav2://lab/vcf/a.vcf";
 
 /// The run with all that is in it.
@@ -314,9 +323,21 @@ fn outside() -> Vec<Row> {
         row("external-bucket", "a whole bucket is not copied", &[])
             .external(&["s3://outside-data/"])
             .refused(INVALID, &["s3://outside-data/", "name the prefixes in it instead"]),
-        row("external-icav2", "an icav2:// URI is never external", &[])
+        row("external-icav2", "data of a project may be in the external list", &[A_VCF])
             .external(&[S])
-            .refused(INVALID, &["externalSourceUriList[0]", "must be an s3:// URI"]),
+            .brings(&[("a.vcf", "lab:/vcf/a.vcf"), ("s.txt", "lab:/run/s.txt")])
+            .counts(&[("copied", 2)]),
+        row("slash", "an object whose key ends with `/` and that holds bytes", &["s3://outside-data/odd/"])
+            .refused(INVALID, &["s3://outside-data/odd/b/", "holds 25 bytes"]),
+        row("side-by-side", "a file and a folder of one name, from a bucket", &["s3://outside-data/same/"])
+            .refused(INVALID, &["s3://outside-data/same/x", "where a folder of that name goes"]),
+        row("arn", "an access point's ARN", &["s3://arn:aws:s3:us-east-1:111122223333:accesspoint/x/lone"])
+            .refused(INVALID, &["sourceUriList[0]", "it is an ARN"]),
+        row("to-arn", "the same as destination", &[S])
+            .into("s3://arn:aws:s3:us-east-1:111122223333:accesspoint/x/", "archive", "/to-arn/")
+            .refused(INVALID, &["destinationUri", "it is an ARN"]),
+        row("no-bucket", "what no bucket is called", &["s3://out side/lone"])
+            .refused(INVALID, &["sourceUriList[0]", "s3://out side/lone", "names no bucket"]),
         row("external-cold", "an archived object that is named", &[A_VCF, "s3://outside-data/cold/old"])
             .refused(NOT_READY, &["s3://outside-data/cold/old", "it is archived"]),
         row(
@@ -444,9 +465,21 @@ fn guards() -> Vec<Row> {
         .refused(INVALID, &["/twin/run", "would be `run`", "where a folder of that name goes"]),
         row("alike-both", "a file and a folder of one name", &["icav2://lab/twin/run", RUN])
             .refused(INVALID, &[alike, "icav2://lab/twin/run", "would be `run`"]),
-        row("alike-folders", "two folders of one name", &[RUN, "s3://lab-data/top/run/"])
-            .refused(INVALID, &[alike, "would be `run`"]),
-        row("twice", "one source twice", &[S, S]).refused(INVALID, &[alike, S]),
+        row("alike-folders", "one folder by two names is one", &[RUN, "s3://lab-data/top/run/"])
+            .brings(WHOLE_RUN)
+            .counts(&[("copied", 4)]),
+        row("twice", "one source twice, however it is named, is one", &[S, S, "s3://lab-data/top/run/s.txt"])
+            .brings(&[("s.txt", "lab:/run/s.txt")])
+            .counts(&[("copied", 1)]),
+        row("in-link", "the destination is inside a folder that another project owns", &[S, A_VCF])
+            .into("icav2://guest/shared/run/new/", "guest", "/shared/")
+            .refused(INVALID, &["linked from another project", "icav2://"]),
+        row("in-file", "the destination would be inside a file", &[S, A_VCF])
+            .into("icav2://archive/run/s.txt/", "archive", "/run/s.txt/")
+            .refused(CONFLICT, &["/run/s.txt", "is a file"]),
+        row("long", "a path of more bytes than a key has", &["icav2://lab/run/"])
+            .into(LONG, "archive", "/long/")
+            .refused(INVALID, &["icav2://", "more than 1024 bytes"]),
         row("inside", "the destination is inside a source", &[RUN])
             .into("icav2://lab/run/sub/", "lab", "/run/")
             .refused(RECURSION, &[RUN, "holds the destination /run/sub/"]),

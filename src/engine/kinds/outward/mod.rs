@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
+        bucket,
         copy_out::SliceOptions,
         outcome::{ErrorName, Outcome},
         request::CopyRequest,
@@ -194,6 +195,9 @@ impl Engine {
             ),
             Class::NotFound => (ErrorName::InvalidRequest, "the destination bucket does not exist"),
             _ if error.is_passing() => return Err(error.into()),
+            Class::Invalid if bucket::is_old(&target.bucket) => {
+                (ErrorName::InvalidRequest, "S3 does not take the name of a bucket")
+            }
             _ => (ErrorName::TransferFailed, "the destination cannot be written to"),
         };
         Err(culprit(name, message, &target.uri, &error.to_string()).into())

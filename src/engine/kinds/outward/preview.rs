@@ -1,14 +1,14 @@
 //! What a copy that leaves ICAv2 would do. Nothing is written: the destination is only looked at.
 
 use super::{
-    Judged, NotBegun, Watch,
+    Judged, NotBegun, Watch, culprit,
     target::Target,
     walk::{Landing, Walk},
 };
 use crate::{
     domain::{
         copy_out::Origin,
-        outcome::Failure,
+        outcome::{ErrorName, Failure},
         preview::{Conflict, Preview, PreviewFile},
         request::{CopyRequest, OnConflict},
         route::Route,
@@ -18,7 +18,7 @@ use crate::{
         dry_run::Draft,
         evidence::Party,
         folder::{Standing, clash_words},
-        kinds::copy::status_words,
+        kinds::{copy::status_words, external},
         lease::{Halt, Held},
         several::several,
         slice::conflict::{Likeness, likeness},
@@ -63,6 +63,7 @@ impl Engine {
         held: Option<&Held>,
     ) -> Result<Option<Preview>, NotBegun> {
         let Some(mut walk) = self.walk(source, request).await? else { return Ok(None) };
+        self.look_at_bucket(walk.target()).await?;
         let on_conflict = request.on_conflict.unwrap_or(self.settings.copy.on_conflict);
         let mut watch = Watch::new();
         let mut draft = Draft::new(most_bytes, self.settings.jobs.max_items_per_job);
@@ -79,8 +80,24 @@ impl Engine {
             }
         }
         draft.calls(walk.calls);
+        walk.check_ready()?;
         walk.finish()?;
         Ok(Some(draft.finish()))
+    }
+
+    /// Whether there is a bucket at all, as far as it may be looked at. That nothing may be written there only
+    /// shows when it is tried.
+    async fn look_at_bucket(&self, target: &Target) -> Judged<()> {
+        let (bucket, prefix) = (target.bucket.as_str(), target.prefix.as_str());
+        match self.ports.objects.list(bucket, prefix, None, &Access::Own).await {
+            Err(error) if error.class == Class::NotFound => {
+                let message = "the destination bucket does not exist";
+                Err(culprit(ErrorName::InvalidRequest, message, &target.uri, &error.to_string()).into())
+            }
+            Err(error) if error.is_passing() => Err(error.into()),
+            Err(error) if error.class == Class::Invalid => Err(external::refused(bucket, &target.uri, error)),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     async fn looked_at(

@@ -8,6 +8,7 @@ use crate::{
         outcome::{ErrorName, Failure},
         policy::{Glob, Place, Rules},
     },
+    engine::kinds::is_of_api,
     ports::{Class, platform::DataPlatform},
 };
 
@@ -25,6 +26,11 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// A key here like that of a file of this name, without what no answer in XML can hold.
+    pub(super) fn like(&self, name: &str) -> String {
+        self.prefix.chars().chain(name.chars().filter(|letter| !letter.is_control())).collect()
+    }
+
     /// Refuses what is no folder, and what the installation does not allow.
     pub(super) fn judge(&self, rules: &Rules, denied: &[Glob]) -> Result<(), Failure> {
         if !self.prefix.is_empty() && !self.prefix.ends_with('/') {
@@ -52,7 +58,7 @@ impl Target {
             Ok(Some((project, path))) => {
                 format!("would go to {path} of the project `{}`: name that as the destination", project.name)
             }
-            Err(error) if error.class == Class::Invalid => error.to_string(),
+            Err(error) if error.class == Class::Invalid && !is_of_api(&error) => error.to_string(),
             Err(error) => return Err(error.into()),
         };
         let message = "a folder at the destination holds the data of a project";

@@ -118,7 +118,7 @@ impl<'a> Walk<'a> {
             }
         }
         let (found, outside) = find_sources(&mut projects, with.objects, with.settings, &near).await?;
-        let all: Vec<_> = outside.into_iter().chain(prefixes).collect();
+        let (found, all) = checks::once(found, outside.into_iter().chain(prefixes).collect());
         checks::names(&found, &all, !request.renaming.is_empty())?;
         checks::ready(&found, &all)?;
         for object in all.iter().filter(|source| !source.is_folder) {
@@ -133,7 +133,7 @@ impl<'a> Walk<'a> {
             guard,
             queue: VecDeque::new(),
             sources: found.len() + all.len(),
-            first: format!("{}{}", target.prefix, first.unwrap_or_default()),
+            first: target.like(first.unwrap_or_default()),
             files: 0,
             missing: Vec::new(),
             seen: None,
@@ -272,7 +272,7 @@ impl<'a> Walk<'a> {
                 self.missing.push(Culprit { what: prefix.uri, why });
                 return Ok(Vec::new());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(external::refused(&prefix.bucket, &prefix.uri, error)),
         };
         let mut landings = Vec::with_capacity(page.items.len());
         for info in page.items {
@@ -362,8 +362,7 @@ impl<'a> Walk<'a> {
     /// Refuses prefixes of nothing, and what names contradict each other. All have gone by.
     pub(super) fn finish(self) -> Result<(), Failure> {
         if !self.missing.is_empty() {
-            let message = format!("{} of {} sources are not there", self.missing.len(), self.sources);
-            return Err(Failure::new(ErrorName::SourceNotFound, message).naming(self.missing));
+            return Err(checks::missing(self.missing, self.sources));
         }
         self.names.finish()
     }

@@ -84,7 +84,7 @@ fn refusals_name_the_packed_field() {
             "`detail.payload` and `payloadB64Gz` say the same thing twice",
         ),
         (
-            json!({"payloadB64Gz": packed(b"{}"), "payloadS3Uri": "s3://b/k"}),
+            json!({"payloadB64Gz": packed(b"{}"), "payloadS3Uri": "s3://bkt/k"}),
             "`detail.payloadB64Gz` and `payloadS3Uri` say the same thing twice",
         ),
     ];
@@ -125,20 +125,20 @@ fn what_inflates_without_end_is_cut_off() {
 
 #[test]
 fn a_payload_in_s3_is_only_named() {
-    let submission = copy(&json!({"payloadS3Uri": "s3://b/a/k.json", "taskToken": "t", "colour": 1}));
-    assert_eq!(submission.payload_uri.as_deref(), Some("s3://b/a/k.json"));
+    let submission = copy(&json!({"payloadS3Uri": "s3://bkt/a/k.json", "taskToken": "t", "colour": 1}));
+    assert_eq!(submission.payload_uri.as_deref(), Some("s3://bkt/a/k.json"));
     assert_eq!(submission.request, Asked::Copy(CopyRequest::default()));
-    assert_eq!(submission.payload, r#"{"payloadS3Uri":"s3://b/a/k.json"}"#);
+    assert_eq!(submission.payload, r#"{"payloadS3Uri":"s3://bkt/a/k.json"}"#);
     assert_eq!(submission.unknown, ["detail.colour"]);
-    assert!(copy(&json!({"payloadS3Uri": "s3://b//k"})).payload_uri.is_some());
+    assert!(copy(&json!({"payloadS3Uri": "s3://bkt//k"})).payload_uri.is_some());
 
     let cases = [
         (json!({"payloadS3Uri": 7}), "`detail.payloadS3Uri` must be a string, not a number"),
         (json!({"payloadS3Uri": "icav2://p/k"}), "`detail.payloadS3Uri` must be an s3:// URI"),
-        (json!({"payloadS3Uri": "s3://b/a/"}), "`detail.payloadS3Uri` must name one object"),
+        (json!({"payloadS3Uri": "s3://bkt/a/"}), "`detail.payloadS3Uri` must name one object"),
         (json!({"payloadS3Uri": "s3://b"}), "`detail.payloadS3Uri` must name one object"),
         (
-            json!({"payload": {}, "payloadS3Uri": "s3://b/k"}),
+            json!({"payload": {}, "payloadS3Uri": "s3://bkt/k"}),
             "`detail.payload` and `payloadS3Uri` say the same thing twice: only one of them may be given",
         ),
     ];

@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 
 use super::{DRY_RUN, ON_CONFLICT, Object, dry_run, given, join, on_conflict, text, unknown_in, wrong_type};
 use crate::{
-    domain::{batch::BatchRequest, location::Location},
+    domain::{
+        batch::BatchRequest,
+        location::{Location, shown},
+    },
     events::intake::carriers::{one_object, unpacked},
 };
 
@@ -17,9 +20,6 @@ pub(in crate::events::intake) const ELSEWHERE: &str = "manifestS3Uri";
 pub(super) const CARRIERS: [&str; 3] = [MANIFEST, PACKED, ELSEWHERE];
 
 const FIELDS: [&str; 5] = [MANIFEST, PACKED, ELSEWHERE, ON_CONFLICT, DRY_RUN];
-
-/// How much of a URI is repeated in a complaint, in characters.
-const SHOWN: usize = 200;
 
 /// Which of its fields carries the manifest. Exactly one does.
 pub(super) fn carrier(payload: &Object, place: &str) -> Result<&'static str, String> {
@@ -103,20 +103,12 @@ fn read_manifest(manifest: &Map<String, Value>, at: &str) -> Result<BatchRequest
 
 fn destination(value: &Value, entry: &str) -> Result<String, String> {
     let uri = text(value, entry)?;
-    match Location::parse(uri) {
+    match Location::parse_destination(uri) {
         Err(error) => Err(format!("`{entry}` has a destination that is not usable: {error}")),
         Ok(_) if uri.ends_with('/') => Ok(uri.to_owned()),
         Ok(_) => Err(format!(
             "`{entry}` has the destination `{}`, which must end with `/`: it names a folder",
             shown(uri)
         )),
-    }
-}
-
-/// The beginning of a URI that may be endless.
-fn shown(uri: &str) -> String {
-    match uri.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", uri.get(..end).unwrap_or_default()),
-        None => uri.to_owned(),
     }
 }

@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use super::{Object, given, join, missing, text, unknown_in, wrong_type};
 use crate::domain::{
+    bucket,
     copy_out::{BucketDefinition, CopyOutRequest, Rights, SliceOptions, Thaw, ThawParams, ThawSpeed},
     instruction::{folder, refused},
+    location::shown,
     outcome::{ErrorName, Failure},
 };
 
@@ -190,11 +192,10 @@ impl<'a> Reader<'a> {
 
     fn bucket(&self, name: &str) -> Result<Option<String>, String> {
         let Some(bucket) = self.text(name)? else { return Ok(None) };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if !(3..=255).contains(&bucket.len()) || !bucket.bytes().all(plain) {
-            return Err(format!("`{}` is no name of a bucket", self.at(name)));
+        match bucket::check(bucket) {
+            Ok(()) => Ok(Some(bucket.to_owned())),
+            Err(why) => Err(format!("`{}` is no name of a bucket: {why}", self.at(name))),
         }
-        Ok(Some(bucket.to_owned()))
     }
 
     /// A key below the destination's prefix.
@@ -245,10 +246,13 @@ impl<'a> Reader<'a> {
         let Some(value) = given(self.payload, BUCKETS) else { return Ok(BTreeMap::new()) };
         let at = self.at(BUCKETS);
         let buckets = value.as_object().ok_or_else(|| wrong_type(&at, "an object", value))?;
-        let definitions = buckets.iter().map(|(bucket, value)| {
-            let at = join(&at, bucket);
+        let definitions = buckets.iter().map(|(name, value)| {
+            if let Err(why) = bucket::check(name) {
+                return Err(format!("`{at}` holds `{}`, which is no name of a bucket: {why}", shown(name)));
+            }
+            let at = join(&at, name);
             let fields = value.as_object().ok_or_else(|| wrong_type(&at, "an object", value))?;
-            Ok((bucket.clone(), definition(fields, &at)?))
+            Ok((name.clone(), definition(fields, &at)?))
         });
         definitions.collect()
     }

@@ -90,7 +90,24 @@ fn everything_else_is_refused_at_once() {
     let cases = [
         ("maxItemsPerBatch", json!(0), "`payload.maxItemsPerBatch` must be a whole number from 1 to 1000"),
         ("copyConcurrency", json!("8"), "`payload.copyConcurrency` must be a whole number from 1 to 10000"),
-        ("destinationBucket", json!("a/b"), "`payload.destinationBucket` is no name of a bucket"),
+        (
+            "destinationBucket",
+            json!("a/b"),
+            "`payload.destinationBucket` is no name of a bucket: a bucket's name holds only letters, digits, `.`, `-` \
+             and `_`",
+        ),
+        (
+            "sourceFilesCsvBucket",
+            json!("arn:aws:s3:us-east-1:111122223333:accesspoint/lists"),
+            "`payload.sourceFilesCsvBucket` is no name of a bucket: it is an ARN: name the bucket, or the alias of the \
+             access point",
+        ),
+        (
+            "bucketDefinitions",
+            json!({"two words": {}}),
+            "`payload.bucketDefinitions` holds `two words`, which is no name of a bucket: a bucket's name holds only \
+             letters, digits, `.`, `-` and `_`",
+        ),
         ("continueOnError", json!("yes"), "`payload.continueOnError` must be a boolean, not a string"),
         (
             "startMarkerKey",
@@ -104,8 +121,8 @@ fn everything_else_is_refused_at_once() {
         ),
         (
             "bucketDefinitions",
-            json!({"b": {"credentialProvider": "x"}}),
-            "`payload.bucketDefinitions.b.credentialProvider` must be one of `default-environment`, \
+            json!({"bkt": {"credentialProvider": "x"}}),
+            "`payload.bucketDefinitions.bkt.credentialProvider` must be one of `default-environment`, \
              `no-credentials`, `aws-secret`",
         ),
     ];
