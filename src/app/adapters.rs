@@ -38,7 +38,7 @@ pub(super) enum Entrance {
 
 /// The ports, and the way in.
 pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entrance)> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
     // Asks for nothing before it is used, so a laptop without AWS starts all the same.
@@ -98,7 +98,7 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
 /// Ports for whoever only looks: the ICAv2 and the S3 of the settings, and records that end with the
 /// process.
 pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let clients = match settings.backend {
         Backend::Aws => Some(aws::clients::Clients::load().await),

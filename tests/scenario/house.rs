@@ -309,7 +309,9 @@ impl House {
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
-        tasks.spawn(engine.clone().timers(off.clone()));
+        tasks.spawn(engine.clone().timers());
+        tasks.spawn(engine.clone().heartbeats(off.clone()));
+        tasks.spawn(engine.clone().progress(off.clone()));
         Instance { engine, stop, off, tasks }
     }
 
