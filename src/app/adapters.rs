@@ -46,7 +46,7 @@ pub(super) async fn build(
     readiness: &Readiness,
 ) -> anyhow::Result<(Ports, Entrance, [Condition; 2])> {
     let reached = [readiness.condition("icav2 token"), readiness.condition("icav2")];
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
     // Asks for nothing before it is used, so a laptop without AWS starts all the same.
@@ -110,7 +110,7 @@ pub(super) async fn build(
 /// Ports for whoever only looks: the ICAv2 and the S3 of the settings, and records that end with the
 /// process.
 pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let clients = match settings.backend {
         Backend::Aws => Some(aws::clients::Clients::load().await),

@@ -4,6 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{net::TcpListener, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::{adapters, door::Door, watched};
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     engine::Engine,
     runtime::{OnError, Supervisor},
     signals,
-    telemetry::Metrics,
+    telemetry::{Dropped, Metrics},
 };
 
 /// Between two collections of what the metrics have summed up.
@@ -51,8 +52,14 @@ pub(super) async fn start(
     supervisor.spawn("dispatch", OnError::Stop, done(engine.clone().dispatch()));
     supervisor.spawn("intake", OnError::Stop, done(engine.clone().intake()));
     supervisor.spawn("job events", OnError::Stop, done(engine.clone().job_events()));
-    // Heartbeats go on while the work drains.
-    supervisor.spawn_service("timers", OnError::Stop, done(engine.clone().timers(phases.off.clone())));
+    supervisor.spawn("timers", OnError::Stop, done(engine.clone().timers()));
+    // Heartbeats go on while the work drains, and so does what they are sent on.
+    supervisor.spawn_service(
+        "heartbeats",
+        OnError::Stop,
+        done(engine.clone().heartbeats(phases.off.clone())),
+    );
+    supervisor.spawn_service("progress", OnError::Stop, done(engine.clone().progress(phases.off.clone())));
 
     let (latch, table) = (readiness.latch("table"), readiness.condition("table"));
     let looks = watched::look_at_table(store, table, latch, phases.off.clone());
@@ -99,6 +106,21 @@ fn notices(topics: &[String]) -> anyhow::Result<Option<Inbox>> {
     }
     let network = OverTheNetwork::new().context("no HTTP client for SNS")?;
     Ok(Some(Inbox::new(topics.to_vec(), Box::new(network))))
+}
+
+/// Tells, once somebody reads again, how many lines nobody could read.
+pub(super) async fn tell_lost_lines(mut dropped: Dropped, off: CancellationToken) -> Result<(), Infallible> {
+    loop {
+        tokio::select! {
+            biased;
+            () = off.cancelled() => return Ok(()),
+            () = sleep(UPKEEP) => {}
+        }
+        let lost = dropped.news();
+        if lost > 0 {
+            signals::process::lines_lost(lost);
+        }
+    }
 }
 
 async fn done(work: impl Future<Output = ()>) -> Result<(), Infallible> {

@@ -87,7 +87,8 @@ pub struct DemoReport {
 /// Runs simulator, daemon and one request in this process. Ends when the request has, and then
 /// compares both ends byte by byte.
 pub async fn demo(options: DemoOptions, progress: watch::Sender<DemoProgress>) -> anyhow::Result<DemoReport> {
-    Logs { format: Format::Text, output: Output::Stderr, filter: "error".to_owned() }.install()?;
+    let _writing =
+        Logs { format: Format::Text, output: Output::Stderr, filter: "error".to_owned() }.install()?;
     let supervisor = Supervisor::new();
     let result = run(&options, &supervisor, progress).await;
     supervisor.shutdown("the demo is over", Duration::from_secs(5)).await;
@@ -107,7 +108,7 @@ async fn run(
         job_failure_rate: options.job_failure_rate,
         latency: Duration::from_millis(20),
         delete_delay: Duration::from_millis(200),
-        epoch: SystemClock.now(),
+        epoch: SystemClock::new().now(),
         public_url: format!("http://{address}"),
         ..simulator::Settings::default()
     };

@@ -46,13 +46,18 @@ pub struct ServeOptions {
 pub async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let settings = config::load(options.config.as_deref(), config::environment())
         .map_err(|problems| Misconfigured(Box::new(problems)))?;
-    logs(&settings, Output::Stdout).install()?;
+    let writing = logs(&settings, Output::Stdout).install()?;
     let metrics = Metrics::install()?;
     signals::process::describe();
     os::raise_file_limit();
     let supervisor = Supervisor::new();
     let asked = os::stop_signals().context("signals cannot be listened to")?;
     let daemon = daemon::start(&settings, &supervisor, Some(metrics)).await?;
+    supervisor.spawn_service(
+        "lost log lines",
+        crate::runtime::OnError::Log,
+        daemon::tell_lost_lines(writing.dropped(), supervisor.phases().off.clone()),
+    );
     let ready = supervisor.readiness().clone();
     let off = supervisor.phases().off.clone();
     supervisor.spawn_service("ready", crate::runtime::OnError::Log, async move {

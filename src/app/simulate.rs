@@ -51,7 +51,7 @@ pub struct SimulateOptions {
 
 /// Runs the ICAv2 stand-in until it is asked to stop.
 pub async fn simulate(options: SimulateOptions) -> anyhow::Result<ExitCode> {
-    Logs {
+    let _writing = Logs {
         format: Format::Json,
         output: Output::Stderr,
         filter: "warn,s3s=off,copy_manager=info".to_owned(),
@@ -72,7 +72,7 @@ pub async fn simulate(options: SimulateOptions) -> anyhow::Result<ExitCode> {
         job_duration: options.job_duration,
         latency: options.latency,
         rate_limit: options.rate_limit.map(NonZeroU32::get),
-        epoch: SystemClock.now(),
+        epoch: SystemClock::new().now(),
         public_url: format!("http://{address}"),
         ..Settings::default()
     };

@@ -172,6 +172,37 @@ impl DynamoStore {
         }
     }
 
+    /// Entries of one shard of the index `due` whose time is as the condition on `#at` says.
+    async fn entries(
+        &self,
+        shard: u8,
+        when: &str,
+        at: i64,
+        earliest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Due>> {
+        let mut entries = self
+            .query_index("due")
+            .key_condition_expression(format!("#shard = :shard AND {when}"))
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_names("#at", DUE_AT)
+            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
+            .expression_attribute_values(":at", AttributeValue::N(at.to_string()))
+            .scan_index_forward(earliest_first)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX).max(1))
+            .into_paginator()
+            .items()
+            .send();
+        let mut due = Vec::new();
+        while due.len() < limit {
+            match entries.next().await {
+                Some(entry) => due.push(decode_due(entry.map_err(|error| classify("Query", error))?)?),
+                None => break,
+            }
+        }
+        Ok(due)
+    }
+
     fn query_index(&self, index: &str) -> QueryFluentBuilder {
         self.client.query().table_name(&self.table).index_name(index)
     }
@@ -268,25 +299,11 @@ impl Store for DynamoStore {
     }
 
     async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>> {
-        let mut entries = self
-            .query_index("due")
-            .key_condition_expression("#shard = :shard AND #at <= :until")
-            .expression_attribute_names("#shard", DUE_SHARD)
-            .expression_attribute_names("#at", DUE_AT)
-            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
-            .expression_attribute_values(":until", AttributeValue::N(until.to_string()))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX).max(1))
-            .into_paginator()
-            .items()
-            .send();
-        let mut due = Vec::new();
-        while due.len() < limit {
-            match entries.next().await {
-                Some(entry) => due.push(decode_due(entry.map_err(|error| classify("Query", error))?)?),
-                None => break,
-            }
-        }
-        Ok(due)
+        self.entries(shard, "#at <= :at", until, true, limit).await
+    }
+
+    async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
+        self.entries(shard, "#at > :at", after, false, limit).await
     }
 
     async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {

@@ -48,6 +48,18 @@ impl SqliteStore {
             && self.swept_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         is_mine.then_some(now)
     }
+
+    /// Entries of the index that a statement finds for a shard and a time.
+    async fn entries(&self, sql: &'static str, shard: u8, at: i64, limit: usize) -> Result<Vec<Due>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let read = |row: &Row<'_>| {
+            Ok(Due { key: Key::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?), due_at: row.get(2)? })
+        };
+        let look = move |connection: &Connection| {
+            select(connection, "query due", sql, params![shard, at, limit], read)
+        };
+        self.database.read("query due", look).await
+    }
 }
 
 #[async_trait]
@@ -110,21 +122,15 @@ impl Store for SqliteStore {
     }
 
     async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let read = |row: &Row<'_>| {
-            Ok(Due { key: Key::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?), due_at: row.get(2)? })
-        };
-        let look = move |connection: &Connection| {
-            select(
-                connection,
-                "query due",
-                "SELECT id, id_type, due_at FROM items
-                 WHERE due_shard = ?1 AND due_at <= ?2 ORDER BY due_at, id, id_type LIMIT ?3",
-                params![shard, until, limit],
-                read,
-            )
-        };
-        self.database.read("query due", look).await
+        let sql = "SELECT id, id_type, due_at FROM items
+                   WHERE due_shard = ?1 AND due_at <= ?2 ORDER BY due_at, id, id_type LIMIT ?3";
+        self.entries(sql, shard, until, limit).await
+    }
+
+    async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
+        let sql = "SELECT id, id_type, due_at FROM items
+                   WHERE due_shard = ?1 AND due_at > ?2 ORDER BY due_at DESC, id, id_type LIMIT ?3";
+        self.entries(sql, shard, after, limit).await
     }
 
     async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {

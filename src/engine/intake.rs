@@ -100,8 +100,8 @@ impl Engine {
         {
             signals::engine::receive_failed("copy-requests", &error);
         }
-        several(WIDTH, fates.into_iter().filter_map(|((_, token), _)| token).map(|token| self.beat(token)))
-            .await;
+        // Not waited for: what callers are told must not hold up what they ask.
+        fates.into_iter().filter_map(|((_, token), _)| token).for_each(|token| self.beat_soon(token));
     }
 
     /// Decides about one message; the key of a token that is now ours to keep alive.

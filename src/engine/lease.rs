@@ -275,4 +275,4 @@ impl Engine {
 }
 
 /// Every unsettled record is looked at again after this time at the latest.
-const LONGEST_SLEEP: Duration = Duration::from_mins(10);
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_mins(10);

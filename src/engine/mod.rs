@@ -56,7 +56,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::ids::InstanceId,
     policy::{limit::Limits, pace::Pace},
-    ports::Ports,
+    ports::{Ports, store::Key},
 };
 use board::Board;
 use dispatch::{Inbox, Post};
@@ -85,6 +85,8 @@ pub struct Engine {
     /// One permit per payload being read from S3.
     payloads: Semaphore,
     callbacks: Pace,
+    /// Tokens that were stored just now.
+    first_beats: (mpsc::Sender<Key>, Mutex<mpsc::Receiver<Key>>),
     sources: Sources,
     contents: Contents,
     evidence: Evidence,
@@ -113,6 +115,7 @@ impl Engine {
     ) -> Arc<Self> {
         let instance = InstanceId::new(ports.chance.uuid().to_string());
         let (sender, receiver) = mpsc::channel(INBOX);
+        let (first_beats, first_beats_in) = mpsc::channel(timers::FIRST_BEATS);
         let rate = NonZeroU32::new(settings.heartbeat.calls_per_second).unwrap_or(NonZeroU32::MIN);
         Arc::new(Self {
             instance,
@@ -123,6 +126,7 @@ impl Engine {
             plans: Semaphore::new(plan::AT_ONCE),
             payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
+            first_beats: (first_beats, Mutex::new(first_beats_in)),
             sources: Sources::default(),
             contents: Contents::default(),
             evidence: Evidence::default(),

@@ -1,14 +1,25 @@
-//! The interval task: walks the due index, sends heartbeats, and wakes what waits for time.
+//! The interval tasks: heartbeats, evidence of progress, and the walk of the due index. There are three,
+//! so that none waits for another: a Step Functions outage makes heartbeats slow, and must hold up neither
+//! what is due nor what is known of live requests.
 //!
 //! The first walk is also the recovery after a start; nothing about a restart is special.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, dispatch::lane, records::millis, several::several};
-use crate::{ports::store::SHARDS, signals};
+use super::{
+    Engine,
+    dispatch::lane,
+    lease::LONGEST_SLEEP,
+    records::{as_millis, millis, set},
+    several::several,
+};
+use crate::{
+    ports::store::{Condition, DUE_AT, Key, SHARDS, Value, Write},
+    signals,
+};
 
 /// Entries read of one shard at a time.
 const PAGE: usize = 500;
@@ -16,30 +27,93 @@ const PAGE: usize = 500;
 /// Heartbeats under way at a time.
 const BEATS: usize = 32;
 
+/// Tokens that wait for their first heartbeat; what does not fit is found by the walk.
+pub(crate) const FIRST_BEATS: usize = 1000;
+
+/// How often the index is searched for what is due later than anything of ours can be.
+const STRAYS_EVERY: Duration = Duration::from_mins(1);
+
+/// How far clocks may differ before a time in the index counts as one that nobody has meant.
+const DIFFER: Duration = Duration::from_mins(1);
+
 impl Engine {
-    /// Ticks until `end`. After `stop` only heartbeats are sent: they go on while work drains.
-    pub async fn timers(self: Arc<Self>, end: CancellationToken) {
-        let mut ticks = interval(self.settings.service.tick);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let first = u8::try_from(self.ports.chance.number() % u64::from(SHARDS)).unwrap_or(0);
+    /// Sends heartbeats until `end`: they go on while work drains. Tokens that have just come are not kept
+    /// waiting for the walk.
+    pub async fn heartbeats(self: Arc<Self>, end: CancellationToken) {
+        let mut ticks = self.ticks();
+        let mut strays = Rarely::default();
+        let mut first = self.first_beats.1.lock().await;
+        let mut came = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 () = end.cancelled() => return,
+                _ = ticks.tick() => {
+                    let look_for_strays = strays.is_time();
+                    for shard in self.shards() {
+                        self.beat_shard(SHARDS + shard).await;
+                        if look_for_strays {
+                            self.recover_strays(SHARDS + shard).await;
+                        }
+                    }
+                }
+                _ = first.recv_many(&mut came, BEATS) => {
+                    several(BEATS, came.drain(..).map(|token| self.beat(token))).await;
+                }
+            }
+        }
+    }
+
+    /// Writes down what is known of the progress of roots, until `end`: heartbeats are sent on it while
+    /// work drains, too.
+    pub async fn progress(self: Arc<Self>, end: CancellationToken) {
+        let mut ticks = self.ticks();
+        loop {
+            tokio::select! {
+                biased;
+                () = end.cancelled() => return,
+                _ = ticks.tick() => self.tell_evidence().await,
+            }
+        }
+    }
+
+    /// Wakes what waits for time, until stopped.
+    pub async fn timers(self: Arc<Self>) {
+        let mut ticks = self.ticks();
+        let mut strays = Rarely::default();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            for shard in (0..SHARDS).map(|n| (first + n) % SHARDS) {
-                self.beat_shard(SHARDS + shard).await;
-            }
-            self.tell_evidence().await;
-            if self.stop.is_cancelled() {
-                continue;
-            }
-            for shard in (0..SHARDS).map(|n| (first + n) % SHARDS) {
+            let look_for_strays = strays.is_time();
+            for shard in self.shards() {
                 self.wake_shard(shard).await;
+                if look_for_strays {
+                    self.recover_strays(shard).await;
+                }
             }
             signals::engine::ticked();
         }
+    }
+
+    /// Asks for the first heartbeat of a token that has just been stored. It is due, so that the walk finds
+    /// it where there is no room.
+    pub(crate) fn beat_soon(&self, token: Key) {
+        drop(self.first_beats.0.try_send(token));
+    }
+
+    fn ticks(&self) -> Interval {
+        let mut ticks = interval(self.settings.service.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    }
+
+    /// All shards, beginning with one by chance, so that instances do not walk in step.
+    fn shards(&self) -> impl Iterator<Item = u8> + use<> {
+        let first = u8::try_from(self.ports.chance.number() % u64::from(SHARDS)).unwrap_or(0);
+        (0..SHARDS).map(move |n| (first + n) % SHARDS)
     }
 
     async fn beat_shard(&self, shard: u8) {
@@ -72,5 +146,42 @@ impl Engine {
             }
             Err(error) => signals::engine::walk_failed(shard, &error),
         }
+    }
+
+    /// Makes due what would be due later than any of ours can be: it was written by a clock that was
+    /// ahead of this one, and nobody would look at it until this one is there.
+    async fn recover_strays(&self, shard: u8) {
+        let now = millis(self.ports.clock.now());
+        let longest = LONGEST_SLEEP.max(self.settings.service.lease).max(self.settings.heartbeat.promise);
+        let after = now.saturating_add(as_millis(longest + DIFFER));
+        let strays = match self.ports.store.due_after(shard, after, PAGE).await {
+            Ok(strays) => strays,
+            Err(error) => return signals::engine::walk_failed(shard, &error),
+        };
+        let writes = strays.into_iter().map(|stray| async move {
+            signals::engine::stray_timer(&stray.key, stray.due_at.saturating_sub(now));
+            let seen = Condition::Equals(DUE_AT.into(), Value::Number(stray.due_at));
+            self.ports.store.write(Write::update(stray.key, vec![set(DUE_AT, now)]).when(seen)).await
+        });
+        for written in several(BEATS, writes).await {
+            if let Err(error) = written {
+                signals::engine::walk_failed(shard, &error);
+            }
+        }
+    }
+}
+
+/// Says once in a while that it is time.
+#[derive(Debug, Default)]
+struct Rarely(Option<Instant>);
+
+impl Rarely {
+    fn is_time(&mut self) -> bool {
+        let now = Instant::now();
+        let is_time = self.0.is_none_or(|last| now.saturating_duration_since(last) >= STRAYS_EVERY);
+        if is_time {
+            self.0 = Some(now);
+        }
+        is_time
     }
 }

@@ -293,6 +293,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Entries of one shard that are due at or before `until`, earliest first, at most `limit`.
     async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>>;
 
+    /// Entries of one shard that are due later than `after`, latest first, at most `limit`.
+    async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>>;
+
     /// The items of a root, in pages, from the index (may lag).
     async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>>;
 }

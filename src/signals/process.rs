@@ -12,11 +12,18 @@ pub const TASK_FAILURES: &str = "copy_manager_task_failures_total";
 /// Counter: panics, wherever they happened.
 pub const PANICS: &str = "copy_manager_panics_total";
 
+/// Counter: log lines that were dropped because nobody read what came before.
+pub const LINES_LOST: &str = "copy_manager_log_lines_lost_total";
+
 /// Names the metrics of this file for whoever reads `/metrics`.
 pub fn describe() {
     metrics::describe_gauge!(READY, "1 while the process takes new work");
     metrics::describe_counter!(TASK_FAILURES, "tasks that ended with an error");
     metrics::describe_counter!(PANICS, "panics, wherever they happened");
+    metrics::describe_counter!(
+        LINES_LOST,
+        "log lines that were dropped because nobody read what came before"
+    );
 }
 
 /// Everything that must work does; the admin interface listens at `address`.
@@ -92,6 +99,12 @@ pub fn task_panicked(task: &'static str, message: &str) {
 pub fn panicked(location: &str, message: &str) {
     counter!(PANICS).increment(1);
     error!(location, error = message, "panic");
+}
+
+/// Log lines were dropped because nobody read what came before them.
+pub fn lines_lost(lines: u64) {
+    counter!(LINES_LOST).increment(lines);
+    warn!(lines, "log lines lost: standard output was not read");
 }
 
 /// An error with all that lies beneath it, on one line.

@@ -1,4 +1,7 @@
 //! Log lines: one event per line, JSON for machines, text for people.
+//!
+//! Lines are written by a thread of their own, behind a queue that drops and counts what does not fit: a
+//! reader that stands (a pipe that is full, a log driver that blocks) must stop no work and no heartbeat.
 
 use std::{
     io::{IsTerminal as _, stderr, stdout},
@@ -7,10 +10,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tracing::{Subscriber, subscriber::set_global_default};
-use tracing_subscriber::{
-    EnvFilter,
-    fmt::{MakeWriter, writer::BoxMakeWriter},
-};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use super::{Error, redact::Redacting};
 use crate::signals::process;
@@ -35,6 +36,43 @@ pub enum Output {
     Stderr,
 }
 
+/// Lines that may wait for a reader who stands; a thousand lines are about 300 KB.
+const MOST_LINES: usize = 16_384;
+
+/// Keeps the thread that writes. What has been logged before it is dropped is written then, unless the
+/// reader still stands after a second.
+#[derive(Debug)]
+#[must_use = "lines are lost when it is dropped early"]
+pub struct Writing {
+    _worker: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl Writing {
+    /// Counts the lines that were dropped because nobody read.
+    #[must_use]
+    pub fn dropped(&self) -> Dropped {
+        Dropped { counter: self.dropped.clone(), told: 0 }
+    }
+}
+
+/// Lines that were dropped because nobody read.
+#[derive(Debug, Clone)]
+pub struct Dropped {
+    counter: ErrorCounter,
+    told: usize,
+}
+
+impl Dropped {
+    /// How many more there are since it was last asked.
+    pub fn news(&mut self) -> u64 {
+        let all = self.counter.dropped_lines();
+        let news = all.saturating_sub(self.told);
+        self.told = all;
+        news.try_into().unwrap_or(u64::MAX)
+    }
+}
+
 /// How logging is set up.
 #[derive(Debug, Clone)]
 pub struct Logs {
@@ -48,17 +86,18 @@ pub struct Logs {
 
 impl Logs {
     /// Sends every event of this process, and every panic, where these settings say.
-    pub fn install(&self) -> Result<(), Error> {
-        let (writer, terminal) = match self.output {
-            Output::Stdout => (BoxMakeWriter::new(stdout), stdout().is_terminal()),
-            Output::Stderr => (BoxMakeWriter::new(stderr), stderr().is_terminal()),
+    pub fn install(&self) -> Result<Writing, Error> {
+        let ((writer, worker), terminal) = match self.output {
+            Output::Stdout => (aside(stdout(), MOST_LINES), stdout().is_terminal()),
+            Output::Stderr => (aside(stderr(), MOST_LINES), stderr().is_terminal()),
         };
+        let writing = Writing { _worker: worker, dropped: writer.error_counter() };
         set_global_default(self.subscriber(writer, terminal)?).map_err(|_| Error::Twice)?;
         panic::set_hook(Box::new(|info| {
             let location = info.location().map(ToString::to_string).unwrap_or_default();
             process::panicked(&location, info.payload_as_str().unwrap_or("not a text"));
         }));
-        Ok(())
+        Ok(writing)
     }
 
     fn subscriber<W>(&self, writer: W, colour: bool) -> Result<Box<dyn Subscriber + Send + Sync>, Error>
@@ -79,11 +118,20 @@ impl Logs {
     }
 }
 
+/// A writer that never waits, and the thread behind it.
+fn aside<W: std::io::Write + Send + 'static>(writer: W, most_lines: usize) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(most_lines)
+        .thread_name("log lines")
+        .finish(writer)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
         io::{self, Write},
-        sync::{Arc, Mutex},
+        sync::{Arc, Mutex, mpsc},
     };
 
     use tracing::subscriber::with_default;
@@ -134,6 +182,48 @@ mod tests {
             assert!(!line.contains("AAAAKg") && !line.contains("eyJ"), "{line}");
             assert!(line.contains("got [redacted]"), "{line}");
         }
+    }
+
+    /// A pipe that nobody reads until it is told to.
+    struct Standing {
+        read: mpsc::Receiver<()>,
+        lines: Lines,
+    }
+
+    impl Write for Standing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Goes on when somebody reads, or when nobody ever will.
+            self.read.recv().unwrap_or_default();
+            self.lines.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stands_stops_nobody_and_the_loss_is_counted() {
+        let (reads, read) = mpsc::channel();
+        let lines = Lines::default();
+        let (writer, worker) = aside(Standing { read, lines: lines.clone() }, 10);
+        let writing = Writing { dropped: writer.error_counter(), _worker: worker };
+        let mut dropped = writing.dropped();
+        let logs = Logs { format: Format::Json, output: Output::Stderr, filter: "info".into() };
+        with_default(logs.subscriber(writer, false).unwrap(), || {
+            // Ends, though nothing was read.
+            for line in 0..100 {
+                tracing::info!(line, "said");
+            }
+        });
+        let lost = dropped.news();
+        // Ten wait, and one or two are with the thread.
+        assert!((88..=90).contains(&lost), "{lost}");
+        assert_eq!(dropped.news(), 0);
+        drop(reads);
+        drop(writing);
+        let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(u64::try_from(written.lines().count()).unwrap(), 100 - lost);
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub mod logs;
 pub mod metrics;
 pub mod redact;
 
-pub use logs::{Format, Logs, Output};
+pub use logs::{Dropped, Format, Logs, Output, Writing};
 pub use metrics::Metrics;
 
 /// Why telemetry could not be set up.

@@ -117,7 +117,7 @@ pub(crate) async fn queues_are_empty(lab: &Lab, deadline: Instant) {
 /// Every record that is not settled, with who waits for it and what its document says: why something
 /// has not come to its end. Times in seconds from now.
 pub(crate) async fn explain(lab: &Lab) -> String {
-    let now = SystemClock.now().as_millisecond();
+    let now = SystemClock::new().now().as_millisecond();
     let text = |item: &Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
     let number = |item: &Item, name: &str| -> Option<i64> {
         item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())

@@ -13,7 +13,7 @@ const LIFE: i64 = 20;
 pub(crate) const SECRET: &str = "icav2-token";
 
 fn fresh(serial: u64) -> String {
-    let claims = json!({ "exp": SystemClock.now().as_second() + LIFE, "jti": serial.to_string() });
+    let claims = json!({ "exp": SystemClock::new().now().as_second() + LIFE, "jti": serial.to_string() });
     let jwt = format!("eyJhbGciOiJub25lIn0.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
     json!({ "token": jwt }).to_string()
 }

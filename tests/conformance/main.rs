@@ -26,7 +26,7 @@ use copy_manager::{
 use tokio::time::{Instant, sleep};
 
 fn clock() -> Arc<SystemClock> {
-    Arc::new(SystemClock)
+    Arc::new(SystemClock::new())
 }
 
 fn chance() -> Arc<Dice> {

@@ -285,6 +285,10 @@ async fn the_due_are_found(store: &dyn Store) {
     assert_eq!(store.due(3, 300, 1).await.unwrap(), [due("early", 100)]);
     assert_eq!(store.due(3, 300, 0).await.unwrap(), []);
     assert_eq!(store.due(4, 300, 10).await.unwrap(), []);
+    assert_eq!(store.due_after(3, 100, 10).await.unwrap(), [due("late", 300), due("middle", 200)]);
+    assert_eq!(store.due_after(3, 100, 1).await.unwrap(), [due("late", 300)]);
+    assert_eq!(store.due_after(3, 300, 10).await.unwrap(), []);
+    assert_eq!(store.due_after(4, 0, 10).await.unwrap(), []);
     let later = vec![Change::Set(DUE_AT.into(), 400.into())];
     store.write(Write::update(Key::new("early", "REQUEST"), later)).await.unwrap();
     let settled = vec![Change::Remove(DUE_AT.into()), Change::Remove(DUE_SHARD.into())];

@@ -87,6 +87,11 @@ impl Store for Fragile {
         self.store.due(shard, until, limit).await
     }
 
+    async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
+        self.is_there()?;
+        self.store.due_after(shard, after, limit).await
+    }
+
     async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
         self.is_there()?;
         self.store.tree(root, from).await

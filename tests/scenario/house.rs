@@ -338,7 +338,9 @@ impl House {
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
         tasks.spawn(engine.clone().job_events());
-        tasks.spawn(engine.clone().timers(off.clone()));
+        tasks.spawn(engine.clone().timers());
+        tasks.spawn(engine.clone().heartbeats(off.clone()));
+        tasks.spawn(engine.clone().progress(off.clone()));
         Instance { engine, stop, off, tasks }
     }
 

@@ -141,6 +141,14 @@ impl Store for MemoryStore {
         Ok(entries.take(limit).map(|(_, due_at, key)| Due { key: key.clone(), due_at: *due_at }).collect())
     }
 
+    async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
+        let table = self.0.lock().unwrap();
+        let shard = i64::from(shard);
+        let until = (shard + 1, i64::MIN, Key::new("", ""));
+        let entries = table.due.range(..until).rev().take_while(|(s, at, _)| *s == shard && *at > after);
+        Ok(entries.take(limit).map(|(_, due_at, key)| Due { key: key.clone(), due_at: *due_at }).collect())
+    }
+
     async fn tree(&self, root: &str, _from: Option<&str>) -> Result<Page<Item>> {
         let table = self.0.lock().unwrap();
         let items = table.items.values().filter(|item| item.text(ROOT_ID) == Some(root));

@@ -354,7 +354,9 @@ impl History {
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
         tasks.spawn(engine.clone().job_events());
-        tasks.spawn(engine.clone().timers(off.clone()));
+        tasks.spawn(engine.clone().timers());
+        tasks.spawn(engine.clone().heartbeats(off.clone()));
+        tasks.spawn(engine.clone().progress(off.clone()));
         Instance { engine, gate, stop, off, tasks, since: Instant::now(), ends_at: None }
     }
 

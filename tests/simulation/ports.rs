@@ -113,6 +113,11 @@ impl Store for Gated<Watching> {
         self.gate.pass(Service::Store, "due", READ, || detail, async { Ok(due) }).await
     }
 
+    async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
+        let due = self.inner.due_after(shard, after, limit).await?;
+        self.gate.idle(due).await
+    }
+
     async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
         self.gate
             .pass(Service::Store, "tree", READ, || root.to_owned(), self.inner.store.tree(root, from))

@@ -31,7 +31,7 @@ async fn our_adapter_uploads_copies_and_reads() {
     let client = Client::new(
         Arc::new(InProcess::new(&lab.simulator)),
         Arc::new(StaticToken::new("token").unwrap()),
-        Arc::new(SystemClock),
+        Arc::new(SystemClock::new()),
         Arc::new(Dice::from_seed(1)),
         icav2::Settings::default(),
     );
