@@ -26,6 +26,8 @@ pub(in crate::simulator) struct Bucket {
     pub(super) owner: String,
     pub(super) public: bool,
     pub(super) keys: Vec<String>,
+    pub(super) requester_pays: bool,
+    pub(super) object_lock: bool,
     /// Nothing is an object of a series that was deleted.
     objects: BTreeMap<Box<str>, Option<Object>>,
     series: Vec<Series>,
@@ -38,6 +40,8 @@ impl Default for Bucket {
             owner: account(),
             public: true,
             keys: Vec::new(),
+            requester_pays: false,
+            object_lock: false,
             objects: BTreeMap::new(),
             series: Vec::new(),
         }
@@ -52,6 +56,8 @@ impl Bucket {
             owner: world.owner.clone(),
             public: world.public,
             keys: world.keys.clone(),
+            requester_pays: world.requester_pays,
+            object_lock: world.object_lock,
             ..Self::default()
         };
         // Most objects are nothing special, and say so together.
