@@ -430,11 +430,6 @@ impl PartUploads for Objects {
         let call = self.inner.abort(to, upload, access);
         self.gate.pass(Service::Bytes, "abort", EFFECT, || to.to_string(), call).await
     }
-
-    async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>> {
-        let call = self.inner.unfinished(to, access);
-        self.gate.pass(Service::Bytes, "unfinished", READ, || to.to_string(), call).await
-    }
 }
 
 #[async_trait]
@@ -525,10 +520,5 @@ impl ObjectStore for Objects {
     async fn copy(&self, copy: &ObjectCopy, access: &Access) -> Result<ETag> {
         let call = self.inner.copy(copy, access);
         self.gate.pass(Service::Bytes, "copy object", EFFECT, || copy.to.to_string(), call).await
-    }
-
-    async fn delete(&self, at: &ObjectLocation, access: &Access) -> Result<()> {
-        let call = self.inner.delete(at, access);
-        self.gate.pass(Service::Bytes, "delete object", EFFECT, || at.to_string(), call).await
     }
 }

@@ -115,5 +115,22 @@ pub(crate) fn final_failure(error: &Error) -> Failure {
         Class::Conflict => ErrorName::DestinationConflict,
         Class::Invalid | Class::Transient | Class::Throttled | Class::Unauthorized => ErrorName::Internal,
     };
-    Failure::new(name, format!("ICAv2 said no: {error}"))
+    let name = if lacks_place(error) { ErrorName::InvalidRequest } else { name };
+    Failure::new(name, format!("{}{error}", who_said_no(error.operation)))
+}
+
+/// Whether what a call names can be nowhere: a bucket of a name that none can have.
+fn lacks_place(error: &Error) -> bool {
+    error.code.as_deref() == Some("InvalidBucketName")
+}
+
+/// Who has refused a call, in words. Calls of ICAv2 are named by method and path.
+fn who_said_no(operation: &str) -> &'static str {
+    if operation.contains(" /api/") {
+        "ICAv2 said no: "
+    } else if ["Object", "Multipart", "UploadPart", "ListParts"].iter().any(|of| operation.contains(of)) {
+        "S3 said no: "
+    } else {
+        ""
+    }
 }
