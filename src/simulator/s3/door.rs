@@ -58,7 +58,7 @@ impl S3Door {
         let hung_up = || closed().map(s3s::Body::http_body_unsync);
         let ahead = self.simulator.with(|state| state.faults.s3_clock);
         let now = machine_time() + SignedDuration::from_secs(i64::from(ahead));
-        if is_skewed(&request, now) {
+        if ahead != 0 && is_skewed(&request, now) {
             let is_head = request.method() == Method::HEAD;
             let refusal = scripted(StatusCode::FORBIDDEN, Some("RequestTimeTooSkewed")).to_http_response();
             let mut refusal = refusal.unwrap_or_else(|_| hung_up());
