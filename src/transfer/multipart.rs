@@ -47,12 +47,9 @@ impl Streams {
             begun = self.begin_anew(objects, upload) => begun?,
         };
         let done = self.upload_as(objects, upload, &id, cut).await;
-        let is_over = match &done {
-            Ok(_) => true,
-            Err(_) => {
-                let abort = objects.abort(&upload.to, &id, &upload.access);
-                matches!(timeout(ABORT, abort).await, Ok(Ok(())))
-            }
+        let is_over = done.is_ok() || {
+            let abort = objects.abort(&upload.to, &id, &upload.access);
+            matches!(timeout(ABORT, abort).await, Ok(Ok(())))
         };
         if is_over {
             self.begun.forget(&upload.to, &id);

@@ -96,8 +96,8 @@ impl Stub {
         Self { s3, url: endpoint, seen, _server: server }
     }
 
-    fn with(self, settings: Settings) -> Self {
-        Self { s3: self.s3.with(&settings), ..self }
+    fn with(self, settings: &Settings) -> Self {
+        Self { s3: self.s3.with(settings), ..self }
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -301,7 +301,7 @@ async fn a_part_is_streamed_with_its_length() {
         (200, headers, String::new())
     })
     .await;
-    let stub = stub.with(Settings { checksums: false, ..Settings::default() });
+    let stub = stub.with(&Settings { checksums: false, ..Settings::default() });
     let upload = UploadId("up".into());
     let put = async |size: u64, chunks: &[&'static str]| {
         let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();

@@ -57,7 +57,7 @@ async fn a_clock_that_is_off_is_learnt_from_the_first_refusal() {
             let ahead = SystemClock.now() + jiff::SignedDuration::from_mins(20);
             let date = ahead.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
             let signed = seen.header("x-amz-date");
-            if ahead.strftime("%Y%m%dT%H%M").to_string() <= signed.to_owned() {
+            if ahead.strftime("%Y%m%dT%H%M").to_string().as_str() <= signed {
                 return (200, vec![("content-length", "0".into()), ("date", date)], String::new());
             }
             let (status, mut headers, body) = refused(403, "RequestTimeTooSkewed");
@@ -144,7 +144,7 @@ async fn who_asks_pays_where_that_was_said() {
         ("requester", "AccessDenied")
     );
     let only = vec!["other-*".to_owned().try_into().unwrap()];
-    let stub = stub.with(Settings { requester_pays: only, ..Settings::default() });
+    let stub = stub.with(&Settings { requester_pays: only, ..Settings::default() });
     let error = stub.s3.look(&at("f"), &Access::Own).await.unwrap_err();
     assert_eq!(stub.seen()[1].header("x-amz-request-payer"), "");
     assert!(error.message.contains("s3.requester_pays"), "{error}");
