@@ -21,13 +21,17 @@ mod evidence;
 mod folder;
 mod intake;
 mod job_events;
+mod join;
+mod judge;
 mod kinds;
 mod large;
 mod lease;
+mod names;
 mod outbox;
 mod payload;
 mod plan;
 mod records;
+mod refused;
 mod request;
 mod round;
 pub mod settings;
@@ -41,6 +45,7 @@ mod timers;
 mod turns;
 pub mod view;
 
+pub use judge::Judged;
 pub use stop::Cancel;
 
 use std::{num::NonZeroU32, sync::Arc};

@@ -17,6 +17,7 @@ mod outward;
 mod passing;
 mod places;
 mod plan;
+mod refused;
 mod rules;
 mod scheduler;
 mod secrets;
