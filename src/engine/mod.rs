@@ -61,7 +61,7 @@ use crate::{
 use board::Board;
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
-use folder::{JobFolders, Slots, Sources};
+use folder::{Contents, JobFolders, Slots, Sources};
 use settings::Settings;
 use slice::{Glances, Keys};
 
@@ -82,6 +82,7 @@ pub struct Engine {
     payloads: Semaphore,
     callbacks: Pace,
     sources: Sources,
+    contents: Contents,
     evidence: Evidence,
     board: Board,
     slots: Slots,
@@ -117,6 +118,7 @@ impl Engine {
             payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
+            contents: Contents::default(),
             evidence: Evidence::default(),
             board: Board::default(),
             slots: Slots::default(),

@@ -159,6 +159,8 @@ pub(crate) struct RootState {
     /// The uploads of a long summary that is being written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<SummaryUploads>,
+    /// Whether its sources have been listed once more.
+    pub listed_again: bool,
     /// Stopped, answered and told; when its children were last looked at. 0 before.
     pub children_at: i64,
 }

@@ -13,7 +13,7 @@ use super::store::{About, Object};
 use crate::simulator::{
     content::{Content, Library},
     parts::Parts,
-    world::{NUMBER, WorldBucket, WorldObject, account},
+    world::{Encryption, NUMBER, WorldBucket, WorldObject, account},
 };
 
 /// Contents of a series that are kept, so that one who looks twice does not hash twice.
@@ -28,6 +28,7 @@ pub(in crate::simulator) struct Bucket {
     pub(super) keys: Vec<String>,
     pub(super) requester_pays: bool,
     pub(super) object_lock: bool,
+    pub(super) encryption: Encryption,
     /// Nothing is an object of a series that was deleted.
     objects: BTreeMap<Box<str>, Option<Object>>,
     series: Vec<Series>,
@@ -42,6 +43,7 @@ impl Default for Bucket {
             keys: Vec::new(),
             requester_pays: false,
             object_lock: false,
+            encryption: Encryption::default(),
             objects: BTreeMap::new(),
             series: Vec::new(),
         }
@@ -58,6 +60,7 @@ impl Bucket {
             keys: world.keys.clone(),
             requester_pays: world.requester_pays,
             object_lock: world.object_lock,
+            encryption: world.encryption,
             ..Self::default()
         };
         // Most objects are nothing special, and say so together.
@@ -78,6 +81,19 @@ impl Bucket {
             bucket.objects.insert(object.key.as_str().into(), Some(object_made));
         }
         bucket
+    }
+
+    /// Encrypts its objects as the world file says.
+    pub(super) fn seal(&mut self, world: &WorldBucket, mut written: impl FnMut(Encryption, &Parts) -> Parts) {
+        for object in &world.objects {
+            let encryption = object.encryption.unwrap_or(world.encryption);
+            if let Some(Some(known)) = self.objects.get_mut(object.key.as_str()) {
+                known.parts = written(encryption, &known.parts);
+            }
+            for series in self.series.iter_mut().filter(|series| series.is_of(&object.key)) {
+                series.parts = written(encryption, &series.parts);
+            }
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Object> {
@@ -148,6 +164,10 @@ impl Series {
             about,
             recent: RefCell::default(),
         })
+    }
+
+    fn is_of(&self, key: &str) -> bool {
+        key.split_once(NUMBER) == Some((self.before.as_str(), self.after.as_str()))
     }
 
     fn number(&self, key: &str) -> Option<u64> {
