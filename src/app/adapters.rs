@@ -50,7 +50,8 @@ pub(super) async fn build(
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
     // Asks for nothing before it is used, so a laptop without AWS starts all the same.
-    let objects = Arc::new(aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone()));
+    let objects =
+        Arc::new(aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone()).with(&settings.s3));
     let streams = Streams::new(Arc::new(wire), transfer::stream::Settings::default());
     let transfers = Arc::new(streams.with_objects(objects.clone()));
     match settings.backend {
@@ -119,7 +120,9 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
     let around = Around {
         platform: platform(settings, clients.as_ref(), &clock, &chance, None)?,
-        objects: Arc::new(aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone())),
+        objects: Arc::new(
+            aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone()).with(&settings.s3),
+        ),
         transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
         clock,
         chance,

@@ -21,6 +21,10 @@ where
             Error::new(Class::Invalid, operation, "the request could not be made")
         }
         SdkError::TimeoutError(_) => Error::new(Class::Transient, operation, "no answer in time").ambiguous(),
+        unsent @ SdkError::DispatchFailure(_) if let Some(why) = lacks_place(&unsent) => {
+            let error = Error::new(Class::Invalid, operation, format!("no bucket can be called so: {why}"));
+            Error { code: Some("InvalidBucketName".to_owned()), ..error }
+        }
         unsent @ SdkError::DispatchFailure(_) if lacks_credentials(&unsent) => {
             Error::new(Class::Transient, operation, "there are no AWS credentials").caused_by(unsent)
         }
@@ -51,6 +55,19 @@ fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// Why a call was not made that can be sent nowhere: what it names cannot be. The SDK keeps the type of that
+/// error to itself.
+fn lacks_place(error: &(dyn StdError + 'static)) -> Option<String> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if format!("{error:?}").starts_with("ResolveEndpointError") {
+            return Some(error.to_string());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// The error of one entry of a batch, of which there is only the code.
@@ -100,7 +117,12 @@ fn class(code: &str, status: u16) -> Class {
         // S3: the bytes were damaged or did not come; another attempt may do better.
         | "BadDigest"
         | "IncompleteBody"
+        | "XAmzContentChecksumMismatch"
+        // Another operation on the same key is under way, and the other one may well fail.
         | "OperationAborted"
+        | "ConditionalRequestConflict"
+        // A clock is off, and the SDK learns from the answer by how much.
+        | "RequestTimeTooSkewed"
         | "RequestTimeout" => Class::Transient,
         "ConditionalCheckFailed" | "ConditionalCheckFailedException" => Class::Conflict,
         "ExpiredToken"
@@ -151,7 +173,8 @@ mod tests {
             ("ServiceUnavailable", 503, Class::Throttled),
             ("NoSuchUpload", 404, Class::NotFound),
             ("PreconditionFailed", 412, Class::Conflict),
-            ("ConditionalRequestConflict", 409, Class::Conflict),
+            ("ConditionalRequestConflict", 409, Class::Transient),
+            ("RequestTimeTooSkewed", 403, Class::Transient),
             ("OperationAborted", 409, Class::Transient),
             ("InternalError", 200, Class::Transient),
             ("SlowDown", 200, Class::Throttled),

@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     admin::settings as admin,
-    aws::settings as aws,
+    aws::{objects as s3, settings as aws},
     domain::policy::Rules,
     embedded::settings as embedded,
     engine::settings::{
@@ -56,6 +56,8 @@ pub struct Settings {
     pub copy: CopySettings,
     /// `[copy_out]`
     pub copy_out: CopyOutSettings,
+    /// `[s3]`
+    pub s3: s3::Settings,
     /// `[report]`
     // Settings that are empty texts are not set, and so may a whole section be.
     #[serde(default)]

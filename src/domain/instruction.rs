@@ -85,18 +85,43 @@ impl Instruction {
         self.key.strip_suffix('*').filter(|prefix| prefix.is_empty() || prefix.ends_with('/'))
     }
 
-    /// The key at the destination of the object `key`; `None`: it has no name, as the marker of a
-    /// folder has not.
+    /// The key at the destination of the object `key`; `None`: there would be nothing of it. An object whose
+    /// key ends with `/` has a name that does.
     #[must_use]
     pub fn destination(&self, prefix: &str, key: &str) -> Option<String> {
         let root = self.root.as_deref().or_else(|| self.wildcard());
         let name = match root {
             Some(root) => key.strip_prefix(root)?,
-            None => key.rsplit_once('/').map_or(key, |(_, name)| name),
+            None => last_name(key),
         };
         let relative = self.relative.as_deref().unwrap_or_default();
-        (!name.is_empty()).then(|| format!("{prefix}{relative}{name}"))
+        Some(format!("{prefix}{relative}{name}")).filter(|to| !to.is_empty())
     }
+}
+
+/// The last name of a key, with the slashes that it ends with.
+#[must_use]
+pub fn last_name(key: &str) -> &str {
+    let start = key.trim_end_matches('/').rfind('/').map_or(0, |slash| slash + 1);
+    key.get(start..).unwrap_or(key)
+}
+
+/// Whether a bucket is a directory bucket (S3 Express One Zone). It lists in no order, and its `ETag`s are no
+/// MD5s.
+#[must_use]
+pub fn is_directory_bucket(bucket: &str) -> bool {
+    bucket.ends_with("--x-s3")
+}
+
+/// What may be the matter with a key of no object: S3 Inventory and S3 Batch Operations write keys
+/// URL-encoded, and here they are taken as they stand.
+#[must_use]
+pub fn doubt_of(key: &str) -> &'static str {
+    let is_code = |code: &[u8]| code.iter().take(2).filter(|digit| digit.is_ascii_hexdigit()).count() == 2;
+    let mut escapes = key.as_bytes().iter().enumerate().filter(|(_, byte)| **byte == b'%');
+    let looks_encoded =
+        key.contains('+') || escapes.any(|(at, _)| key.as_bytes().get(at + 1..).is_some_and(is_code));
+    if looks_encoded { "; its key looks URL-encoded, and keys are taken as they stand" } else { "" }
 }
 
 /// Why `..` is refused.
@@ -178,11 +203,27 @@ mod tests {
         for (key, prefix, relative, root, expected) in cases {
             assert_eq!(go(key, prefix, relative, root).as_deref(), Some(expected), "{key}");
         }
-        assert_eq!(go("a/marker/", "p/", None, None), None);
+        assert_eq!(go("a/marker/", "p/", None, None).as_deref(), Some("p/marker/"));
+        assert_eq!(go("a/", "", None, Some("a/")), None, "nothing is left of it");
+        assert_eq!(["/", "a//", "x/a/", "x/a"].map(last_name), ["/", "a//", "a/", "a"]);
         let all = Instruction { bucket: "bkt".into(), key: "a/*".into(), ..Instruction::default() };
         assert_eq!(all.destination("p/", "a/x/y").as_deref(), Some("p/x/y"));
         assert_eq!(all.wildcard(), Some("a/"));
         assert_eq!(Instruction { key: "a*".into(), ..all }.wildcard(), None);
+    }
+
+    #[test]
+    fn keys_that_look_encoded_are_doubted() {
+        for (key, doubted) in [
+            ("a%20b", true),
+            ("two+words", true),
+            ("%zz%", false),
+            ("100%", false),
+            ("%a", false),
+            ("%2F", true),
+        ] {
+            assert_eq!(!doubt_of(key).is_empty(), doubted, "{key}");
+        }
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct CopyOutSettings {
     pub concurrent_parts: usize,
     /// Calls that copy to one bucket at a time, at most.
     pub max_concurrency: usize,
+    /// Objects that one list may stand for.
+    pub max_objects: u64,
     /// Objects that one wildcard may stand for.
     pub max_expansion: usize,
     /// The wait before a destination that refuses us is tried again.
@@ -104,6 +106,7 @@ impl Default for CopyOutSettings {
             part_size: 512 << 20,
             concurrent_parts: 16,
             max_concurrency: 256,
+            max_objects: 10_000_000,
             max_expansion: 256,
             access_retry: Duration::from_mins(10),
             thaw_check: Duration::from_mins(5),

@@ -25,6 +25,8 @@ const LONGEST_LINE: usize = 16 * 1024;
 pub struct ListReader {
     packing: Packing,
     rows: Rows,
+    /// Bytes that may still come out of it.
+    left: u64,
 }
 
 impl std::fmt::Debug for ListReader {
@@ -62,11 +64,18 @@ impl ListReader {
         let name = lower.strip_suffix(".gz").unwrap_or(&lower);
         Self {
             packing: Packing::Unknown(Vec::new()),
+            left: u64::MAX,
             rows: match name.rsplit_once('.') {
                 Some((_, "csv")) => Rows::Csv(Box::default()),
                 _ => Rows::Json(JsonLines::default()),
             },
         }
+    }
+
+    /// The same for a list of at most so many bytes, however small it was packed.
+    #[must_use]
+    pub fn at_most(self, bytes: u64) -> Self {
+        Self { left: bytes, ..self }
     }
 
     /// Takes the next piece of the list and adds the lines that it completes, each checked.
@@ -94,7 +103,11 @@ impl ListReader {
             Packing::Plain => {}
             Packing::Gzip(decoder) => {
                 decoder.try_finish().map_err(|error| not_gzip(&error))?;
-                self.rows.push(&std::mem::take(decoder.get_mut()), rows)?;
+                let rest = std::mem::take(decoder.get_mut());
+                if rest.len() as u64 > self.left {
+                    return Err(too_long());
+                }
+                self.rows.push(&rest, rows)?;
             }
         }
         match self.rows {
@@ -104,19 +117,35 @@ impl ListReader {
     }
 
     fn unpacked(&mut self, piece: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
-        let Packing::Gzip(decoder) = &mut self.packing else { return self.rows.push(piece, rows) };
+        let mut left = self.left;
+        let mut count = |bytes: &[u8]| {
+            left = left.checked_sub(bytes.len() as u64).ok_or_else(too_long)?;
+            Ok::<_, Failure>(())
+        };
+        let Packing::Gzip(decoder) = &mut self.packing else {
+            count(piece)?;
+            self.left = left;
+            return self.rows.push(piece, rows);
+        };
         for sip in piece.chunks(SIP) {
             decoder.write_all(sip).map_err(|error| not_gzip(&error))?;
             let unpacked = decoder.get_mut();
+            count(unpacked)?;
             self.rows.push(unpacked, rows)?;
             unpacked.clear();
         }
+        self.left = left;
         Ok(())
     }
 }
 
 fn not_gzip(error: &std::io::Error) -> Failure {
     Failure::new(ErrorName::InvalidRequest, format!("the list is broken: it does not unpack ({error})"))
+}
+
+fn too_long() -> Failure {
+    let message = "the list has more bytes than its objects can need (copy_out.max_objects)";
+    Failure::new(ErrorName::InvalidRequest, message)
 }
 
 /// A line that cannot be read, by its number from 1.

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::domain::copy_out::{Copied, CopyStatus, SliceItem};
+use crate::domain::{
+    copy_out::{Copied, CopyStatus, SliceItem},
+    instruction::last_name,
+};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -18,7 +21,7 @@ pub fn header(brief: bool) -> String {
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 pub fn row(brief: bool, bucket: &str, item: &SliceItem, copied: &Copied) -> String {
     let source = item.from.to_string();
-    let name = source.rsplit_once('/').map_or(source.as_str(), |(_, name)| name);
+    let name = last_name(&source);
     let seconds = copied.elapsed.max(1) as f64 / 1000.0;
     let speed = match copied.status {
         CopyStatus::Copied => copied.bytes as f64 / seconds / MIB,

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn tags_are_joined_as_s3_does() {
-        let tag = |number, text: &str, is_md5| PartTag { number, etag: ETag::new(text), is_md5 };
+        let tag = |number, text: &str, is_md5| PartTag { number, etag: ETag::new(text), is_md5, crc32: None };
         let empty = "d41d8cd98f00b204e9800998ecf8427e";
         let one = joined(&[tag(1, empty, true)]).unwrap();
         assert_eq!(one.as_str(), "59adb24ef3cdbe0297f05b395827453f-1");

@@ -154,9 +154,10 @@ pub trait Transfers: Send + Sync + std::fmt::Debug {
     /// size nor on that of its parts; each part's MD5 is compared with the `ETag` that S3 gives it. The
     /// answer is the object's `ETag`.
     ///
-    /// Nothing of an earlier attempt is used: uploads to the same key that were not ended are aborted
-    /// first, so one caller at a time may write to a key. What fails, or is `cut` (`Transient`), is
-    /// aborted, and nothing is at the destination that was not there before.
+    /// Nothing of an earlier attempt is used: uploads to the same key that this process has begun and not
+    /// ended are aborted first, so one caller at a time may write to a key. Those of others are left
+    /// alone. What fails, or is `cut` (`Transient`), is aborted, and nothing is at the destination that was
+    /// not there before.
     ///
     /// `Invalid`: what was read is not what was promised.
     async fn upload_parts(&self, upload: PartsUpload, cut: &CancellationToken) -> Result<ETag>;

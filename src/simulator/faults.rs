@@ -60,6 +60,9 @@ pub struct FaultChanges {
     /// By bucket: what nobody may do in it, by the names of IAM. Other buckets stay as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deny: Option<HashMap<String, Vec<String>>>,
+    /// By how many seconds the clock of S3 is ahead: it refuses what is signed by a clock 15 minutes off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_clock: Option<i32>,
     /// How long a restore takes; as long as AWS says where it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore_delay: Option<Delay>,
@@ -216,6 +219,7 @@ pub(super) struct Faults {
     pub(super) s3: Vec<S3Rule>,
     pub(super) deny: HashMap<String, Vec<String>>,
     pub(super) restore_delay: Option<Duration>,
+    pub(super) s3_clock: i32,
 }
 
 impl Faults {
@@ -236,6 +240,7 @@ impl Faults {
             s3: Vec::new(),
             deny: HashMap::new(),
             restore_delay: None,
+            s3_clock: 0,
         }
     }
 
@@ -257,6 +262,7 @@ impl Faults {
             s3,
             deny,
             restore_delay,
+            s3_clock,
         } = changes;
         set(&mut self.job_failure_rate, job_failure_rate);
         set(&mut self.poison_paths, poison_paths);
@@ -271,6 +277,7 @@ impl Faults {
         set(&mut self.told_job_status, told_job_status);
         set(&mut self.responses, responses);
         set(&mut self.s3, s3);
+        set(&mut self.s3_clock, s3_clock);
         self.deny.extend(deny.into_iter().flatten());
         self.restore_delay = restore_delay.map(|delay| delay.0).or(self.restore_delay);
     }

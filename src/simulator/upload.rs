@@ -19,6 +19,7 @@ pub(super) struct Upload {
     pub(super) kept: Option<Bytes>,
     pub(super) size: u64,
     pub(super) md5: [u8; 16],
+    pub(super) crc32: u32,
 }
 
 /// The stream broke, or was not as long as announced.
@@ -35,6 +36,7 @@ impl Upload {
         chunks: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<Self, Incomplete> {
         let (mut hash, mut head, mut size) = (Md5::new(), Vec::with_capacity(HEAD), 0_u64);
+        let mut crc = flate2::Crc::new();
         let mut kept = keep.then(Vec::new);
         let mut chunks = std::pin::pin!(chunks);
         while let Some(chunk) = chunks.next().await {
@@ -46,6 +48,7 @@ impl Upload {
             }
             head.extend(chunk.iter().take(HEAD - head.len()));
             hash.update(&chunk);
+            crc.update(&chunk);
             // How much comes need not have been announced.
             kept = kept.filter(|_| size <= KEPT_BYTES);
             if let Some(kept) = &mut kept {
@@ -55,12 +58,12 @@ impl Upload {
         if announced.is_some_and(|announced| size < announced) {
             return Err(Incomplete);
         }
-        Ok(Self { head, kept: kept.map(Bytes::from), size, md5: hash.finalize().into() })
+        Ok(Self { head, kept: kept.map(Bytes::from), size, md5: hash.finalize().into(), crc32: crc.sum() })
     }
 
     /// Known content becomes a reference; the rest is kept.
     pub(super) async fn content(self, simulator: &Simulator) -> Arc<Content> {
-        let Self { head, kept, size, md5 } = self;
+        let Self { head, kept, size, md5, .. } = self;
         let mut alike = simulator.with(|state| state.library.alike(size, &head));
         if kept.is_none() {
             // What was too large to keep was shelved without its first bytes.

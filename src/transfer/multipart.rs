@@ -4,7 +4,12 @@
 //! streams whatever the size of the file and of its parts. A part whose line breaks is tried again by
 //! itself; what fails for good takes the whole upload with it.
 
-use std::{ops::Range, time::Duration};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::{
@@ -18,7 +23,7 @@ use crate::{
     domain::file::ETag,
     ports::{
         Class, Error, Result,
-        objects::{ObjectStore, PartTag, Precondition, UploadId, WriteOptions},
+        objects::{ObjectLocation, ObjectStore, PartTag, Precondition, UploadId, WriteOptions},
         parts::{self, Plan},
         transfers::{PartStream, PartsUpload},
     },
@@ -29,7 +34,7 @@ const UPLOAD: &str = "upload parts";
 const TRIES: u32 = 3;
 /// How long the first retry of a part waits; the next twice as long.
 const WAIT: Duration = Duration::from_secs(1);
-/// How long a failed upload may take to be aborted; the next attempt finds it, if it was not.
+/// How long a failed upload may take to be aborted; the next attempt of this process does it, if it was not.
 const ABORT: Duration = Duration::from_secs(3);
 
 impl Streams {
@@ -39,14 +44,34 @@ impl Streams {
         let id = select! {
             biased;
             () = cut.cancelled() => return Err(cut_short()),
-            begun = begin_anew(objects, upload) => begun?,
+            begun = self.begin_anew(objects, upload) => begun?,
         };
         let done = self.upload_as(objects, upload, &id, cut).await;
-        if done.is_err() {
+        let is_over = done.is_ok() || {
             let abort = objects.abort(&upload.to, &id, &upload.access);
-            drop(timeout(ABORT, abort).await);
+            matches!(timeout(ABORT, abort).await, Ok(Ok(())))
+        };
+        if is_over {
+            self.begun.forget(&upload.to, &id);
         }
         done
+    }
+
+    /// Begins an upload, after ending those of ours that were left behind. Of uploads to the same key that
+    /// this process has not begun nobody can tell whose they are: they stay.
+    async fn begin_anew(&self, objects: &dyn ObjectStore, upload: &PartsUpload) -> Result<UploadId> {
+        let PartsUpload { to, access, .. } = upload;
+        for id in self.begun.of(to) {
+            match objects.abort(to, &id, access).await {
+                Err(error) if error.is_passing() => return Err(error),
+                // What is left behind is paid for until the bucket's own rules end it; it does no other harm.
+                Ok(()) | Err(_) => self.begun.forget(to, &id),
+            }
+        }
+        let options = WriteOptions { streamed: true, ..WriteOptions::default() };
+        let id = objects.begin(to, None, &options, access).await?;
+        self.begun.note(to, &id);
+        Ok(id)
     }
 
     async fn upload_as(
@@ -130,21 +155,41 @@ impl Streams {
     }
 }
 
-/// Begins an upload, after ending those that were left behind.
-async fn begin_anew(objects: &dyn ObjectStore, upload: &PartsUpload) -> Result<UploadId> {
-    let PartsUpload { to, access, .. } = upload;
-    match objects.unfinished(to, access).await {
-        Ok(left) => {
-            for id in left {
-                objects.abort(to, &id, access).await?;
-            }
-        }
-        // Credentials for one folder may not list what is under way in the bucket. What is left behind
-        // there is paid for until the bucket's own rules end it; it does no other harm.
-        Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound | Class::Invalid) => {}
-        Err(error) => return Err(error),
+/// Keys that begun uploads are remembered of.
+const MOST_KEYS: usize = 1024;
+
+/// Uploads that this process has begun, and that may not have ended.
+#[derive(Debug, Default)]
+pub(super) struct Begun(Mutex<HashMap<ObjectLocation, Vec<UploadId>>>);
+
+impl Begun {
+    fn with<T>(&self, change: impl FnOnce(&mut HashMap<ObjectLocation, Vec<UploadId>>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
-    objects.begin(to, None, &WriteOptions::default(), access).await
+
+    fn of(&self, to: &ObjectLocation) -> Vec<UploadId> {
+        self.with(|begun| begun.get(to).cloned().unwrap_or_default())
+    }
+
+    fn note(&self, to: &ObjectLocation, id: &UploadId) {
+        self.with(|begun| {
+            if begun.len() < MOST_KEYS || begun.contains_key(to) {
+                begun.entry(to.clone()).or_default().push(id.clone());
+            }
+        });
+    }
+
+    fn forget(&self, to: &ObjectLocation, id: &UploadId) {
+        self.with(|begun| {
+            let left = begun.get_mut(to).map(|ids| {
+                ids.retain(|known| known != id);
+                ids.len()
+            });
+            if left == Some(0) {
+                begun.remove(to);
+            }
+        });
+    }
 }
 
 /// Completes the upload. Where that fails after it was done (the answer was lost, and the SDK asked

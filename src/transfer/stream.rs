@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     checked::{Progress, Promise, checked},
+    multipart::Begun,
     wire::{Body, GET, Opened, PUT, Wire},
 };
 use crate::{
@@ -54,13 +55,14 @@ impl Default for Settings {
 pub struct Streams {
     wire: Arc<dyn Wire>,
     objects: Option<Arc<dyn ObjectStore>>,
+    pub(super) begun: Begun,
     pub(super) settings: Settings,
 }
 
 impl Streams {
     /// Streams over `wire`; without S3.
     pub fn new(wire: Arc<dyn Wire>, settings: Settings) -> Self {
-        Self { wire, objects: None, settings }
+        Self { wire, objects: None, begun: Begun::default(), settings }
     }
 
     /// The same, with S3.

@@ -51,8 +51,6 @@ enum Fault {
     Refuses,
     /// The object is made, and nobody is told.
     LosesAnswer,
-    /// Nobody may list uploads.
-    HidesUploads,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +80,7 @@ fn md5(bytes: &[u8]) -> String {
 }
 
 fn tag(number: u32, bytes: &[u8]) -> PartTag {
-    PartTag { number, etag: ETag::new(&md5(bytes)), is_md5: true }
+    PartTag { number, etag: ETag::new(&md5(bytes)), is_md5: true, crc32: None }
 }
 
 impl Bucket {
@@ -229,13 +227,6 @@ impl PartUploads for Bucket {
         self.uploads.lock().unwrap().remove(&upload.0);
         Ok(())
     }
-
-    async fn unfinished(&self, _: &ObjectLocation, _: &Access) -> Result<Vec<UploadId>> {
-        match self.fault {
-            Fault::HidesUploads => Err(Error::new(Class::Forbidden, "ListMultipartUploads", "AccessDenied")),
-            _ => Ok(self.uploads.lock().unwrap().keys().cloned().map(UploadId).collect()),
-        }
-    }
 }
 
 #[async_trait]
@@ -305,10 +296,6 @@ impl ObjectStore for Bucket {
 
     async fn copy(&self, copy: &ObjectCopy, _: &Access) -> Result<ETag> {
         Err(Error::new(Class::Forbidden, "CopyObject", copy.to.to_string()))
-    }
-
-    async fn delete(&self, _: &ObjectLocation, _: &Access) -> Result<()> {
-        Ok(())
     }
 }
 
@@ -436,15 +423,19 @@ async fn what_fails_is_aborted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_left_behind_is_ended_first() {
-    let bucket = Bucket::new(6 * MIB, Fault::None);
-    bucket
-        .begin(&ObjectLocation::new("data", "run/f"), None, &WriteOptions::default(), &Access::Own)
-        .await
-        .unwrap();
-    arrived(&bucket, upload(&bucket, object(None))).await;
-    let bucket = Bucket::new(6 * MIB, Fault::HidesUploads);
-    arrived(&bucket, upload(&bucket, object(None))).await;
+async fn what_was_left_behind_is_ended_first_and_what_others_write_is_not() {
+    let bucket = Bucket::new(12 * MIB, Fault::Stalls);
+    let to = ObjectLocation::new("data", "run/f");
+    let others = bucket.begin(&to, None, &WriteOptions::default(), &Access::Own).await.unwrap();
+    let streams = streams(&bucket);
+    // It is dropped, so that nobody aborts it.
+    let cut = CancellationToken::new();
+    let dropped = streams.upload_parts(upload(&bucket, object(None)), &cut);
+    tokio::time::timeout(Duration::from_secs(5), dropped).await.unwrap_err();
+    assert_eq!(bucket.left(), 2);
+    streams.upload_parts(upload(&bucket, object(None)), &cut).await.unwrap_err();
+    let left: Vec<_> = bucket.uploads.lock().unwrap().keys().cloned().collect();
+    assert_eq!(left, [others.0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -287,6 +287,12 @@ impl House {
         }
     }
 
+    /// Changes how S3 is used.
+    pub(crate) fn set_s3(&mut self, settings: &copy_manager::aws::objects::Settings) {
+        let objects = S3Objects::from_config(&self.s3, Some("http://s3.simulated".to_owned()));
+        self.objects = Arc::new(objects.with(settings));
+    }
+
     /// ICAv2, as an instance sees it.
     pub(crate) fn platform(&self, dice: Arc<Dice>) -> Client {
         Client::new(
@@ -387,10 +393,15 @@ impl House {
 
     /// Writes an object with our own rights.
     pub(crate) async fn put_object(&self, bucket: &str, key: &str, content: Vec<u8>) {
+        let put = self.s3_client().put_object().bucket(bucket).key(key);
+        put.body(content.into()).send().await.unwrap();
+    }
+
+    /// The simulated S3, for others.
+    pub(crate) fn s3_client(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.s3);
         let config = config.endpoint_url("http://s3.simulated").force_path_style(true).build();
-        let put = aws_sdk_s3::Client::from_conf(config).put_object().bucket(bucket).key(key);
-        put.body(content.into()).send().await.unwrap();
+        aws_sdk_s3::Client::from_conf(config)
     }
 
     /// What an object of the simulated S3 holds.

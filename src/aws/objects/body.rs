@@ -30,7 +30,9 @@ pub(super) fn nothing() -> ByteStream {
 
 /// What S3 is sent: exactly `size` bytes, or an error.
 pub(super) fn write(bytes: ByteStream, size: u64) -> primitives::ByteStream {
-    primitives::ByteStream::from_body_1_x(Sent { bytes: Mutex::new(bytes), left: size })
+    // Behind a checksum the end is asked for twice.
+    let bytes = Mutex::new(bytes.fuse().boxed());
+    primitives::ByteStream::from_body_1_x(Sent { bytes, left: size })
 }
 
 /// The SDK wants bodies that may be shared between threads. This one never is, and so the lock is

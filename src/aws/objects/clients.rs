@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     fmt,
     future::Future,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -22,16 +21,16 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::sleep};
 
-use super::classify;
+use super::{
+    Settings,
+    identity::{Who, credentials, is_anywhere, who},
+    trouble::{Answer, answer_of, given_up},
+};
 use crate::{
     aws::clients::configured,
-    ports::{
-        Error, Result,
-        objects::{Access, EndpointKeys},
-    },
+    ports::{Error, Result, objects::Access},
 };
 
 /// Sets of clients kept.
@@ -42,7 +41,9 @@ const MOST_BUCKETS: usize = 1024;
 const NO_REGION: &str = "us-east-1";
 /// A copy of 5 GiB inside S3, or the completion of an upload, takes minutes and says nothing meanwhile.
 const SLOW: Duration = Duration::from_mins(30);
-const BUCKET_REGION: &str = "x-amz-bucket-region";
+/// How often a call is made whose answer says nothing of what was asked, and the first wait between.
+const TRIES: u32 = 3;
+const WAIT: Duration = Duration::from_millis(200);
 
 /// The same client three times.
 #[derive(Debug, Clone)]
@@ -63,14 +64,6 @@ struct Place {
     region: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
-    Own,
-    Nobody,
-    /// The key's id, and a hash of the secrets: they may change behind an id that stays.
-    Key(String, u64),
-}
-
 /// What clients are made of, with what is asked of it for each call.
 #[derive(Debug, Clone)]
 struct Base {
@@ -89,6 +82,7 @@ impl Base {
 /// All clients.
 pub(super) struct Clients {
     endpoint: Option<String>,
+    settings: Settings,
     own: OnceCell<Base>,
     /// For all others: no credentials and no region are looked for.
     bare: OnceCell<Base>,
@@ -107,6 +101,7 @@ impl Clients {
     pub(super) fn new(endpoint: Option<String>) -> Self {
         Self {
             endpoint,
+            settings: Settings::default(),
             own: OnceCell::new(),
             bare: OnceCell::new(),
             sets: Mutex::default(),
@@ -118,6 +113,29 @@ impl Clients {
     pub(super) fn from_config(config: &SdkConfig, endpoint: Option<String>) -> Self {
         let once = || OnceCell::new_with(Some(Base::new(config.clone())));
         Self { own: once(), bare: once(), ..Self::new(endpoint) }
+    }
+
+    /// The same, as these settings say.
+    pub(super) fn with(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Whether what is written goes with checksums.
+    pub(super) const fn checksums(&self) -> bool {
+        self.settings.checksums
+    }
+
+    /// Whether we offer to pay for calls that name this bucket.
+    pub(super) fn pays(&self, bucket: &str) -> bool {
+        self.settings.requester_pays.iter().any(|pattern| pattern.matches(bucket))
+    }
+
+    /// The same error, with what may be the matter with a bucket whose owner lets its readers pay.
+    fn hinted(&self, bucket: &str, mut error: Error) -> Error {
+        if error.code.as_deref() == Some("AccessDenied") && !self.pays(bucket) {
+            error.message.push_str(" (where its requesters pay, s3.requester_pays must name the bucket)");
+        }
+        error
     }
 
     /// Makes a call that is answered at once.
@@ -182,17 +200,26 @@ impl Clients {
         T: Send,
     {
         let (set, region) = self.set(None, access).await;
-        let error = match send(set.slow).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        let elsewhere = region_told(&error).filter(|told| *told != region);
-        let mut told = told(operation, error);
-        if let Some(elsewhere) = elsewhere {
-            told.code = Some("PermanentRedirect".to_owned());
-            told.message = format!("PermanentRedirect: the bucket is in {elsewhere}, not in {region}");
+        let mut tries = 0;
+        loop {
+            let error = match send(set.slow.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let told = match answer_of(operation, error) {
+                Answer::Elsewhere { region: told, error } if told != region => {
+                    let message = format!("PermanentRedirect: the bucket is in {told}, not in {region}");
+                    return Err(Error { code: Some("PermanentRedirect".to_owned()), message, ..error });
+                }
+                Answer::Odd(error) => error,
+                Answer::Elsewhere { error, .. } | Answer::Final(error) => return Err(error),
+            };
+            tries += 1;
+            if tries >= TRIES {
+                return Err(given_up(told));
+            }
+            sleep(WAIT * tries).await;
         }
-        Err(told)
     }
 
     /// The client for a body, which can be sent once only.
@@ -212,19 +239,26 @@ impl Clients {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         T: Send,
     {
-        let (set, asked) = self.set(Some(bucket), access).await;
-        let error = match send(set).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        // Data outside ICAv2 may be in any region; a bucket that is asked elsewhere says where it is.
-        match region_told(&error).filter(|region| is_anywhere(access) && *region != asked) {
-            Some(region) => {
-                self.remember(bucket, region);
-                let (set, _) = self.set(Some(bucket), access).await;
-                send(set).await.map_err(|error| told(operation, error))
+        let mut tries = 0;
+        loop {
+            let (set, asked) = self.set(Some(bucket), access).await;
+            let error = match send(set).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            tries += 1;
+            match answer_of(operation, error) {
+                // Data outside ICAv2 may be in any region; a bucket that is asked elsewhere says where it is.
+                Answer::Elsewhere { region, .. }
+                    if is_anywhere(access) && region != asked && tries < TRIES =>
+                {
+                    self.remember(bucket, region);
+                }
+                Answer::Odd(_) if tries < TRIES => sleep(WAIT * tries).await,
+                Answer::Odd(error) => return Err(given_up(error)),
+                Answer::Elsewhere { error, .. } => return Err(error),
+                Answer::Final(error) => return Err(self.hinted(bucket, error)),
             }
-            None => Err(told(operation, error)),
         }
     }
 
@@ -264,89 +298,11 @@ impl Clients {
             // Making a client costs little; which one is dropped does not matter.
             sets.clear();
         }
-        let set = sets.entry(place).or_insert_with_key(|place| set(&base.config, place, credentials(access)));
+        let set = sets
+            .entry(place)
+            .or_insert_with_key(|place| set(&base.config, place, credentials(access), self.checksums()));
         (set.clone(), region)
     }
-}
-
-fn who(access: &Access) -> Who {
-    let hash = |secret: &SecretString, token: Option<&SecretString>| {
-        let mut hash = DefaultHasher::new();
-        (secret.expose_secret(), token.map(ExposeSecret::expose_secret)).hash(&mut hash);
-        hash.finish()
-    };
-    match access {
-        Access::Own => Who::Own,
-        Access::Unsigned => Who::Nobody,
-        Access::Temporary(access) => {
-            let hash = hash(&access.secret_access_key, Some(&access.session_token));
-            Who::Key(access.access_key_id.clone(), hash)
-        }
-        Access::Endpoint(endpoint) => match &endpoint.keys {
-            EndpointKeys::Own => Who::Own,
-            EndpointKeys::None => Who::Nobody,
-            EndpointKeys::Static { access_key_id, secret_access_key, session_token } => {
-                Who::Key(access_key_id.clone(), hash(secret_access_key, session_token.as_ref()))
-            }
-        },
-    }
-}
-
-/// The credentials that come with the access itself.
-fn credentials(access: &Access) -> Option<Credentials> {
-    let (id, secret, token) = match access {
-        Access::Temporary(access) => {
-            (&access.access_key_id, &access.secret_access_key, Some(&access.session_token))
-        }
-        Access::Endpoint(endpoint) => match &endpoint.keys {
-            EndpointKeys::Static { access_key_id, secret_access_key, session_token } => {
-                (access_key_id, secret_access_key, session_token.as_ref())
-            }
-            EndpointKeys::Own | EndpointKeys::None => return None,
-        },
-        Access::Own | Access::Unsigned => return None,
-    };
-    let token = token.map(|token| token.expose_secret().to_owned());
-    Some(Credentials::new(id, secret.expose_secret(), token, None, "given"))
-}
-
-/// Whether nobody says in which region the bucket is.
-fn is_anywhere(access: &Access) -> bool {
-    match access {
-        Access::Own | Access::Unsigned => true,
-        Access::Temporary(_) => false,
-        Access::Endpoint(endpoint) => endpoint.url.is_none() && endpoint.region.is_none(),
-    }
-}
-
-/// The region of a bucket that was asked in the wrong one.
-fn region_told<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
-    let answer = error.raw_response()?;
-    let lost = matches!(answer.status().as_u16(), 301 | 307 | 400);
-    answer.headers().get(BUCKET_REGION).filter(|_| lost).map(str::to_owned)
-}
-
-/// What the error means. The answer to a HEAD holds no code, and its status stands for it.
-fn told<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let has_code = error.as_service_error().is_none_or(|error| error.code().is_some());
-    let mut error = classify(operation, error);
-    let named = match error.status {
-        Some(301 | 307) => "PermanentRedirect",
-        Some(400) => "BadRequest",
-        Some(403) => "AccessDenied",
-        Some(404) => "NotFound",
-        Some(412) => "PreconditionFailed",
-        Some(503) => "SlowDown",
-        _ => return error,
-    };
-    if !has_code {
-        error.code = Some(named.to_owned());
-        named.clone_into(&mut error.message);
-    }
-    error
 }
 
 fn defaults() -> aws_config::ConfigLoader {
@@ -365,9 +321,14 @@ fn endpoint_of(config: &SdkConfig) -> Option<String> {
     own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-fn set(config: &SdkConfig, place: &Place, credentials: Option<Credentials>) -> Set {
-    // Parts are checked by their MD5s, which every S3 knows; a checksum beside would only change what
-    // is sent. Emulators serve no names of buckets, so an endpoint that is given gets them in the path.
+fn set(config: &SdkConfig, place: &Place, credentials: Option<Credentials>, checksums: bool) -> Set {
+    // A bucket under Object Lock takes no bytes without a checksum.
+    let checksums = if checksums {
+        RequestChecksumCalculation::WhenSupported
+    } else {
+        RequestChecksumCalculation::WhenRequired
+    };
+    // Emulators serve no names of buckets, so an endpoint that is given gets them in the path.
     // A copy sends nothing for minutes, which stalls no stream.
     let base = match place.who {
         Who::Nobody => {
@@ -381,7 +342,7 @@ fn set(config: &SdkConfig, place: &Place, credentials: Option<Credentials>) -> S
         .region(Region::new(place.region.clone()))
         .force_path_style(place.url.is_some())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .request_checksum_calculation(checksums)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     quick.set_endpoint_url(place.url.clone());
     if let Some(credentials) = credentials {

@@ -67,6 +67,7 @@ impl S3Objects {
                     .set_expected_bucket_owner(also.owner.clone())
                     .set_server_side_encryption(also.encryption.clone())
                     .set_ssekms_key_id(also.key.clone())
+                    .set_request_payer(self.payer(&[&copy.from.bucket, &copy.to.bucket]))
                     .send()
             })
             .await?;
@@ -145,12 +146,14 @@ impl S3Objects {
                     .key(&to.key)
                     .upload_id(&upload.0)
                     .part_number(part)
+                    .set_request_payer(self.payer(&[&from.bucket, &to.bucket]))
                     .send()
             })
             .await?;
         let etag = answer.copy_part_result().and_then(|result| result.e_tag());
         let etag = etag.map(ETag::new).ok_or_else(|| incomplete(COPY_PART, "ETag"))?;
-        Ok(PartTag { number, etag, is_md5: is_md5(answer.server_side_encryption()) })
+        let crc32 = answer.copy_part_result().and_then(|result| result.checksum_crc32()).map(str::to_owned);
+        Ok(PartTag { number, etag, is_md5: is_md5(answer.server_side_encryption()), crc32 })
     }
 }
 

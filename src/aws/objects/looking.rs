@@ -1,6 +1,7 @@
 //! What S3 tells of an object without its bytes.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     ops::Range,
 };
@@ -8,10 +9,14 @@ use std::{
 use aws_sdk_s3::{
     operation::{head_object::HeadObjectOutput, list_objects_v2::ListObjectsV2Output},
     primitives::{DateTime, DateTimeFormat},
-    types::{ArchiveStatus, ChecksumMode, Object, ObjectStorageClass, ServerSideEncryption, StorageClass},
+    types::{
+        ArchiveStatus, ChecksumMode, EncodingType, Object, ObjectStorageClass, ServerSideEncryption,
+        StorageClass,
+    },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 
 use super::{S3Objects, quoted};
 use crate::{
@@ -35,7 +40,7 @@ impl S3Objects {
             .clients
             .quick(HEAD, &at.bucket, access, |client| {
                 let call = client.head_object().bucket(&at.bucket).key(&at.key);
-                call.checksum_mode(ChecksumMode::Enabled).send()
+                call.checksum_mode(ChecksumMode::Enabled).set_request_payer(self.payer(&[&at.bucket])).send()
             })
             .await;
         match found {
@@ -136,6 +141,7 @@ impl S3Objects {
             .clients
             .quick(HEAD, &at.bucket, access, |client| {
                 let call = client.head_object().bucket(&at.bucket).key(&at.key);
+                let call = call.set_request_payer(self.payer(&[&at.bucket]));
                 call.if_match(quoted(etag)).part_number(part).send()
             })
             .await;
@@ -157,7 +163,8 @@ impl S3Objects {
         let found = self
             .clients
             .quick("GetObjectTagging", &at.bucket, access, |client| {
-                client.get_object_tagging().bucket(&at.bucket).key(&at.key).send()
+                let call = client.get_object_tagging().bucket(&at.bucket).key(&at.key);
+                call.set_request_payer(self.payer(&[&at.bucket])).send()
             })
             .await?;
         Ok(found.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
@@ -208,17 +215,32 @@ fn known(key: &str, found: &HeadObjectOutput) -> ObjectInfo {
 }
 
 /// A page of a listing.
-pub(super) fn page_of(page: &ListObjectsV2Output) -> Page<ObjectInfo> {
+pub(super) fn page_of(page: &ListObjectsV2Output) -> Result<Page<ObjectInfo>> {
     let next = page.next_continuation_token().filter(|_| page.is_truncated() == Some(true));
-    Page { items: page.contents().iter().map(listed).collect(), next: next.map(str::to_owned) }
+    // Some S3s do not know of it, and then do not say so.
+    let encoded = page.encoding_type() == Some(&EncodingType::Url);
+    let items = page.contents().iter().map(|object| {
+        let key = object.key().unwrap_or_default();
+        Ok(listed(if encoded { decoded(key)? } else { key.to_owned() }, object))
+    });
+    Ok(Page { items: items.collect::<Result<_>>()?, next: next.map(str::to_owned) })
 }
 
-fn listed(object: &Object) -> ObjectInfo {
+/// A key as it was before `encoding-type=url`, which writes `+` for a blank.
+pub(super) fn decoded(key: &str) -> Result<String> {
+    let key = key.replace('+', " ");
+    let text = percent_decode_str(&key).decode_utf8();
+    text.map(Cow::into_owned).map_err(|error| {
+        Error::new(Class::Invalid, "list", "a key in the listing is not UTF-8").caused_by(error)
+    })
+}
+
+fn listed(key: String, object: &Object) -> ObjectInfo {
     let class = object.storage_class().map(ObjectStorageClass::as_str);
     let restored =
         object.restore_status().is_some_and(|status| status.is_restore_in_progress() == Some(false));
     ObjectInfo {
-        key: object.key().unwrap_or_default().to_owned(),
+        key,
         size: size(object.size()),
         etag: object.e_tag().map(ETag::new),
         modified: object.last_modified().and_then(instant),

@@ -1,11 +1,14 @@
-//! S3: reading, listing and deleting objects. Each of the rest has a room of its own.
+//! S3: reading and listing objects. Each of the rest has a room of its own.
 
 mod body;
 mod clients;
 mod copying;
+mod identity;
 mod looking;
+mod settings;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod uploads;
 mod writing;
 
@@ -15,8 +18,10 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use bytes::Bytes;
 
+use aws_sdk_s3::types::{EncodingType, RequestPayer};
+
+pub use self::settings::Settings;
 use self::{clients::Clients, looking::page_of};
-use super::error::classify;
 use crate::{
     domain::file::ETag,
     ports::{
@@ -48,6 +53,18 @@ impl S3Objects {
     #[must_use]
     pub fn from_config(config: &SdkConfig, endpoint: Option<String>) -> Self {
         Self { clients: Clients::from_config(config, endpoint) }
+    }
+
+    /// The same as these settings say.
+    #[must_use]
+    pub fn with(self, settings: &Settings) -> Self {
+        Self { clients: self.clients.with(settings.clone()) }
+    }
+
+    /// Whether we offer to pay for a call that names these buckets. Who owns one may want it; of all others
+    /// S3 does not heed it.
+    fn payer(&self, buckets: &[&str]) -> Option<RequestPayer> {
+        buckets.iter().any(|bucket| self.clients.pays(bucket)).then_some(RequestPayer::Requester)
     }
 }
 
@@ -99,10 +116,12 @@ impl ObjectStore for S3Objects {
             .clients
             .quick("ListObjectsV2", bucket, access, |client| {
                 let call = client.list_objects_v2().bucket(bucket).prefix(prefix);
+                // XML cannot hold every character that a key can.
+                let call = call.encoding_type(EncodingType::Url).set_request_payer(self.payer(&[bucket]));
                 call.set_continuation_token(from.map(str::to_owned)).send()
             })
             .await?;
-        Ok(page_of(&page))
+        page_of(&page)
     }
 
     async fn list_after(
@@ -118,10 +137,11 @@ impl ObjectStore for S3Objects {
             .clients
             .quick("ListObjectsV2", bucket, access, |client| {
                 let call = client.list_objects_v2().bucket(bucket).prefix(prefix);
+                let call = call.encoding_type(EncodingType::Url).set_request_payer(self.payer(&[bucket]));
                 call.start_after(after).max_keys(most).send()
             })
             .await?;
-        Ok(page_of(&page))
+        page_of(&page)
     }
 
     async fn get(
@@ -145,6 +165,7 @@ impl ObjectStore for S3Objects {
                     .key(&at.key)
                     .set_range(range.clone())
                     .set_if_match(etag.map(quoted))
+                    .set_request_payer(self.payer(&[&at.bucket]))
                     .send()
             })
             .await?;
@@ -175,15 +196,6 @@ impl ObjectStore for S3Objects {
 
     async fn copy(&self, copy: &ObjectCopy, access: &Access) -> Result<ETag> {
         self.copy_object(copy, access).await
-    }
-
-    async fn delete(&self, at: &ObjectLocation, access: &Access) -> Result<()> {
-        self.clients
-            .quick("DeleteObject", &at.bucket, access, |client| {
-                client.delete_object().bucket(&at.bucket).key(&at.key).send()
-            })
-            .await
-            .map(drop)
     }
 }
 

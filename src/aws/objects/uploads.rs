@@ -6,16 +6,10 @@ use async_trait::async_trait;
 use aws_sdk_s3::{
     Config,
     config::retry::RetryConfig,
-    types::{CompletedMultipartUpload, CompletedPart, MultipartUpload, Part, ServerSideEncryption},
+    types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, Part, ServerSideEncryption},
 };
-use jiff::Timestamp;
 
-use super::{
-    S3Objects, body, classify, incomplete,
-    looking::{http_date, instant},
-    quoted,
-    writing::Also,
-};
+use super::{S3Objects, body, incomplete, looking::http_date, quoted, trouble::told, writing::Also};
 use crate::{
     domain::file::ETag,
     ports::{
@@ -43,6 +37,8 @@ impl PartUploads for S3Objects {
         let headers = like.map(|info| info.headers.clone()).unwrap_or_default();
         let expires = headers.expires.as_deref().and_then(http_date);
         let metadata: Option<HashMap<_, _>> = like.map(|info| info.metadata.clone().into_iter().collect());
+        // S3 takes checksums of parts only where they were announced.
+        let checksum = (options.streamed && self.clients.checksums()).then_some(ChecksumAlgorithm::Crc32);
         let answer = self
             .clients
             .quick(BEGIN, &to.bucket, access, |client| {
@@ -62,6 +58,8 @@ impl PartUploads for S3Objects {
                     .set_expected_bucket_owner(also.owner.clone())
                     .set_server_side_encryption(also.encryption.clone())
                     .set_ssekms_key_id(also.key.clone())
+                    .set_checksum_algorithm(checksum.clone())
+                    .set_request_payer(self.payer(&[&to.bucket]))
                     .customize()
                     // Asked twice, there are two, and of one nobody knows.
                     .config_override(Config::builder().retry_config(RetryConfig::disabled()))
@@ -95,11 +93,13 @@ impl PartUploads for S3Objects {
             .part_number(part_number(operation, number)?)
             .content_length(length)
             .body(body::write(bytes, size))
+            .set_request_payer(self.payer(&[&to.bucket]))
             .send()
             .await
-            .map_err(|error| classify(operation, error))?;
+            .map_err(|error| told(operation, error))?;
         let etag = answer.e_tag().map(ETag::new).ok_or_else(|| incomplete(operation, "ETag"))?;
-        Ok(PartTag { number, etag, is_md5: is_md5(answer.server_side_encryption()) })
+        let crc32 = answer.checksum_crc32().map(str::to_owned);
+        Ok(PartTag { number, etag, is_md5: is_md5(answer.server_side_encryption()), crc32 })
     }
 
     async fn copy_part(
@@ -126,7 +126,11 @@ impl PartUploads for S3Objects {
         let mut all = CompletedMultipartUpload::builder();
         for part in parts {
             let number = part_number(COMPLETE, part.number)?;
-            all = all.parts(CompletedPart::builder().part_number(number).e_tag(quoted(&part.etag)).build());
+            let part = CompletedPart::builder()
+                .part_number(number)
+                .e_tag(quoted(&part.etag))
+                .set_checksum_crc32(part.crc32.clone());
+            all = all.parts(part.build());
         }
         let all = all.build();
         let (none, only) = conditions(precondition);
@@ -141,6 +145,7 @@ impl PartUploads for S3Objects {
                     .multipart_upload(all.clone())
                     .set_if_none_match(none.clone())
                     .set_if_match(only.clone())
+                    .set_request_payer(self.payer(&[&to.bucket]))
                     .send()
             })
             .await?;
@@ -152,7 +157,7 @@ impl PartUploads for S3Objects {
             .clients
             .quick("AbortMultipartUpload", &to.bucket, access, |client| {
                 let call = client.abort_multipart_upload().bucket(&to.bucket).key(&to.key);
-                call.upload_id(&upload.0).send()
+                call.upload_id(&upload.0).set_request_payer(self.payer(&[&to.bucket])).send()
             })
             .await;
         match done {
@@ -174,6 +179,7 @@ impl PartUploads for S3Objects {
                 .clients
                 .quick("ListParts", &to.bucket, access, |client| {
                     let call = client.list_parts().bucket(&to.bucket).key(&to.key).upload_id(&upload.0);
+                    let call = call.set_request_payer(self.payer(&[&to.bucket]));
                     call.set_part_number_marker(after.clone()).send()
                 })
                 .await;
@@ -188,61 +194,12 @@ impl PartUploads for S3Objects {
             }
         }
     }
-
-    async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>> {
-        self.begun_uploads(to, None, access).await
-    }
-
-    async fn unfinished_since(
-        &self,
-        to: &ObjectLocation,
-        since: Timestamp,
-        access: &Access,
-    ) -> Result<Vec<UploadId>> {
-        self.begun_uploads(to, Some(since), access).await
-    }
-}
-
-impl S3Objects {
-    async fn begun_uploads(
-        &self,
-        to: &ObjectLocation,
-        since: Option<Timestamp>,
-        access: &Access,
-    ) -> Result<Vec<UploadId>> {
-        let is_meant = |upload: &MultipartUpload| {
-            let begun = upload.initiated().and_then(instant);
-            upload.key() == Some(to.key.as_str())
-                && since.is_none_or(|since| begun.is_some_and(|at| since <= at))
-        };
-        let mut found = Vec::new();
-        let mut from: Option<(Option<String>, Option<String>)> = None;
-        loop {
-            let (key, id) = from.take().unwrap_or_default();
-            let page = self
-                .clients
-                .quick("ListMultipartUploads", &to.bucket, access, |client| {
-                    let call = client.list_multipart_uploads().bucket(&to.bucket).prefix(&to.key);
-                    call.set_key_marker(key.clone()).set_upload_id_marker(id.clone()).send()
-                })
-                .await?;
-            let uploads = page.uploads().iter().filter(|upload| is_meant(upload));
-            found.extend(uploads.filter_map(|upload| Some(UploadId(upload.upload_id()?.to_owned()))));
-            // Uploads come in the order of their keys, and the key itself is the first with its prefix.
-            let goes_on =
-                page.is_truncated() == Some(true) && page.next_key_marker() == Some(to.key.as_str());
-            if !goes_on {
-                return Ok(found);
-            }
-            let text = |marker: Option<&str>| marker.map(str::to_owned);
-            from = Some((text(page.next_key_marker()), text(page.next_upload_id_marker())));
-        }
-    }
 }
 
 fn known_part(part: &Part) -> Option<(PartTag, u64)> {
     let number = u32::try_from(part.part_number()?).ok()?;
-    let tag = PartTag { number, etag: ETag::new(part.e_tag()?), is_md5: false };
+    let crc32 = part.checksum_crc32().map(str::to_owned);
+    let tag = PartTag { number, etag: ETag::new(part.e_tag()?), is_md5: false, crc32 };
     Some((tag, u64::try_from(part.size()?).ok()?))
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{S3Objects, body, classify, incomplete, looking::http_date, uploads::conditions};
+use super::{S3Objects, body, incomplete, looking::http_date, trouble::told, uploads::conditions};
 use crate::{
     domain::file::ETag,
     ports::{
@@ -47,6 +47,7 @@ impl S3Objects {
                     .set_expected_bucket_owner(also.owner.clone())
                     .set_server_side_encryption(also.encryption.clone())
                     .set_ssekms_key_id(also.key.clone())
+                    .set_request_payer(self.payer(&[&to.bucket]))
                     .send()
             })
             .await?;
@@ -91,9 +92,10 @@ impl S3Objects {
             .set_expected_bucket_owner(also.owner)
             .set_server_side_encryption(also.encryption)
             .set_ssekms_key_id(also.key)
+            .set_request_payer(self.payer(&[&put.to.bucket]))
             .send()
             .await
-            .map_err(|error| classify(PUT, error))?;
+            .map_err(|error| told(PUT, error))?;
         answer.e_tag().map(ETag::new).ok_or_else(|| incomplete(PUT, "ETag"))
     }
 
@@ -116,7 +118,7 @@ impl S3Objects {
             .clients
             .quick(operation, &at.bucket, access, |client| {
                 let call = client.restore_object().bucket(&at.bucket).key(&at.key);
-                call.restore_request(ask.clone()).send()
+                call.set_request_payer(self.payer(&[&at.bucket])).restore_request(ask.clone()).send()
             })
             .await;
         match asked {

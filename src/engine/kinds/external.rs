@@ -10,6 +10,7 @@ use super::{
 use crate::{
     domain::{
         bucket,
+        instruction::{doubt_of, is_directory_bucket},
         location::{DataPath, LocationError},
         outcome::{Culprit, ErrorName, Failure},
         policy::{Place, Rules},
@@ -58,6 +59,10 @@ type Looked = Result<Result<Outside, String>, Refused>;
 /// Refuses what must not be copied from, and whole buckets.
 pub(super) fn check(rules: &Rules, at: &ObjectLocation, uri: &str) -> Result<(), Failure> {
     rules.check_source(Place::Bucket(&at.bucket), uri)?;
+    if is_directory_bucket(&at.bucket) {
+        let message = "directory buckets (S3 Express One Zone) are not supported";
+        return Err(culprit(ErrorName::InvalidRequest, message, uri, "is one by its name"));
+    }
     if at.key.is_empty() {
         let message = "a whole bucket cannot be copied";
         return Err(culprit(ErrorName::InvalidRequest, message, uri, "name the prefixes in it instead"));
@@ -85,9 +90,10 @@ pub(super) async fn look(
 async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Looked {
     let info = match objects.head(&at, &Access::Own).await {
         Ok(Some(info)) => info,
-        Ok(None) => return Ok(Err("there is no such object".to_owned())),
+        Ok(None) => return Ok(Err(format!("there is no such object{}", doubt_of(&at.key)))),
         Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => {
-            return Ok(Err(format!("it is not there, or not for this service to read: {error}")));
+            let doubt = doubt_of(&at.key);
+            return Ok(Err(format!("it is not there, or not for this service to read: {error}{doubt}")));
         }
         Err(error) => return Err(refused(&at.bucket, uri, error)),
     };

@@ -127,6 +127,23 @@ pub(crate) fn final_failure(error: &Error) -> Failure {
         Class::Conflict => ErrorName::DestinationConflict,
         Class::Invalid | Class::Transient | Class::Throttled | Class::Unauthorized => ErrorName::Internal,
     };
-    let message = if is_of_api(error) { format!("ICAv2 said no: {error}") } else { error.to_string() };
-    Failure::new(name, message)
+    let name = if lacks_place(error) { ErrorName::InvalidRequest } else { name };
+    Failure::new(name, format!("{}{error}", who_said_no(error)))
+}
+
+/// Whether what a call names can be nowhere: a bucket of a name that none can have.
+fn lacks_place(error: &Error) -> bool {
+    error.code.as_deref() == Some("InvalidBucketName")
+}
+
+/// Who has refused a call, in words. Calls of ICAv2 are named by method and path.
+fn who_said_no(error: &Error) -> &'static str {
+    let operation = error.operation;
+    if is_of_api(error) {
+        "ICAv2 said no: "
+    } else if ["Object", "Multipart", "UploadPart", "ListParts"].iter().any(|of| operation.contains(of)) {
+        "S3 said no: "
+    } else {
+        ""
+    }
 }

@@ -126,6 +126,7 @@ impl Try<'_, '_> {
             tags: None,
             acl: given(&settings.acl),
             expected_owner: given(&settings.expected_bucket_owner),
+            streamed: false,
         }
     }
 

@@ -18,6 +18,7 @@ mod glance;
 mod inside;
 mod object;
 mod parts;
+mod refusals;
 mod settle;
 mod state;
 mod stream;

@@ -7,12 +7,13 @@ use super::{
     compare,
     conflict::{Way, way},
     desk::{Desk, End, Tried, Trouble},
-    inside::has_parts,
+    refusals::{advice, has_changed, is_upload_gone},
 };
 use crate::{
     domain::{
         copy_out::{Copied, CopyStatus, Detail, Origin, SliceItem},
         file::ETag,
+        instruction::doubt_of,
     },
     engine::lease::Step,
     ports::{
@@ -116,7 +117,7 @@ impl<'d> Desk<'d> {
                     self.engine.keys.forget();
                 }
                 let counts = self.is_charged(&error, before);
-                let Some(tries) = self.last_try(index, counts) else {
+                let Some(tries) = self.last_try(index, &error, counts) else {
                     signals::slice::try_failed(&self.lease.key.id, &error, counts);
                     return Ok(Ended::Failed(error, counts));
                 };
@@ -125,8 +126,8 @@ impl<'d> Desk<'d> {
             Err(Trouble::Port(error)) => format!("{of}: {error}{}", advice(&error)),
         };
         // Before it is given up, nothing of it may be left behind.
-        match self.abandon(index).await {
-            Err(error) if error.is_passing() && self.last_try(index, false).is_none() => {
+        match self.discard(index).await {
+            Err(error) if error.is_passing() && self.last_try(index, &error, false).is_none() => {
                 return Ok(Ended::Failed(error, false));
             }
             Err(error) => signals::slice::upload_left(&item.to, &error),
@@ -157,7 +158,10 @@ impl Try<'_, '_> {
             let see = async { if is_first { Ok(There::Nothing) } else { self.see().await } };
             let (found, there) = tokio::try_join!(self.find(is_first), see)?;
             let Some(mut found) = found else {
-                let why = format!("{} does not exist or is not accessible", self.item.from);
+                let mut why = format!("{} does not exist or is not accessible", self.item.from);
+                if let Origin::Object { key, .. } = &self.item.from {
+                    why.push_str(doubt_of(key));
+                }
                 return self.leave(Copied { detail: Detail::NoSource, ..failed(why) }).await;
             };
             if tried.as_ref().is_some_and(|tried| *tried != found.info.etag) {
@@ -199,8 +203,10 @@ impl Try<'_, '_> {
                     tried = Some(found.info.etag);
                     conflict = Some(error);
                     self.desk.change(|state| {
-                        // A copy is asked for once: what it found there is not its own.
-                        if is_first && !state.uploads.contains_key(&self.index) {
+                        // A copy is asked for once: what it found there is not its own. An upload may be gone
+                        // because it was completed, and the answer was lost.
+                        let is_lost = conflict.as_ref().is_some_and(is_upload_gone);
+                        if is_first && !is_lost && !state.uploads.contains_key(&self.index) {
                             state.sent.remove(&self.index);
                         }
                     });
@@ -220,11 +226,7 @@ impl Try<'_, '_> {
             let since_we_began = || there.modified.is_some_and(|at| at + SKEW >= self.desk.since);
             state.sent.contains(&self.index) || (state.interrupted && since_we_began())
         });
-        if has_parts(source) || source.size > self.desk.engine.settings.copy_out.multipart_threshold {
-            self.desk.abandon(self.index).await?;
-        } else {
-            self.desk.discard(self.index).await?;
-        }
+        self.desk.discard(self.index).await?;
         Ok(if ours { Brought::Copied(source.size) } else { Brought::There })
     }
 
@@ -364,15 +366,6 @@ impl Try<'_, '_> {
     }
 }
 
-/// Whether the two ends are not what they were a moment ago: of a condition on an object that is gone S3
-/// says that there is no such key, what was restored may be archived again, and an upload may have been
-/// cleared away by somebody who took it for a leftover of his own.
-fn has_changed(error: &Error) -> bool {
-    let code = error.code.as_deref();
-    error.class == Class::Conflict
-        || matches!(code, Some("NoSuchKey" | "NoSuchUpload" | "InvalidObjectState"))
-}
-
 fn is_unsigned(access: &Access) -> bool {
     match access {
         Access::Unsigned => true,
@@ -383,16 +376,4 @@ fn is_unsigned(access: &Access) -> bool {
 
 pub(super) fn failed(message: String) -> Copied {
     Copied { status: CopyStatus::Error, bytes: 0, elapsed: 0, message, detail: Detail::Plain }
-}
-
-/// What a person can do about an error that does not pass.
-fn advice(error: &Error) -> &'static str {
-    match error.class {
-        Class::Forbidden => {
-            "; check that our role may read the source, and that the bucket's policy lets it write there"
-        }
-        Class::NotFound => "; check that both buckets exist",
-        Class::Unauthorized => "; check the keys with which the two buckets are used",
-        Class::Transient | Class::Throttled | Class::Conflict | Class::Invalid => "",
-    }
 }

@@ -2,12 +2,12 @@
 //!
 //! The id of an upload is stored before its first part. After a crash the upload is taken over as S3
 //! lists it, and only the parts that it lacks are made; what is not needed any more is aborted. An
-//! upload whose id was lost before it was stored is found by its key and by when it was begun.
+//! upload whose id was lost before it was stored holds no part, costs nothing, and stays: at the same key
+//! others may have begun one, and nobody can tell the two apart.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use jiff::SignedDuration;
 use tokio::time::sleep;
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
     engine::backoff::jittered,
     ports::{
         Class, Error,
-        objects::{Access, ObjectLocation, PartTag, Precondition, UploadId},
+        objects::{ObjectLocation, PartTag, Precondition, UploadId, WriteOptions},
         parts,
         transfers::{PartStream, StreamSource},
     },
@@ -36,9 +36,6 @@ const PATIENCE: u32 = 10;
 /// Waits between.
 const BASE: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(10);
-
-/// S3's times are whole seconds.
-const COARSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// How parts are made.
 #[derive(Debug)]
@@ -84,7 +81,8 @@ impl Try<'_, '_> {
         maker: &Maker<'_>,
     ) -> Tried<bool> {
         let settings = &self.desk.engine.settings.copy_out;
-        let (upload, mut made) = self.upload(found, sizes).await?;
+        let streamed = matches!(maker, Maker::Stream(_));
+        let (upload, mut made) = self.upload(found, sizes, streamed).await?;
         let missing: Vec<_> = ranges(sizes).filter(|(number, _)| !made.contains_key(number)).collect();
         let width = match maker {
             Maker::Inside(_) => settings.concurrent_parts.max(1),
@@ -121,8 +119,12 @@ impl Try<'_, '_> {
                 self.desk.change(|state| state.uploads.remove(&self.index));
                 Ok(Error { class: Class::Conflict, ..error })
             }
-            // S3 wants such an upload to be begun anew.
-            Some("ConditionalRequestConflict" | "InvalidPart" | "InvalidPartOrder") => {
+            // S3 wants such an upload to be begun anew, once the other operation has ended.
+            Some("ConditionalRequestConflict") => {
+                self.desk.discard(self.index).await?;
+                Ok(error)
+            }
+            Some("InvalidPart" | "InvalidPartOrder") => {
                 self.desk.discard(self.index).await?;
                 Ok(Error { class: Class::Conflict, ..error })
             }
@@ -132,12 +134,17 @@ impl Try<'_, '_> {
 
     /// The upload to this object, with the parts that it has: the one begun before, if it is of the same
     /// source in the same parts, else a new one.
-    async fn upload(&self, found: &Found, sizes: &[u64]) -> Tried<(UploadId, BTreeMap<u32, PartTag>)> {
+    async fn upload(
+        &self,
+        found: &Found,
+        sizes: &[u64],
+        streamed: bool,
+    ) -> Tried<(UploadId, BTreeMap<u32, PartTag>)> {
         let objects = &self.desk.engine.ports.objects;
         let known = self.desk.read(|state| state.uploads.get(&self.index).cloned());
         if let Some(begun) = known {
             let id = UploadId(begun.upload);
-            if begun.etag == found.info.etag {
+            if begun.etag == found.info.etag && begun.streamed == streamed {
                 let listed = objects.parts_of(&self.to, &id, &self.access);
                 let listed = match self.call(End::Destination, listed).await {
                     // Who may not look cannot go on with it.
@@ -162,18 +169,13 @@ impl Try<'_, '_> {
                 self.desk.discard(self.index).await?;
             }
         }
-        let id = self.begin_upload(found).await?;
+        let id = self.begin_upload(found, streamed).await?;
         Ok((id, BTreeMap::new()))
     }
 
-    async fn begin_upload(&self, found: &Found) -> Tried<UploadId> {
+    async fn begin_upload(&self, found: &Found, streamed: bool) -> Tried<UploadId> {
         let objects = &self.desk.engine.ports.objects;
-        if self.desk.read(|state| state.interrupted || state.doubtful.contains(&self.index)) {
-            self.desk.sweep(self.index, &self.to, &self.access).await?;
-        }
-        let mut options = self.options_with_tags(found).await?;
-        // Until its answer is stored, nobody could tell that it was begun.
-        self.desk.change(|state| state.doubtful.insert(self.index));
+        let mut options = WriteOptions { streamed, ..self.options_with_tags(found).await? };
         let first = objects.begin(&self.to, Some(&found.info), &options, &self.access);
         let begun = match self.effect(End::Destination, first).await {
             Err(Trouble::Port(error)) if options.tags.is_some() && self.may_lack_tags(&error) => {
@@ -183,20 +185,9 @@ impl Try<'_, '_> {
             }
             other => other,
         };
-        let id = match begun {
-            Ok(id) => id,
-            Err(trouble) => {
-                if !matches!(&trouble, Trouble::Port(error) if error.may_have_happened) {
-                    self.desk.change(|state| state.doubtful.remove(&self.index));
-                }
-                return Err(trouble);
-            }
-        };
+        let id = begun?;
         let (upload, etag) = (id.0.clone(), found.info.etag.clone());
-        self.desk.change(|state| {
-            state.doubtful.remove(&self.index);
-            state.uploads.insert(self.index, Begun { upload, etag });
-        });
+        self.desk.change(|state| state.uploads.insert(self.index, Begun { upload, etag, streamed }));
         if let Err(halt) = self.desk.store().await {
             drop(objects.abort(&self.to, &id, &self.access).await);
             return Err(halt.into());
@@ -279,63 +270,16 @@ impl Try<'_, '_> {
 impl Desk<'_> {
     /// Aborts what was begun for an object and is not needed.
     pub(super) async fn discard(&self, index: usize) -> Result<(), Error> {
-        let (known, in_doubt) =
-            self.read(|state| (state.uploads.get(&index).cloned(), state.doubtful.contains(&index)));
-        if known.is_none() && !in_doubt {
-            return Ok(());
-        }
+        let Some(begun) = self.read(|state| state.uploads.get(&index).cloned()) else { return Ok(()) };
         let Some(item) = self.spec.items.get(index) else { return Ok(()) };
         let access = self.engine.bucket_access(&self.spec.bucket, false, &self.spec.options).await?;
         let to = ObjectLocation::new(self.spec.bucket.as_str(), item.to.as_str());
-        if let Some(begun) = known {
-            match self.engine.ports.objects.abort(&to, &UploadId(begun.upload), &access).await {
-                Err(error) if error.is_passing() => return Err(error),
-                Err(error) => signals::slice::upload_left(&to, &error),
-                Ok(()) => {}
-            }
-            self.change(|state| state.uploads.remove(&index));
-        }
-        if in_doubt {
-            self.sweep(index, &to, &access).await?;
-        }
-        Ok(())
-    }
-
-    /// Aborts whatever may have been begun for an object that is given up: also what a run has begun that
-    /// nobody has heard of since.
-    pub(super) async fn abandon(&self, index: usize) -> Result<(), Error> {
-        if self.read(|state| state.interrupted && !state.done.contains_key(&index)) {
-            self.change(|state| state.doubtful.insert(index));
-        }
-        self.discard(index).await
-    }
-
-    /// Aborts uploads of ours whose ids nobody kept: to this key, and begun since the slice was made.
-    pub(super) async fn sweep(
-        &self,
-        index: usize,
-        to: &ObjectLocation,
-        access: &Access,
-    ) -> Result<(), Error> {
-        let objects = &self.engine.ports.objects;
-        let left = match objects.unfinished_since(to, self.since - COARSE, access).await {
+        match self.engine.ports.objects.abort(&to, &UploadId(begun.upload), &access).await {
             Err(error) if error.is_passing() => return Err(error),
-            // Who may not look cannot find any.
-            Err(error) => {
-                signals::slice::upload_left(to, &error);
-                Vec::new()
-            }
-            Ok(left) => left,
-        };
-        let known = self.read(|state| state.uploads.get(&index).map(|begun| begun.upload.clone()));
-        for upload in left.into_iter().filter(|upload| known.as_ref() != Some(&upload.0)) {
-            match objects.abort(to, &upload, access).await {
-                Err(error) if error.is_passing() => return Err(error),
-                Err(error) => signals::slice::upload_left(to, &error),
-                Ok(()) => {}
-            }
+            Err(error) => signals::slice::upload_left(&to, &error),
+            Ok(()) => {}
         }
-        self.change(|state| state.doubtful.remove(&index));
+        self.change(|state| state.uploads.remove(&index));
         Ok(())
     }
 }
@@ -366,7 +310,8 @@ mod tests {
     fn parts_follow_each_other_and_only_the_same_are_taken_over() {
         let sizes = [5, 7, 2];
         assert_eq!(ranges(&sizes).collect::<Vec<_>>(), [(1, 0..5), (2, 5..12), (3, 12..14)]);
-        let part = |number, size| (PartTag { number, etag: ETag::new("x"), is_md5: false }, size);
+        let part =
+            |number, size| (PartTag { number, etag: ETag::new("x"), is_md5: false, crc32: None }, size);
         assert!(fit(&[], &sizes) && fit(&[part(2, 7), part(3, 2)], &sizes));
         assert!(!fit(&[part(2, 5)], &sizes) && !fit(&[part(4, 2)], &sizes) && !fit(&[part(0, 5)], &sizes));
     }

@@ -1,7 +1,5 @@
 //! The end of a slice: one row for each object, and the root told.
 
-use std::collections::BTreeSet;
-
 use super::{desk::Desk, object::failed, state::SliceState};
 use crate::{
     domain::{
@@ -22,7 +20,7 @@ use crate::{
     signals,
 };
 
-/// Objects abandoned at a time.
+/// Uploads aborted at a time.
 const WIDTH: usize = 8;
 
 impl Engine {
@@ -71,8 +69,8 @@ impl Engine {
         why: Failure,
     ) -> Step<Next> {
         let desk = Desk::new(self, held, spec, state);
-        for (index, abandoned) in desk.abandon_all().await? {
-            match abandoned {
+        for (index, aborted) in desk.discard_all().await? {
+            match aborted {
                 Err(error) if error.is_passing() => return Err(error.into()),
                 Err(error) => desk.upload_left(index, &error),
                 Ok(()) => {}
@@ -86,11 +84,10 @@ impl Engine {
     /// Settles a slice that broke every process that worked on it. What it has begun is aborted.
     pub(crate) async fn give_up_slice(&self, held: &mut Held, failure: Failure) -> Step<Next> {
         let spec: SliceRequest = self.read_document(&held.item, attr::SPEC).await?;
-        let mut state: SliceState = self.document_or_default(&held.item, attr::STATE).await?;
-        state.interrupted = true;
+        let state: SliceState = self.document_or_default(&held.item, attr::STATE).await?;
         let desk = Desk::new(self, held, &spec, state);
-        for (index, abandoned) in desk.abandon_all().await? {
-            if let Err(error) = abandoned {
+        for (index, aborted) in desk.discard_all().await? {
+            if let Err(error) = aborted {
                 desk.upload_left(index, &error);
             }
         }
@@ -100,20 +97,16 @@ impl Engine {
 }
 
 impl Desk<'_> {
-    /// Abandons all that may have been begun and has not ended.
-    async fn abandon_all(&self) -> Step<Vec<(usize, Result<(), Error>)>> {
-        let begun: BTreeSet<usize> = self.read(|state| {
-            let known = state.uploads.keys().chain(&state.doubtful).copied();
-            let any = (0..self.spec.items.len()).filter(|index| !state.done.contains_key(index));
-            known.chain(any.filter(|_| state.interrupted)).collect()
-        });
-        let mut abandoned = Vec::with_capacity(begun.len());
-        for chunk in begun.into_iter().collect::<Vec<_>>().chunks(WIDTH) {
+    /// Aborts all that was begun and has not ended.
+    async fn discard_all(&self) -> Step<Vec<(usize, Result<(), Error>)>> {
+        let begun: Vec<usize> = self.read(|state| state.uploads.keys().copied().collect());
+        let mut aborted = Vec::with_capacity(begun.len());
+        for chunk in begun.chunks(WIDTH) {
             self.lease.check()?;
-            let each = chunk.iter().map(|index| async move { (*index, self.abandon(*index).await) });
-            abandoned.extend(several(WIDTH, each).await);
+            let each = chunk.iter().map(|index| async move { (*index, self.discard(*index).await) });
+            aborted.extend(several(WIDTH, each).await);
         }
-        Ok(abandoned)
+        Ok(aborted)
     }
 
     fn upload_left(&self, index: usize, error: &Error) {

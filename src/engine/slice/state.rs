@@ -16,9 +16,6 @@ pub(super) struct SliceState {
     /// Uploads that were begun and not ended.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub uploads: BTreeMap<usize, Begun>,
-    /// Objects for which an upload may have been begun whose id nobody knows.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub doubtful: BTreeSet<usize>,
     /// Archived objects that are waited for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub thawing: BTreeMap<usize, Thawing>,
@@ -43,6 +40,9 @@ pub(super) struct Begun {
     pub upload: String,
     /// The `ETag` of the source that it is made of.
     pub etag: Option<ETag>,
+    /// Whether its parts are sent, and not copied inside S3.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub streamed: bool,
 }
 
 /// An object that is being restored.
@@ -70,4 +70,7 @@ pub(super) struct Fault {
     pub tries: u32,
     /// The last error.
     pub why: String,
+    /// Whether that was another operation on the same key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_others: bool,
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     NEAR,
+    charge::is_under_way,
     desk::{Desk, Streaks},
     object::Ended,
 };
@@ -176,7 +177,7 @@ impl Desk<'_> {
                 self.engine.note_outage(&self.parties, &error);
                 self.note_failed(index, &error, counts);
                 let streak = queue.streaks.entry(index).or_default();
-                let wait = if error.class == Class::Throttled {
+                let wait = if error.class == Class::Throttled || is_under_way(&error) {
                     jittered(SLOW, SLOWEST, *streak, self.engine.ports.chance.as_ref())
                         .max(error.retry_after.unwrap_or_default().min(SLOWEST))
                 } else {

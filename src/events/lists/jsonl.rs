@@ -49,7 +49,11 @@ impl JsonLines {
         let object = match serde_json::from_slice(line) {
             Ok(Value::Object(object)) => object,
             Ok(_) => return Err(broken(self.line, "is no JSON object")),
-            Err(error) => return Err(broken(self.line, &format!("is not JSON: {error}"))),
+            Err(error) => {
+                // The line is ours to say.
+                let why = error.to_string().replace(" at line 1 column ", " at column ");
+                return Err(broken(self.line, &format!("is not JSON: {why}")));
+            }
         };
         let instruction = read(&object).and_then(Instruction::checked);
         rows.push(instruction.map_err(|failure| at_line(self.line, failure))?);

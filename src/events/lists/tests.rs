@@ -61,13 +61,22 @@ fn json_lines_say_the_same_in_any_pieces() {
 #[test]
 fn a_broken_line_is_named() {
     let long = format!("bkt,{}\n", "x".repeat(LONGEST_LINE + 1));
-    let cases: [(&str, &[u8], &str); 12] = [
+    let cases: [(&str, &[u8], &str); 21] = [
         ("x.csv", b"bkt,k\nbkt\n", "line 2 of the list has one column"),
         ("x.csv", b"bkt,k,z\n", "line 1 of the list has more than the two columns"),
         ("x.csv", b"bkt,\xff\n", "line 1 of the list is not UTF-8"),
         ("x.csv", long.as_bytes(), "line 1 of the list is too long"),
         ("x.csv", b"bkt,../k\n", "line 1 of the list: sourceKey cannot contain '..'"),
         ("x.csv", b"bkt,k\n,k\n", "line 2 of the list: sourceBucket must be specified as a string"),
+        ("x.csv", b"bkt,k\n\n\n\nbkt\n", "line 5 of the list has one column"),
+        ("x.csv", b"bkt,\"k\nk\"\nbkt\n", "line 3 of the list has one column"),
+        ("x.csv", b"bkt,k\r\n\r\nbkt\r\n", "line 3 of the list has one column"),
+        ("x.csv", b"bkt,k\r\rbkt\r", "line 3 of the list has one column"),
+        ("x.csv", b"bkt,\"k\r\nk\r\n\"\r\nbkt\r\n", "line 4 of the list has one column"),
+        ("x.csv", b"bkt,k\n\nbkt,\"k\nbkt,l\nbkt,m", "line 3 of the list has a quote that is never closed"),
+        ("x.csv", b"bkt,k\nbkt,l\"m\"\n", "line 2 of the list has a quote inside a field without quotes"),
+        ("x.csv", b"bkt,k\nbkt,\"l\"m\n", "line 2 of the list has text behind a quoted field"),
+        ("x.csv", b"bkt,k\n\n{}", "line 3 of the list has one column"),
         (
             "x.csv",
             b"bkt,k\nmy bucket,k\n",
@@ -86,6 +95,27 @@ fn a_broken_line_is_named() {
     for (key, list, expected) in cases {
         let failure = read(key, list, 3).unwrap_err();
         assert!(failure.message.starts_with(expected), "{}", failure.message);
+    }
+}
+
+#[test]
+fn a_quote_swallows_no_more_than_a_key() {
+    let list = format!("b,k\nb,\"open\n{}", "b,k\n".repeat(10_000));
+    let failure = read("x.csv", list.as_bytes(), 1000).unwrap_err();
+    assert!(
+        failure.message.starts_with("line 2 of the list has a quote that is not closed"),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
+fn a_list_is_not_read_beyond_what_it_may_have() {
+    let bomb = gzip(&vec![b'\n'; 1 << 20]);
+    for (most, fine) in [(1 << 20, true), ((1 << 20) - 1, false)] {
+        let (mut reader, mut rows) = (ListReader::of("x.csv").at_most(most), Vec::new());
+        let read = reader.push(&bomb, &mut rows).and_then(|()| reader.finish(&mut rows));
+        assert_eq!(read.is_ok(), fine);
     }
 }
 

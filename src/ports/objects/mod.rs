@@ -8,10 +8,13 @@
 //!   that whoever paces them sees every `SlowDown`. Both may take as long as their bytes take, and are
 //!   ended by dropping them.
 //! - An error that S3 sends with status 200 is an error.
+//! - An answer to a call that only reads, and that cannot be read again and again, is `Invalid`.
+//! - Whoever owns a bucket may let those pay who ask (`s3.requester_pays`): calls say that we do.
 //! - Errors carry S3's code: `NoSuchBucket`, `InvalidObjectState`, `SlowDown`, … The answer to a HEAD has
 //!   none, so its status is named: 403 `AccessDenied`, 412 `PreconditionFailed`.
 //! - A bucket in another region is found there, if nobody says where it is; only `put` is not sent on.
-//! - `Conflict`: a precondition does not hold. `Forbidden` may hide that there is nothing: S3 says so
+//! - `Conflict`: a precondition does not hold. That another operation on the key is under way (409) is
+//!   `Transient`, and so is a clock that is off. `Forbidden` may hide that there is nothing: S3 says so
 //!   to whoever may not list.
 
 mod access;
@@ -146,6 +149,9 @@ pub struct WriteOptions {
     pub acl: Option<String>,
     /// The account that must own the bucket, else `Forbidden`.
     pub expected_owner: Option<String>,
+    /// Of an upload in parts: whether bytes are sent for its parts, and not copied. S3 takes checksums of
+    /// them only where that was said.
+    pub streamed: bool,
 }
 
 /// How to restore an archived object.
@@ -216,10 +222,13 @@ pub struct PartTag {
     pub etag: ETag,
     /// Whether the tag is the MD5 of its bytes: not so under SSE-KMS.
     pub is_md5: bool,
+    /// Its CRC32 in base64, where S3 keeps one.
+    pub crc32: Option<String>,
 }
 
 /// Uploads in parts. Between `begin` and `complete` (or `abort`) nothing can be seen at the key, but
-/// the parts are paid for.
+/// the parts are paid for. Others may have uploads to the same key: only what `begin` has returned is ours,
+/// and nothing else is ever aborted.
 #[async_trait]
 pub trait PartUploads: Send + Sync + fmt::Debug {
     /// Begins an upload; with `like`, its object gets that one's metadata and content headers.
@@ -279,19 +288,6 @@ pub trait PartUploads: Send + Sync + fmt::Debug {
         upload: &UploadId,
         access: &Access,
     ) -> Result<Option<Vec<(PartTag, u64)>>>;
-
-    /// Uploads to exactly that key that were begun and not ended.
-    async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>>;
-
-    /// Those of them that were begun at that time or later.
-    async fn unfinished_since(
-        &self,
-        _to: &ObjectLocation,
-        _since: Timestamp,
-        _access: &Access,
-    ) -> Result<Vec<UploadId>> {
-        Ok(Vec::new())
-    }
 }
 
 /// S3.
@@ -378,9 +374,6 @@ pub trait ObjectStore: PartUploads {
 
     /// Copies an object, without its bytes passing here, with content headers and metadata: with one call
     /// up to 5 GiB, else (or where [`ObjectCopy::parts`] asks for it) in parts. What was begun and
-    /// failed is aborted; what is dropped stays behind, see [`PartUploads::unfinished`]. The answer is the new object's `ETag`.
+    /// failed is aborted; what is dropped stays behind. The answer is the new object's `ETag`.
     async fn copy(&self, copy: &ObjectCopy, access: &Access) -> Result<ETag>;
-
-    /// Deletes an object; one that is not there is fine.
-    async fn delete(&self, at: &ObjectLocation, access: &Access) -> Result<()>;
 }

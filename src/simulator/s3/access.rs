@@ -179,7 +179,23 @@ impl State {
             return Ok(());
         }
         self.permit(caller, bucket, key, Want::of(operation))?;
+        self.check_payer(bucket, headers)?;
+        if self.s3.plain.get(bucket).is_some_and(|there| there.object_lock) {
+            check_sums(operation, headers)?;
+        }
         actions(operation, headers).try_for_each(|action| self.allow(bucket, action))
+    }
+
+    /// Refuses a call to whom nobody has said that it pays, in its bucket or in that of a copy's source.
+    fn check_payer(&self, bucket: &str, headers: &HeaderMap) -> S3Result<()> {
+        let source = headers.get("x-amz-copy-source").and_then(|from| from.to_str().ok());
+        let source = source.and_then(|from| from.trim_start_matches('/').split('/').next());
+        let wants = |bucket: &str| self.s3.plain.get(bucket).is_some_and(|there| there.requester_pays);
+        let pays = headers.get("x-amz-request-payer").is_some_and(|payer| payer.as_bytes() == b"requester");
+        if pays || !(wants(bucket) || source.is_some_and(wants)) {
+            return Ok(());
+        }
+        Err(S3Error::with_message(S3ErrorCode::AccessDenied, "Access Denied"))
     }
 
     /// Refuses what nobody may do in the bucket.
@@ -190,6 +206,24 @@ impl State {
         let why = format!("Nobody may s3:{action} in {bucket}");
         Err(S3Error::with_message(S3ErrorCode::AccessDenied, why))
     }
+}
+
+/// Refuses bytes that come without a checksum.
+fn check_sums(operation: &str, headers: &HeaderMap) -> S3Result<()> {
+    let what = match operation {
+        "PutObject" => "Put Object",
+        "UploadPart" => "Put Part",
+        _ => return Ok(()),
+    };
+    let trailer = headers.get("x-amz-trailer").and_then(|names| names.to_str().ok()).unwrap_or_default();
+    let is_sum = |name: &HeaderName| name == "content-md5" || name.as_str().starts_with("x-amz-checksum-");
+    if headers.keys().any(is_sum) || trailer.contains("x-amz-checksum-") {
+        return Ok(());
+    }
+    let why = format!(
+        "Content-MD5 OR x-amz-checksum- HTTP header is required for {what} requests with Object Lock parameters"
+    );
+    Err(S3Error::with_message(S3ErrorCode::InvalidRequest, why))
 }
 
 /// The bucket is in another region.

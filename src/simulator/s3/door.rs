@@ -7,7 +7,8 @@ use std::{io, sync::Arc};
 
 use axum::body::Body;
 use futures_util::{TryStreamExt as _, stream};
-use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use s3s::service::{S3Service, S3ServiceBuilder};
 
 use super::{
@@ -18,10 +19,14 @@ use super::{
 };
 use crate::simulator::{Simulator, api::closed, faults::Instead};
 
+/// How far clocks may be apart.
+const SKEW: SignedDuration = SignedDuration::from_mins(15);
+
 /// S3 as a service: call it, or let [`serve_s3`](crate::simulator::serve_s3) do so.
 #[derive(Debug, Clone)]
 pub struct S3Door {
     service: S3Service,
+    simulator: Arc<Simulator>,
 }
 
 /// No secret is known, and none is asked for.
@@ -40,7 +45,7 @@ impl S3Door {
         // Without an authority nobody would be asked for access.
         builder.set_auth(NoSecrets);
         builder.set_access(Gate(Arc::clone(simulator)));
-        Self { service: builder.build() }
+        Self { service: builder.build(), simulator: Arc::clone(simulator) }
     }
 
     /// Answers one request. A connection closed without an answer is a status 500 whose body
@@ -51,6 +56,18 @@ impl S3Door {
 
     pub(super) async fn answer(&self, request: Request<Body>) -> Response<s3s::Body> {
         let hung_up = || closed().map(s3s::Body::http_body_unsync);
+        let ahead = self.simulator.with(|state| state.faults.s3_clock);
+        let now = machine_time() + SignedDuration::from_secs(i64::from(ahead));
+        if ahead != 0 && is_skewed(&request, now) {
+            let is_head = request.method() == Method::HEAD;
+            let refusal = scripted(StatusCode::FORBIDDEN, Some("RequestTimeTooSkewed")).to_http_response();
+            let mut refusal = refusal.unwrap_or_else(|_| hung_up());
+            if is_head {
+                *refusal.body_mut() = s3s::Body::empty();
+                refusal.headers_mut().remove(header::CONTENT_LENGTH);
+            }
+            return dated(refusal, now);
+        }
         let course = Arc::<Course>::default();
         let mut request = unsigned(request);
         request.extensions_mut().insert(Arc::clone(&course));
@@ -66,11 +83,37 @@ impl S3Door {
         if response.status() == StatusCode::OK && response.headers().contains_key(header::CONTENT_RANGE) {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
+        if ahead != 0 {
+            response = dated(response, now);
+        }
         match course.cut.get() {
             Some(after) => response.map(|body| broken_off(body, *after)),
             None => response,
         }
     }
+}
+
+/// The time by which requests are signed, whatever the time in the simulated world.
+#[expect(clippy::disallowed_methods, reason = "callers sign by the machine's clock")]
+fn machine_time() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Whether a request was signed by another clock than this one.
+fn is_skewed(request: &Request<Body>, now: Timestamp) -> bool {
+    let signed = request.headers().get("x-amz-date").and_then(|date| date.to_str().ok());
+    let signed = signed.and_then(|date| DateTime::strptime("%Y%m%dT%H%M%SZ", date).ok());
+    let signed = signed.and_then(|date| date.to_zoned(TimeZone::UTC).ok());
+    signed.is_some_and(|signed| now.duration_since(signed.timestamp()).abs() > SKEW)
+}
+
+/// An answer with the time of day.
+fn dated(mut response: Response<s3s::Body>, now: Timestamp) -> Response<s3s::Body> {
+    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = date.parse() {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 /// The body up to so many bytes, and then the end of the connection.

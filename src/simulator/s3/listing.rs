@@ -51,7 +51,7 @@ struct Told {
 impl Asked<'_> {
     fn text(&self, text: String) -> String {
         let as_url = self.encoding.is_some_and(|encoding| encoding.as_str() == "url");
-        if as_url { utf8_percent_encode(&text, URL).to_string() } else { text }
+        if as_url { utf8_percent_encode(&text, URL).to_string().replace("%20", "+") } else { text }
     }
 
     async fn tell(&self, simulator: &Simulator) -> Told {

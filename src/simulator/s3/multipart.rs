@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use s3s::{
     S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
@@ -46,10 +47,12 @@ pub(super) fn create(
     mut input: CreateMultipartUploadInput,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     fits(simulator, &input.bucket, &input.key)?;
+    let crc32 = input.checksum_algorithm.as_ref().is_some_and(|algorithm| algorithm.as_str() == "CRC32");
     let about: About = about!(input);
     let id = simulator.with(|state| {
         let (id, now) = (state.uuid().simple().to_string(), state.now());
-        let upload = Upload::new(input.bucket.clone(), input.key.clone(), Arc::new(about), now);
+        let mut upload = Upload::new(input.bucket.clone(), input.key.clone(), Arc::new(about), now);
+        upload.crc32 = crc32;
         state.s3.uploads.insert(id.clone(), upload);
         id
     });
@@ -81,21 +84,27 @@ pub(super) async fn part(
     number(input.part_number)?;
     let (id, bucket, key) = (&input.upload_id, &input.bucket, &input.key);
     let announced = input.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
-    let keep = simulator.with(|state| Ok::<_, S3Error>(upload(state, id, bucket, key)?.keeps(announced)))?;
+    let (keep, wants_crc32) = simulator.with(|state| {
+        let upload = upload(state, id, bucket, key)?;
+        Ok::<_, S3Error>((upload.keeps(announced), upload.crc32))
+    })?;
     let md5 = input.content_md5.as_deref();
     let sent = receive(simulator, input.body, input.content_length, keep, md5).await?;
     let tag = hex::encode(sent.md5);
+    let crc32 = wants_crc32.then(|| STANDARD.encode(sent.crc32.to_be_bytes()));
+    let told = crc32.clone();
     simulator.with(|state| {
         let at = state.now();
         let content = Arc::new(Content::uploaded(sent.kept, sent.size, sent.md5));
         let piece = Piece { content, start: 0, size: sent.size };
-        let part = Part { piece, md5: sent.md5, head: sent.head, at, held: true };
+        let part = Part { piece, md5: sent.md5, head: sent.head, at, crc32, held: true };
         upload(state, id, bucket, key)?.put(input.part_number, part);
         Ok::<_, S3Error>(())
     })?;
     let server_side_encryption = Some(encryption(simulator, bucket, key));
     Ok(S3Response::new(UploadPartOutput {
         e_tag: Some(etag(&tag)),
+        checksum_crc32: told,
         server_side_encryption,
         ..UploadPartOutput::default()
     }))
@@ -124,7 +133,7 @@ pub(super) async fn part_copy(
     let input = req.input;
     number(input.part_number)?;
     let (id, bucket, key) = (&input.upload_id, &input.bucket, &input.key);
-    simulator.with(|state| upload(state, id, bucket, key).map(|_| ()))?;
+    let wants_crc32 = simulator.with(|state| upload(state, id, bucket, key).map(|upload| upload.crc32))?;
     let conditions =
         Conditions { matches: input.copy_source_if_match, none_matches: input.copy_source_if_none_match };
     let (_, _, from) = source(simulator, &req.extensions, &input.copy_source, &conditions).await?;
@@ -136,19 +145,25 @@ pub(super) async fn part_copy(
         return Err(not_kept());
     }
     let content = Arc::clone(&from.content);
-    let md5 = blocking(end - start, move || content.hash(start, end)).await?;
+    let (md5, crc32) = blocking(end - start, move || {
+        let crc32 = wants_crc32.then(|| crc32_of(&content, start, end));
+        (content.hash(start, end), crc32)
+    })
+    .await?;
+    let told = crc32.clone();
     let mut first = from.content.chunk(start);
     first.truncate(usize::try_from(end - start).unwrap_or(HEAD).min(HEAD));
     let at = simulator.with(|state| {
         let at = state.now();
         let piece = Piece { content: from.content, start, size: end - start };
-        let part = Part { piece, md5, head: first.to_vec(), at, held: false };
+        let part = Part { piece, md5, head: first.to_vec(), at, crc32, held: false };
         upload(state, id, bucket, key)?.put(input.part_number, part);
         Ok::<_, S3Error>(at)
     })?;
     let result = CopyPartResult {
         e_tag: Some(etag(&hex::encode(md5))),
         last_modified: Some(time(at)),
+        checksum_crc32: told,
         ..CopyPartResult::default()
     };
     Ok(S3Response::new(UploadPartCopyOutput {
@@ -156,6 +171,21 @@ pub(super) async fn part_copy(
         server_side_encryption: Some(encryption(simulator, bucket, key)),
         ..UploadPartCopyOutput::default()
     }))
+}
+
+/// The CRC32 of some bytes of a content, in base64.
+fn crc32_of(content: &Content, start: u64, end: u64) -> String {
+    let (mut crc, mut at) = (flate2::Crc::new(), start);
+    while at < end {
+        let mut chunk = content.chunk(at);
+        chunk.truncate(usize::try_from(end - at).unwrap_or(usize::MAX));
+        if chunk.is_empty() {
+            break;
+        }
+        crc.update(&chunk);
+        at += chunk.len() as u64;
+    }
+    STANDARD.encode(crc.sum().to_be_bytes())
 }
 
 /// Does what takes long for many bytes where it holds nobody up.
@@ -188,6 +218,15 @@ fn chosen(upload: &Upload, input: &CompleteMultipartUploadInput) -> S3Result<Vec
         let part = part.filter(|part| {
             wanted.e_tag.as_ref().is_some_and(|tag| tag.value().eq_ignore_ascii_case(&hex::encode(part.md5)))
         });
+        if upload.crc32 && wanted.checksum_crc32.is_none() {
+            let why = format!(
+                "The upload was created using a crc32 checksum. The complete request must include the checksum for \
+                 each part. It was missing for part {number} in the request."
+            );
+            return Err(refuse(S3ErrorCode::InvalidRequest, why));
+        }
+        let is_other = |part: &&Part| upload.crc32 && part.crc32 != wanted.checksum_crc32;
+        let part = part.filter(|part| !is_other(part));
         let why = "One or more of the specified parts could not be found, or its entity tag did not match";
         chosen.push(part.ok_or_else(|| refuse(S3ErrorCode::InvalidPart, why))?.clone());
     }
@@ -255,6 +294,7 @@ pub(super) fn list_parts(
                 part_number: Some(*number),
                 e_tag: Some(etag(&hex::encode(part.md5))),
                 size: Some(size(part.piece.size)),
+                checksum_crc32: part.crc32.clone(),
                 last_modified: Some(time(part.at)),
                 ..ListedPart::default()
             })

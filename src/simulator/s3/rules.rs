@@ -3,7 +3,7 @@
 use http::StatusCode;
 use rand::{RngExt as _, rngs::StdRng};
 use serde::{Deserialize, Serialize};
-use tokio::time::Duration;
+use tokio::time::{Duration, Instant};
 
 use crate::simulator::faults::{Delay, Instead};
 
@@ -27,6 +27,12 @@ pub struct S3Rule {
     /// How many of them; none here: all.
     #[serde(default)]
     pub times: Option<u32>,
+    /// For how long, from the first of them on; none here: for good.
+    #[serde(default)]
+    pub lasts: Option<Delay>,
+    /// When that was.
+    #[serde(skip)]
+    pub(in crate::simulator) since: Option<Instant>,
     /// What comes instead of the answer.
     #[serde(default)]
     pub status: Option<Instead>,
@@ -54,7 +60,9 @@ pub(in crate::simulator) struct Ruling {
 
 impl S3Rule {
     fn fits(&self, call: &str, bucket: &str, key: &str) -> bool {
+        let is_over = self.lasts.zip(self.since).is_some_and(|(lasts, since)| since.elapsed() >= lasts.0);
         self.times != Some(0)
+            && !is_over
             && (self.calls.is_empty() || self.calls.iter().any(|known| known == call))
             && self.bucket.as_ref().is_none_or(|known| known == bucket)
             && self.key.as_ref().is_none_or(|prefix| key.starts_with(prefix.as_str()))
@@ -78,6 +86,7 @@ pub(in crate::simulator) fn judge(
         if rule.share.is_some_and(|share| rng.random::<f64>() >= share) {
             continue;
         }
+        rule.since.get_or_insert_with(Instant::now);
         rule.times = rule.times.map(|times| times.saturating_sub(1));
         delay += rule.delay.map_or(Duration::ZERO, |delay| delay.0);
         cut = cut.or(rule.cut);

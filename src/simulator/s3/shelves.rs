@@ -26,6 +26,8 @@ pub(in crate::simulator) struct Bucket {
     pub(super) owner: String,
     pub(super) public: bool,
     pub(super) keys: Vec<String>,
+    pub(super) requester_pays: bool,
+    pub(super) object_lock: bool,
     pub(super) encryption: Encryption,
     /// Nothing is an object of a series that was deleted.
     objects: BTreeMap<Box<str>, Option<Object>>,
@@ -39,6 +41,8 @@ impl Default for Bucket {
             owner: account(),
             public: true,
             keys: Vec::new(),
+            requester_pays: false,
+            object_lock: false,
             encryption: Encryption::default(),
             objects: BTreeMap::new(),
             series: Vec::new(),
@@ -54,6 +58,8 @@ impl Bucket {
             owner: world.owner.clone(),
             public: world.public,
             keys: world.keys.clone(),
+            requester_pays: world.requester_pays,
+            object_lock: world.object_lock,
             encryption: world.encryption,
             ..Self::default()
         };

@@ -24,6 +24,8 @@ pub(super) struct Upload {
     pub(super) about: Arc<About>,
     pub(super) started: Timestamp,
     pub(super) parts: BTreeMap<i32, Part>,
+    /// Whether it was begun with a CRC32 for each part.
+    pub(super) crc32: bool,
     /// Bytes held here and nowhere else.
     held: u64,
 }
@@ -36,13 +38,15 @@ pub(super) struct Part {
     /// The first bytes, by which known content is found when the bytes are not kept.
     pub(super) head: Vec<u8>,
     pub(super) at: Timestamp,
+    /// Its CRC32 in base64, where its upload has some.
+    pub(super) crc32: Option<String>,
     /// Whether the bytes are held here and nowhere else.
     pub(super) held: bool,
 }
 
 impl Upload {
     pub(super) fn new(bucket: String, key: String, about: Arc<About>, started: Timestamp) -> Self {
-        Self { bucket, key, about, started, parts: BTreeMap::new(), held: 0 }
+        Self { bucket, key, about, started, parts: BTreeMap::new(), crc32: false, held: 0 }
     }
 
     /// Whether that many more bytes would be kept.
@@ -129,7 +133,8 @@ mod tests {
             let piece = Piece { content: Arc::clone(content), start, size };
             let md5 = content.hash(start, start + size);
             let first = content.chunk(start).slice(..crate::simulator::content::HEAD).to_vec();
-            upload.put(number, Part { piece, md5, head: first, at: Timestamp::UNIX_EPOCH, held });
+            upload
+                .put(number, Part { piece, md5, head: first, at: Timestamp::UNIX_EPOCH, crc32: None, held });
         }
         let parts = upload.parts.values().cloned().collect();
         (upload, parts)

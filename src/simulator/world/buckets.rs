@@ -24,6 +24,12 @@ pub struct WorldBucket {
     /// The access keys that open it; none here: any does.
     #[serde(default)]
     pub keys: Vec<String>,
+    /// Whether whoever asks pays for it, and must say so.
+    #[serde(default)]
+    pub requester_pays: bool,
+    /// Whether objects are under a default retention, so that bytes are taken with a checksum only.
+    #[serde(default)]
+    pub object_lock: bool,
     /// What nobody may do in it, by the names of IAM: `ListBucket`, `PutObject`, `GetObjectTagging`.
     #[serde(default)]
     pub deny: Vec<String>,

@@ -21,6 +21,7 @@ fn options() -> WriteOptions {
         tags: Some(BTreeMap::from([("a b".into(), "c&d".into()), ("é".into(), String::new())])),
         acl: Some("bucket-owner-full-control".into()),
         expected_owner: Some("123456789012".into()),
+        streamed: false,
     }
 }
 

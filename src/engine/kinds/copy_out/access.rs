@@ -129,6 +129,7 @@ impl Engine {
             tags: with_tags.then(|| BTreeMap::from([("testtag".to_owned(), "ok".to_owned())])),
             acl: given(&self.settings.copy_out.acl),
             expected_owner: given(&self.settings.copy_out.expected_bucket_owner),
+            streamed: false,
         }
     }
 

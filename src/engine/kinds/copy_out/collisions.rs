@@ -1,5 +1,6 @@
 //! Objects of one list that would have the same key at the destination. Unless the request allows it, the list
-//! is refused; else the last of them is brought, and of the others it is said that it took their place.
+//! is refused; else the last of them is brought, and of the others it is said that it took their place. A list
+//! that would write over its own sources is always refused.
 //!
 //! A line costs 16 bytes here, in runs of a fixed length, so that nothing has to be moved and doubled when more
 //! come. What looks like a collision is looked up in the plan, so that no two keys are ever called the same
@@ -14,7 +15,7 @@ use std::{
 use super::{NotBegun, list::Lister, named};
 use crate::{
     domain::{
-        copy_out::{CopyOutRequest, SliceItem},
+        copy_out::{CopyOutRequest, Origin, SliceItem},
         outcome::{Culprit, ErrorName, Failure},
     },
     engine::{
@@ -46,10 +47,24 @@ pub(super) struct Collisions {
     runs: Vec<Vec<Line>>,
     /// The one that is being filled.
     open: Vec<Line>,
+    /// Hashes of the keys of sources that lie where the list is copied to.
+    sources: Vec<u64>,
+}
+
+/// Hashes of keys of which something is the matter.
+#[derive(Debug, Default)]
+struct Doubts {
+    /// Keys that seem to be those of different objects.
+    shared: BTreeSet<u64>,
+    /// Keys that seem to be written to, and to be sources.
+    overwritten: BTreeSet<u64>,
 }
 
 impl Collisions {
-    pub(super) fn note(&mut self, item: &SliceItem) {
+    pub(super) fn note(&mut self, item: &SliceItem, request: &CopyOutRequest) {
+        if let Some(key) = source_there(item, request) {
+            self.sources.push(hash(key));
+        }
         if self.open.capacity() == 0 {
             self.open.reserve_exact(RUN);
         }
@@ -67,7 +82,8 @@ impl Collisions {
 
     /// Bytes that are held.
     fn bytes(&self) -> usize {
-        self.runs.iter().chain([&self.open]).map(|run| run.capacity() * size_of::<Line>()).sum()
+        let runs = self.runs.iter().chain([&self.open]).map(|run| run.capacity() * size_of::<Line>());
+        runs.sum::<usize>() + self.sources.capacity() * size_of::<u64>()
     }
 
     /// Refuses a list with collisions, or marks in the plan who is not brought. The same object twice is no
@@ -80,11 +96,15 @@ impl Collisions {
         chunks: &ChunkWriter,
     ) -> Result<(), NotBegun> {
         let most = if request.allow_collisions { MOST_SHARED + 1 } else { MOST };
-        let shared = large::aside(self.bytes(), move || self.shared(most)).await?;
-        if shared.is_empty() {
+        let Doubts { shared, overwritten } = large::aside(self.bytes(), move || self.doubts(most)).await?;
+        if shared.is_empty() && overwritten.is_empty() {
             return Ok(());
         }
         let plan = Plan { engine, held, generation: chunks.generation, chunks: chunks.chunks };
+        plan.refuse_overwrites(&overwritten, request).await?;
+        if shared.is_empty() {
+            return Ok(());
+        }
         if !request.allow_collisions {
             return plan.refuse(&shared).await;
         }
@@ -101,20 +121,34 @@ impl Collisions {
         engine: &Engine,
         request: &CopyOutRequest,
     ) -> Result<(), NotBegun> {
-        let shared = large::aside(self.bytes(), move || self.shared(MOST)).await?;
-        if shared.is_empty() || request.allow_collisions {
+        let Doubts { mut shared, overwritten } =
+            large::aside(self.bytes(), move || self.doubts(MOST)).await?;
+        if request.allow_collisions {
+            shared.clear();
+        }
+        if shared.is_empty() && overwritten.is_empty() {
             return Ok(());
         }
-        let (mut sharers, mut lister) = (Sharers::default(), Lister::open(engine, request).await?);
+        let (mut sharers, mut overwrites) = (Sharers::default(), Overwrites::default());
+        let mut lister = Lister::open(engine, request).await?;
         while let Some(items) = lister.next().await? {
+            overwrites.note(&items, &overwritten, request);
             sharers.note(items, &shared);
         }
+        overwrites.refuse()?;
         Ok(sharers.refuse()?)
     }
 
-    /// Hashes of the keys that seem to be those of different objects, at most so many.
-    fn shared(mut self, most: usize) -> BTreeSet<u64> {
+    /// What seems to be the matter, with at most so many keys of each kind.
+    fn doubts(mut self, most: usize) -> Doubts {
         self.close();
+        self.sources.sort_unstable();
+        let written = self.runs.iter().flatten().map(|(to, _)| *to);
+        let overwritten = written.filter(|to| self.sources.binary_search(to).is_ok()).take(MOST).collect();
+        Doubts { shared: self.shared(most), overwritten }
+    }
+
+    fn shared(self, most: usize) -> BTreeSet<u64> {
         let mut runs: Vec<_> = self.runs.into_iter().map(Vec::into_iter).collect();
         let firsts = runs.iter_mut().enumerate().filter_map(|(n, run)| Some(Reverse((run.next()?, n))));
         let mut heap: BinaryHeap<Reverse<(Line, usize)>> = firsts.collect();
@@ -148,6 +182,21 @@ impl Plan<'_> {
             return Err(Halt::Stopping.into());
         }
         Ok(self.engine.chunk(&id_of(self.held), self.generation, n).await?)
+    }
+
+    async fn refuse_overwrites(
+        &self,
+        keys: &BTreeSet<u64>,
+        request: &CopyOutRequest,
+    ) -> Result<(), NotBegun> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut overwrites = Overwrites::default();
+        for n in 0..self.chunks {
+            overwrites.note(&self.chunk(n).await?.items, keys, request);
+        }
+        Ok(overwrites.refuse()?)
     }
 
     async fn refuse(&self, shared: &BTreeSet<u64>) -> Result<(), NotBegun> {
@@ -197,6 +246,51 @@ impl Plan<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The key of a source that lies where the list is copied to, unless it stays where it is.
+fn source_there<'a>(item: &'a SliceItem, request: &CopyOutRequest) -> Option<&'a str> {
+    let Origin::Object { bucket, key, .. } = &item.from else { return None };
+    let is_there = *bucket == request.destination_bucket && key.starts_with(&request.destination_prefix);
+    (is_there && *key != item.to).then_some(key)
+}
+
+/// Objects that would be written over, and those that would take their place.
+#[derive(Debug, Default)]
+struct Overwrites {
+    sources: BTreeSet<String>,
+    written: BTreeMap<String, String>,
+}
+
+impl Overwrites {
+    fn note(&mut self, items: &[SliceItem], keys: &BTreeSet<u64>, request: &CopyOutRequest) {
+        for item in items {
+            if let Some(key) = source_there(item, request).filter(|key| keys.contains(&hash(key))) {
+                self.sources.insert(key.to_owned());
+            }
+            if keys.contains(&hash(&item.to)) {
+                self.written.insert(item.to.clone(), item.from.to_string());
+            }
+        }
+    }
+
+    /// Refuses them, if there are some.
+    fn refuse(self) -> Result<(), Failure> {
+        let Self { sources, written } = self;
+        let culprits: Vec<_> = written
+            .into_iter()
+            .filter(|(to, _)| sources.contains(to))
+            .map(|(to, what)| Culprit {
+                what,
+                why: format!("would be written over `{to}`, which is a source too"),
+            })
+            .collect();
+        if culprits.is_empty() {
+            return Ok(());
+        }
+        let message = "the list would write over its own sources";
+        Err(Failure::new(ErrorName::InvokeArgumentsInvariantError, message).naming(culprits))
     }
 }
 
@@ -253,7 +347,6 @@ fn hash(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::copy_out::Origin;
 
     fn item(from: u32, to: u32) -> SliceItem {
         let from = Origin::Object { bucket: "b".into(), key: from.to_string(), unsigned: false, sums: None };
@@ -262,18 +355,18 @@ mod tests {
 
     #[test]
     fn a_line_costs_sixteen_bytes_and_collisions_are_found_across_runs() {
-        let mut collisions = Collisions::default();
+        let (mut collisions, request) = (Collisions::default(), CopyOutRequest::default());
         let lines = 3 * u32::try_from(RUN).unwrap();
         for n in 0..lines {
-            collisions.note(&item(n, n));
+            collisions.note(&item(n, n), &request);
         }
         assert_eq!(collisions.bytes(), 16 * lines as usize);
         // The same object again, and others for the first and the last key.
         for (from, to) in [(5, 5), (lines, 0), (lines, lines - 1)] {
-            collisions.note(&item(from, to));
+            collisions.note(&item(from, to), &request);
         }
         assert_eq!(collisions.bytes(), 16 * (lines as usize + RUN), "and a run to come");
         let expected = [0, lines - 1].map(|to| hash(&to.to_string()));
-        assert_eq!(collisions.shared(10), BTreeSet::from(expected));
+        assert_eq!(collisions.doubts(10).shared, BTreeSet::from(expected));
     }
 }

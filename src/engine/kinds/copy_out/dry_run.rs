@@ -39,7 +39,7 @@ impl Engine {
             total += items.len() as u64;
             for item in &items {
                 check_own_keys(request, &item.to)?;
-                collisions.note(item);
+                collisions.note(item, request);
             }
             for chunk in items.chunks(WIDTH * 8) {
                 let looks = chunk.iter().map(|item| self.look_at_both(held, request, item));

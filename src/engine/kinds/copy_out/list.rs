@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::{
-    Judged, named,
+    DIRECTORY_BUCKET, Judged, named,
     reading::{self, Pauses, Reading},
 };
 use crate::{
     domain::{
         copy_out::{CopyOutRequest, Origin, SliceItem},
-        instruction::Instruction,
-        outcome::ErrorName,
+        instruction::{Instruction, is_directory_bucket},
+        outcome::{ErrorName, Failure},
         policy::Place,
     },
     engine::Engine,
@@ -26,6 +26,9 @@ use crate::{
 
 /// Source buckets that a list may name.
 const MOST_BUCKETS: usize = 1000;
+
+/// Bytes of the list that an object can need: its key, twice as long for quotes, and folders.
+const BYTES: u64 = 4096;
 
 /// Items that are given out at a time, about.
 const BATCH: usize = 1000;
@@ -46,6 +49,8 @@ pub(super) struct Lister<'a> {
     wildcard: Option<Wildcard>,
     /// A key of each bucket, and whether the bucket is public.
     buckets: BTreeMap<String, (String, bool)>,
+    /// Objects that it has stood for.
+    objects: u64,
 }
 
 /// Opens the list.
@@ -84,15 +89,17 @@ impl<'a> Lister<'a> {
     }
 
     pub(super) fn new(engine: &'a Engine, request: &'a CopyOutRequest, body: ObjectBody) -> Self {
+        let most = engine.settings.copy_out.max_objects;
         Self {
             engine,
             request,
             bytes: Reading::new(engine, request, body),
             piece: Bytes::new(),
-            reader: Some(ListReader::of(&request.list_key)),
+            reader: Some(ListReader::of(&request.list_key).at_most(most.saturating_mul(BYTES))),
             rows: VecDeque::new(),
             wildcard: None,
             buckets: BTreeMap::new(),
+            objects: 0,
         }
     }
 
@@ -136,6 +143,8 @@ impl<'a> Lister<'a> {
         while rows.len() < BATCH && !self.piece.is_empty() {
             let sip = self.piece.split_to(SIP.min(self.piece.len()));
             reader.push(&sip, &mut rows)?;
+            // A sip of a gzipped list may be half a megabyte of nothing.
+            tokio::task::consume_budget().await;
         }
         self.rows = rows.into();
         self.reader = Some(reader);
@@ -151,20 +160,45 @@ impl<'a> Lister<'a> {
                 let message = format!("the list names more than {MOST_BUCKETS} buckets");
                 return Err(named(ErrorName::InvalidRequest, &message, &uri).into());
             }
+            if is_directory_bucket(&row.bucket) {
+                return Err(named(ErrorName::InvalidRequest, DIRECTORY_BUCKET, &uri).into());
+            }
         }
-        if row.wildcard().is_some() {
+        if let Some(prefix) = row.wildcard() {
+            self.check_apart(&row, prefix)?;
             let options = &self.request.options;
             let access = self.engine.bucket_access(&row.bucket, row.unsigned, options).await?;
             self.wildcard = Some(Wildcard { row, access, from: None, found: 0, pauses: Pauses::default() });
             return Ok(());
         }
-        self.take(&row, row.key.clone(), items);
+        self.take(&row, row.key.clone(), items)?;
         Ok(())
     }
 
-    fn take(&mut self, row: &Instruction, key: String, items: &mut Vec<SliceItem>) {
-        // The marker of a folder is no object of interest.
-        let Some(to) = row.destination(&self.request.destination_prefix, &key) else { return };
+    /// Refuses a wildcard that stands for what is copied, too.
+    fn check_apart(&self, row: &Instruction, prefix: &str) -> Result<(), Failure> {
+        let relative = row.relative.as_deref().unwrap_or_default();
+        let to = format!("{}{relative}", self.request.destination_prefix);
+        if row.bucket != self.request.destination_bucket || !to.starts_with(prefix) {
+            return Ok(());
+        }
+        let message = "the destination lies inside the wildcard";
+        let uri = format!("s3://{}/{}", row.bucket, row.key);
+        Err(named(ErrorName::InvokeArgumentsInvariantError, message, &uri))
+    }
+
+    fn take(&mut self, row: &Instruction, key: String, items: &mut Vec<SliceItem>) -> Result<(), Failure> {
+        let uri = || format!("s3://{}/{key}", row.bucket);
+        let most = self.engine.settings.copy_out.max_objects;
+        self.objects += 1;
+        if self.objects > most {
+            let message = format!("the list stands for more than {most} objects (copy_out.max_objects)");
+            return Err(named(ErrorName::InvalidRequest, &message, &uri()));
+        }
+        let Some(to) = row.destination(&self.request.destination_prefix, &key) else {
+            let message = "an object would have no key at the destination; give it a folder there";
+            return Err(named(ErrorName::InvokeArgumentsInvariantError, message, &uri()));
+        };
         if !self.buckets.contains_key(&row.bucket) {
             self.buckets.insert(row.bucket.clone(), (key.clone(), row.unsigned));
         }
@@ -175,6 +209,7 @@ impl<'a> Lister<'a> {
             sums: row.sums.clone(),
         };
         items.push(SliceItem { from, to });
+        Ok(())
     }
 
     /// The objects of one page of a wildcard; gives it back if there are more.
@@ -203,7 +238,7 @@ impl<'a> Lister<'a> {
                     format!("the wildcard stands for more than {most} objects (copy_out.max_expansion)");
                 return Err(refused(ErrorName::WildcardExpansionMaximumError, &message));
             }
-            self.take(row, found.key, items);
+            self.take(row, found.key, items)?;
         }
         wildcard.from = page.next;
         match (wildcard.from.is_some(), wildcard.found) {

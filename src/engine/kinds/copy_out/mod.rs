@@ -20,7 +20,7 @@ use super::begin::{Judged, NotBegun, Watch};
 use crate::{
     domain::{
         copy_out::{BucketDefinition, CopyOutReport, CopyOutRequest},
-        instruction::refused,
+        instruction::{is_directory_bucket, refused},
         outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
         policy::Place,
     },
@@ -98,7 +98,7 @@ impl Engine {
         while let Some(items) = lister.next().await? {
             for item in items {
                 check_own_keys(request, &item.to)?;
-                collisions.note(&item);
+                collisions.note(&item, request);
                 chunks.take(self, held, item).await?;
             }
             self.moved(&[Party::of(&held.item)]);
@@ -139,6 +139,9 @@ impl Engine {
         if settings.deny_destination_buckets.iter().any(|pattern| pattern.matches(bucket)) {
             let message = "nothing is copied to this bucket (copy_out.deny_destination_buckets)";
             return Err(named(ErrorName::PolicyDenied, message, &uri).into());
+        }
+        if is_directory_bucket(bucket) {
+            return Err(named(ErrorName::InvalidRequest, DIRECTORY_BUCKET, &uri).into());
         }
         match self.ports.platform.locate(bucket, &request.destination_prefix).await {
             Ok(Some((project, _))) => {
@@ -241,8 +244,18 @@ fn common(request: &CopyOutRequest) -> Common {
     }
 }
 
-/// The keys of marker and summary are taken.
+/// Why a directory bucket is refused.
+const DIRECTORY_BUCKET: &str = "directory buckets (S3 Express One Zone) are not supported";
+
+/// The longest key that S3 takes, in bytes.
+const LONGEST_KEY: usize = 1024;
+
+/// The keys of marker and summary are taken, and there are keys that cannot be.
 fn check_own_keys(request: &CopyOutRequest, to: &str) -> Result<(), Failure> {
+    if to.len() > LONGEST_KEY {
+        let why = "an object would get a key of more than 1024 bytes";
+        return Err(refused(ErrorName::InvokeArgumentsInvariantError, "sourceKey", why, to));
+    }
     let own = |name: &str| to.strip_prefix(request.destination_prefix.as_str()) == Some(name);
     if own(&request.start_marker) || own(&request.summary) {
         let why = "an object would be written over the start marker or the summary";

@@ -190,14 +190,10 @@ impl Sink {
         Ok(Self { to, access, options, upload: None, parts: Vec::new(), failed: None })
     }
 
-    /// Whether an upload may have been begun whose id nobody has.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        self.upload.is_none() && self.failed.as_ref().is_some_and(|error| error.may_have_happened)
-    }
-
     /// Begins to write it in parts.
     pub(super) async fn begin(&mut self, engine: &Engine) {
-        match engine.ports.objects.begin(&self.to, None, &self.options, &self.access).await {
+        let options = WriteOptions { streamed: true, ..self.options.clone() };
+        match engine.ports.objects.begin(&self.to, None, &options, &self.access).await {
             Ok(upload) => self.upload = Some(upload),
             Err(error) => self.failed = Some(error),
         }

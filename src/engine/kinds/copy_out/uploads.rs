@@ -1,18 +1,17 @@
 //! The uploads of a long summary: none of them is left behind, whoever dies while it is written.
 //!
-//! That some are about to be begun is stored before, and their ids after. Whoever comes next aborts
-//! those, or, where the ids were not stored, what was begun at the summary's keys since.
+//! Their ids are stored before the first part is sent, and whoever comes next aborts those. One whose id was
+//! lost holds no part and costs nothing.
 
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::summary::{Sink, places};
+use super::summary::Sink;
 use crate::{
     domain::copy_out::CopyOutRequest,
     engine::{
         Engine,
         lease::{Held, Step},
-        records::{self, RootState, attr, millis, set},
+        records::{self, RootState, attr, set},
     },
     ports::{
         Error,
@@ -21,19 +20,12 @@ use crate::{
     signals,
 };
 
-/// S3's times are whole seconds, and its clock is not ours.
-const COARSE: SignedDuration = SignedDuration::from_secs(5);
-
 /// The uploads of a summary that is being written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct SummaryUploads {
-    /// When they were begun, milliseconds since 1970.
-    since: i64,
-    /// Bucket, key and id of each; empty until they are known.
+    /// Bucket, key and id of each.
     begun: Vec<(String, String, String)>,
-    /// Whether one may have been begun whose id did not come.
-    in_doubt: bool,
 }
 
 impl Engine {
@@ -43,16 +35,16 @@ impl Engine {
         if state.summary.is_some() {
             return Ok(());
         }
-        let since = millis(self.ports.clock.now());
-        self.note_summary(held, Some(SummaryUploads { since, ..SummaryUploads::default() })).await?;
+        let mut begun = Vec::new();
         for sink in &mut *sinks {
             held.lease.check()?;
             sink.begin(self).await;
+            if let Some(id) = &sink.upload {
+                begun.push((sink.to.bucket.clone(), sink.to.key.clone(), id.0.clone()));
+            }
+            self.note_summary(held, Some(SummaryUploads { begun: begun.clone() })).await?;
         }
-        let ids = sinks.iter().filter_map(|sink| Some((&sink.to, sink.upload.as_ref()?)));
-        let begun = ids.map(|(to, id)| (to.bucket.clone(), to.key.clone(), id.0.clone())).collect();
-        let in_doubt = sinks.iter().any(Sink::is_in_doubt);
-        self.note_summary(held, Some(SummaryUploads { since, begun, in_doubt })).await
+        Ok(())
     }
 
     /// Aborts what an earlier run has begun of the summary.
@@ -61,17 +53,6 @@ impl Engine {
         let Some(uploads) = state.summary else { return Ok(()) };
         for (bucket, key, id) in &uploads.begun {
             self.abort(request, &ObjectLocation::new(bucket, key), &UploadId(id.clone())).await?;
-        }
-        if uploads.in_doubt || uploads.begun.is_empty() {
-            let since = Timestamp::from_millisecond(uploads.since).unwrap_or_default() - COARSE;
-            let (there, beside) = places(request);
-            for to in [&there, &beside] {
-                let access = self.bucket_access(&to.bucket, false, &request.options).await?;
-                let left = self.ports.objects.unfinished_since(to, since, &access).await;
-                for id in passing(to, left)?.unwrap_or_default() {
-                    self.abort(request, to, &id).await?;
-                }
-            }
         }
         self.note_summary(held, None).await
     }

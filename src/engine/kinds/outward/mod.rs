@@ -10,12 +10,11 @@ mod preview;
 mod target;
 mod walk;
 
-use jiff::SignedDuration;
-
 use self::{target::Target, walk::Walk};
 use super::{
     begin::{Judged, NotBegun, Watch},
     copy::culprit,
+    lacks_place,
     places::{Projects, Spot},
 };
 use crate::{
@@ -46,9 +45,6 @@ use crate::{
 /// Objects in a slice, and in flight over the fleet: what a list has that says nothing of them.
 const PER_SLICE: u32 = 10;
 const IN_FLIGHT: u32 = 100;
-
-/// S3's times are whole seconds.
-const COARSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What was made of a copy.
 pub(crate) enum Outward {
@@ -103,7 +99,7 @@ impl Engine {
         }
         let Some(mut walk) = self.walk(source, request).await? else { return Ok(false) };
         held.lease.check()?;
-        self.try_entry(held, walk.target(), walk.first_key()).await?;
+        self.try_entry(walk.target(), walk.first_key()).await?;
         let mut watch = Watch::new();
         let mut chunks = ChunkWriter::new(held, PER_SLICE);
         while let Some(landings) = walk.next().await? {
@@ -162,28 +158,15 @@ impl Engine {
     }
 
     /// Whether the destination lets us in. An upload that is ended at once leaves nothing there.
-    async fn try_entry(&self, held: &Held, target: &Target, key: String) -> Judged<()> {
+    async fn try_entry(&self, target: &Target, key: String) -> Judged<()> {
         let at = ObjectLocation::new(target.bucket.as_str(), key);
         let (objects, options) = (&self.ports.objects, self.write_options(false));
         let error = match objects.begin(&at, None, &options, &Access::Own).await {
             Ok(upload) => {
-                let (mut uploads, mut passing) = (vec![upload], None);
-                let number = |name: &str| held.item.number(name).unwrap_or(0);
-                if number(attr::STARTS) > 1 || number(attr::FAILURES) > 0 {
-                    // A run that broke off may have left its own. Who may not look cannot find it.
-                    let since = started_at(&held.item) - COARSE;
-                    match objects.unfinished_since(&at, since, &Access::Own).await {
-                        Ok(left) => uploads.extend(left),
-                        Err(error) if error.is_passing() => passing = Some(error),
-                        Err(error) => signals::slice::upload_left(&at, &error),
-                    }
+                if let Err(error) = objects.abort(&at, &upload, &Access::Own).await {
+                    signals::slice::upload_left(&at, &error);
                 }
-                for upload in uploads {
-                    if let Err(error) = objects.abort(&at, &upload, &Access::Own).await {
-                        signals::slice::upload_left(&at, &error);
-                    }
-                }
-                return passing.map_or(Ok(()), |error| Err(error.into()));
+                return Ok(());
             }
             Err(error) => error,
         };
@@ -198,6 +181,7 @@ impl Engine {
             Class::Invalid if bucket::is_old(&target.bucket) => {
                 (ErrorName::InvalidRequest, "S3 does not take the name of a bucket")
             }
+            _ if lacks_place(&error) => (ErrorName::InvalidRequest, "the destination cannot be a bucket"),
             _ => (ErrorName::TransferFailed, "the destination cannot be written to"),
         };
         Err(culprit(name, message, &target.uri, &error.to_string()).into())

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{Judged, culprit};
 use crate::{
     domain::{
+        instruction::is_directory_bucket,
         outcome::{ErrorName, Failure},
         policy::{Glob, Place, Rules},
     },
@@ -36,6 +37,10 @@ impl Target {
         if !self.prefix.is_empty() && !self.prefix.ends_with('/') {
             let message = "the destination must be a folder";
             return Err(culprit(ErrorName::InvalidRequest, message, &self.uri, "it does not end with `/`"));
+        }
+        if is_directory_bucket(&self.bucket) {
+            let message = "directory buckets (S3 Express One Zone) are not supported";
+            return Err(culprit(ErrorName::InvalidRequest, message, &self.uri, "is one by its name"));
         }
         rules.check_destination(Place::Bucket(&self.bucket), &self.uri)?;
         if denied.iter().any(|pattern| pattern.matches(&self.bucket)) {
