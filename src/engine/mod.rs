@@ -14,6 +14,7 @@ mod beat;
 mod board;
 mod child;
 mod chunks;
+mod debts;
 mod deliveries;
 mod dispatch;
 mod dry_run;
@@ -27,6 +28,7 @@ mod lease;
 mod outbox;
 mod payload;
 mod plan;
+mod quarantine;
 mod records;
 mod request;
 mod round;
@@ -57,6 +59,7 @@ use board::Board;
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
 use folder::{JobFolders, Slots, Sources};
+use quarantine::Quarantine;
 use settings::Settings;
 use slice::{Glances, Keys};
 
@@ -85,6 +88,7 @@ pub struct Engine {
     keys: Keys,
     glances: Glances,
     job_folders: JobFolders,
+    quarantine: Quarantine,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -119,6 +123,7 @@ impl Engine {
             keys: Keys::default(),
             glances: Glances::default(),
             job_folders: JobFolders::default(),
+            quarantine: Quarantine::default(),
             ports,
             settings,
             stop,

@@ -52,13 +52,13 @@ impl Engine {
         let children = match self.while_moving(&party, planning).await {
             Ok(children) if asked.is_dry_run() => return self.conclude_dry_run(held, &children).await,
             Ok(children) => children,
-            Err(kinds::Refused::Port(error)) => return Err(error.into()),
+            Err(kinds::Refused::Port(error)) => return self.not_yet_begun(held, error).await,
             Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
         };
         let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
         let chunks = chunks(&children)?;
         let planned = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-        let expire_at = records::after(self.ports.clock.now(), self.settings.service.keep * 2) / 1000;
+        let expire_at = self.outlives_a_root();
         for (n, chunk) in (0_u32..).zip(chunks) {
             held.lease.check()?;
             let key = records::plan_key(&id, generation, n);

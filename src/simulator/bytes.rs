@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     Simulator,
-    api::closed,
+    api::{closed, gibberish},
     content::{Content, KEPT_BYTES},
     faults::Instead,
     parts::Parts,
@@ -202,5 +202,6 @@ fn give(instead: Instead) -> Response {
             refuse(status, "Scripted", "This answer was asked for through /sim/faults").response()
         }
         Instead::Close => closed(),
+        Instead::Gibberish => gibberish(),
     }
 }

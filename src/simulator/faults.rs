@@ -99,6 +99,8 @@ pub enum Instead {
     Status(StatusCode),
     /// The connection closes without an answer.
     Close,
+    /// A status of success, and a body that nobody can read.
+    Gibberish,
 }
 
 impl<'de> Deserialize<'de> for Instead {
@@ -113,7 +115,10 @@ impl<'de> Deserialize<'de> for Instead {
         match Wire::deserialize(deserializer)? {
             Wire::Status(status) => StatusCode::from_u16(status).map(Self::Status).map_err(D::Error::custom),
             Wire::Word(word) if word == "close" => Ok(Self::Close),
-            Wire::Word(word) => Err(D::Error::custom(format!("`{word}` is neither a status nor `close`"))),
+            Wire::Word(word) if word == "gibberish" => Ok(Self::Gibberish),
+            Wire::Word(word) => {
+                Err(D::Error::custom(format!("`{word}` is neither a status nor `close` nor `gibberish`")))
+            }
         }
     }
 }
@@ -123,6 +128,7 @@ impl Serialize for Instead {
         match self {
             Self::Status(status) => serializer.serialize_u16(status.as_u16()),
             Self::Close => serializer.serialize_str("close"),
+            Self::Gibberish => serializer.serialize_str("gibberish"),
         }
     }
 }

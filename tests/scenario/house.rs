@@ -54,7 +54,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     doubles::{Buses, Callers, Metered, Said, VirtualClock},
-    fragile::Fragile,
+    fragile::{Fragile, Late},
     wire::RouterWire,
 };
 
@@ -146,6 +146,10 @@ pub(crate) struct House {
     pub(crate) away: Arc<AtomicBool>,
     /// Bytes of the longest answer of the table to one question of an instance.
     pub(crate) longest_answer: Arc<AtomicUsize>,
+    /// The next write to the table that arrives late.
+    pub(crate) late: Arc<Mutex<Option<Late>>>,
+    /// Whether calls of the platform are swallowed.
+    pub(crate) hole: Arc<AtomicBool>,
     pub(crate) icav2: icav2::Settings,
     /// When the platform answered, and how.
     pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
@@ -230,7 +234,12 @@ impl House {
         let queue = SqliteQueue::open(database.clone(), "requests", options, dice.clone()).await.unwrap();
         let queue = Arc::new(queue);
         let local = LocalBus::new(queue.clone(), Outcomes::to_log(), clock.clone(), dice);
-        let callers = Callers { start: Instant::now(), said: Mutex::default(), gone: Mutex::default() };
+        let callers = Callers {
+            start: Instant::now(),
+            said: Mutex::default(),
+            gone: Mutex::default(),
+            refused: Mutex::default(),
+        };
         let s3 = configured(aws_config::defaults(BehaviorVersion::latest()))
             .region("ap-southeast-2")
             .credentials_provider(Credentials::new("OWN", "own", None, None, "test"))
@@ -243,10 +252,17 @@ impl House {
             breaks_after: Arc::default(),
             away: Arc::default(),
             longest_answer: Arc::default(),
+            late: Arc::default(),
+            hole: Arc::default(),
             simulator,
             callers: Arc::new(callers),
             objects: Arc::new(objects),
-            buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
+            buses: Arc::new(Buses {
+                local,
+                told: Mutex::default(),
+                lose_children: false.into(),
+                refuse: false.into(),
+            }),
             queue,
             settings: settings(),
             chunk_takes: Duration::ZERO,
@@ -266,6 +282,7 @@ impl House {
             Arc::new(Metered {
                 inner: in_process::InProcess::new(&self.simulator),
                 answers: self.answers.clone(),
+                hole: self.hole.clone(),
             }),
             Arc::new(StaticToken::new(BEARER).unwrap()),
             self.clock.clone(),
@@ -281,11 +298,12 @@ impl House {
         let platform = self.platform(dice.clone());
         let ports = Ports {
             store: Arc::new(Fragile {
-                store: self.store(),
+                store: Arc::new(self.store()),
                 breaks_in: self.breaks_in.clone(),
                 breaks_after: self.breaks_after.clone(),
                 away: self.away.clone(),
                 longest_answer: self.longest_answer.clone(),
+                late: self.late.clone(),
             }),
             requests: self.queue.clone(),
             job_events: None,

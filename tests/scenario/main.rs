@@ -8,6 +8,7 @@ mod beats;
 mod copies;
 mod copy_out;
 mod doubles;
+mod ends;
 mod faults;
 mod fragile;
 mod house;
@@ -23,6 +24,7 @@ mod storms;
 mod sturdy;
 mod thrift;
 mod tokens;
+mod walk;
 mod whole;
 #[path = "../support/wire.rs"]
 mod wire;

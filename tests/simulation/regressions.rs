@@ -129,3 +129,11 @@ fn the_jobs_of_others_are_asked_once_where_they_go() {
     // The stranger's and, late in the look-out, our own second one.
     assert!((1..=2).contains(&asked), "{asked}");
 }
+
+/// A caller left, its token was marked and then dropped. Then the mark arrived a second time, and the token
+/// was due again, for ever.
+#[test]
+fn a_mark_that_arrives_twice_does_not_bring_back_a_token() {
+    let told = crate::live(1_033_178_184, true);
+    assert!(told.broken.is_empty(), "{:?}", told.broken);
+}

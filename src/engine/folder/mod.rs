@@ -75,6 +75,7 @@ impl Engine {
                 changes.extend(looked(&state));
                 if state.looked.is_none() {
                     self.note_outage(&state.parties, &error);
+                    self.note_platform_outage(&error);
                 }
                 self.save(held, changes).await?;
                 Err(Halt::Port(error))
@@ -138,6 +139,7 @@ impl Engine {
                 // Nobody waits any more, unless somebody has just come.
                 continue;
             }
+            self.evidence.platform_answered(millis(self.ports.clock.now()));
             if !self.act(held, state, &picture).await? {
                 state.looked = Some((now, signs::waits_for(state, &picture)));
                 return self.rest(held, state);

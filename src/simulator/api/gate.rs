@@ -35,6 +35,11 @@ pub(in crate::simulator) fn closed() -> Response {
     response
 }
 
+/// An answer that begins as JSON or XML would, and cannot be read as either.
+pub(in crate::simulator) fn gibberish() -> Response {
+    Response::new(HttpBody::from("{\"<?xml"))
+}
+
 /// Answers one call of the API.
 pub(in crate::simulator) async fn gate(
     Extract(simulator): Extract<Arc<Simulator>>,
@@ -74,6 +79,7 @@ fn give(simulator: &Simulator, method: &Method, instead: Instead) -> Response {
     match instead {
         Instead::Status(status) => refusal(simulator, method, &Problem::scripted(status)),
         Instead::Close => closed(),
+        Instead::Gibberish => gibberish(),
     }
 }
 

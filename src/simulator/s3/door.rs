@@ -16,7 +16,11 @@ use super::{
     chunked,
     rules::Ruling,
 };
-use crate::simulator::{Simulator, api::closed, faults::Instead};
+use crate::simulator::{
+    Simulator,
+    api::{closed, gibberish},
+    faults::Instead,
+};
 
 /// S3 as a service: call it, or let [`serve_s3`](crate::simulator::serve_s3) do so.
 #[derive(Debug, Clone)]
@@ -58,6 +62,7 @@ impl S3Door {
         let mut response = match course.ruling.get() {
             None => answer.unwrap_or_else(|_| hung_up()),
             Some(Ruling { instead: Instead::Close, .. }) => hung_up(),
+            Some(Ruling { instead: Instead::Gibberish, .. }) => gibberish().map(s3s::Body::http_body_unsync),
             Some(Ruling { instead: Instead::Status(status), code, .. }) => {
                 scripted(*status, code.as_deref()).to_http_response().unwrap_or_else(|_| hung_up())
             }

@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(cut.is_some(), call == "GetObject");
             let status = ruling.map(|ruling| match ruling.instead {
                 Instead::Status(status) => status.as_u16(),
-                Instead::Close => 0,
+                Instead::Close | Instead::Gibberish => 0,
             });
             (delay.as_millis(), status)
         };
