@@ -64,6 +64,6 @@ impl Engine {
             signals::ends::survived(&lease.key);
         }
         drop(alone);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

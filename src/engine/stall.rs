@@ -92,14 +92,14 @@ impl Engine {
                 return Ok(Judgement::Open(told_at));
             }
             let silence = self.settings.heartbeat.stalled_after;
-            return Ok(Judgement::Stalled(self.stalled(silence, None, state, &open, &folders)));
+            return Ok(Judgement::Stalled(stalled(silence, None, state, &open, &folders)));
         }
         let ends_at = self.silence_ends(signs, state.look_since);
         if now >= ends_at {
             let silence = self.settings.heartbeat.outage_after;
             let trouble = folders.values().chain(open.iter().map(|(child, _)| child)).find_map(trouble_of);
             let trouble = trouble.unwrap_or("nobody has looked at its folders");
-            return Ok(Judgement::Stalled(self.stalled(silence, Some(trouble), state, &open, &folders)));
+            return Ok(Judgement::Stalled(stalled(silence, Some(trouble), state, &open, &folders)));
         }
         // Seldom when it takes long: whoever cannot look now may not be able to for hours.
         let waited = Duration::from_millis(u64::try_from(now - state.look_since).unwrap_or(0));
@@ -116,31 +116,30 @@ impl Engine {
         let items = self.ports.store.get_many(&keys).await?;
         Ok(items.into_iter().map(|item| (item.key.id.clone(), item)).collect())
     }
+}
 
-    /// The failure of a root of which nothing has moved for that long, and what kept it from being looked
-    /// at, if anything did.
-    fn stalled(
-        &self,
-        silence: Duration,
-        trouble: Option<&str>,
-        state: &RootState,
-        open: &[(Item, FolderRequest)],
-        folders: &BTreeMap<String, Item>,
-    ) -> Failure {
-        let culprits = open.iter().map(|(child, spec)| {
-            let folder = folders.get(&FolderId::of(&spec.project, spec.path.as_str()).to_string());
-            let why = folder.and_then(|folder| trouble_of(folder).or_else(|| folder.text(attr::WAITS_FOR)));
-            let why = why.unwrap_or("nothing moves there");
-            let what = child.text(attr::DESTINATION).unwrap_or_default();
-            Culprit { what: what.to_owned(), why: why.to_owned() }
-        });
-        let silence = friendly::print(silence);
-        let mut message =
-            format!("nothing has moved for {silence} in {} of {} folders", open.len(), state.children);
-        if let Some(trouble) = trouble {
-            message.push_str(", and they cannot be looked at: ");
-            message.push_str(trouble);
-        }
-        Failure::new(ErrorName::Stalled, message).naming(culprits)
+/// The failure of a root of which nothing has moved for that long, and what kept it from being looked
+/// at, if anything did.
+fn stalled(
+    silence: Duration,
+    trouble: Option<&str>,
+    state: &RootState,
+    open: &[(Item, FolderRequest)],
+    folders: &BTreeMap<String, Item>,
+) -> Failure {
+    let culprits = open.iter().map(|(child, spec)| {
+        let folder = folders.get(&FolderId::of(&spec.project, spec.path.as_str()).to_string());
+        let why = folder.and_then(|folder| trouble_of(folder).or_else(|| folder.text(attr::WAITS_FOR)));
+        let why = why.unwrap_or("nothing moves there");
+        let what = child.text(attr::DESTINATION).unwrap_or_default();
+        Culprit { what: what.to_owned(), why: why.to_owned() }
+    });
+    let silence = friendly::print(silence);
+    let mut message =
+        format!("nothing has moved for {silence} in {} of {} folders", open.len(), state.children);
+    if let Some(trouble) = trouble {
+        message.push_str(", and they cannot be looked at: ");
+        message.push_str(trouble);
     }
+    Failure::new(ErrorName::Stalled, message).naming(culprits)
 }
