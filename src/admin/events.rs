@@ -1,21 +1,26 @@
 //! `POST /v1/events`: EventBridge's `PutEvents`, for callers without AWS.
 //!
 //! Bodies and answers are those of `PutEvents`, so that a caller changes the address only. Each entry is
-//! taken or refused by itself; the status is 200 even when all were refused.
+//! taken or refused by itself; the status is 200 even when all were refused. Beside that come events of
+//! ICAv2: as they are, or in a message of SNS, which has another content type and a signature.
 
 use axum::{
     Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
-use super::{Admin, Refused};
+use super::{Accepted, Admin, Refused, problem::Problem};
 
 const MAX_ENTRIES: usize = 10;
+/// What a browser sends to another site only after it has asked, and we have no answer to that.
+const JSON_TYPES: [&str; 2] = ["application/json", "application/x-amz-json-1.1"];
+/// The header that every message of SNS has.
+const SNS_TYPE: &str = "x-amz-sns-message-type";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -44,17 +49,49 @@ struct Answer {
 #[serde(untagged)]
 enum Answered {
     #[serde(rename_all = "PascalCase")]
-    Taken { event_id: String },
+    Taken {
+        event_id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+    },
     #[serde(rename_all = "PascalCase")]
-    Refused { error_code: &'static str, error_message: String },
+    Refused {
+        error_code: &'static str,
+        error_message: String,
+        /// Under which the refusal is found.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+    },
 }
 
-pub(super) async fn put(State(admin): State<Admin>, body: Result<Bytes, BytesRejection>) -> Response {
-    let events = match body {
-        Ok(body) => read(&body),
+pub(super) async fn put(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let is_notice = headers.contains_key(SNS_TYPE);
+    if !is_notice && !is_json(&headers) {
+        let reason = format!("the body must be {}", JSON_TYPES.join(" or "));
+        return invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason);
+    }
+    let body = match body {
+        Ok(body) => body,
         Err(rejection) => return invalid(rejection.status(), &rejection.body_text()),
     };
-    let events = match events {
+    if is_notice {
+        let text = String::from_utf8_lossy(&body);
+        return match admin.backend.notice(&text).await {
+            Ok(()) => StatusCode::OK.into_response(),
+            Err(refused) => turned_away(&refused),
+        };
+    }
+    if let Some(text) = job_events(&body) {
+        return match admin.backend.job_events(text).await {
+            Ok((jobs, others)) => Json(json!({ "jobs": jobs, "others": others })).into_response(),
+            Err(refused) => turned_away(&refused),
+        };
+    }
+    let events = match read(&body) {
         Ok(events) => events,
         Err(reason) => return invalid(StatusCode::BAD_REQUEST, &reason),
     };
@@ -65,6 +102,34 @@ pub(super) async fn put(State(admin): State<Admin>, body: Result<Bytes, BytesRej
     let failed_entry_count =
         entries.iter().filter(|answered| matches!(answered, Answered::Refused { .. })).count();
     Json(Answer { failed_entry_count, entries }).into_response()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    JSON_TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known))
+}
+
+/// The body, if it is an event of ICAv2, or a list of what a pipe makes of such.
+fn job_events(body: &[u8]) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        #[serde(rename = "eventCode")]
+        _code: IgnoredAny,
+    }
+    let text = std::str::from_utf8(body).ok()?;
+    let is_list = text.trim_start().starts_with('[');
+    (is_list || serde_json::from_str::<Envelope>(text).is_ok()).then_some(text)
+}
+
+/// The answer to what is not an entry.
+fn turned_away(refused: &Refused) -> Response {
+    let status = match refused {
+        Refused::Invalid { .. } => StatusCode::BAD_REQUEST,
+        Refused::Untrusted(_) => StatusCode::FORBIDDEN,
+        Refused::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Problem::new(status, refused.to_string()).into_response()
 }
 
 fn read(body: &[u8]) -> Result<Vec<Entry>, String> {
@@ -83,8 +148,11 @@ async fn take(admin: &Admin, entry: Entry) -> Result<Answered, Answered> {
     let detail_type = required("DetailType", entry.detail_type)?;
     let detail = object(entry.detail)?;
     match admin.backend.accept(&source, &detail_type, Value::Object(detail)).await {
-        Ok(event_id) => Ok(Answered::Taken { event_id }),
-        Err(Refused::Invalid(reason)) => Err(refusal("InvalidArgument", reason)),
+        Ok(Accepted { event_id, request_id }) => Ok(Answered::Taken { event_id, request_id }),
+        Err(Refused::Invalid { reason, request_id }) => {
+            Err(Answered::Refused { error_code: "InvalidArgument", error_message: reason, request_id })
+        }
+        Err(Refused::Untrusted(reason)) => Err(refusal("AccessDeniedException", reason)),
         Err(Refused::Unavailable(reason)) => Err(refusal("InternalFailure", reason)),
     }
 }
@@ -107,7 +175,7 @@ fn object(detail: Option<Value>) -> Result<Map<String, Value>, Answered> {
 }
 
 fn refusal(error_code: &'static str, error_message: String) -> Answered {
-    Answered::Refused { error_code, error_message }
+    Answered::Refused { error_code, error_message, request_id: None }
 }
 
 /// A whole call refused, as the AWS JSON protocol says it.

@@ -3,33 +3,38 @@
 //! | route | answers |
 //! | --- | --- |
 //! | `GET /livez` | 200 while the process serves at all |
-//! | `GET /readyz` | 200 while new work is welcome, else 503 |
+//! | `GET /readyz` | 200 while everything that is needed can be reached, else 503; what cannot be, as JSON |
 //! | `GET /metrics` | what has been counted, for Prometheus |
-//! | `POST /v1/events` | as `PutEvents` does |
-//! | `GET /v1/requests/{id}` | the state of a request |
+//! | `POST /v1/events` | as `PutEvents` does; also events of ICAv2, as they are or through SNS |
+//! | `GET /v1/requests/{id}` | the state of a request, by id, event or name |
 //!
-//! There is no authentication: it listens on the loopback interface unless told otherwise.
+//! There is no authentication: it listens on the loopback interface unless told otherwise, and takes
+//! nothing from web pages ([`guard`]).
 
 mod events;
+pub mod guard;
 mod problem;
 mod requests;
+pub mod server;
+pub mod settings;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{
-    Router,
+    Json, Router,
     extract::{DefaultBodyLimit, Request, State},
     http::StatusCode,
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use serde::Serialize;
 use serde_json::Value;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::problem::Problem;
+use self::{guard::Guard, problem::Problem};
 use crate::ports;
 
 /// How large a request's body may be; what EventBridge takes in one call.
@@ -37,29 +42,78 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// How long an answer may take, the reading of the body included.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// An event that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The id of the event.
+    pub event_id: String,
+    /// The id of its request, where it is one.
+    pub request_id: Option<String>,
+}
+
 /// Why an event was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It will never be taken; say what is wrong with it.
+    /// It will never be taken.
+    #[error("{reason}")]
+    Invalid {
+        /// What is wrong with it.
+        reason: String,
+        /// The id under which the refusal is found.
+        request_id: Option<String>,
+    },
+    /// Its sender has not shown who it is.
     #[error("{0}")]
-    Invalid(String),
+    Untrusted(String),
     /// It may be sent again.
     #[error("{0}")]
     Unavailable(String),
 }
 
+impl Refused {
+    /// Wrong, and nothing is kept of it.
+    pub fn invalid(reason: impl Into<String>) -> Self {
+        Self::Invalid { reason: reason.into(), request_id: None }
+    }
+}
+
+/// Whether everything that is needed can be reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ready {
+    /// Whether that is so.
+    pub ready: bool,
+    /// What cannot be.
+    pub not_ready: Vec<Lacking>,
+}
+
+/// One thing that is not ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lacking {
+    /// Its name.
+    pub what: String,
+    /// Why it is not.
+    pub why: String,
+}
+
 /// What this room needs from the rest of the process.
 #[async_trait]
 pub trait Backend: Send + Sync + fmt::Debug {
-    /// Takes an event for delivery and returns the id given to it. One that nobody consumes is taken
-    /// and dropped, as EventBridge does.
-    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<String, Refused>;
+    /// Takes an event for delivery. One that will never be taken is refused now.
+    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, Refused>;
 
-    /// The request with that id as it is shown to people; `None` when there is none.
-    async fn request(&self, id: &str) -> ports::Result<Option<Value>>;
+    /// Takes events of ICAv2, as they are. How many were of jobs, and how many of anything else.
+    async fn job_events(&self, body: &str) -> Result<(usize, u32), Refused>;
 
-    /// Whether new work is welcome.
-    fn ready(&self) -> bool;
+    /// Takes a message of SNS that brings events of ICAv2, or asks whether it may.
+    async fn notice(&self, body: &str) -> Result<(), Refused>;
+
+    /// The request with that id, or that an event of `source` has given that name, as it is shown to
+    /// people; `None` when there is none.
+    async fn request(&self, id: &str, source: Option<&str>) -> ports::Result<Option<Value>>;
+
+    /// Whether everything that is needed can be reached.
+    fn ready(&self) -> Ready;
 }
 
 /// What the routes share.
@@ -69,6 +123,8 @@ pub struct Admin {
     pub backend: Arc<dyn Backend>,
     /// What `/metrics` shows.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Who is not let in.
+    pub guard: Guard,
 }
 
 impl fmt::Debug for Admin {
@@ -78,14 +134,19 @@ impl fmt::Debug for Admin {
 }
 
 /// Serves until `stop`, then answers what has been asked already.
-pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router(admin)).with_graceful_shutdown(stop.cancelled_owned()).await
+pub async fn serve(
+    listener: TcpListener,
+    admin: Admin,
+    max_connections: usize,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    server::serve(listener, router(admin), max_connections, stop).await
 }
 
 /// The routes, which tests call in process.
 pub fn router(admin: Admin) -> Router {
+    let guard = from_fn_with_state(admin.guard.clone(), guard::stand);
     Router::new()
-        .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/events", post(events::put))
@@ -94,17 +155,18 @@ pub fn router(admin: Admin) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this route has another method")
         })
+        .layer(guard)
+        // Tells nothing, and those who watch a process call it by all kinds of names.
+        .route("/livez", get(async || "alive\n"))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(in_time))
         .with_state(admin)
 }
 
-async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    if admin.backend.ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
-    }
+async fn readyz(State(admin): State<Admin>) -> (StatusCode, Json<Ready>) {
+    let ready = admin.backend.ready();
+    let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ready))
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -17,19 +17,31 @@ struct Recorder {
 
 #[async_trait]
 impl Backend for Recorder {
-    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<String, Refused> {
+    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, Refused> {
         match detail_type {
-            "Bad" => return Err(Refused::Invalid("bad".into())),
+            "Bad" => {
+                return Err(Refused::Invalid { reason: "bad".into(), request_id: Some("kept".into()) });
+            }
             "Busy" => return Err(Refused::Unavailable("busy".into())),
             _ => {}
         }
         let mut taken = self.taken.lock().unwrap();
         taken.push((source.into(), detail_type.into(), detail));
-        Ok(format!("event-{}", taken.len()))
+        Ok(Accepted { event_id: format!("event-{}", taken.len()), request_id: None })
     }
 
-    async fn request(&self, id: &str) -> ports::Result<Option<Value>> {
+    async fn job_events(&self, body: &str) -> Result<(usize, u32), Refused> {
+        let events = crate::events::jobs::read_job_events(body).map_err(Refused::invalid)?;
+        Ok((events.jobs.len(), events.others))
+    }
+
+    async fn notice(&self, body: &str) -> Result<(), Refused> {
+        if body == "signed" { Ok(()) } else { Err(Refused::Untrusted("not signed".into())) }
+    }
+
+    async fn request(&self, id: &str, source: Option<&str>) -> ports::Result<Option<Value>> {
         match id {
+            "tuesday" => Ok(source.map(|source| json!({ "source": source }))),
             "known" => Ok(Some(json!({ "requestId": id }))),
             "slow" => std::future::pending().await,
             "outage" => Err(Error::new(Class::Transient, "GetItem", "timeout")),
@@ -37,8 +49,10 @@ impl Backend for Recorder {
         }
     }
 
-    fn ready(&self) -> bool {
-        self.taken.lock().unwrap().is_empty()
+    fn ready(&self) -> Ready {
+        let ready = self.taken.lock().unwrap().is_empty();
+        let lacking = Lacking { what: "icav2".into(), why: "401 Unauthorized".into() };
+        Ready { ready, not_ready: if ready { Vec::new() } else { vec![lacking] } }
     }
 }
 
@@ -50,12 +64,29 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let backend = Arc::new(Recorder::default());
-        let admin = Admin { backend: Arc::clone(&backend) as _, metrics: Arc::new(|| "up 1\n".to_owned()) };
+        let guard = Guard::new("127.0.0.1".parse().unwrap(), &[]);
+        let metrics = Arc::new(|| "up 1\n".to_owned());
+        let admin = Admin { backend: Arc::clone(&backend) as _, metrics, guard };
         Self { backend, router: router(admin) }
     }
 
     async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> (u16, String) {
-        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+        let headers = [("host", "localhost:8080"), ("content-type", "application/json")];
+        self.call_with(method, path, &headers, body).await
+    }
+
+    async fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> (u16, String) {
+        let mut request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+        for (name, value) in headers {
+            let name: http::HeaderName = name.parse().unwrap();
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -72,10 +103,61 @@ impl Server {
 async fn health_and_metrics_answer() {
     let server = Server::new();
     assert_eq!(server.call("GET", "/livez", "").await, (200, "alive\n".into()));
-    assert_eq!(server.call("GET", "/readyz", "").await, (200, "ready\n".into()));
+    assert_eq!(server.call("GET", "/readyz", "").await, (200, r#"{"ready":true,"notReady":[]}"#.into()));
     assert_eq!(server.call("GET", "/metrics", "").await, (200, "up 1\n".into()));
     server.backend.accept("s", "t", json!({})).await.unwrap();
-    assert_eq!(server.call("GET", "/readyz", "").await.0, 503);
+    let (status, said) = server.call("GET", "/readyz", "").await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, &said["notReady"][0]["what"]), (503, &json!("icav2")), "{said}");
+}
+
+#[tokio::test]
+async fn web_pages_are_not_let_in_and_cannot_ask_either() {
+    let server = Server::new();
+    let event = json!({ "Entries": [{ "Source": "s", "DetailType": "t", "Detail": {} }] }).to_string();
+    let (host, json) = (("host", "127.0.0.1:8080"), ("content-type", "application/json"));
+    for (headers, status) in [
+        (vec![host, json], 200),
+        (vec![host, ("content-type", "application/x-amz-json-1.1")], 200),
+        (vec![host, ("content-type", "Application/JSON; charset=utf-8")], 200),
+        (vec![host, ("content-type", "text/plain")], 415),
+        (vec![host, ("content-type", "application/x-www-form-urlencoded")], 415),
+        (vec![host], 415),
+        (vec![host, json, ("origin", "https://evil.example")], 403),
+        (vec![host, json, ("sec-fetch-site", "cross-site")], 403),
+        (vec![("host", "rebind.evil.example"), json], 403),
+        (vec![json], 403),
+    ] {
+        let answer = server.call_with("POST", "/v1/events", &headers, event.clone()).await;
+        assert_eq!(answer.0, status, "{headers:?}: {}", answer.1);
+    }
+    assert_eq!(server.backend.taken.lock().unwrap().len(), 3);
+    // Not even what would be let in afterwards is announced to a page that asks first.
+    let preflight = [host, ("origin", "https://evil.example"), ("access-control-request-method", "POST")];
+    assert_eq!(server.call_with("OPTIONS", "/v1/events", &preflight, "").await.0, 403);
+    for path in ["/metrics", "/v1/requests/known", "/readyz", "/v1/nothing"] {
+        let rebound = server.call_with("GET", path, &[("host", "rebind.evil.example")], "").await;
+        assert_eq!(rebound.0, 403, "{path}");
+    }
+    assert_eq!(server.call_with("GET", "/livez", &[("host", "probe")], "").await.0, 200);
+}
+
+#[tokio::test]
+async fn events_of_icav2_come_as_they_are_or_through_a_topic() {
+    let server = Server::new();
+    let envelope = json!({ "eventCode": "ICA_JOB_001", "payload": { "id": "j-1", "status": "SUCCEEDED" } });
+    let other = json!({ "eventCode": "ICA_EXEC_028", "payload": { "id": "x" } });
+    for (body, said) in [
+        (envelope.clone(), json!({ "jobs": 1, "others": 0 })),
+        (other.clone(), json!({ "jobs": 0, "others": 1 })),
+        (json!([{ "input": envelope }, other]), json!({ "jobs": 1, "others": 1 })),
+    ] {
+        assert_eq!(server.put(&body).await, (200, said), "{body}");
+    }
+    let from_sns =
+        [("host", "localhost"), ("content-type", "text/plain"), ("x-amz-sns-message-type", "Notification")];
+    assert_eq!(server.call_with("POST", "/v1/events", &from_sns, "signed").await.0, 200);
+    assert_eq!(server.call_with("POST", "/v1/events", &from_sns, "forged").await.0, 403);
 }
 
 #[tokio::test]
@@ -111,6 +193,7 @@ async fn each_entry_is_refused_by_itself() {
             entry("Busy", json!({})),
         ] }))
         .await;
+    assert_eq!(answer["Entries"][7]["RequestId"], "kept", "{answer}");
     let codes: Vec<_> =
         answer["Entries"].as_array().unwrap().iter().map(|entry| entry["ErrorCode"].as_str()).collect();
     let (argument, malformed) = (Some("InvalidArgument"), Some("MalformedDetail"));
@@ -152,6 +235,9 @@ async fn a_call_that_is_not_put_events_is_refused_whole() {
 async fn requests_are_shown_or_said_to_be_unknown() {
     let server = Server::new();
     assert_eq!(server.call("GET", "/v1/requests/known", "").await.0, 200);
+    assert_eq!(server.call("GET", "/v1/requests/tuesday", "").await.0, 404);
+    let (_, named) = server.call("GET", "/v1/requests/tuesday?source=my.lab", "").await;
+    assert_eq!(named, r#"{"source":"my.lab"}"#);
     let (status, body) = server.call("GET", "/v1/requests/none", "").await;
     let problem: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &problem["status"]), (404, &json!(404)));

@@ -5,7 +5,10 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
-use super::Misconfigured;
+use super::{
+    Misconfigured,
+    watched::{WatchedQueue, WatchedTokens, WatchedTransport},
+};
 use crate::{
     aws,
     config::{Backend, Settings},
@@ -24,6 +27,7 @@ use crate::{
         queue::Queue,
         tokens::TokenSource,
     },
+    runtime::{Condition, Readiness},
     transfer::{self, http::ReqwestWire, stream::Streams},
 };
 
@@ -36,8 +40,12 @@ pub(super) enum Entrance {
     Aws(aws::external::CallersBus),
 }
 
-/// The ports, and the way in.
-pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entrance)> {
+/// The ports, the way in, and whether the platform can be reached: that it gives a token, and answers.
+pub(super) async fn build(
+    settings: &Settings,
+    readiness: &Readiness,
+) -> anyhow::Result<(Ports, Entrance, [Condition; 2])> {
+    let reached = [readiness.condition("icav2 token"), readiness.condition("icav2")];
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
@@ -47,7 +55,7 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
     let transfers = Arc::new(streams.with_objects(objects.clone()));
     match settings.backend {
         Backend::Embedded => {
-            let platform = platform(settings, None, &clock, &chance)?;
+            let platform = platform(settings, None, &clock, &chance, Some(&reached))?;
             let database = embedded::database::Database::open(Path::new(&settings.embedded.database))
                 .with_context(|| format!("`{}` cannot be opened", settings.embedded.database))?;
             let outcomes = match &settings.embedded.outcome_url {
@@ -57,20 +65,24 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
             };
             let around = Around { platform, objects, transfers, clock, chance };
             let (ports, bus) = on_one_machine(database, outcomes, around).await?;
-            Ok((ports, Entrance::Embedded(bus)))
+            Ok((ports, Entrance::Embedded(bus), reached))
         }
         Backend::Aws => {
             let clients = aws::clients::Clients::load().await;
-            let platform = platform(settings, Some(&clients), &clock, &chance)?;
+            let platform = platform(settings, Some(&clients), &clock, &chance, Some(&reached))?;
             let of = &settings.aws;
             let most = Some(of.max_receives);
             let required = |value: &Option<String>, key: &str| {
                 value.clone().with_context(|| format!("`aws.{key}` is not set"))
             };
-            let queue = |url: String| aws::queue::SqsQueue::new(clients.sqs.clone(), url, most);
-            let requests = queue(required(&of.copy_requests_queue_url, "copy_requests_queue_url")?);
-            let job_events =
-                of.ica_events_queue_url.clone().map(|url| Arc::new(queue(url)) as Arc<dyn Queue>);
+            let queue = |url: String, name| {
+                let queue = aws::queue::SqsQueue::new(clients.sqs.clone(), url, most);
+                let reached = readiness.condition(name);
+                Arc::new(WatchedQueue { queue: Arc::new(queue), reached }) as Arc<dyn Queue>
+            };
+            let requests = required(&of.copy_requests_queue_url, "copy_requests_queue_url")?;
+            let requests = queue(requests, "requests queue");
+            let job_events = of.ica_events_queue_url.clone().map(|url| queue(url, "job events queue"));
             let table = required(&of.table_name, "table_name")?;
             let ports = Ports {
                 store: Arc::new(aws::store::DynamoStore::new(
@@ -78,7 +90,7 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
                     table,
                     chance.clone(),
                 )),
-                requests: Arc::new(requests),
+                requests,
                 job_events,
                 bus: Arc::new(aws::bus::EventBridgeBus::new(clients.eventbridge.clone(), of)),
                 callbacks: Arc::new(aws::callbacks::StepFunctions::new(clients.sfn.clone())),
@@ -90,7 +102,7 @@ pub(super) async fn build(settings: &Settings) -> anyhow::Result<(Ports, Entranc
                 chance,
             };
             let callers = aws::external::CallersBus::new(clients.eventbridge, &of.external_bus_name);
-            Ok((ports, Entrance::Aws(callers)))
+            Ok((ports, Entrance::Aws(callers), reached))
         }
     }
 }
@@ -106,7 +118,7 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
     };
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
     let around = Around {
-        platform: platform(settings, clients.as_ref(), &clock, &chance)?,
+        platform: platform(settings, clients.as_ref(), &clock, &chance, None)?,
         objects: Arc::new(aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone())),
         transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
         clock,
@@ -161,10 +173,12 @@ fn platform(
     clients: Option<&aws::clients::Clients>,
     clock: &Arc<dyn Clock>,
     chance: &Arc<dyn Chance>,
+    reached: Option<&[Condition; 2]>,
 ) -> anyhow::Result<Arc<Client>> {
     let of = &settings.icav2;
-    let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new(of.timeout)?);
-    let tokens: Arc<dyn TokenSource> = match (&of.access_token, &of.api_key, &of.token_secret_id, clients) {
+    let mut transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new(of.timeout)?);
+    let mut tokens: Arc<dyn TokenSource> = match (&of.access_token, &of.api_key, &of.token_secret_id, clients)
+    {
         (Some(token), ..) => {
             let token = StaticToken::new(token.expose_secret());
             Arc::new(token.map_err(|error| Misconfigured(error.into()))?)
@@ -180,6 +194,10 @@ fn platform(
             return Err(Misconfigured(why.into()).into());
         }
     };
+    if let Some([token, platform]) = reached.cloned() {
+        tokens = Arc::new(WatchedTokens { tokens, reached: token });
+        transport = Arc::new(WatchedTransport { transport, reached: platform });
+    }
     let client = icav2::Settings {
         base_url: of.base_url.clone(),
         requests_per_second: of.requests_per_second,

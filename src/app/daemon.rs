@@ -5,12 +5,12 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::{net::TcpListener, time::sleep};
 
-use super::{adapters, door::Door};
+use super::{adapters, door::Door, watched};
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, guard::Guard},
     config::Settings,
+    embedded::sns::{Inbox, OverTheNetwork},
     engine::Engine,
-    ports::store::Key,
     runtime::{OnError, Supervisor},
     signals,
     telemetry::Metrics,
@@ -42,9 +42,10 @@ pub(super) async fn start(
     if !address.ip().is_loopback() {
         signals::process::admin_is_open(address);
     }
-    let (ports, entrance) = adapters::build(settings).await?;
+    let readiness = supervisor.readiness();
+    let (ports, entrance, platform_reached) = adapters::build(settings, readiness).await?;
     let phases = supervisor.phases().clone();
-    let store = ports.store.clone();
+    let (store, platform) = (ports.store.clone(), ports.platform.clone());
     let engine = Engine::new(ports, settings.engine(), phases.stop.clone(), phases.cut.clone());
 
     supervisor.spawn("dispatch", OnError::Stop, done(engine.clone().dispatch()));
@@ -53,22 +54,14 @@ pub(super) async fn start(
     // Heartbeats go on while the work drains.
     supervisor.spawn_service("timers", OnError::Stop, done(engine.clone().timers(phases.off.clone())));
 
-    let latch = supervisor.readiness().latch("store");
-    let stop = phases.stop.clone();
-    supervisor.spawn("first look at the store", OnError::Log, async move {
-        while let Err(error) = store.get(&Key::new("readiness", "PROBE")).await {
-            signals::engine::receive_failed("store", &error);
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                () = sleep(Duration::from_secs(2)) => {}
-            }
-        }
-        drop(latch);
-        Ok::<(), Infallible>(())
-    });
+    let (latch, table) = (readiness.latch("table"), readiness.condition("table"));
+    let looks = watched::look_at_table(store, table, latch, phases.off.clone());
+    supervisor.spawn_service("looks at the table", OnError::Log, looks);
+    let questions = watched::ask_platform(platform, platform_reached, phases.off.clone());
+    supervisor.spawn_service("looks at the platform", OnError::Log, questions);
 
-    let door = Arc::new(Door::new(engine.clone(), entrance, supervisor.readiness().clone()));
+    let notices = notices(&settings.admin.sns_topics)?;
+    let door = Arc::new(Door::new(engine.clone(), entrance, notices, readiness.clone()));
     let render: Arc<dyn Fn() -> String + Send + Sync> = match metrics {
         Some(metrics) => {
             let metrics = Arc::new(metrics);
@@ -86,7 +79,9 @@ pub(super) async fn start(
         }
         None => Arc::new(String::new),
     };
-    let served = admin::serve(listener, Admin { backend: door.clone(), metrics: render }, phases.off);
+    let guard = Guard::new(address.ip(), &settings.admin.hosts);
+    let admin = Admin { backend: door.clone(), metrics: render, guard };
+    let served = admin::serve(listener, admin, settings.admin.max_connections, phases.off);
     supervisor.spawn_service("admin", OnError::Stop, served);
     Ok(Daemon {
         address,
@@ -95,6 +90,15 @@ pub(super) async fn start(
         #[cfg(feature = "simulator")]
         door,
     })
+}
+
+/// Who takes messages of SNS, if any topic is named.
+fn notices(topics: &[String]) -> anyhow::Result<Option<Inbox>> {
+    if topics.is_empty() {
+        return Ok(None);
+    }
+    let network = OverTheNetwork::new().context("no HTTP client for SNS")?;
+    Ok(Some(Inbox::new(topics.to_vec(), Box::new(network))))
 }
 
 async fn done(work: impl Future<Output = ()>) -> Result<(), Infallible> {

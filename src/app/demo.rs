@@ -121,7 +121,7 @@ async fn run(
     let detail = json!({
         "payload": { "sourceUriList": [options.source_uri], "destinationUri": options.destination_uri },
     });
-    let id = daemon.door.accept("copy-manager.demo", COPY_REQUEST, detail).await?;
+    let id = daemon.door.accept("copy-manager.demo", COPY_REQUEST, detail).await?.event_id;
     let outcome = loop {
         sleep(LOOK).await;
         let jobs = simulator.jobs();

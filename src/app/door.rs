@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::adapters::Entrance;
 use crate::{
-    admin::{Backend, Refused},
-    engine::{Engine, view::RequestView},
+    admin::{Accepted, Backend, Lacking, Ready, Refused},
+    embedded::sns::{Inbox, Unheard},
+    engine::{Engine, Judged, view::RequestView},
     events::{
         BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST,
         outgoing::{Report, counters, failure_cause, success_output},
@@ -17,7 +18,7 @@ use crate::{
     runtime::Readiness,
 };
 
-/// What the requests queue of one's own takes; what else comes is nobody's.
+/// What the requests queue takes; on a bus of everybody's, what else comes is somebody else's.
 const CLAIMED: [&str; 4] = [COPY_REQUEST, BATCH_REQUEST, COPY_OUT_REQUEST, CHILD_REQUEST];
 
 /// The engine, from outside.
@@ -25,36 +26,90 @@ const CLAIMED: [&str; 4] = [COPY_REQUEST, BATCH_REQUEST, COPY_OUT_REQUEST, CHILD
 pub(super) struct Door {
     engine: Arc<Engine>,
     entrance: Entrance,
+    /// Messages of SNS, where topics are named whose messages are taken.
+    notices: Option<Inbox>,
     readiness: Readiness,
 }
 
 impl Door {
-    pub(super) fn new(engine: Arc<Engine>, entrance: Entrance, readiness: Readiness) -> Self {
-        Self { engine, entrance, readiness }
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        entrance: Entrance,
+        notices: Option<Inbox>,
+        readiness: Readiness,
+    ) -> Self {
+        Self { engine, entrance, notices, readiness }
+    }
+
+    /// Wakes who waits for the jobs that these events are about.
+    async fn hear(&self, events: &str) -> Result<(usize, u32), Refused> {
+        let heard = self.engine.hear_events(events).await;
+        heard.map_err(|error| refused(&error))?.map_err(Refused::invalid)
     }
 }
 
 #[async_trait]
 impl Backend for Door {
-    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<String, Refused> {
-        match &self.entrance {
-            Entrance::Embedded(bus) if CLAIMED.contains(&detail_type) => {
-                bus.accept(source, detail_type, &detail).await.map_err(|error| refused(&error))
+    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, Refused> {
+        let id = self.engine.event_id();
+        let event = json!({ "id": id, "detail-type": detail_type, "source": source, "detail": detail });
+        let is_claimed = CLAIMED.contains(&detail_type);
+        if !is_claimed && detail.get("ica-event").is_some() {
+            // What a pipe makes of the events of ICAv2.
+            self.hear(&event.to_string()).await?;
+            return Ok(Accepted { event_id: id, request_id: None });
+        }
+        // Here nobody else takes events, so what we do not take is told.
+        let is_for_us = is_claimed || matches!(self.entrance, Entrance::Embedded(_));
+        let judged =
+            if is_for_us { Some(self.engine.judge_event(&event.to_string(), &id).await) } else { None };
+        let request_id = match judged.transpose().map_err(|error| refused(&error))? {
+            Some(Judged::Refused { id, reason }) => {
+                return Err(Refused::Invalid { reason, request_id: Some(id) });
             }
-            // Nobody consumes it here: taken and dropped, as EventBridge does without a rule.
-            Entrance::Embedded(bus) => Ok(bus.unclaimed()),
-            Entrance::Aws(bus) => {
-                bus.put(source, detail_type, &detail).await.map_err(|error| refused(&error))
+            Some(Judged::Welcome(request_id)) => Some(request_id),
+            None => None,
+        };
+        let put = match &self.entrance {
+            Entrance::Embedded(bus) => {
+                bus.accept_as(&id, source, detail_type, &detail).await.map(|()| id.clone())
             }
+            Entrance::Aws(bus) => bus.put(source, detail_type, &detail).await,
+        };
+        let event_id = put.map_err(|error| refused(&error))?;
+        // What has no better name is called as its event is.
+        let request_id = request_id.map(|request| if request == id { event_id.clone() } else { request });
+        Ok(Accepted { event_id, request_id })
+    }
+
+    async fn job_events(&self, body: &str) -> Result<(usize, u32), Refused> {
+        self.hear(body).await
+    }
+
+    async fn notice(&self, body: &str) -> Result<(), Refused> {
+        let Some(inbox) = &self.notices else {
+            return Err(Refused::Untrusted("no topic of SNS is allowed (admin.sns_topics)".to_owned()));
+        };
+        let opened = inbox.open(body).await.map_err(|why| match why {
+            Unheard::Wrong(reason) => Refused::invalid(reason),
+            Unheard::Untrusted(reason) => Refused::Untrusted(reason),
+            Unheard::Later(reason) => Refused::Unavailable(reason),
+        })?;
+        match opened {
+            Some(events) => self.hear(&events).await.map(drop),
+            None => Ok(()),
         }
     }
 
-    async fn request(&self, id: &str) -> Result<Option<Value>> {
-        Ok(self.engine.view(id).await?.map(|view| show(&view)))
+    async fn request(&self, id: &str, source: Option<&str>) -> Result<Option<Value>> {
+        Ok(self.engine.view_of(id, source).await?.map(|view| show(&view)))
     }
 
-    fn ready(&self) -> bool {
-        self.readiness.is_ready()
+    fn ready(&self) -> Ready {
+        let lacking = self.readiness.lacking();
+        let lacking = lacking.into_iter().map(|(what, why)| Lacking { what: what.to_owned(), why });
+        let not_ready: Vec<_> = lacking.collect();
+        Ready { ready: not_ready.is_empty(), not_ready }
     }
 }
 
@@ -62,7 +117,7 @@ fn refused(error: &Error) -> Refused {
     if error.is_passing() {
         Refused::Unavailable(error.to_string())
     } else {
-        Refused::Invalid(error.to_string())
+        Refused::invalid(error.to_string())
     }
 }
 

@@ -9,6 +9,7 @@ mod door;
 mod plan;
 #[cfg(feature = "simulator")]
 mod simulate;
+mod watched;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -48,6 +49,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     logs(&settings, Output::Stdout).install()?;
     let metrics = Metrics::install()?;
     signals::process::describe();
+    os::raise_file_limit();
     let supervisor = Supervisor::new();
     let asked = os::stop_signals().context("signals cannot be listened to")?;
     let daemon = daemon::start(&settings, &supervisor, Some(metrics)).await?;

@@ -1,4 +1,9 @@
 //! A queue in SQS, by long polls.
+//!
+//! The first one, and the first after an error, does not wait for messages: whether the queue can be
+//! reached is known at once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::{
@@ -27,12 +32,13 @@ pub struct SqsQueue {
     client: Client,
     url: String,
     max_receives: Option<u32>,
+    is_reached: AtomicBool,
 }
 
 impl SqsQueue {
     /// The queue of that URL, whose redrive policy allows so many receives.
     pub fn new(client: Client, url: impl Into<String>, max_receives: Option<u32>) -> Self {
-        Self { client, url: url.into(), max_receives }
+        Self { client, url: url.into(), max_receives, is_reached: AtomicBool::new(false) }
     }
 
     fn name(&self) -> &str {
@@ -43,16 +49,19 @@ impl SqsQueue {
 #[async_trait]
 impl Queue for SqsQueue {
     async fn receive(&self) -> Result<Vec<Message>> {
+        let wait = if self.is_reached.load(Ordering::Relaxed) { LONG_POLL.as_secs() } else { 0 };
         let answer = self
             .client
             .receive_message()
             .queue_url(&self.url)
-            .wait_time_seconds(i32::try_from(LONG_POLL.as_secs()).unwrap_or(i32::MAX))
+            .wait_time_seconds(i32::try_from(wait).unwrap_or(i32::MAX))
             .max_number_of_messages(i32::try_from(BATCH).unwrap_or(i32::MAX))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .send()
             .await
-            .map_err(|error| classify("ReceiveMessage", error))?;
+            .map_err(|error| classify("ReceiveMessage", error));
+        self.is_reached.store(answer.is_ok(), Ordering::Relaxed);
+        let answer = answer?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message).collect())
     }
 

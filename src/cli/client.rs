@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use url::Url;
+
+use super::exit::Ended;
 
 /// How long one call may take; more than the daemon allows itself.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -15,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, Args)]
 pub(super) struct ServerArgs {
     /// The daemon's admin interface
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = http)]
     pub(super) server: Url,
 }
 
@@ -33,39 +35,76 @@ impl ServerArgs {
     }
 }
 
+/// An event that a daemon has taken.
+#[derive(Debug)]
+pub(super) struct Put {
+    /// Its id.
+    pub(super) event_id: String,
+    /// The id of its request, from daemons that tell it.
+    pub(super) request_id: Option<String>,
+}
+
 impl Server {
-    /// Puts one event; its id.
+    /// Puts one event. One that is refused is an [`Ended::Refused`].
     pub(super) async fn put_event(
         &self,
         source: &str,
         detail_type: &str,
         detail: &Value,
-    ) -> anyhow::Result<String> {
+    ) -> anyhow::Result<Put> {
         let entry = json!({ "Source": source, "DetailType": detail_type, "Detail": detail });
         let call = self.http.post(self.at(["v1", "events"])?).json(&json!({ "Entries": [entry] }));
-        let answer = call.send().await.with_context(|| format!("no answer from {}", self.base))?;
-        let answer: Value = successful(answer).await?.json().await?;
+        let answer: Value = successful(self.send(call).await?).await?.json().await?;
         let Some(entry) = answer.pointer("/Entries/0") else { bail!("not an answer to PutEvents: {answer}") };
-        match entry.get("EventId").and_then(Value::as_str) {
-            Some(id) => Ok(id.to_owned()),
-            None => bail!("the daemon refused the event: {}", text(entry, "ErrorMessage")),
+        let said = |name: &str| entry.get(name).and_then(Value::as_str);
+        if let Some(code) = said("ErrorCode") {
+            let reason = text(entry, "ErrorMessage").to_owned();
+            let passing = matches!(code, "InternalFailure" | "ThrottlingException");
+            return Err(if passing { Ended::Unreachable(reason) } else { Ended::Refused(reason) }.into());
         }
+        let event_id = said("EventId").context("not an answer to PutEvents: no EventId")?.to_owned();
+        Ok(Put { event_id, request_id: said("RequestId").map(str::to_owned) })
     }
 
     /// The state of a request; `None` when the daemon does not know it (yet).
     pub(super) async fn request(&self, id: &str) -> anyhow::Result<Option<Value>> {
-        let call = self.http.get(self.at(["v1", "requests", id])?);
-        let answer = call.send().await.with_context(|| format!("no answer from {}", self.base))?;
+        let answer = self.send(self.http.get(self.at(["v1", "requests", id])?)).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         Ok(Some(successful(answer).await?.json().await?))
     }
 
-    /// Whether the daemon takes work.
-    pub(super) async fn ready(&self) -> anyhow::Result<bool> {
-        let answer = self.http.get(self.at(["readyz"])?).send().await;
-        Ok(answer.with_context(|| format!("no answer from {}", self.base))?.status().is_success())
+    /// Where a request can be looked at.
+    pub(super) fn look(&self, id: &str) -> String {
+        let url = self.at(["v1", "requests", id]).map_or_else(|_| id.to_owned(), String::from);
+        format!("GET {url}")
+    }
+
+    /// What keeps the daemon from being ready; `None` when nothing does.
+    pub(super) async fn not_ready(&self) -> anyhow::Result<Option<Value>> {
+        let answer = self.send(self.http.get(self.at(["readyz"])?)).await?;
+        if answer.status().is_success() {
+            return Ok(None);
+        }
+        let said: Value = answer.json().await.unwrap_or_default();
+        Ok(Some(said.get("notReady").cloned().unwrap_or_default()))
+    }
+
+    /// Whether the daemon serves at all.
+    pub(super) async fn alive(&self) -> anyhow::Result<bool> {
+        Ok(self.send(self.http.get(self.at(["livez"])?)).await?.status().is_success())
+    }
+
+    async fn send(&self, call: RequestBuilder) -> anyhow::Result<Response> {
+        call.send().await.map_err(|error| {
+            let why = if error.is_timeout() { "no answer in time".to_owned() } else { innermost(&error) };
+            let base = self.base.as_str().trim_end_matches('/');
+            Ended::Unreachable(format!(
+                "cannot reach the daemon at {base} ({why}). Is it running? See --server"
+            ))
+            .into()
+        })
     }
 
     fn at<const N: usize>(&self, path: [&str; N]) -> anyhow::Result<Url> {
@@ -78,6 +117,24 @@ impl Server {
     }
 }
 
+/// What lies beneath an error, in its own words.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    // "Connection refused (os error 111)"
+    let text = inner.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// An address of HTTP.
+fn http(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+    if is_http { Ok(url) } else { Err("write it like http://127.0.0.1:8080".to_owned()) }
+}
+
 /// The answer, or the problem that it tells of.
 async fn successful(answer: Response) -> anyhow::Result<Response> {
     let status = answer.status();
@@ -87,7 +144,12 @@ async fn successful(answer: Response) -> anyhow::Result<Response> {
     let body = answer.text().await.unwrap_or_default();
     let problem: Value = serde_json::from_str(&body).unwrap_or_default();
     let said = ["detail", "message"].into_iter().find_map(|name| problem.get(name)?.as_str());
-    bail!("the daemon answered {status}: {}", said.unwrap_or(&body))
+    let told = format!("the daemon answered {status}: {}", said.unwrap_or(&body));
+    Err(match status {
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Ended::Refused(told).into(),
+        StatusCode::SERVICE_UNAVAILABLE => Ended::Unreachable(told).into(),
+        _ => anyhow::anyhow!(told),
+    })
 }
 
 /// A text field, empty where there is none.

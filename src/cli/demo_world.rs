@@ -65,7 +65,7 @@ pub(super) fn demo_world(seed: u64) -> DemoWorld {
     // `Samples/` holds only folders and `Logs/archive/` nothing at all.
     let folder_count = folders.len() as u64 + 2;
     let (file_sizes, entries): (Vec<u64>, Vec<Value>) = files.into_iter().unzip();
-    let project = |(id, name): (&str, &str), folders: Value, files: Value| json!({ "id": id, "name": name, "byob": null, "folders": folders, "files": files });
+    let project = |(id, name): (&str, &str), folders: Value, files: Value| json!({ "id": id, "name": name, "age": "1h", "byob": null, "folders": folders, "files": files });
     DemoWorld {
         source_uri: format!("icav2://{}{RUN}", SOURCE.1),
         destination_uri: format!("icav2://{}/incoming/", DESTINATION.1),

@@ -3,23 +3,52 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Global, client::ServerArgs, output};
+use super::{
+    Global,
+    client::{ServerArgs, text},
+    exit, output,
+};
 
 #[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 it is; 1 it is not, or nobody answers; 2 wrong usage.")]
 pub(super) struct Healthcheck {
+    /// Ask only whether it serves at all, not whether all that it needs can be reached
+    #[arg(long)]
+    live: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
 
 impl Healthcheck {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let ready = self.server.connect()?.ready().await?;
-        if global.json {
-            output::data(json!({ "ready": ready }))?;
+        let server = self.server.connect()?;
+        let asked = if self.live {
+            server.alive().await.map(|alive| (!alive).then_some(Value::Null))
         } else {
-            output::data(if ready { "ready" } else { "not ready" })?;
+            server.not_ready().await
+        };
+        // Whoever watches containers knows 0 and 1, and nothing of why.
+        let (ready, lacking) = match asked {
+            Ok(None) => (true, Value::Null),
+            Ok(Some(lacking)) => (false, lacking),
+            Err(error) => {
+                exit::tell(&error, global);
+                return Ok(ExitCode::FAILURE);
+            }
+        };
+        let name = if self.live { "live" } else { "ready" };
+        if global.json {
+            let lacking = if lacking.is_null() { json!([]) } else { lacking };
+            output::data(json!({ name: ready, "notReady": lacking }))?;
+        } else if ready {
+            output::data(name)?;
+        } else {
+            output::data(format_args!("not {name}"))?;
+            for lacking in lacking.as_array().into_iter().flatten() {
+                output::talk(format_args!("{}: {}", text(lacking, "what"), text(lacking, "why")));
+            }
         }
         Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -1,14 +1,16 @@
 //! The command line: one file per subcommand. Data goes to stdout, talk to stderr.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 78 the configuration cannot be used; `plan` has more.
+//! Exit codes are in [`exit`]; `plan` says itself what its own mean.
 
 mod client;
+mod copy;
 #[cfg(feature = "simulator")]
 mod demo;
 #[cfg(feature = "simulator")]
 mod demo_view;
 #[cfg(feature = "simulator")]
 mod demo_world;
+mod exit;
 mod healthcheck;
 mod output;
 mod plan;
@@ -18,18 +20,18 @@ mod serve;
 mod simulate;
 mod submit;
 
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::Misconfigured;
-
-/// `EX_CONFIG` of sysexits.
-const EXIT_CONFIGURATION: u8 = 78;
+/// What a daemon needs, for `--help`.
+const SERVE: &str = "Needs ICAV2_ACCESS_TOKEN or ICAV2_API_KEY in the environment, and ICAV2_BASE_URL where ICAv2 is not \
+    at its usual place. Everything else has a default: settings come from --config and from \
+    COPY_MANAGER__SECTION__KEY, such as COPY_MANAGER__ADMIN__LISTEN=127.0.0.1:8080 or COPY_MANAGER__LOG__LEVEL=info.";
 
 /// Copies genomics data between ICAv2 projects on request, and answers the caller's task token.
 #[derive(Debug, Parser)]
-#[command(name = "copy-manager", version, propagate_version = true)]
+#[command(name = "copy-manager", version, propagate_version = true, after_help = exit::CODES)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -51,6 +53,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon
+    #[command(after_help = SERVE)]
     Serve,
     /// Run a stand-in for ICAv2
     #[cfg(feature = "simulator")]
@@ -58,13 +61,13 @@ enum Command {
     /// Copy a simulated sequencing run on this machine and show it
     #[cfg(feature = "simulator")]
     Demo(demo::Demo),
-    /// Ask a running daemon for something
+    /// Submit a request to a running daemon
     Submit(submit::Submit),
     /// Say what a copy would do, without doing it; asks ICAv2 and no daemon
     Plan(plan::Plan),
     /// Print the JSON Schema of a wire format; without a name, the names
     Schema(schema::Schema),
-    /// Ask a running daemon whether it takes work
+    /// Ask a running daemon whether it is healthy
     Healthcheck(healthcheck::Healthcheck),
 }
 
@@ -75,11 +78,11 @@ impl Cli {
         Self::parse()
     }
 
-    /// Does what was asked. An error is told on stderr.
+    /// Does what was asked. An error is told on stderr, or as JSON on stdout.
     pub async fn run(self) -> ExitCode {
         let Self { global, command } = self;
         let done = match command {
-            Command::Serve => serve::run(global).await,
+            Command::Serve => serve::run(global.clone()).await,
             #[cfg(feature = "simulator")]
             Command::Simulate(simulate) => simulate.run().await,
             #[cfg(feature = "simulator")]
@@ -89,18 +92,7 @@ impl Cli {
             Command::Schema(schema) => schema.run(&global),
             Command::Healthcheck(healthcheck) => healthcheck.run(&global).await,
         };
-        done.unwrap_or_else(|error| {
-            output::talk(format_args!("error: {error:#}"));
-            exit_code(&error)
-        })
-    }
-}
-
-fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(<dyn Error>::is::<Misconfigured>) {
-        ExitCode::from(EXIT_CONFIGURATION)
-    } else {
-        ExitCode::FAILURE
+        done.unwrap_or_else(|error| exit::tell(&error, &global))
     }
 }
 

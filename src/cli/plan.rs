@@ -2,29 +2,23 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Global, output};
+use super::{
+    Global,
+    copy::{self, CopyArgs},
+    exit::{IN_THE_WAY, REFUSED, WRONG_USAGE},
+    output,
+};
 use crate::{
     app::{self, PlanOptions},
     domain::{
         outcome::{ErrorName, Failure},
         preview::{Preview, PreviewFile},
-        request::{CopyRequest, OnConflict},
     },
-    events::{
-        intake::{Incoming, Refusal, read_request},
-        outgoing::preview,
-    },
+    events::{COPY_REQUEST, outgoing::preview},
 };
-
-/// As clap has it.
-const WRONG_USAGE: u8 = 2;
-/// The request would be refused before anything is copied.
-const REFUSED: u8 = 3;
-/// The request would fail for some of its files.
-const FAILING: u8 = 4;
 
 #[derive(Debug, Args)]
 #[command(
@@ -34,34 +28,19 @@ const FAILING: u8 = 4;
                   read yet; 78 the configuration cannot be used."
 )]
 pub(super) struct Plan {
-    /// What to copy, and last the folder it goes to: `icav2://PROJECT/PATH` or `s3://BUCKET/KEY`, folders end with /
-    #[arg(value_names = ["SRC", "DEST"], num_args = 1.., required = true)]
-    uris: Vec<String>,
-    /// Something to copy from a bucket that belongs to no project
-    #[arg(long, value_name = "URI")]
-    external: Vec<String>,
-    /// What is done where another file stands; without it, what the settings say
-    #[arg(long, value_name = "WAY")]
-    on_conflict: Option<Way>,
+    #[command(flatten)]
+    copy: CopyArgs,
     /// The source of the event that would ask for it
     #[arg(long, value_name = "NAME", default_value = "copy-manager.cli")]
     source: String,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Way {
-    Fail,
-    Overwrite,
-    Skip,
-}
-
 impl Plan {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let Some((destination, sources)) = self.uris.split_last() else { return Ok(misused()) };
-        if sources.is_empty() && self.external.is_empty() {
-            return Ok(misused());
-        }
-        let request = match self.request(sources, destination) {
+        let Some(payload) = self.copy.payload(true) else { return Ok(misused()) };
+        let read = copy::read(COPY_REQUEST, &json!({ "payload": payload }));
+        let request = read.and_then(|read| read.request.into_copy().ok_or_else(|| "not a copy".to_owned()));
+        let request = match request {
             Ok(request) => request,
             Err(reason) => return refused(&Failure::new(ErrorName::InvalidRequest, reason), global.json),
         };
@@ -71,36 +50,10 @@ impl Plan {
             Err(failure) => refused(&failure, global.json),
         }
     }
-
-    /// The request, read as one that comes over the bus, or why it would not be taken.
-    fn request(&self, sources: &[String], destination: &str) -> Result<CopyRequest, String> {
-        let mut payload = json!({
-            "sourceUriList": sources,
-            "externalSourceUriList": self.external,
-            "destinationUri": destination,
-            "dryRun": true,
-        });
-        if let (Some(way), Some(fields)) = (self.on_conflict, payload.as_object_mut()) {
-            let way = match way {
-                Way::Fail => OnConflict::Fail,
-                Way::Overwrite => OnConflict::Overwrite,
-                Way::Skip => OnConflict::Skip,
-            };
-            fields.insert("onConflict".to_owned(), way.as_str().into());
-        }
-        match read_request(&json!({ "payload": payload }).to_string()) {
-            Ok(Incoming::Request(submission)) => {
-                submission.request.into_copy().ok_or_else(|| "not a copy".to_owned())
-            }
-            Ok(Incoming::Child(_)) => Err("not a copy".to_owned()),
-            Err(Refusal::Malformed { reason, .. }) => Err(reason),
-            Err(error @ Refusal::UnknownKind { .. }) => Err(error.to_string()),
-        }
-    }
 }
 
 /// Says what is missing, where only some of what is given could tell that it is.
-fn misused() -> ExitCode {
+pub(super) fn misused() -> ExitCode {
     output::talk("error: name a source and, last, the destination");
     ExitCode::from(WRONG_USAGE)
 }
@@ -119,7 +72,7 @@ fn tell(plan: &Preview, json: bool) -> anyhow::Result<ExitCode> {
         "the request would fail: something stands in the way of {} files, {} cannot be read yet",
         totals.failing, totals.unready
     ));
-    Ok(ExitCode::from(FAILING))
+    Ok(ExitCode::from(IN_THE_WAY))
 }
 
 fn refused(failure: &Failure, json: bool) -> anyhow::Result<ExitCode> {

@@ -7,14 +7,24 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::{Args, Subcommand};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    signal::ctrl_c,
+    time::{Instant, sleep},
+};
 
 use super::{
     Global,
-    client::{Server, ServerArgs, text},
+    client::{Put, Server, ServerArgs, text},
+    copy::{self, CopyArgs},
+    exit::{self, Ended},
     output,
+    plan::misused,
 };
-use crate::{app, domain::ids::RequestId};
+use crate::{
+    app,
+    domain::{friendly, ids::RequestId},
+    events::{BATCH_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST},
+};
 
 /// How long a request may be unknown, or the daemon away, before waiting is given up.
 const GIVE_UP: Duration = Duration::from_mins(1);
@@ -28,6 +38,7 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 const LATE: u32 = 20;
 
 #[derive(Debug, Args)]
+#[command(after_help = exit::CODES)]
 pub(super) struct Submit {
     #[command(subcommand)]
     what: What,
@@ -36,13 +47,13 @@ pub(super) struct Submit {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Copy files and folders into one destination folder
-    #[command(override_usage = "copy-manager submit copy [OPTIONS] <SRC>... <DEST>")]
+    #[command(after_help = exit::CODES, override_usage = "copy-manager submit copy [OPTIONS] <SRC>... <DEST>")]
     Copy(Copy),
     /// Copy what a manifest names to where it says
-    #[command(override_usage = "copy-manager submit batch [OPTIONS] <MANIFEST.json>")]
+    #[command(after_help = exit::CODES, override_usage = "copy-manager submit batch [OPTIONS] <MANIFEST.json>")]
     Batch(Batch),
     /// Copy the objects of a list in S3 to a bucket
-    #[command(override_usage = "copy-manager submit copy-out [OPTIONS] <CSV_URI> <DEST_BUCKET>")]
+    #[command(after_help = exit::CODES, override_usage = "copy-manager submit copy-out [OPTIONS] <CSV_URI> <DEST_BUCKET>")]
     CopyOut(CopyOut),
 }
 
@@ -80,7 +91,8 @@ impl CopyOut {
     fn payload(&self) -> anyhow::Result<Value> {
         let place = self.list.strip_prefix("s3://").and_then(|place| place.split_once('/'));
         let Some((bucket, key)) = place.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) else {
-            bail!("the list `{}` must be an object: s3://BUCKET/KEY", self.list);
+            let why = format!("the list `{}` must be an object: s3://BUCKET/KEY", self.list);
+            return Err(Ended::Refused(why).into());
         };
         Ok(json!({
             "sourceFilesCsvBucket": bucket,
@@ -98,9 +110,11 @@ impl CopyOut {
 
 #[derive(Debug, Args)]
 struct Copy {
-    /// What to copy, and last the folder it goes to: `icav2://PROJECT/PATH` or `s3://BUCKET/KEY`, folders end with /
-    #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true)]
-    uris: Vec<String>,
+    #[command(flatten)]
+    what: CopyArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     sending: Sending,
 }
@@ -117,9 +131,12 @@ struct Batch {
 /// How a request is sent, of whatever kind.
 #[derive(Debug, Args)]
 struct Sending {
-    /// Wait for the end; exit with 1 when it fails
+    /// Wait for the end
     #[arg(long)]
     wait: bool,
+    /// Wait for so long at most; the request goes on
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = friendly::parse)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     server: ServerArgs,
     /// Put the event on this bus of EventBridge instead of the daemon's own interface
@@ -136,15 +153,18 @@ struct Sending {
 impl Submit {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.what {
-            What::Copy(copy) => copy.sending.send(global, "ICAv2DataCopySync", payload(&copy.uris)?).await,
+            What::Copy(copy) => {
+                let Some(payload) = copy.what.payload(copy.dry_run) else { return Ok(misused()) };
+                copy.sending.send(global, COPY_REQUEST, payload).await
+            }
             What::Batch(batch) => {
                 let manifest = fs::read(&batch.manifest)
                     .with_context(|| format!("cannot read {}", batch.manifest.display()))?;
-                batch.sending.send(global, "ICAv2CopyBatchSync", manifest_payload(&manifest)?).await
+                batch.sending.send(global, BATCH_REQUEST, manifest_payload(&manifest)?).await
             }
             What::CopyOut(copy_out) => {
                 let payload = copy_out.payload()?;
-                copy_out.sending.send(global, "S3CopyOutSync", payload).await
+                copy_out.sending.send(global, COPY_OUT_REQUEST, payload).await
             }
         }
     }
@@ -153,33 +173,46 @@ impl Submit {
 impl Sending {
     async fn send(self, global: &Global, detail_type: &str, payload: Value) -> anyhow::Result<ExitCode> {
         let detail = detail(&payload, self.request_id.as_deref());
+        copy::read(detail_type, &detail).map_err(Ended::Refused)?;
         let server = self.server.connect()?;
-        let event_id = match &self.bus {
-            Some(bus) => app::put_event(bus, &self.source, detail_type, &detail).await?,
+        let put = match &self.bus {
+            Some(bus) => {
+                let event_id = app::put_event(bus, &self.source, detail_type, &detail).await?;
+                Put { event_id, request_id: None }
+            }
             None => server.put_event(&self.source, detail_type, &detail).await?,
         };
-        let id = record_id(&self.source, self.request_id.as_deref(), event_id);
+        let id = record_id(&self.source, self.request_id.as_deref(), put);
         if !self.wait {
             output::data(if global.json { json!({ "requestId": id }).to_string() } else { id })?;
             return Ok(ExitCode::SUCCESS);
         }
         output::talk(format_args!("waiting for request {id}"));
-        let ended = wait(&server, &id).await?;
+        let look = server.look(&id);
+        let ended = tokio::select! {
+            ended = wait(&server, &id) => ended?,
+            within = over(self.timeout) => return Err(Ended::TimedOut { within, look }.into()),
+            Ok(()) = ctrl_c() => return Err(Ended::Interrupted { look }.into()),
+        };
         report(&ended, global.json)
     }
 }
 
-/// Under which id the daemon keeps the request.
-fn record_id(source: &str, request_id: Option<&str>, event_id: String) -> String {
-    request_id.map_or(event_id, |name| RequestId::of_caller(source, name).to_string())
+/// Ends when so long has passed; never, where nothing is said.
+async fn over(timeout: Option<Duration>) -> String {
+    match timeout {
+        Some(timeout) => {
+            sleep(timeout).await;
+            friendly::print(timeout)
+        }
+        None => std::future::pending().await,
+    }
 }
 
-fn payload(uris: &[String]) -> anyhow::Result<Value> {
-    let (destination, sources) = uris.split_last().context("name a source and a destination")?;
-    if !destination.ends_with('/') {
-        bail!("the destination `{destination}` must be a folder: end it with /");
-    }
-    Ok(json!({ "sourceUriList": sources, "destinationUri": destination }))
+/// Under which id the daemon keeps the request.
+fn record_id(source: &str, request_id: Option<&str>, put: Put) -> String {
+    let named = || request_id.map(|name| RequestId::of_caller(source, name).to_string());
+    put.request_id.or_else(named).unwrap_or(put.event_id)
 }
 
 /// A manifest as it is, or packed where it would not fit an event.
@@ -187,9 +220,11 @@ fn manifest_payload(content: &[u8]) -> anyhow::Result<Value> {
     let packed = if content.starts_with(&GZIP) {
         content.to_vec()
     } else {
-        let manifest: Value = serde_json::from_slice(content).context("the manifest is not JSON")?;
+        let manifest: Value = serde_json::from_slice(content)
+            .map_err(|error| Ended::Refused(format!("the manifest is not JSON: {error}")))?;
         if !manifest.is_object() {
-            bail!("the manifest must be an object: each source with a list of destination folders");
+            let why = "the manifest must be an object: each source with a list of destination folders";
+            return Err(Ended::Refused(why.to_owned()).into());
         }
         if content.len() <= LONGEST_PLAIN {
             return Ok(json!({ "manifest": manifest }));
@@ -254,9 +289,10 @@ fn report(request: &Value, json: bool) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    output::talk(format_args!("failed: {}", text(request, "error")));
+    let error = text(request, "error");
+    output::talk(format_args!("failed: {error}"));
     output::talk(output::readable(&cause(request)));
-    Ok(ExitCode::FAILURE)
+    Ok(ExitCode::from(exit::of_failure(error)))
 }
 
 /// The cause, taken apart when it is JSON in a text, as `SendTaskFailure` has it.
@@ -271,19 +307,6 @@ fn cause(request: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_uri_is_the_destination() {
-        let uris = ["icav2://p/a", "icav2://p/b/", "icav2://q/c/"].map(String::from);
-        assert_eq!(
-            detail(&payload(&uris).unwrap(), Some("r")),
-            json!({
-                "requestId": "r",
-                "payload": { "sourceUriList": ["icav2://p/a", "icav2://p/b/"], "destinationUri": "icav2://q/c/" },
-            })
-        );
-        assert!(payload(&["a", "b"].map(String::from)).is_err());
-    }
 
     #[test]
     fn a_manifest_is_packed_where_it_would_not_fit() {
@@ -301,10 +324,15 @@ mod tests {
 
     #[test]
     fn a_named_request_is_asked_for_by_the_id_of_its_record() {
-        assert_eq!(record_id("s", None, "event".into()), "event");
-        let named = record_id("s", Some("tuesday"), "event".into());
+        let put = |request_id: Option<&str>| Put {
+            event_id: "event".into(),
+            request_id: request_id.map(str::to_owned),
+        };
+        assert_eq!(record_id("s", None, put(None)), "event");
+        let named = record_id("s", Some("tuesday"), put(None));
         assert_eq!(named, RequestId::of_caller("s", "tuesday").as_str());
         assert_ne!(named, RequestId::of_caller("t", "tuesday").as_str());
+        assert_eq!(record_id("s", Some("tuesday"), put(Some("told"))), "told");
     }
 
     #[test]

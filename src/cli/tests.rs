@@ -15,9 +15,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::admin::{self, Admin, Backend, Refused};
+use crate::admin::{self, Accepted, Admin, Backend, Ready, Refused, guard::Guard};
+use crate::domain::ids::RequestId;
 
-/// Knows `good` and `bad` after two looks.
+/// Knows a request named `stuck`, which never ends, and `good` and `bad` after two looks.
 #[derive(Debug, Default)]
 struct Daemon {
     looks: AtomicUsize,
@@ -25,7 +26,7 @@ struct Daemon {
 
 #[async_trait]
 impl Backend for Daemon {
-    async fn accept(&self, _: &str, detail_type: &str, detail: Value) -> Result<String, Refused> {
+    async fn accept(&self, _: &str, detail_type: &str, detail: Value) -> Result<Accepted, Refused> {
         let has = |field| detail.pointer(field).is_some();
         let known = match detail_type {
             "ICAv2DataCopySync" => has("/payload/destinationUri"),
@@ -33,16 +34,30 @@ impl Backend for Daemon {
             _ => false,
         };
         if !known {
-            return Err(Refused::Invalid("not a copy".into()));
+            return Err(Refused::invalid("not a copy"));
         }
-        Ok("good".to_owned())
+        if detail.pointer("/payload/dryRun").is_some() {
+            return Err(Refused::Unavailable("the queue is full".into()));
+        }
+        Ok(Accepted { event_id: "good".to_owned(), request_id: None })
     }
 
-    async fn request(&self, id: &str) -> crate::ports::Result<Option<Value>> {
+    async fn job_events(&self, _: &str) -> Result<(usize, u32), Refused> {
+        Ok((0, 0))
+    }
+
+    async fn notice(&self, _: &str) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    async fn request(&self, id: &str, _: Option<&str>) -> crate::ports::Result<Option<Value>> {
         let counters = json!({ "files": 2, "copied": 1 });
         Ok(match (self.looks.fetch_add(1, Ordering::Relaxed), id) {
             (0, _) => None,
             (1, _) => Some(json!({ "requestId": id, "status": "RUNNING", "counters": counters })),
+            _ if id == RequestId::of_caller("copy-manager.cli", "stuck").as_str() => {
+                Some(json!({ "requestId": id, "status": "RUNNING", "counters": counters }))
+            }
             (_, "good") => Some(json!({ "requestId": id, "status": "SUCCEEDED", "output": { "files": 2 } })),
             _ => {
                 Some(json!({ "status": "FAILED", "error": "CopyJobFailed", "cause": "{\"files\":[\"/a\"]}" }))
@@ -50,8 +65,8 @@ impl Backend for Daemon {
         })
     }
 
-    fn ready(&self) -> bool {
-        true
+    fn ready(&self) -> Ready {
+        Ready { ready: true, not_ready: Vec::new() }
     }
 }
 
@@ -59,11 +74,12 @@ impl Backend for Daemon {
 async fn run(line: &str) -> ExitCode {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let line = format!("copy-manager {line} --server http://{}", listener.local_addr().unwrap());
-    let admin = Admin { backend: Arc::new(Daemon::default()), metrics: Arc::new(String::new) };
+    let guard = Guard::new("127.0.0.1".parse().unwrap(), &[]);
+    let admin = Admin { backend: Arc::new(Daemon::default()), metrics: Arc::new(String::new), guard };
     let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
     tokio::select! {
         code = cli.run() => code,
-        served = admin::serve(listener, admin, CancellationToken::new()) => panic!("{served:?}"),
+        served = admin::serve(listener, admin, 64, CancellationToken::new()) => panic!("{served:?}"),
     }
 }
 
@@ -73,7 +89,23 @@ async fn a_copy_is_submitted_and_waited_for() {
     assert_eq!(run(copy).await, ExitCode::SUCCESS);
     assert_eq!(run(&format!("{copy} --wait")).await, ExitCode::SUCCESS);
     assert_eq!(run(&format!("--json {copy} --wait --request-id bad")).await, ExitCode::FAILURE);
-    assert_eq!(run("submit copy icav2://p/a icav2://q/no-folder").await, ExitCode::FAILURE);
+    assert_eq!(run("submit copy icav2://p/a icav2://q/no-folder").await, ExitCode::from(3));
+    assert_eq!(run("submit copy icav2://p//a icav2://q/b/ --wait").await, ExitCode::from(3));
+    assert_eq!(run("submit copy icav2://q/b/").await, ExitCode::from(2));
+    // What may be tried again.
+    assert_eq!(run(&format!("{copy} --dry-run --wait")).await, ExitCode::from(5));
+    let nobody = "copy-manager submit copy icav2://p/a icav2://q/b/ --server http://127.0.0.1:1";
+    let nobody = Cli::try_parse_from(nobody.split_whitespace()).unwrap();
+    assert_eq!(nobody.run().await, ExitCode::from(5));
+}
+
+#[tokio::test]
+async fn it_is_waited_for_no_longer_than_asked() {
+    let copy = "submit copy icav2://p/a icav2://q/b/ --wait --timeout 300ms";
+    assert_eq!(run(copy).await, ExitCode::SUCCESS);
+    assert_eq!(run(&format!("{copy} --request-id stuck")).await, ExitCode::from(124));
+    let line = "copy-manager submit copy icav2://p/a icav2://q/b/ --timeout 1s";
+    assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "without --wait it has no meaning");
 }
 
 #[tokio::test]
@@ -91,6 +123,7 @@ async fn a_manifest_is_submitted_and_waited_for() {
 #[tokio::test]
 async fn health_is_an_exit_code() {
     assert_eq!(run("healthcheck").await, ExitCode::SUCCESS);
+    assert_eq!(run("healthcheck --live").await, ExitCode::SUCCESS);
     let nobody = Cli::try_parse_from(["copy-manager", "healthcheck", "--server", "http://127.0.0.1:1"]);
     assert_eq!(nobody.unwrap().run().await, ExitCode::FAILURE);
 }
@@ -98,13 +131,6 @@ async fn health_is_an_exit_code() {
 #[test]
 fn the_command_line_is_well_formed() {
     Cli::command().debug_assert();
-}
-
-#[test]
-fn configuration_errors_have_their_own_code() {
-    let error = anyhow::Error::new(Misconfigured("no such key".into())).context("cannot serve");
-    assert_eq!(exit_code(&error), ExitCode::from(78));
-    assert_eq!(exit_code(&anyhow::anyhow!("x")), ExitCode::FAILURE);
 }
 
 #[cfg(feature = "simulator")]

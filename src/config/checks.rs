@@ -49,7 +49,7 @@ impl Complaints {
     }
 
     fn counts(&mut self, settings: &Settings) {
-        let Settings { aws, icav2, copy, heartbeat, service, .. } = settings;
+        let Settings { aws, icav2, copy, heartbeat, service, admin, .. } = settings;
         let zeros = [
             ("aws.max_receives", aws.max_receives == 0),
             ("icav2.max_running_jobs", icav2.max_running_jobs == 0),
@@ -61,6 +61,7 @@ impl Complaints {
             ("heartbeat.calls_per_second", heartbeat.calls_per_second == 0),
             ("service.max_active", service.max_active == 0),
             ("service.max_payload", service.max_payload == 0),
+            ("admin.max_connections", admin.max_connections == 0),
         ];
         for (key, _) in zeros.into_iter().filter(|(_, is_zero)| *is_zero) {
             self.add(key, "must be at least 1");
@@ -191,6 +192,14 @@ impl Complaints {
                 self.add(key, "must be a URL that starts with http:// or https://");
             }
         }
+        let is_topic = |arn: &String| {
+            let parts: Vec<_> = arn.split(':').collect();
+            matches!(parts.as_slice(), ["arn", _, "sns", region, account, name]
+                if ![region, account, name].into_iter().any(|part| part.is_empty()))
+        };
+        if !settings.admin.sns_topics.iter().all(is_topic) {
+            self.add("admin.sns_topics", "must be ARNs like \"arn:aws:sns:REGION:ACCOUNT:NAME\"");
+        }
         let prefix = &settings.report.s3_prefix;
         let is_prefix = matches!(Location::parse(prefix), Ok(Location::S3 { .. })) && prefix.ends_with('/');
         if !prefix.is_empty() && !is_prefix {
@@ -234,6 +243,10 @@ impl Complaints {
     }
 }
 
+/// Parsers of URLs take `https:///x` and `https:x` for `https://x`, which nobody meant who wrote that.
 fn is_http(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    let rest = text.split_once("://").map(|(_, rest)| rest).unwrap_or_default();
+    let has_host = !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#', ':', '@']);
+    has_host
+        && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }

@@ -55,11 +55,12 @@ impl Layers {
         }
     }
 
-    /// Lays the value of an environment variable over what is there.
+    /// Lays the value of an environment variable over what is there. An empty one is not set: that is how
+    /// containers are told so.
     pub(super) fn variable(&mut self, name: &str, key: &str, text: String) {
         let origin = Origin::Env(name.to_owned());
-        if text.is_empty() {
-            return self.note(key, &origin, "is empty; unset the variable to use the default");
+        if text.is_empty() && self.known.contains_key(key) {
+            return;
         }
         let value = match self.known.get(key) {
             Some(Value::Integer(_)) => text.parse().map(Value::Integer).ok(),

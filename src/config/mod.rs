@@ -9,7 +9,7 @@ mod icav2;
 mod layers;
 mod problems;
 
-use std::{net::SocketAddr, path::Path};
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -19,6 +19,7 @@ pub use self::{
     problems::{Origin, Problem, Problems},
 };
 use crate::{
+    admin::settings as admin,
     aws::settings as aws,
     domain::policy::Rules,
     embedded::settings as embedded,
@@ -66,7 +67,7 @@ pub struct Settings {
     /// `[service]`
     pub service: ServiceSettings,
     /// `[admin]`
-    pub admin: Admin,
+    pub admin: admin::Settings,
     /// `[log]`
     pub log: Log,
 }
@@ -79,14 +80,6 @@ pub enum Backend {
     Embedded,
     /// AWS services.
     Aws,
-}
-
-/// `[admin]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Admin {
-    /// Where to listen.
-    pub listen: SocketAddr,
 }
 
 /// `[log]`
@@ -152,11 +145,8 @@ pub fn load(
     let mut layers = Layers::new(DEFAULT);
     match (file, env.get(FILE_VARIABLE).map(String::as_str)) {
         (Some(path), _) => layers.file(path),
-        (None, Some("")) => {
-            layers.note("", &Origin::Env(FILE_VARIABLE.to_owned()), "is empty; unset it to use no file");
-        }
+        (None, None | Some("")) => {}
         (None, Some(path)) => layers.file(Path::new(path)),
-        (None, None) => {}
     }
     for (name, key) in ALIASES {
         if let Some(text) = env.get(name) {

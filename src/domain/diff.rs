@@ -20,6 +20,18 @@ pub struct Wanted {
     pub route: Route,
 }
 
+/// What is known of the content of two files of one size, beyond their tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Content {
+    /// Nothing: a tag that looks like an MD5 need not be one.
+    #[default]
+    Unknown,
+    /// It is the same.
+    Same,
+    /// It is not.
+    Other,
+}
+
 /// What else is known about the name at the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each a column of the table")]
@@ -32,6 +44,8 @@ pub struct Surroundings {
     pub young: bool,
     /// What is there has been condemned and its deletion is not yet confirmed.
     pub condemned: bool,
+    /// How the content of what is there compares.
+    pub content: Content,
 }
 
 /// Why a file cannot be brought as things stand.
@@ -53,7 +67,7 @@ pub enum Clash {
 /// What to do about one wanted file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// There and equal. `by_size` when there was no pair of MD5s to compare.
+    /// There and equal. `by_size` when nothing else could be compared.
     Done {
         /// Only the sizes could be compared.
         by_size: bool,
@@ -91,14 +105,15 @@ pub fn verdict(
     match there.status {
         DataStatus::Deleting => Verdict::Wait,
         DataStatus::Available if around.condemned => Verdict::Wait,
+        // How large it is has not been told yet.
+        DataStatus::Available if there.lacks_size() && wanted.size > 0 => Verdict::Wait,
         DataStatus::Available if there.size != wanted.size => {
             differs(Clash::Size { there: there.size }, around, on_conflict)
         }
-        DataStatus::Available => match md5s(wanted, there) {
-            Some((ours, theirs)) if !ours.eq_ignore_ascii_case(theirs) => {
-                differs(Clash::Content, around, on_conflict)
-            }
-            pair => Verdict::Done { by_size: pair.is_none() && wanted.etag != there.etag },
+        DataStatus::Available => match around.content {
+            Content::Other => differs(Clash::Content, around, on_conflict),
+            Content::Same => Verdict::Done { by_size: false },
+            Content::Unknown => Verdict::Done { by_size: wanted.size > 0 && !have_one_tag(wanted, there) },
         },
         DataStatus::Partial if around.in_flight || around.condemned => Verdict::Wait,
         DataStatus::Partial if around.young || around.foreign_job => Verdict::Wait,
@@ -125,8 +140,10 @@ fn differs(clash: Clash, around: Surroundings, on_conflict: OnConflict) -> Verdi
     }
 }
 
-fn md5s<'a>(wanted: &'a Wanted, there: &'a Standing) -> Option<(&'a str, &'a str)> {
-    Some((wanted.etag.as_ref()?.md5()?, there.etag.as_ref()?.md5()?))
+/// Whether both have the same tag: that does not happen by chance, whatever tags are made of.
+fn have_one_tag(wanted: &Wanted, there: &Standing) -> bool {
+    let same = |(ours, theirs): (&ETag, &ETag)| ours.as_str().eq_ignore_ascii_case(theirs.as_str());
+    wanted.etag.as_ref().zip(there.etag.as_ref()).is_some_and(same)
 }
 
 #[cfg(test)]
@@ -173,6 +190,9 @@ mod tests {
         let young = Surroundings { young: true, ..calm };
         let foreign = Surroundings { foreign_job: true, ..calm };
         let condemned = Surroundings { condemned: true, ..calm };
+        let same = Surroundings { content: Content::Same, ..calm };
+        let other = Surroundings { content: Content::Other, ..calm };
+        let unknown = Wanted { etag: None, ..wanted(Route::Stream, MD5) };
         let job = wanted(Route::Job, "abc-2");
         let stream = wanted(Route::Stream, MD5);
         let (wait, missing) = (always(Verdict::Wait), always(Verdict::Missing));
@@ -185,8 +205,17 @@ mod tests {
             (&job, Some(there(Available, 5, Some("zzz-3"))), calm, always(alike)),
             (&stream, Some(there(Available, 5, Some(MD5))), calm, always(equal)),
             (&stream, Some(there(Available, 5, None)), calm, always(alike)),
-            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), calm, conflict(Clash::Content)),
-            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), busy, wait),
+            (&unknown, Some(there(Available, 5, None)), calm, always(alike)),
+            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), calm, always(alike)),
+            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), same, always(equal)),
+            (&stream, Some(there(Available, 5, Some(OTHER_MD5))), other, conflict(Clash::Content)),
+            (
+                &stream,
+                Some(there(Available, 5, Some(OTHER_MD5))),
+                Surroundings { in_flight: true, ..other },
+                wait,
+            ),
+            (&job, Some(there(Available, 0, Some("abc-2"))), calm, wait),
             (&stream, Some(there(Available, 5, Some(OTHER_MD5))), condemned, wait),
             (&stream, Some(there(Available, 6, Some(MD5))), calm, conflict(longer)),
             (&stream, Some(there(Available, 6, Some(MD5))), young, conflict(longer)),

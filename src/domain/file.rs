@@ -69,8 +69,8 @@ impl ETag {
 
     /// The MD5 of the content, when the tag can be one: 32 hex digits.
     ///
-    /// Under SSE-KMS a tag of this form is *not* an MD5 (AWS), so a difference of two such tags is
-    /// only believed where the same storage made both.
+    /// Under SSE-KMS a tag of this form is *not* an MD5 (AWS): whether it is one, only S3's answer about
+    /// the object tells.
     #[must_use]
     pub fn md5(&self) -> Option<&str> {
         (self.0.len() == 32 && self.0.bytes().all(|b| b.is_ascii_hexdigit())).then_some(self.0.as_str())
@@ -102,9 +102,24 @@ pub struct Data {
     pub etag: Option<ETag>,
     /// When the record was made.
     pub created: Timestamp,
+    /// When it was last changed.
+    pub modified: Timestamp,
 }
 
 impl Data {
+    /// When it was made or changed, whichever came last.
+    #[must_use]
+    pub fn touched(&self) -> Timestamp {
+        self.created.max(self.modified)
+    }
+
+    /// Whether its bytes are in and how many they are is not told: what was uploaded in several parts is
+    /// not empty.
+    #[must_use]
+    pub fn lacks_size(&self) -> bool {
+        lacks_size(self.status, self.size, self.etag.as_ref())
+    }
+
     /// The last name of its path.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -128,6 +143,19 @@ pub struct Standing {
     pub etag: Option<ETag>,
     /// When the record was made.
     pub created: Timestamp,
+}
+
+impl Standing {
+    /// As [`Data::lacks_size`].
+    #[must_use]
+    pub fn lacks_size(&self) -> bool {
+        lacks_size(self.status, self.size, self.etag.as_ref())
+    }
+}
+
+fn lacks_size(status: DataStatus, size: u64, etag: Option<&ETag>) -> bool {
+    let parts = || etag.filter(|etag| etag.is_multipart())?.as_str().rsplit_once('-')?.1.parse::<u32>().ok();
+    status == DataStatus::Available && size == 0 && parts().is_some_and(|parts| parts > 1)
 }
 
 impl From<Data> for Standing {

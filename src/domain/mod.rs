@@ -22,4 +22,5 @@ pub mod preview;
 pub mod renaming;
 pub mod request;
 pub mod route;
+pub mod seen;
 pub mod token;

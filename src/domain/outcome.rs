@@ -11,6 +11,7 @@ use super::{
     copy_out::{Copied, CopyOutReport},
     location::DataPath,
     preview::Preview,
+    seen::Seen,
 };
 
 /// How many files and bytes are where. Sums of a root are hints until it has finished.
@@ -163,6 +164,9 @@ pub struct Outcome {
     /// What became of a manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliveries: Option<Box<Deliveries>>,
+    /// What its source folders were seen to hold, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
 }
 
 impl Outcome {
@@ -180,6 +184,7 @@ impl Outcome {
             objects: Vec::new(),
             copy_out: None,
             deliveries: None,
+            seen: None,
         }
     }
 }

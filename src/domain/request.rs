@@ -195,7 +195,8 @@ pub struct NamedObject {
     pub size: u64,
     /// Its `ETag`.
     pub etag: Option<ETag>,
-    /// Whether an `ETag` that looks like an MD5 is none (SSE-KMS).
+    /// Whether an `ETag` that looks like an MD5 is known to be none (SSE-KMS). Where it is not known, it need
+    /// not be one all the same.
     #[serde(default, skip_serializing_if = "is_false")]
     pub opaque: bool,
     /// Whether it must be restored before it can be read.
@@ -287,6 +288,10 @@ pub struct FolderRequest {
     /// Which piece of its root's manifest it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub piece: Option<usize>,
+    /// Whether its source is gone through once more, because more has come since: it takes the place of the
+    /// child that did so first.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub again: bool,
 }
 
 impl FolderRequest {
@@ -305,6 +310,7 @@ impl FolderRequest {
             of_tree: None,
             since: None,
             piece: None,
+            again: false,
         }
     }
 

@@ -47,13 +47,12 @@ impl LocalBus {
     /// returns.
     pub async fn accept(&self, source: &str, detail_type: &str, detail: &Json) -> Result<String> {
         let id = self.chance.uuid().to_string();
-        self.requests.push(self.envelope(&id, source, detail_type, detail).to_string()).await?;
-        Ok(id)
+        self.accept_as(&id, source, detail_type, detail).await.map(|()| id)
     }
 
-    /// The id of an event that nobody consumes.
-    pub fn unclaimed(&self) -> String {
-        self.chance.uuid().to_string()
+    /// The same for an event that has an id.
+    pub async fn accept_as(&self, id: &str, source: &str, detail_type: &str, detail: &Json) -> Result<()> {
+        self.requests.push(self.envelope(id, source, detail_type, detail).to_string()).await.map(drop)
     }
 
     async fn publish_one(&self, event: &Event) -> Result<()> {

@@ -6,7 +6,9 @@
 //! microseconds and keeps the order of things in simulations the same for the same seed.
 
 use std::{
-    path::Path,
+    fs::{self, OpenOptions},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,7 +16,10 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Transaction};
 
 use super::commits::Commits;
-use crate::ports::{Class, Error, Result};
+use crate::{
+    ports::{Class, Error, Result},
+    signals,
+};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS items (
@@ -61,6 +66,7 @@ pub struct Database {
 impl Database {
     /// Opens a file, made when it is not there. Blocks for as long as SQLite recovers the file.
     pub fn open(path: &Path) -> Result<Self> {
+        keep_to_ourselves(path)?;
         let open = || Connection::open(path).map_err(|error| failed("open database", error));
         let connection = prepared(open()?)?;
         Ok(Self { reader: prepared(open()?)?, ..Self::of(connection, false) })
@@ -114,6 +120,31 @@ impl Database {
     }
 }
 
+/// Sees to it that nobody but the owner may read the file: it holds task tokens. What SQLite puts beside
+/// it, it gives the same mode. A file that is there already is its owner's to close.
+fn keep_to_ourselves(path: &Path) -> Result<()> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            let why = format!("`{}` cannot be made", path.display());
+            return Err(Error::new(Class::Forbidden, "open database", why).caused_by(error));
+        }
+    }
+    for ending in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        let file = PathBuf::from(name);
+        if let Ok(mode) = fs::metadata(&file).map(|found| found.mode() & 0o777)
+            && mode & 0o077 != 0
+        {
+            signals::queue::database_is_open(&file, mode);
+        }
+    }
+    Ok(())
+}
+
 fn prepared(connection: Connection) -> Result<Arc<Mutex<Connection>>> {
     let set_up = || {
         connection.busy_timeout(Duration::from_secs(5))?;
@@ -145,4 +176,39 @@ pub(super) fn failed(operation: &'static str, error: rusqlite::Error) -> Error {
         _ => Class::Invalid,
     };
     Error::new(class, operation, "SQLite refused").caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_else_may_read_the_file_or_what_is_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.sqlite");
+        let database = Database::open(&path).unwrap();
+        let write = |transaction: &Transaction<'_>| {
+            let insert = "INSERT INTO answers VALUES ('hash', 1)";
+            transaction.execute(insert, []).map_err(|error| failed("insert", error))
+        };
+        database.write("insert", write).await.unwrap();
+        for ending in ["", "-wal", "-shm"] {
+            let file = folder.path().join(format!("new.sqlite{ending}"));
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_there_before_is_opened_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.sqlite");
+        drop(Database::open(&path).unwrap());
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(Database::open(&path).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert!(Database::open(&folder.path().join("none/new.sqlite")).is_err());
+    }
 }

@@ -14,4 +14,5 @@ pub mod queue;
 mod rows;
 pub mod secrets;
 pub mod settings;
+pub mod sns;
 pub mod store;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, StatusCode, Url, redirect::Policy};
 use serde_json::Value as Json;
 
 use crate::ports::{Class, Error, Result};
@@ -26,7 +26,9 @@ impl Outcomes {
     pub fn to_webhook(url: &str) -> Result<Self> {
         let wrong = |message| Error::new(Class::Invalid, "embedded.outcome_url", message);
         let url = Url::parse(url).map_err(|error| wrong("not a URL").caused_by(error))?;
+        // A redirect could carry task tokens elsewhere.
         let client = Client::builder()
+            .redirect(Policy::none())
             .timeout(Duration::from_secs(10))
             .build()
             .map_err(|error| wrong("no HTTP client").caused_by(error))?;
@@ -63,4 +65,43 @@ fn class(status: StatusCode) -> Class {
 fn unanswered(error: reqwest::Error) -> Error {
     let error = Error::new(Class::Transient, OPERATION, "no answer").caused_by(error.without_url());
     error.ambiguous()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn redirects_are_refused_and_not_followed() {
+        let (first, second) = (
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        );
+        let elsewhere = second.local_addr().unwrap();
+        let webhook = format!("http://{}/outcomes", first.local_addr().unwrap());
+        let serve = async {
+            let (mut stream, _) = first.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let _read = stream.read(&mut head).await.unwrap();
+            let answer = format!(
+                "HTTP/1.1 307 Elsewhere\r\nlocation: http://{elsewhere}/\r\ncontent-length: 0\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            // Whoever follows never hears anything there.
+            let _followed = second.accept().await;
+        };
+        let outcomes = Outcomes::to_webhook(&webhook).unwrap();
+        let token = json!({"taskToken": "secret"});
+        let error = tokio::select! {
+            posted = outcomes.post(&token) => posted.unwrap_err(),
+            () = serve => panic!("the redirect was followed"),
+        };
+        assert_eq!((error.status, error.class), (Some(307), Class::Invalid));
+    }
 }

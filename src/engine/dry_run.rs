@@ -55,7 +55,7 @@ impl Engine {
         }
         let children = match self.children_of(&RequestId::new("dry-run"), event_source, request).await {
             Ok(children) => children,
-            Err(Refused::Failed(failure)) => return Ok(Err(failure)),
+            Err(Refused::Failed(failure) | Refused::NotYet(failure)) => return Ok(Err(failure)),
             Err(Refused::Port(error)) => return Err(error),
         };
         match self.preview(&children, most_bytes).await {

@@ -54,7 +54,7 @@ impl Engine {
                         done.push(message.receipt.clone());
                     }
                 }
-                Err(reason) => signals::engine::malformed(&message.id, false, &reason),
+                Err(reason) => signals::engine::malformed(&message.id, "ica-events", false, &reason),
             }
         }
         if !done.is_empty()
@@ -62,6 +62,20 @@ impl Engine {
         {
             signals::engine::receive_failed("ica-events", &error);
         }
+    }
+
+    /// Takes job events that came by another way than the queue. How many were of jobs, and how many of
+    /// anything else; what is not JSON is refused.
+    pub async fn hear_events(&self, body: &str) -> Result<Result<(usize, u32), String>, Error> {
+        let events = match read_job_events(body) {
+            Ok(events) => events,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        signals::engine::job_events(events.jobs.len(), events.others);
+        for news in &events.jobs {
+            self.hear(news).await?;
+        }
+        Ok(Ok((events.jobs.len(), events.others)))
     }
 
     /// Wakes the folder of a job that has ended. Jobs that are not ours, or not yet noted, are no

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ports::{
-        Error,
+        Class, Error,
         store::{Action, Change, Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write, Written},
     },
     signals,
@@ -222,30 +222,23 @@ impl Engine {
 
     /// Writes attributes of a held record. Each such write has a revision of its own and follows the one
     /// before: an attempt that lands late changes nothing, and one whose answer was lost recognises itself.
-    pub(crate) async fn save(&self, held: &mut Held, changes: Vec<Change>) -> Step<()> {
+    /// Where an earlier one turns out to have happened of which we had not heard, nothing is written over it:
+    /// what is to be written was made without knowing of it, and the round begins anew.
+    pub(crate) async fn save(&self, held: &mut Held, mut changes: Vec<Change>) -> Step<()> {
         held.lease.check()?;
-        let mut seen = held.item.number(attr::REVISION);
-        let item = loop {
-            held.tried = held.tried.max(seen.unwrap_or(0)) + 1;
-            let mut changes = changes.clone();
-            changes.push(set(attr::REVISION, held.tried));
-            let write = held.lease.guarded(changes).when(is_still(attr::REVISION, seen));
-            match self.ports.store.write(write).await? {
-                Written::Done(Some(item)) => break item,
-                Written::Refused(Some(item)) if held.lease.holds(&item) => {
-                    let there = item.number(attr::REVISION);
-                    if there == Some(held.tried) {
-                        break item;
-                    }
-                    // An earlier one of ours, of which we had not heard.
-                    seen = there;
-                }
-                Written::Done(None) | Written::Refused(_) => {
-                    held.lease.lost.cancel();
-                    return Err(Halt::Lost);
-                }
+        let seen = held.item.number(attr::REVISION);
+        held.tried = held.tried.max(seen.unwrap_or(0)) + 1;
+        changes.push(set(attr::REVISION, held.tried));
+        let write = held.lease.guarded(changes).when(is_still(attr::REVISION, seen));
+        let item = match self.ports.store.write(write).await? {
+            Written::Done(Some(item)) => item,
+            Written::Refused(Some(item)) if held.lease.holds(&item) => item,
+            Written::Done(None) | Written::Refused(_) => {
+                held.lease.lost.cancel();
+                return Err(Halt::Lost);
             }
         };
+        let is_ours = item.number(attr::REVISION) == Some(held.tried);
         // `wakes` as of the round's start must survive: what came since is news.
         let wakes = held.item.attributes.get(attr::WAKES).cloned();
         held.item = item;
@@ -253,7 +246,10 @@ impl Engine {
             Some(wakes) => held.item.attributes.insert(attr::WAKES.into(), wakes),
             None => held.item.attributes.remove(attr::WAKES),
         };
-        Ok(())
+        if is_ours {
+            return Ok(());
+        }
+        Err(Error::new(Class::Transient, "save", "an earlier write has happened after all").into())
     }
 
     /// Gives the record back, due at `due_at` (`None`: never again), unless there is news; with

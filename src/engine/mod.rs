@@ -22,14 +22,18 @@ mod evidence;
 mod folder;
 mod intake;
 mod job_events;
+mod join;
+mod judge;
 mod kinds;
 mod large;
 mod lease;
+mod names;
 mod outbox;
 mod payload;
 mod plan;
 mod quarantine;
 mod records;
+mod refused;
 mod request;
 mod round;
 pub mod settings;
@@ -43,6 +47,7 @@ mod timers;
 mod turns;
 pub mod view;
 
+pub use judge::Judged;
 pub use stop::Cancel;
 
 use std::{num::NonZeroU32, sync::Arc};
@@ -58,7 +63,7 @@ use crate::{
 use board::Board;
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
-use folder::{JobFolders, Slots, Sources};
+use folder::{Contents, JobFolders, Slots, Sources};
 use quarantine::Quarantine;
 use settings::Settings;
 use slice::{Glances, Keys};
@@ -80,6 +85,7 @@ pub struct Engine {
     payloads: Semaphore,
     callbacks: Pace,
     sources: Sources,
+    contents: Contents,
     evidence: Evidence,
     board: Board,
     slots: Slots,
@@ -116,6 +122,7 @@ impl Engine {
             payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
             sources: Sources::default(),
+            contents: Contents::default(),
             evidence: Evidence::default(),
             board: Board::default(),
             slots: Slots::default(),

@@ -4,10 +4,11 @@
 use super::{
     Engine,
     evidence::Party,
-    kinds,
+    kinds::{self, outward::Outward},
     lease::{Held, Step},
     records::{self, Phase, RootState, attr, millis, set},
     request::{id_of, kind_of},
+    round::Next,
 };
 use crate::{
     domain::{
@@ -27,45 +28,49 @@ use crate::{
 const CHUNK_BYTES: usize = 300_000;
 
 impl Engine {
-    /// Resolves the request and stores what its children will be.
-    pub(crate) async fn plan(&self, held: &mut Held) -> Step<()> {
+    /// Resolves the request and stores what its children will be; what comes next, where it has to wait.
+    pub(crate) async fn plan(&self, held: &mut Held) -> Step<Option<Next>> {
         let id = id_of(held);
         let key = crate::ports::store::Key::new(id.as_str(), records::PAYLOAD);
         let payload = self.ports.store.get(&key).await?;
-        self.tell_if_possible(held, Status::Received, Counters::default()).await;
+        if records::document::<RootState>(&held.item, attr::STATE)?.told_at == 0 {
+            self.tell_if_possible(held, Status::Received, Counters::default()).await;
+        }
         let Some(payload) = payload else {
             let failure = Failure::new(ErrorName::Internal, "the payload of the request is gone");
-            return self.fail(held, failure).await;
+            return self.fail(held, failure).await.map(|()| None);
         };
         let asked = match kind_of(held) {
             Some(Kind::Batch) => Asked::Batch(self.read_document(&payload, attr::SPEC).await?),
             _ => Asked::Copy(self.read_document(&payload, attr::SPEC).await?),
         };
         let source = held.item.text(attr::SOURCE).unwrap_or_default().to_owned();
-        if let Asked::Copy(request) = &asked
-            && self.plan_outward(held, &source, request).await?
-        {
-            return Ok(());
+        if let Asked::Copy(request) = &asked {
+            match self.plan_outward(held, &source, request).await? {
+                Outward::No => {}
+                Outward::Done => return Ok(None),
+                Outward::Waits(next) => return Ok(Some(next)),
+            }
         }
         let party = [Party::of(&held.item)];
         let planning = self.children_of_any(&id, &source, &asked);
         let children = match self.while_moving(&party, planning).await {
-            Ok(children) if asked.is_dry_run() => return self.conclude_dry_run(held, &children).await,
+            Ok(children) if asked.is_dry_run() => {
+                return self.conclude_dry_run(held, &children).await.map(|()| None);
+            }
             Ok(children) => children,
-            Err(kinds::Refused::Port(error)) => return self.not_yet_begun(held, error).await,
-            Err(kinds::Refused::Failed(failure)) => return self.fail(held, failure).await,
+            Err(kinds::Refused::Port(error)) => {
+                return self.not_yet_begun(held, error).await.map(|()| None);
+            }
+            Err(kinds::Refused::NotYet(failure)) if !asked.is_dry_run() => {
+                return self.sources_not_yet(held, failure).await;
+            }
+            Err(kinds::Refused::Failed(failure) | kinds::Refused::NotYet(failure)) => {
+                return self.fail(held, failure).await.map(|()| None);
+            }
         };
         let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
-        let chunks = chunks(&children)?;
-        let planned = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-        let expire_at = self.outlives_a_root();
-        for (n, chunk) in (0_u32..).zip(chunks) {
-            held.lease.check()?;
-            let key = records::plan_key(&id, generation, n);
-            let (name, spec) = self.attribute(&key, attr::SPEC, chunk).await?;
-            let item = Item::new(key).with(&name, spec).with(EXPIRE_AT, expire_at);
-            self.ports.store.write(Write::put_new(item)).await?;
-        }
+        let planned = self.put_plan(held, generation, 0, &children).await?;
         let state = RootState {
             generation,
             chunks: planned,
@@ -79,7 +84,48 @@ impl Engine {
         signals::engine::planned(id.as_str(), children.len());
         self.moved(&party);
         let phase = set(attr::PHASE, Phase::Planned.as_str());
-        self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
+        self.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await?;
+        Ok(None)
+    }
+
+    /// Adds children to the plan, and goes on to their step.
+    pub(crate) async fn plan_more(
+        &self,
+        held: &mut Held,
+        state: &mut RootState,
+        more: &[FolderRequest],
+    ) -> Step<()> {
+        state.chunks += self.put_plan(held, state.generation, state.chunks, more).await?;
+        state.listed_again = true;
+        state.step = more.iter().map(|spec| spec.step).max().unwrap_or(state.step);
+        signals::engine::planned(held.lease.key.id.as_str(), more.len());
+        let phase = set(attr::PHASE, Phase::Planned.as_str());
+        self.save(held, vec![phase, set(attr::STATE, records::text(state)?)]).await
+    }
+
+    /// Stores children in the items of the plan from that one on; how many items they take.
+    async fn put_plan(
+        &self,
+        held: &Held,
+        generation: u32,
+        first: u32,
+        children: &[FolderRequest],
+    ) -> Step<u32> {
+        let chunks = chunks(children)?;
+        let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+        let expire_at = self.outlives_a_root();
+        for (n, chunk) in (first..).zip(chunks) {
+            held.lease.check()?;
+            let key = records::plan_key(&id_of(held), generation, n);
+            let (name, spec) = self.attribute(&key, attr::SPEC, chunk).await?;
+            if first > 0 {
+                // Of somebody who did not get so far as to have it counted.
+                self.ports.store.write(Write::delete(key.clone())).await?;
+            }
+            let item = Item::new(key).with(&name, spec).with(EXPIRE_AT, expire_at);
+            self.ports.store.write(Write::put_new(item)).await?;
+        }
+        Ok(count)
     }
 
     /// The ids of the children of a plan.

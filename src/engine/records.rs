@@ -164,6 +164,8 @@ pub(crate) struct RootState {
     /// The uploads of a long summary that is being written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<SummaryUploads>,
+    /// Whether its sources have been listed once more.
+    pub listed_again: bool,
     /// Stopped; when its children were last looked at. 0 before.
     pub children_at: i64,
     /// What it owes to others than tokens, once it has an outcome.

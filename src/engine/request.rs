@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Engine, kinds,
+    Engine,
+    kinds::{self, Late},
     lease::{Held, Step},
     plan::sends_trees,
     records::{self, Phase, RootState, as_millis, attr, millis, set},
@@ -31,6 +32,16 @@ use crate::{
 
 /// Records read or written at a time.
 const WIDTH: usize = 16;
+
+/// What became of a step.
+enum StepEnd {
+    /// The phase has changed.
+    Ended,
+    /// Children have not settled.
+    Open,
+    /// Sources are to be listed once more, then.
+    Waits(i64),
+}
 
 impl Engine {
     /// One round of a request record, root or child.
@@ -61,7 +72,11 @@ impl Engine {
                         return Ok(next);
                     }
                 }
-                Some(Phase::Received) | None => self.plan(held).await?,
+                Some(Phase::Received) | None => {
+                    if let Some(next) = self.plan(held).await? {
+                        return Ok(next);
+                    }
+                }
                 Some(Phase::Planned) => self.spread(held).await?,
                 Some(Phase::Running) => {
                     if let Some(next) = self.watch(held).await? {
@@ -130,8 +145,13 @@ impl Engine {
         let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
         let (settled, counters) = records::sum_tallies(&tallies);
         // The tally is a hint; only the children's records decide.
-        if settled >= state.spread && self.end_step(held, &mut state).await? {
-            return Ok(None);
+        let mut again_at = i64::MAX;
+        if settled >= state.spread {
+            match self.end_step(held, &mut state).await? {
+                StepEnd::Ended => return Ok(None),
+                StepEnd::Open => {}
+                StepEnd::Waits(at) => again_at = at,
+            }
         }
         let every = self.settings.heartbeat.every();
         let now = self.ports.clock.now();
@@ -160,15 +180,16 @@ impl Engine {
             changes = vec![set(attr::STATE, records::text(&state)?)];
         }
         let told_at = if self.settings.heartbeat.publish { state.told_at } else { millis(now) };
-        let due_at = told_at.saturating_add(as_millis(every)).min(judged_at).max(millis(now) + 1);
+        let due_at =
+            told_at.saturating_add(as_millis(every)).min(judged_at).min(again_at).max(millis(now) + 1);
         Ok(Some(Next::Due { changes, due_at }))
     }
 
-    /// Goes on to the next step, or to the end, when all children so far have settled; false while one
-    /// has not.
-    async fn end_step(&self, held: &mut Held, state: &mut RootState) -> Step<bool> {
+    /// Goes on to the next step, or to the end, when all children so far have settled.
+    async fn end_step(&self, held: &mut Held, state: &mut RootState) -> Step<StepEnd> {
         let plan = self.plan_of(held).await?;
         let next = plan.iter().map(|(_, spec)| spec.step).filter(|step| *step > state.step).min();
+        let all = if state.listed_again { Vec::new() } else { plan.clone() };
         let so_far = self.needed(plan, state.step).await?;
         let keys: Vec<_> = so_far.iter().map(|(id, _)| records::request_key(id)).collect();
         let items = self.ports.store.get_many(&keys).await?;
@@ -178,17 +199,17 @@ impl Engine {
             .map(|item| (&item.key, item))
             .collect();
         if settled.len() < keys.len() {
-            return Ok(false);
+            return Ok(StepEnd::Open);
         }
         if let Some(next) = next {
             state.step = next;
             let phase = set(attr::PHASE, Phase::Planned.as_str());
             self.save(held, vec![phase, set(attr::STATE, records::text(state)?)]).await?;
-            return Ok(true);
+            return Ok(StepEnd::Ended);
         }
         let mut outcomes = Vec::with_capacity(so_far.len());
         for ((_, spec), key) in so_far.iter().zip(&keys) {
-            let Some(item) = settled.get(key) else { return Ok(false) };
+            let Some(item) = settled.get(key) else { return Ok(StepEnd::Open) };
             let mut outcome: Outcome = self.read_document(item, attr::OUTCOME).await?;
             if spec.staging || (outcome.failure.is_some() && sends_trees(spec)) {
                 // What did not get there was brought by those who came after.
@@ -197,6 +218,21 @@ impl Engine {
             }
             outcomes.push(outcome);
         }
+        if !state.listed_again {
+            match self.late(held, &all, &so_far, &outcomes).await? {
+                Late::Nothing => state.listed_again = true,
+                Late::At(at) => return Ok(StepEnd::Waits(at)),
+                Late::More(more) => {
+                    self.plan_more(held, state, &more).await?;
+                    return Ok(StepEnd::Ended);
+                }
+                Late::Refused(failure) => {
+                    self.fail(held, failure).await?;
+                    return Ok(StepEnd::Ended);
+                }
+            }
+        }
+        kinds::replace(&so_far, &mut outcomes);
         let specs = so_far.iter().map(|(_, spec)| spec);
         let cleared = kinds::staging::clear(self.ports.platform.as_ref(), &id_of(held), specs).await;
         if let Err(error) = cleared {
@@ -211,7 +247,7 @@ impl Engine {
             outcome = self.outcome_of_batch(held, state.most_in_piece, children, outcome).await?;
         }
         self.conclude(held, &outcome).await?;
-        Ok(true)
+        Ok(StepEnd::Ended)
     }
 
     pub(crate) async fn fail(&self, held: &mut Held, failure: Failure) -> Step<()> {

@@ -8,10 +8,7 @@ use super::{
     request::started_at,
 };
 use crate::{
-    domain::{
-        ids::RequestId,
-        outcome::{Counters, Outcome},
-    },
+    domain::outcome::{Counters, Outcome},
     ports::{Result, store::Key},
 };
 
@@ -43,9 +40,15 @@ pub struct RequestView {
 }
 
 impl Engine {
-    /// A request as it stands; `None` when there is none of that id.
-    pub async fn view(&self, id: &str) -> Result<Option<RequestView>> {
-        let id = RequestId::new(id);
+    /// A request as it stands, by its id, by the event that brought it, or by the name that its caller
+    /// chose; `None` when there is none of that name.
+    pub async fn view(&self, name: &str) -> Result<Option<RequestView>> {
+        self.view_of(name, None).await
+    }
+
+    /// The same among the requests that events of one source have named.
+    pub async fn view_of(&self, name: &str, source: Option<&str>) -> Result<Option<RequestView>> {
+        let Some(id) = self.id_of(name, source).await? else { return Ok(None) };
         let keys = [records::request_key(&id), Key::new(id.as_str(), records::OUTCOME)];
         let items = self.ports.store.get_many(&keys).await?;
         let find = |id_type: &str| items.iter().find(|item| item.key.id_type == id_type);

@@ -96,6 +96,10 @@ pub enum Refusal {
         request_id: Option<String>,
         /// `id` of the EventBridge event.
         event_id: Option<String>,
+        /// `source` of the EventBridge event, when it can be made out.
+        event_source: Option<String>,
+        /// What kind of request it is, when it says so.
+        kind: Option<Kind>,
         /// One sentence with the path of the field.
         reason: String,
     },
@@ -113,11 +117,14 @@ struct Identity {
     token: Option<TaskToken>,
     request_id: Option<String>,
     event_id: Option<String>,
+    event_source: Option<String>,
+    kind: Option<Kind>,
 }
 
 impl Identity {
     fn refuse(self, reason: String) -> Refusal {
-        Refusal::Malformed { token: self.token, request_id: self.request_id, event_id: self.event_id, reason }
+        let Self { token, request_id, event_id, event_source, kind } = self;
+        Refusal::Malformed { token, request_id, event_id, event_source, kind, reason }
     }
 }
 
@@ -129,17 +136,25 @@ pub fn read_request(body: &str) -> Result<Incoming, Refusal> {
 /// The same, with payloads of at most so many bytes of JSON.
 pub fn read_request_within(body: &str, most: usize) -> Result<Incoming, Refusal> {
     read(body, most).map_err(|refusal| match refusal {
-        Refusal::Malformed { token: None, request_id, event_id, reason } => {
+        Refusal::Malformed { token: None, request_id, event_id, event_source, kind, reason } => {
             let found = rescue::identity(body);
             Refusal::Malformed {
                 token: found.token,
                 request_id: request_id.or(found.request_id),
                 event_id: event_id.or(found.event_id),
+                event_source: event_source.or(found.event_source),
+                kind,
                 reason,
             }
         }
         whole => whole,
     })
+}
+
+/// The refusal of an event that nobody would take, with whatever its caller may be told by.
+#[must_use]
+pub fn refusal_of(body: &str, reason: String) -> Refusal {
+    rescue::identity(body).refuse(reason)
 }
 
 fn read(body: &str, most: usize) -> Result<Incoming, Refusal> {
@@ -155,7 +170,8 @@ fn read(body: &str, most: usize) -> Result<Incoming, Refusal> {
     } else {
         let mut message = message;
         let carrier = carriers::unpack(&mut message, "", most);
-        let identity = identify(&message);
+        let mut identity = identify(&message);
+        identity.event_source = Some(BARE_SOURCE.to_owned());
         let from = From { source: BARE_SOURCE.to_owned(), event_id: None };
         read_detail(Kind::Copy, from, message, "", carrier, most)
             .map(|submission| Incoming::Request(Box::new(submission)))
@@ -169,6 +185,7 @@ fn read_event(mut message: Object, most: usize) -> Result<Incoming, Refusal> {
     let carrier = detail.as_mut().map_or(Ok(PAYLOAD), |detail| carriers::unpack(detail, DETAIL, most));
     let mut identity = detail.as_ref().map(identify).unwrap_or_default();
     identity.event_id = bounded_text(&message, "", "id", LONGEST_EVENT_ID).ok().flatten();
+    identity.event_source = bounded_text(&message, "", "source", LONGEST_SOURCE).ok().flatten();
     if identity.token.is_none() {
         identity.token = find_token(&message);
     }
@@ -177,7 +194,8 @@ fn read_event(mut message: Object, most: usize) -> Result<Incoming, Refusal> {
         Ok(detail_type) => detail_type,
         Err(reason) => return Err(identity.refuse(reason)),
     };
-    if let Some(kind) = kind_of(detail_type) {
+    identity.kind = kind_of(detail_type);
+    if let Some(kind) = identity.kind {
         return read_request_event(kind, &message, identity.event_id.clone(), detail, carrier, most)
             .map(|submission| Incoming::Request(Box::new(submission)))
             .map_err(|reason| identity.refuse(reason));
@@ -282,7 +300,7 @@ fn identify(detail: &Object) -> Identity {
     Identity {
         token: find_token(detail),
         request_id: bounded_text(detail, DETAIL, REQUEST_ID, LONGEST_REQUEST_ID).ok().flatten(),
-        event_id: None,
+        ..Identity::default()
     }
 }
 

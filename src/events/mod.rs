@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod lists;
 pub mod outgoing;
 pub mod schemas;
+pub mod sns;
 pub mod summary;
 
 /// `detail-type` of a copy request.

@@ -52,6 +52,8 @@ pub struct Data {
 pub struct DataDetails {
     /// When it was created.
     pub time_created: Timestamp,
+    /// When it was last changed.
+    pub time_modified: Option<Timestamp>,
     /// The project that owns it.
     pub owning_project_id: String,
     /// Its full path; of a folder, with a slash at the end.
@@ -253,6 +255,7 @@ impl TryFrom<Data> for file::Data {
             size: details.file_size_in_bytes.unwrap_or(0),
             etag: details.object_etag.as_deref().map(ETag::new),
             created: details.time_created,
+            modified: details.time_modified.unwrap_or(details.time_created),
             id: DataId::new(id),
         })
     }

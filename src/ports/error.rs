@@ -1,6 +1,16 @@
 //! One error for all ports, classified once, where it enters the house.
 
-use std::time::Duration;
+use std::{io, time::Duration};
+
+/// What Unix calls having no more descriptors, in all and in this process, and what Linux calls having no
+/// buffers.
+const NO_DESCRIPTORS: [i32; 2] = [23, 24];
+const NO_BUFFERS: i32 = 105;
+
+fn is_lack(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::AddrNotAvailable)
+        || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code) || code == NO_BUFFERS)
+}
 
 /// What an error means for whoever called. One enum decides everything: retry, failure name, alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,5 +101,41 @@ impl Error {
     #[must_use]
     pub const fn is_passing(&self) -> bool {
         self.class.is_passing()
+    }
+
+    /// Whether it was this machine that lacked something: descriptors, memory, ports. Nobody else is to
+    /// blame then, neither the other side nor what was moved.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            if error.downcast_ref::<io::Error>().is_some_and(is_lack) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_this_machine_is_found_below_whatever_wraps_it() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("wrapped")]
+        struct Wrapped(#[source] io::Error);
+        let error = |code| {
+            let cause = Wrapped(io::Error::from_raw_os_error(code));
+            Error::new(Class::Transient, "GET", "could not connect").caused_by(cause)
+        };
+        for (code, is_local) in
+            [(24, true), (23, true), (12, true), (99, true), (105, true), (104, false), (111, false)]
+        {
+            assert_eq!(error(code).is_local(), is_local, "{code}");
+        }
+        assert!(!Error::new(Class::Transient, "GET", "no").is_local());
     }
 }

@@ -63,6 +63,21 @@ impl Plan {
     }
 }
 
+/// Number and bytes of each part of these sizes, from 1 on; `None` where they are not those of an object of
+/// that size, or S3 would not take them.
+#[must_use]
+pub fn cut(size: u64, sizes: &[u64]) -> Option<Vec<(u32, Range<u64>)>> {
+    let (last, others) = sizes.split_last()?;
+    let fits = others.iter().all(|part| (LEAST_BYTES..=MOST_BYTES).contains(part)) && *last <= MOST_BYTES;
+    let (mut end, mut cuts) = (0_u64, Vec::with_capacity(sizes.len()));
+    for (number, part) in (1..).zip(sizes) {
+        let start = end;
+        end = start.checked_add(*part)?;
+        cuts.push((number, start..end));
+    }
+    (fits && end == size && sizes.len() as u64 <= MOST_PARTS).then_some(cuts)
+}
+
 /// The number of parts that an `ETag` speaks of; `None` when it is not that of an upload in parts.
 #[must_use]
 pub fn count(etag: &ETag) -> Option<u32> {
@@ -111,6 +126,17 @@ mod tests {
         assert_eq!(like(7, parts(1, 7)), Some(7));
         assert_eq!(like(20, parts(3, 8)), None, "S3 would not take that");
         assert_eq!(like(0, parts(1, 0)), None);
+    }
+
+    #[test]
+    fn parts_of_any_sizes_are_cut_where_s3_takes_them() {
+        let sizes = [6 * MIB, 5 * MIB, 5 * MIB, 1];
+        let cuts = cut(16 * MIB + 1, &sizes).unwrap();
+        assert_eq!((cuts.len(), cuts[1].clone(), cuts[3].1.end), (4, (2, 6 * MIB..11 * MIB), 16 * MIB + 1));
+        assert_eq!(cut(0, &[0]).unwrap(), [(1, 0..0)]);
+        assert_eq!(cut(16 * MIB, &sizes), None, "another object");
+        assert_eq!(cut(6 * MIB, &[MIB, 5 * MIB]), None, "S3 would not take that");
+        assert_eq!((cut(0, &[]), cut(1, &[1, u64::MAX])), (None, None));
     }
 
     #[test]

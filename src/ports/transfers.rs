@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     error::{Class, Error, Result},
-    objects::{Access, ObjectLocation, ObjectPut, PartTag, Parts, UploadId},
+    objects::{Access, ObjectLocation, ObjectPut, PartTag, UploadId},
 };
 use crate::domain::file::ETag;
 
@@ -56,8 +56,33 @@ pub struct Stream {
     pub to: PresignedUrl,
     /// How many bytes there must be; sent as `Content-Length`.
     pub size: u64,
-    /// The MD5 (hex) that the bytes must have, where it is known.
-    pub md5: Option<String>,
+}
+
+/// What an answer of S3 says of the object that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tagged {
+    /// The object's `ETag`.
+    pub etag: Option<ETag>,
+    /// Whether the answer shows that a tag which looks like an MD5 is one. Its form does not: under KMS,
+    /// or a customer's key, it is another text of 32 hex digits.
+    pub is_md5: bool,
+}
+
+impl Tagged {
+    /// The MD5 (hex) of the object's bytes, where the answer proves it.
+    #[must_use]
+    pub fn md5(&self) -> Option<&str> {
+        self.etag.as_ref().filter(|_| self.is_md5)?.md5()
+    }
+}
+
+/// What was written with one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The `ETag` that the object got, where the answer says so.
+    pub etag: Option<ETag>,
+    /// The MD5 (hex) of the bytes that were read and sent.
+    pub md5: String,
 }
 
 /// What is uploaded in parts.
@@ -70,8 +95,8 @@ pub struct PartsUpload {
     /// The source's `ETag`. When it speaks of parts, the destination gets the same ones if they can be
     /// known or guessed, and with them the same `ETag`.
     pub etag: Option<ETag>,
-    /// The source's parts, where they are known.
-    pub parts: Option<Parts>,
+    /// The sizes of the source's parts, in order, where they are known.
+    pub parts: Option<Vec<u64>>,
     /// Where to write.
     pub to: ObjectLocation,
     /// With whose rights.
@@ -83,8 +108,6 @@ pub struct PartsUpload {
 pub struct ObjectStream {
     /// Where to read.
     pub from: StreamSource,
-    /// The MD5 (hex) that the bytes must have, where it is known.
-    pub md5: Option<String>,
     /// What is written, and where.
     pub put: ObjectPut,
     /// With whose rights.
@@ -114,11 +137,18 @@ pub struct PartStream {
 #[async_trait]
 pub trait Transfers: Send + Sync + std::fmt::Debug {
     /// Streams one file with bounded memory. The last bytes are held back until length and MD5
-    /// agree, so that a wrong file is never completed at the destination. Ends early, as
-    /// `Transient`, when `cut` is cancelled.
+    /// agree, so that a wrong file is never completed at the destination: with the MD5 that the answer
+    /// of the source proves ([`Tagged::md5`]), if it does. What the destination says of what it has
+    /// stored is compared with what was sent in the same way. Ends early, as `Transient`, when `cut` is
+    /// cancelled.
     ///
     /// `Invalid`: what was read is not what was promised (length or MD5).
-    async fn stream(&self, stream: Stream, cut: &CancellationToken) -> Result<()>;
+    async fn stream(&self, stream: Stream, cut: &CancellationToken) -> Result<Sent>;
+
+    /// What S3 says of the object behind a URL to read it, of whose bytes one is asked for at most.
+    async fn look(&self, _url: &PresignedUrl) -> Result<Tagged> {
+        Ok(Tagged::default())
+    }
 
     /// Uploads one file in parts, several at a time, with memory that depends neither on the file's
     /// size nor on that of its parts; each part's MD5 is compared with the `ETag` that S3 gives it. The
@@ -132,10 +162,10 @@ pub trait Transfers: Send + Sync + std::fmt::Debug {
     async fn upload_parts(&self, upload: PartsUpload, cut: &CancellationToken) -> Result<ETag>;
 
     /// Streams one file into an object, with one call and bounded memory; else like
-    /// [`Transfers::stream`]. The answer is the object's `ETag`.
+    /// [`Transfers::stream`].
     ///
     /// `Conflict`: the precondition does not hold, or the source is another one.
-    async fn stream_object(&self, _stream: ObjectStream, _cut: &CancellationToken) -> Result<ETag> {
+    async fn stream_object(&self, _stream: ObjectStream, _cut: &CancellationToken) -> Result<Sent> {
         Err(Error::new(Class::Invalid, "stream object", "cannot be done here"))
     }
 

@@ -4,5 +4,5 @@ pub mod os;
 pub mod readiness;
 pub mod supervisor;
 
-pub use readiness::{Latch, Readiness};
+pub use readiness::{Condition, Latch, Readiness};
 pub use supervisor::{Ended, OnError, Phases, Supervisor};

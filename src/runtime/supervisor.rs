@@ -6,7 +6,8 @@
 //! 3. *off*: what served the work until then (admin interface, heartbeats) ends too
 //!
 //! Tasks learn of a phase by its token and look at it between steps, never around one. A task that
-//! has not ended at the deadline is abandoned: it ends with the process.
+//! has not ended at the deadline is abandoned: it ends with the process. Of services that is no bad end:
+//! what they served is over.
 
 use std::{
     any::Any,
@@ -27,6 +28,9 @@ use tracing::{Instrument as _, error_span};
 
 use super::Readiness;
 use crate::signals::process;
+
+/// How long services are waited for once the work is over.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What the end of a task in an error means for the process. A panic always stops it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,10 +176,12 @@ impl Supervisor {
         let handed_over = timeout_at(last_moment + (deadline - last_moment) / 2, work.wait()).await;
         phases.off.cancel();
         service.close();
-        let served = timeout_at(deadline, service.wait()).await;
+        let served = timeout_at(deadline.min(Instant::now() + LINGER), service.wait()).await;
 
         if handed_over.is_err() || served.is_err() {
             process::abandoned(&self.alive());
+        }
+        if handed_over.is_err() {
             return Ended::Badly;
         }
         if self.0.broken.is_cancelled() { Ended::Badly } else { Ended::Well }

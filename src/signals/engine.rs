@@ -91,16 +91,21 @@ pub fn repeated(request: &str) {
     info!(request.id = request, "request repeated");
 }
 
-/// A request id came again with another payload.
-pub fn contradiction(request: &str) {
+/// The id, name or token of a request came again with another payload.
+pub fn contradiction(request: &str, refused: &str, source: &str) {
     counter!("copy_manager_requests_malformed_total").increment(1);
-    warn!(request.id = request, "request id used with another payload");
+    warn!(
+        request.id = request,
+        refused.id = refused,
+        event.source = source,
+        "request id used with another payload"
+    );
 }
 
 /// A message could not be understood.
-pub fn malformed(message: &str, has_token: bool, reason: &str) {
+pub fn malformed(message: &str, source: &str, has_token: bool, reason: &str) {
     counter!("copy_manager_requests_malformed_total").increment(1);
-    warn!(message.id = message, token = has_token, reason, "message malformed");
+    warn!(message.id = message, event.source = source, token = has_token, reason, "message malformed");
 }
 
 /// A message is of a kind this version does not know.

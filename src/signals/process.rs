@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use metrics::{counter, gauge};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Gauge: 1 while the process takes new work.
 pub const READY: &str = "copy_manager_ready";
@@ -33,6 +33,21 @@ pub fn ready(address: SocketAddr) {
 /// The admin interface, which asks nobody who they are, listens where others than this machine may call.
 pub fn admin_is_open(address: SocketAddr) {
     warn!(address = %address, "the admin interface is not on a loopback address: guard it by the network (admin.listen)");
+}
+
+/// The admin interface could not accept a connection: out of file handles, as a rule.
+pub fn accepts_nobody(why: &dyn std::error::Error) {
+    warn!(error = chain(why), "no connection accepted");
+}
+
+/// How many files and sockets this process may have open.
+pub fn file_limit(limit: u64) {
+    debug!(limit, "file handles");
+}
+
+/// The limit of file handles could not be raised.
+pub fn file_limit_stays(why: &dyn std::error::Error) {
+    warn!(error = chain(why), "the limit of file handles stays as it is");
 }
 
 /// No new work is taken from here on.

@@ -1,5 +1,7 @@
 //! What the queues, the buses and the task tokens have to tell.
 
+use std::path::Path;
+
 use metrics::counter;
 use tracing::{debug, info, warn};
 
@@ -20,6 +22,17 @@ const PUBLISHED: &str = "copy_manager_events_published_total";
 pub fn dead_lettered(queue: &str, message_id: &str, receives: u32) {
     counter!(DEAD_LETTERED, "queue" => queue.to_owned()).increment(1);
     warn!(queue.name = queue, message.id = message_id, message.receives = receives, "message dead-lettered");
+}
+
+/// Others than its owner may read the database, which holds task tokens.
+pub fn database_is_open(file: &Path, mode: u32) {
+    let mode = format!("{mode:04o}");
+    warn!(file = %file.display(), mode, "others may read the database, which holds task tokens: chmod 600");
+}
+
+/// A topic of SNS has sent a message about this subscription itself.
+pub fn sns_subscription(topic: &str, message: &str) {
+    info!(sns.topic = topic, sns.message = message, "subscription to a topic");
 }
 
 /// Messages could not be deleted; they come back.

@@ -25,6 +25,8 @@ use super::{
 };
 use crate::domain::file::DataStatus;
 
+const ENCRYPTION: &str = "x-amz-server-side-encryption";
+
 /// S3 takes no more in one PUT.
 const LARGEST_PUT: u64 = 5 * 1024 * 1024 * 1024;
 
@@ -53,18 +55,41 @@ pub(super) async fn read(
             let message = "The simulator keeps uploads of unknown content up to 64 MiB; of this one only the MD5 is left";
             refuse(StatusCode::INSUFFICIENT_STORAGE, "NotKept", message).response()
         }
-        Ok(Some((content, parts))) => stream_out(&simulator, content, &parts),
+        Ok(Some((content, parts))) => stream_out(&simulator, content, &parts, range(&headers)),
     }
 }
 
+/// The range that is asked for, first byte and last.
+fn range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let (first, last) = headers.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()))
+}
+
 /// Chunk by chunk, each made when it is asked for.
-fn stream_out(simulator: &Arc<Simulator>, content: Arc<Content>, parts: &Parts) -> Response {
+fn stream_out(
+    simulator: &Arc<Simulator>,
+    content: Arc<Content>,
+    parts: &Parts,
+    range: Option<(u64, Option<u64>)>,
+) -> Response {
     let size = content.size();
     let etag = content.knows_etag(parts).then(|| content.etag(parts));
-    let chunks = chunks(simulator, content, 0, size);
+    let (start, end) = match range {
+        Some((first, _)) if first >= size => {
+            let why = "The requested range is not satisfiable";
+            return refuse(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", why).response();
+        }
+        Some((first, last)) => (first, last.map_or(size, |last| last.saturating_add(1).min(size))),
+        None => (0, size),
+    };
+    let chunks = chunks(simulator, content, start, end);
     let mut response = Response::new(Body::from_stream(chunks));
+    if range.is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(end.saturating_sub(start)));
+    headers.insert(ENCRYPTION, HeaderValue::from_static(parts.encryption()));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok()) {
         headers.insert(header::ETAG, etag);
@@ -105,9 +130,11 @@ pub(super) async fn write(
         return give(instead);
     }
     let response = match take(&simulator, &token, &parts.headers, body).await {
-        Ok(etag) => {
+        Ok((etag, encryption)) => {
             let mut response = Response::new(Body::empty());
-            response.headers_mut().extend(etag.map(|etag| (header::ETAG, etag)));
+            let headers = response.headers_mut();
+            headers.extend(etag.map(|etag| (header::ETAG, etag)));
+            headers.insert(ENCRYPTION, HeaderValue::from_static(encryption));
             response
         }
         Err(refusal) => refusal.response(),
@@ -143,7 +170,7 @@ async fn take(
     token: &str,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Option<HeaderValue>, Refusal> {
+) -> Result<(Option<HeaderValue>, &'static str), Refusal> {
     const BAD: StatusCode = StatusCode::BAD_REQUEST;
     presigned_only(headers)?;
     let key = simulator.with(|state| match state.grants.get(token) {
@@ -165,9 +192,8 @@ async fn take(
     if expected.is_some_and(|expected| expected != upload.md5) {
         return Err(refuse(BAD, "BadDigest", "The bytes do not match Content-MD5"));
     }
-    let etag = HeaderValue::from_str(&format!("\"{}\"", hex::encode(upload.md5))).ok();
-    store(simulator, key, upload).await;
-    Ok(etag)
+    let (etag, encryption) = store(simulator, key, upload).await;
+    Ok((HeaderValue::from_str(&format!("\"{etag}\"")).ok(), encryption))
 }
 
 async fn receive(simulator: &Simulator, announced: u64, body: Body) -> Result<Upload, Refusal> {
@@ -178,14 +204,18 @@ async fn receive(simulator: &Simulator, announced: u64, body: Body) -> Result<Up
     })
 }
 
-async fn store(simulator: &Simulator, key: NodeKey, upload: Upload) {
+/// Stores what was sent; its tag, and how it is encrypted.
+async fn store(simulator: &Simulator, key: NodeKey, upload: Upload) -> (String, &'static str) {
     let content = upload.content(simulator).await;
     simulator.with(|state| {
+        let parts = state.written_to(key, &Parts::ONE);
+        let said = (content.etag(&parts), parts.encryption());
         // S3 takes the bytes of a file that the platform no longer knows, and nobody sees them.
         if state.tree.node(key).is_some_and(|node| node.status != DataStatus::Deleting) {
-            state.bytes_are_in(key, content, Parts::ONE, Instant::now());
+            state.bytes_are_in(key, content, parts, Instant::now());
         }
-    });
+        said
+    })
 }
 
 /// S3 refuses a presigned URL together with a header that authorises.

@@ -143,6 +143,11 @@ impl Content {
 
     /// The `objectETag` of a file that came in these parts.
     pub(super) fn etag(&self, parts: &Parts) -> String {
+        if let Parts::Sealed(number, inside) = parts {
+            let tag = self.etag(inside);
+            let sealed = hex::encode(Md5::digest(format!("{number} {tag}")));
+            return tag.rsplit_once('-').map_or(sealed.clone(), |(_, parts)| format!("{sealed}-{parts}"));
+        }
         if !parts.is_multipart() {
             return self.md5_text();
         }
@@ -164,6 +169,7 @@ impl Content {
 
     /// Whether the tag can be told without reading the bytes.
     pub(super) fn knows_etag(&self, parts: &Parts) -> bool {
+        let parts = parts.open();
         if parts.is_multipart() {
             self.known.get().is_some_and(|known| lock(&known.multipart).contains_key(parts))
         } else {

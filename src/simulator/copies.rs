@@ -347,7 +347,8 @@ impl State {
             if defect && !write.parts.is_multipart() {
                 stuck += 1;
             } else {
-                self.bytes_are_in(write.node, write.content, write.parts, at);
+                let parts = self.written_to(write.node, &write.parts);
+                self.bytes_are_in(write.node, write.content, parts, at);
             }
         }
         item.status = match stuck {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::s3::S3Rule;
@@ -32,6 +33,9 @@ pub struct FaultChanges {
     /// From a deletion to the data being gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete_delay: Option<Delay>,
+    /// What shows in listings only some time after it was made, by the starts of paths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list_lag: Option<HashMap<String, Delay>>,
     /// Whether job events get lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_events: Option<bool>,
@@ -134,7 +138,7 @@ impl Serialize for Instead {
 }
 
 /// Seconds as a number, or text like `2s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Delay(pub Duration);
 
 impl<'de> Deserialize<'de> for Delay {
@@ -182,6 +186,7 @@ pub(super) struct Faults {
     pub(super) rate_limit: Option<u32>,
     pub(super) index_delay: Duration,
     pub(super) delete_delay: Duration,
+    pub(super) list_lag: Vec<(String, Duration)>,
     pub(super) drop_events: bool,
     pub(super) tag_defect: bool,
     pub(super) same_project_copies: bool,
@@ -200,6 +205,7 @@ impl Faults {
             rate_limit: settings.rate_limit,
             index_delay: settings.index_delay,
             delete_delay: settings.delete_delay,
+            list_lag: Vec::new(),
             drop_events: false,
             tag_defect: settings.tag_defect,
             same_project_copies: settings.same_project_copies,
@@ -218,6 +224,7 @@ impl Faults {
             rate_limit,
             index_delay,
             delete_delay,
+            list_lag,
             drop_events,
             tag_defect,
             same_project_copies,
@@ -231,6 +238,8 @@ impl Faults {
         set(&mut self.rate_limit, rate_limit.map(|limit| limit.0));
         set(&mut self.index_delay, index_delay.map(|delay| delay.0));
         set(&mut self.delete_delay, delete_delay.map(|delay| delay.0));
+        let lags = |lags: HashMap<String, Delay>| lags.into_iter().map(|(path, lag)| (path, lag.0)).collect();
+        set(&mut self.list_lag, list_lag.map(lags));
         set(&mut self.drop_events, drop_events);
         set(&mut self.tag_defect, tag_defect);
         set(&mut self.same_project_copies, same_project_copies);
@@ -238,6 +247,13 @@ impl Faults {
         set(&mut self.s3, s3);
         self.deny.extend(deny.into_iter().flatten());
         self.restore_delay = restore_delay.map(|delay| delay.0).or(self.restore_delay);
+    }
+
+    /// When something must have been made to be seen in listings now, by the starts of paths.
+    pub(super) fn unseen(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
+        let made = |lag| SignedDuration::try_from(lag).ok().and_then(|lag| now.checked_sub(lag).ok());
+        let lags = self.list_lag.iter();
+        lags.map(|(path, lag)| (path.clone(), made(*lag).unwrap_or(Timestamp::MIN))).collect()
     }
 
     /// Whether nobody may do that in the bucket.

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+/// What S3 calls encryption with keys of KMS.
+pub(super) const KMS: &str = "aws:kms";
+
 /// The parts of a file, from which its `ETag` follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Parts {
@@ -9,6 +12,8 @@ pub(super) enum Parts {
     Equal(u32),
     /// A multi-part upload in parts of these sizes.
     Sizes(Arc<[u64]>),
+    /// The same, encrypted with KMS: the tag is no MD5, and another for each write, which has a number.
+    Sealed(u64, Arc<Self>),
 }
 
 impl Parts {
@@ -26,8 +31,24 @@ impl Parts {
     }
 
     /// Whether they came by a multi-part upload.
-    pub(super) const fn is_multipart(&self) -> bool {
-        !matches!(self, Self::Equal(0 | 1))
+    pub(super) fn is_multipart(&self) -> bool {
+        !matches!(self.open(), Self::Equal(0 | 1))
+    }
+
+    /// The parts without their encryption.
+    pub(super) fn open(&self) -> &Self {
+        match self {
+            Self::Sealed(_, parts) => parts.open(),
+            Self::Equal(_) | Self::Sizes(_) => self,
+        }
+    }
+
+    /// How what came so is encrypted, as S3 says it.
+    pub(super) const fn encryption(&self) -> &'static str {
+        match self {
+            Self::Sealed(..) => KMS,
+            Self::Equal(_) | Self::Sizes(_) => "AES256",
+        }
     }
 
     /// How many there are.
@@ -35,14 +56,17 @@ impl Parts {
         match self {
             Self::Equal(number) => *number,
             Self::Sizes(sizes) => u32::try_from(sizes.len()).unwrap_or(u32::MAX),
+            Self::Sealed(_, parts) => parts.count(),
         }
     }
 
     /// Where each starts and ends in a file of that size.
     pub(super) fn bounds(&self, size: u64) -> impl Iterator<Item = (u64, u64)> {
         let mut start = 0;
+        let open = self.open();
         (0..self.count()).map(move |number| {
-            let length = match self {
+            let length = match open {
+                Self::Sealed(..) => 0,
                 Self::Equal(count) => equal(size, u64::from(*count), u64::from(number)),
                 Self::Sizes(sizes) => sizes.get(number as usize).copied().unwrap_or_default(),
             };

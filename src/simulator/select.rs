@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, collections::HashSet};
 
+use jiff::Timestamp;
+
 use super::{
     api::Query,
     paging::{Cursor, From, Page, Paging, sort_keys},
@@ -22,6 +24,8 @@ pub(super) struct Selection<'a> {
     statuses: Vec<&'a str>,
     kind: Option<&'a str>,
     owners: Vec<&'a str>,
+    /// By the starts of paths: what was made later is not listed yet.
+    unseen: Vec<(String, Timestamp)>,
     sort: Vec<(&'a str, bool)>,
 }
 
@@ -77,6 +81,7 @@ impl<'a> Selection<'a> {
         tree: &Tree,
         project: ProjectKey,
         folder: Option<NodeKey>,
+        unseen: Vec<(String, Timestamp)>,
     ) -> Result<Self, Problem> {
         if let Some((name, value)) = UNSUPPORTED.iter().find_map(|name| Some((*name, query.one(name)?))) {
             return Err(Problem::parameter(name, value, "the simulator cannot filter by it"));
@@ -116,6 +121,7 @@ impl<'a> Selection<'a> {
                 .collect::<Result<_, _>>()?,
             kind: query.one("type").map(|kind| one_of("type", kind, &["FILE", "FOLDER"])).transpose()?,
             owners: query.all("owningProjectId").collect(),
+            unseen,
             sort: sort_keys(query, &SORTABLE)?,
         })
     }
@@ -135,7 +141,9 @@ impl<'a> Selection<'a> {
         };
         let owner =
             || tree.project(node.owner).is_some_and(|project| self.owners.contains(&project.id.as_str()));
+        let lags = |(path, made): &(String, Timestamp)| node.path.starts_with(path) && node.created > *made;
         named
+            && !self.unseen.iter().any(lags)
             && (self.paths.is_empty() || self.paths.iter().any(path))
             && (self.ids.is_empty() || self.ids.contains(node.id.as_str()))
             && (self.statuses.is_empty() || self.statuses.contains(&status(node)))

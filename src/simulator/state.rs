@@ -23,7 +23,7 @@ use super::{
     s3::{Place, Store},
     settings::Settings,
     tree::{NodeKey, Refused, Tree},
-    world::{WorldAccount, WorldError, WorldFile, WorldStatus},
+    world::{Encryption, WorldAccount, WorldError, WorldFile, WorldStatus},
 };
 use crate::domain::file::{DataKind, DataStatus};
 
@@ -110,6 +110,8 @@ pub(super) struct State {
     epoch: Timestamp,
     schedule: BTreeMap<(Instant, u64), Action>,
     scheduled: u64,
+    /// How much was written that is encrypted with KMS.
+    writes: u64,
     /// Calls that may still be made at `tokens_at`, for the rate limit.
     tokens: f64,
     tokens_at: Instant,
@@ -137,6 +139,7 @@ impl State {
             epoch: settings.epoch,
             schedule: BTreeMap::new(),
             scheduled: 0,
+            writes: 0,
             tokens: settings.rate_limit.map_or(0.0, f64::from),
             tokens_at: now,
         };
@@ -146,10 +149,10 @@ impl State {
 
     fn fill(&mut self, world: &WorldFile) -> Result<(), WorldError> {
         world.check()?;
-        let now = self.epoch;
         self.fill_buckets(&world.buckets);
         for project in &world.projects {
-            let (tree, rng) = (&mut self.tree, &mut self.rng);
+            let age = SignedDuration::try_from(project.age.0).unwrap_or_default();
+            let now = self.epoch.checked_sub(age).unwrap_or(self.epoch);
             let wrong = |path: &str, refused: &Refused| WorldError::Path {
                 project: project.name.clone(),
                 path: path.to_owned(),
@@ -158,25 +161,29 @@ impl State {
                     Refused::NoFolder(other) => format!("lies below `{other}`, which is a file"),
                 },
             };
-            let key = tree.add_project(project, now);
+            let key = self.tree.add_project(project, now);
             for folder in &project.folders {
-                tree.ensure_folder(key, folder, now, rng).map_err(|refused| wrong(folder, &refused))?;
+                let made = self.tree.ensure_folder(key, folder, now, &mut self.rng);
+                made.map_err(|refused| wrong(folder, &refused))?;
             }
             for file in &project.files {
                 let (folder, name) = file.path.rsplit_once('/').unwrap_or_default();
-                let made = tree
-                    .ensure_folder(key, folder, now, rng)
-                    .and_then(|folder| tree.create(folder, name, DataKind::File, now, rng))
+                let made = self
+                    .tree
+                    .ensure_folder(key, folder, now, &mut self.rng)
+                    .and_then(|folder| self.tree.create(folder, name, DataKind::File, now, &mut self.rng))
                     .map_err(|refused| wrong(&file.path, &refused))?;
                 let content = self.library.made(&file.path, file.size);
-                if let Some(node) = tree.node_mut(made) {
+                let parts =
+                    self.written(file.encryption.unwrap_or(project.encryption), &Parts::Equal(file.parts));
+                if let Some(node) = self.tree.node_mut(made) {
                     node.status = match file.status {
                         WorldStatus::Available => DataStatus::Available,
                         WorldStatus::Partial => DataStatus::Partial,
                         WorldStatus::Archived => DataStatus::Archived,
                     };
                     node.content = Some(content).filter(|_| file.status != WorldStatus::Partial);
-                    node.parts = Parts::Equal(file.parts);
+                    node.parts = parts;
                 }
             }
         }
@@ -256,6 +263,24 @@ impl State {
             node.parts = parts;
             node.modified = now;
         }
+    }
+
+    /// The parts of something new, as it is encrypted.
+    pub(super) fn written(&mut self, encryption: Encryption, parts: &Parts) -> Parts {
+        match encryption {
+            Encryption::S3 => parts.open().clone(),
+            Encryption::Kms => {
+                self.writes += 1;
+                Parts::Sealed(self.writes, Arc::new(parts.open().clone()))
+            }
+        }
+    }
+
+    /// The parts of what is written to a file.
+    pub(super) fn written_to(&mut self, node: NodeKey, parts: &Parts) -> Parts {
+        let project = self.tree.node(node).and_then(|node| self.tree.project(node.project));
+        let encryption = project.map(|project| project.encryption).unwrap_or_default();
+        self.written(encryption, parts)
     }
 
     /// The bytes of a file are in.

@@ -11,7 +11,7 @@ use rand::{Rng as _, rngs::StdRng};
 use super::{
     content::Content,
     parts::Parts,
-    world::{Byob, WorldProject},
+    world::{Byob, Encryption, WorldProject},
 };
 use crate::domain::file::{DataKind, DataStatus};
 
@@ -28,6 +28,8 @@ pub(super) struct Project {
     pub(super) name: String,
     pub(super) tenant: String,
     pub(super) byob: Option<Byob>,
+    /// How its data are encrypted.
+    pub(super) encryption: Encryption,
     /// Where its data are as S3 objects.
     pub(super) home: Home,
     root: NodeKey,
@@ -147,7 +149,8 @@ impl Tree {
         let home = Home::of(&id, byob.as_ref());
         let (by_path, exact) = (BTreeMap::new(), BTreeMap::new());
         let tenant = of.tenant.clone();
-        self.projects.push(Project { id, name, tenant, byob, home, root, by_path, exact });
+        let encryption = of.encryption;
+        self.projects.push(Project { id, name, tenant, byob, encryption, home, root, by_path, exact });
         project
     }
 

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use super::{
     copies::{Batch, Item},
+    parts::KMS,
     seen::Seen,
     tree::{Project, Tree},
+    world::Encryption,
 };
 
 pub(super) const USER_ID: &str = "a9938581-7bf5-45d2-b461-282f34794dd1";
@@ -131,6 +133,9 @@ pub(super) fn storage_configuration_with_details(project: &Project) -> Value {
     let mut aws = json!({"bucketName": bucket});
     if !prefix.is_empty() {
         put(&mut aws, "keyPrefix", prefix);
+    }
+    if project.encryption == Encryption::Kms {
+        put(&mut aws, "serverSideEncryptionAlgorithm", KMS);
     }
     let credential = object(CREDENTIAL_ID, json!({"name": "simulated", "type": "AWS_USER"}));
     let mut json = storage_configuration(project);

@@ -7,6 +7,8 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::faults::Delay;
+
 pub use self::buckets::{ArchiveTier, StorageClass, WorldBucket, WorldObject};
 pub(super) use self::buckets::{NUMBER, account};
 
@@ -53,6 +55,12 @@ pub struct WorldProject {
     /// Its own bucket, if its data are not on the platform's.
     #[serde(default)]
     pub byob: Option<Byob>,
+    /// How its data are encrypted.
+    #[serde(default)]
+    pub encryption: Encryption,
+    /// How long before the start its data were made.
+    #[serde(default)]
+    pub age: Delay,
     /// Folders that would not exist for the sake of a file.
     #[serde(default)]
     pub folders: Vec<String>,
@@ -105,6 +113,21 @@ pub struct WorldFileEntry {
     /// What it starts as.
     #[serde(default)]
     pub status: WorldStatus,
+    /// How it is encrypted, if otherwise than what else is there.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
+}
+
+/// How objects are encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encryption {
+    /// With S3's own keys: tags are MD5s.
+    #[default]
+    #[serde(rename = "AES256")]
+    S3,
+    /// With keys of KMS: tags are not.
+    #[serde(rename = "aws:kms")]
+    Kms,
 }
 
 /// What a file starts as. Only what is AVAILABLE can be read.

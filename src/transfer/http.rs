@@ -3,6 +3,7 @@
 use std::{io, ops::Range, time::Duration};
 
 use async_trait::async_trait;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{
     StatusCode,
@@ -11,10 +12,13 @@ use http::{
 use reqwest::{Client, Request, Response, Url, redirect::Policy};
 use secrecy::ExposeSecret as _;
 
-use super::wire::{Body, GET, PUT, Wire};
+use super::wire::{Body, GET, Opened, PUT, Wire, tagged};
 use crate::{
     domain::hosts::UrlHosts,
-    ports::{Class, Error, Result, transfers::PresignedUrl},
+    ports::{
+        Class, Error, Result,
+        transfers::{PresignedUrl, Tagged},
+    },
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,13 +80,13 @@ impl ReqwestWire {
 
 #[async_trait]
 impl Wire for ReqwestWire {
-    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
+    async fn get(&self, url: &PresignedUrl) -> Result<Opened> {
         let request = Request::new(reqwest::Method::GET, self.parse(GET, url)?);
         let answer = self.send(GET, request).await?;
         Ok(opened(answer))
     }
 
-    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
+    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<Opened> {
         let mut request = Request::new(reqwest::Method::GET, self.parse(GET, url)?);
         let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let bytes = http::HeaderValue::from_str(&bytes)
@@ -95,20 +99,34 @@ impl Wire for ReqwestWire {
         Ok(opened(answer))
     }
 
-    async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
-        let mut request = Request::new(reqwest::Method::PUT, self.parse(PUT, url)?);
+    async fn put(&self, url: &PresignedUrl, length: u64, md5: Option<&str>, body: Body) -> Result<Tagged> {
+        let url = self.parse(PUT, url)?;
+        let digest = md5.filter(|_| takes_content_md5(&url)).and_then(content_md5);
+        let mut request = Request::new(reqwest::Method::PUT, url);
         let headers = request.headers_mut();
+        headers.extend(digest.map(|digest| (http::HeaderName::from_static("content-md5"), digest)));
         headers.insert(CONTENT_LENGTH, length.into());
         headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/octet-stream"));
         *request.body_mut() = Some(if length == 0 { "".into() } else { reqwest::Body::wrap_stream(body) });
-        self.send(PUT, request).await.map(drop)
+        self.send(PUT, request).await.map(|answer| tagged(answer.headers()))
     }
 }
 
-fn opened(answer: Response) -> (Option<u64>, Body) {
-    let length = answer.content_length();
+/// Whether a header that was not signed may go with the URL. Signatures of version 4 name the headers
+/// that they are about; those of version 2 are always about this one.
+fn takes_content_md5(url: &Url) -> bool {
+    !url.query_pairs().any(|(name, _)| name == "Signature" || name == "AWSAccessKeyId")
+}
+
+/// The header's value for an MD5 in hex.
+fn content_md5(md5: &str) -> Option<http::HeaderValue> {
+    http::HeaderValue::from_str(&BASE64_STANDARD.encode(hex::decode(md5).ok()?)).ok()
+}
+
+fn opened(answer: Response) -> Opened {
+    let (length, tagged) = (answer.content_length(), tagged(answer.headers()));
     let body = answer.bytes_stream().map_err(|error| io::Error::other(error.without_url()));
-    (length, body.boxed())
+    Opened { length, tagged, body: body.boxed() }
 }
 
 async fn refusal(operation: &'static str, host: &str, mut answer: Response) -> Error {
@@ -186,12 +204,25 @@ mod tests {
         assert!(!format!("{error} {error:?}").contains("Signature"), "{error:?}");
     }
 
+    #[test]
+    fn an_md5_goes_where_the_signature_lets_it() {
+        for (query, takes) in [
+            ("?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-SignedHeaders=host&X-Amz-Signature=1", true),
+            ("", true),
+            ("?AWSAccessKeyId=A&Expires=1&Signature=1", false),
+        ] {
+            let url = Url::parse(&format!("https://bucket.s3.amazonaws.com/key{query}")).unwrap();
+            assert_eq!(takes_content_md5(&url), takes, "{query}");
+        }
+        assert_eq!(content_md5("d41d8cd98f00b204e9800998ecf8427e").unwrap(), "1B2M2Y8AsgTpgAmY7PhCfg==");
+    }
+
     #[tokio::test]
     async fn a_url_to_elsewhere_is_refused_by_host_and_setting() {
         let wire = ReqwestWire::new(UrlHosts::default()).unwrap();
         let url = PresignedUrl::from("https://evil.example/key?X-Amz-Signature=1");
         let body = futures_util::stream::empty().boxed();
-        for error in [wire.get(&url).await.err().unwrap(), wire.put(&url, 0, body).await.unwrap_err()] {
+        for error in [wire.get(&url).await.err().unwrap(), wire.put(&url, 0, None, body).await.unwrap_err()] {
             assert_eq!(error.class, Class::Forbidden);
             let said = format!("{error} {error:?}");
             assert!(said.contains("`evil.example`") && said.contains("icav2.url_hosts"), "{said}");

@@ -57,7 +57,7 @@ impl Streams {
         cut: &CancellationToken,
     ) -> Result<ETag> {
         let progress = Progress::new();
-        let parts = stream::iter(self.plan(upload).ranges())
+        let parts = stream::iter(self.plan(upload))
             .map(|(number, range)| self.part(objects, upload, id, number, range, &progress))
             .buffered(self.settings.parts_at_once.max(1))
             .try_collect();
@@ -74,11 +74,13 @@ impl Streams {
     }
 
     /// The source's own parts, if they are known or can be guessed; otherwise what is set.
-    fn plan(&self, upload: &PartsUpload) -> Plan {
-        let known = upload.parts.and_then(|parts| Plan::like(upload.size, parts));
-        let count = || upload.etag.as_ref().and_then(parts::count);
-        let guess = || count().and_then(|count| Plan::guess(upload.size, count));
-        known.or_else(guess).unwrap_or_else(|| Plan::new(upload.size, self.settings.part_bytes))
+    fn plan(&self, upload: &PartsUpload) -> Vec<(u32, Range<u64>)> {
+        let known = upload.parts.as_deref().and_then(|sizes| parts::cut(upload.size, sizes));
+        known.unwrap_or_else(|| {
+            let count = upload.etag.as_ref().and_then(parts::count);
+            let guess = count.and_then(|count| Plan::guess(upload.size, count));
+            guess.unwrap_or_else(|| Plan::new(upload.size, self.settings.part_bytes)).ranges().collect()
+        })
     }
 
     async fn part(

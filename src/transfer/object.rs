@@ -4,36 +4,30 @@ use futures_util::StreamExt as _;
 
 use super::{
     checked::{Progress, Promise, checked},
-    stream::{Streams, fault},
-    wire::GET,
+    stream::{Streams, begun, early},
+    wire::{GET, Opened},
 };
-use crate::{
-    domain::file::ETag,
-    ports::{
-        Class, Error, Result,
-        objects::{ObjectStore, PartTag},
-        transfers::{ObjectStream, PartStream},
-    },
+use crate::ports::{
+    Class, Error, Result,
+    objects::{ObjectStore, PartTag},
+    transfers::{ObjectStream, PartStream, Sent},
 };
 
 const PUT: &str = "stream object";
 const PART: &str = "upload parts";
-const EARLY: &str = "the destination answered before it had every byte";
 
 impl Streams {
     /// Writes a whole object.
-    pub(super) async fn put_object(&self, stream: &ObjectStream, progress: &Progress) -> Result<ETag> {
+    pub(super) async fn put_object(&self, stream: &ObjectStream, progress: &Progress) -> Result<Sent> {
         let put = &stream.put;
-        let body = self.read(&stream.from, put.size, stream.md5.clone(), progress).await?;
+        let (body, _) = self.read(&stream.from, put.size, progress).await?;
         let made = self.objects()?.put_body(put, body, &stream.access).await;
         if let Some(fault) = progress.take_fault() {
             return Err(fault);
         }
-        let made = made?;
-        if progress.has_passed() || put.size == 0 {
-            return Ok(made);
-        }
-        Err(Error::new(Class::Transient, PUT, EARLY))
+        let etag = Some(made?);
+        let md5 = progress.md5().ok_or_else(|| early(PUT))?;
+        Ok(Sent { etag, md5 })
     }
 
     /// Writes one part.
@@ -49,7 +43,7 @@ impl Streams {
         all: &Progress,
     ) -> Result<PartTag> {
         let PartStream { from, range, size, to, upload, number, access } = part;
-        let (announced, source) = self.open(from, range.clone()).await?;
+        let Opened { length: announced, body: source, .. } = self.open(from, range.clone()).await?;
         if let Some(announced) = announced.filter(|announced| announced != size) {
             let message = format!("expected {size} bytes for part {number}, the source has {announced}");
             return Err(Error::new(Class::Invalid, GET, message));
@@ -57,15 +51,14 @@ impl Streams {
         let progress = Progress::new();
         let promise = Promise { size: *size, md5: None, announced: announced.is_some() };
         let all = all.clone();
-        let body = checked(source, promise, progress.clone()).inspect(move |_| all.touch()).boxed();
+        let body = begun(checked(source, promise, progress.clone()), &progress).await?;
+        let body = body.inspect(move |_| all.touch()).boxed();
         let tag = objects.put_part(to, upload, *number, *size, body, access).await;
         let tag = match (tag, progress.take_fault()) {
             (_, Some(fault)) => return Err(fault),
             (tag, None) => tag?,
         };
-        let Some(md5) = progress.md5() else {
-            return Err(fault(&progress, std::io::Error::other(EARLY)));
-        };
+        let Some(md5) = progress.md5() else { return Err(early(PART)) };
         if tag.is_md5 && tag.etag.md5().is_some_and(|stored| !stored.eq_ignore_ascii_case(&md5)) {
             let message = format!("part {number}: sent MD5 {md5}, stored {}", tag.etag);
             return Err(Error::new(Class::Transient, PART, message));

@@ -16,14 +16,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     checked::{Progress, Promise, checked},
-    wire::{Body, GET, Wire},
+    wire::{Body, GET, Opened, PUT, Wire},
 };
 use crate::{
     domain::file::ETag,
     ports::{
         Class, Error, Result,
         objects::{ObjectStore, PartTag},
-        transfers::{ObjectSource, ObjectStream, PartStream, PartsUpload, Stream, StreamSource, Transfers},
+        transfers::{
+            ObjectSource, ObjectStream, PartStream, PartsUpload, PresignedUrl, Sent, Stream, StreamSource,
+            Tagged, Transfers,
+        },
     },
 };
 
@@ -71,57 +74,51 @@ impl Streams {
     }
 
     /// Opens a source, or a range of it.
-    pub(super) async fn open(
-        &self,
-        from: &StreamSource,
-        range: Option<Range<u64>>,
-    ) -> Result<(Option<u64>, Body)> {
+    pub(super) async fn open(&self, from: &StreamSource, range: Option<Range<u64>>) -> Result<Opened> {
         match (from, range) {
             (StreamSource::Url(url), None) => self.wire.get(url).await,
             (StreamSource::Url(url), Some(range)) => self.wire.get_range(url, range).await,
             (StreamSource::Object(object), range) => {
                 let ObjectSource { at, access, etag } = object.as_ref();
                 let body = self.objects()?.get(at, range, etag.as_ref(), access).await?;
-                Ok((body.size, body.bytes))
+                let tagged = Tagged { etag: body.etag, is_md5: body.is_md5 };
+                Ok(Opened { length: body.size, tagged, body: body.bytes })
             }
         }
     }
 
-    /// The bytes of a whole file, which end well only if they are what was promised.
+    /// The bytes of a whole file, which end well only if they are what was promised, and their MD5,
+    /// where it is known by now: because the source proves it, or because all of them have been seen.
     pub(super) async fn read(
         &self,
         from: &StreamSource,
         size: u64,
-        md5: Option<String>,
         progress: &Progress,
-    ) -> Result<Body> {
-        let (announced, source) = self.open(from, None).await?;
+    ) -> Result<(Body, Option<String>)> {
+        let Opened { length: announced, tagged, body } = self.open(from, None).await?;
         if let Some(announced) = announced.filter(|announced| *announced != size) {
             let message = format!("expected {size} bytes, the source has {announced}");
             return Err(Error::new(Class::Invalid, GET, message));
         }
-        let promise = Promise { size, md5, announced: announced.is_some() };
-        let mut body = checked(source, promise, progress.clone());
-        // Not before the first chunk may pass is the PUT opened: a small file is wholly checked by
-        // then, and an empty one has no chunk that could be held back.
-        match body.next().await {
-            None => Ok(stream::empty().boxed()),
-            Some(Ok(first)) => Ok(stream::iter([Ok(first)]).chain(body).boxed()),
-            Some(Err(error)) => Err(fault(progress, error)),
-        }
+        let md5 = tagged.md5().map(str::to_owned);
+        let promise = Promise { size, md5: md5.clone(), announced: announced.is_some() };
+        let body = begun(checked(body, promise, progress.clone()), progress).await?;
+        Ok((body, progress.md5().or(md5)))
     }
 
-    async fn copy(&self, stream: &Stream, progress: &Progress) -> Result<()> {
-        let body = self.read(&stream.from, stream.size, stream.md5.clone(), progress).await?;
-        let put = self.wire.put(&stream.to, stream.size, body).await;
+    async fn copy(&self, stream: &Stream, progress: &Progress) -> Result<Sent> {
+        let (body, md5) = self.read(&stream.from, stream.size, progress).await?;
+        let put = self.wire.put(&stream.to, stream.size, md5.as_deref(), body).await;
         if let Some(fault) = progress.take_fault() {
             return Err(fault);
         }
-        put?;
-        if progress.has_passed() {
-            return Ok(());
+        let stored = put?;
+        let Some(md5) = progress.md5() else { return Err(early(COPY)) };
+        if let Some(other) = stored.md5().filter(|stored| !stored.eq_ignore_ascii_case(&md5)) {
+            let message = format!("sent MD5 {md5}, stored {other}");
+            return Err(Error::new(Class::Transient, PUT, message).ambiguous());
         }
-        Err(Error::new(Class::Transient, COPY, "the destination answered before it had every byte"))
+        Ok(Sent { etag: stored.etag, md5 })
     }
 
     /// Lets `work` run until it is done, is cut, or stands still.
@@ -151,7 +148,7 @@ impl Streams {
 
 #[async_trait]
 impl Transfers for Streams {
-    async fn stream(&self, stream: Stream, cut: &CancellationToken) -> Result<()> {
+    async fn stream(&self, stream: Stream, cut: &CancellationToken) -> Result<Sent> {
         let progress = Progress::new();
         let done = self.watch(self.copy(&stream, &progress), &progress, cut).await;
         // Before the last byte is out, nothing can have been completed.
@@ -161,11 +158,22 @@ impl Transfers for Streams {
         })
     }
 
+    async fn look(&self, url: &PresignedUrl) -> Result<Tagged> {
+        let progress = Progress::new();
+        let look = async {
+            match self.wire.get_range(url, 0..1).await {
+                Err(error) if error.class == Class::Invalid => Ok(self.wire.get(url).await?.tagged),
+                opened => Ok(opened?.tagged),
+            }
+        };
+        self.watch(look, &progress, &CancellationToken::new()).await
+    }
+
     async fn upload_parts(&self, upload: PartsUpload, cut: &CancellationToken) -> Result<ETag> {
         self.upload(&upload, cut).await
     }
 
-    async fn stream_object(&self, stream: ObjectStream, cut: &CancellationToken) -> Result<ETag> {
+    async fn stream_object(&self, stream: ObjectStream, cut: &CancellationToken) -> Result<Sent> {
         let progress = Progress::new();
         let done = self.watch(self.put_object(&stream, &progress), &progress, cut).await;
         done.map_err(|mut error| {
@@ -180,7 +188,22 @@ impl Transfers for Streams {
     }
 }
 
-pub(super) fn fault(progress: &Progress, error: std::io::Error) -> Error {
+/// A body whose first chunk has been let through. Not before that is a PUT opened: a small file is wholly
+/// checked by then, and an empty one has no chunk that could be held back, or that anybody would ask for.
+pub(super) async fn begun(mut body: Body, progress: &Progress) -> Result<Body> {
+    match body.next().await {
+        None => Ok(stream::empty().boxed()),
+        Some(Ok(first)) => Ok(stream::iter([Ok(first)]).chain(body).boxed()),
+        Some(Err(error)) => Err(fault(progress, error)),
+    }
+}
+
+/// The destination is content, and has not taken all bytes.
+pub(super) fn early(operation: &'static str) -> Error {
+    Error::new(Class::Transient, operation, "the destination answered before it had every byte")
+}
+
+fn fault(progress: &Progress, error: std::io::Error) -> Error {
     progress
         .take_fault()
         .unwrap_or_else(|| Error::new(Class::Transient, GET, "the source broke off").caused_by(error))

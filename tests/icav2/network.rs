@@ -8,7 +8,10 @@ use copy_manager::{
     domain::hosts::UrlHosts,
     icav2::{http::ReqwestTransport, transport::Transport as _},
     ports::{Class, transfers::PresignedUrl},
-    transfer::{http::ReqwestWire, wire::Wire as _},
+    transfer::{
+        http::ReqwestWire,
+        wire::{Opened, Wire as _},
+    },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use pretty_assertions::assert_eq;
@@ -81,23 +84,32 @@ async fn nobody_there_is_never_sent() {
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
 }
 
+/// The MD5 of `hello`.
+const HELLO: &str = "5d41402abc4b2a76b9719d911017c592";
+
 #[tokio::test]
-async fn a_put_says_its_length() {
+async fn a_put_says_its_length_and_its_md5() {
     let (listener, base) = listen().await;
     let wire = ReqwestWire::new(here()).unwrap();
     let url = PresignedUrl::from(format!("{base}/key?X-Amz-Signature=1"));
     let body = stream::iter([Ok(Bytes::from("hel")), Ok(Bytes::from("lo"))]).boxed();
-    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-    let (seen, done) = tokio::join!(serve(&listener, 5, answer), wire.put(&url, 5, body));
-    done.unwrap();
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"5d41402abc4b2a76b9719d911017c592\"\r\n\
+                  x-amz-server-side-encryption: AES256\r\n\r\n";
+    let (seen, done) = tokio::join!(serve(&listener, 5, answer), wire.put(&url, 5, Some(HELLO), body));
+    assert_eq!(done.unwrap().md5(), Some(HELLO));
+    assert!(seen.contains("XUFAKrxLKna5cZ2REBfFkg=="), "{seen}");
     let seen = seen.to_lowercase();
-    assert!(seen.contains("content-length: 5") && !seen.contains("chunked"), "{seen}");
+    assert!(
+        seen.contains("content-md5: ") && seen.contains("content-length: 5") && !seen.contains("chunked"),
+        "{seen}"
+    );
     assert!(
         seen.contains("content-type: application/octet-stream") && seen.ends_with("\r\n\r\nhello"),
         "{seen}"
     );
 
-    let (seen, done) = tokio::join!(serve(&listener, 0, answer), wire.put(&url, 0, stream::empty().boxed()));
+    let (seen, done) =
+        tokio::join!(serve(&listener, 0, answer), wire.put(&url, 0, None, stream::empty().boxed()));
     done.unwrap();
     assert!(seen.to_lowercase().contains("content-length: 0"), "{seen}");
 }
@@ -109,7 +121,7 @@ async fn ranges_are_asked_for_and_must_be_answered() {
     let url = PresignedUrl::from(format!("{base}/key?X-Amz-Signature=1"));
     let answer = "HTTP/1.1 206 Partial Content\r\ncontent-length: 2\r\n\r\nll";
     let (seen, opened) = tokio::join!(serve(&listener, 0, answer), wire.get_range(&url, 2..4));
-    let (length, body) = opened.unwrap();
+    let Opened { length, body, .. } = opened.unwrap();
     let bytes: Vec<Bytes> = body.try_collect().await.unwrap();
     assert_eq!((length, bytes.concat()), (Some(2), b"ll".to_vec()));
     assert!(seen.to_lowercase().contains("range: bytes=2-3\r\n"), "{seen}");
@@ -125,7 +137,7 @@ async fn a_body_that_ends_badly_is_never_whole() {
     let wire = ReqwestWire::new(here()).unwrap();
     let url = PresignedUrl::from(format!("{base}/key?X-Amz-Signature=1"));
     let body = stream::iter([Ok(Bytes::from("hel")), Err(std::io::Error::other("wrong"))]).boxed();
-    let (seen, done) = tokio::join!(serve(&listener, 5, "never"), wire.put(&url, 5, body));
+    let (seen, done) = tokio::join!(serve(&listener, 5, "never"), wire.put(&url, 5, None, body));
     let error = done.unwrap_err();
     assert!(!seen.ends_with("hello"), "{seen}");
     assert!(!format!("{error} {error:?}").contains("Amz"), "{error:?}");
@@ -152,7 +164,7 @@ async fn bytes_are_taken_as_they_are() {
     let url = PresignedUrl::from(format!("{base}/key"));
     let answer = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello";
     let (seen, got) = tokio::join!(serve(&listener, 0, answer), wire.get(&url));
-    let (length, body) = got.unwrap();
+    let Opened { length, body, .. } = got.unwrap();
     let chunks: Vec<Bytes> = timeout(Duration::from_secs(5), body.try_collect()).await.unwrap().unwrap();
     assert_eq!((length, chunks.concat()), (Some(5), b"hello".to_vec()));
     assert!(!seen.to_lowercase().contains("accept-encoding: gzip"), "{seen}");

@@ -18,15 +18,15 @@ use copy_manager::{
         Class, Error, Result,
         objects::{
             Access, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectStore, PartTag,
-            PartUploads, Parts, Precondition, RestoreRequest, UploadId, WriteOptions,
+            PartUploads, Precondition, RestoreRequest, UploadId, WriteOptions,
         },
         parts,
         store::Page,
-        transfers::{ObjectSource, PartsUpload, PresignedUrl, Stream, StreamSource, Transfers as _},
+        transfers::{ObjectSource, PartsUpload, PresignedUrl, Stream, StreamSource, Tagged, Transfers as _},
     },
     transfer::{
         stream::{Settings, Streams},
-        wire::{Body, Wire},
+        wire::{Body, Opened, Wire},
     },
 };
 use futures_util::{StreamExt as _, stream};
@@ -300,7 +300,7 @@ impl ObjectStore for Bucket {
             return Err(Error::new(Class::Conflict, "GetObject", "PreconditionFailed"));
         }
         let (size, bytes) = self.read(range);
-        Ok(ObjectBody { size, etag: None, bytes })
+        Ok(ObjectBody { size, etag: None, is_md5: false, bytes })
     }
 
     async fn copy(&self, copy: &ObjectCopy, _: &Access) -> Result<ETag> {
@@ -318,19 +318,21 @@ struct Urls(Arc<Bucket>);
 
 #[async_trait]
 impl Wire for Urls {
-    async fn get(&self, _: &PresignedUrl) -> Result<(Option<u64>, Body)> {
-        Ok(self.0.read(None))
+    async fn get(&self, _: &PresignedUrl) -> Result<Opened> {
+        let (length, body) = self.0.read(None);
+        Ok(Opened { length, tagged: Tagged::default(), body })
     }
 
-    async fn get_range(&self, _: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
-        Ok(self.0.read(Some(range)))
+    async fn get_range(&self, _: &PresignedUrl, range: Range<u64>) -> Result<Opened> {
+        let (length, body) = self.0.read(Some(range));
+        Ok(Opened { length, tagged: Tagged::default(), body })
     }
 
-    async fn put(&self, _: &PresignedUrl, _: u64, body: Body) -> Result<()> {
+    async fn put(&self, _: &PresignedUrl, _: u64, _: Option<&str>, body: Body) -> Result<Tagged> {
         let chunks: Vec<Bytes> = body.map(|chunk| chunk.unwrap()).collect().await;
         let bytes: Bytes = chunks.concat().into();
         *self.0.made.lock().unwrap() = Some((bytes.clone(), ETag::new(&md5(&bytes))));
-        Ok(())
+        Ok(Tagged::default())
     }
 }
 
@@ -386,16 +388,24 @@ async fn presigned_urls_are_read_in_ranges_too() {
 #[tokio::test(start_paused = true)]
 async fn the_sources_own_parts_give_its_own_tag() {
     let bucket = Bucket::new(20 * MIB, Fault::None);
-    let tags = |part: u64| -> Vec<_> {
-        let chunks = bucket.source.chunks(index(part));
-        (1..).zip(chunks).map(|(number, chunk)| tag(number, chunk)).collect()
+    let tags = |sizes: &[u64]| -> Vec<_> {
+        let ranges = parts::cut(20 * MIB, sizes).unwrap();
+        let chunk = |range: Range<u64>| &bucket.source[index(range.start)..index(range.end)];
+        ranges.into_iter().map(|(number, range)| tag(number, chunk(range))).collect()
     };
-    for (part, known) in [(8, false), (16, false), (7, true), (19, true)] {
-        let etag = parts::joined(&tags(part * MIB)).unwrap();
-        let count = parts::count(&etag).unwrap();
-        let parts = known.then_some(Parts { count, first: part * MIB });
+    let all = [
+        (&[8, 8, 4][..], false),
+        (&[16, 4], false),
+        (&[7, 7, 6], true),
+        (&[19, 1], true),
+        (&[6, 9, 5], true),
+    ];
+    for (part, known) in all {
+        let sizes: Vec<u64> = part.iter().map(|size| size * MIB).collect();
+        let etag = parts::joined(&tags(&sizes)).unwrap();
+        let parts = known.then_some(sizes);
         let upload = PartsUpload { etag: Some(etag.clone()), parts, ..upload(&bucket, object(None)) };
-        assert_eq!(arrived(&bucket, upload).await, etag, "{part}");
+        assert_eq!(arrived(&bucket, upload).await, etag, "{part:?}");
     }
 }
 
@@ -459,8 +469,7 @@ async fn a_cut_ends_and_aborts_it() {
 #[tokio::test(start_paused = true)]
 async fn objects_are_streamed_into_one_put() {
     let bucket = Bucket::new(3 * MIB, Fault::None);
-    let md5 = Some(md5(&bucket.source));
-    let stream = Stream { from: object(None), to: PresignedUrl::from("https://x"), size: 3 * MIB, md5 };
+    let stream = Stream { from: object(None), to: PresignedUrl::from("https://x"), size: 3 * MIB };
     streams(&bucket).stream(stream.clone(), &CancellationToken::new()).await.unwrap();
     assert!(bucket.object().unwrap().0 == bucket.source);
     let without = Streams::new(Arc::new(Urls(bucket)), Settings::default());

@@ -12,13 +12,14 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use copy_manager::{
+    domain::file::ETag,
     ports::{
         Class, Error, Result,
-        transfers::{PresignedUrl, Stream, Transfers as _},
+        transfers::{PresignedUrl, Sent, Stream, Tagged, Transfers as _},
     },
     transfer::{
         stream::{Settings, Streams},
-        wire::{Body, Wire},
+        wire::{Body, Opened, Wire},
     },
 };
 use futures_util::{Stream as Chunks, StreamExt as _, stream};
@@ -42,6 +43,10 @@ enum End {
 #[derive(Debug)]
 struct Pipe {
     announced: Option<u64>,
+    /// What the answer of the source proves of the MD5.
+    proven: Option<String>,
+    /// What the destination says that it has stored.
+    stored: Tagged,
     chunks: Vec<Bytes>,
     end: End,
     /// What the destination answers, and after how long.
@@ -58,6 +63,8 @@ impl Pipe {
     fn new(chunks: &[&'static [u8]]) -> Self {
         Self {
             announced: Some(chunks.iter().map(|chunk| chunk.len() as u64).sum()),
+            proven: None,
+            stored: Tagged::default(),
             chunks: chunks.iter().map(|chunk| Bytes::from_static(chunk)).collect(),
             end: End::Well,
             answer: None,
@@ -77,7 +84,7 @@ impl Pipe {
 
 #[async_trait]
 impl Wire for Pipe {
-    async fn get(&self, _: &PresignedUrl) -> Result<(Option<u64>, Body)> {
+    async fn get(&self, _: &PresignedUrl) -> Result<Opened> {
         let given = self.given.clone();
         let chunks = stream::iter(self.chunks.clone()).map(move |chunk| {
             given.fetch_add(1, Ordering::SeqCst);
@@ -88,10 +95,12 @@ impl Wire for Pipe {
             End::Broken => stream::iter([Err(io::Error::other("reset"))]).boxed(),
             End::Never => stream::pending().boxed(),
         };
-        Ok((self.announced, chunks.chain(end).boxed()))
+        let etag = self.proven.as_deref().map(ETag::new);
+        let tagged = Tagged { is_md5: etag.is_some(), etag };
+        Ok(Opened { length: self.announced, tagged, body: chunks.chain(end).boxed() })
     }
 
-    async fn put(&self, _: &PresignedUrl, length: u64, mut body: Body) -> Result<()> {
+    async fn put(&self, _: &PresignedUrl, length: u64, _: Option<&str>, mut body: Body) -> Result<Tagged> {
         self.puts.fetch_add(1, Ordering::SeqCst);
         let mut taken = 0;
         while let Some(chunk) = body.next().await {
@@ -107,7 +116,7 @@ impl Wire for Pipe {
         } else {
             assert_eq!(self.written.lock().unwrap().len() as u64, length);
             *self.completed.lock().unwrap() = Some(length);
-            Ok(())
+            Ok(self.stored.clone())
         }
     }
 }
@@ -119,7 +128,7 @@ fn ended_once() -> impl Chunks<Item = io::Result<Bytes>> {
 
 struct Done {
     pipe: Arc<Pipe>,
-    result: Result<()>,
+    result: Result<Sent>,
     took: Duration,
 }
 
@@ -128,10 +137,9 @@ async fn run(pipe: Pipe, size: u64, md5: Option<&str>) -> Done {
 }
 
 async fn run_until(pipe: Pipe, size: u64, md5: Option<&str>, cut: &CancellationToken) -> Done {
-    let pipe = Arc::new(pipe);
+    let pipe = Arc::new(Pipe { proven: md5.map(str::to_owned), ..pipe });
     let streams = Streams::new(pipe.clone(), Settings::default());
-    let stream =
-        Stream { from: PresignedUrl::from(FROM).into(), to: TO.into(), size, md5: md5.map(str::to_owned) };
+    let stream = Stream { from: PresignedUrl::from(FROM).into(), to: TO.into(), size };
     let started = Instant::now();
     let result = streams.stream(stream, cut).await;
     if let Err(error) = &result {
@@ -181,6 +189,19 @@ async fn a_small_file_that_is_wrong_is_not_even_begun() {
     let done = run(Pipe::new(&[b"hello"]), 5, Some(&md5(b"other"))).await;
     assert_eq!(done.result.unwrap_err().class, Class::Invalid);
     assert_eq!(done.pipe.puts.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stored_otherwise_is_no_success() {
+    let stored = |text: &[u8], is_md5| Tagged { etag: Some(ETag::new(&md5(text))), is_md5 };
+    let pipe = |stored| Pipe { stored, ..Pipe::new(&[b"hello ", b"world"]) };
+    let wrong = run(pipe(stored(b"hellO world", true)), 11, None).await.result.unwrap_err();
+    assert!(wrong.class == Class::Transient && wrong.message.starts_with("sent MD5"), "{wrong}");
+    // A tag that only looks like an MD5 says nothing, and is kept all the same.
+    for (is_md5, text) in [(true, b"hello world"), (false, b"hellO world")] {
+        let sent = run(pipe(stored(text, is_md5)), 11, None).await.result.unwrap();
+        assert_eq!(sent, Sent { etag: Some(ETag::new(&md5(text))), md5: md5(b"hello world") });
+    }
 }
 
 #[tokio::test(start_paused = true)]

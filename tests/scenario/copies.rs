@@ -144,7 +144,7 @@ async fn requests_that_cannot_be_done_are_refused_before_anything_is_copied() {
     for (n, (sources, destination, expected)) in cases.into_iter().enumerate() {
         let token = format!("t{n}");
         house.ask(sources, destination, &token).await;
-        let (error, cause) = house.failure(&token, Duration::from_secs(30)).await;
+        let (error, cause) = house.failure(&token, Duration::from_mins(5)).await;
         assert_eq!(error, expected, "{sources:?}: {}", crate::house::text(&cause));
     }
     assert_eq!(house.tree(TO, "/").await, before);

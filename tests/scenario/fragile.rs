@@ -59,6 +59,7 @@ impl Fragile {
     fn put_off(&self, writes: &[Write]) -> Result<()> {
         let Some(late) = self.is_late(writes) else { return Ok(()) };
         let (store, writes) = (self.store.clone(), writes.to_vec());
+        #[expect(clippy::disallowed_methods, reason = "what is under way outlives the instance")]
         tokio::spawn(async move {
             tokio::time::sleep(late.after).await;
             store.transact(writes).await.unwrap();

@@ -198,10 +198,17 @@ impl House {
         more: Value,
         change: impl FnOnce(&mut simulator::Settings),
     ) -> Self {
-        // `RUST_LOG=copy_manager=info` shows what the instances say.
-        let logs =
-            tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
-        drop(logs.with_test_writer().try_init());
+        Self::of(Self::world(files, folders, there, &more), change).await
+    }
+
+    /// The world of [`House::beside`], to be changed before a house is made of it. What is in it was made
+    /// an hour ago.
+    pub(crate) fn world(
+        files: &[(&str, u64, u32)],
+        folders: &[&str],
+        there: &[(&str, u64, u32)],
+        more: &Value,
+    ) -> Value {
         let list = |files: &[(&str, u64, u32)]| -> Vec<Value> {
             files
                 .iter()
@@ -215,13 +222,21 @@ impl House {
             )}),
         ];
         buckets.extend(more.as_array().unwrap().iter().cloned());
-        let world: WorldFile = serde_json::from_value(json!({"projects": [
+        json!({"projects": [
             {"id": "11111111-1111-4111-8111-111111111111", "name": "lab", "byob": {"bucket": "lab-data", "prefix": "top/"},
-             "folders": folders, "files": list(files)},
+             "age": "1h", "folders": folders, "files": list(files)},
             {"id": "22222222-2222-4222-8222-222222222222", "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
              "folders": ["/in/"], "files": list(there)},
-        ], "buckets": buckets}))
-        .unwrap();
+        ], "buckets": buckets})
+    }
+
+    /// A house beside the platform of that world.
+    pub(crate) async fn of(world: Value, change: impl FnOnce(&mut simulator::Settings)) -> Self {
+        // `RUST_LOG=copy_manager=info` shows what the instances say.
+        let logs =
+            tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        drop(logs.with_test_writer().try_init());
+        let world: WorldFile = serde_json::from_value(world).unwrap();
         let mut platform = simulator::Settings::default();
         change(&mut platform);
         let clock = Arc::new(VirtualClock { epoch: platform.epoch, start: Instant::now() });

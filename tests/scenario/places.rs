@@ -101,7 +101,7 @@ async fn places_outside_are_refused_with_a_reason() {
     for (n, (uri, error, words)) in cases.into_iter().enumerate() {
         let token = format!("t{n}");
         house.queue.push(ask(&["icav2://lab/run/a.bam", uri], &[], &json!({}), &token)).await.unwrap();
-        let (name, cause) = house.failure(&token, Duration::from_mins(1)).await;
+        let (name, cause) = house.failure(&token, Duration::from_mins(5)).await;
         assert_eq!(name, error, "{uri}");
         assert!(cause.to_string().contains(words), "{uri}: {cause}");
     }

@@ -1,7 +1,7 @@
 //! The walk through the table of `docs/errors.md`: every class of error at every place, for ever. Each request
 //! ends within its time with the answer that the table names, and nothing of it stays behind.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -228,17 +228,12 @@ async fn ends_with(place: &Place, class: &Value) -> String {
 /// What each place ends with, class by class: the row of the table.
 async fn walk(places: impl Iterator<Item = &'static Place>) {
     for place in places {
-        let mut ends: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for class in classes() {
             let shown = class.as_str().map_or_else(|| class.to_string(), str::to_owned);
             let end = ends_with(place, &class).await;
             let (_, allowed) = ENDS.iter().find(|(name, _)| *name == place.name).unwrap();
             assert!(allowed.split(' ').any(|name| name == end), "{}, {shown}: {end}", place.name);
-            ends.entry(end).or_default().push(shown);
         }
-        let ends: Vec<_> =
-            ends.into_iter().map(|(end, classes)| format!("{end}: {}", classes.join(" "))).collect();
-        println!("{} | {}", place.name, ends.join(", "));
     }
 }
 

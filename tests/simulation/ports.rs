@@ -23,7 +23,7 @@ use copy_manager::{
         platform::{BatchItem, DataPlatform, Folder, Job, NewFile, Project, Submitted},
         queue::{Message, Queue},
         store::{Due, Item, Key, Page, Store, Transacted, Write, Written},
-        transfers::{PartsUpload, PresignedUrl, Stream, Transfers},
+        transfers::{PartsUpload, PresignedUrl, Sent, Stream, Tagged, Transfers},
     },
 };
 use serde_json::json;
@@ -350,9 +350,13 @@ impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
 
 #[async_trait]
 impl Transfers for Gated<Arc<dyn Transfers>> {
-    async fn stream(&self, stream: Stream, cut: &CancellationToken) -> Result<()> {
+    async fn stream(&self, stream: Stream, cut: &CancellationToken) -> Result<Sent> {
         let detail = format!("{} bytes", stream.size);
         self.gate.pass(Service::Bytes, "stream", EFFECT, || detail, self.inner.stream(stream, cut)).await
+    }
+
+    async fn look(&self, url: &PresignedUrl) -> Result<Tagged> {
+        self.gate.pass(Service::Bytes, "look", READ, String::new, self.inner.look(url)).await
     }
 
     async fn upload_parts(&self, upload: PartsUpload, cut: &CancellationToken) -> Result<ETag> {

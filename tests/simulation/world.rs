@@ -121,7 +121,8 @@ impl Plan {
         let file = |path: &str, size, parts| File { path: path.to_owned(), size, parts };
         let lab = [file("/x/r3/a.bam", 100, 2), file("/x/r3/b.bam", 50, 2), file("/x/r3/c.txt", 9, 1)];
         let world = json!({"projects": [
-            {"id": LAB_ID, "name": LAB, "byob": {"bucket": "lab-data", "prefix": "top/"}, "files": list(&lab)},
+            {"id": LAB_ID, "name": LAB, "byob": {"bucket": "lab-data", "prefix": "top/"}, "age": "1h",
+             "files": list(&lab)},
             {"id": TO_ID, "name": TO, "byob": {"bucket": "archive-data", "prefix": ""}, "folders": ["/in/"]},
         ]});
         plan.world = serde_json::from_value(world).unwrap();

@@ -5,9 +5,12 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use axum::body::Body as AxumBody;
 use copy_manager::{
-    ports::{Class, Error, Result, transfers::PresignedUrl},
+    ports::{
+        Class, Error, Result,
+        transfers::{PresignedUrl, Tagged},
+    },
     simulator::{Simulator, in_process},
-    transfer::wire::{Body, Wire},
+    transfer::wire::{Body, Opened, Wire, tagged},
 };
 use futures_util::StreamExt as _;
 use http::StatusCode;
@@ -18,7 +21,7 @@ use secrecy::ExposeSecret as _;
 pub(crate) struct RouterWire(pub(crate) Arc<Simulator>, pub(crate) Duration);
 
 impl RouterWire {
-    async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<(Option<u64>, Body)> {
+    async fn open(&self, request: http::request::Builder, good: StatusCode) -> Result<Opened> {
         let request = request.body(AxumBody::empty()).unwrap();
         let response = in_process::call(self.0.router(), request).await;
         if response.status() != good {
@@ -26,24 +29,25 @@ impl RouterWire {
         }
         let length =
             response.headers().get("content-length").and_then(|text| text.to_str().ok()?.parse().ok());
+        let tagged = tagged(response.headers());
         let body = response.into_body().into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
-        Ok((length, body.boxed()))
+        Ok(Opened { length, tagged, body: body.boxed() })
     }
 }
 
 #[async_trait]
 impl Wire for RouterWire {
-    async fn get(&self, url: &PresignedUrl) -> Result<(Option<u64>, Body)> {
+    async fn get(&self, url: &PresignedUrl) -> Result<Opened> {
         self.open(http::Request::get(url.expose_secret()), StatusCode::OK).await
     }
 
-    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<(Option<u64>, Body)> {
+    async fn get_range(&self, url: &PresignedUrl, range: Range<u64>) -> Result<Opened> {
         let range = format!("bytes={}-{}", range.start, range.end - 1);
         let request = http::Request::get(url.expose_secret()).header("range", range);
         self.open(request, StatusCode::PARTIAL_CONTENT).await
     }
 
-    async fn put(&self, url: &PresignedUrl, length: u64, body: Body) -> Result<()> {
+    async fn put(&self, url: &PresignedUrl, length: u64, _: Option<&str>, body: Body) -> Result<Tagged> {
         let pause = self.1;
         let body = body.then(move |piece| async move {
             if !pause.is_zero() {
@@ -57,7 +61,7 @@ impl Wire for RouterWire {
             .unwrap();
         let response = in_process::call(self.0.router(), request).await;
         if response.status().is_success() {
-            return Ok(());
+            return Ok(tagged(response.headers()));
         }
         Err(Error::new(Class::Transient, "PUT", response.status().to_string()))
     }

@@ -131,7 +131,7 @@ async fn events_over_http_are_answered_as_put_events_does() {
 
     let refused = bench.submit(&["icav2://lab/nothing/", "icav2://archive/in/"]).output().await.unwrap();
     let request: Value = serde_json::from_slice(&refused.stdout).unwrap();
-    assert_eq!((refused.status.code(), &request["error"]), (Some(1), &json!("SourceNotFound")));
+    assert_eq!((refused.status.code(), &request["error"]), (Some(3), &json!("SourceNotFound")));
     assert_shape("outcome", &request["cause"]);
 }
 

@@ -132,7 +132,8 @@ impl ObjectStore for S3Objects {
         access: &Access,
     ) -> Result<ObjectBody> {
         if range.as_ref().is_some_and(Range::is_empty) {
-            return Ok(ObjectBody { size: Some(0), etag: etag.cloned(), bytes: body::nothing() });
+            let (etag, bytes) = (etag.cloned(), body::nothing());
+            return Ok(ObjectBody { size: Some(0), etag, is_md5: false, bytes });
         }
         let range = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         let found = self
@@ -149,7 +150,8 @@ impl ObjectStore for S3Objects {
             .await?;
         let size = found.content_length().and_then(|length| u64::try_from(length).ok());
         let etag = found.e_tag().map(ETag::new);
-        Ok(ObjectBody { size, etag, bytes: body::read(found.body) })
+        let is_md5 = uploads::is_md5(found.server_side_encryption());
+        Ok(ObjectBody { size, etag, is_md5, bytes: body::read(found.body) })
     }
 
     async fn put(

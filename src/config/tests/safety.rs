@@ -66,3 +66,47 @@ proptest::proptest! {
         proptest::prop_assert!(problems.is_none_or(|problems| !problems.to_string().is_empty()));
     }
 }
+
+#[test]
+fn an_empty_variable_is_none() {
+    let empty = [
+        "COPY_MANAGER_CONFIG",
+        "ICAV2_API_KEY",
+        "ICAV2_BASE_URL",
+        "COPY_MANAGER__BACKEND",
+        "COPY_MANAGER__REPORT__S3_PREFIX",
+        "COPY_MANAGER__ADMIN__LISTEN",
+        "COPY_MANAGER__ICAV2__TIMEOUT",
+        "COPY_MANAGER__COPY__MAX_DEPTH",
+        "COPY_MANAGER__COPY__EMPTY_FOLDERS",
+        "COPY_MANAGER__POLICY__EVENT_SOURCES",
+    ];
+    let settings = load(None, vars(&empty.map(|name| (name, "")))).unwrap();
+    let plain = load(None, []).unwrap();
+    assert_eq!(format!("{settings:?}"), format!("{plain:?}"));
+}
+
+#[test]
+fn urls_name_a_host() {
+    for (url, fine) in [
+        ("https://ica.example/ica/rest", true),
+        ("https:///ica.example/rest", false),
+        ("https:ica.example", false),
+        ("https:/ica.example", false),
+        ("https://", false),
+        ("https://:443/x", false),
+        ("ftp://ica.example", false),
+        ("ica.example", false),
+    ] {
+        let loaded = load(None, vars(&[("ICAV2_BASE_URL", url)]));
+        assert_eq!(loaded.is_ok(), fine, "{url}: {loaded:?}");
+    }
+    for (arn, fine) in [
+        ("arn:aws:sns:ap-southeast-2:123456789012:ica-events", true),
+        ("arn:aws:sqs:ap-southeast-2:123456789012:ica-events", false),
+        ("ica-events", false),
+    ] {
+        let loaded = load(None, vars(&[("COPY_MANAGER__ADMIN__SNS_TOPICS", arn)]));
+        assert_eq!(loaded.is_ok(), fine, "{arn}: {loaded:?}");
+    }
+}

@@ -217,6 +217,7 @@ impl Engine {
                 Err(_) => {}
             }
         }
+        self.weigh(state, &merged).await?;
         self.judge(state, &mut merged);
         self.look_at_trees(state, &mut merged).await?;
         Ok(Some(merged))

@@ -22,7 +22,8 @@ use crate::{
     ports::{
         Class, Error,
         objects::{Access, BucketAccess, ObjectCopy, ObjectLocation, Precondition, Tagging, WriteOptions},
-        transfers::{ObjectSource, PartsUpload, PresignedUrl, Stream, StreamSource},
+        parts,
+        transfers::{ObjectSource, PartsUpload, PresignedUrl, Sent, Stream, StreamSource},
     },
     signals,
 };
@@ -41,6 +42,18 @@ pub(super) enum Way {
     Copy,
 }
 
+/// Up to so many parts each is asked for its size. Of more, those between are taken to be like the first,
+/// where the last fits it.
+const ASKED_EACH: u32 = 100;
+
+/// What the destination said of a file that was brought.
+#[derive(Debug, Default)]
+pub(super) struct Brought {
+    pub tag: Option<ETag>,
+    /// The MD5 of what was sent.
+    pub md5: Option<String>,
+}
+
 impl Engine {
     /// How a file is brought; `fresh`: nothing of it is there and no try has failed.
     pub(super) fn way(&self, source: &Source, fresh: bool) -> Way {
@@ -56,21 +69,24 @@ impl Engine {
         }
     }
 
-    /// Brings one file. `url` is where to read it, where that is needed.
+    /// Brings one file; what the destination said of it. `url` is where to read it, where that is needed.
     pub(super) async fn bring(
         &self,
         lease: &Lease,
         picture: &Picture,
         task: &Task,
         url: Option<PresignedUrl>,
-    ) -> Step<()> {
-        match task.way {
+    ) -> Step<Brought> {
+        let brought = match task.way {
             Way::Put => self.put(lease, picture, task, url).await?,
             Way::Parts => self.put_in_parts(lease, picture, task).await?,
-            Way::Copy => return self.copy_from_staging(lease, picture, task).await,
-        }
+            Way::Copy => {
+                self.copy_from_staging(lease, picture, task).await?;
+                return Ok(Brought::default());
+            }
+        };
         signals::engine::file_streamed(&lease.key.id, task.source.wanted.size);
-        Ok(())
+        Ok(brought)
     }
 
     async fn put(
@@ -79,7 +95,7 @@ impl Engine {
         picture: &Picture,
         task: &Task,
         url: Option<PresignedUrl>,
-    ) -> Step<()> {
+    ) -> Step<Brought> {
         let wanted = &task.source.wanted;
         let from: StreamSource = match (&task.source.origin, url) {
             (Origin::Object(object), _) => object.as_ref().clone().into(),
@@ -95,13 +111,13 @@ impl Engine {
             let key = digest(&["file", folder.as_str(), &wanted.name, &task.nonce]);
             platform.create_file(&picture.project, folder, &wanted.name, &key).await?.upload
         };
-        let md5 = wanted.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_owned);
-        let stream = Stream { from, to, size: wanted.size, md5 };
-        self.while_held(lease, picture, |cut| async move { self.ports.transfers.stream(stream, &cut).await })
-            .await
+        let stream = Stream { from, to, size: wanted.size };
+        let stream = |cut| async move { self.ports.transfers.stream(stream, &cut).await };
+        let Sent { etag, md5 } = self.while_held(lease, picture, stream).await?;
+        Ok(Brought { tag: etag, md5: Some(md5) })
     }
 
-    async fn put_in_parts(&self, lease: &Lease, picture: &Picture, task: &Task) -> Step<()> {
+    async fn put_in_parts(&self, lease: &Lease, picture: &Picture, task: &Task) -> Step<Brought> {
         let wanted = &task.source.wanted;
         let platform = self.ports.platform.as_ref();
         let from = match &task.source.origin {
@@ -116,10 +132,7 @@ impl Engine {
             }
         };
         // Who knows the source's parts can make the same ones, and so the same tag.
-        let parts = match &from.etag {
-            Some(etag) if etag.is_multipart() => self.ports.objects.head(&from.at, &from.access).await?,
-            _ => None,
-        };
+        let parts = self.parts_of(&from).await?;
         lease.check()?;
         let access = if let Some(id) = &task.target {
             platform.write_access(&picture.project, id).await?
@@ -132,14 +145,30 @@ impl Engine {
             from: from.into(),
             size: wanted.size,
             etag: wanted.etag.clone(),
-            parts: parts.and_then(|info| info.parts),
+            parts,
             to: whole(&access),
             access: Access::Temporary(access),
         };
-        self.while_held(lease, picture, |cut| async move {
-            self.ports.transfers.upload_parts(upload, &cut).await.map(drop)
-        })
-        .await
+        let upload = |cut| async move { self.ports.transfers.upload_parts(upload, &cut).await };
+        let tag = self.while_held(lease, picture, upload).await?;
+        Ok(Brought { tag: Some(tag), md5: None })
+    }
+
+    /// The sizes of the parts that a source was uploaded in, where there are some and S3 tells.
+    async fn parts_of(&self, from: &ObjectSource) -> Result<Option<Vec<u64>>, Error> {
+        let Some(count) = from.etag.as_ref().and_then(parts::count) else { return Ok(None) };
+        let objects = &self.ports.objects;
+        let Some(info) = objects.look(&from.at, &from.access).await? else { return Ok(None) };
+        let sizes = if count <= ASKED_EACH {
+            objects.each_part_size(&from.at, &info, &from.access).await
+        } else {
+            objects.part_sizes(&from.at, &info, &from.access).await
+        };
+        match sizes {
+            // Then the copy is another upload of the same bytes.
+            Err(error) if matches!(error.class, Class::Forbidden | Class::Invalid) => Ok(None),
+            sizes => sizes,
+        }
     }
 
     /// What fails here is streamed from its source next time.
@@ -188,12 +217,12 @@ impl Engine {
     }
 
     /// Runs a transfer that ends with the lease, or with the process.
-    async fn while_held<F: Future<Output = Result<(), Error>>>(
+    async fn while_held<T, F: Future<Output = Result<T, Error>>>(
         &self,
         lease: &Lease,
         picture: &Picture,
         transfer: impl FnOnce(CancellationToken) -> F,
-    ) -> Step<()> {
+    ) -> Step<T> {
         lease.check()?;
         let cut = self.cut.child_token();
         let parties = picture.parties();
@@ -226,5 +255,5 @@ fn unknown(what: &str) -> Error {
 
 /// The same error for each file of a call that failed.
 pub(super) fn again(error: &Arc<Error>) -> Error {
-    Error::new(error.class, error.operation, error.message.clone())
+    Error::new(error.class, error.operation, error.message.clone()).caused_by(Arc::clone(error))
 }

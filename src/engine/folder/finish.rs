@@ -173,6 +173,7 @@ impl Engine {
             counters,
             jobs: Vec::new(),
             preview: None,
+            seen: resolved.seen,
             ..Outcome::between(waiter.since, self.ports.clock.now())
         }
     }

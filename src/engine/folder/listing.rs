@@ -62,6 +62,7 @@ mod tests {
             size: 1,
             etag: None,
             created: Timestamp::UNIX_EPOCH,
+            modified: Timestamp::UNIX_EPOCH,
         }
     }
 

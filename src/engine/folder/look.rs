@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        diff::{Surroundings, Verdict, Wanted, verdict},
+        diff::{Content, Surroundings, Verdict, Wanted, verdict},
         file::DataStatus,
         ids::{DataId, ProjectId, digest},
         location::DataPath,
@@ -164,6 +164,7 @@ impl Engine {
             let listed: HashSet<_> = picture.listing.ids().map(DataId::as_str).collect();
             state.condemned.retain(|id, condemned| !condemned.deleted || listed.contains(id.as_str()));
         }
+        self.weigh(state, &picture).await?;
         self.judge(state, &mut picture);
         self.look_at_trees(state, &mut picture).await?;
         Ok(picture)
@@ -193,6 +194,9 @@ impl Engine {
                         !leftovers.contains(&data.id) && now < since + settle
                     }),
                     condemned: false,
+                    content: there.map_or(Content::Unknown, |there| {
+                        self.content_here(source, state.uploads.get(&source.wanted.name), there)
+                    }),
                 };
                 let verdict = |condemned| {
                     let around = Surroundings { condemned, ..around };

@@ -13,6 +13,7 @@ mod bring;
 mod carried;
 mod claims;
 mod condemn;
+mod contents;
 mod finish;
 mod jobs;
 mod listing;
@@ -29,6 +30,7 @@ mod trees;
 
 pub(crate) use adopt::JobFolders;
 pub(crate) use claims::Slots;
+pub(crate) use contents::Contents;
 pub(crate) use finish::clash_words;
 pub(crate) use preview::{FolderPreview, Standing};
 pub(crate) use sources::Sources;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        diff::{Clash, Surroundings, Verdict, verdict},
+        diff::{Clash, Content, Surroundings, Verdict, verdict},
         file::{self, DataStatus, ETag},
         ids::{FolderId, RequestId},
         location::DataPath,
@@ -105,6 +105,7 @@ impl Engine {
             reasons: BTreeMap::new(),
             leftovers: BTreeSet::new(),
         };
+        self.weigh(&state, &picture).await?;
         self.judge(&mut state, &mut picture);
         let (mut files, mut staged) = (Vec::new(), 0);
         for (waiter, resolved, verdicts) in &picture.waiters {
@@ -255,7 +256,8 @@ fn uri(project: &impl std::fmt::Display, path: &DataPath) -> String {
 
 /// What stands in the way, whatever the request wants done about it.
 fn clash(source: &Source, there: Option<&file::Standing>) -> Option<Clash> {
-    match verdict(&source.wanted, there, Surroundings::default(), OnConflict::Fail) {
+    let around = Surroundings { content: Content::Other, ..Surroundings::default() };
+    match verdict(&source.wanted, there, around, OnConflict::Fail) {
         Verdict::Clash(clash) => Some(clash),
         _ => None,
     }

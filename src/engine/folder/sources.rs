@@ -15,8 +15,13 @@ use crate::{
         outcome::{Culprit, ErrorName},
         request::{NamedFile, NamedObject, Want},
         route::{Route, route},
+        seen::Seen,
     },
-    engine::{Engine, kinds::copy::status_words, records::Waiter},
+    engine::{
+        Engine,
+        kinds::{copy::status_words, staging},
+        records::{Waiter, millis},
+    },
     ports::{
         Class, Error,
         objects::{Access, ObjectLocation},
@@ -67,6 +72,8 @@ pub(super) struct Resolved {
     pub trees: Vec<Tree>,
     /// Files that are wanted and cannot be read.
     pub unready: Vec<(ErrorName, Culprit)>,
+    /// What its source folders were seen to hold, if it has any.
+    pub seen: Option<Seen>,
 }
 
 /// What was resolved, as long as it is in use.
@@ -145,7 +152,9 @@ impl Engine {
                     self.list_level(waiter, project, &folder, &mut resolved).await?;
                 }
                 Want::Tree { project, id, path } => {
-                    resolved.trees.push(self.read_tree(project, id, path).await?);
+                    let mut seen = Seen::at(millis(self.ports.clock.now()));
+                    resolved.trees.push(self.read_tree(project, id, path, &mut seen).await?);
+                    resolved.seen = Some(resolved.seen.map_or(seen, |known| known.and(seen)));
                 }
                 Want::Objects { bucket, objects } => {
                     for object in objects {
@@ -168,9 +177,11 @@ impl Engine {
     ) -> Result<(), Error> {
         let mut from = None;
         let mut empty = true;
+        let mut seen = Seen::at(millis(self.ports.clock.now()));
         loop {
             let page = self.ports.platform.children(project, folder, from.as_deref()).await?;
             empty &= page.items.is_empty();
+            page.items.iter().filter(|data| !staging::holds(&data.path)).for_each(|data| seen.add(data));
             for data in page.items.into_iter().filter(|data| data.kind == DataKind::File) {
                 self.add(waiter, project, data, into);
             }
@@ -179,6 +190,7 @@ impl Engine {
                 break;
             }
         }
+        into.seen = Some(into.seen.map_or(seen, |known| known.and(seen)));
         match folder {
             Folder::Id(id) if empty && !self.is_there(project, id).await? => {
                 Err(Error::new(Class::NotFound, "list source", "the source folder has vanished"))
@@ -189,6 +201,11 @@ impl Engine {
 
     fn add(&self, waiter: &Waiter, project: &ProjectId, data: Data, into: &mut Resolved) {
         match data.status {
+            DataStatus::Available if data.lacks_size() => {
+                let why = "ICAv2 does not tell its size".to_owned();
+                let culprit = Culprit { what: data.path.to_string(), why };
+                into.unready.push((ErrorName::SourceNotReady, culprit));
+            }
             DataStatus::Available => {
                 let file = NamedFile { id: data.id, path: data.path, size: data.size, etag: data.etag };
                 into.files.push(self.source(waiter, project, file));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{carried::Past, names::Names, slots::Wish};
 use crate::{
     domain::{
+        file::ETag,
         ids::{BatchId, DataId, JobId, digest},
         job::JobStatus,
     },
@@ -137,6 +138,14 @@ pub(super) struct Upload {
     pub nonce: String,
     /// Failed tries.
     pub attempts: u32,
+    /// Tries in a row that failed through no fault of the file.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub troubles: u32,
+    /// The tag that the destination gave to what was put there, and the MD5 of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<ETag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub md5: Option<String>,
     /// When its bytes were taken, while it is not visible yet.
     pub put_at: Option<i64>,
     /// Not before.
@@ -146,6 +155,11 @@ pub(super) struct Upload {
     /// Whether this instance is at it.
     #[serde(skip)]
     pub live: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// A PARTIAL file that is to be deleted.

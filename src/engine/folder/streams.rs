@@ -10,7 +10,7 @@ use futures_util::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    bring::{Way, again},
+    bring::{Brought, Way, again},
     look::Picture,
     sources::{Origin, Source},
     state::{ENTRY_BYTES, FolderState, MOST_REMEMBERED},
@@ -61,7 +61,7 @@ type Ready = (Task, Result<Option<PresignedUrl>, Arc<Error>>);
 #[derive(Debug)]
 pub(super) struct Streamed {
     name: String,
-    result: Step<()>,
+    result: Step<Brought>,
 }
 
 /// A stream that has ended, or that found no place before it had to pause.
@@ -221,8 +221,9 @@ impl Engine {
         for streamed in done {
             let upload = state.uploads.entry(streamed.name.clone()).or_default();
             match streamed.result {
-                Ok(()) => {
+                Ok(Brought { tag, md5 }) => {
                     upload.put_at = Some(millis(now));
+                    (upload.tag, upload.md5, upload.troubles) = (tag, md5, 0);
                     self.moved(&state.parties);
                     put += 1;
                 }
@@ -233,8 +234,14 @@ impl Engine {
                         // sooner or later.
                         _ if self.cut.is_cancelled() => upload.attempts,
                         Class::Conflict => upload.attempts,
+                        _ if is_not_its_fault(&error) => {
+                            upload.troubles = upload.troubles.saturating_add(1);
+                            self.note_outage(&state.parties, &error);
+                            upload.attempts
+                        }
                         Class::NotFound | Class::Forbidden => self.settings.jobs.max_attempts,
-                        Class::Transient | Class::Throttled | Class::Unauthorized | Class::Invalid => {
+                        _ => {
+                            upload.troubles = 0;
                             upload.attempts + 1
                         }
                     };
@@ -243,14 +250,27 @@ impl Engine {
                     upload.reason = error.to_string().chars().take(200).collect();
                     upload.nonce = self.ports.chance.uuid().to_string();
                     upload.put_at = None;
+                    (upload.tag, upload.md5) = (None, None);
                     let jobs = &self.settings.jobs;
                     let chance = self.ports.chance.as_ref();
-                    let wait = jittered(jobs.retry_base, jobs.retry_cap, upload.attempts, chance);
+                    let tries = upload.attempts.saturating_add(upload.troubles);
+                    let wait = jittered(jobs.retry_base, jobs.retry_cap, tries, chance);
                     upload.retry_at = records::after(now, wait);
                 }
                 Err(halt) => return Err(halt),
             }
         }
         Ok(put)
+    }
+}
+
+/// Whether a try failed for what has nothing to do with its file, so that it does not count: this machine
+/// lacked something, our token is stale, somebody asks us to slow down, ICAv2 does not answer (those who
+/// wait for it end by [`crate::engine::settings::HeartbeatSettings::outage_after`]).
+fn is_not_its_fault(error: &Error) -> bool {
+    match error.class {
+        Class::Throttled | Class::Unauthorized => true,
+        Class::Transient => error.is_local() || error.operation.contains(" /api/"),
+        Class::NotFound | Class::Forbidden | Class::Conflict | Class::Invalid => error.is_local(),
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     batches::{Queued, what_fits},
+    contents::Doubt,
     jobs::Batch,
     look::Picture,
     sources::{Origin, Source},
@@ -18,12 +19,13 @@ use super::{
 };
 use crate::{
     domain::{
-        diff::{Surroundings, Verdict, Wanted, verdict},
-        file::{self, DataKind, DataStatus, ETag},
+        diff::{Content, Surroundings, Verdict, Wanted, verdict},
+        file::{self, Data, DataKind, DataStatus, ETag},
         ids::{DataId, ProjectId},
         location::DataPath,
         outcome::{Counters, Unfinished},
         route::Route,
+        seen::Seen,
     },
     engine::{
         Engine, kinds,
@@ -42,7 +44,7 @@ pub(super) struct Tree {
     /// What a job is asked for. Its name ends in `/`, unlike that of any file.
     pub item: Source,
     /// Files by their path below the folder.
-    files: BTreeMap<String, (u64, Option<ETag>)>,
+    files: BTreeMap<String, (DataId, u64, Option<ETag>)>,
     /// Folders below it, each ending in `/`.
     folders: BTreeSet<String>,
     /// Folders (`""` is the folder itself) that hold files which no job can bring now.
@@ -81,17 +83,27 @@ impl Tree {
     }
 
     /// Compares what is wanted with what is there. `tries`: jobs that have tried already.
-    fn stand(&self, waiter: &Waiter, below: &Below, tries: u32, empty_folders: bool) -> Standing {
+    fn stand(
+        &self,
+        waiter: &Waiter,
+        below: &Below,
+        tries: u32,
+        empty_folders: bool,
+        content: impl Fn(&Origin, Option<&ETag>, &file::Standing) -> Content,
+    ) -> Standing {
         let mut levels: BTreeMap<&str, Level> = BTreeMap::new();
         let (mut blocked, mut missing) = (!self.unready.is_empty(), false);
         for folder in &self.unready {
             levels.entry(folder).or_default().incomplete = true;
         }
-        for (path, (size, etag)) in &self.files {
+        for (path, (id, size, etag)) in &self.files {
             let level = levels.entry(folder_of(path)).or_default();
             let wanted = Wanted { name: String::new(), size: *size, etag: etag.clone(), route: Route::Job };
             let there = below.get(path);
-            match verdict(&wanted, there, Surroundings::default(), waiter.spec.on_conflict) {
+            let content =
+                there.map_or(Content::Unknown, |there| content(&self.origin(id), etag.as_ref(), there));
+            let around = Surroundings { content, ..Surroundings::default() };
+            match verdict(&wanted, there, around, waiter.spec.on_conflict) {
                 Verdict::Done { by_size } => count(&mut level.counters, *size, by_size, waiter, there),
                 other => {
                     level.incomplete = true;
@@ -111,6 +123,21 @@ impl Tree {
         let complete = levels.values().filter(|level| !level.incomplete);
         let counters = complete.fold(Counters::default(), |sum, level| sum.plus(&level.counters));
         Standing::Ended { counters, unfinished: Unfinished::of(unfinished.into_iter().flatten().collect()) }
+    }
+
+    fn origin(&self, id: &DataId) -> Origin {
+        match &self.item.origin {
+            Origin::File { project, .. } => Origin::File { project: project.clone(), id: id.clone() },
+            object @ Origin::Object(_) => object.clone(),
+        }
+    }
+
+    /// Files whose tags differ from those at the destination.
+    fn doubts(&self, below: &Below) -> Vec<Doubt> {
+        let doubt = |(path, (id, size, etag)): (&String, &(DataId, u64, Option<ETag>))| {
+            Doubt::of(&self.origin(id), etag.as_ref(), *size, below.get(path)?)
+        };
+        self.files.iter().filter_map(doubt).collect()
     }
 
     /// Where a folder of the tree goes.
@@ -212,6 +239,7 @@ impl Engine {
         project: &ProjectId,
         id: &DataId,
         path: &DataPath,
+        seen: &mut Seen,
     ) -> Result<Tree, Error> {
         let mut tree = Tree {
             item: Source {
@@ -224,14 +252,14 @@ impl Engine {
             folders: BTreeSet::new(),
             unready: BTreeSet::new(),
         };
-        for (inside, data) in self.below(project, path).await? {
+        for (inside, data) in self.below(project, path, |data| seen.add(data)).await? {
             match (data.kind, data.status) {
                 (_, DataStatus::Deleting) => {}
                 (DataKind::Folder, _) => {
                     tree.folders.insert(inside);
                 }
-                (DataKind::File, DataStatus::Available) => {
-                    tree.files.insert(inside, (data.size, data.etag));
+                (DataKind::File, DataStatus::Available) if !data.lacks_size() => {
+                    tree.files.insert(inside, (data.id, data.size, data.etag));
                 }
                 (DataKind::File, _) => {
                     tree.unready.insert(folder_of(&inside).to_owned());
@@ -244,12 +272,18 @@ impl Engine {
         Ok(tree)
     }
 
-    async fn below(&self, project: &ProjectId, path: &DataPath) -> Result<Below, Error> {
+    async fn below(
+        &self,
+        project: &ProjectId,
+        path: &DataPath,
+        mut each: impl FnMut(&Data) + Send,
+    ) -> Result<Below, Error> {
         let mut below = Below::new();
         let mut from = None;
         loop {
             let page = self.ports.platform.everything_below(project, path, from.as_deref()).await?;
             for data in page.items.into_iter().filter(|data| !kinds::staging::holds(&data.path)) {
+                each(&data);
                 if let Some(inside) = data.path.inside(path).map(str::to_owned) {
                     below.insert(inside, data.into());
                 }
@@ -303,7 +337,12 @@ impl Engine {
                     };
                     seen.insert(name.clone(), Arc::clone(&below));
                     let tries = state.trees.get(name).copied().unwrap_or(0);
-                    let standing = tree.stand(waiter, &below, tries, self.settings.copy.empty_folders);
+                    self.settle_doubts(&picture.project, tree.doubts(&below)).await?;
+                    let content = |origin: &Origin, etag: Option<&ETag>, there: &file::Standing| {
+                        self.tell_apart(origin, etag, there)
+                    };
+                    let standing =
+                        tree.stand(waiter, &below, tries, self.settings.copy.empty_folders, content);
                     // A job that has ended well is believed for as long as the index may lag.
                     if flying.contains(name) && !standing.is_complete() { Standing::Coming } else { standing }
                 };
@@ -320,6 +359,6 @@ impl Engine {
         if !picture.listing.get(bare).is_some_and(is_folder) {
             return Ok(Below::new());
         }
-        self.below(&picture.project, &waiter.spec.path.folder(bare)).await
+        self.below(&picture.project, &waiter.spec.path.folder(bare), |_| ()).await
     }
 }

@@ -46,6 +46,10 @@ impl Watch {
 /// Why a request is not begun.
 pub(super) enum NotBegun {
     Refused(Failure),
+    /// As far as ICAv2 shows its sources now.
+    NotYet(Failure),
+    /// Not before then: its sources were fresh. Milliseconds since 1970.
+    At(i64),
     Halt(Halt),
 }
 
@@ -53,6 +57,7 @@ impl From<Refused> for NotBegun {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Failed(failure) => Self::Refused(failure),
+            Refused::NotYet(failure) => Self::NotYet(failure),
             Refused::Port(error) => Self::Halt(error.into()),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    Refused,
     copy::{culprit, status_words},
     external::Outside,
     find::Found,
@@ -85,21 +86,33 @@ pub(super) fn same_project(allowed: SameProject, found: &[Found], target: &Proje
 }
 
 /// Sources named one by one that cannot be read now.
-pub(super) fn ready(found: &[Found], outside: &[Outside]) -> Result<(), Failure> {
-    let not_ready =
-        |source: &&Found| source.data.kind == DataKind::File && source.data.status != DataStatus::Available;
+pub(super) fn ready(found: &[Found], outside: &[Outside]) -> Result<(), Refused> {
+    let not_ready = |source: &&Found| {
+        let data = &source.data;
+        data.kind == DataKind::File && (data.status != DataStatus::Available || data.lacks_size())
+    };
     let inside = found.iter().filter(not_ready).map(|source| (&source.uri, source.data.status));
     let archived = |source: &&Outside| {
         !source.is_folder && source.objects.values().flatten().any(|object| object.archived)
     };
     let cold = outside.iter().filter(archived).map(|source| (&source.uri, DataStatus::Archived));
-    let culprits: Vec<_> = inside
-        .chain(cold)
-        .map(|(uri, status)| Culprit { what: uri.clone(), why: status_words(status).into() })
+    let unready: Vec<_> = inside.chain(cold).collect();
+    // The bytes of these may be in, and not be told to be.
+    let is_passing =
+        |(_, status): &(&String, DataStatus)| matches!(status, DataStatus::Partial | DataStatus::Available);
+    let may_pass = unready.iter().all(is_passing);
+    let why = |status| match status {
+        DataStatus::Available => "ICAv2 does not tell its size",
+        status => status_words(status),
+    };
+    let culprits: Vec<_> = unready
+        .into_iter()
+        .map(|(uri, status)| Culprit { what: uri.clone(), why: why(status).into() })
         .collect();
     if culprits.is_empty() {
         return Ok(());
     }
     let message = format!("{} of {} sources cannot be read now", culprits.len(), found.len() + outside.len());
-    Err(Failure::new(ErrorName::SourceNotReady, message).naming(culprits))
+    let failure = Failure::new(ErrorName::SourceNotReady, message).naming(culprits);
+    Err(if may_pass { Refused::NotYet(failure) } else { failure.into() })
 }

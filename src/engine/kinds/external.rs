@@ -98,7 +98,6 @@ async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Loo
 async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at: ObjectLocation) -> Looked {
     let name = at.key.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
     let mut objects: BTreeMap<String, Vec<NamedObject>> = BTreeMap::from([(String::new(), Vec::new())]);
-    let mut opaque = None;
     let (mut count, mut seen) = (0_u64, false);
     let mut from = None;
     loop {
@@ -123,13 +122,8 @@ async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at:
                 let message = format!("the request has more files than copy.max_files = {most}");
                 return Err(culprit(ErrorName::InvalidRequest, message, uri, "has more files").into());
             }
-            if opaque.is_none() && info.etag.as_ref().is_some_and(|etag| etag.md5().is_some()) {
-                // How one object is encrypted is how all of them are, nearly always, and S3 tells it
-                // only of one at a time.
-                let one = ObjectLocation::new(at.bucket.as_str(), info.key.as_str());
-                opaque = Some(store.head(&one, &Access::Own).await?.is_some_and(|info| info.opaque));
-            }
-            objects.entry(folder.to_owned()).or_default().push(named(info, opaque.unwrap_or(false)));
+            // How an object is encrypted, S3 tells only of one at a time: who doubts its tag asks.
+            objects.entry(folder.to_owned()).or_default().push(named(info, false));
         }
         from = page.next;
         if from.is_none() {

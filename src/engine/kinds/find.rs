@@ -74,6 +74,7 @@ pub(super) async fn find_sources(
             }
         }
     }
+    let is_hidden = missing.len();
     let mut outside = Vec::new();
     for (n, uri, looked) in external::look(objects, settings, places).await {
         match looked? {
@@ -84,8 +85,12 @@ pub(super) async fn find_sources(
     if !missing.is_empty() {
         missing.sort_by_key(|(n, _)| *n);
         let message = format!("{} of {} sources are not there", missing.len(), uris.len());
+        let missing_count = missing.len();
         let culprits = missing.into_iter().map(|(_, culprit)| culprit);
-        return Err(Failure::new(ErrorName::SourceNotFound, message).naming(culprits).into());
+        let all_hidden = missing_count == is_hidden;
+        let failure = Failure::new(ErrorName::SourceNotFound, message).naming(culprits);
+        // S3 shows at once what there is.
+        return Err(if all_hidden { Refused::NotYet(failure) } else { failure.into() });
     }
     Ok((in_order(found), in_order(outside)))
 }

@@ -8,8 +8,9 @@ pub(crate) mod copy;
 mod copy_out;
 mod external;
 mod find;
+mod late;
 mod limits;
-mod outward;
+pub(crate) mod outward;
 mod patience;
 mod places;
 mod renames;
@@ -18,6 +19,7 @@ mod trees;
 mod whole;
 
 pub(crate) use copy_out::SummaryUploads;
+pub(crate) use late::{Late, replace};
 
 use super::{
     Engine,
@@ -40,6 +42,8 @@ use crate::{
 pub(crate) enum Refused {
     /// The request cannot be done as it stands.
     Failed(Failure),
+    /// Its sources are not there, or not ready, as far as ICAv2 shows them now.
+    NotYet(Failure),
     /// A port failed; try again later.
     Port(Error),
 }

@@ -17,7 +17,8 @@ use crate::{
         evidence::Party,
         lease::{Halt, Held, Step},
         records::{self, RootState, as_millis, attr, millis, set},
-        round::in_words,
+        request::started_at,
+        round::{Next, in_words},
     },
     ports::{Class, Error, Result},
 };
@@ -27,6 +28,9 @@ const TRIES: u32 = 8;
 /// Waits between.
 const BASE: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(20);
+/// Pauses between looks for sources: as long as it has been looked for them, within these.
+const SOONEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Makes a call, and makes it again a few times if it fails with what passes. A process that is to stop
@@ -54,6 +58,28 @@ impl Engine {
                 () = sleep(wait) => {}
             }
         }
+    }
+
+    /// Sources are not there, or not ready, as far as ICAv2 shows them: it may hide for a while what was
+    /// there when the request came. `None`: it has waited long enough, and fails.
+    pub(crate) async fn sources_not_yet(&self, held: &mut Held, failure: Failure) -> Step<Option<Next>> {
+        let complete_at = self.complete_at(held);
+        let (now, began) = (millis(self.ports.clock.now()), millis(started_at(&held.item)));
+        if now >= complete_at {
+            self.fail(held, failure).await?;
+            return Ok(None);
+        }
+        let pause = (now - began).clamp(as_millis(SOONEST), as_millis(LATEST));
+        self.wait_for_sources(held, complete_at.min(now + pause)).map(Some)
+    }
+
+    /// Lets a request that has not begun wait for its sources.
+    pub(crate) fn wait_for_sources(&self, held: &Held, until: i64) -> Step<Next> {
+        self.moved(&[Party::of(&held.item)]);
+        let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        // It has been told that it was received.
+        state.told_at = millis(self.ports.clock.now());
+        Ok(Next::Due { changes: vec![set(attr::STATE, records::text(&state)?)], due_at: until })
     }
 
     /// A request could not be begun because of something that may pass: it is tried again for as long as

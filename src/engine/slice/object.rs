@@ -156,7 +156,7 @@ impl Try<'_, '_> {
         for _ in 0..LOOKS {
             let see = async { if is_first { Ok(There::Nothing) } else { self.see().await } };
             let (found, there) = tokio::try_join!(self.find(is_first), see)?;
-            let Some(found) = found else {
+            let Some(mut found) = found else {
                 let why = format!("{} does not exist or is not accessible", self.item.from);
                 return self.leave(Copied { detail: Detail::NoSource, ..failed(why) }).await;
             };
@@ -167,6 +167,7 @@ impl Try<'_, '_> {
             if let Some(why) = self.contradiction(&found.info) {
                 return Err(Trouble::Refused(format!("{} is not what the list says: {why}", self.item.from)));
             }
+            self.doubt(&mut found, &there).await?;
             let only_if = match way(self.desk.spec.options.on_conflict, &found.info, there, &blind) {
                 Way::Write(only_if) => only_if,
                 Way::Equal(there) => return self.is_there(&found.info, &there).await,
@@ -251,8 +252,12 @@ impl Try<'_, '_> {
                     }
                     Err(error) => return Err(error.into()),
                 };
-                let is_public = is_unsigned(&access);
-                Ok(Some(Found { info, at: Some((at, access)), is_public, listed: false }))
+                Ok(Some(Found {
+                    is_public: is_unsigned(&access),
+                    info,
+                    at: Some((at, access)),
+                    listed: false,
+                }))
             }
             Origin::Data { size, etag, .. } => {
                 let info = ObjectInfo { size: *size, etag: etag.clone(), ..ObjectInfo::default() };
@@ -269,13 +274,6 @@ impl Try<'_, '_> {
             Ok(None) => Ok(There::Nothing),
             Err(error) if error.class == Class::Forbidden => Ok(There::Unknown),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    fn contradiction(&self, source: &ObjectInfo) -> Option<String> {
-        match &self.item.from {
-            Origin::Object { sums: Some(sums), .. } => compare::contradiction(source, sums),
-            Origin::Object { .. } | Origin::Data { .. } => None,
         }
     }
 

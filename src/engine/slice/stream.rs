@@ -2,16 +2,18 @@
 //! other rights, or out of ICAv2.
 
 use super::{
+    compare,
+    conflict::{Likeness, likeness},
     desk::{End, Tried, Trouble},
     inside::{cut, has_parts},
-    object::{Found, Try},
+    object::{Found, There, Try},
 };
 use crate::{
-    domain::copy_out::Origin,
+    domain::{copy_out::Origin, diff::Clash, file::ETag},
     engine::records::millis,
     ports::{
         Class, Error,
-        objects::{Access, ObjectPut, Precondition},
+        objects::{Access, ObjectInfo, ObjectPut, Precondition},
         parts::{self, Plan},
         transfers::{ObjectSource, ObjectStream, StreamSource},
     },
@@ -66,6 +68,35 @@ impl Try<'_, '_> {
         Ok(Found { info, at, is_public, listed: false })
     }
 
+    /// Why a source is not what the list says of it, if it is not.
+    pub(super) fn contradiction(&self, source: &ObjectInfo) -> Option<String> {
+        match &self.item.from {
+            Origin::Object { sums: Some(sums), .. } => compare::contradiction(source, sums),
+            Origin::Object { .. } | Origin::Data { .. } => None,
+        }
+    }
+
+    /// Finds out, before another content is seen in another tag, whether the tag of a file of ICAv2 is an
+    /// MD5: no answer of S3 has shown that yet.
+    pub(super) async fn doubt(&self, found: &mut Found, there: &There) -> Tried<()> {
+        let There::Object(there) = there else { return Ok(()) };
+        let differs = likeness(&found.info, there) == Likeness::Other(Clash::Content);
+        if found.at.is_some() || !differs {
+            return Ok(());
+        }
+        found.info.opaque = true;
+        if let Some((at, access)) = &self.located(found).await?.at {
+            let look = self.desk.engine.ports.objects.look(at, access);
+            match self.call(End::Source, look).await {
+                Ok(Some(info)) => (found.info.etag, found.info.opaque) = (info.etag, info.opaque),
+                Err(error) if error.is_passing() => return Err(error.into()),
+                // Then sizes are all that can be compared.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     async fn reading(&self, found: &Found) -> Tried<StreamSource> {
         match (&found.at, &self.item.from) {
             (Some((at, access)), _) => {
@@ -86,7 +117,6 @@ impl Try<'_, '_> {
         self.desk.discard(self.index).await?;
         let info = &found.info;
         let engine = self.desk.engine;
-        let md5 = info.etag.as_ref().filter(|_| !info.opaque).and_then(|etag| etag.md5());
         let mut options = self.options_with_tags(found).await?;
         let put = |options| ObjectPut {
             to: self.to.clone(),
@@ -96,8 +126,7 @@ impl Try<'_, '_> {
             options,
         };
         let stream = |options| {
-            let (from, md5, access) = (from.clone(), md5.map(str::to_owned), self.access.clone());
-            let stream = ObjectStream { from, md5, put: put(options), access };
+            let stream = ObjectStream { from: from.clone(), put: put(options), access: self.access.clone() };
             self.effect(End::Destination, engine.ports.transfers.stream_object(stream, &engine.cut))
         };
         let made = match stream(options.clone()).await {
@@ -107,8 +136,10 @@ impl Try<'_, '_> {
             }
             made => made?,
         };
-        let expected = info.etag.as_ref().filter(|_| md5.is_some());
-        self.verify(info, &made, expected).await
+        let Some(etag) = made.etag else { return Ok(()) };
+        // What was sent is known, whatever the tag of the source says.
+        let source = ObjectInfo { opaque: false, ..info.clone() };
+        self.verify(&source, &etag, Some(&ETag::new(&made.md5))).await
     }
 }
 

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::{
-    DETAIL, Identity, LONGEST_EVENT_ID, LONGEST_REQUEST_ID, LONGEST_TOKEN, PAYLOAD, REQUEST_ID, TASK_TOKEN,
+    DETAIL, Identity, LONGEST_EVENT_ID, LONGEST_REQUEST_ID, LONGEST_SOURCE, LONGEST_TOKEN, PAYLOAD,
+    REQUEST_ID, TASK_TOKEN,
 };
 use crate::domain::token::TaskToken;
 
@@ -32,6 +33,8 @@ pub(super) fn identity(body: &str) -> Identity {
         token: token.map(TaskToken::new),
         request_id: text(request_id, REQUEST_ID, LONGEST_REQUEST_ID),
         event_id: detail.as_ref().and_then(|_| text(&message, "id", LONGEST_EVENT_ID)),
+        event_source: detail.as_ref().and_then(|_| text(&message, "source", LONGEST_SOURCE)),
+        kind: None,
     }
 }
 

@@ -113,6 +113,8 @@ pub struct ObjectBody {
     pub size: Option<u64>,
     /// The object's `ETag`.
     pub etag: Option<ETag>,
+    /// Whether a tag that looks like an MD5 is one: not so under KMS.
+    pub is_md5: bool,
     /// The bytes.
     pub bytes: ByteStream,
 }

@@ -79,6 +79,15 @@ async fn services_end_after_the_work() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_lingers_is_not_waited_for_and_no_bad_end() {
+    let supervisor = Supervisor::new();
+    supervisor.spawn_service("admin", OnError::Stop, stubborn());
+    let start = Instant::now();
+    let ended = supervisor.run(signals([0]), GRACE).await;
+    assert_eq!((ended, start.elapsed()), (Ended::Well, LINGER));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_stops_the_process_only_if_told_so() {
     for (on_error, ended) in [(OnError::Stop, Ended::Badly), (OnError::Log, Ended::Well)] {
         let supervisor = Supervisor::new();

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Answer, Asked};
-use crate::simulator::{Simulator, problem::Problem, s3::Key, state::State, tree::NodeKey, wire};
+use crate::simulator::{
+    Simulator, parts::KMS, problem::Problem, s3::Key, state::State, tree::NodeKey, wire, world::Encryption,
+};
 
 const HOURS: u32 = 36;
 
@@ -35,9 +37,8 @@ impl Credentials {
         // What is linked lies in the bucket of the project that it belongs to.
         let Some((_, node)) = state.tree.by_id(&node.id) else { return Value::Null };
         let path = node.path.trim_start_matches('/').to_owned();
-        let Some(home) = state.tree.project(node.project).map(|project| project.home.clone()) else {
-            return Value::Null;
-        };
+        let Some(project) = state.tree.project(node.project) else { return Value::Null };
+        let (home, encryption) = (project.home.clone(), project.encryption);
         let (bucket, prefix) = (home.bucket, format!("{}{path}", home.prefix));
         let random = state.uuid().simple().to_string().to_uppercase();
         let key = format!("ASIA{}", random.get(..16).unwrap_or_default());
@@ -60,10 +61,14 @@ impl Credentials {
                 "filePathPrefix": format!("{bucket}/{prefix}"), "storageType": "s3", "expirationTime": expires,
             }});
         }
-        json!({"awsTempCredentials": {
+        let mut given = json!({
             "accessKey": key, "secretKey": secret, "sessionToken": token, "region": wire::REGION,
             "bucket": bucket, "objectPrefix": prefix, "expirationTime": expires,
-        }})
+        });
+        if encryption == Encryption::Kms {
+            wire::put(&mut given, "serverSideEncryptionAlgorithm", KMS);
+        }
+        json!({"awsTempCredentials": given})
     }
 }
 

@@ -11,7 +11,8 @@ pub(super) async fn list(simulator: &Simulator, asked: &Asked) -> Result<Answer,
     let paging = Paging::parse(&asked.query)?;
     let page = simulator.with(|state| {
         let project = asked.project(state)?;
-        let selection = Selection::parse(&asked.query, &state.tree, project, None)?;
+        let selection =
+            Selection::parse(&asked.query, &state.tree, project, None, state.faults.unseen(state.now()))?;
         Ok::<_, Problem>(selection.page(&state.tree, &paging))
     })?;
     simulator.hash(&page.items).await;
@@ -37,7 +38,7 @@ fn children_of<'a>(state: &State, asked: &'a Asked) -> Result<Selection<'a>, Pro
     if state.tree.node(folder).is_none_or(|node| !node.is_folder()) {
         return Err(Problem::parameter("dataId", asked.parameter("dataId"), "is not a folder"));
     }
-    Selection::parse(&asked.query, &state.tree, project, Some(folder))
+    Selection::parse(&asked.query, &state.tree, project, Some(folder), state.faults.unseen(state.now()))
 }
 
 pub(super) async fn get(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem> {

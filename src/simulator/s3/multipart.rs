@@ -8,8 +8,8 @@ use s3s::{
         AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
         CompleteMultipartUploadOutput, CopyPartResult, CreateMultipartUploadInput,
         CreateMultipartUploadOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput,
-        ListPartsOutput, MultipartUpload, Part as ListedPart, Range, UploadPartCopyInput,
-        UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+        ListPartsOutput, MultipartUpload, Part as ListedPart, Range, ServerSideEncryption,
+        UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
     },
 };
 
@@ -22,6 +22,7 @@ use super::{
 use crate::simulator::{
     HASHED_AT_ONCE, Simulator,
     content::{Content, HEAD, Piece},
+    parts::Parts,
     state::State,
 };
 
@@ -60,6 +61,12 @@ pub(super) fn create(
     }))
 }
 
+/// How what is written there is encrypted.
+fn encryption(simulator: &Simulator, bucket: &str, key: &str) -> ServerSideEncryption {
+    let parts = simulator.with(|state| state.written_at(bucket, key, &Parts::ONE));
+    ServerSideEncryption::from_static(parts.encryption())
+}
+
 fn number(number: i32) -> S3Result<()> {
     if (1..=MOST_PARTS).contains(&number) {
         return Ok(());
@@ -86,7 +93,12 @@ pub(super) async fn part(
         upload(state, id, bucket, key)?.put(input.part_number, part);
         Ok::<_, S3Error>(())
     })?;
-    Ok(S3Response::new(UploadPartOutput { e_tag: Some(etag(&tag)), ..UploadPartOutput::default() }))
+    let server_side_encryption = Some(encryption(simulator, bucket, key));
+    Ok(S3Response::new(UploadPartOutput {
+        e_tag: Some(etag(&tag)),
+        server_side_encryption,
+        ..UploadPartOutput::default()
+    }))
 }
 
 /// The range of a copied part, which unlike others must lie within the object.
@@ -141,6 +153,7 @@ pub(super) async fn part_copy(
     };
     Ok(S3Response::new(UploadPartCopyOutput {
         copy_part_result: Some(result),
+        server_side_encryption: Some(encryption(simulator, bucket, key)),
         ..UploadPartCopyOutput::default()
     }))
 }
@@ -194,9 +207,10 @@ pub(super) async fn complete(
         Ok::<_, S3Error>((parts, about, alike, bytes))
     })?;
     let (content, layout, new) = blocking(bytes, move || assemble(&parts, &alike)).await?;
-    let modified = simulator.with(|state| state.now());
-    let tag = content.etag(&layout);
-    let object = Object { content: Arc::clone(&content), parts: layout, modified, about };
+    let (bucket, key) = (&input.bucket, &input.key);
+    let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(bucket, key, &layout)));
+    let object = Object { content: Arc::clone(&content), parts, modified, about };
+    let (tag, server_side_encryption) = (object.tag(), Some(object.encryption()));
     commit(simulator, &input.bucket, &input.key, object, &conditions).await?;
     simulator.with(|state| {
         if new {
@@ -209,6 +223,7 @@ pub(super) async fn complete(
         bucket: Some(input.bucket),
         key: Some(input.key),
         e_tag: Some(etag(&tag)),
+        server_side_encryption,
         ..CompleteMultipartUploadOutput::default()
     }))
 }

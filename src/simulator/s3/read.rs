@@ -111,6 +111,7 @@ pub(super) async fn head(
         last_modified: Some(time(object.modified)),
         metadata: Some(about.metadata.into_iter().collect()),
         parts_count,
+        server_side_encryption: Some(object.encryption()),
         storage_class: class(about.class),
         ..HeadObjectOutput::default()
     });
@@ -140,7 +141,7 @@ pub(super) async fn get(
         return Err(not_kept());
     }
     let about = object.about.as_ref().clone();
-    let all = object.content.size();
+    let (all, server_side_encryption) = (object.content.size(), Some(object.encryption()));
     Ok(S3Response::new(GetObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         body: Some(StreamingBlob::wrap(chunks(simulator, object.content, start, end))),
@@ -156,6 +157,7 @@ pub(super) async fn get(
         last_modified: Some(time(object.modified)),
         metadata: Some(about.metadata.into_iter().collect()),
         parts_count,
+        server_side_encryption,
         storage_class: class(about.class),
         tag_count: i32::try_from(about.tags.len()).ok().filter(|count| *count > 0),
         ..GetObjectOutput::default()

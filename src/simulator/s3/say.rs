@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use s3s::{
     S3Error, S3ErrorCode, S3Result,
-    dto::{ETag, ETagCondition, StorageClass},
+    dto::{ETag, ETagCondition, ServerSideEncryption, StorageClass},
 };
 
 use super::store::Object;
@@ -50,6 +50,11 @@ pub(super) fn size(size: u64) -> i64 {
 impl Object {
     pub(super) fn tag(&self) -> String {
         self.content.etag(&self.parts)
+    }
+
+    /// How it is encrypted.
+    pub(super) fn encryption(&self) -> ServerSideEncryption {
+        ServerSideEncryption::from_static(self.parts.encryption())
     }
 }
 

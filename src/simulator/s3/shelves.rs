@@ -13,7 +13,7 @@ use super::store::{About, Object};
 use crate::simulator::{
     content::{Content, Library},
     parts::Parts,
-    world::{NUMBER, WorldBucket, WorldObject, account},
+    world::{Encryption, NUMBER, WorldBucket, WorldObject, account},
 };
 
 /// Contents of a series that are kept, so that one who looks twice does not hash twice.
@@ -26,6 +26,7 @@ pub(in crate::simulator) struct Bucket {
     pub(super) owner: String,
     pub(super) public: bool,
     pub(super) keys: Vec<String>,
+    pub(super) encryption: Encryption,
     /// Nothing is an object of a series that was deleted.
     objects: BTreeMap<Box<str>, Option<Object>>,
     series: Vec<Series>,
@@ -38,6 +39,7 @@ impl Default for Bucket {
             owner: account(),
             public: true,
             keys: Vec::new(),
+            encryption: Encryption::default(),
             objects: BTreeMap::new(),
             series: Vec::new(),
         }
@@ -52,6 +54,7 @@ impl Bucket {
             owner: world.owner.clone(),
             public: world.public,
             keys: world.keys.clone(),
+            encryption: world.encryption,
             ..Self::default()
         };
         // Most objects are nothing special, and say so together.
@@ -72,6 +75,19 @@ impl Bucket {
             bucket.objects.insert(object.key.as_str().into(), Some(object_made));
         }
         bucket
+    }
+
+    /// Encrypts its objects as the world file says.
+    pub(super) fn seal(&mut self, world: &WorldBucket, mut written: impl FnMut(Encryption, &Parts) -> Parts) {
+        for object in &world.objects {
+            let encryption = object.encryption.unwrap_or(world.encryption);
+            if let Some(Some(known)) = self.objects.get_mut(object.key.as_str()) {
+                known.parts = written(encryption, &known.parts);
+            }
+            for series in self.series.iter_mut().filter(|series| series.is_of(&object.key)) {
+                series.parts = written(encryption, &series.parts);
+            }
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Object> {
@@ -142,6 +158,10 @@ impl Series {
             about,
             recent: RefCell::default(),
         })
+    }
+
+    fn is_of(&self, key: &str) -> bool {
+        key.split_once(NUMBER) == Some((self.before.as_str(), self.after.as_str()))
     }
 
     fn number(&self, key: &str) -> Option<u64> {

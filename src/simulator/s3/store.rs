@@ -20,7 +20,7 @@ use crate::{
         parts::Parts,
         state::{Action, State},
         tree::{Node, ProjectKey},
-        world::{ArchiveTier, StorageClass, WorldBucket, WorldObject},
+        world::{ArchiveTier, Encryption, StorageClass, WorldBucket, WorldObject},
     },
 };
 
@@ -108,7 +108,12 @@ impl State {
     pub(in crate::simulator) fn fill_buckets(&mut self, buckets: &[WorldBucket]) {
         let modified = self.now();
         for bucket in buckets {
-            let made = Bucket::of(bucket, modified, &mut self.library);
+            let encrypted = bucket.encryption == Encryption::Kms
+                || bucket.objects.iter().any(|object| object.encryption == Some(Encryption::Kms));
+            let mut made = Bucket::of(bucket, modified, &mut self.library);
+            if encrypted {
+                made.seal(bucket, |encryption, parts| self.written(encryption, parts));
+            }
             self.s3.plain.insert(bucket.name.clone(), made);
             if !bucket.deny.is_empty() {
                 self.faults.deny.insert(bucket.name.clone(), bucket.deny.clone());
@@ -154,6 +159,14 @@ impl State {
             Arc::make_mut(&mut about).class = StorageClass::Glacier;
         }
         Some(Object { content, parts: node.parts.clone(), modified: node.modified, about })
+    }
+
+    /// The parts of what is written to a key, as it is encrypted there.
+    pub(super) fn written_at(&mut self, bucket: &str, key: &str, parts: &Parts) -> Parts {
+        let home = self.locate(bucket, key).and_then(|(project, _)| self.tree.project(project));
+        let plain = || self.s3.plain.get(bucket).map(|bucket| bucket.encryption);
+        let encryption = home.map(|project| project.encryption).or_else(plain).unwrap_or_default();
+        self.written(encryption, parts)
     }
 
     /// The first key of a bucket from there on that may be an object's.

@@ -90,14 +90,19 @@ pub(super) async fn put(
     fits(simulator, &input.bucket, &input.key)?;
     let (body, md5) = (input.body.take(), input.content_md5.as_deref());
     let upload = receive(simulator, body, input.content_length, true, md5).await?;
-    let tag = hex::encode(upload.md5);
     let content = upload.content(simulator).await;
     let about = Arc::new(about!(input));
-    let modified = simulator.with(|state| state.now());
-    let object = Object { content, parts: Parts::ONE, modified, about };
+    let (bucket, key) = (&input.bucket, &input.key);
+    let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(bucket, key, &Parts::ONE)));
+    let object = Object { content, parts, modified, about };
+    let (tag, encryption) = (object.tag(), Some(object.encryption()));
     let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match };
     commit(simulator, &input.bucket, &input.key, object, &conditions).await?;
-    Ok(S3Response::new(PutObjectOutput { e_tag: Some(etag(&tag)), ..PutObjectOutput::default() }))
+    Ok(S3Response::new(PutObjectOutput {
+        e_tag: Some(etag(&tag)),
+        server_side_encryption: encryption,
+        ..PutObjectOutput::default()
+    }))
 }
 
 /// The object that a copy reads, if the caller may.
@@ -158,16 +163,21 @@ pub(super) async fn copy(
     let sha256 = given.sha256 || from.about.sha256;
     let about = About { tags, class, acl, sha256, tier: None, restored: None, ..about };
     simulator.hash_tags(std::iter::once((&from.content, &Parts::ONE))).await;
-    let modified = simulator.with(|state| state.now());
-    let object = Object { content: from.content, parts: Parts::ONE, modified, about: Arc::new(about) };
-    let tag = object.tag();
+    let (to, at) = (&input.bucket, &input.key);
+    let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(to, at, &Parts::ONE)));
+    let object = Object { content: from.content, parts, modified, about: Arc::new(about) };
+    let (tag, server_side_encryption) = (object.tag(), Some(object.encryption()));
     commit(simulator, &input.bucket, &input.key, object, &Conditions::of(&req.headers)?).await?;
     let result = CopyObjectResult {
         e_tag: Some(etag(&tag)),
         last_modified: Some(time(modified)),
         ..CopyObjectResult::default()
     };
-    Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
+    Ok(S3Response::new(CopyObjectOutput {
+        copy_object_result: Some(result),
+        server_side_encryption,
+        ..CopyObjectOutput::default()
+    }))
 }
 
 pub(super) fn delete(simulator: &Simulator, input: &DeleteObjectInput) -> S3Response<DeleteObjectOutput> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{WorldError, has_parts, one};
+use super::{Encryption, WorldError, has_parts, one};
 
 /// A bucket that belongs to no project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct WorldBucket {
     /// What nobody may do in it, by the names of IAM: `ListBucket`, `PutObject`, `GetObjectTagging`.
     #[serde(default)]
     pub deny: Vec<String>,
+    /// How what is written there is encrypted.
+    #[serde(default)]
+    pub encryption: Encryption,
     /// What is in it.
     #[serde(default)]
     pub objects: Vec<WorldObject>,
@@ -59,6 +62,9 @@ pub struct WorldObject {
     /// Bucket and key of an object with the same bytes, if both are of one size.
     #[serde(default)]
     pub same_as: Option<String>,
+    /// How it is encrypted, if otherwise than what else is there.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
     /// Whether S3 tells its SHA-256.
     #[serde(default)]
     pub sha256: bool,

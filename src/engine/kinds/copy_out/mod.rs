@@ -57,7 +57,10 @@ impl Engine {
         let party = [Party::of(&held.item)];
         match self.while_moving(&party, self.begin(held, &mut request)).await {
             Ok(next) => Ok(next),
-            Err(NotBegun::Refused(failure)) => self.fail(held, failure).await.map(|()| None),
+            Err(NotBegun::Refused(failure) | NotBegun::NotYet(failure)) => {
+                self.fail(held, failure).await.map(|()| None)
+            }
+            Err(NotBegun::At(at)) => Ok(Some(Next::at(at))),
             Err(NotBegun::Halt(Halt::Port(error))) if error.is_passing() => {
                 self.not_yet_begun(held, error).await.map(|()| None)
             }

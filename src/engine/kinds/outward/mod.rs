@@ -32,6 +32,7 @@ use crate::{
         lease::{Halt, Held, Step},
         records::{self, Phase, RootState, attr, set},
         request::started_at,
+        round::Next,
         slices::Common,
     },
     ports::{
@@ -48,21 +49,38 @@ const IN_FLIGHT: u32 = 100;
 /// S3's times are whole seconds.
 const COARSE: SignedDuration = SignedDuration::from_secs(1);
 
+/// What was made of a copy.
+pub(crate) enum Outward {
+    /// Nothing: it goes to a project.
+    No,
+    /// It is planned, or has ended.
+    Done,
+    /// It waits for its sources.
+    Waits(Next),
+}
+
 impl Engine {
-    /// Plans a copy that leaves ICAv2, or ends it if it only asks or is refused; false where it goes to
-    /// a project.
+    /// Plans a copy that leaves ICAv2, or ends it if it only asks or is refused.
     pub(crate) async fn plan_outward(
         &self,
         held: &mut Held,
         source: &str,
         request: &CopyRequest,
-    ) -> Step<bool> {
+    ) -> Step<Outward> {
         let party = [Party::of(&held.item)];
         match self.while_moving(&party, self.begin_outward(held, source, request)).await {
-            Ok(is_outward) => Ok(is_outward),
-            Err(NotBegun::Refused(failure)) => self.fail(held, failure).await.map(|()| true),
+            Ok(true) => Ok(Outward::Done),
+            Ok(false) => Ok(Outward::No),
+            Err(NotBegun::Refused(failure)) => self.fail(held, failure).await.map(|()| Outward::Done),
+            Err(NotBegun::NotYet(failure)) if request.dry_run => {
+                self.fail(held, failure).await.map(|()| Outward::Done)
+            }
+            Err(NotBegun::NotYet(failure)) => {
+                Ok(self.sources_not_yet(held, failure).await?.map_or(Outward::Done, Outward::Waits))
+            }
+            Err(NotBegun::At(at)) => self.wait_for_sources(held, at).map(Outward::Waits),
             Err(NotBegun::Halt(Halt::Port(error))) if error.is_passing() => {
-                self.not_yet_begun(held, error).await.map(|()| true)
+                self.not_yet_begun(held, error).await.map(|()| Outward::Done)
             }
             Err(NotBegun::Halt(halt)) => Err(halt),
         }
@@ -107,6 +125,11 @@ impl Engine {
                 ..SliceOptions::default()
             },
         };
+        let complete_at = self.complete_at(held);
+        if walk.is_fresh(complete_at, records::as_millis(self.settings.jobs.settle)) {
+            // More may have been there than was shown: all of it is gone through once more.
+            return Err(NotBegun::At(complete_at));
+        }
         walk.check_ready()?;
         walk.finish()?;
         let state: RootState = records::document(&held.item, attr::STATE)?;

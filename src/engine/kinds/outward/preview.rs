@@ -45,7 +45,8 @@ impl Engine {
     ) -> ports::Result<Option<Result<Preview, Failure>>> {
         match self.preview_outward(source, request, most_bytes, None).await {
             Ok(preview) => Ok(preview.map(Ok)),
-            Err(NotBegun::Refused(failure)) => Ok(Some(Err(failure))),
+            Err(NotBegun::Refused(failure) | NotBegun::NotYet(failure)) => Ok(Some(Err(failure))),
+            Err(NotBegun::At(_)) => Ok(None),
             Err(NotBegun::Halt(Halt::Port(error))) => Err(error),
             Err(NotBegun::Halt(Halt::Lost | Halt::Stopping)) => {
                 Err(Error::new(Class::Transient, "plan", "the process is stopping"))

@@ -14,6 +14,7 @@ use crate::{
         ids::{DataId, ProjectId},
         outcome::{Culprit, ErrorName, Failure},
         request::{CopyRequest, NamedObject},
+        seen::Seen,
     },
     engine::{
         kinds::{
@@ -87,6 +88,8 @@ pub(super) struct Walk<'a> {
     first: String,
     files: u64,
     missing: Vec<Culprit>,
+    /// What the folders of projects were seen to hold, if there are any.
+    seen: Option<Seen>,
     unready: Failure,
     /// Calls of the platform's API.
     pub calls: u64,
@@ -133,6 +136,7 @@ impl<'a> Walk<'a> {
             first: format!("{}{}", target.prefix, first.unwrap_or_default()),
             files: 0,
             missing: Vec::new(),
+            seen: None,
             unready: Failure::new(ErrorName::SourceNotReady, String::new()),
             calls: found.len() as u64,
             target,
@@ -234,6 +238,8 @@ impl<'a> Walk<'a> {
         let mut landings = Vec::new();
         for (level, page) in several(WIDTH, pages).await {
             let page = page?;
+            let seen = self.seen.get_or_insert_with(|| Seen::at(self.with.now));
+            page.items.iter().filter(|data| !staging::holds(&data.path)).for_each(|data| seen.add(data));
             for data in page.items.into_iter().filter(|data| data.kind == DataKind::File) {
                 let unready = match data.status {
                     DataStatus::Available => None,
@@ -337,6 +343,11 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(Landing { item: SliceItem { from, to }, info, unready })
+    }
+
+    /// Whether source folders may have held more than was shown. All have gone by.
+    pub(super) fn is_fresh(&self, complete_at: i64, settle: i64) -> bool {
+        self.seen.is_some_and(|seen| seen.is_fresh(complete_at, settle))
     }
 
     /// Refuses files that cannot be read. All have gone by.
