@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::{
     config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
+    error::{ConnectorError, ProvideErrorMetadata, SdkError},
 };
 
 use crate::ports::{Class, Error};
@@ -27,6 +27,10 @@ where
         }
         unsent @ SdkError::DispatchFailure(_) if lacks_credentials(&unsent) => {
             Error::new(Class::Transient, operation, "there are no AWS credentials").caused_by(unsent)
+        }
+        SdkError::DispatchFailure(unsent) if unsent.as_connector_error().is_some_and(was_never_made) => {
+            let why = unsent.as_connector_error().map_or_else(String::new, innermost);
+            Error::new(Class::Invalid, operation, format!("the request could not be made: {why}"))
         }
         unsent @ SdkError::DispatchFailure(_) => {
             Error::new(Class::Transient, operation, "no answer").caused_by(unsent).ambiguous()
@@ -70,6 +74,32 @@ fn lacks_place(error: &(dyn StdError + 'static)) -> Option<String> {
     None
 }
 
+/// Whether a call has not even got as far as a connection, though we know who we are. What breaks there is
+/// an error of the network or of HTTP; anything else is an endpoint that does not exist or a request that
+/// cannot be signed, and will be the same every time.
+fn was_never_made(unsent: &ConnectorError) -> bool {
+    if !unsent.is_other() {
+        return false;
+    }
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(unsent);
+    while let Some(error) = cause {
+        if error.is::<std::io::Error>() || error.is::<hyper::Error>() || error.is::<CredentialsError>() {
+            return false;
+        }
+        cause = error.source();
+    }
+    true
+}
+
+/// What lies at the bottom of an error.
+fn innermost(error: &ConnectorError) -> String {
+    let mut error: &(dyn StdError + 'static) = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
+
 /// The error of one entry of a batch, of which there is only the code.
 pub(super) fn of_entry(operation: &'static str, code: &str) -> Error {
     refused(operation, code, 400, None)
@@ -106,6 +136,7 @@ fn class(code: &str, status: u16) -> Class {
         | "ProvisionedThroughputExceeded"
         | "ProvisionedThroughputExceededException"
         | "KmsThrottled"
+        | "KmsThrottlingException"
         | "SlowDown" => Class::Throttled,
         "TransactionConflict"
         | "TransactionConflictException"
@@ -134,7 +165,14 @@ fn class(code: &str, status: u16) -> Class {
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "MissingAuthenticationTokenException" => Class::Unauthorized,
-        "AccessDenied" | "AccessDeniedException" | "KmsAccessDenied" => Class::Forbidden,
+        // A key that may not be used, or that is switched off or about to be deleted: a matter of rights.
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "KmsAccessDenied"
+        | "KmsAccessDeniedException"
+        | "KmsDisabled"
+        | "KmsInvalidState"
+        | "KmsInvalidStateException" => Class::Forbidden,
         "ResourceNotFoundException" | "QueueDoesNotExist" | "NonExistentQueue" => Class::NotFound,
         _ => of_status(status),
     }
@@ -166,6 +204,9 @@ mod tests {
             ("TransactionConflictException", 400, Class::Transient),
             ("ExpiredTokenException", 400, Class::Unauthorized),
             ("AccessDeniedException", 400, Class::Forbidden),
+            ("KmsAccessDeniedException", 400, Class::Forbidden),
+            ("KmsInvalidStateException", 400, Class::Forbidden),
+            ("KmsThrottlingException", 400, Class::Throttled),
             ("AWS.SimpleQueueService.NonExistentQueue", 400, Class::NotFound),
             ("ResourceNotFoundException", 400, Class::NotFound),
             ("ValidationException", 400, Class::Invalid),

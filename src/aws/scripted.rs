@@ -17,20 +17,16 @@ use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http
 use tokio::time::Instant;
 
 use super::{
-    bus::EventBridgeBus, callbacks::StepFunctions, clients, items, queue::SqsQueue, secret::SecretToken,
-    settings::Settings, store::DynamoStore,
+    bus::EventBridgeBus, clients, items, queue::SqsQueue, secret::SecretToken, settings::Settings,
+    store::DynamoStore,
 };
-use crate::{
-    domain::token::TaskToken,
-    ports::{
-        Class,
-        bus::{Bus, Event, EventBus as _},
-        callbacks::{Delivery, TaskCallbacks as _},
-        chance::Dice,
-        queue::Queue as _,
-        store::{Change, Condition, Item, Key, Store as _, Transacted, Write, Written},
-        tokens::TokenSource as _,
-    },
+use crate::ports::{
+    Class,
+    bus::{Bus, Event, EventBus as _},
+    chance::Dice,
+    queue::Queue as _,
+    store::{Change, Condition, Item, Key, Store as _, Transacted, Write, Written},
+    tokens::TokenSource as _,
 };
 
 /// A client that gets its answers from rules, with the retries and timeouts of the real one.
@@ -43,6 +39,8 @@ macro_rules! scripted {
         $sdk::Client::from_conf(config.build())
     }};
 }
+
+mod answers;
 
 fn script(rules: &[&Rule]) -> MockResponseInterceptor {
     let script = MockResponseInterceptor::new().rule_mode(RuleMode::Sequential);
@@ -345,31 +343,6 @@ async fn receipts_that_were_not_released_do_not_hold_up_the_others() {
     let receipts: Vec<String> = (0..12).map(|n| format!("receipt {n}")).collect();
     queue.release(&receipts).await.unwrap();
     assert_eq!(rule.num_calls(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn tokens_nobody_waits_on_are_gone() {
-    let token = TaskToken::new("secret-token");
-    for code in ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"] {
-        let answer = Some(format!(r#"{{"__type":"{code}","message":"Invalid Token: 'secret-token'"}}"#));
-        let rule =
-            mock!(aws_sdk_sfn::Client::send_task_heartbeat).sequence().http_status(400, answer).build();
-        let callbacks = StepFunctions::new(scripted!(aws_sdk_sfn, &rule));
-        assert_eq!(callbacks.heartbeat(&token).await.unwrap(), Delivery::Gone, "{code}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_token_is_never_quoted() {
-    let quoting = r#"{"__type":"ValidationException","message":"Value 'secret-token' at 'taskToken'"}"#;
-    let rule = mock!(aws_sdk_sfn::Client::send_task_success)
-        .sequence()
-        .http_status(400, Some(quoting.to_owned()))
-        .build();
-    let callbacks = StepFunctions::new(scripted!(aws_sdk_sfn, &rule));
-    let error = callbacks.succeed(&TaskToken::new("secret-token"), "{}").await.unwrap_err();
-    assert_eq!(error.class, Class::Invalid);
-    assert!(!format!("{error} {error:?}").contains("secret-token"));
 }
 
 #[tokio::test(start_paused = true)]

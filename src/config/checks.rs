@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::{Backend, Settings};
 use crate::domain::{friendly, hosts::is_loopback, location::Location};
 
+/// What is known of a folder must outlive the answers that ICAv2 repeats for it.
+const SHORTEST_KEEP: Duration = Duration::from_hours(8 * 24);
+
 /// ECS waits at most 120 s between asking a task to stop and killing it; we must be gone by then.
 const LONGEST_DRAIN: Duration = Duration::from_secs(115);
 
@@ -105,6 +108,13 @@ impl Complaints {
                 Ok(_) => {}
                 Err(message) => self.add("heartbeat.interval", message),
             }
+        }
+        if !service.keep.is_zero() && service.keep < SHORTEST_KEEP {
+            let shortest = friendly::print(SHORTEST_KEEP);
+            self.add(
+                "service.keep",
+                format!("must be at least {shortest}: ICAv2 repeats answers for a week"),
+            );
         }
         if service.drain_timeout > LONGEST_DRAIN {
             let longest = friendly::print(LONGEST_DRAIN);

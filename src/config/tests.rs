@@ -255,6 +255,14 @@ fn values_must_fit_each_other() {
     ];
     assert_eq!(complaints(text, &[]), expected);
 
+    let keep = [("COPY_MANAGER__SERVICE__KEEP", "2h")];
+    assert_eq!(
+        complaints("", &keep),
+        [
+            "service.keep (env COPY_MANAGER__SERVICE__KEEP): must be at least 8d: ICAv2 repeats answers for a week"
+        ]
+    );
+
     let promise = [("COPY_MANAGER__HEARTBEAT__PROMISE", "10s")];
     assert_eq!(
         complaints("", &promise),

@@ -27,8 +27,10 @@ use crate::{
 /// How soon a beat is tried again that could not be sent.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How a token has ended that nobody waits on.
+/// How a token has ended: nobody waits on it, it was answered, or it could not be.
 const GONE: &str = "gone";
+const ANSWERED: &str = "answered";
+pub(crate) const UNANSWERED: &str = "unanswered";
 
 impl Engine {
     /// Looks after one token that is due. True when it needs nothing for now.
@@ -58,19 +60,27 @@ impl Engine {
         }
         let Some(token) = token_of(item) else {
             let gone = item.text(attr::SETTLED) == Some(GONE);
-            return if gone { self.let_go(item).await } else { self.drop_token(item, false).await };
+            return if gone { self.let_go(item).await } else { self.drop_token(item, ANSWERED).await };
         };
         if let Some(outcome) = find(&outcome_key) {
             if self.is_being_delivered(&key.id).await? {
                 return self.put_off(key, RETRY).await;
             }
-            let outcome: Outcome = self.read_document(outcome, attr::OUTCOME).await?;
-            return self.answer(item, &token, &outcome).await;
+            let outcome = self.outcome_to_tell(item, Some(outcome)).await?;
+            return self.pay_token(item, &token, &outcome).await.map(drop);
         }
         if self.settings.heartbeat.enabled {
             let signs = self.signs(&key.id, &items, item.number(attr::CREATED_AT));
-            if !self.is_alive(&signs) && !self.root_waits_for_a_place(&key.id).await? {
-                return self.withhold(item).await;
+            if !self.is_alive(&signs) {
+                match self.ports.store.get(&records::request_key(&RequestId::new(key.id.as_str()))).await? {
+                    Some(root) if root.number(DUE_AT).is_some() => {
+                        if !self.waits_for_a_place(&root) {
+                            return self.withhold(item).await;
+                        }
+                    }
+                    // Nobody will ever answer it.
+                    root => return self.orphaned(item, &token, root.as_ref()).await,
+                }
             }
             self.callbacks.ready().await;
             if self.ports.callbacks.heartbeat(&token).await? == Delivery::Gone {
@@ -86,6 +96,16 @@ impl Engine {
             next.push(Change::Remove(attr::WITHHELD_AT.into()));
         }
         self.come_back(item, next).await
+    }
+
+    /// Ends a token whose request is over, and whose outcome is gone.
+    async fn orphaned(&self, item: &Item, token: &TaskToken, root: Option<&Item>) -> Result<(), Error> {
+        if self.ports.store.get(&Key::new(item.key.id.as_str(), records::OUTCOME)).await?.is_some() {
+            // It has just been stored.
+            return Ok(());
+        }
+        let outcome = self.outcome_to_tell(root.unwrap_or(item), None).await?;
+        self.give_up_token(item, token, &outcome).await
     }
 
     async fn come_back(&self, item: &Item, changes: Vec<Change>) -> Result<(), Error> {
@@ -118,11 +138,11 @@ impl Engine {
             // Marked first: of two callers that leave at once, one sees that the other has left.
             let later = records::after(self.ports.clock.now(), RETRY);
             let mark = vec![Change::Remove(attr::TOKEN.into()), set(attr::SETTLED, GONE), set(DUE_AT, later)];
-            let mark = Write::update(item.key.clone(), mark).when(Condition::Present);
+            let mark = Write::update(item.key.clone(), mark).when(Condition::Has(attr::TOKEN.into()));
             self.ports.store.write(mark).await?;
             self.stop_if_deserted(&RequestId::new(item.key.id.as_str())).await?;
         }
-        self.drop_token(item, true).await
+        self.drop_token(item, GONE).await
     }
 
     /// Whether the holder of the root is at work on the answers itself; two would only be told that
@@ -155,15 +175,15 @@ impl Engine {
         let delivery =
             outbox::answer(self.ports.callbacks.as_ref(), &root, destination, token, outcome).await?;
         signals::engine::answered(root.as_str(), outcome.failure.as_ref(), delivery == Delivery::Gone);
-        self.drop_token(item, delivery == Delivery::Gone).await
+        self.drop_token(item, if delivery == Delivery::Gone { GONE } else { ANSWERED }).await
     }
 
     /// Takes a token out of the due index; the token itself is forgotten.
-    async fn drop_token(&self, item: &Item, gone: bool) -> Result<(), Error> {
+    pub(crate) async fn drop_token(&self, item: &Item, how: &str) -> Result<(), Error> {
         let mut changes = records::retire(self.ports.clock.now(), self.settings.service.keep);
         changes.push(Change::Remove(attr::TOKEN.into()));
-        changes.push(set(attr::SETTLED, if gone { GONE } else { "answered" }));
-        let write = Write::update(item.key.clone(), changes).when(Condition::Present);
+        changes.push(set(attr::SETTLED, how));
+        let write = Write::update(item.key.clone(), changes).when(Condition::Has(DUE_AT.into()));
         self.ports.store.write(write).await.map(drop)
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Engine, large,
+    Engine,
     lease::{Held, Step},
     records::{self, RootState, attr},
     request::id_of,
@@ -19,7 +19,7 @@ use crate::{
     },
     ports::{
         Class, Error,
-        store::{Action, EXPIRE_AT, Item, Write},
+        store::{Action, Condition, EXPIRE_AT, Item, Write, Written},
     },
 };
 
@@ -36,6 +36,9 @@ pub(crate) struct Chunk {
     /// Items, by their place here, that are not brought because another one of the list is; and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub superseded: BTreeMap<usize, String>,
+    /// Which write of it was read.
+    #[serde(skip)]
+    seen: Option<String>,
 }
 
 impl Chunk {
@@ -131,19 +134,43 @@ impl Engine {
     pub(crate) async fn chunk(&self, root: &RequestId, generation: u32, n: u32) -> Result<Chunk, Error> {
         let item = self.ports.store.get(&records::plan_key(root, generation, n)).await?;
         let gone = || Error::new(Class::Invalid, "read plan", format!("the plan of {root} is gone"));
-        self.read_document(&item.ok_or_else(gone)?, attr::SPEC).await
+        let item = item.ok_or_else(gone)?;
+        let chunk: Chunk = self.read_document(&item, attr::SPEC).await?;
+        Ok(Chunk { seen: item.text(attr::REVISION).map(str::to_owned), ..chunk })
     }
 
-    /// Writes a chunk of the plan, over what an earlier round of the same lease has written.
+    /// Writes a chunk of the plan: over the one that was read, or over what an earlier round of the same
+    /// lease has left. An attempt that lands late finds another one there, and changes nothing.
     pub(crate) async fn put_chunk(&self, held: &Held, generation: u32, n: u32, chunk: &Chunk) -> Step<()> {
         held.lease.check()?;
         let key = records::plan_key(&id_of(held), generation, n);
         // Until the root settles, and for good where nobody knows of it any more.
-        let life = self.settings.service.keep.saturating_add(large::LIFE);
-        let expire_at = records::after(self.ports.clock.now(), life) / 1000;
-        let item = self.with_document(Item::new(key), attr::SPEC, chunk).await?.with(EXPIRE_AT, expire_at);
-        let put = Write { key: item.key, action: Action::Put(item.attributes), conditions: Vec::new() };
-        self.ports.store.write(put).await?;
-        Ok(())
+        let expire_at = self.outlives_a_root();
+        let own = self.ports.chance.uuid().to_string();
+        let item = self.with_document(Item::new(key), attr::SPEC, chunk).await?;
+        let item = item.with(EXPIRE_AT, expire_at).with(attr::REVISION, own.as_str());
+        let mut seen = chunk.seen.clone();
+        loop {
+            let condition = match seen {
+                Some(seen) => Condition::Equals(attr::REVISION.into(), seen.into()),
+                None => Condition::Absent,
+            };
+            let put = Write {
+                key: item.key.clone(),
+                action: Action::Put(item.attributes.clone()),
+                conditions: vec![condition],
+            };
+            let Written::Refused(there) = self.ports.store.write(put).await? else { return Ok(()) };
+            seen = there.and_then(|there| there.text(attr::REVISION).map(str::to_owned));
+            if seen.as_ref() == Some(&own) {
+                // The answer of the first attempt was lost.
+                return Ok(());
+            }
+            if chunk.seen.is_some() {
+                let message = "somebody else has written it";
+                return Err(Error::new(Class::Transient, "write plan", message).into());
+            }
+            held.lease.check()?;
+        }
     }
 }

@@ -3,20 +3,18 @@
 use super::{
     Engine,
     large::aside,
-    lease::Held,
+    lease::{Held, Step},
     records::{self, attr},
     request::id_of,
 };
 use crate::{
     domain::{
         batch::{BatchRequest, Deliveries, Delivery, Undelivered},
-        ids::RequestId,
         outcome::{Failure, JobSummary, Outcome},
         request::FolderRequest,
     },
     events::outgoing::{self, Room},
     ports::{
-        Error,
         objects::{Access, ObjectLocation, WriteOptions},
         store::Key,
     },
@@ -35,11 +33,11 @@ impl Engine {
     /// they ended; `merged` is the outcome without that.
     pub(crate) async fn outcome_of_batch<'a>(
         &self,
-        held: &Held,
+        held: &mut Held,
         most: usize,
         children: impl Iterator<Item = (&'a FolderRequest, &'a Outcome)>,
         merged: Outcome,
-    ) -> Result<Outcome, Error> {
+    ) -> Step<Outcome> {
         let payload = Key::new(id_of(held).as_str(), records::PAYLOAD);
         let Some(payload) = self.ports.store.get(&payload).await? else { return Ok(merged) };
         let request: BatchRequest = self.read_document(&payload, attr::SPEC).await?;
@@ -49,7 +47,7 @@ impl Engine {
 
     /// Writes the whole output below `report.s3_prefix`, if there is such a place and the output is too
     /// long to be told everywhere.
-    async fn reported(&self, held: &Held, mut outcome: Outcome) -> Result<Outcome, Error> {
+    async fn reported(&self, held: &mut Held, mut outcome: Outcome) -> Step<Outcome> {
         let Some(mut deliveries) = outcome.deliveries.take() else { return Ok(outcome) };
         let sources = deliveries.pieces.iter().flat_map(|piece| &piece.sources);
         let bytes = sources.map(String::len).sum();
@@ -63,20 +61,21 @@ impl Engine {
         });
         let (mut deliveries, whole, room) = measured.await?;
         if room != Room::Everywhere {
-            deliveries.report = self.put_report(&id_of(held), whole).await?;
+            deliveries.report = self.put_report(held, whole).await?;
         }
         outcome.deliveries = Some(deliveries);
         Ok(outcome)
     }
 
-    /// Where the whole output now is, if there is a place for such things.
-    async fn put_report(&self, id: &RequestId, whole: String) -> Result<Option<String>, Error> {
+    /// Where the whole output now is, if there is a place for such things that can be written to.
+    async fn put_report(&self, held: &mut Held, whole: String) -> Step<Option<String>> {
+        let id = id_of(held);
         let prefix = &self.settings.report.s3_prefix;
         let Some(at) = report_location(prefix, id.as_str()) else { return Ok(None) };
         let (options, json) = (WriteOptions::default(), Some("application/json"));
         match self.ports.objects.put(&at, whole.into(), json, &options, &Access::Own).await {
             Ok(_) => Ok(Some(at.to_string())),
-            Err(error) if error.is_passing() => Err(error),
+            Err(error) if error.is_passing() && !self.lasts_too_long(held).await? => Err(error.into()),
             Err(error) => {
                 // What was copied was copied: the caller is told so, if not in full.
                 signals::batch::report_failed(id.as_str(), &at, &error);

@@ -76,7 +76,7 @@ impl Engine {
                 preview: Some(Box::new(preview)),
                 ..Outcome::between(started_at(&held.item), self.ports.clock.now())
             },
-            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) if error.is_passing() => return self.not_yet_begun(held, error).await,
             Err(error) => self.failed_outcome(&held.item, kinds::final_failure(&error)),
         };
         self.conclude(held, &outcome).await

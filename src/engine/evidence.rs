@@ -117,6 +117,9 @@ pub(crate) struct Evidence {
     runs_moved: AtomicI64,
     /// When a file was last given one of its streams.
     streams_moved: AtomicI64,
+    /// When the platform was last found in trouble, and when it last answered a look.
+    platform_outage: AtomicI64,
+    platform_answered: AtomicI64,
 }
 
 impl Evidence {
@@ -153,6 +156,23 @@ impl Evidence {
     /// These roots met a platform that answers with faults.
     pub(crate) fn outage(&self, parties: &[Party], at: i64) {
         self.note(parties, |noted| noted.outage = noted.outage.max(at));
+    }
+
+    /// The platform answers with faults, or not at all. That concerns everybody who needs it: most of them
+    /// stand in line behind the call that has failed.
+    pub(crate) fn platform_outage(&self, at: i64) {
+        self.platform_outage.fetch_max(at, Ordering::Relaxed);
+    }
+
+    /// The platform has answered everything that a folder wanted to know.
+    pub(crate) fn platform_answered(&self, at: i64) {
+        self.platform_answered.fetch_max(at, Ordering::Relaxed);
+    }
+
+    /// When the platform was last found in trouble; 0 when it has been well since.
+    fn outage_of_platform(&self) -> i64 {
+        let at = self.platform_outage.load(Ordering::Relaxed);
+        if at > self.platform_answered.load(Ordering::Relaxed) { at } else { 0 }
     }
 
     /// A root that has ended gives no more signs.
@@ -198,8 +218,12 @@ impl Evidence {
 
     /// What is to be written now; forgets what has been silent for long.
     fn due(&self, now: i64, period: i64) -> Vec<(RequestId, Noted)> {
+        let outage = self.outage_of_platform();
         let mut roots = self.roots();
-        roots.retain(|_, noted| !noted.is_silent(now, period));
+        roots.retain(|_, noted| {
+            noted.outage = noted.outage.max(outage);
+            !noted.is_silent(now, period)
+        });
         let due = roots.iter().filter(|(_, noted)| noted.is_due(now, period));
         due.take(MOST_WRITES).map(|(root, noted)| (root.clone(), *noted)).collect()
     }
@@ -214,7 +238,8 @@ impl Evidence {
     fn seen(&self, root: &str) -> Signs {
         let roots = self.roots();
         let noted = roots.get(&RequestId::new(root));
-        let outage = noted.map(|noted| noted.outage).filter(|at| *at > 0);
+        let outage = noted.map_or(0, |noted| noted.outage).max(self.outage_of_platform());
+        let outage = Some(outage).filter(|at| *at > 0);
         Signs { moved: noted.map(|noted| noted.moved), outage }
     }
 }
@@ -269,11 +294,28 @@ impl Engine {
         }
     }
 
+    /// The same for all who need the platform.
+    pub(crate) fn note_platform_outage(&self, error: &Error) {
+        if matches!(error.class, Class::Transient | Class::Throttled) {
+            self.evidence.platform_outage(millis(self.ports.clock.now()));
+        }
+    }
+
     /// The same for the record of a request; a folder knows for whom it works.
     pub(crate) fn note_outage_of(&self, held: &Held, error: &Error) {
         if held.lease.key.id_type == records::REQUEST {
             self.note_outage(&[Party::of(&held.item)], error);
         }
+    }
+
+    /// When nothing can be decided any longer about a root that shows no sign of life: nothing has moved
+    /// for as long as an outage is believed in, and those who were asked to look had the time to.
+    /// Milliseconds since 1970.
+    pub(crate) fn silence_ends(&self, signs: &Signs, look_since: i64) -> i64 {
+        let heartbeat = &self.settings.heartbeat;
+        let moved = signs.moved.unwrap_or(look_since);
+        let outage = moved.saturating_add(as_millis(heartbeat.outage_after));
+        outage.max(look_since.saturating_add(as_millis(heartbeat.stalled_after)))
     }
 
     /// Waits for work that is given up when it is stuck: as long as it goes on, it moves.
@@ -323,66 +365,4 @@ impl Engine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINUTE: i64 = 60_000;
-
-    fn party(since: i64) -> [Party; 1] {
-        [Party { root: RequestId::new("r"), since }]
-    }
-
-    #[test]
-    fn signs_are_written_when_there_are_new_ones_and_not_too_often() {
-        let evidence = Evidence::default();
-        let period = 5 * MINUTE;
-        let mut writes = 0;
-        for minute in 0..60 {
-            let now = minute * MINUTE;
-            if minute < 30 {
-                evidence.moved(&party(0), now);
-            }
-            for (root, noted) in evidence.due(now, period) {
-                evidence.told(&root, noted);
-                writes += 1;
-            }
-        }
-        // None for the first minutes, and the last sign is not lost.
-        assert_eq!(writes, 6);
-        assert!(evidence.roots().is_empty(), "what is silent is forgotten");
-        evidence.moved(&party(0), 70 * MINUTE);
-        assert_eq!(
-            evidence.due(70 * MINUTE, period).len(),
-            1,
-            "after a silence the next sign is told at once"
-        );
-    }
-
-    #[test]
-    fn one_kind_of_sign_does_not_wait_for_the_other() {
-        let faults = Noted { moved: 0, outage: 69 * MINUTE, told_moved: 0, told_outage: 69 * MINUTE };
-        assert!(!faults.is_due(70 * MINUTE, 5 * MINUTE));
-        assert!(Noted { moved: 70 * MINUTE, ..faults }.is_due(70 * MINUTE, 5 * MINUTE));
-    }
-
-    #[test]
-    fn a_queue_moves_when_others_stand_in_it() {
-        let evidence = Evidence::default();
-        let project = ProjectId::new("p");
-        let mut moved = Vec::new();
-        for (now, names) in (1..).zip([["a", "b"], ["a", "b"], ["a", "c"], ["a", "c"]]) {
-            evidence.queue_seen(&project, &names.map(str::to_owned).into(), now);
-            moved.push(evidence.queue_moved(&project));
-        }
-        assert_eq!(moved, [1, 1, 3, 3]);
-    }
-
-    #[test]
-    fn an_outage_is_an_excuse_for_a_while() {
-        let fresh = |moved, outage| Signs { moved, outage }.are_fresh(1000, 30, 360);
-        assert!(fresh(Some(971), None) && !fresh(Some(970), None));
-        assert!(fresh(Some(900), Some(971)) && !fresh(Some(900), Some(970)));
-        assert!(fresh(Some(641), Some(1000)) && !fresh(Some(640), Some(1000)));
-        assert!(fresh(None, None), "of a token that says nothing nothing is concluded");
-    }
-}
+mod tests;

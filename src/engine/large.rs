@@ -42,8 +42,8 @@ const SLOW: usize = 256 * 1024;
 /// Bytes that a document may have when it is unpacked.
 const LARGEST: u64 = 1 << 30;
 
-/// How long parts are kept beyond `service.keep`: longer than any request takes.
-pub(crate) const LIFE: Duration = Duration::from_hours(60 * 24);
+/// How long what a root needs is kept beyond `service.keep`: longer than any request takes.
+const LIFE: Duration = Duration::from_hours(60 * 24);
 
 /// Parts written at a time.
 const WIDTH: usize = 8;
@@ -65,6 +65,11 @@ pub(crate) fn removal(name: &str) -> [Change; 3] {
 }
 
 impl Engine {
+    /// When what a root needs until it settles may go, where nobody knows of it any more; seconds since 1970.
+    pub(crate) fn outlives_a_root(&self) -> i64 {
+        records::after(self.ports.clock.now(), self.settings.service.keep.saturating_add(LIFE)) / 1000
+    }
+
     /// The item with a document, of whatever size.
     pub(crate) async fn with_document<T: Serialize + Sync>(
         &self,
@@ -102,8 +107,7 @@ impl Engine {
             return Ok((packed(name), Value::Text(text)));
         }
         let id = format!("part.{content}");
-        let life = self.settings.service.keep.saturating_add(LIFE);
-        let expire_at = records::after(self.ports.clock.now(), life) / 1000;
+        let expire_at = self.outlives_a_root();
         // Base64 is ASCII: it can be cut anywhere.
         let pieces: Vec<_> = text.as_bytes().chunks(PIECE).map(String::from_utf8_lossy).collect();
         let puts = (0_usize..).zip(&pieces).map(|(n, piece)| {

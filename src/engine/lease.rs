@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine,
+    quarantine::{Alone, SUSPECT},
     records::{self, as_millis, attr, millis, set},
 };
 use crate::{
     ports::{
-        Error,
+        Class, Error,
         store::{Action, Change, Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write, Written},
     },
     signals,
@@ -65,6 +66,10 @@ pub(crate) struct Lease {
 pub(crate) struct Held {
     pub(crate) lease: Arc<Lease>,
     pub(crate) item: Item,
+    /// The latest revision of the record that was tried to be written.
+    tried: i64,
+    /// Where it is run alone: the right to.
+    pub(crate) alone: Option<Alone>,
 }
 
 /// What became of a release.
@@ -99,6 +104,11 @@ impl Lease {
         ]
     }
 
+    /// Whether a record is held by this lease.
+    fn holds(&self, item: &Item) -> bool {
+        item.text(attr::OWNER) == Some(self.owner.as_str()) && item.number(attr::EPOCH) == Some(self.epoch)
+    }
+
     /// A write that happens only while this lease is the latest.
     pub(crate) fn guarded(&self, changes: Vec<Change>) -> Write {
         self.conditions().into_iter().fold(Write::update(self.key.clone(), changes), Write::when)
@@ -123,6 +133,15 @@ impl Engine {
         if !owner.is_empty() && records::after(now, Duration::ZERO) < until + as_millis(SKEW) {
             return Ok(None);
         }
+        let starts = item.number(attr::STARTS).unwrap_or(0);
+        let is_suspect = !owner.is_empty() && owner != self.instance.as_str() && starts >= SUSPECT;
+        let alone = if is_suspect {
+            // Another one's turn: it stays due.
+            let Some(alone) = self.quarantine.enter() else { return Ok(None) };
+            Some(alone)
+        } else {
+            None
+        };
         // Who did not give it back is this very process, which therefore has not died of it; that it did
         // not come to an end can be seen all the same.
         let start = if owner == self.instance.as_str() {
@@ -131,7 +150,7 @@ impl Engine {
             Change::Add(attr::STARTS.into(), 1)
         };
         if !owner.is_empty() {
-            signals::engine::taken_over(key, owner, item.number(attr::STARTS).unwrap_or(0));
+            signals::engine::taken_over(key, owner, starts);
         }
         let epoch = item.number(attr::EPOCH).unwrap_or(0);
         let asked_at = Instant::now();
@@ -150,10 +169,7 @@ impl Engine {
         .when(Condition::Has(DUE_AT.into()));
         // The expiry too: a holder that has just renewed, late as it may be, still holds.
         for name in [attr::EPOCH, attr::LEASE_UNTIL] {
-            write = write.when(match item.number(name) {
-                Some(seen) => Condition::Equals(name.into(), Value::Number(seen)),
-                None => Condition::Lacks(name.into()),
-            });
+            write = write.when(is_still(name, item.number(name)));
         }
         let taken = match self.ports.store.write(write).await {
             Ok(Written::Done(item) | Written::Refused(item)) => item,
@@ -177,7 +193,12 @@ impl Engine {
             lost: CancellationToken::new(),
         };
         lease.extend(asked_at);
-        Ok(Some(Held { lease: Arc::new(lease), item }))
+        if alone.is_some() {
+            signals::ends::suspected(key, starts);
+            self.evidence.run_began(millis(self.ports.clock.now()));
+        }
+        let tried = item.number(attr::REVISION).unwrap_or(0);
+        Ok(Some(Held { lease: Arc::new(lease), item, tried, alone }))
     }
 
     /// Renews the lease for ever; marks it lost when it is. Never returns.
@@ -199,25 +220,36 @@ impl Engine {
         }
     }
 
-    /// Writes attributes of a held record.
-    pub(crate) async fn save(&self, held: &mut Held, changes: Vec<Change>) -> Step<()> {
+    /// Writes attributes of a held record. Each such write has a revision of its own and follows the one
+    /// before: an attempt that lands late changes nothing, and one whose answer was lost recognises itself.
+    /// Where an earlier one turns out to have happened of which we had not heard, nothing is written over it:
+    /// what is to be written was made without knowing of it, and the round begins anew.
+    pub(crate) async fn save(&self, held: &mut Held, mut changes: Vec<Change>) -> Step<()> {
         held.lease.check()?;
-        match self.ports.store.write(held.lease.guarded(changes)).await? {
-            Written::Done(Some(item)) => {
-                // `wakes` as of the round's start must survive: what came since is news.
-                let wakes = held.item.attributes.get(attr::WAKES).cloned();
-                held.item = item;
-                match wakes {
-                    Some(wakes) => held.item.attributes.insert(attr::WAKES.into(), wakes),
-                    None => held.item.attributes.remove(attr::WAKES),
-                };
-                Ok(())
-            }
+        let seen = held.item.number(attr::REVISION);
+        held.tried = held.tried.max(seen.unwrap_or(0)) + 1;
+        changes.push(set(attr::REVISION, held.tried));
+        let write = held.lease.guarded(changes).when(is_still(attr::REVISION, seen));
+        let item = match self.ports.store.write(write).await? {
+            Written::Done(Some(item)) => item,
+            Written::Refused(Some(item)) if held.lease.holds(&item) => item,
             Written::Done(None) | Written::Refused(_) => {
                 held.lease.lost.cancel();
-                Err(Halt::Lost)
+                return Err(Halt::Lost);
             }
+        };
+        let is_ours = item.number(attr::REVISION) == Some(held.tried);
+        // `wakes` as of the round's start must survive: what came since is news.
+        let wakes = held.item.attributes.get(attr::WAKES).cloned();
+        held.item = item;
+        match wakes {
+            Some(wakes) => held.item.attributes.insert(attr::WAKES.into(), wakes),
+            None => held.item.attributes.remove(attr::WAKES),
+        };
+        if is_ours {
+            return Ok(());
         }
+        Err(Error::new(Class::Transient, "save", "an earlier write has happened after all").into())
     }
 
     /// Gives the record back, due at `due_at` (`None`: never again), unless there is news; with
@@ -238,6 +270,9 @@ impl Engine {
             }
             None => changes.extend(records::retire(self.ports.clock.now(), self.settings.service.keep)),
         }
+        if held.item.number(attr::SURVIVED).is_some() {
+            changes.push(Change::Remove(attr::SURVIVED.into()));
+        }
         changes.extend([
             set(attr::OWNER, ""),
             set(attr::LEASE_UNTIL, 0),
@@ -246,10 +281,7 @@ impl Engine {
         ]);
         let mut write = held.lease.guarded(changes);
         if !news_can_wait {
-            write = write.when(match wakes {
-                Some(wakes) => Condition::Equals(attr::WAKES.into(), Value::Number(wakes)),
-                None => Condition::Lacks(attr::WAKES.into()),
-            });
+            write = write.when(is_still(attr::WAKES, wakes));
         }
         let current = match self.ports.store.write(write).await {
             Ok(Written::Done(_)) => return Ok(Released::Yes),
@@ -271,6 +303,14 @@ impl Engine {
                 Err(Halt::Lost)
             }
         }
+    }
+}
+
+/// That a number is what it was when it was read.
+fn is_still(name: &str, seen: Option<i64>) -> Condition {
+    match seen {
+        Some(seen) => Condition::Equals(name.into(), Value::Number(seen)),
+        None => Condition::Lacks(name.into()),
     }
 }
 

@@ -14,6 +14,7 @@ mod beat;
 mod board;
 mod child;
 mod chunks;
+mod debts;
 mod deliveries;
 mod dispatch;
 mod dry_run;
@@ -30,6 +31,7 @@ mod names;
 mod outbox;
 mod payload;
 mod plan;
+mod quarantine;
 mod records;
 mod refused;
 mod request;
@@ -62,6 +64,7 @@ use board::Board;
 use dispatch::{Inbox, Post};
 use evidence::Evidence;
 use folder::{Contents, JobFolders, Slots, Sources};
+use quarantine::Quarantine;
 use settings::Settings;
 use slice::{Glances, Keys};
 
@@ -97,6 +100,7 @@ pub struct Engine {
     keys: Keys,
     glances: Glances,
     job_folders: JobFolders,
+    quarantine: Quarantine,
     /// Cancelled when no new work may begin.
     stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -136,6 +140,7 @@ impl Engine {
             keys: Keys::default(),
             glances: Glances::default(),
             job_folders: JobFolders::default(),
+            quarantine: Quarantine::default(),
             ports,
             settings,
             stop,

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Engine, large,
+    Engine,
     records::{self, attr, millis},
 };
 use crate::{
@@ -73,11 +73,10 @@ impl Engine {
 
     /// The write by which a name leads to a record.
     pub(crate) fn alias(&self, key: Key, to: &RequestId, now: Timestamp) -> Write {
-        let keep = self.settings.service.keep.saturating_add(large::LIFE);
         let item = Item::new(key)
             .with(attr::ROOT, to.as_str())
             .with(attr::CREATED_AT, millis(now))
-            .with(EXPIRE_AT, records::after(now, keep) / 1000);
+            .with(EXPIRE_AT, self.outlives_a_root());
         Write { key: item.key, action: Action::Put(item.attributes), conditions: Vec::new() }
     }
 

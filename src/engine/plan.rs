@@ -67,7 +67,9 @@ impl Engine {
                 return self.conclude_dry_run(held, &children).await.map(|()| None);
             }
             Ok(children) => children,
-            Err(kinds::Refused::Port(error)) => return Err(error.into()),
+            Err(kinds::Refused::Port(error)) => {
+                return self.not_yet_begun(held, error).await.map(|()| None);
+            }
             Err(kinds::Refused::NotYet(failure)) if !asked.is_dry_run() => {
                 return self.sources_not_yet(held, failure).await;
             }
@@ -119,7 +121,7 @@ impl Engine {
     ) -> Step<u32> {
         let chunks = chunks(children)?;
         let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-        let expire_at = records::after(self.ports.clock.now(), self.settings.service.keep * 2) / 1000;
+        let expire_at = self.outlives_a_root();
         for (n, chunk) in (first..).zip(chunks) {
             held.lease.check()?;
             let key = records::plan_key(&id_of(held), generation, n);

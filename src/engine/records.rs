@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    debts::Debts,
     kinds::SummaryUploads,
     slices::{Common, Cursor},
 };
@@ -56,9 +57,12 @@ pub(crate) mod attr {
     pub(crate) const EPOCH: &str = "epoch";
     pub(crate) const LEASE_UNTIL: &str = "lease_until";
     pub(crate) const STARTS: &str = "starts";
+    pub(crate) const SURVIVED: &str = "survived";
+    pub(crate) const REVISION: &str = "revision";
     pub(crate) const WAKES: &str = "wakes";
     pub(crate) const FAILURES: &str = "failures";
     pub(crate) const DEFECTS: &str = "defects";
+    pub(crate) const TROUBLE: &str = "trouble";
     pub(crate) const STATE: &str = "state";
     pub(crate) const SPEC: &str = "spec";
     pub(crate) const HASH: &str = "payload_hash";
@@ -70,6 +74,7 @@ pub(crate) mod attr {
     pub(crate) const OUTCOME: &str = "outcome";
     pub(crate) const TOKEN: &str = "token";
     pub(crate) const SETTLED: &str = "settled";
+    pub(crate) const TRIES: &str = "tries";
     pub(crate) const FOLDER: &str = "folder";
     pub(crate) const RUNNING: &str = "running";
     pub(crate) const FAILURE: &str = "failure";
@@ -163,8 +168,10 @@ pub(crate) struct RootState {
     pub summary: Option<SummaryUploads>,
     /// Whether its sources have been listed once more.
     pub listed_again: bool,
-    /// Stopped, answered and told; when its children were last looked at. 0 before.
+    /// Stopped; when its children were last looked at. 0 before.
     pub children_at: i64,
+    /// What it owes to others than tokens, once it has an outcome.
+    pub debts: Debts,
 }
 
 pub(crate) fn millis(at: Timestamp) -> i64 {

@@ -25,7 +25,7 @@ use crate::{
     ports::{
         Error,
         bus::{Bus, Event},
-        store::{Item, Write},
+        store::{EXPIRE_AT, Item, Write},
     },
     signals,
 };
@@ -109,7 +109,9 @@ impl Engine {
                 lease.check()?;
                 let destination = format!("icav2://{}{}", spec.project, spec.path);
                 let item = records::new_request(child, id, Kind::Folder, &destination, now);
-                let item = self.with_document(item, attr::SPEC, spec).await?.with(attr::SIBLINGS, siblings);
+                // One that is put late, when its root has settled, is cleared away by nobody.
+                let item = item.with(attr::SIBLINGS, siblings).with(EXPIRE_AT, self.outlives_a_root());
+                let item = self.with_document(item, attr::SPEC, spec).await?;
                 self.ports.store.write(Write::put_new(item)).await?;
                 Step::Ok(())
             }
@@ -160,7 +162,7 @@ impl Engine {
         if self.is_alive(&signs) {
             (state.look_since, state.looked_at) = (0, 0);
         } else {
-            match self.judge_silence(held, &mut state).await? {
+            match self.judge_silence(held, &mut state, &signs).await? {
                 Judgement::Stalled(failure) => {
                     let failure = self.put_stop(&id, failure).await?;
                     self.conclude_stopped(held, failure).await?;
@@ -232,7 +234,13 @@ impl Engine {
         }
         kinds::replace(&so_far, &mut outcomes);
         let specs = so_far.iter().map(|(_, spec)| spec);
-        kinds::staging::clear(self.ports.platform.as_ref(), &id_of(held), specs).await?;
+        let cleared = kinds::staging::clear(self.ports.platform.as_ref(), &id_of(held), specs).await;
+        if let Err(error) = cleared {
+            if !self.lasts_too_long(held).await? {
+                return Err(error.into());
+            }
+            signals::engine::staging_left(held.item.text(attr::DESTINATION).unwrap_or_default(), &error);
+        }
         let mut outcome = merge(&outcomes, started_at(&held.item), self.ports.clock.now());
         if kind_of(held) == Some(Kind::Batch) {
             let children = so_far.iter().map(|(_, spec)| spec).zip(&outcomes);
@@ -264,8 +272,9 @@ impl Engine {
             }
             Some(Kind::Copy | Kind::Batch | Kind::CopyOut) | None => {
                 if Phase::of(&held.item) != Some(Phase::Finishing) {
-                    self.drop_summary_if_possible(held).await?;
-                    self.fail(held, failure).await?;
+                    // Its children are not to go on for nobody.
+                    let failure = self.put_stop(&id_of(held), failure).await?;
+                    self.conclude_stopped(held, failure).await?;
                 }
                 self.deliver(held).await
             }

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     ports::{
-        Error,
-        store::{Change, Key},
+        Class, Error,
+        store::{Change, Item, Key},
     },
     signals,
 };
@@ -25,6 +25,9 @@ const POISON: i64 = 10;
 
 /// After how many rounds in a row with an error that trying again cannot mend a record is given up.
 const HOPELESS: i64 = 10;
+
+/// Characters of an error that are kept with a record.
+const MOST_TROUBLE: usize = 1000;
 
 /// How soon a release is tried again that failed, at first and at most.
 const RELEASE_AGAIN: Duration = Duration::from_millis(500);
@@ -55,16 +58,31 @@ impl Next {
     }
 }
 
+/// What an error means to whoever waits.
+pub(crate) fn in_words(error: &Error) -> String {
+    if error.class == Class::Unauthorized {
+        return format!("the access token, or the keys, of this service are not accepted: {error}");
+    }
+    error.to_string()
+}
+
+/// The error with which the last rounds of a record have ended, if they have.
+pub(crate) fn trouble_of(record: &Item) -> Option<&str> {
+    record.text(attr::TROUBLE).filter(|_| record.number(attr::FAILURES).unwrap_or(0) > 0)
+}
+
 impl Engine {
     /// Runs one record. Errors are told here and nowhere above.
     pub(crate) async fn run(self: Arc<Self>, key: Key) {
         match self.acquire(&key).await {
             Ok(Some(mut held)) => {
-                let lease = Arc::clone(&held.lease);
+                let (lease, alone) = (Arc::clone(&held.lease), held.alone.take());
+                let survived = held.item.number(attr::SURVIVED).unwrap_or(0);
                 tokio::select! {
                     biased;
                     () = Box::pin(self.rounds(&mut held)) => {}
                     () = self.keep(&lease) => {}
+                    () = self.clear_in_time(&lease, survived, alone) => {}
                 }
             }
             Ok(None) => {}
@@ -134,10 +152,15 @@ impl Engine {
         let failures = held.item.number(attr::FAILURES).unwrap_or(0);
         signals::engine::round_failed(&held.lease.key, error, failures + 1);
         self.note_outage_of(held, error);
-        let mut changes = vec![set(attr::FAILURES, failures + 1)];
+        let trouble: String = in_words(error).chars().take(MOST_TROUBLE).collect();
+        let mut changes = vec![set(attr::FAILURES, failures + 1), set(attr::TROUBLE, trouble)];
         if !error.is_passing() {
-            let defects = held.item.number(attr::DEFECTS).unwrap_or(0);
-            changes.push(set(attr::DEFECTS, defects + 1));
+            let defects = held.item.number(attr::DEFECTS).unwrap_or(0) + 1;
+            changes.push(set(attr::DEFECTS, defects));
+            if defects >= 2 * HOPELESS {
+                signals::ends::record_given_up(&held.lease.key, error);
+                return Parting { changes, due_at: None, news_can_wait: true };
+            }
         }
         let due_at = records::after(self.ports.clock.now(), self.pause(error, failures));
         Parting { changes, due_at: Some(due_at), news_can_wait: true }

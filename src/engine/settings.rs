@@ -77,6 +77,9 @@ pub struct CopyOutSettings {
     /// The wait before a destination that refuses us is tried again.
     #[serde(with = "friendly")]
     pub access_retry: Duration,
+    /// How long a destination may refuse us before the request ends.
+    #[serde(with = "friendly")]
+    pub access_deadline: Duration,
     /// The first wait before an object that is being restored is looked at again; doubled each time.
     #[serde(with = "friendly")]
     pub thaw_check: Duration,
@@ -109,6 +112,7 @@ impl Default for CopyOutSettings {
             max_objects: 10_000_000,
             max_expansion: 256,
             access_retry: Duration::from_mins(10),
+            access_deadline: Duration::from_hours(14 * 24),
             thaw_check: Duration::from_mins(5),
             thaw_check_cap: Duration::from_mins(30),
             thaw_deadline: Duration::from_hours(72),

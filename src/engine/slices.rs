@@ -31,7 +31,7 @@ use crate::{
     },
     ports::{
         bus::{Bus, Event},
-        store::{Key, Write},
+        store::{EXPIRE_AT, Key, Write},
     },
     signals,
 };
@@ -210,7 +210,8 @@ impl Engine {
             puts.push(async move {
                 lease.check()?;
                 let item = records::new_request(&child, id, Kind::Slice, destination, now);
-                let item = item.with(attr::IN_TURNS, 1);
+                // One that is put late, when its root has settled, is cleared away by nobody.
+                let item = item.with(attr::IN_TURNS, 1).with(EXPIRE_AT, self.outlives_a_root());
                 let item = self.with_document(item, attr::SPEC, &spec).await?;
                 self.ports.store.write(Write::put_new(item)).await?;
                 Step::Ok(())

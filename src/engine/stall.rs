@@ -2,23 +2,26 @@
 //!
 //! Silence alone proves nothing: it has its children woken, and their folders look at their
 //! destinations. Only when each has completed a look since, and there is still no sign, nothing
-//! moves. A look that cannot be completed, in an outage for example, decides nothing.
+//! moves. A look that cannot be completed, in an outage for example, decides nothing; but when nothing has
+//! moved for as long as an outage is believed in (`heartbeat.outage_after`), the request ends all the same,
+//! with the error that kept its folders from looking.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Engine,
     dispatch::Lane,
-    evidence::Party,
+    evidence::{Party, Signs},
     lease::{Held, Step},
     records::{self, RootState, attr, millis},
     request::id_of,
+    round::trouble_of,
     several::several,
 };
 use crate::{
     domain::{
         friendly,
-        ids::{FolderId, RequestId},
+        ids::FolderId,
         outcome::{Culprit, ErrorName, Failure},
         request::FolderRequest,
     },
@@ -46,7 +49,12 @@ pub(crate) enum Judgement {
 
 impl Engine {
     /// Judges a root that shows no sign of life; the first time, it only has a look begun.
-    pub(crate) async fn judge_silence(&self, held: &Held, state: &mut RootState) -> Step<Judgement> {
+    pub(crate) async fn judge_silence(
+        &self,
+        held: &Held,
+        state: &mut RootState,
+        signs: &Signs,
+    ) -> Step<Judgement> {
         let id = id_of(held);
         let now = millis(self.ports.clock.now());
         let open = self.open_children(held).await?;
@@ -83,12 +91,20 @@ impl Engine {
             if now < told_at {
                 return Ok(Judgement::Open(told_at));
             }
-            return Ok(Judgement::Stalled(self.stalled(state, &open, &folders)));
+            let silence = self.settings.heartbeat.stalled_after;
+            return Ok(Judgement::Stalled(stalled(silence, None, state, &open, &folders)));
+        }
+        let ends_at = self.silence_ends(signs, state.look_since);
+        if now >= ends_at {
+            let silence = self.settings.heartbeat.outage_after;
+            let trouble = folders.values().chain(open.iter().map(|(child, _)| child)).find_map(trouble_of);
+            let trouble = trouble.unwrap_or("nobody has looked at its folders");
+            return Ok(Judgement::Stalled(stalled(silence, Some(trouble), state, &open, &folders)));
         }
         // Seldom when it takes long: whoever cannot look now may not be able to for hours.
         let waited = Duration::from_millis(u64::try_from(now - state.look_since).unwrap_or(0));
         let wait = (waited / 2).clamp(AT_LEAST, self.settings.heartbeat.every().max(AT_LEAST));
-        Ok(Judgement::Open(records::after(self.ports.clock.now(), wait)))
+        Ok(Judgement::Open(records::after(self.ports.clock.now(), wait).min(ends_at)))
     }
 
     async fn folders_of(&self, open: &[(Item, FolderRequest)]) -> Step<BTreeMap<String, Item>> {
@@ -100,28 +116,30 @@ impl Engine {
         let items = self.ports.store.get_many(&keys).await?;
         Ok(items.into_iter().map(|item| (item.key.id.clone(), item)).collect())
     }
+}
 
-    fn stalled(
-        &self,
-        state: &RootState,
-        open: &[(Item, FolderRequest)],
-        folders: &BTreeMap<String, Item>,
-    ) -> Failure {
-        let culprits = open.iter().map(|(child, spec)| {
-            let folder = folders.get(&FolderId::of(&spec.project, spec.path.as_str()).to_string());
-            let why = folder.and_then(|folder| folder.text(attr::WAITS_FOR)).unwrap_or("nothing moves there");
-            let what = child.text(attr::DESTINATION).unwrap_or_default();
-            Culprit { what: what.to_owned(), why: why.to_owned() }
-        });
-        let silence = friendly::print(self.settings.heartbeat.stalled_after);
-        let message =
-            format!("nothing has moved for {silence} in {} of {} folders", open.len(), state.children);
-        Failure::new(ErrorName::Stalled, message).naming(culprits)
+/// The failure of a root of which nothing has moved for that long, and what kept it from being looked
+/// at, if anything did.
+fn stalled(
+    silence: Duration,
+    trouble: Option<&str>,
+    state: &RootState,
+    open: &[(Item, FolderRequest)],
+    folders: &BTreeMap<String, Item>,
+) -> Failure {
+    let culprits = open.iter().map(|(child, spec)| {
+        let folder = folders.get(&FolderId::of(&spec.project, spec.path.as_str()).to_string());
+        let why = folder.and_then(|folder| trouble_of(folder).or_else(|| folder.text(attr::WAITS_FOR)));
+        let why = why.unwrap_or("nothing moves there");
+        let what = child.text(attr::DESTINATION).unwrap_or_default();
+        Culprit { what: what.to_owned(), why: why.to_owned() }
+    });
+    let silence = friendly::print(silence);
+    let mut message =
+        format!("nothing has moved for {silence} in {} of {} folders", open.len(), state.children);
+    if let Some(trouble) = trouble {
+        message.push_str(", and they cannot be looked at: ");
+        message.push_str(trouble);
     }
-
-    /// Whether a root waits for nothing but its turn.
-    pub(crate) async fn root_waits_for_a_place(&self, root: &str) -> Result<bool, crate::ports::Error> {
-        let record = self.ports.store.get(&records::request_key(&RequestId::new(root))).await?;
-        Ok(record.is_some_and(|record| self.waits_for_a_place(&record)))
-    }
+    Failure::new(ErrorName::Stalled, message).naming(culprits)
 }

@@ -11,7 +11,7 @@ use super::{
     lease::{Held, Step},
     records::{self, Phase, RootState, attr, millis},
     request::{id_of, started_at},
-    round::Next,
+    round::{Next, trouble_of},
     several::several,
     slices::{Common, slice_id},
     stall::{AT_LEAST, Judgement, TICKS},
@@ -52,6 +52,16 @@ struct Open {
     culprits: Vec<Culprit>,
 }
 
+impl Open {
+    /// The failure of a list of which nothing has moved for that long.
+    fn stalled(self, silence: Duration, state: &RootState) -> Failure {
+        let silence = friendly::print(silence);
+        let message =
+            format!("nothing has moved for {silence} in {} of {} slices", self.count, state.children);
+        Failure::new(ErrorName::Stalled, message).naming(self.culprits)
+    }
+}
+
 impl Engine {
     /// Judges a list by its signs; what is known of a silence is noted in `state`.
     pub(crate) async fn watch_slices(
@@ -62,7 +72,8 @@ impl Engine {
         tallies: &[Item],
     ) -> Step<Judgement> {
         let made = Some(millis(started_at(&held.item)));
-        if self.is_alive(&self.signs(id_of(held).as_str(), tallies, made)) {
+        let signs = self.signs(id_of(held).as_str(), tallies, made);
+        if self.is_alive(&signs) {
             (state.look_since, state.looked_at) = (0, 0);
             return Ok(Judgement::Open(i64::MAX));
         }
@@ -90,15 +101,20 @@ impl Engine {
             if now < told_at {
                 return Ok(Judgement::Open(told_at));
             }
-            let silence = friendly::print(self.settings.heartbeat.stalled_after);
-            let slices = format!("{} of {} slices", open.count, state.children);
-            let message = format!("nothing has moved for {silence} in {slices}");
-            return Ok(Judgement::Stalled(Failure::new(ErrorName::Stalled, message).naming(open.culprits)));
+            let silence = self.settings.heartbeat.stalled_after;
+            return Ok(Judgement::Stalled(open.stalled(silence, state)));
+        }
+        let ends_at = self.silence_ends(&signs, state.look_since);
+        if now >= ends_at {
+            let silence = self.settings.heartbeat.outage_after;
+            let mut failure = open.stalled(silence, state);
+            failure.message.push_str(", and they cannot be looked at");
+            return Ok(Judgement::Stalled(failure));
         }
         // Seldom when it takes long: whoever cannot look now may not be able to for hours.
         let waited = Duration::from_millis(u64::try_from(now - state.look_since).unwrap_or(0));
         let wait = (waited / 2).clamp(AT_LEAST, self.settings.heartbeat.every().max(AT_LEAST));
-        Ok(Judgement::Open(records::after(clock, wait)))
+        Ok(Judgement::Open(records::after(clock, wait).min(ends_at)))
     }
 
     async fn open_slices(&self, held: &Held, state: &RootState, common: &Common, wakes: bool) -> Step<Open> {
@@ -117,7 +133,8 @@ impl Engine {
                 seen.unlooked += u64::from(looked_at < state.look_since);
                 seen.waits_for_a_place |= self.waits_for_a_place(item);
                 if seen.culprits.len() < Failure::MOST_CULPRITS {
-                    let why = item.text(attr::WAITS_FOR).unwrap_or("nothing is known of it").to_owned();
+                    let why = trouble_of(item).or_else(|| item.text(attr::WAITS_FOR));
+                    let why = why.unwrap_or("nothing is known of it").to_owned();
                     seen.culprits.push(Culprit { what: item.key.id.clone(), why });
                 }
             }

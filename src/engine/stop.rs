@@ -85,7 +85,7 @@ impl Engine {
     /// Gives the order; returns the one that stands, which may be an earlier one.
     pub(crate) async fn put_stop(&self, root: &RequestId, failure: Failure) -> Result<Failure> {
         // It may come when the root has just settled, and nobody would clear it away.
-        let expire_at = records::after(self.ports.clock.now(), self.settings.service.keep * 2) / 1000;
+        let expire_at = self.outlives_a_root();
         let item = Item::new(records::stop_key(root))
             .with(attr::FAILURE, records::text(&failure)?)
             .with(EXPIRE_AT, expire_at);

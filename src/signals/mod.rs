@@ -3,6 +3,7 @@
 pub mod api;
 pub mod batch;
 pub mod copy_out;
+pub mod ends;
 pub mod engine;
 pub mod process;
 pub mod queue;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     Simulator,
-    api::closed,
+    api::{closed, gibberish},
     content::{Content, KEPT_BYTES},
     faults::Instead,
     others::Done,
@@ -238,5 +238,6 @@ async fn give(instead: Instead) -> Response {
         }
         Instead::Close => closed(),
         Instead::Hang => std::future::pending().await,
+        Instead::Gibberish => gibberish(),
     }
 }

@@ -129,6 +129,8 @@ pub enum Instead {
     Close,
     /// No answer ever comes.
     Hang,
+    /// A status of success, and a body that nobody can read.
+    Gibberish,
 }
 
 impl<'de> Deserialize<'de> for Instead {
@@ -144,8 +146,10 @@ impl<'de> Deserialize<'de> for Instead {
             Wire::Status(status) => StatusCode::from_u16(status).map(Self::Status).map_err(D::Error::custom),
             Wire::Word(word) if word == "close" => Ok(Self::Close),
             Wire::Word(word) if word == "hang" => Ok(Self::Hang),
+            Wire::Word(word) if word == "gibberish" => Ok(Self::Gibberish),
             Wire::Word(word) => {
-                Err(D::Error::custom(format!("`{word}` is neither a status nor `close` nor `hang`")))
+                let why = format!("`{word}` is neither a status nor `close`, `hang` or `gibberish`");
+                Err(D::Error::custom(why))
             }
         }
     }
@@ -157,6 +161,7 @@ impl Serialize for Instead {
             Self::Status(status) => serializer.serialize_u16(status.as_u16()),
             Self::Close => serializer.serialize_str("close"),
             Self::Hang => serializer.serialize_str("hang"),
+            Self::Gibberish => serializer.serialize_str("gibberish"),
         }
     }
 }

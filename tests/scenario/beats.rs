@@ -179,7 +179,7 @@ async fn an_outage_of_two_hours_is_sat_out_with_beats() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_without_end_stops_the_beats_and_fails_nothing() {
+async fn an_outage_without_end_stops_the_beats_and_then_the_request() {
     // It begins before the request, so that not even the plan can be made, or while jobs run.
     for begun in [false, true] {
         let house = slow_house(Duration::from_mins(10)).await;
@@ -190,8 +190,12 @@ async fn an_outage_without_end_stops_the_beats_and_fails_nothing() {
         house.ask(&["/run/"], "/in/", "t").await;
         sleep(Duration::from_mins(1)).await;
         outage(&house, 503);
-        sleep(Duration::from_hours(8)).await;
-        assert_eq!(house.callers.answer("t"), None);
+        let (answered, _) = house.answer("t", Duration::from_hours(8)).await;
+        let (error, cause) = house.failure("t", Duration::ZERO).await;
+        assert_eq!(error, "Stalled");
+        assert!(cause["message"].as_str().unwrap().contains("503"), "{cause}");
+        let within = Duration::from_hours(6)..Duration::from_mins(6 * 60 + 35);
+        assert!(within.contains(&answered), "{answered:?}");
         let last = *house.callers.beats("t").last().unwrap();
         assert!(
             (Duration::from_mins(355)..Duration::from_mins(365)).contains(&last),
@@ -199,7 +203,8 @@ async fn an_outage_without_end_stops_the_beats_and_fails_nothing() {
         );
         assert!(longest_silence(&house, "t", last) <= Duration::from_mins(5));
         house.faults(json!({"responses": []}));
-        house.success("t", Duration::from_mins(30)).await;
+        house.ask(&["/run/"], "/in/", "again").await;
+        house.success("again", Duration::from_mins(30)).await;
         assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
         assert_settles(&house, Duration::from_mins(1)).await;
     }

@@ -1,7 +1,10 @@
 //! What stands around the engine in a scenario: the clock, the callers, the buses, the wires.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,7 @@ use copy_manager::{
     embedded::{bus::LocalBus, queue::SqliteQueue},
     icav2::transport::{Transport, TransportError},
     ports::{
-        Error, Result,
+        Class, Error, Result,
         bus::{Bus, Event, EventBus},
         callbacks::{Delivery, TaskCallbacks},
         clock::Clock,
@@ -25,7 +28,7 @@ use copy_manager::{
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Wall time that goes with tokio's clock.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub(crate) struct Callers {
     pub(crate) start: Instant,
     pub(crate) said: Mutex<Vec<(Duration, String, Said)>>,
     pub(crate) gone: Mutex<Vec<String>>,
+    /// Tokens whose answers are refused.
+    pub(crate) refused: Mutex<Vec<String>>,
 }
 
 impl Callers {
@@ -66,6 +71,13 @@ impl Callers {
         }
         heard.push((self.start.elapsed(), token, said));
         Delivery::Delivered
+    }
+
+    fn answered(&self, token: &TaskToken, said: Said) -> Result<Delivery> {
+        if self.refused.lock().unwrap().iter().any(|refused| refused == token.expose()) {
+            return Err(Error::new(Class::Invalid, "answer", "refused"));
+        }
+        Ok(self.hear(token, said))
     }
 
     /// The caller of that token does not wait any more.
@@ -95,11 +107,11 @@ impl TaskCallbacks for Callers {
     }
 
     async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery> {
-        Ok(self.hear(token, Said::Success(serde_json::from_str(output).unwrap())))
+        self.answered(token, Said::Success(serde_json::from_str(output).unwrap()))
     }
 
     async fn fail(&self, token: &TaskToken, error: &str, cause: &str) -> Result<Delivery> {
-        Ok(self.hear(token, Said::Failure(error.to_owned(), serde_json::from_str(cause).unwrap())))
+        self.answered(token, Said::Failure(error.to_owned(), serde_json::from_str(cause).unwrap()))
     }
 }
 
@@ -108,7 +120,9 @@ impl TaskCallbacks for Callers {
 pub(crate) struct Buses {
     pub(crate) local: LocalBus,
     pub(crate) told: Mutex<Vec<Value>>,
-    pub(crate) lose_children: std::sync::atomic::AtomicBool,
+    pub(crate) lose_children: AtomicBool,
+    /// Whether the outer bus takes nothing.
+    pub(crate) refuse: AtomicBool,
 }
 
 #[async_trait]
@@ -116,8 +130,11 @@ impl EventBus for Buses {
     async fn publish(&self, events: &[Event]) -> Result<Vec<(usize, Error)>> {
         for event in events {
             match event.bus {
+                Bus::External if self.refuse.load(Ordering::Relaxed) => {
+                    return Err(Error::new(Class::Transient, "PutEvents", "no answer"));
+                }
                 Bus::External => self.told.lock().unwrap().push(serde_json::from_str(&event.detail).unwrap()),
-                Bus::Internal if self.lose_children.load(std::sync::atomic::Ordering::Relaxed) => {}
+                Bus::Internal if self.lose_children.load(Ordering::Relaxed) => {}
                 Bus::Internal => drop(self.local.publish(std::slice::from_ref(event)).await?),
             }
         }
@@ -130,11 +147,18 @@ impl EventBus for Buses {
 pub(crate) struct Metered {
     pub(crate) inner: in_process::InProcess,
     pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
+    /// Whether calls are swallowed, and given up after ten seconds.
+    pub(crate) hole: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Transport for Metered {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+        if self.hole.load(Ordering::Relaxed) {
+            sleep(Duration::from_secs(10)).await;
+            let message = "no answer in time".to_owned();
+            return Err(TransportError { message, never_sent: false, source: None });
+        }
         let answer = self.inner.send(request).await;
         if let Ok(answer) = &answer {
             self.answers.lock().unwrap().push((Instant::now(), answer.status()));

@@ -1,8 +1,11 @@
 //! A table on which one write breaks off, or that is away for a while, for showing that nothing depends on it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -10,14 +13,24 @@ use copy_manager::{
     embedded::store::SqliteStore,
     ports::{
         Class, Error, Result,
-        store::{Due, Item, Key, Page, Store, Transacted, Write, Written, item_bytes},
+        store::{Action, Due, Item, Key, Page, Store, Transacted, Write, Written, item_bytes},
     },
 };
+
+/// A write that arrives later than its author believes.
+#[derive(Debug, Clone)]
+pub(crate) struct Late {
+    /// What its key, or that of one of its transaction, holds.
+    pub(crate) about: &'static str,
+    pub(crate) after: Duration,
+    /// Whether it arrives at once besides, as an attempt that was repeated below us; else nobody hears of it.
+    pub(crate) doubled: bool,
+}
 
 /// The table, where one write breaks off, before or after it has happened, and which may be away.
 #[derive(Debug)]
 pub(crate) struct Fragile {
-    pub(crate) store: SqliteStore,
+    pub(crate) store: Arc<SqliteStore>,
     pub(crate) breaks_in: Arc<AtomicI64>,
     pub(crate) breaks_after: Arc<AtomicBool>,
     pub(crate) away: Arc<AtomicBool>,
@@ -25,6 +38,8 @@ pub(crate) struct Fragile {
     pub(crate) longest_answer: Arc<AtomicUsize>,
     /// Bytes of the largest record that was written.
     pub(crate) largest_record: Arc<AtomicUsize>,
+    /// The next write about that arrives late.
+    pub(crate) late: Arc<Mutex<Option<Late>>>,
 }
 
 impl Fragile {
@@ -33,6 +48,28 @@ impl Fragile {
             return Err(Error::new(Class::Transient, "table", "is away"));
         }
         Ok(())
+    }
+
+    /// Whether writes of these keys arrive late now.
+    fn is_late(&self, writes: &[Write]) -> Option<Late> {
+        let mut late = self.late.lock().unwrap();
+        let mut puts = writes.iter().filter(|write| matches!(write.action, Action::Put(_)));
+        late.take_if(|late| puts.any(|put| put.key.to_string().contains(late.about)))
+    }
+
+    /// Has writes arrive later; whether they arrive now, too.
+    fn put_off(&self, writes: &[Write]) -> Result<()> {
+        let Some(late) = self.is_late(writes) else { return Ok(()) };
+        let (store, writes) = (self.store.clone(), writes.to_vec());
+        #[expect(clippy::disallowed_methods, reason = "what is under way outlives the instance")]
+        tokio::spawn(async move {
+            tokio::time::sleep(late.after).await;
+            store.transact(writes).await.unwrap();
+        });
+        if late.doubled {
+            return Ok(());
+        }
+        Err(Error::new(Class::Transient, "write", "no answer in time").ambiguous())
     }
 
     fn told(&self, items: &[Item]) {
@@ -70,6 +107,7 @@ impl Store for Fragile {
 
     async fn write(&self, write: Write) -> Result<Written> {
         self.is_there()?;
+        self.put_off(std::slice::from_ref(&write))?;
         let written = self.break_off(self.store.write(write)).await?;
         if let Written::Done(Some(item)) = &written {
             self.largest_record.fetch_max(item_bytes(item), Ordering::Relaxed);
@@ -79,6 +117,7 @@ impl Store for Fragile {
 
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         self.is_there()?;
+        self.put_off(&writes)?;
         self.break_off(self.store.transact(writes)).await
     }
 

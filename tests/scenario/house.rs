@@ -55,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     doubles::{Buses, Callers, JobNews, Metered, Said, VirtualClock},
-    fragile::Fragile,
+    fragile::{Fragile, Late},
     wire::RouterWire,
 };
 
@@ -156,6 +156,10 @@ pub(crate) struct House {
     pub(crate) longest_answer: Arc<AtomicUsize>,
     /// Bytes of the largest record that an instance has written.
     pub(crate) largest_record: Arc<AtomicUsize>,
+    /// The next write to the table that arrives late.
+    pub(crate) late: Arc<Mutex<Option<Late>>>,
+    /// Whether calls of the platform are swallowed.
+    pub(crate) hole: Arc<AtomicBool>,
     pub(crate) icav2: icav2::Settings,
     /// When the platform answered, and how.
     pub(crate) answers: Arc<Mutex<Vec<(Instant, StatusCode)>>>,
@@ -255,7 +259,12 @@ impl House {
         let queue = SqliteQueue::open(database.clone(), "requests", options, dice.clone()).await.unwrap();
         let queue = Arc::new(queue);
         let local = LocalBus::new(queue.clone(), Outcomes::to_log(), clock.clone(), dice);
-        let callers = Callers { start: Instant::now(), said: Mutex::default(), gone: Mutex::default() };
+        let callers = Callers {
+            start: Instant::now(),
+            said: Mutex::default(),
+            gone: Mutex::default(),
+            refused: Mutex::default(),
+        };
         let s3 = configured(aws_config::defaults(BehaviorVersion::latest()))
             .region("ap-southeast-2")
             .credentials_provider(Credentials::new("OWN", "own", None, None, "test"))
@@ -269,10 +278,17 @@ impl House {
             away: Arc::default(),
             longest_answer: Arc::default(),
             largest_record: Arc::default(),
+            late: Arc::default(),
+            hole: Arc::default(),
             simulator,
             callers: Arc::new(callers),
             objects: Arc::new(objects),
-            buses: Arc::new(Buses { local, told: Mutex::default(), lose_children: false.into() }),
+            buses: Arc::new(Buses {
+                local,
+                told: Mutex::default(),
+                lose_children: false.into(),
+                refuse: false.into(),
+            }),
             queue,
             job_events: None,
             settings: settings(),
@@ -299,6 +315,7 @@ impl House {
             Arc::new(Metered {
                 inner: in_process::InProcess::new(&self.simulator),
                 answers: self.answers.clone(),
+                hole: self.hole.clone(),
             }),
             Arc::new(StaticToken::new(BEARER).unwrap()),
             self.clock.clone(),
@@ -314,12 +331,13 @@ impl House {
         let platform = self.platform(dice.clone());
         let ports = Ports {
             store: Arc::new(Fragile {
-                store: self.store(),
+                store: Arc::new(self.store()),
                 breaks_in: self.breaks_in.clone(),
                 breaks_after: self.breaks_after.clone(),
                 away: self.away.clone(),
                 longest_answer: self.longest_answer.clone(),
                 largest_record: self.largest_record.clone(),
+                late: self.late.clone(),
             }),
             requests: self.queue.clone(),
             job_events: self.job_events.clone().map(|queue| queue as Arc<dyn Queue>),

@@ -9,6 +9,7 @@ mod contents;
 mod copies;
 mod copy_out;
 mod doubles;
+mod ends;
 mod faults;
 mod fragile;
 mod house;
@@ -31,6 +32,7 @@ mod sturdy;
 mod thrift;
 mod tokens;
 mod trees;
+mod walk;
 mod whole;
 #[path = "../support/wire.rs"]
 mod wire;

@@ -136,6 +136,58 @@ async fn what_kills_every_instance_is_given_up() {
     assert!(cause["message"].as_str().unwrap().contains("broke every process"), "{cause}");
 }
 
+/// How often the folder with that destination has been held, once it is held more often than before; `None`
+/// when the token has been answered.
+async fn until_its_turn(house: &House, token: &str, folder: &str, before: i64) -> Option<i64> {
+    for _ in 0..30 * 60 * 4 {
+        if house.callers.answer(token).is_some() {
+            return None;
+        }
+        for key in house.unsettled().await.into_iter().filter(|key| key.id_type == "FOLDER") {
+            let Some(item) = house.store().get(&key).await.unwrap() else { continue };
+            let is_meant = item.text("destination").is_some_and(|at| at.ends_with(folder));
+            let epoch = item.number("epoch").unwrap_or(0);
+            if is_meant && epoch > before && item.text("owner").is_some_and(|owner| !owner.is_empty()) {
+                return Some(epoch);
+            }
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    panic!("nobody has held {folder} for half an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_works_beside_a_killer_is_not_given_up_with_it() {
+    let calm: Vec<_> = (0..8).map(|n| format!("/calm/{n}.txt")).collect();
+    let mut files = FILES.to_vec();
+    // Streams that take longer than any instance lives.
+    files.extend(calm.iter().map(|path| (path.as_str(), 5 << 20, 1)));
+    let mut house = House::new(&files, &[], &[], |platform| platform.latency = Duration::from_secs(1)).await;
+    house.chunk_takes = Duration::from_secs(10);
+    house.ask(&["/run/"], "/in/", "killer").await;
+    for (n, path) in calm.iter().enumerate() {
+        house.ask(&[path], &format!("/calm/{n}/"), &format!("t{n}")).await;
+    }
+    let (mut held, mut killed) = (0, 0);
+    loop {
+        let _instance = house.instance();
+        match until_its_turn(&house, "killer", "/in/run/", held).await {
+            Some(epoch) => held = epoch,
+            None => break,
+        }
+        // The others are at work by then.
+        sleep(Duration::from_secs(5)).await;
+        killed += 1;
+        assert!(killed < 20, "the killer is found in the end");
+    }
+    assert_eq!(house.failure("killer", Duration::ZERO).await.0, "Internal");
+    assert!(killed >= 9, "{killed}");
+    let _instance = house.instance();
+    for n in 0..calm.len() {
+        house.success(&format!("t{n}"), Duration::from_hours(2)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nobody_is_given_up_for_a_table_that_goes_away_again_and_again() {
     let house = House::new(&FILES, &[], &[], |platform| {

@@ -180,3 +180,11 @@ fn a_plan_that_was_stored_unheard_is_not_taken_for_none() {
         lives(plan, "write", "PLANNED", Fault::LoseAnswer);
     }
 }
+
+/// A caller left, its token was marked and then dropped. Then the mark arrived a second time, and the token
+/// was due again, for ever.
+#[test]
+fn a_mark_that_arrives_twice_does_not_bring_back_a_token() {
+    let told = crate::live(1_033_178_184, true);
+    assert!(told.broken.is_empty(), "{:?}", told.broken);
+}

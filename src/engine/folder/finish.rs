@@ -185,8 +185,7 @@ impl Engine {
     /// Stores a child's outcome and wakes the child, which takes it from there.
     pub(super) async fn tell_waiter(&self, held: &Held, waiter: &Waiter, outcome: &Outcome) -> Step<()> {
         held.lease.check()?;
-        let told = self.stored_outcome(&waiter.request, outcome).await?;
-        self.ports.store.write(told).await?;
+        self.store_outcome(held, &waiter.request, outcome).await?;
         let child = records::request_key(&waiter.request);
         let folder = crate::domain::ids::FolderId::new(held.lease.key.id.as_str());
         // Woken before it is no longer waited for: who dies in between leaves a waiter that is told

@@ -294,15 +294,17 @@ impl Engine {
             return Ok((there.id, false));
         }
         held.lease.check()?;
-        // The epoch makes the key new after a deletion, and the same for repeats of this attempt.
-        let key = digest(&[
-            "folder",
-            project.as_str(),
-            path.as_str(),
-            &held.lease.key.id,
-            &held.lease.epoch.to_string(),
-        ]);
-        match platform.create_folder(project, path, &key).await {
+        // The same until there is an answer, and never again: the API replays answers for a week, also of
+        // folders that have been deleted since.
+        if state.folder_nonce.is_empty() {
+            state.folder_nonce = self.ports.chance.uuid().to_string();
+        }
+        let key = digest(&["folder", &held.lease.key.id, &state.folder_nonce]);
+        let made = platform.create_folder(project, path, &key).await;
+        if !matches!(&made, Err(error) if error.may_have_happened) {
+            state.folder_nonce.clear();
+        }
+        match made {
             Ok(made) => {
                 state.folder = Some(made.id.clone());
                 Ok((made.id, true))

@@ -85,6 +85,7 @@ impl Engine {
                 changes.extend(looked(&state));
                 if state.looked.is_none() {
                     self.note_outage(&state.parties, &error);
+                    self.note_platform_outage(&error);
                 }
                 self.save(held, changes).await?;
                 Err(Halt::Port(error))
@@ -158,6 +159,7 @@ impl Engine {
                 // Nobody waits any more, unless somebody has just come.
                 continue;
             }
+            self.evidence.platform_answered(millis(self.ports.clock.now()));
             self.mark_seen(held, state).await?;
             let again = self.act(held, state, &picture).await?;
             let waits_for = signs::waits_for(state, &picture);

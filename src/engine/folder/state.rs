@@ -214,6 +214,9 @@ pub(super) struct Before {
 pub(super) struct FolderState {
     /// The destination folder, once it is known.
     pub folder: Option<DataId>,
+    /// Part of the idempotency key with which it is made: the same until that was answered.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub folder_nonce: String,
     pub intents: Vec<Intent>,
     pub jobs: Vec<RunningJob>,
     pub history: Vec<Past>,

@@ -18,7 +18,7 @@ use crate::{
         lease::{Halt, Held, Step},
         records::{self, RootState, as_millis, attr, millis, set},
         request::started_at,
-        round::Next,
+        round::{Next, in_words},
     },
     ports::{Class, Error, Result},
 };
@@ -84,18 +84,20 @@ impl Engine {
 
     /// A request could not be begun because of something that may pass: it is tried again for as long as
     /// that looks like an outage.
-    pub(super) async fn not_yet_begun(&self, held: &mut Held, error: Error) -> Step<()> {
+    pub(crate) async fn not_yet_begun(&self, held: &mut Held, error: Error) -> Step<()> {
+        self.note_platform_outage(&error);
         if !self.lasts_too_long(held).await? {
             return Err(Halt::Port(error));
         }
         let limit = friendly::print(self.settings.heartbeat.outage_after);
-        let message = format!("it could not be begun for {limit} (heartbeat.outage_after): {error}");
+        let why = in_words(&error);
+        let message = format!("it could not be begun for {limit} (heartbeat.outage_after): {why}");
         self.fail(held, Failure::new(ErrorName::Stalled, message)).await
     }
 
     /// Notes that something that may pass is in the way, and says whether it has been for longer than an
     /// outage is believed in. A time in which nobody tried does not count.
-    pub(super) async fn lasts_too_long(&self, held: &mut Held) -> Step<bool> {
+    pub(crate) async fn lasts_too_long(&self, held: &mut Held) -> Step<bool> {
         self.read_again(held).await?;
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         let now = millis(self.ports.clock.now());

@@ -23,6 +23,9 @@ use crate::{
 /// Uploads aborted at a time.
 const WIDTH: usize = 8;
 
+/// How often in a row what a slice has begun may fail to be aborted before that is given up.
+const MOST_FAILURES: i64 = 100;
+
 impl Engine {
     /// Settles a slice: whatever has no result by now failed for the reason given.
     pub(super) async fn settle_slice(
@@ -68,10 +71,12 @@ impl Engine {
         state: SliceState,
         why: Failure,
     ) -> Step<Next> {
+        // With pauses of `retry_cap` between, some hours: what is begun costs room, but nobody waits for it.
+        let gives_up = held.item.number(attr::FAILURES).unwrap_or(0) >= MOST_FAILURES;
         let desk = Desk::new(self, held, spec, state);
         for (index, aborted) in desk.discard_all().await? {
             match aborted {
-                Err(error) if error.is_passing() => return Err(error.into()),
+                Err(error) if error.is_passing() && !gives_up => return Err(error.into()),
                 Err(error) => desk.upload_left(index, &error),
                 Ok(()) => {}
             }

@@ -37,6 +37,11 @@ pub(in crate::simulator) fn closed() -> Response {
     response
 }
 
+/// An answer that begins as JSON or XML would, and cannot be read as either.
+pub(in crate::simulator) fn gibberish() -> Response {
+    Response::new(HttpBody::from("{\"<?xml"))
+}
+
 /// Answers one call of the API.
 pub(in crate::simulator) async fn gate(
     Extract(simulator): Extract<Arc<Simulator>>,
@@ -77,6 +82,7 @@ async fn give(simulator: &Simulator, method: &Method, instead: Instead) -> Respo
         Instead::Status(status) => refusal(simulator, method, &Problem::scripted(status)),
         Instead::Close => closed(),
         Instead::Hang => std::future::pending().await,
+        Instead::Gibberish => gibberish(),
     }
 }
 

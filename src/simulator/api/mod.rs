@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use http::{HeaderValue, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(super) use gate::{Closed, closed, gate};
+pub(super) use gate::{Closed, closed, gate, gibberish};
 use routes::Call;
 
 use super::{

@@ -17,7 +17,11 @@ use super::{
     chunked,
     rules::Ruling,
 };
-use crate::simulator::{Simulator, api::closed, faults::Instead};
+use crate::simulator::{
+    Simulator,
+    api::{closed, gibberish},
+    faults::Instead,
+};
 
 /// How far clocks may be apart.
 const SKEW: SignedDuration = SignedDuration::from_mins(15);
@@ -76,6 +80,7 @@ impl S3Door {
             None => answer.unwrap_or_else(|_| hung_up()),
             Some(Ruling { instead: Instead::Close, .. }) => hung_up(),
             Some(Ruling { instead: Instead::Hang, .. }) => std::future::pending().await,
+            Some(Ruling { instead: Instead::Gibberish, .. }) => gibberish().map(s3s::Body::http_body_unsync),
             Some(Ruling { instead: Instead::Status(status), code, .. }) => {
                 scripted(*status, code.as_deref()).to_http_response().unwrap_or_else(|_| hung_up())
             }

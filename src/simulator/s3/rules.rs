@@ -136,7 +136,7 @@ mod tests {
             assert_eq!(cut.is_some(), call == "GetObject");
             let status = ruling.map(|ruling| match ruling.instead {
                 Instead::Status(status) => status.as_u16(),
-                Instead::Close | Instead::Hang => 0,
+                Instead::Close | Instead::Hang | Instead::Gibberish => 0,
             });
             (delay.as_millis(), status)
         };

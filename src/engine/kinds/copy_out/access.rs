@@ -8,13 +8,15 @@ use super::{Judged, named};
 use crate::{
     domain::{
         copy_out::CopyOutRequest,
+        friendly,
         outcome::{Counters, ErrorName},
     },
     engine::{
         Engine,
         evidence::Party,
         lease::{Held, Step},
-        records::{self, RootState, attr, set},
+        records::{self, RootState, attr, millis, set},
+        request::started_at,
         round::Next,
         settings::Tags,
     },
@@ -133,9 +135,23 @@ impl Engine {
         }
     }
 
-    /// The destination is tried again in a while, for ever: who receives may not have allowed it yet.
-    pub(super) async fn wait_for_access(&self, held: &mut Held, why: &str) -> Step<Next> {
+    /// The destination is tried again in a while: who receives may not have allowed it yet. `None` when that
+    /// has taken too long, and the request has ended.
+    pub(super) async fn wait_for_access(
+        &self,
+        held: &mut Held,
+        request: &CopyOutRequest,
+        why: &str,
+    ) -> Step<Option<Next>> {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        let patience = self.settings.copy_out.access_deadline;
+        if millis(self.ports.clock.now()) >= records::after(started_at(&held.item), patience) {
+            let patience = friendly::print(patience);
+            let message =
+                format!("the destination has let nobody in for {patience} (copy_out.access_deadline): {why}");
+            let failure = named(ErrorName::PolicyDenied, &message, &request.destination());
+            return self.fail(held, failure).await.map(|()| None);
+        }
         state.refusals = state.refusals.saturating_add(1);
         state.trouble_since = 0;
         state.access_at = records::after(self.ports.clock.now(), self.settings.copy_out.access_retry);
@@ -149,7 +165,7 @@ impl Engine {
         self.save(held, changes).await?;
         signals::copy_out::waits_for_access(&held.lease.key.id, state.refusals, why);
         self.tell_if_possible(held, Status::Running, Counters::default()).await;
-        Ok(Next::at(state.access_at))
+        Ok(Some(Next::at(state.access_at)))
     }
 
     /// Whether tags are left out, having asked for those of one object of each source bucket.

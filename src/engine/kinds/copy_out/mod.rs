@@ -88,7 +88,7 @@ impl Engine {
             tokio::join!(self.enter(request), list::open(self, request), self.is_unwritten(request));
         match entry? {
             Entry::Open { without_tags } => request.options.without_tags = without_tags,
-            Entry::Closed(why) => return Ok(Some(self.wait_for_access(held, &why).await?)),
+            Entry::Closed(why) => return Ok(self.wait_for_access(held, request, &why).await?),
         }
         request.options.unwritten = unwritten;
         let mut watch = Watch::new();
