@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::policy::Glob;
+
 /// `[aws]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -34,5 +36,21 @@ impl Default for Settings {
             event_source: "copy-manager".to_owned(),
             max_receives: 10,
         }
+    }
+}
+
+/// How S3 is used (`[s3]`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3 {
+    /// Whether what is written goes with a checksum, beside the MD5s that are compared.
+    pub checksums: bool,
+    /// Buckets whose calls this service pays for, where their owners want that.
+    pub requester_pays: Vec<Glob>,
+}
+
+impl Default for S3 {
+    fn default() -> Self {
+        Self { checksums: true, requester_pays: Glob::try_from("*".to_owned()).into_iter().collect() }
     }
 }

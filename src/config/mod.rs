@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     admin::settings as admin,
-    aws::{objects as s3, settings as aws},
+    aws::settings as aws,
     domain::policy::Rules,
     embedded::settings as embedded,
     engine::settings::{
@@ -57,7 +57,7 @@ pub struct Settings {
     /// `[copy_out]`
     pub copy_out: CopyOutSettings,
     /// `[s3]`
-    pub s3: s3::Settings,
+    pub s3: aws::S3,
     /// `[report]`
     // Settings that are empty texts are not set, and so may a whole section be.
     #[serde(default)]

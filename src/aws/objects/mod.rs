@@ -5,7 +5,6 @@ mod clients;
 mod copying;
 mod identity;
 mod looking;
-mod settings;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -20,8 +19,8 @@ use bytes::Bytes;
 
 use aws_sdk_s3::types::{EncodingType, RequestPayer};
 
-pub use self::settings::Settings;
 use self::{clients::Clients, looking::page_of};
+pub use super::settings::S3 as Settings;
 use crate::{
     domain::file::ETag,
     ports::{
