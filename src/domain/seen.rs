@@ -50,7 +50,7 @@ impl Seen {
                 self.files += 1;
                 self.sum = self.sum.wrapping_add(number.unwrap_or_default());
             }
-            DataStatus::Available | DataStatus::Partial => self.waits = true,
+            DataStatus::Available | DataStatus::Partial | DataStatus::Unknown => self.waits = true,
             DataStatus::Archiving | DataStatus::Archived | DataStatus::Unarchiving | DataStatus::Deleting => {
             }
         }

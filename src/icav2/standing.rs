@@ -33,7 +33,7 @@ impl Client {
             call = call.with("filePathMatchMode", "FULL_CASE_INSENSITIVE");
             let mut from = None;
             loop {
-                let page = match self.list(call.clone(), from.as_deref()).await {
+                let page = match self.list(call.clone(), &DataPath::root(), from.as_deref()).await {
                     Err(error) if error.class == Class::NotFound => break,
                     other => other?,
                 };

@@ -365,6 +365,8 @@ impl Odd {
             size: 0,
             etag: None,
             created: Timestamp::UNIX_EPOCH,
+            modified: Timestamp::UNIX_EPOCH,
+            unseen: false,
         }
     }
 }

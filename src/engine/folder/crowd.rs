@@ -17,7 +17,7 @@ use crate::{
         Engine,
         evidence::Party,
         lease::{Held, Step},
-        records::{self, Waiter, attr, set},
+        records::{self, Waiter, attr, millis, set},
         several::several,
     },
     ports::{

@@ -18,7 +18,7 @@ use crate::{
         Engine,
         dispatch::Lane,
         lease::{Held, Step},
-        records::{self, Waiter, millis},
+        records::{self, Waiter},
     },
     ports::store::{Key, Write, Written},
     signals,
