@@ -78,7 +78,7 @@ async fn run(line: &str) -> ExitCode {
     let admin = Admin { backend: Arc::new(Daemon::default()), metrics: Arc::new(String::new), guard };
     let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
     tokio::select! {
-        code = cli.run() => code,
+        code = Box::pin(cli.run()) => code,
         served = admin::serve(listener, admin, 64, CancellationToken::new()) => panic!("{served:?}"),
     }
 }

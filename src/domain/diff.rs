@@ -203,7 +203,7 @@ mod tests {
         let condemned = Surroundings { condemned: true, ..calm };
         let same = Surroundings { content: Content::Same, ..calm };
         let other = Surroundings { content: Content::Other, ..calm };
-        let unknown = Wanted { etag: None, ..wanted(Route::Stream, MD5) };
+        let untagged = Wanted { etag: None, ..wanted(Route::Stream, MD5) };
         let job = wanted(Route::Job, "abc-2");
         let stream = wanted(Route::Stream, MD5);
         let (wait, missing) = (always(Verdict::Wait), always(Verdict::Missing));
@@ -218,7 +218,7 @@ mod tests {
             (&job, Some(there(Available, 5, Some("zzz-3"))), calm, always(alike)),
             (&stream, Some(there(Available, 5, Some(MD5))), calm, always(equal)),
             (&stream, Some(there(Available, 5, None)), calm, always(alike)),
-            (&unknown, Some(there(Available, 5, None)), calm, always(alike)),
+            (&untagged, Some(there(Available, 5, None)), calm, always(alike)),
             (&stream, Some(there(Available, 5, Some(OTHER_MD5))), calm, always(alike)),
             (&stream, Some(there(Available, 5, Some(OTHER_MD5))), same, always(equal)),
             (&stream, Some(there(Available, 5, Some(OTHER_MD5))), other, conflict(Clash::Content)),

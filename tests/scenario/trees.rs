@@ -118,7 +118,7 @@ async fn thousands_of_requests_for_one_folder_all_succeed() {
 async fn too_many_folders_are_refused_before_anything_is_copied() {
     let mut house = house(&folders(4, 1, 0), |_| {}).await;
     house.settings.copy.max_folders = 5;
-    let _instance = house.instance();
+    let instance = house.instance();
     house.ask(&["/big/"], "/in/", "five").await;
     house.success("five", Duration::from_mins(2)).await;
     // A tree is copied as often as a manifest sends it somewhere.
@@ -132,7 +132,7 @@ async fn too_many_folders_are_refused_before_anything_is_copied() {
     // And while it is read, where it is too large by itself.
     house.settings.copy.max_folders = 4;
     let _smaller = house.instance();
-    drop(_instance);
+    drop(instance);
     house.ask(&["/big/"], "/other/", "again").await;
     let (error, cause) = house.failure("again", Duration::from_mins(2)).await;
     assert_eq!(

@@ -16,7 +16,6 @@ use copy_manager::{
         transfers::{ObjectStream, PartStream, PartsUpload, PresignedUrl, Sent, Stream, Tagged, Transfers},
     },
 };
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -122,21 +121,6 @@ impl PartUploads for Objects {
         let call = self.inner.abort(to, upload, access);
         self.gate.pass(Service::Bytes, "abort", EFFECT, || to.to_string(), call).await
     }
-
-    async fn unfinished_since(
-        &self,
-        to: &ObjectLocation,
-        since: Timestamp,
-        access: &Access,
-    ) -> Result<Vec<UploadId>> {
-        let call = self.inner.unfinished_since(to, since, access);
-        self.gate.pass(Service::Bytes, "unfinished since", READ, || to.to_string(), call).await
-    }
-
-    async fn unfinished(&self, to: &ObjectLocation, access: &Access) -> Result<Vec<UploadId>> {
-        let call = self.inner.unfinished(to, access);
-        self.gate.pass(Service::Bytes, "unfinished", READ, || to.to_string(), call).await
-    }
 }
 
 #[async_trait]
@@ -232,10 +216,5 @@ impl ObjectStore for Objects {
     async fn copy(&self, copy: &ObjectCopy, access: &Access) -> Result<ETag> {
         let call = self.inner.copy(copy, access);
         self.gate.pass(Service::Bytes, "copy object", EFFECT, || copy.to.to_string(), call).await
-    }
-
-    async fn delete(&self, at: &ObjectLocation, access: &Access) -> Result<()> {
-        let call = self.inner.delete(at, access);
-        self.gate.pass(Service::Bytes, "delete object", EFFECT, || at.to_string(), call).await
     }
 }

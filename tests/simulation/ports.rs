@@ -114,7 +114,7 @@ impl Store for Gated<Watching> {
     }
 
     async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
-        let due = self.inner.due_after(shard, after, limit).await?;
+        let due = self.inner.store.due_after(shard, after, limit).await?;
         self.gate.idle(due).await
     }
 

@@ -54,7 +54,7 @@ async fn an_answer_that_can_never_be_read_is_not_asked_for_for_ever() {
 async fn a_clock_that_is_off_is_learnt_from_the_first_refusal() {
     for head in [true, false] {
         let stub = Stub::new(move |seen| {
-            let ahead = SystemClock.now() + jiff::SignedDuration::from_mins(20);
+            let ahead = SystemClock::new().now() + jiff::SignedDuration::from_mins(20);
             let date = ahead.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
             let signed = seen.header("x-amz-date");
             if ahead.strftime("%Y%m%dT%H%M").to_string().as_str() <= signed {
