@@ -169,7 +169,7 @@ fn schema_and_code_agree_on_whatever_may_be_wrong_in_two_places() {
         json!("x".repeat(129)),
         json!("x".repeat(2049)),
         json!([]),
-        json!(["s3://b"]),
+        json!(["s3://bkt"]),
         json!({}),
         payload,
     ];

@@ -109,18 +109,17 @@ mod tests {
 
     #[test]
     fn whatever_a_request_may_hold_can_be_said() {
-        let line =
-            "copy icav2://p/a=b icav2://q/c/ --external s3://b/k --on-conflict skip --rename icav2://p/a=b=z";
+        let line = "copy icav2://p/a=b icav2://q/c/ --external s3://bkt/k --on-conflict skip --rename icav2://p/a=b=z";
         let expected = json!({
             "sourceUriList": ["icav2://p/a=b"],
             "destinationUri": "icav2://q/c/",
-            "externalSourceUriList": ["s3://b/k"],
+            "externalSourceUriList": ["s3://bkt/k"],
             "renamingMapList": [{ "sourceUri": "icav2://p/a=b", "outputFileName": "z" }],
             "onConflict": "skip",
         });
         assert_eq!(payload(line), Some(expected.clone()));
         assert!(read("ICAv2DataCopySync", &json!({ "payload": expected })).is_ok());
-        assert!(payload("copy icav2://q/c/ --external s3://b/k").is_some());
+        assert!(payload("copy icav2://q/c/ --external s3://bkt/k").is_some());
         let text = read("ICAv2DataCopySync", &json!({ "payload": { "sourceUriList": "a" } })).unwrap_err();
         assert!(text.contains("detail.payload.sourceUriList"), "{text}");
     }

@@ -136,7 +136,7 @@ fn a_payload_in_s3_is_only_named() {
         (json!({"payloadS3Uri": 7}), "`detail.payloadS3Uri` must be a string, not a number"),
         (json!({"payloadS3Uri": "icav2://p/k"}), "`detail.payloadS3Uri` must be an s3:// URI"),
         (json!({"payloadS3Uri": "s3://bkt/a/"}), "`detail.payloadS3Uri` must name one object"),
-        (json!({"payloadS3Uri": "s3://b"}), "`detail.payloadS3Uri` must name one object"),
+        (json!({"payloadS3Uri": "s3://bkt"}), "`detail.payloadS3Uri` must name one object"),
         (
             json!({"payload": {}, "payloadS3Uri": "s3://bkt/k"}),
             "`detail.payload` and `payloadS3Uri` say the same thing twice: only one of them may be given",
