@@ -259,7 +259,7 @@ fn values_must_fit_each_other() {
     assert_eq!(
         complaints("", &keep),
         [
-            "service.keep (env COPY_MANAGER__SERVICE__KEEP): must be at least 8d: ICAv2 repeats answers for a week"
+            "service.keep (env COPY_MANAGER__SERVICE__KEEP): must be at least 192h: ICAv2 repeats answers for a week"
         ]
     );
 

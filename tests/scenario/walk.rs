@@ -98,7 +98,7 @@ const ENDS: &[(&str, &str)] = &[
     ("looking before deleting", "DestinationConflict Internal PolicyDenied Stalled"),
     ("deleting", "DestinationConflict Internal PolicyDenied SourceNotFound Stalled"),
     ("listing a prefix outside", "DestinationConflict SourceNotFound Stalled"),
-    ("looking at an object outside", "DestinationConflict PolicyDenied SUCCEEDED Stalled"),
+    ("looking at an object outside", "DestinationConflict PolicyDenied SUCCEEDED Stalled TransferFailed"),
     ("reading an object outside", "Stalled TransferFailed"),
     ("the entry of a bucket", "InvalidRequest PolicyDenied Stalled TransferFailed"),
     ("copying an object", "TransferFailed Stalled"),
