@@ -70,7 +70,9 @@ pub fn location(bytes: &[u8]) {
         Ok(location) => {
             let printed = location.to_string();
             assert_eq!(Location::parse(&printed).as_ref(), Ok(&location), "{uri}");
-            assert!(!printed.chars().any(char::is_control));
+            // An object may have any key; what is made in a project may not.
+            let is_plain = !printed.chars().any(char::is_control);
+            assert!(is_plain || matches!(location, Location::S3 { .. }));
         }
         Err(error) => clear(&error.to_string()),
     }

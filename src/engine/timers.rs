@@ -94,7 +94,7 @@ impl Engine {
                     self.recover_strays(shard).await;
                 }
             }
-            signals::engine::ticked();
+            signals::timers::ticked();
         }
     }
 
@@ -121,7 +121,7 @@ impl Engine {
             let now = millis(self.ports.clock.now());
             let due = match self.ports.store.due(shard, now, PAGE).await {
                 Ok(due) => due,
-                Err(error) => return signals::engine::walk_failed(shard, &error),
+                Err(error) => return signals::timers::walk_failed(shard, &error),
             };
             let full = due.len() == PAGE;
             let beats = several(BEATS, due.into_iter().map(|entry| self.beat(entry.key))).await;
@@ -144,7 +144,7 @@ impl Engine {
                     }
                 }
             }
-            Err(error) => signals::engine::walk_failed(shard, &error),
+            Err(error) => signals::timers::walk_failed(shard, &error),
         }
     }
 
@@ -156,16 +156,16 @@ impl Engine {
         let after = now.saturating_add(as_millis(longest + DIFFER));
         let strays = match self.ports.store.due_after(shard, after, PAGE).await {
             Ok(strays) => strays,
-            Err(error) => return signals::engine::walk_failed(shard, &error),
+            Err(error) => return signals::timers::walk_failed(shard, &error),
         };
         let writes = strays.into_iter().map(|stray| async move {
-            signals::engine::stray_timer(&stray.key, stray.due_at.saturating_sub(now));
+            signals::timers::stray_timer(&stray.key, stray.due_at.saturating_sub(now));
             let seen = Condition::Equals(DUE_AT.into(), Value::Number(stray.due_at));
             self.ports.store.write(Write::update(stray.key, vec![set(DUE_AT, now)]).when(seen)).await
         });
         for written in several(BEATS, writes).await {
             if let Err(error) = written {
-                signals::engine::walk_failed(shard, &error);
+                signals::timers::walk_failed(shard, &error);
             }
         }
     }

@@ -1,10 +1,8 @@
-//! The one table: items with named attributes, conditional writes, and two indexes that only
-//! suggest.
+//! The one table: items with named attributes, conditional writes, and two indexes that only suggest.
 //!
 //! # Contract
 //! - `get`, `get_many` and `query` are consistent: they see every write that was answered before.
-//! - A write is atomic per item; a transaction is atomic over its items. Conditions are checked
-//!   against the item as it is at that moment.
+//! - A write is atomic per item, a transaction over its items. Conditions are checked at that moment.
 //! - An item with both [`DUE_SHARD`] and [`DUE_AT`] is in the due index; one with [`ROOT_ID`] is in
 //!   the tree index. Indexes may lag and may name items that have changed since.
 //! - An item whose [`EXPIRE_AT`] (seconds since 1970) has passed may vanish at any time.
@@ -303,8 +301,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 /// How large an item may be, in bytes (DynamoDB).
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 
-/// The size of an item as DynamoDB counts it, near enough: names and values in UTF-8, numbers as
-/// 21 bytes.
+/// The size of an item, near enough as DynamoDB counts it: names and values in UTF-8, numbers as 21 bytes.
 #[must_use]
 pub fn item_bytes(item: &Item) -> usize {
     bytes_of(&item.key, &item.attributes)

@@ -352,22 +352,6 @@ pub fn active(running: usize, waiting: usize) {
     gauge!("copy_manager_runs_waiting").set(u32::try_from(waiting).unwrap_or(u32::MAX));
 }
 
-/// The due index was walked.
-pub fn ticked() {
-    counter!("copy_manager_ticks_total").increment(1);
-}
-
-/// A shard of the due index could not be read.
-pub fn walk_failed(shard: u8, why: &dyn Error) {
-    warn!(shard, error = chain(why), "due index unavailable");
-}
-
-/// A record or a token was due later than anything of ours can be, by that many milliseconds from now.
-pub fn stray_timer(key: &dyn Display, ahead: i64) {
-    counter!("copy_manager_stray_timers_total").increment(1);
-    warn!(record = %key, ahead_ms = ahead, "due too far ahead, looked at now: has a clock been set back?");
-}
-
 /// A lease could not be asked for.
 pub fn acquire_failed(key: &dyn Display, why: &dyn Error) {
     warn!(record = %key, error = chain(why), "record could not be acquired");

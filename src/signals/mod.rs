@@ -8,3 +8,4 @@ pub mod engine;
 pub mod process;
 pub mod queue;
 pub mod slice;
+pub mod timers;

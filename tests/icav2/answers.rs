@@ -105,7 +105,7 @@ async fn an_answer_that_cannot_be_understood_says_where() {
     let script = Script::always(200, JOB.replace("\"RUNNING\"", "7"));
     let error = client(&script).job(&job()).await.unwrap_err();
     assert_eq!((error.class, error.may_have_happened), (Class::Invalid, false));
-    assert!(error.message.contains("status: invalid type"), "{error}");
+    assert!(error.message.contains("status: "), "{error}");
 
     let mut nameless = crate::script::entry("fil.7", "/a", None);
     nameless["data"]["details"]["path"] = Value::Null;

@@ -51,7 +51,7 @@ async fn the_job_that_failed_is_named_beside_the_last_of_those_that_took_its_pla
     let output = house.success("t", Duration::from_hours(6)).await;
     let entry = &output["job_list_with_attempt_counter"][0];
     let failed = entry["failed_jobs_list"].as_array().unwrap();
-    assert!(house.calls(Some(JOBS)) > 2, "what it left over was cut into several: {output}");
+    assert!(house.calls(Some(JOBS)) >= 2, "what it left over is brought by others: {output}");
     assert!(failed.len() == 1 && entry["job_id"].is_string() && failed[0] != entry["job_id"], "{entry}");
     assert!(entry["job_attempt_counter"].as_u64().unwrap() > 1 && entry["job_status"] == true, "{entry}");
     assert_eq!(house.tree(TO, "/one/").await.len(), 30);

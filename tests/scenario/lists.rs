@@ -164,7 +164,7 @@ async fn the_plan_of_a_list_is_never_read_as_a_whole() {
     assert!(bytes > 280_000 && longest < 100_000, "{longest} of {bytes}");
     // And all of it goes when the request does.
     let now = house.now().as_second();
-    let is_soon = |at: Option<i64>| at.is_some_and(|at| (29 * DAY..=30 * DAY).contains(&(at - now)));
+    let is_soon = |at: Option<i64>| at.is_some_and(|at| (29 * DAY..=31 * DAY).contains(&(at - now)));
     assert!(plan.iter().all(|item| is_soon(item.number("expire_at"))), "{:?}", plan.first());
     for id_type in ["REQUEST", "PAYLOAD", "OUTCOME"] {
         let item = house.store().get(&Key::new(root(&house), id_type)).await.unwrap().unwrap();

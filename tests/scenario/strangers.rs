@@ -191,7 +191,7 @@ async fn a_job_that_nobody_can_tell_of_gives_its_place_back() {
     house.faults(json!({"toldJobStatus": {"WAITING_FOR_RESOURCES": "PARKED", "RUNNING": "PARKED"}}));
     let _instance = house.instance();
     house.ask(&["/run/big.bam"], "/in/", "t").await;
-    let (error, _) = house.failure("t", Duration::from_hours(8)).await;
+    let (error, _) = house.failure("t", Duration::from_hours(20)).await;
     assert_eq!(error, "Stalled");
     sleep(Duration::from_hours(2)).await;
     assert_eq!((house.slots().await, house.unsettled().await), (0, vec![]));

@@ -100,7 +100,7 @@ fn a_broken_line_is_named() {
 
 #[test]
 fn a_quote_swallows_no_more_than_a_key() {
-    let list = format!("b,k\nb,\"open\n{}", "b,k\n".repeat(10_000));
+    let list = format!("bkt,k\nbkt,\"open\n{}", "bkt,k\n".repeat(10_000));
     let failure = read("x.csv", list.as_bytes(), 1000).unwrap_err();
     assert!(
         failure.message.starts_with("line 2 of the list has a quote that is not closed"),

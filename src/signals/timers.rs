@@ -1,0 +1,24 @@
+//! What the walk of the due index has to tell.
+
+use std::{error::Error, fmt::Display};
+
+use metrics::counter;
+use tracing::warn;
+
+use super::engine::chain;
+
+/// The due index was walked.
+pub fn ticked() {
+    counter!("copy_manager_ticks_total").increment(1);
+}
+
+/// A shard of the due index could not be read.
+pub fn walk_failed(shard: u8, why: &dyn Error) {
+    warn!(shard, error = chain(why), "due index unavailable");
+}
+
+/// A record or a token was due later than anything of ours can be, by that many milliseconds from now.
+pub fn stray_timer(key: &dyn Display, ahead: i64) {
+    counter!("copy_manager_stray_timers_total").increment(1);
+    warn!(record = %key, ahead_ms = ahead, "due too far ahead, looked at now: has a clock been set back?");
+}
