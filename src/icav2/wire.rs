@@ -6,18 +6,17 @@
 //! silently left out is a file that is silently not copied: it is shown as one of unknown status. Values
 //! that we do not know are carried: the API may add to them at any time.
 
+mod jobs;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
-use crate::{
-    domain::{
-        file::{self, DataKind, DataStatus, ETag},
-        ids::{BatchId, DataId, JobId, ProjectId},
-        job::JobStatus,
-        location::DataPath,
-    },
-    ports::platform,
+use crate::domain::{
+    file::{self, DataKind, DataStatus, ETag},
+    ids::{DataId, ProjectId},
+    job::JobStatus,
+    location::DataPath,
 };
 
 /// One entry of a list. An odd one spoils no page.
@@ -367,45 +366,6 @@ impl Odd {
             created: Timestamp::UNIX_EPOCH,
             modified: Timestamp::UNIX_EPOCH,
             unseen: false,
-        }
-    }
-}
-
-impl From<Project> for platform::Project {
-    fn from(project: Project) -> Self {
-        Self { id: ProjectId::new(project.id), name: project.name }
-    }
-}
-
-impl From<Job> for platform::Job {
-    fn from(job: Job) -> Self {
-        Self {
-            id: JobId::new(job.id),
-            status: match job.status {
-                // It has ended, and not with the one that means success.
-                JobStatus::Unknown if job.time_finished.is_some() => JobStatus::Failed,
-                status => status,
-            },
-            subject: job.subject_id,
-            created: job.time_created,
-            reason: job.additional_status_information,
-        }
-    }
-}
-
-impl From<CopyBatch> for platform::Submitted {
-    fn from(batch: CopyBatch) -> Self {
-        Self { batch: BatchId::new(batch.id), job: batch.job.into() }
-    }
-}
-
-impl From<CopyBatchItem> for platform::BatchItem {
-    fn from(item: CopyBatchItem) -> Self {
-        Self {
-            data: DataId::new(item.request.data_id),
-            status: item.processing.status,
-            reason: item.processing.additional_status_information,
-            created: item.created_project_data.map(|made| DataId::new(made.data.id)),
         }
     }
 }

@@ -496,7 +496,7 @@ impl Board {
         let mut unheard = BTreeSet::new();
         {
             let mut heard = self.heard.lock().unwrap();
-            let mut roots: BTreeMap<String, (bool, bool)> = BTreeMap::new();
+            let mut roots: BTreeMap<String, (bool, Option<i64>)> = BTreeMap::new();
             let mut outcomes = BTreeSet::new();
             self.store.each(|item| match item.key.id_type.as_str() {
                 "OUTCOME" => drop(outcomes.insert(item.key.id.clone())),
@@ -507,7 +507,7 @@ impl Board {
                         let root = roots.entry(item.text("root").unwrap().to_owned()).or_default();
                         root.0 |= phase != "SETTLED";
                     } else if phase == "RUNNING" {
-                        roots.entry(item.key.id.clone()).or_default().1 = true;
+                        roots.entry(item.key.id.clone()).or_default().1 = item.number("epoch");
                     }
                 }
                 token if token.starts_with("TOKEN#") && item.number(DUE_AT).is_some() => {
@@ -536,8 +536,9 @@ impl Board {
                 _ => {}
             });
             for (root, (open, running)) in roots {
-                if running && !open {
-                    unheard.insert(format!("{root} has not heard of its children"));
+                if let (Some(epoch), false) = (running, open) {
+                    // Of a list the next children come and go between two looks: each run hears of some.
+                    unheard.insert(format!("{root} has not heard of its children since its run {epoch}"));
                 }
             }
         }

@@ -112,7 +112,7 @@ async fn a_run_and_a_prefix_go_to_a_bucket() {
     let (_, again) = harbour.submit(&arguments).await;
     assert_eq!(again["output"]["files"]["skipped"], 5, "{again}");
     let (code, refused) = harbour.submit(&["s3://src/r/", "s3://closed/in/"]).await;
-    assert_eq!((code, &refused["error"]), (Some(1), &json!("PolicyDenied")));
+    assert_eq!((code, &refused["error"]), (Some(3), &json!("PolicyDenied")));
     assert_shape("outcome", &refused["cause"]);
     let concluded = harbour.daemon.said("request concluded").len();
     assert_eq!(concluded, 3);

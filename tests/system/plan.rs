@@ -59,7 +59,11 @@ async fn a_plan_is_a_table_or_json_and_its_code_says_how_it_would_end() {
 
     // Refusals: by what is written, by what is there, and by a setting of the installation.
     for (arguments, settings, error) in [
-        (["icav2://lab/run/", "icav2://archive/in"], vec![], "InvalidRequest: `payload.destinationUri`"),
+        (
+            ["icav2://lab/run/", "icav2://archive/in"],
+            vec![],
+            "InvalidRequest: `detail.payload.destinationUri`",
+        ),
         (
             ["icav2://lab/nothing", "icav2://archive/in/"],
             vec![],

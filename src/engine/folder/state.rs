@@ -1,5 +1,4 @@
 //! What a folder remembers between rounds: what no listing shows.
-//!
 //! One JSON document in the `FOLDER` item, written only by the holder of its lease.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -285,8 +284,7 @@ pub(super) struct FolderState {
     pub moved: bool,
     /// What the last look showed.
     pub shown: String,
-    /// Rounds in a row that have neither brought nor learnt anything, nor waited for something that has
-    /// a name.
+    /// Rounds in a row that have neither brought nor learnt anything, nor waited for something named.
     pub in_vain: u32,
     /// When this round has looked, and what the files then waited for.
     #[serde(skip)]
