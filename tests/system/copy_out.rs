@@ -181,9 +181,9 @@ async fn a_killed_daemon_copies_nothing_twice() {
         assert_eq!(to.get(&format!("P/{name}")), from.get(&format!("in/{name}")), "{name}");
     }
     // An upload whose id was lost with the process stays: nobody can know that it was ours. It is empty.
-    let mut left = shore.platform.uploads("dest").await;
-    left.retain(|upload| upload["parts"] != json!([]));
-    assert_eq!(left, [] as [Value; 0]);
+    let mut uploads = shore.platform.uploads("dest").await;
+    uploads.retain(|upload| upload["parts"] != json!([]));
+    assert_eq!(uploads, [] as [Value; 0]);
 
     // What had arrived was not copied again: only what was under way at the end of the first daemon.
     let copies = shore.calls("dest", "CopyObject").await;
