@@ -25,6 +25,8 @@ pub mod embedded;
 pub mod engine;
 pub mod events;
 pub mod icav2;
+pub mod kinds;
+pub mod planes;
 pub mod policy;
 pub mod ports;
 pub mod runtime;

@@ -3,12 +3,14 @@
 //! Every `crate::x::…` path in code that is not a test is an arrow from the file's room to `x`. An
 //! arrow that the table does not list fails with file, line and reason. So does a third-party crate
 //! outside the rooms that own it, a `super::super` (it hides an arrow), a file without a `//!` head
-//! or over 400 lines, and a room that the table does not know. `lib.rs` is the map itself.
+//! or over 400 lines, and a room that the table does not know. So do methods of the engine that are written
+//! elsewhere, and a file that names two kinds of work. `lib.rs` is the map itself.
 //!
 //! Not seen: paths inside macro input, and names re-exported from the crate root (so: none are).
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -26,6 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("signals", &["domain"]),
     ("policy", &["ports", "signals"]),
     ("engine", &["domain", "events", "ports", "policy", "signals"]),
+    ("planes", &["domain", "events", "ports", "policy", "signals", "engine"]),
+    ("kinds", &["domain", "events", "ports", "signals", "engine", "planes"]),
     ("transfer", &["domain", "ports", "policy", "signals"]),
     ("icav2", &["domain", "ports", "policy", "signals"]),
     ("aws", &["domain", "events", "ports", "signals"]),
@@ -64,6 +68,8 @@ const ALL_BUT_CLI: &[&str] = &[
     "signals",
     "policy",
     "engine",
+    "planes",
+    "kinds",
     "transfer",
     "icav2",
     "aws",
@@ -88,6 +94,12 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
 ];
 
+/// The kinds of work. A file knows one of them at most; only `app` names all.
+const KINDS: &[&str] = &["batch", "copy", "copy_out"];
+
+/// Types whose methods are written in the room `engine` alone.
+const CORE_TYPES: &[&str] = &["Core", "Engine"];
+
 const LONGEST_FILE: usize = 400;
 
 fn matches(pattern: &str, name: &str) -> bool {
@@ -101,6 +113,10 @@ struct References {
     rooms: Vec<(String, String, usize)>,
     crates: Vec<(String, usize)>,
     hidden: Vec<usize>,
+    /// Types that it writes methods for.
+    implemented: Vec<(String, usize)>,
+    /// Kinds of work that it names.
+    kinds: BTreeMap<String, usize>,
 }
 
 impl References {
@@ -112,6 +128,9 @@ impl References {
             // The binary sees the library by its name.
             ("crate" | "copy_manager", Some(room)) => {
                 let what = rest.get(1).map(ToString::to_string).unwrap_or_default();
+                if *room == "kinds" && KINDS.contains(&what.as_str()) {
+                    self.kinds.entry(what.clone()).or_insert(line);
+                }
                 self.rooms.push((room.to_string(), what, room.span().start().line));
             }
             ("super", Some(second)) if *second == "super" => self.hidden.push(line),
@@ -153,6 +172,16 @@ impl<'ast> Visit<'ast> for References {
         self.note_use(&item.tree, &[]);
     }
 
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        if item.trait_.is_none()
+            && let syn::Type::Path(of) = item.self_ty.as_ref()
+            && let Some(last) = of.path.segments.last()
+        {
+            self.implemented.push((last.ident.to_string(), item.span().start().line));
+        }
+        visit::visit_item_impl(self, item);
+    }
+
     fn visit_item_extern_crate(&mut self, item: &'ast syn::ItemExternCrate) {
         self.crates.push((item.ident.to_string(), item.span().start().line));
     }
@@ -178,6 +207,15 @@ impl Source {
     fn room(&self) -> String {
         let first = self.path.components().next().unwrap().as_os_str().to_string_lossy();
         first.trim_end_matches(".rs").to_owned()
+    }
+
+    /// The kind of work that the file is part of.
+    fn kind(&self) -> Option<String> {
+        let mut parts = self.path.components().map(|part| part.as_os_str().to_string_lossy());
+        let is_kind = parts.next().is_some_and(|room| room == "kinds");
+        let second = parts.next().filter(|_| is_kind)?;
+        let second = second.trim_end_matches(".rs");
+        KINDS.contains(&second).then(|| second.to_owned())
     }
 
     /// Where the bodies of its `#[cfg(test)] mod name;` are, without ending.
@@ -231,6 +269,20 @@ impl Source {
             {
                 breaches.push((line, format!("the crate `{name}` belongs to {}", owners.join(", "))));
             }
+        }
+        for (name, line) in found.implemented {
+            if room != "engine" && CORE_TYPES.contains(&name.as_str()) {
+                breaches.push((line, format!("methods of `{name}` belong into `engine`")));
+            }
+        }
+        if let Some(own) = self.kind() {
+            found.kinds.entry(own).or_insert(1);
+        }
+        if room != "app" && found.kinds.len() > 1 {
+            let line = found.kinds.values().max().copied().unwrap_or_default();
+            let named: Vec<_> = found.kinds.into_keys().collect();
+            breaches
+                .push((line, format!("it names the kinds {}; only `app` knows several", named.join(", "))));
         }
         for line in found.hidden {
             breaches.push((line, "`super::super` hides an arrow".to_owned()));
@@ -321,6 +373,8 @@ fn a_bad_tree_has_every_breach_named() {
         "engine/scheduler.rs:5: `super::super` hides an arrow",
         "engine/scheduler.rs:9: `engine` may not import `aws`",
         "engine/scheduler.rs:10: the crate `governor` belongs to policy",
+        "kinds/copy.rs:3: it names the kinds batch, copy; only `app` knows several",
+        "kinds/copy.rs:5: methods of `Core` belong into `engine`",
         "main.rs:2: `main` may not import `app`",
         "policy.rs: 401 lines, over 400",
         "stray.rs: the room `stray` is not in the table",

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{adapters, door::Door, watched};
+use super::{adapters, door::Door, kinds, watched};
 use crate::{
     admin::{self, Admin, guard::Guard},
     config::Settings,
@@ -47,11 +47,12 @@ pub(super) async fn start(
     let (ports, entrance, platform_reached) = adapters::build(settings, readiness).await?;
     let phases = supervisor.phases().clone();
     let (store, platform) = (ports.store.clone(), ports.platform.clone());
-    let engine = Engine::new(ports, settings.engine(), phases.stop.clone(), phases.cut.clone());
+    let work = kinds::work(ports, settings.engine(), phases.stop.clone(), phases.cut.clone());
+    let engine = work.engine;
 
     supervisor.spawn("dispatch", OnError::Stop, done(engine.clone().dispatch()));
     supervisor.spawn("intake", OnError::Stop, done(engine.clone().intake()));
-    supervisor.spawn("job events", OnError::Stop, done(engine.clone().job_events()));
+    supervisor.spawn("job events", OnError::Stop, done(work.folders.clone().job_events()));
     supervisor.spawn("timers", OnError::Stop, done(engine.clone().timers()));
     // Heartbeats go on while the work drains, and so does what they are sent on.
     supervisor.spawn_service(
@@ -68,7 +69,7 @@ pub(super) async fn start(
     supervisor.spawn_service("looks at the platform", OnError::Log, questions);
 
     let notices = notices(&settings.admin.sns_topics)?;
-    let door = Arc::new(Door::new(engine.clone(), entrance, notices, readiness.clone()));
+    let door = Arc::new(Door::new(engine.clone(), work.folders, entrance, notices, readiness.clone()));
     let render: Arc<dyn Fn() -> String + Send + Sync> = match metrics {
         Some(metrics) => {
             let metrics = Arc::new(metrics);

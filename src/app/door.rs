@@ -14,6 +14,7 @@ use crate::{
         BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST,
         outgoing::{Report, counters, failure_cause, success_output},
     },
+    planes::folder::FolderPlane,
     ports::{Error, Result},
     runtime::Readiness,
 };
@@ -25,6 +26,7 @@ const CLAIMED: [&str; 4] = [COPY_REQUEST, BATCH_REQUEST, COPY_OUT_REQUEST, CHILD
 #[derive(Debug)]
 pub(super) struct Door {
     engine: Arc<Engine>,
+    folders: Arc<FolderPlane>,
     entrance: Entrance,
     /// Messages of SNS, where topics are named whose messages are taken.
     notices: Option<Inbox>,
@@ -34,16 +36,17 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn new(
         engine: Arc<Engine>,
+        folders: Arc<FolderPlane>,
         entrance: Entrance,
         notices: Option<Inbox>,
         readiness: Readiness,
     ) -> Self {
-        Self { engine, entrance, notices, readiness }
+        Self { engine, folders, entrance, notices, readiness }
     }
 
     /// Wakes who waits for the jobs that these events are about.
     async fn hear(&self, events: &str) -> Result<(usize, u32), Refused> {
-        let heard = self.engine.hear_events(events).await;
+        let heard = self.folders.hear_events(events).await;
         heard.map_err(|error| refused(&error))?.map_err(Refused::invalid)
     }
 }

@@ -6,6 +6,7 @@ mod daemon;
 #[cfg(feature = "simulator")]
 mod demo;
 mod door;
+pub mod kinds;
 mod plan;
 #[cfg(feature = "simulator")]
 mod simulate;

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{Misconfigured, adapters};
+use super::{Misconfigured, adapters, kinds};
 use crate::{
     config,
     domain::{outcome::Failure, preview::Preview, request::CopyRequest},
-    engine::Engine,
 };
 
 /// Bytes of files that are told; further ones are only counted.
@@ -33,7 +32,7 @@ pub async fn plan(options: PlanOptions) -> anyhow::Result<Result<Preview, Failur
         .map_err(|problems| Misconfigured(Box::new(problems)))?;
     let ports = adapters::without_memory(&settings).await?;
     let never = CancellationToken::new();
-    let engine = Engine::new(ports, settings.engine(), never.clone(), never);
-    let preview = engine.dry_run(&options.event_source, &options.request, TOLD).await;
+    let work = kinds::work(ports, settings.engine(), never.clone(), never);
+    let preview = work.copies.dry_run(&options.event_source, &options.request, TOLD).await;
     preview.context("the plan could not be made now")
 }

@@ -172,6 +172,19 @@ impl From<Data> for Standing {
     }
 }
 
+/// Why a file of that status cannot be copied.
+#[must_use]
+pub const fn status_words(status: DataStatus) -> &'static str {
+    match status {
+        DataStatus::Partial => "its bytes are not (all) in: it is PARTIAL",
+        DataStatus::Archived | DataStatus::Archiving => "it is archived",
+        DataStatus::Unarchiving => "it is on its way back from the archive",
+        DataStatus::Deleting => "it is being deleted",
+        DataStatus::Available => "it is available",
+        DataStatus::Unknown => "ICAv2 tells a status or a type of it that is not known here",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -247,6 +247,12 @@ impl Unfinished {
     }
 }
 
+/// A failure that one thing is to blame for.
+#[must_use]
+pub fn culprit(error: ErrorName, message: impl Into<String>, what: &str, why: &str) -> Failure {
+    Failure::new(error, message).naming([Culprit { what: what.to_owned(), why: why.to_owned() }])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -295,6 +295,12 @@ pub struct FolderRequest {
 }
 
 impl FolderRequest {
+    /// Whether it asks jobs for whole folders.
+    #[must_use]
+    pub fn sends_trees(&self) -> bool {
+        self.wants.iter().any(|want| matches!(want, Want::Tree { .. }))
+    }
+
     /// A folder that has to exist; what it must hold is added to it.
     #[must_use]
     pub fn at(project: ProjectId, path: DataPath) -> Self {

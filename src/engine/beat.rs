@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::{
-    Engine,
+    core::Core,
     dispatch::Lane,
     outbox,
     records::{self, as_millis, attr, set},
@@ -32,7 +32,7 @@ const GONE: &str = "gone";
 const ANSWERED: &str = "answered";
 pub(crate) const UNANSWERED: &str = "unanswered";
 
-impl Engine {
+impl Core {
     /// Looks after one token that is due. True when it needs nothing for now.
     pub(crate) async fn beat(&self, key: Key) -> bool {
         match self.try_beat(&key).await {

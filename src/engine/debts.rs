@@ -13,13 +13,11 @@ use super::{
     Engine,
     backoff::jittered,
     beat::{UNANSWERED, token_of},
-    kinds,
-    lease::{Halt, Held, Step},
+    core::Core,
+    lease::{Halt, Held, Step, id_of},
     outbox,
     records::{self, Phase, RootState, as_millis, attr, millis, set},
-    request::id_of,
     round::Next,
-    slices::slice_keys,
 };
 use crate::{
     domain::{
@@ -84,24 +82,90 @@ impl Engine {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         // By name: the plan of a long list is below the same id.
         let outcome = Key::new(id.as_str(), records::OUTCOME);
-        let ends = self.ports.store.get_many(&[outcome.clone(), records::stop_key(&id)]).await?;
+        let ends = self.core.ports.store.get_many(&[outcome.clone(), records::stop_key(&id)]).await?;
         let stored = ends.iter().find(|item| item.key == outcome);
-        let outcome = self.outcome_to_tell(&held.item, stored).await?;
+        let outcome = self.core.outcome_to_tell(&held.item, stored).await?;
         if stored.is_none() {
             // So that from now on it is the same, and the time of what is owed comes.
-            self.store_outcome(held, &id, &outcome).await?;
+            self.core.store_outcome(held, &id, &outcome).await?;
         }
-        let tokens_at = self.pay_tokens(held, &outcome).await?;
-        self.pay_news(held, &mut state.debts.news, &outcome).await;
+        let tokens_at = self.core.pay_tokens(held, &outcome).await?;
+        self.core.pay_news(held, &mut state.debts.news, &outcome).await;
         self.pay_estate(held, &mut state, &outcome, ends).await?;
         let due = [tokens_at, state.debts.news.next(), state.debts.estate.next()];
         let Some(due_at) = due.into_iter().flatten().min() else {
             return Ok(Next::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] });
         };
         let changes = vec![set(attr::STATE, records::text(&state)?)];
-        Ok(Next::Due { changes, due_at: due_at.max(millis(self.ports.clock.now()) + 1) })
+        Ok(Next::Due { changes, due_at: due_at.max(millis(self.core.ports.clock.now()) + 1) })
     }
 
+    /// Leaves nothing behind.
+    async fn pay_estate(
+        &self,
+        held: &Held,
+        state: &mut RootState,
+        outcome: &Outcome,
+        ends: Vec<Item>,
+    ) -> Step<()> {
+        let now = self.core.ports.clock.now();
+        if !state.debts.estate.is_due(millis(now)) {
+            return Ok(());
+        }
+        let is_forfeit = self.core.is_forfeit(outcome);
+        let id = &held.lease.key.id;
+        match self.clear_up(held, state, outcome, ends, is_forfeit).await {
+            Ok(None) => state.debts.estate.over = true,
+            Ok(Some(due_at)) => state.debts.estate.due_at = due_at,
+            Err(Halt::Port(error)) if is_forfeit || !error.is_passing() => {
+                signals::ends::estate_given_up(id, &error);
+                state.debts.estate.over = true;
+            }
+            Err(Halt::Port(error)) => {
+                let debt = &mut state.debts.estate;
+                debt.tries = debt.tries.saturating_add(1);
+                signals::ends::debt_unpaid(id, "clearing up", &error, debt.tries);
+                debt.due_at = records::after(now, self.core.wait(debt.tries));
+            }
+            Err(halt) => return Err(halt),
+        }
+        Ok(())
+    }
+
+    /// Has the children of a root that was stopped settle, and gives all its records their expiry. When to
+    /// look again, where some have not settled and are still waited for.
+    async fn clear_up(
+        &self,
+        held: &Held,
+        state: &mut RootState,
+        outcome: &Outcome,
+        ends: Vec<Item>,
+        is_forfeit: bool,
+    ) -> Step<Option<i64>> {
+        let id = id_of(held);
+        let stopped = ends.iter().any(|item| item.key.id_type == records::STOP);
+        if stopped
+            && let Some(kind) = self.kind_of(held)
+            && let Some(Next::Due { due_at, .. }) = kind.await_children(held, state).await?
+        {
+            if !is_forfeit {
+                return Ok(Some(due_at));
+            }
+            signals::ends::estate_given_up(id.as_str(), &"children have not settled");
+        }
+        let tallies = self.core.ports.store.query(id.as_str(), records::TALLY).await?;
+        let own = tallies.into_iter().chain(ends).map(|item| item.key);
+        let own = own.chain([Key::new(id.as_str(), records::PAYLOAD)]).collect();
+        // As long as something is owed, what is to be told must be there.
+        self.core.expire(own, self.core.settings.service.keep.saturating_add(GRACE)).await?;
+        if let Some(kind) = self.kind_of(held) {
+            kind.clear_up(held, state, outcome).await?;
+        }
+        Ok(None)
+    }
+}
+
+impl Core {
     /// The outcome of a root, as it is told. One that is gone or cannot be read is told as a defect: whoever
     /// waits is not to wait for ever.
     pub(crate) async fn outcome_to_tell(
@@ -217,89 +281,5 @@ impl Engine {
                 debt.due_at = records::after(now, self.wait(debt.tries));
             }
         }
-    }
-
-    /// Leaves nothing behind.
-    async fn pay_estate(
-        &self,
-        held: &Held,
-        state: &mut RootState,
-        outcome: &Outcome,
-        ends: Vec<Item>,
-    ) -> Step<()> {
-        let now = self.ports.clock.now();
-        if !state.debts.estate.is_due(millis(now)) {
-            return Ok(());
-        }
-        let is_forfeit = self.is_forfeit(outcome);
-        let id = &held.lease.key.id;
-        match self.clear_up(held, state, outcome, ends, is_forfeit).await {
-            Ok(None) => state.debts.estate.over = true,
-            Ok(Some(due_at)) => state.debts.estate.due_at = due_at,
-            Err(Halt::Port(error)) if is_forfeit || !error.is_passing() => {
-                signals::ends::estate_given_up(id, &error);
-                state.debts.estate.over = true;
-            }
-            Err(Halt::Port(error)) => {
-                let debt = &mut state.debts.estate;
-                debt.tries = debt.tries.saturating_add(1);
-                signals::ends::debt_unpaid(id, "clearing up", &error, debt.tries);
-                debt.due_at = records::after(now, self.wait(debt.tries));
-            }
-            Err(halt) => return Err(halt),
-        }
-        Ok(())
-    }
-
-    /// Has the children of a root that was stopped settle, and gives all its records their expiry. When to
-    /// look again, where some have not settled and are still waited for.
-    async fn clear_up(
-        &self,
-        held: &Held,
-        state: &mut RootState,
-        outcome: &Outcome,
-        ends: Vec<Item>,
-        is_forfeit: bool,
-    ) -> Step<Option<i64>> {
-        let id = id_of(held);
-        let stopped = ends.iter().any(|item| item.key.id_type == records::STOP);
-        if stopped && let Some(Next::Due { due_at, .. }) = self.wait_for_children(held, state).await? {
-            if !is_forfeit {
-                return Ok(Some(due_at));
-            }
-            signals::ends::estate_given_up(id.as_str(), &"children have not settled");
-        }
-        let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
-        let own = tallies.into_iter().chain(ends).map(|item| item.key);
-        let own = own.chain([Key::new(id.as_str(), records::PAYLOAD)]).collect();
-        // As long as something is owed, what is to be told must be there.
-        self.expire(own, self.settings.service.keep.saturating_add(GRACE)).await?;
-        let (keep, plan_keys) = (self.settings.service.keep, 0..state.chunks);
-        let plan = |chunk| records::plan_key(&id, state.generation, chunk);
-        if state.slices.is_some() {
-            for keys in slice_keys(&id, state) {
-                held.lease.check()?;
-                if self.stop.is_cancelled() {
-                    return Err(Halt::Stopping);
-                }
-                self.expire(keys, keep).await?;
-            }
-            self.expire(plan_keys.map(plan).collect(), keep).await?;
-            return Ok(None);
-        }
-        let children = self.plan_of(held).await?;
-        if outcome.failure.is_some() {
-            // It may have ended in the middle of a step.
-            let specs = children.iter().map(|(_, spec)| spec);
-            kinds::staging::clear(self.ports.platform.as_ref(), &id, specs).await?;
-        }
-        let children = self.needed_ids(children).await?;
-        let theirs = children
-            .iter()
-            .flat_map(|child| [records::request_key(child), Key::new(child.as_str(), records::OUTCOME)]);
-        self.expire(theirs.collect(), keep).await?;
-        // Last: as long as there is a plan it can be done again.
-        self.expire(plan_keys.map(plan).collect(), keep).await?;
-        Ok(None)
     }
 }

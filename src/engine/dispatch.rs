@@ -20,10 +20,10 @@ use tokio_util::time::{DelayQueue, delay_queue};
 use super::{Engine, records};
 use crate::{ports::store::Key, signals};
 
-/// How often it is looked whether there is room for the calls of more folders.
+/// How often it is looked whether planes have room for more of their records.
 const LOOK_AT_CALLS: Duration = Duration::from_millis(100);
 
-/// For how long a folder that has begun may not have made its first call.
+/// For how long a record that has begun may not have made its first call.
 const BEGUN: Duration = Duration::from_secs(1);
 
 /// Who waits where.
@@ -65,6 +65,11 @@ impl Inbox {
     }
 }
 
+/// Whether a record is one that a plane owns.
+fn is_owned(key: &Key) -> bool {
+    key.id_type != records::REQUEST
+}
+
 /// The lane of a record, by what it is.
 pub(crate) fn lane(key: &Key) -> Lane {
     if key.id_type == records::REQUEST && !key.id.starts_with("child.") { Lane::Root } else { Lane::Begun }
@@ -75,34 +80,35 @@ pub(crate) fn lane(key: &Key) -> Lane {
 struct Waiting {
     /// What has begun and asks nothing of ICAv2, or not much.
     begun: VecDeque<Key>,
-    folders: VecDeque<Key>,
+    /// Records that planes own: each stands for several children.
+    owned: VecDeque<Key>,
     roots: VecDeque<Key>,
     known: HashSet<Key>,
-    /// Whether a folder went last.
-    folder_went: bool,
+    /// Whether one of these went last.
+    owned_went: bool,
 }
 
 impl Waiting {
     fn push(&mut self, key: Key, lane: Lane) {
         if self.known.insert(key.clone()) {
             match lane {
-                Lane::Begun if key.id_type == records::FOLDER => self.folders.push_back(key),
+                Lane::Begun if is_owned(&key) => self.owned.push_back(key),
                 Lane::Begun => self.begun.push_back(key),
                 Lane::Root => self.roots.push_back(key),
             }
         }
     }
 
-    /// The next one: folders and others that have begun by turns, then roots. Folders only where there
-    /// is room for their calls.
+    /// The next one: records that planes own and others that have begun by turns, then roots. The former
+    /// only where their plane has room.
     fn pop(&mut self, room: bool) -> Option<Key> {
-        let mut folder = None;
-        if room && (!self.folder_went || self.begun.is_empty()) {
-            folder = self.folders.pop_front();
+        let mut owned = None;
+        if room && (!self.owned_went || self.begun.is_empty()) {
+            owned = self.owned.pop_front();
         }
-        self.folder_went = folder.is_some();
-        let key = folder.or_else(|| self.begun.pop_front());
-        let key = key.or_else(|| self.folders.pop_front_if(|_| room)).or_else(|| self.roots.pop_front())?;
+        self.owned_went = owned.is_some();
+        let key = owned.or_else(|| self.begun.pop_front());
+        let key = key.or_else(|| self.owned.pop_front_if(|_| room)).or_else(|| self.roots.pop_front())?;
         self.known.remove(&key);
         Some(key)
     }
@@ -155,22 +161,22 @@ impl Engine {
         let mut waiting = Waiting::default();
         let mut later = Later::default();
         loop {
-            let stopping = self.stop.is_cancelled();
-            let mut room = self.room_for_folders(&running);
-            while !stopping && runs.len() < self.settings.service.max_active {
+            let stopping = self.core.stop.is_cancelled();
+            let mut room = self.room(&running);
+            while !stopping && runs.len() < self.core.settings.service.max_active {
                 let Some(key) = waiting.pop(room > 0) else { break };
                 if busy.contains(&key) {
                     again.insert(key);
                     continue;
                 }
                 busy.insert(key.clone());
-                if key.id_type == records::FOLDER {
+                if is_owned(&key) {
                     room = room.saturating_sub(1);
                 }
                 let run = Arc::clone(&self).run(key.clone());
                 running.insert(runs.spawn(run).id(), Running { key, since: Instant::now() });
                 if !waiting.known.is_empty() {
-                    self.evidence.run_began(records::millis(self.ports.clock.now()));
+                    self.core.evidence.run_began(records::millis(self.core.ports.clock.now()));
                 }
             }
             signals::engine::active(runs.len(), waiting.known.len());
@@ -196,7 +202,7 @@ impl Engine {
                         }
                     }
                 }
-                () = self.stop.cancelled(), if !stopping => {}
+                () = self.core.stop.cancelled(), if !stopping => {}
                 Some((key, lane)) = later.next(), if !stopping && !later.keys.is_empty() => {
                     waiting.push(key, lane);
                 }
@@ -204,25 +210,15 @@ impl Engine {
                     Post::Now(key, lane) => waiting.push(key, lane),
                     Post::Later(key, lane, wait) => later.push(key, lane, wait),
                 },
-                () = sleep(LOOK_AT_CALLS), if !stopping && room == 0 && !waiting.folders.is_empty() => {}
+                () = sleep(LOOK_AT_CALLS), if !stopping && room == 0 && !waiting.owned.is_empty() => {}
             }
         }
     }
 
-    /// How many folders may begin now, so that no call waits for its turn for much longer than
-    /// `service.max_call_wait`. One that has just begun counts as a call that is to come.
-    fn room_for_folders(&self, running: &HashMap<Id, Running>) -> usize {
-        let load = self.ports.platform.load();
-        let most = load.per_second * self.settings.service.max_call_wait.as_secs_f64();
-        let begun = running.values().filter(|run| run.key.id_type == records::FOLDER);
-        let begun = begun.filter(|run| run.since.elapsed() < BEGUN).count();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "what is too large for the type is as good as the largest"
-        )]
-        let most = (most.ceil() as usize).max(1);
-        most.saturating_sub(load.waiting.max(begun))
+    /// How many records that planes own may begin now.
+    fn room(&self, running: &HashMap<Id, Running>) -> usize {
+        let begun = running.values().filter(|run| is_owned(&run.key) && run.since.elapsed() < BEGUN);
+        self.registry.room(begun.count())
     }
 }
 

@@ -19,10 +19,9 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
-    Engine,
+    core::Core,
     lease::Held,
-    records::{self, Waiter, as_millis, attr, millis, set},
-    request::started_at,
+    records::{self, as_millis, attr, millis, set, started_at},
     several::several,
 };
 use crate::{
@@ -63,17 +62,6 @@ pub(crate) struct Party {
 }
 
 impl Party {
-    /// The roots of these waiters, each once.
-    pub(crate) fn all<'a>(waiters: impl IntoIterator<Item = &'a Waiter>) -> Vec<Self> {
-        let mut parties: Vec<Self> = waiters
-            .into_iter()
-            .map(|waiter| Self { root: waiter.root.clone(), since: millis(waiter.since) })
-            .collect();
-        parties.sort_by(|a, b| (&a.root, a.since).cmp(&(&b.root, b.since)));
-        parties.dedup_by(|later, first| later.root == first.root);
-        parties
-    }
-
     /// The root of a request record, itself or its parent.
     pub(crate) fn of(record: &Item) -> Self {
         let root = RequestId::new(record.text(attr::ROOT).unwrap_or(&record.key.id));
@@ -262,7 +250,7 @@ impl Signs {
     }
 }
 
-impl Engine {
+impl Core {
     /// Whether a root shows signs of life.
     pub(crate) fn is_alive(&self, signs: &Signs) -> bool {
         let heartbeat = &self.settings.heartbeat;

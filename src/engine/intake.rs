@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    Engine, dispatch::Lane, join::Arrival, names::Names, payload::Unread, records, refused::Refused,
-    several::several,
+    Engine, core::Core, dispatch::Lane, join::Arrival, names::Names, payload::Unread, records,
+    refused::Refused, several::several,
 };
 use crate::{
     domain::{
@@ -47,20 +47,24 @@ pub(crate) enum Fate {
 impl Engine {
     /// Receives requests until stopped.
     pub async fn intake(self: Arc<Self>) {
-        let queue = Arc::clone(&self.ports.requests);
-        while !self.stop.is_cancelled() {
+        let queue = Arc::clone(&self.core.ports.requests);
+        while !self.core.stop.is_cancelled() {
             // Waited for even when stopping: what a dropped receive has taken would stay invisible.
             match queue.receive().await {
-                Ok(messages) if self.stop.is_cancelled() => self.hand_back(queue.as_ref(), &messages).await,
-                Ok(messages) => self.take(&messages).await,
+                Ok(messages) if self.core.stop.is_cancelled() => {
+                    self.core.hand_back(queue.as_ref(), &messages).await;
+                }
+                Ok(messages) => self.core.take(&messages).await,
                 Err(error) => {
                     signals::engine::receive_failed("copy-requests", &error);
-                    self.nap(PAUSE).await;
+                    self.core.nap(PAUSE).await;
                 }
             }
         }
     }
+}
 
+impl Core {
     /// Makes messages visible again, for another instance.
     pub(crate) async fn hand_back(&self, queue: &dyn Queue, messages: &[Message]) {
         let receipts: Vec<_> = messages.iter().map(|message| message.receipt.clone()).collect();

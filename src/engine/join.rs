@@ -2,7 +2,7 @@
 //! the one that is there when it is a repeat, refused when it contradicts that.
 
 use super::{
-    Engine,
+    core::Core,
     dispatch::Lane,
     intake::Fate,
     names::{Names, alias_key},
@@ -96,7 +96,7 @@ pub(crate) enum Before {
     Other { id: RequestId, with_token: bool, reason: String },
 }
 
-impl Engine {
+impl Core {
     /// Puts the records of a request, or joins the one that is there.
     pub(crate) async fn store(&self, arrival: &Arrival) -> Result<(Fate, Option<Key>), Error> {
         let Arrival { submission, id, .. } = arrival;

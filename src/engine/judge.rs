@@ -4,6 +4,7 @@
 
 use super::{
     Engine,
+    core::Core,
     join::{Arrival, Before},
     names::Names,
     refused::Refused,
@@ -32,16 +33,16 @@ impl Engine {
     /// A new id for an event.
     #[must_use]
     pub fn event_id(&self) -> String {
-        self.ports.chance.uuid().to_string()
+        self.core.ports.chance.uuid().to_string()
     }
 
     /// Judges an event of that id. Of one that is refused, the token has been answered and the bus told
     /// when this returns.
     pub async fn judge_event(&self, event: &str, own: &str) -> Result<Judged, Error> {
-        let refusal = match read_request_within(event, self.settings.service.max_payload) {
+        let refusal = match read_request_within(event, self.core.settings.service.max_payload) {
             Ok(Incoming::Child(id)) => return Ok(Judged::Welcome(id.to_string())),
             Ok(Incoming::Request(submission)) => {
-                return self.judge_request(Arrival::new(*submission, own)).await;
+                return self.core.judge_request(Arrival::new(*submission, own)).await;
             }
             Err(refusal @ Refusal::UnknownKind { .. }) => refusal_of(event, refusal.to_string()),
             Err(malformed @ Refusal::Malformed { .. }) => malformed,
@@ -58,10 +59,12 @@ impl Engine {
             contradicts: None,
             reason: &reason,
         };
-        let id = self.refuse(&refused).await?.to_string();
+        let id = self.core.refuse(&refused).await?.to_string();
         Ok(Judged::Refused { id, reason })
     }
+}
 
+impl Core {
     /// A payload that is elsewhere is fetched later, when nobody waits for it on a line.
     async fn judge_request(&self, arrival: Arrival) -> Result<Judged, Error> {
         let before = if arrival.is_whole() { self.before(&arrival).await? } else { Before::Nothing };

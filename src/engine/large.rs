@@ -20,7 +20,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::spawn_blocking;
 
-use super::{Engine, records, several::several};
+use super::{core::Core, records, several::several};
 use crate::{
     domain::ids::digest,
     ports::{
@@ -64,7 +64,7 @@ pub(crate) fn removal(name: &str) -> [Change; 3] {
     [name.to_owned(), packed(name), parted(name)].map(Change::Remove)
 }
 
-impl Engine {
+impl Core {
     /// When what a root needs until it settles may go, where nobody knows of it any more; seconds since 1970.
     pub(crate) fn outlives_a_root(&self) -> i64 {
         records::after(self.ports.clock.now(), self.settings.service.keep.saturating_add(LIFE)) / 1000

@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engine,
+    core::Core,
     quarantine::{Alone, SUSPECT},
     records::{self, as_millis, attr, millis, set},
 };
 use crate::{
+    domain::ids::RequestId,
     ports::{
         Class, Error,
         store::{Action, Change, Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write, Written},
@@ -120,7 +121,7 @@ impl Lease {
     }
 }
 
-impl Engine {
+impl Core {
     /// Takes the lease of a record, if it is there, unsettled, readable and free.
     pub(crate) async fn acquire(&self, key: &Key) -> Result<Option<Held>, Error> {
         let Some(item) = self.ports.store.get(key).await? else { return Ok(None) };
@@ -312,6 +313,10 @@ fn is_still(name: &str, seen: Option<i64>) -> Condition {
         Some(seen) => Condition::Equals(name.into(), Value::Number(seen)),
         None => Condition::Lacks(name.into()),
     }
+}
+
+pub(crate) fn id_of(held: &Held) -> RequestId {
+    RequestId::new(held.lease.key.id.as_str())
 }
 
 /// Every unsettled record is looked at again after this time at the latest.

@@ -1,155 +1,83 @@
-//! What we do: requests in, files at their destination, tokens answered.
+//! Durable work: records under leases, what wakes them, roots with their children, heartbeats, and what
+//! is owed at the end. It knows no kind of work, no folder and no bucket.
 //!
-//! A request states what must be true at a destination. Reconcilers make it true: the request
-//! reconciler ([`request`], [`child`]) keeps the tree of records, the folder reconciler ([`folder`])
-//! moves data, and so does that of slices ([`mod@slice`]) between buckets. Everything else brings them news: [`intake`] and [`job_events`] from queues,
-//! [`timers`] from the due index. [`dispatch`] runs them, a bounded number at a time, each under a
-//! [`lease`].
+//! A request is a root record. Its kind ([`kind::Kind`]) decides what children it needs and how it ended;
+//! a plane ([`kind::Plane`]) works the children off. Which there are is said by the [`Registry`], which
+//! `app` fills. [`intake`] brings requests from the queue, [`timers`] what is due, and [`dispatch`] runs
+//! records, a bounded number at a time, each under a [`lease`].
 //!
-//! Events, counters and indexes are hints; truth is consistent reads of records, and listings older
-//! than `settle`.
+//! Events, counters and indexes are hints; truth is consistent reads of records.
 
-mod backoff;
+pub(crate) mod backoff;
 mod beat;
-mod board;
-mod child;
-mod chunks;
+pub mod core;
 mod debts;
-mod deliveries;
-mod dispatch;
-mod dry_run;
-mod evidence;
-mod folder;
+pub(crate) mod dispatch;
+pub(crate) mod evidence;
 mod intake;
-mod job_events;
 mod join;
 mod judge;
-mod kinds;
-mod large;
-mod lease;
+pub(crate) mod kind;
+pub(crate) mod large;
+pub(crate) mod lease;
 mod names;
 mod outbox;
+mod patience;
 mod payload;
-mod plan;
 mod quarantine;
-mod records;
+pub(crate) mod records;
 mod refused;
-mod request;
-mod round;
+mod registry;
+mod root;
+pub(crate) mod round;
 pub mod settings;
-mod several;
-mod slice;
-mod slices;
-mod stall;
-mod standstill;
+pub(crate) mod several;
 mod stop;
 mod timers;
-mod turns;
+pub(crate) mod tree;
 pub mod view;
+mod wake;
 
 pub use judge::Judged;
+pub use registry::Registry;
 pub use stop::Cancel;
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::sync::Arc;
 
-use tokio::sync::{Mutex, Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Mutex, mpsc};
 
-use crate::{
-    domain::ids::InstanceId,
-    policy::{limit::Limits, pace::Pace},
-    ports::{Ports, store::Key},
+use self::{
+    core::{Core, Incoming},
+    dispatch::Post,
 };
-use board::Board;
-use dispatch::{Inbox, Post};
-use evidence::Evidence;
-use folder::{Contents, JobFolders, Slots, Sources};
-use quarantine::Quarantine;
-use settings::Settings;
-use slice::{Glances, Keys};
+use crate::{domain::ids::InstanceId, ports::store::Key};
 
 /// How many keys may wait for a run; what does not fit is found again by the timers.
 const INBOX: usize = 10_000;
 
-/// The engine of one instance.
+/// The engine of one instance: the loops that run records.
 #[derive(Debug)]
 pub struct Engine {
-    ports: Ports,
-    settings: Settings,
-    instance: InstanceId,
-    inbox: Inbox,
+    core: Arc<Core>,
+    registry: Registry,
     posts: Mutex<mpsc::Receiver<Post>>,
-    /// One permit per file being streamed.
-    streams: Semaphore,
-    /// Permits for files of large folders that are held in memory.
-    files: Semaphore,
-    /// One permit per request being planned.
-    plans: Semaphore,
-    /// One permit per payload being read from S3.
-    payloads: Semaphore,
-    callbacks: Pace,
-    /// Tokens that were stored just now.
-    first_beats: (mpsc::Sender<Key>, Mutex<mpsc::Receiver<Key>>),
-    sources: Sources,
-    contents: Contents,
-    evidence: Evidence,
-    board: Board,
-    slots: Slots,
-    /// How many calls buckets take.
-    limits: Limits,
-    keys: Keys,
-    glances: Glances,
-    job_folders: JobFolders,
-    quarantine: Quarantine,
-    /// Cancelled when no new work may begin.
-    stop: CancellationToken,
-    /// Cancelled when work under way must end at once.
-    cut: CancellationToken,
+    first_beats_in: Mutex<mpsc::Receiver<Key>>,
 }
 
 impl Engine {
-    /// An engine over these ports. `stop` ends intake and lets work under way come to an end; `cut`
-    /// ends streams too.
+    /// An engine for these kinds and planes, which hold the same core.
     #[must_use]
-    pub fn new(
-        ports: Ports,
-        settings: Settings,
-        stop: CancellationToken,
-        cut: CancellationToken,
-    ) -> Arc<Self> {
-        let instance = InstanceId::new(ports.chance.uuid().to_string());
-        let (sender, receiver) = mpsc::channel(INBOX);
-        let (first_beats, first_beats_in) = mpsc::channel(timers::FIRST_BEATS);
-        let rate = NonZeroU32::new(settings.heartbeat.calls_per_second).unwrap_or(NonZeroU32::MIN);
+    pub fn new(core: Arc<Core>, incoming: Incoming, registry: Registry) -> Arc<Self> {
         Arc::new(Self {
-            instance,
-            inbox: Inbox::new(sender),
-            posts: Mutex::new(receiver),
-            streams: Semaphore::new(settings.copy.concurrent_streams),
-            files: Semaphore::new(settings.service.max_files.min(Semaphore::MAX_PERMITS)),
-            plans: Semaphore::new(plan::AT_ONCE),
-            payloads: Semaphore::new(payload::AT_ONCE),
-            callbacks: Pace::per_second(rate, rate),
-            first_beats: (first_beats, Mutex::new(first_beats_in)),
-            sources: Sources::default(),
-            contents: Contents::default(),
-            evidence: Evidence::default(),
-            board: Board::default(),
-            slots: Slots::default(),
-            limits: Limits::new(settings.copy_out.max_concurrency),
-            keys: Keys::default(),
-            glances: Glances::default(),
-            job_folders: JobFolders::default(),
-            quarantine: Quarantine::default(),
-            ports,
-            settings,
-            stop,
-            cut,
+            core,
+            registry,
+            posts: Mutex::new(incoming.posts),
+            first_beats_in: Mutex::new(incoming.first_beats),
         })
     }
 
     /// Who this instance is, in leases and log lines.
     pub fn instance(&self) -> &InstanceId {
-        &self.instance
+        &self.core.instance
     }
 }

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Engine,
+    core::Core,
     records::{self, attr, millis},
 };
 use crate::{
@@ -53,7 +53,7 @@ fn chosen(name: &str) -> String {
     format!("name.{}", digest(&[name]))
 }
 
-impl Engine {
+impl Core {
     /// The writes after which the record `id` is found by these names.
     pub(crate) fn names(&self, names: &Names<'_>, id: &RequestId) -> Vec<Write> {
         let now = self.ports.clock.now();

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    Engine,
+    core::Core,
     lease::{Halt, Held, Step},
-    records::{self, Phase, attr, set},
+    records::{self, Phase, attr, set, started_at},
     several::several,
 };
 use crate::{
     domain::{
         ids::RequestId,
-        outcome::{Counters, Outcome},
+        outcome::{Counters, Failure, Outcome},
         request::Kind,
         token::TaskToken,
     },
@@ -49,7 +49,7 @@ pub(crate) async fn answer(
     }
 }
 
-impl Engine {
+impl Core {
     /// Stores the outcome of a root. From here on it cannot change.
     pub(crate) async fn conclude(&self, held: &mut Held, outcome: &Outcome) -> Step<()> {
         held.lease.check()?;
@@ -128,5 +128,28 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+impl Core {
+    pub(crate) async fn fail(&self, held: &mut Held, failure: Failure) -> Step<()> {
+        let outcome = Outcome {
+            failure: Some(failure),
+            counters: Counters::default(),
+            jobs: Vec::new(),
+            preview: None,
+            ..Outcome::between(started_at(&held.item), self.ports.clock.now())
+        };
+        self.conclude(held, &outcome).await
+    }
+
+    pub(crate) fn failed_outcome(&self, item: &Item, failure: Failure) -> Outcome {
+        Outcome {
+            failure: Some(failure),
+            counters: Counters::default(),
+            jobs: Vec::new(),
+            preview: None,
+            ..Outcome::between(started_at(item), self.ports.clock.now())
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use super::{Engine, large::aside};
+use super::{core::Core, large::aside};
 use crate::{
     domain::{batch::BatchRequest, location::Location, request::Asked},
     events::intake::{Payload, Submission, read_manifest, read_payload},
@@ -33,7 +33,7 @@ pub(crate) enum Unread {
     Stopping,
 }
 
-impl Engine {
+impl Core {
     /// Puts the content of the object that holds the payload in its place, if there is one, and that
     /// of the object that holds its manifest.
     pub(crate) async fn fetch_payload(&self, submission: &mut Submission) -> Result<(), Unread> {

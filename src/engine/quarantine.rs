@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Engine,
+    core::Core,
     lease::Lease,
     records::{attr, set},
 };
@@ -53,7 +53,7 @@ impl Quarantine {
     }
 }
 
-impl Engine {
+impl Core {
     /// Gives the place to the next suspect when this one has lived long enough. Never returns.
     pub(crate) async fn clear_in_time(&self, lease: &Lease, survived: i64, alone: Option<Alone>) {
         let Some(alone) = alone else { return std::future::pending().await };

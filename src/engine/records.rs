@@ -9,17 +9,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{
-    debts::Debts,
-    kinds::SummaryUploads,
-    slices::{Common, Cursor},
-};
+use super::{debts::Debts, tree::children::Cursor};
 use crate::{
     domain::{
-        ids::{FolderId, JobId, ProjectId, RequestId, digest},
+        ids::{RequestId, digest},
         outcome::Counters,
-        request::{FolderRequest, Kind},
+        request::Kind,
     },
+    engine::tree::children::Common,
     ports::{
         Class, Error, Result,
         store::{Change, Condition, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, ROOT_ID, SHARDS, Value, Write},
@@ -30,7 +27,6 @@ use crate::{
 pub(crate) const SCHEMA: i64 = 1;
 
 pub(crate) const REQUEST: &str = "REQUEST";
-pub(crate) const FOLDER: &str = "FOLDER";
 pub(crate) const PAYLOAD: &str = "PAYLOAD";
 pub(crate) const OUTCOME: &str = "OUTCOME";
 pub(crate) const TOKEN: &str = "TOKEN#";
@@ -40,10 +36,7 @@ pub(crate) const SIGNS: &str = "TALLY#evidence";
 /// The slices of a list that wait for a turn; read with its tallies too, and before them.
 pub(crate) const TURNS: &str = "TALLY##turns";
 pub(crate) const STOP: &str = "STOP";
-pub(crate) const WAITER: &str = "WAITER#";
 pub(crate) const PLAN: &str = "PLAN#";
-const JOB_ID: &str = "JOB_ID";
-const SLOTS: &str = "SLOTS";
 
 /// How many tallies a root has, so that a thousand children do not queue for one item.
 pub(crate) const TALLIES: u8 = 16;
@@ -127,6 +120,14 @@ impl Phase {
     }
 }
 
+/// Uploads in parts that a root has begun for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct OwnUploads {
+    /// Bucket, key and id of each.
+    pub begun: Vec<(String, String, String)>,
+}
+
 /// The document of a root: what its holder remembers between rounds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -165,7 +166,7 @@ pub(crate) struct RootState {
     pub trouble_at: i64,
     /// The uploads of a long summary that is being written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub summary: Option<SummaryUploads>,
+    pub summary: Option<OwnUploads>,
     /// Whether its sources have been listed once more.
     pub listed_again: bool,
     /// Stopped; when its children were last looked at. 0 before.
@@ -199,20 +200,8 @@ pub(crate) fn request_key(id: &RequestId) -> Key {
     Key::new(id.as_str(), REQUEST)
 }
 
-pub(crate) fn folder_key(id: &FolderId) -> Key {
-    Key::new(id.as_str(), FOLDER)
-}
-
 pub(crate) fn token_key(root: &RequestId, token: &str) -> Key {
     Key::new(root.as_str(), format!("{TOKEN}{}", digest(&[token])))
-}
-
-pub(crate) fn job_key(job: &JobId) -> Key {
-    Key::new(format!("job.{job}"), JOB_ID)
-}
-
-pub(crate) fn slots_key(project: &ProjectId) -> Key {
-    Key::new(format!("slots.{project}"), SLOTS)
 }
 
 pub(crate) fn signs_key(root: &RequestId) -> Key {
@@ -266,6 +255,11 @@ pub(crate) fn wake(key: Key, now: Timestamp) -> Write {
         vec![Change::Add(attr::WAKES.into(), 1), Change::Set(DUE_AT.into(), Value::Number(millis(now)))],
     )
     .when(Condition::Has(DUE_AT.into()))
+}
+
+/// When the request of a record was made.
+pub(crate) fn started_at(item: &Item) -> Timestamp {
+    Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0)).unwrap_or_default()
 }
 
 /// Changes that take a record out of the due index and let it expire.
@@ -326,50 +320,4 @@ pub(crate) fn sum_tallies(items: &[Item]) -> (u64, Counters) {
             counters.plus(&Counters::from_named(|name| number(item, name))),
         )
     })
-}
-
-/// What a folder's waiter wants; written by the request that waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Waiter {
-    /// The child that waits.
-    pub request: RequestId,
-    /// Its root.
-    pub root: RequestId,
-    /// What it wants.
-    pub spec: FolderRequest,
-    /// When it began to wait.
-    pub since: Timestamp,
-    /// How many children its root has.
-    pub siblings: u64,
-}
-
-impl Waiter {
-    pub(crate) fn key(folder: &FolderId, request: &RequestId) -> Key {
-        Key::new(folder.as_str(), format!("{WAITER}{request}"))
-    }
-
-    /// Its item, to which the `spec` is still to be added.
-    pub(crate) fn item(&self, folder: &FolderId) -> Item {
-        Item::new(Self::key(folder, &self.request))
-            .with(attr::ROOT, self.root.as_str())
-            .with(attr::CREATED_AT, millis(self.since))
-            .with(attr::SIBLINGS, i64::try_from(self.siblings).unwrap_or(i64::MAX))
-    }
-
-    pub(crate) fn read(item: &Item, spec: FolderRequest) -> Self {
-        let request = item.key.id_type.strip_prefix(WAITER).unwrap_or_default();
-        Self {
-            request: RequestId::new(request),
-            root: RequestId::new(item.text(attr::ROOT).unwrap_or_default()),
-            spec,
-            since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
-                .unwrap_or_default(),
-            siblings: siblings(item),
-        }
-    }
-}
-
-/// How many children the root of a child or a waiter has; one where nobody wrote it down.
-pub(crate) fn siblings(item: &Item) -> u64 {
-    item.number(attr::SIBLINGS).and_then(|n| u64::try_from(n).ok()).unwrap_or(1).max(1)
 }

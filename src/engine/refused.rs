@@ -5,7 +5,7 @@
 //! then only set aside.
 
 use super::{
-    Engine,
+    core::Core,
     names::Names,
     outbox,
     records::{self, Phase, attr, millis},
@@ -47,7 +47,7 @@ pub(crate) struct Refused<'a> {
     pub reason: &'a str,
 }
 
-impl Engine {
+impl Core {
     /// Refuses a request, and returns the id under which that is found.
     pub(crate) async fn refuse(&self, refused: &Refused<'_>) -> Result<RequestId, Error> {
         let own = RequestId::new(refused.names.own);

@@ -7,11 +7,13 @@ use tokio::time::sleep;
 use super::{
     Engine,
     backoff::jittered,
+    core::Core,
     dispatch::lane,
     lease::{Halt, Held, Released, Step},
     records::{self, attr, millis, set},
 };
 use crate::{
+    domain::outcome::{ErrorName, Failure},
     ports::{
         Class, Error,
         store::{Change, Item, Key},
@@ -74,15 +76,15 @@ pub(crate) fn trouble_of(record: &Item) -> Option<&str> {
 impl Engine {
     /// Runs one record. Errors are told here and nowhere above.
     pub(crate) async fn run(self: Arc<Self>, key: Key) {
-        match self.acquire(&key).await {
+        match self.core.acquire(&key).await {
             Ok(Some(mut held)) => {
                 let (lease, alone) = (Arc::clone(&held.lease), held.alone.take());
                 let survived = held.item.number(attr::SURVIVED).unwrap_or(0);
                 tokio::select! {
                     biased;
                     () = Box::pin(self.rounds(&mut held)) => {}
-                    () = self.keep(&lease) => {}
-                    () = self.clear_in_time(&lease, survived, alone) => {}
+                    () = self.core.keep(&lease) => {}
+                    () = self.core.clear_in_time(&lease, survived, alone) => {}
                 }
             }
             Ok(None) => {}
@@ -102,7 +104,7 @@ impl Engine {
                 Ok(Next::Settled { changes }) => Parting { changes, due_at: None, news_can_wait: false },
                 Err(Halt::Lost) => return signals::engine::lease_lost(&key),
                 Err(Halt::Stopping) => {
-                    let due_at = Some(millis(self.ports.clock.now()));
+                    let due_at = Some(millis(self.core.ports.clock.now()));
                     Parting { changes: Vec::new(), due_at, news_can_wait: true }
                 }
                 Err(Halt::Port(error)) => self.after_error(held, &error),
@@ -110,15 +112,15 @@ impl Engine {
             match self.give_back_record(held, &parting).await {
                 Ok(Released::Yes) => {
                     if let Some(due_at) = parting.due_at {
-                        let wait = due_at.saturating_sub(millis(self.ports.clock.now()));
+                        let wait = due_at.saturating_sub(millis(self.core.ports.clock.now()));
                         let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
-                        self.inbox.later(key.clone(), lane(&key), wait);
+                        self.core.inbox.later(key.clone(), lane(&key), wait);
                     }
                     return;
                 }
                 Ok(Released::News) => {
                     // What the round has learnt need not be learnt again.
-                    if let Err(halt) = self.save(held, parting.changes).await {
+                    if let Err(halt) = self.core.save(held, parting.changes).await {
                         return signals::engine::release_failed(&key, &halt);
                     }
                 }
@@ -133,13 +135,13 @@ impl Engine {
         let mut tries = 0;
         loop {
             let changes = parting.changes.clone();
-            match self.release(held, changes, parting.due_at, parting.news_can_wait).await {
+            match self.core.release(held, changes, parting.due_at, parting.news_can_wait).await {
                 Err(Halt::Port(error)) if error.is_passing() && held.lease.check().is_ok() => {
                     signals::engine::release_failed(&held.lease.key, &error);
-                    let wait = jittered(RELEASE_AGAIN, RELEASE_CAP, tries, self.ports.chance.as_ref());
+                    let wait = jittered(RELEASE_AGAIN, RELEASE_CAP, tries, self.core.ports.chance.as_ref());
                     tokio::select! {
                         biased;
-                        () = self.cut.cancelled() => return Err(error.into()),
+                        () = self.core.cut.cancelled() => return Err(error.into()),
                         () = sleep(wait) => tries += 1,
                     }
                 }
@@ -151,7 +153,7 @@ impl Engine {
     fn after_error(&self, held: &Held, error: &Error) -> Parting {
         let failures = held.item.number(attr::FAILURES).unwrap_or(0);
         signals::engine::round_failed(&held.lease.key, error, failures + 1);
-        self.note_outage_of(held, error);
+        self.core.note_outage_of(held, error);
         let trouble: String = in_words(error).chars().take(MOST_TROUBLE).collect();
         let mut changes = vec![set(attr::FAILURES, failures + 1), set(attr::TROUBLE, trouble)];
         if !error.is_passing() {
@@ -162,10 +164,33 @@ impl Engine {
                 return Parting { changes, due_at: None, news_can_wait: true };
             }
         }
-        let due_at = records::after(self.ports.clock.now(), self.pause(error, failures));
+        let due_at = records::after(self.core.ports.clock.now(), self.core.pause(error, failures));
         Parting { changes, due_at: Some(due_at), news_can_wait: true }
     }
 
+    async fn round(&self, held: &mut Held) -> Step<Next> {
+        if self.core.stop.is_cancelled() {
+            return Err(Halt::Stopping);
+        }
+        let poisoned = held.item.number(attr::STARTS).unwrap_or(0) >= POISON
+            || held.item.number(attr::DEFECTS).unwrap_or(0) >= HOPELESS;
+        let record_type = held.lease.key.id_type.as_str();
+        if record_type == records::REQUEST {
+            return if poisoned {
+                Box::pin(self.give_up_request(held)).await
+            } else {
+                Box::pin(self.request_round(held)).await
+            };
+        }
+        match self.registry.owner_of(record_type) {
+            Some(plane) if poisoned => plane.give_up(held, broken()).await,
+            Some(plane) => plane.reconcile(held).await,
+            None => Ok(Next::at(records::after(self.core.ports.clock.now(), Duration::from_mins(10)))),
+        }
+    }
+}
+
+impl Core {
     /// How long to wait after an error.
     pub(crate) fn pause(&self, error: &Error, failures: i64) -> Duration {
         let jobs = &self.settings.jobs;
@@ -173,19 +198,9 @@ impl Engine {
         let wait = jittered(jobs.retry_base, jobs.retry_cap, tries, self.ports.chance.as_ref());
         error.retry_after.map_or(wait, |hint| hint.min(jobs.retry_cap).max(wait))
     }
+}
 
-    async fn round(&self, held: &mut Held) -> Step<Next> {
-        if self.stop.is_cancelled() {
-            return Err(Halt::Stopping);
-        }
-        let poisoned = held.item.number(attr::STARTS).unwrap_or(0) >= POISON
-            || held.item.number(attr::DEFECTS).unwrap_or(0) >= HOPELESS;
-        match (held.lease.key.id_type.as_str(), poisoned) {
-            (records::REQUEST, false) => Box::pin(self.request_round(held)).await,
-            (records::REQUEST, true) => Box::pin(self.give_up_request(held)).await,
-            (records::FOLDER, false) => Box::pin(self.folder_round(held)).await,
-            (records::FOLDER, true) => Box::pin(self.give_up_folder(held)).await,
-            _ => Ok(Next::at(records::after(self.ports.clock.now(), Duration::from_mins(10)))),
-        }
-    }
+/// Why a record is given up that nobody survives, or can work on.
+pub(super) fn broken() -> Failure {
+    Failure::new(ErrorName::Internal, "the request broke every process that worked on it")
 }

@@ -5,23 +5,19 @@
 //! folders read it before they begin anything. The root settles when its children have. Jobs cannot
 //! be cancelled: a folder keeps them until they are over.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use super::{
     Engine,
     beat::token_of,
+    core::Core,
     dispatch::Lane,
-    lease::{Held, Step},
-    records::{self, Phase, RootState, attr, millis, set},
-    request::id_of,
-    round::Next,
-    several::several,
+    records::{self, attr},
 };
 use crate::{
     domain::{
-        ids::{FolderId, ProjectId, RequestId},
+        ids::RequestId,
         outcome::{ErrorName, Failure},
-        request::FolderRequest,
     },
     ports::{
         Result,
@@ -29,13 +25,6 @@ use crate::{
     },
     signals,
 };
-
-/// Children woken at a time.
-const WIDTH: usize = 16;
-
-/// How often the children of a root that was stopped are looked at, unless they all say that they
-/// have settled.
-const LOOK: Duration = Duration::from_mins(1);
 
 /// What became of a wish to end a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +43,7 @@ impl Engine {
     pub async fn cancel(&self, id: &str, reason: &str) -> Result<Cancel> {
         let root = RequestId::new(id);
         let keys = [records::request_key(&root), Key::new(id, records::OUTCOME)];
-        let items = self.ports.store.get_many(&keys).await?;
+        let items = self.core.ports.store.get_many(&keys).await?;
         let request = items.iter().find(|item| item.key.id_type == records::REQUEST);
         if request.is_none_or(|item| item.text(attr::ROOT) != Some(id)) {
             return Ok(Cancel::Unknown);
@@ -63,10 +52,12 @@ impl Engine {
             return Ok(Cancel::Ended);
         }
         let failure = Failure::new(ErrorName::Cancelled, format!("the request was cancelled: {reason}"));
-        self.stop_root(&root, failure).await?;
+        self.core.stop_root(&root, failure).await?;
         Ok(Cancel::Stopping)
     }
+}
 
+impl Core {
     /// Stops a root that no caller waits for any more.
     pub(crate) async fn stop_if_deserted(&self, root: &RequestId) -> Result<()> {
         let tokens = self.ports.store.query(root.as_str(), records::TOKEN).await?;
@@ -117,75 +108,4 @@ impl Engine {
         let stops = self.ports.store.get_many(&keys).await?;
         Ok(stops.into_iter().map(|stop| RequestId::new(stop.key.id)).collect())
     }
-
-    /// Ends a root with this failure; what had arrived is counted.
-    pub(crate) async fn conclude_stopped(&self, held: &mut Held, failure: Failure) -> Step<()> {
-        let id = id_of(held);
-        self.drop_summary_if_possible(held).await?;
-        let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
-        let mut outcome = self.failed_outcome(&held.item, failure);
-        (_, outcome.counters) = records::sum_tallies(&tallies);
-        self.conclude(held, &outcome).await
-    }
-
-    /// Settles a child whose root was stopped; its folder learns that nobody waits.
-    pub(crate) async fn settle_stopped(&self, held: &mut Held, why: &Failure) -> Step<Next> {
-        let folder = folder_of(&held.item);
-        let failure = Failure::new(ErrorName::Cancelled, why.message.clone());
-        let outcome = self.failed_outcome(&held.item, failure);
-        let next = self.settle_child(held, &outcome).await?;
-        if let Some(folder) = folder {
-            self.wake(records::folder_key(&folder), Lane::Begun).await?;
-        }
-        Ok(next)
-    }
-
-    /// Has the children of a stopped root settle; `None` when all have.
-    pub(crate) async fn wait_for_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
-        if state.slices.is_some() {
-            return self.wait_for_slices(held, state).await;
-        }
-        let now = self.ports.clock.now();
-        let look = records::as_millis(LOOK);
-        let first = state.children_at == 0;
-        if !first && millis(now) < state.children_at.saturating_add(look) {
-            let tallies = self.ports.store.query(&held.lease.key.id, records::TALLY).await?;
-            if records::sum_tallies(&tallies).0 < state.children {
-                return Ok(Some(Next::at(state.children_at.saturating_add(look))));
-            }
-        }
-        let open = self.open_children(held).await?;
-        if open.is_empty() {
-            return Ok(None);
-        }
-        if first {
-            let children = open.iter().map(|(child, _)| self.wake(child.key.clone(), Lane::Begun));
-            for woken in several(WIDTH, children).await {
-                woken?;
-            }
-        }
-        state.children_at = millis(now);
-        let changes = vec![set(attr::STATE, records::text(state)?)];
-        Ok(Some(Next::Due { changes, due_at: records::after(now, LOOK) }))
-    }
-
-    /// The children of a root that are there and have not settled, with what each wants.
-    pub(crate) async fn open_children(&self, held: &Held) -> Result<Vec<(Item, FolderRequest)>> {
-        let planned = self.plan_of(held).await?;
-        let keys: Vec<_> = planned.iter().map(|(id, _)| records::request_key(id)).collect();
-        let records = self.ports.store.get_many(&keys).await?;
-        let mut records: std::collections::BTreeMap<_, _> =
-            records.into_iter().map(|item| (item.key.id.clone(), item)).collect();
-        let there = planned
-            .into_iter()
-            .filter_map(|(id, spec)| records.remove(id.as_str()).map(|record| (record, spec)));
-        Ok(there.filter(|(record, _)| Phase::of(record) != Some(Phase::Settled)).collect())
-    }
-}
-
-/// The folder that a child waits for.
-fn folder_of(child: &Item) -> Option<FolderId> {
-    let place = child.text(attr::DESTINATION)?.strip_prefix("icav2://")?;
-    let (project, path) = place.split_at(place.find('/')?);
-    Some(FolderId::of(&ProjectId::new(project), path))
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine,
+    core::Core,
     dispatch::lane,
     lease::LONGEST_SLEEP,
     records::{as_millis, millis, set},
@@ -42,7 +43,7 @@ impl Engine {
     pub async fn heartbeats(self: Arc<Self>, end: CancellationToken) {
         let mut ticks = self.ticks();
         let mut strays = Rarely::default();
-        let mut first = self.first_beats.1.lock().await;
+        let mut first = self.first_beats_in.lock().await;
         let mut came = Vec::new();
         loop {
             tokio::select! {
@@ -58,7 +59,7 @@ impl Engine {
                     }
                 }
                 _ = first.recv_many(&mut came, BEATS) => {
-                    several(BEATS, came.drain(..).map(|token| self.beat(token))).await;
+                    several(BEATS, came.drain(..).map(|token| self.core.beat(token))).await;
                 }
             }
         }
@@ -72,7 +73,7 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = end.cancelled() => return,
-                _ = ticks.tick() => self.tell_evidence().await,
+                _ = ticks.tick() => self.core.tell_evidence().await,
             }
         }
     }
@@ -84,7 +85,7 @@ impl Engine {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = self.core.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
             let look_for_strays = strays.is_time();
@@ -98,33 +99,27 @@ impl Engine {
         }
     }
 
-    /// Asks for the first heartbeat of a token that has just been stored. It is due, so that the walk finds
-    /// it where there is no room.
-    pub(crate) fn beat_soon(&self, token: Key) {
-        drop(self.first_beats.0.try_send(token));
-    }
-
     fn ticks(&self) -> Interval {
-        let mut ticks = interval(self.settings.service.tick);
+        let mut ticks = interval(self.core.settings.service.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks
     }
 
     /// All shards, beginning with one by chance, so that instances do not walk in step.
     fn shards(&self) -> impl Iterator<Item = u8> + use<> {
-        let first = u8::try_from(self.ports.chance.number() % u64::from(SHARDS)).unwrap_or(0);
+        let first = u8::try_from(self.core.ports.chance.number() % u64::from(SHARDS)).unwrap_or(0);
         (0..SHARDS).map(move |n| (first + n) % SHARDS)
     }
 
     async fn beat_shard(&self, shard: u8) {
         loop {
-            let now = millis(self.ports.clock.now());
-            let due = match self.ports.store.due(shard, now, PAGE).await {
+            let now = millis(self.core.ports.clock.now());
+            let due = match self.core.ports.store.due(shard, now, PAGE).await {
                 Ok(due) => due,
                 Err(error) => return signals::timers::walk_failed(shard, &error),
             };
             let full = due.len() == PAGE;
-            let beats = several(BEATS, due.into_iter().map(|entry| self.beat(entry.key))).await;
+            let beats = several(BEATS, due.into_iter().map(|entry| self.core.beat(entry.key))).await;
             let moved = beats.into_iter().any(|moved| moved);
             // Another page only if this one moved on, or a broken table would be walked for ever.
             if !full || !moved {
@@ -134,12 +129,12 @@ impl Engine {
     }
 
     async fn wake_shard(&self, shard: u8) {
-        let now = millis(self.ports.clock.now());
-        match self.ports.store.due(shard, now, PAGE).await {
+        let now = millis(self.core.ports.clock.now());
+        match self.core.ports.store.due(shard, now, PAGE).await {
             Ok(due) => {
                 for entry in due {
                     let lane = lane(&entry.key);
-                    if !self.inbox.offer(entry.key, lane) {
+                    if !self.core.inbox.offer(entry.key, lane) {
                         return;
                     }
                 }
@@ -151,23 +146,32 @@ impl Engine {
     /// Makes due what would be due later than any of ours can be: it was written by a clock that was
     /// ahead of this one, and nobody would look at it until this one is there.
     async fn recover_strays(&self, shard: u8) {
-        let now = millis(self.ports.clock.now());
-        let longest = LONGEST_SLEEP.max(self.settings.service.lease).max(self.settings.heartbeat.promise);
+        let now = millis(self.core.ports.clock.now());
+        let longest =
+            LONGEST_SLEEP.max(self.core.settings.service.lease).max(self.core.settings.heartbeat.promise);
         let after = now.saturating_add(as_millis(longest + DIFFER));
-        let strays = match self.ports.store.due_after(shard, after, PAGE).await {
+        let strays = match self.core.ports.store.due_after(shard, after, PAGE).await {
             Ok(strays) => strays,
             Err(error) => return signals::timers::walk_failed(shard, &error),
         };
         let writes = strays.into_iter().map(|stray| async move {
             signals::timers::stray_timer(&stray.key, stray.due_at.saturating_sub(now));
             let seen = Condition::Equals(DUE_AT.into(), Value::Number(stray.due_at));
-            self.ports.store.write(Write::update(stray.key, vec![set(DUE_AT, now)]).when(seen)).await
+            self.core.ports.store.write(Write::update(stray.key, vec![set(DUE_AT, now)]).when(seen)).await
         });
         for written in several(BEATS, writes).await {
             if let Err(error) = written {
                 signals::timers::walk_failed(shard, &error);
             }
         }
+    }
+}
+
+impl Core {
+    /// Asks for the first heartbeat of a token that has just been stored. It is due, so that the walk finds
+    /// it where there is no room.
+    pub(crate) fn beat_soon(&self, token: Key) {
+        drop(self.first_beats.try_send(token));
     }
 }
 

@@ -4,8 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Engine,
-    records::{self, Phase, RootState, attr},
-    request::started_at,
+    records::{self, Phase, RootState, attr, started_at},
 };
 use crate::{
     domain::outcome::{Counters, Outcome},
@@ -48,16 +47,16 @@ impl Engine {
 
     /// The same among the requests that events of one source have named.
     pub async fn view_of(&self, name: &str, source: Option<&str>) -> Result<Option<RequestView>> {
-        let Some(id) = self.id_of(name, source).await? else { return Ok(None) };
+        let Some(id) = self.core.id_of(name, source).await? else { return Ok(None) };
         let keys = [records::request_key(&id), Key::new(id.as_str(), records::OUTCOME)];
-        let items = self.ports.store.get_many(&keys).await?;
+        let items = self.core.ports.store.get_many(&keys).await?;
         let find = |id_type: &str| items.iter().find(|item| item.key.id_type == id_type);
         let Some(request) = find(records::REQUEST) else { return Ok(None) };
         let outcome: Option<Outcome> = match find(records::OUTCOME) {
-            Some(item) => Some(self.read_document(item, attr::OUTCOME).await?),
+            Some(item) => Some(self.core.read_document(item, attr::OUTCOME).await?),
             None => None,
         };
-        let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
+        let tallies = self.core.ports.store.query(id.as_str(), records::TALLY).await?;
         let (settled, sum) = records::sum_tallies(&tallies);
         let state: RootState = records::document(request, attr::STATE)?;
         let phase = Phase::of(request).unwrap_or(Phase::Received);

@@ -12,6 +12,7 @@ use std::{
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use copy_manager::{
+    app::kinds::{self, Work},
     aws::{clients::configured, objects::S3Objects},
     domain::{
         policy::Rules,
@@ -117,6 +118,7 @@ pub(crate) fn settings() -> Settings {
 /// One instance; it ends when it is dropped, as a process does that is killed.
 pub(crate) struct Instance {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) work: Work,
     stop: CancellationToken,
     off: CancellationToken,
     tasks: JoinSet<()>,
@@ -357,15 +359,16 @@ impl House {
             chance: dice,
         };
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let engine = Engine::new(ports, self.settings.clone(), stop.clone(), cut);
+        let work = kinds::work(ports, self.settings.clone(), stop.clone(), cut);
+        let engine = work.engine.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
-        tasks.spawn(engine.clone().job_events());
+        tasks.spawn(work.folders.clone().job_events());
         tasks.spawn(engine.clone().timers());
         tasks.spawn(engine.clone().heartbeats(off.clone()));
         tasks.spawn(engine.clone().progress(off.clone()));
-        Instance { engine, stop, off, tasks }
+        Instance { engine, work, stop, off, tasks }
     }
 
     /// Has instances that are started from now on hear of jobs.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use copy_manager::{
     domain::outcome::{ErrorName, Failure},
-    engine::Engine,
     events::intake::{Incoming, Refusal, read_request},
+    kinds::copy::Copy,
 };
 use serde_json::{Value, json};
 
@@ -204,7 +204,7 @@ fn elsewhere() -> Vec<Row> {
 }
 
 /// What `copy-manager plan` says of a request.
-async fn planned(engine: &Engine, payload: &Value) -> Failure {
+async fn planned(copies: &Copy, payload: &Value) -> Failure {
     let mut payload = payload.clone();
     payload["dryRun"] = json!(true);
     let request = match read_request(&json!({"payload": payload}).to_string()) {
@@ -212,7 +212,7 @@ async fn planned(engine: &Engine, payload: &Value) -> Failure {
         Err(Refusal::Malformed { reason, .. }) => return Failure::new(ErrorName::InvalidRequest, reason),
         other => panic!("{other:?}"),
     };
-    engine.dry_run("", &request, 1 << 20).await.unwrap().unwrap_err()
+    copies.dry_run("", &request, 1 << 20).await.unwrap().unwrap_err()
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +222,7 @@ async fn what_cannot_be_done_is_refused_alike_however_it_is_asked_for() {
     let before = house.tree(TO, "/").await;
     for (n, row) in unholdable().into_iter().chain(elsewhere()).enumerate() {
         let payload = row.payload();
-        let plan = planned(&instance.engine, &payload).await;
+        let plan = planned(&instance.work.copies, &payload).await;
         let mut said = vec![(plan.error.as_str().to_owned(), plan.message.clone(), format!("{plan:?}"))];
         for (way, dry) in [("dry", true), ("copy", false)] {
             let token = format!("{way}-{n}");
@@ -382,7 +382,7 @@ async fn a_file_in_the_way_of_a_folder_further_down_ends_the_request_and_is_fore
     let payload = json!({"sourceUriList": ["icav2://lab/run/"], "destinationUri": "icav2://archive/late/"});
     let request = json!({"sources": payload["sourceUriList"], "destination": payload["destinationUri"]});
     let request = serde_json::from_value(request).unwrap();
-    let plan = instance.engine.dry_run("", &request, 1 << 20).await.unwrap().unwrap();
+    let plan = instance.work.copies.dry_run("", &request, 1 << 20).await.unwrap().unwrap();
     assert!(!plan.totals.would_succeed(), "{plan:?}");
     assert!(plan.files[0].destination.ends_with("/late/run/deep/"), "{plan:?}");
     house.queue.push(json!({"payload": payload, "taskToken": "t"}).to_string()).await.unwrap();

@@ -384,7 +384,7 @@ async fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     let request =
         serde_json::from_value(json!({"sources": sources, "destination": "s3://dest/in/"})).unwrap();
     let other = house.instance();
-    assert_eq!(other.engine.dry_run("", &request, 1 << 20).await.unwrap().unwrap().totals.files, 4);
+    assert_eq!(other.work.copies.dry_run("", &request, 1 << 20).await.unwrap().unwrap().totals.files, 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -226,11 +226,11 @@ async fn events_of_jobs_wake_who_waits_for_them() {
             tokio::select! {
                 (when, _) = &mut answered => break took.push(when),
                 Some(event) = events.recv(), if is_told => {
-                    assert_eq!(instance.engine.hear_events(&event.to_string()).await.unwrap(), Ok((1, 0)));
+                    assert_eq!(instance.work.folders.hear_events(&event.to_string()).await.unwrap(), Ok((1, 0)));
                 }
             }
         }
-        assert!(instance.engine.hear_events("no json").await.unwrap().is_err());
+        assert!(instance.work.folders.hear_events("no json").await.unwrap().is_err());
     }
     assert!(took[1] + Duration::from_secs(5) < took[0], "polled {:?}, told {:?}", took[0], took[1]);
 }

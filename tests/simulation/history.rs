@@ -11,6 +11,7 @@ use std::{
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use copy_manager::{
+    app::kinds,
     aws::{clients::configured, objects::S3Objects},
     domain::{
         ids::{DataId, ProjectId},
@@ -348,12 +349,13 @@ impl History {
             chance: Arc::new(Dice::from_seed(self.names)),
         };
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let engine = Engine::new(ports, plan.settings.clone(), stop.clone(), cut);
+        let work = kinds::work(ports, plan.settings.clone(), stop.clone(), cut);
+        let engine = work.engine;
         me.set(engine.instance().to_string()).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
-        tasks.spawn(engine.clone().job_events());
+        tasks.spawn(work.folders.job_events());
         tasks.spawn(engine.clone().timers());
         tasks.spawn(engine.clone().heartbeats(off.clone()));
         tasks.spawn(engine.clone().progress(off.clone()));

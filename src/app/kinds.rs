@@ -1,0 +1,41 @@
+//! Which kinds of work and which planes this program has: the one place that names them all.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    engine::{Engine, Registry, core::Core, settings::Settings},
+    kinds::{batch::Batch, copy::Copy, copy_out::CopyOut, folders::Folders},
+    planes::{folder::FolderPlane, objects::ObjectsPlane},
+    ports::Ports,
+};
+
+/// The work of one instance.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// Runs records.
+    pub engine: Arc<Engine>,
+    /// Hears of jobs.
+    pub folders: Arc<FolderPlane>,
+    /// Says what copies would do.
+    pub copies: Arc<Copy>,
+}
+
+/// All kinds and planes over these ports. `stop` ends intake and lets work under way come to an end; `cut`
+/// ends streams too.
+#[must_use]
+pub fn work(ports: Ports, settings: Settings, stop: CancellationToken, cut: CancellationToken) -> Work {
+    let (core, incoming) = Core::new(ports, settings, stop, cut);
+    let folder = FolderPlane::new(core.clone());
+    let objects = ObjectsPlane::new(core.clone());
+    let folders = Arc::new(Folders::new(core.clone(), folder.clone()));
+    let copies = Arc::new(Copy::new(core.clone(), folders.clone(), objects.clone()));
+    let registry = Registry::default()
+        .with_plane(folder.clone())
+        .with_plane(objects.clone())
+        .with_kind(copies.clone())
+        .with_kind(Arc::new(Batch::new(core.clone(), folders)))
+        .with_kind(Arc::new(CopyOut::new(core.clone(), objects)));
+    Work { engine: Engine::new(core, incoming, registry), folders: folder, copies }
+}

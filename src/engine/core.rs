@@ -1,0 +1,83 @@
+//! What every record's work needs: the ports, the settings, who this instance is, and what it knows of the
+//! progress of roots. Leases, documents, wakes, outcomes and tokens are its methods, each in a file of
+//! its own. It knows neither kinds nor planes, which hold it.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    INBOX,
+    dispatch::{Inbox, Post},
+    evidence::Evidence,
+    payload,
+    quarantine::Quarantine,
+    settings::Settings,
+    timers,
+};
+use crate::{
+    domain::ids::InstanceId,
+    policy::pace::Pace,
+    ports::{Ports, store::Key},
+};
+
+/// What the engine, the planes and the kinds of one instance share.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) ports: Ports,
+    pub(crate) settings: Settings,
+    pub(crate) instance: InstanceId,
+    pub(crate) inbox: Inbox,
+    /// One permit per payload being read from S3.
+    pub(super) payloads: Semaphore,
+    /// One permit per file being streamed, whichever plane brings it.
+    pub(crate) streams: Semaphore,
+    pub(super) callbacks: Pace,
+    /// Tokens that were stored just now.
+    pub(super) first_beats: mpsc::Sender<Key>,
+    pub(crate) evidence: Evidence,
+    pub(super) quarantine: Quarantine,
+    /// Cancelled when no new work may begin.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled when work under way must end at once.
+    pub(crate) cut: CancellationToken,
+}
+
+/// What comes in for the engine's loops.
+#[derive(Debug)]
+pub struct Incoming {
+    pub(super) posts: mpsc::Receiver<Post>,
+    pub(super) first_beats: mpsc::Receiver<Key>,
+}
+
+impl Core {
+    /// A core over these ports, and what its engine receives from. `stop` ends intake and lets work under
+    /// way come to an end; `cut` ends streams too.
+    #[must_use]
+    pub fn new(
+        ports: Ports,
+        settings: Settings,
+        stop: CancellationToken,
+        cut: CancellationToken,
+    ) -> (Arc<Self>, Incoming) {
+        let (inbox, incoming) = mpsc::channel(INBOX);
+        let (first_beats, first_beats_in) = mpsc::channel(timers::FIRST_BEATS);
+        let rate = NonZeroU32::new(settings.heartbeat.calls_per_second).unwrap_or(NonZeroU32::MIN);
+        let core = Self {
+            instance: InstanceId::new(ports.chance.uuid().to_string()),
+            inbox: Inbox::new(inbox),
+            streams: Semaphore::new(settings.copy.concurrent_streams),
+            payloads: Semaphore::new(payload::AT_ONCE),
+            callbacks: Pace::per_second(rate, rate),
+            first_beats,
+            evidence: Evidence::default(),
+            quarantine: Quarantine::default(),
+            ports,
+            settings,
+            stop,
+            cut,
+        };
+        (Arc::new(core), Incoming { posts: incoming, first_beats: first_beats_in })
+    }
+}

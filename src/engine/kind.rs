@@ -1,0 +1,238 @@
+//! What a kind of work is to the engine, and what a plane is. The engine owns records, leases, children,
+//! heartbeats and answers; a kind decides what is to be done and how it ended, a plane does it.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::{
+    core::Core,
+    lease::{Halt, Held, Step, id_of},
+    records::RootState,
+    round::Next,
+};
+use crate::{
+    domain::outcome::{ErrorName, Failure, Outcome},
+    ports::{Class, Error},
+};
+
+/// How far a kind has brought a root.
+#[derive(Debug)]
+pub(crate) enum Advance {
+    /// The root's phase has changed: it is looked at again at once.
+    On,
+    /// There is something to wait for.
+    Wait(Next),
+    /// Nothing moves: the root ends with this failure, and its children are stopped.
+    Stalled(Failure),
+}
+
+/// One kind of work that callers ask for.
+///
+/// # Guarantees
+///
+/// - All calls for one root come from the holder of its lease, one after the other.
+/// - `advance` is called while the root has no outcome and was not stopped, in the phases RECEIVED, PLANNED
+///   and RUNNING. The first outcome that is stored stands, whoever stores it.
+/// - `abandon` is called before the outcome of a stopped root is stored; `await_children` and `clear_up`
+///   once an outcome is stored.
+///
+/// # Assumptions
+///
+/// - Every method may be called again after it has had its effect (a crash, a lost answer, a lost lease),
+///   and then comes to the same end, or to one as good.
+/// - A method checks the lease before each effect, and says with [`Advance::Wait`] what it waits for
+///   instead of sleeping for longer than some seconds.
+///
+/// # Errors
+///
+/// [`Halt::Port`] has the root tried again with growing pauses, [`Halt::Lost`] and [`Halt::Stopping`] end
+/// the round at once.
+#[async_trait]
+pub(crate) trait Kind: fmt::Debug + Send + Sync {
+    /// Its name in records, events and metrics: unique, never changed, never used again.
+    fn name(&self) -> &'static str;
+
+    /// Takes a root on: plans it, has its children put, watches them, and stores the outcome
+    /// (`Core::conclude`) when all have settled.
+    async fn advance(&self, held: &mut Held) -> Step<Advance>;
+
+    /// Clears away what a root that is to end early would leave behind. What does not pass is logged, and
+    /// holds up nobody.
+    async fn abandon(&self, _held: &mut Held) -> Step<()> {
+        Ok(())
+    }
+
+    /// Has the children of a stopped root settle; `None` when all have.
+    async fn await_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>>;
+
+    /// Gives the records of the root's plan and children their expiry, and clears away what else it leaves.
+    async fn clear_up(&self, held: &Held, state: &RootState, outcome: &Outcome) -> Step<()>;
+}
+
+/// Works off the children of roots.
+///
+/// # Guarantees
+///
+/// - `reconcile` is called under the record's lease, at least once for each wake-up and each due time, and
+///   never twice at once for one record.
+/// - `give_up` is called instead once ten rounds in a row have ended their process, or with an error that
+///   trying again cannot mend.
+///
+/// # Assumptions
+///
+/// - As for [`Kind`]: every round may be made again. A child ends by `Core::settle_as`, which tells its
+///   root.
+/// - A round reads the order to stop (`Core::stop_of`) before it begins anything for a root.
+///
+/// # Errors
+///
+/// As for [`Kind`].
+#[async_trait]
+pub(crate) trait Plane: fmt::Debug + Send + Sync {
+    /// Its name: the kind in the records of its children.
+    fn name(&self) -> &'static str;
+
+    /// The type of records of its own, beside those of its children. Only the holder of such a record acts
+    /// for all children that share it.
+    fn record_type(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// How many of its own records may begin to run now, of which so many have just begun.
+    fn room(&self, _begun: usize) -> usize {
+        usize::MAX
+    }
+
+    /// One round: looks, acts, and says when to be called next.
+    async fn reconcile(&self, held: &mut Held) -> Step<Next>;
+
+    /// Ends a record without running it.
+    async fn give_up(&self, held: &mut Held, why: Failure) -> Step<Next>;
+}
+
+/// Why a plan could not be made.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The request cannot be done as it stands.
+    Failed(Failure),
+    /// Its sources are not there, or not ready, as far as ICAv2 shows them now.
+    NotYet(Failure),
+    /// A port failed; try again later.
+    Port(Error),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Error> for Refused {
+    /// What passes is tried again; what does not, ends the request.
+    fn from(error: Error) -> Self {
+        if error.is_passing() { Self::Port(error) } else { Self::Failed(final_failure(&error)) }
+    }
+}
+
+/// What ends a step early, or what it gave.
+pub(crate) type Judged<T> = Result<T, Refused>;
+
+/// How often a long planning asks whether it is still wanted.
+const ASK: Duration = Duration::from_secs(15);
+
+/// Asks, in the middle of a long planning, whether it is still wanted.
+#[derive(Debug)]
+pub(crate) struct Watch(Instant);
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Why the request is to end, if it is; stops at once when the process does.
+    pub(crate) async fn stopped(&mut self, core: &Core, held: &Held) -> Step<Option<Failure>> {
+        held.lease.check()?;
+        if core.stop.is_cancelled() {
+            return Err(Halt::Stopping);
+        }
+        if self.0.elapsed() < ASK {
+            return Ok(None);
+        }
+        self.0 = Instant::now();
+        Ok(core.stop_of(&id_of(held)).await?)
+    }
+}
+
+/// Why a request is not begun.
+pub(crate) enum NotBegun {
+    Refused(Failure),
+    /// As far as ICAv2 shows its sources now.
+    NotYet(Failure),
+    /// Not before then: its sources were fresh. Milliseconds since 1970.
+    At(i64),
+    Halt(Halt),
+}
+
+impl From<Refused> for NotBegun {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Failed(failure) => Self::Refused(failure),
+            Refused::NotYet(failure) => Self::NotYet(failure),
+            Refused::Port(error) => Self::Halt(error.into()),
+        }
+    }
+}
+
+impl From<Failure> for NotBegun {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
+impl From<Halt> for NotBegun {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl From<Error> for NotBegun {
+    fn from(error: Error) -> Self {
+        Self::Halt(error.into())
+    }
+}
+
+/// Whether it was ICAv2 that was asked: the operations of its API have paths.
+pub(crate) fn is_of_api(error: &Error) -> bool {
+    error.operation.contains(" /api/")
+}
+
+/// The failure that a final port error means for a request.
+pub(crate) fn final_failure(error: &Error) -> Failure {
+    let name = match error.class {
+        Class::NotFound => ErrorName::SourceNotFound,
+        Class::Forbidden => ErrorName::PolicyDenied,
+        Class::Conflict => ErrorName::DestinationConflict,
+        Class::Invalid | Class::Transient | Class::Throttled | Class::Unauthorized => ErrorName::Internal,
+    };
+    let name = if lacks_place(error) { ErrorName::InvalidRequest } else { name };
+    Failure::new(name, format!("{}{error}", who_said_no(error)))
+}
+
+/// Whether what a call names can be nowhere: a bucket of a name that none can have.
+pub(crate) fn lacks_place(error: &Error) -> bool {
+    error.code.as_deref() == Some("InvalidBucketName")
+}
+
+/// Who has refused a call, in words. Calls of ICAv2 are named by method and path.
+fn who_said_no(error: &Error) -> &'static str {
+    let operation = error.operation;
+    if is_of_api(error) {
+        "ICAv2 said no: "
+    } else if ["Object", "Multipart", "UploadPart", "ListParts"].iter().any(|of| operation.contains(of)) {
+        "S3 said no: "
+    } else {
+        ""
+    }
+}

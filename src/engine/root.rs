@@ -1,0 +1,82 @@
+//! The life of a root: its kind plans it and watches its children, then it is owed an end ([`super::debts`]).
+
+use super::{
+    Engine,
+    kind::{Advance, Kind},
+    lease::{Held, Step, id_of},
+    records::{self, Phase, attr},
+    round::{Next, broken},
+};
+use crate::domain::outcome::Failure;
+
+impl Engine {
+    /// One round of a request record, root or child.
+    pub(super) async fn request_round(&self, held: &mut Held) -> Step<Next> {
+        let name = held.item.text(attr::KIND).unwrap_or_default();
+        if let Some(plane) = self.registry.plane(name) {
+            return plane.reconcile(held).await;
+        }
+        if self.registry.kind(name).is_some() {
+            return self.root_round(held).await;
+        }
+        // Of a newer version: somebody else's.
+        Ok(Next::at(records::after(self.core.ports.clock.now(), self.core.settings.service.lease * 2)))
+    }
+
+    async fn root_round(&self, held: &mut Held) -> Step<Next> {
+        loop {
+            let has_ended = matches!(Phase::of(&held.item), Some(Phase::Finishing | Phase::Settled));
+            if !has_ended && let Some(failure) = self.core.stop_of(&id_of(held)).await? {
+                self.conclude_stopped(held, failure).await?;
+            }
+            match Phase::of(&held.item) {
+                Some(Phase::Received | Phase::Planned | Phase::Running) | None => {
+                    let Some(kind) = self.kind_of(held) else { return Ok(Next::at(i64::MAX)) };
+                    match kind.advance(held).await? {
+                        Advance::On => {}
+                        Advance::Wait(next) => return Ok(next),
+                        Advance::Stalled(failure) => {
+                            let failure = self.core.put_stop(&id_of(held), failure).await?;
+                            self.conclude_stopped(held, failure).await?;
+                        }
+                    }
+                }
+                Some(Phase::Finishing) => return self.deliver(held).await,
+                Some(Phase::Settled) => return Ok(Next::Settled { changes: Vec::new() }),
+            }
+        }
+    }
+
+    /// A request whose every run ends its instance: it is failed without being run.
+    pub(super) async fn give_up_request(&self, held: &mut Held) -> Step<Next> {
+        let failure = broken();
+        let name = held.item.text(attr::KIND).unwrap_or_default();
+        if let Some(plane) = self.registry.plane(name) {
+            return plane.give_up(held, failure).await;
+        }
+        if Phase::of(&held.item) != Some(Phase::Finishing) {
+            // Its children are not to go on for nobody.
+            let failure = self.core.put_stop(&id_of(held), failure).await?;
+            self.conclude_stopped(held, failure).await?;
+        }
+        self.deliver(held).await
+    }
+
+    /// Ends a root with this failure; what had arrived is counted.
+    async fn conclude_stopped(&self, held: &mut Held, failure: Failure) -> Step<()> {
+        let id = id_of(held);
+        if let Some(kind) = self.kind_of(held) {
+            kind.abandon(held).await?;
+        }
+        let tallies = self.core.ports.store.query(id.as_str(), records::TALLY).await?;
+        let mut outcome = self.core.failed_outcome(&held.item, failure);
+        (_, outcome.counters) = records::sum_tallies(&tallies);
+        self.core.conclude(held, &outcome).await
+    }
+
+    /// The kind of a root, if it is one that is known here.
+    pub(super) fn kind_of(&self, held: &Held) -> Option<&dyn Kind> {
+        let name = held.item.text(attr::KIND).unwrap_or_default();
+        self.registry.kind(name).map(AsRef::as_ref)
+    }
+}

@@ -1,0 +1,52 @@
+//! How a child ends: its record and its root's tally change together, then the root is woken.
+
+use crate::{
+    domain::{ids::RequestId, outcome::Outcome},
+    engine::{
+        core::Core,
+        dispatch::Lane,
+        evidence::Party,
+        large,
+        lease::{Halt, Held, Step, id_of},
+        records::{self, Phase, attr, set},
+        round::Next,
+    },
+    ports::store::{Change, DUE_AT, DUE_SHARD, Transacted, Write},
+    signals,
+};
+
+impl Core {
+    /// Settles a child of any kind: its record (with `changes` besides) and its root's tally in one
+    /// transaction, then wakes the root.
+    pub(crate) async fn settle_as(
+        &self,
+        held: &mut Held,
+        root: &RequestId,
+        outcome: &Outcome,
+        mut changes: Vec<Change>,
+        tally: Vec<Change>,
+    ) -> Step<Next> {
+        let id = id_of(held);
+        changes.extend([
+            set(attr::PHASE, Phase::Settled.as_str()),
+            self.set_document(&held.lease.key, attr::OUTCOME, outcome).await?,
+            Change::Remove(DUE_SHARD.into()),
+            Change::Remove(DUE_AT.into()),
+            set(attr::OWNER, ""),
+            set(attr::STARTS, 0),
+        ]);
+        changes.extend(large::removal(attr::SPEC));
+        let settle = held.lease.guarded(changes);
+        let tally = Write::update(records::tally_key(root, &id), tally);
+        held.lease.check()?;
+        // Before the root may know: it forgets its signs when it ends.
+        self.moved(&[Party::of(&held.item)]);
+        match self.ports.store.transact(vec![settle, tally]).await? {
+            Transacted::Done => {}
+            Transacted::Refused(_) => return Err(Halt::Lost),
+        }
+        signals::engine::child_settled(root.as_str(), id.as_str(), outcome);
+        self.wake(records::request_key(root), Lane::Root).await?;
+        Ok(Next::Released)
+    }
+}

@@ -1,0 +1,13 @@
+//! Wakes: news for a record, whoever holds it.
+
+use super::{core::Core, dispatch::Lane, records};
+use crate::ports::{Error, store::Key};
+
+impl Core {
+    /// Tells a record that there is news, and asks for a run of it here.
+    pub(crate) async fn wake(&self, key: Key, lane: Lane) -> Result<(), Error> {
+        self.ports.store.write(records::wake(key.clone(), self.ports.clock.now())).await?;
+        self.inbox.offer(key, lane);
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The `copy` kind: named files and folders into one folder of a project, or to a place in a bucket.
+
+mod plan;
+pub(crate) mod to_bucket;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    folders::{Elsewhere, FolderKind, Folders},
+    sources::planner::Planner,
+};
+use crate::{
+    domain::{
+        ids::RequestId,
+        outcome::{Failure, Outcome},
+        preview::Preview,
+        request::{CopyRequest, FolderRequest},
+    },
+    engine::{
+        core::Core,
+        kind::{Advance, Kind, Refused, final_failure},
+        lease::{Held, Step},
+        records::{self, Phase, RootState, attr},
+        round::Next,
+        tree::stall::Driven,
+    },
+    planes::objects::ObjectsPlane,
+    ports,
+};
+
+/// Copies of files and folders.
+#[derive(Debug)]
+pub struct Copy {
+    core: Arc<Core>,
+    folders: Arc<Folders>,
+    objects: Arc<ObjectsPlane>,
+}
+
+impl Copy {
+    pub(crate) fn new(core: Arc<Core>, folders: Arc<Folders>, objects: Arc<ObjectsPlane>) -> Self {
+        Self { core, folders, objects }
+    }
+
+    /// What a request would do, with at most so many bytes of files. A request that would be refused
+    /// is the inner error.
+    pub async fn dry_run(
+        &self,
+        event_source: &str,
+        request: &CopyRequest,
+        most_bytes: usize,
+    ) -> ports::Result<Result<Preview, Failure>> {
+        if let Some(preview) = self.dry_outward(event_source, request, most_bytes).await? {
+            return Ok(preview);
+        }
+        let children = match self.children(&RequestId::new("dry-run"), event_source, request).await {
+            Ok(children) => children,
+            Err(Refused::Failed(failure) | Refused::NotYet(failure)) => return Ok(Err(failure)),
+            Err(Refused::Port(error)) => return Err(error),
+        };
+        match self.folders.preview(&children, most_bytes).await {
+            Ok(preview) => Ok(Ok(preview)),
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => Ok(Err(final_failure(&error))),
+        }
+    }
+}
+
+#[async_trait]
+impl Kind for Copy {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+
+    async fn advance(&self, held: &mut Held) -> Step<Advance> {
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let Some(common) = &state.slices else { return self.folders.advance(self, held).await };
+        if matches!(Phase::of(&held.item), Some(Phase::Received) | None) {
+            return self.folders.advance(self, held).await;
+        }
+        match self.core.drive_slices(held, common).await? {
+            Driven::On(next) => Ok(Advance::Wait(next)),
+            Driven::Stalled(failure) => Ok(Advance::Stalled(failure)),
+            Driven::Settled if self.end_outward(held, &state, common).await? => Ok(Advance::On),
+            Driven::Settled => Ok(Advance::Wait(self.core.look_again())),
+        }
+    }
+
+    async fn await_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
+        if state.slices.is_some() {
+            return self.core.wait_for_slices(held, state).await;
+        }
+        self.folders.wait_for_children(held, state).await
+    }
+
+    async fn clear_up(&self, held: &Held, state: &RootState, outcome: &Outcome) -> Step<()> {
+        if state.slices.is_some() {
+            return self.core.expire_slices(held, state).await;
+        }
+        self.folders.clear_up(held, state, outcome).await
+    }
+}
+
+#[async_trait]
+impl FolderKind for Copy {
+    type Request = CopyRequest;
+
+    fn is_dry_run(request: &CopyRequest) -> bool {
+        request.dry_run
+    }
+
+    async fn elsewhere(&self, held: &mut Held, source: &str, request: &CopyRequest) -> Step<Elsewhere> {
+        self.plan_outward(held, source, request).await
+    }
+
+    async fn children(
+        &self,
+        id: &RequestId,
+        source: &str,
+        request: &CopyRequest,
+    ) -> Result<Vec<FolderRequest>, Refused> {
+        plan::plan(Planner::new(&self.core), id, source, request).await
+    }
+
+    async fn outcome(
+        &self,
+        _held: &mut Held,
+        _state: &RootState,
+        _children: &[(RequestId, FolderRequest)],
+        _outcomes: &[Outcome],
+        merged: Outcome,
+    ) -> Step<Outcome> {
+        Ok(merged)
+    }
+}

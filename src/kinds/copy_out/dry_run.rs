@@ -1,0 +1,99 @@
+//! What a copy-out would do. Nothing is written: S3 is only asked.
+
+use super::{CopyOut, NotBegun, Watch, check_own_keys, collisions::Collisions, list::Lister};
+use crate::{
+    domain::{
+        copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
+        outcome::Outcome,
+    },
+    engine::{evidence::Party, lease::Held, records::started_at, several::several},
+    planes::objects::compare::are_equal,
+    ports::{
+        Class, Result,
+        objects::{ObjectInfo, ObjectLocation},
+    },
+};
+
+/// Objects looked at at a time.
+const WIDTH: usize = 32;
+
+/// What is found at the two ends of an item.
+enum Found {
+    Missing,
+    Ready { bytes: u64, archived: bool, is_there: bool },
+}
+
+impl CopyOut {
+    /// Looks at both ends of everything in the list.
+    pub(super) async fn dry_copy_out(
+        &self,
+        held: &Held,
+        request: &CopyOutRequest,
+    ) -> std::result::Result<Outcome, NotBegun> {
+        let mut watch = Watch::new();
+        let mut lister = Lister::open(self, request).await?;
+        let (mut total, mut plan, mut collisions) = (0, DryCopyOut::default(), Collisions::default());
+        while let Some(items) = lister.next().await? {
+            total += items.len() as u64;
+            for item in &items {
+                check_own_keys(request, &item.to)?;
+                collisions.note(item, request);
+            }
+            for chunk in items.chunks(WIDTH * 8) {
+                let looks = chunk.iter().map(|item| self.look_at_both(held, request, item));
+                for found in several(WIDTH, looks).await {
+                    match found? {
+                        Found::Missing => plan.missing += 1,
+                        Found::Ready { is_there: true, .. } => plan.already_copied += 1,
+                        Found::Ready { bytes, archived, is_there: false } => {
+                            plan.to_copy += 1;
+                            plan.to_thaw += u64::from(archived);
+                            plan.bytes += bytes;
+                        }
+                    }
+                }
+                self.core.moved(&[Party::of(&held.item)]);
+                if let Some(failure) = watch.stopped(&self.core, held).await? {
+                    return Err(failure.into());
+                }
+            }
+        }
+        collisions.judge_unplanned(self, request).await?;
+        let mut outcome = Outcome::between(started_at(&held.item), self.core.ports.clock.now());
+        outcome.counters.files = total;
+        outcome.copy_out = Some(Box::new(CopyOutReport {
+            destination_bucket: request.destination_bucket.clone(),
+            destination_prefix: request.destination_prefix.clone(),
+            summary: request.summary.clone(),
+            working: None,
+            total,
+            dry_run: Some(plan),
+        }));
+        Ok(outcome)
+    }
+
+    async fn look_at_both(&self, held: &Held, request: &CopyOutRequest, item: &SliceItem) -> Result<Found> {
+        let Origin::Object { bucket, key, unsigned, .. } = &item.from else { return Ok(Found::Missing) };
+        let from = ObjectLocation::new(bucket, key);
+        let to = ObjectLocation::new(&request.destination_bucket, &item.to);
+        let reading = self.objects.bucket_access(bucket, *unsigned, &request.options).await?;
+        let writing = self.objects.bucket_access(&to.bucket, false, &request.options).await?;
+        let party = [Party::of(&held.item)];
+        let (source, there) = tokio::join!(
+            self.core.patiently(&party, || self.core.ports.objects.look(&from, &reading)),
+            self.core.patiently(&party, || self.core.ports.objects.look(&to, &writing)),
+        );
+        let Some(source) = absent_if_denied(source)? else { return Ok(Found::Missing) };
+        let there = absent_if_denied(there)?;
+        let is_there = there.is_some_and(|there| are_equal(&source, &there));
+        Ok(Found::Ready { bytes: source.size, archived: source.archived, is_there })
+    }
+}
+
+/// S3 says 403 to whoever may not list, where there is nothing.
+fn absent_if_denied(found: Result<Option<ObjectInfo>>) -> Result<Option<ObjectInfo>> {
+    match found {
+        Err(error) if !error.is_passing() || error.class == Class::Unauthorized => Ok(None),
+        found => found,
+    }
+}

@@ -1,0 +1,253 @@
+//! The summary of a copy-out: a CSV with one row per object, in the order of the list, beside the list
+//! and at the destination.
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, future::join_all, stream};
+
+use super::{CopyOut, named};
+use crate::{
+    domain::{
+        copy_out::{Copied, CopyOutRequest, CopyStatus, SliceItem},
+        friendly,
+        outcome::{Counters, Culprit, ErrorName, Failure},
+    },
+    engine::tree::children::Common,
+    engine::{
+        lease::{Halt, Held, Step},
+        records::RootState,
+    },
+    events::summary,
+    ports::{
+        Class, Result,
+        objects::{Access, ObjectLocation, PartTag, Precondition, UploadId, WriteOptions},
+    },
+    signals,
+};
+
+/// Bytes of a part of a long summary; S3 takes at least 5 MiB.
+const PART: usize = 8 << 20;
+
+/// What the slices of a list have done.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) counters: Counters,
+    pub(super) errors: u64,
+    pub(super) culprits: Vec<Culprit>,
+    /// Where the summary beside the list is, if it could be written.
+    pub(super) working: Option<ObjectLocation>,
+    /// Why the summary is not at the destination.
+    pub(super) unwritten: Option<Failure>,
+}
+
+impl Gathered {
+    fn count(&mut self, item: &SliceItem, copied: &Copied) {
+        self.counters.files += 1;
+        match copied.status {
+            CopyStatus::Copied => {
+                self.counters.copied += 1;
+                self.counters.bytes += copied.bytes;
+            }
+            CopyStatus::AlreadyCopied => self.counters.skipped += 1,
+            CopyStatus::Superseded => self.counters.skipped_conflict += 1,
+            CopyStatus::Error => {
+                self.counters.failed += 1;
+                self.errors += 1;
+                if self.culprits.len() < Failure::MOST_CULPRITS {
+                    let (what, why) = (item.from.to_string(), copied.message.clone());
+                    self.culprits.push(Culprit { what, why });
+                }
+            }
+        }
+    }
+}
+
+impl CopyOut {
+    /// Writes the summary; `None` when a slice has not settled. `without`: why it is not written, when what
+    /// the slices have done is only counted.
+    pub(super) async fn summarise(
+        &self,
+        held: &mut Held,
+        state: &RootState,
+        common: &Common,
+        request: &CopyOutRequest,
+        without: Option<&crate::ports::Error>,
+    ) -> Step<Option<Gathered>> {
+        let (there, beside) = places(request);
+        let mut sinks = Vec::new();
+        if without.is_some() {
+            self.drop_summary_if_possible(held).await?;
+        } else {
+            self.drop_summary(held, request).await?;
+            sinks.push(Sink::new(self, there.clone(), request).await?);
+            if beside != there {
+                sinks.push(Sink::new(self, beside.clone(), request).await?);
+            }
+        }
+        let mut gathered = Gathered::default();
+        let mut rows = summary::header(request.brief_summary).into_bytes();
+        for chunk in 0..state.chunks {
+            let slices = match self.core.gathered(held, common, state, chunk).await {
+                Ok(Some(slices)) if held.lease.check().is_ok() && !self.core.stop.is_cancelled() => slices,
+                unfinished => {
+                    for sink in &mut sinks {
+                        sink.give_up(self).await;
+                    }
+                    held.lease.check()?;
+                    return match unfinished {
+                        Ok(Some(_)) => Err(Halt::Stopping),
+                        Ok(None) => Ok(None),
+                        Err(halt) => Err(halt),
+                    };
+                }
+            };
+            for (items, outcome) in &slices {
+                for (item, copied) in items.iter().zip(&outcome.objects) {
+                    gathered.count(item, copied);
+                    if without.is_none() {
+                        let row = summary::row(request.brief_summary, &common.bucket, item, copied);
+                        rows.extend_from_slice(row.as_bytes());
+                    }
+                }
+            }
+            if rows.len() >= PART {
+                self.begin_summary(held, &mut sinks).await?;
+                let part = Bytes::from(std::mem::take(&mut rows));
+                for sink in &mut sinks {
+                    sink.part(self, part.clone()).await;
+                }
+            }
+        }
+        held.lease.check()?;
+        if let Some(error) = without {
+            let limit = friendly::print(self.core.settings.heartbeat.outage_after);
+            let message =
+                format!("the summary could not be written for {limit} (heartbeat.outage_after): {error}");
+            gathered.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
+            return Ok(Some(gathered));
+        }
+        let rest = Bytes::from(rows);
+        let written = sinks.into_iter().map(|sink| sink.finish(self, rest.clone()));
+        let written = join_all(written).await;
+        if written.iter().any(Result::is_err) {
+            self.drop_summary_if_possible(held).await?;
+        }
+        let mut written = written.into_iter();
+        if let Some(Err(error)) = written.next() {
+            if error.is_passing() {
+                return Err(error.into());
+            }
+            // Somebody has cleared it away: it is written again.
+            if error.code.as_deref() == Some("NoSuchUpload") {
+                return Err(crate::ports::Error { class: Class::Transient, ..error }.into());
+            }
+            let message = format!("the summary cannot be written: {error}");
+            gathered.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
+        }
+        match written.next() {
+            Some(Ok(())) => gathered.working = Some(beside),
+            // Where lists are read from need not be written to.
+            Some(Err(error)) => signals::copy_out::summary_not_kept(&held.lease.key.id, &error),
+            None => gathered.working = Some(there),
+        }
+        Ok(Some(gathered))
+    }
+}
+
+/// Where the summary goes: to the destination, and beside the list. A list that is named by a key of its
+/// own may have others beside it, so there the summary bears its name.
+pub(super) fn places(request: &CopyOutRequest) -> (ObjectLocation, ObjectLocation) {
+    let there = format!("{}{}", request.destination_prefix, request.summary);
+    let split = |key: &str| key.rfind('/').map_or(0, |slash| slash + 1);
+    let (folder, list) = request.list_key.split_at(split(&request.list_key));
+    let (below, name) = request.summary.split_at(split(&request.summary));
+    let beside = if request.brief_summary {
+        format!("{folder}{below}{list}.{name}")
+    } else {
+        format!("{folder}{below}{name}")
+    };
+    let bucket = request.list_bucket.as_deref().unwrap_or_default();
+    (ObjectLocation::new(&request.destination_bucket, there), ObjectLocation::new(bucket, beside))
+}
+
+/// One place that the summary is written to: with one call, or in parts when it is long.
+#[derive(Debug)]
+pub(super) struct Sink {
+    pub(super) to: ObjectLocation,
+    access: Access,
+    /// What holds at a destination need not hold where our lists are.
+    options: WriteOptions,
+    pub(super) upload: Option<UploadId>,
+    parts: Vec<PartTag>,
+    failed: Option<crate::ports::Error>,
+}
+
+impl Sink {
+    async fn new(engine: &CopyOut, to: ObjectLocation, request: &CopyOutRequest) -> Result<Self> {
+        let access = engine.objects.bucket_access(&to.bucket, false, &request.options).await?;
+        let is_theirs = to.bucket == request.destination_bucket;
+        let options = if is_theirs { engine.objects.write_options(false) } else { WriteOptions::default() };
+        Ok(Self { to, access, options, upload: None, parts: Vec::new(), failed: None })
+    }
+
+    /// Begins to write it in parts.
+    pub(super) async fn begin(&mut self, engine: &CopyOut) {
+        let options = WriteOptions { streamed: true, ..self.options.clone() };
+        match engine.core.ports.objects.begin(&self.to, None, &options, &self.access).await {
+            Ok(upload) => self.upload = Some(upload),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    async fn part(&mut self, engine: &CopyOut, part: Bytes) {
+        if self.failed.is_none()
+            && let Err(error) = self.try_part(engine, part).await
+        {
+            self.failed = Some(error);
+        }
+    }
+
+    async fn try_part(&mut self, engine: &CopyOut, part: Bytes) -> Result<()> {
+        let objects = &engine.core.ports.objects;
+        let Some(upload) = &self.upload else { return Ok(()) };
+        let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
+        let size = part.len() as u64;
+        let body = stream::once(async move { Ok(part) }).boxed();
+        self.parts.push(objects.put_part(&self.to, upload, number, size, body, &self.access).await?);
+        Ok(())
+    }
+
+    async fn finish(mut self, engine: &CopyOut, rest: Bytes) -> Result<()> {
+        let done = self.try_finish(engine, rest).await;
+        if done.is_err() {
+            self.give_up(engine).await;
+        }
+        done
+    }
+
+    async fn try_finish(&mut self, engine: &CopyOut, rest: Bytes) -> Result<()> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let objects = &engine.core.ports.objects;
+        if self.upload.is_none() {
+            return objects
+                .put(&self.to, rest, Some("text/csv"), &self.options, &self.access)
+                .await
+                .map(drop);
+        }
+        if !rest.is_empty() {
+            self.try_part(engine, rest).await?;
+        }
+        let Some(upload) = &self.upload else { return Ok(()) };
+        objects.complete(&self.to, upload, &self.parts, &Precondition::None, &self.access).await?;
+        self.upload = None;
+        Ok(())
+    }
+
+    /// What has arrived would be paid for.
+    async fn give_up(&mut self, engine: &CopyOut) {
+        if let Some(upload) = self.upload.take() {
+            drop(engine.core.ports.objects.abort(&self.to, &upload, &self.access).await);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The uploads of a long summary: none of them is left behind, whoever dies while it is written.
+//!
+//! Their ids are stored before the first part is sent, and whoever comes next aborts those. One whose id was
+//! lost holds no part and costs nothing.
+
+use super::{CopyOut, summary::Sink};
+use crate::{
+    domain::copy_out::CopyOutRequest,
+    engine::{
+        lease::{Held, Step},
+        records::{self, OwnUploads, RootState, attr, set},
+    },
+    ports::{
+        Error,
+        objects::{ObjectLocation, UploadId},
+    },
+    signals,
+};
+
+impl CopyOut {
+    /// Begins the uploads of a summary, unless they are begun.
+    pub(super) async fn begin_summary(&self, held: &mut Held, sinks: &mut [Sink]) -> Step<()> {
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        if state.summary.is_some() {
+            return Ok(());
+        }
+        let mut begun = Vec::new();
+        for sink in &mut *sinks {
+            held.lease.check()?;
+            sink.begin(self).await;
+            if let Some(id) = &sink.upload {
+                begun.push((sink.to.bucket.clone(), sink.to.key.clone(), id.0.clone()));
+            }
+            self.note_summary(held, Some(OwnUploads { begun: begun.clone() })).await?;
+        }
+        Ok(())
+    }
+
+    /// Aborts what an earlier run has begun of the summary.
+    pub(super) async fn drop_summary(&self, held: &mut Held, request: &CopyOutRequest) -> Step<()> {
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let Some(uploads) = state.summary else { return Ok(()) };
+        for (bucket, key, id) in &uploads.begun {
+            self.abort(request, &ObjectLocation::new(bucket, key), &UploadId(id.clone())).await?;
+        }
+        self.note_summary(held, None).await
+    }
+
+    /// The same for a root that ends before its summary is written: that S3 is away must not hold up its
+    /// end.
+    pub(crate) async fn drop_summary_if_possible(&self, held: &mut Held) -> Step<()> {
+        let state = records::document::<RootState>(&held.item, attr::STATE);
+        if state.is_ok_and(|state| state.summary.is_some()) {
+            let dropped = self.try_drop_summary(held).await;
+            held.lease.check()?;
+            if let Err(error) = dropped {
+                signals::slice::upload_left(&held.lease.key, &error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_drop_summary(&self, held: &mut Held) -> Step<()> {
+        let request = self.copy_out_request(held).await?;
+        self.drop_summary(held, &request).await
+    }
+
+    async fn abort(&self, request: &CopyOutRequest, to: &ObjectLocation, id: &UploadId) -> Step<()> {
+        let access = self.objects.bucket_access(&to.bucket, false, &request.options).await?;
+        passing(to, self.core.ports.objects.abort(to, id, &access).await)?;
+        Ok(())
+    }
+
+    async fn note_summary(&self, held: &mut Held, summary: Option<OwnUploads>) -> Step<()> {
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let state = RootState { summary, ..state };
+        self.core.save(held, vec![set(attr::STATE, records::text(&state)?)]).await
+    }
+}
+
+/// What does not pass is told, and not waited for.
+fn passing<T>(to: &ObjectLocation, done: Result<T, Error>) -> Result<Option<T>, Error> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_passing() => Err(error),
+        Err(error) => {
+            signals::slice::upload_left(to, &error);
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What plans of copies share: sources found and judged, places looked up, names given, limits kept.
+
+pub(crate) mod checks;
+pub(crate) mod external;
+pub(crate) mod find;
+pub(crate) mod landings;
+pub(crate) mod limits;
+pub(crate) mod obstacles;
+pub(crate) mod places;
+pub(crate) mod planner;
+pub(crate) mod renames;
+pub(crate) mod trees;
+pub(crate) mod whole;

@@ -1,0 +1,233 @@
+//! Submissions that were never answered: their jobs are looked for among the jobs created since, for
+//! at least `submit_settle`, before anything is submitted again; late doubles are adopted too.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    FolderPlane,
+    jobs::{ADOPT_EVERY, project_of},
+    look::Picture,
+    state::{FolderState, Intent},
+    waiter::Waiter,
+};
+use crate::{
+    domain::ids::{BatchId, DataId, ProjectId},
+    engine::{
+        lease::{Held, Step},
+        records::{as_millis, millis},
+    },
+    ports::{
+        Class, Result,
+        platform::{Job, Submitted},
+    },
+    signals,
+};
+
+/// Clocks of the platform and ours may differ by this much.
+const SKEW: Duration = Duration::from_mins(1);
+
+/// How often, and for how long, a submission that was given up is still looked for.
+const GHOST_EVERY: Duration = Duration::from_mins(1);
+const GHOST_FOR: Duration = Duration::from_mins(10);
+
+/// How many jobs are remembered with their folders, about 150 bytes each.
+const MOST_KNOWN: usize = 10_000;
+
+/// How many files that jobs have made are remembered, about 100 bytes each.
+const MOST_MADE: usize = 200_000;
+
+/// What this instance has asked about the batches of jobs, and what never changes: into which folder each
+/// copies (everybody who looks for a job of his passes by all the jobs of the others), and what those have
+/// made that have ended.
+#[derive(Debug, Default)]
+pub(crate) struct JobFolders {
+    /// `None` where there is no such batch, or none that we may see.
+    folders: Mutex<HashMap<BatchId, Option<DataId>>>,
+    made: Mutex<HashMap<BatchId, Arc<HashSet<DataId>>>>,
+}
+
+fn lock<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FolderPlane {
+    /// Into which folder a batch of that project is copied; `None` for what is no such batch, the root of
+    /// a project among it.
+    async fn folder_of(&self, project: &ProjectId, job: &Job) -> Result<Option<DataId>> {
+        let batch = BatchId::new(job.subject.as_str());
+        if let Some(folder) = lock(&self.job_folders.folders).get(&batch) {
+            return Ok(folder.clone());
+        }
+        let folder = match self.core.ports.platform.batch_folder(project, &batch).await {
+            Ok(folder) => folder,
+            // Another kind of job, or one into another project.
+            Err(error) if matches!(error.class, Class::NotFound | Class::Forbidden | Class::Invalid) => None,
+            Err(error) => return Err(error),
+        };
+        let is_settled = millis(job.created) < millis(self.core.ports.clock.now()) - as_millis(SKEW);
+        if folder.is_some() || is_settled {
+            let mut known = lock(&self.job_folders.folders);
+            if known.len() >= MOST_KNOWN {
+                known.clear();
+            }
+            known.insert(batch, folder.clone());
+        }
+        Ok(folder)
+    }
+
+    /// What the items of a batch say that they have made. Its job has ended.
+    pub(super) async fn made_by(&self, project: &ProjectId, batch: &BatchId) -> Result<Arc<HashSet<DataId>>> {
+        if let Some(made) = lock(&self.job_folders.made).get(batch) {
+            return Ok(Arc::clone(made));
+        }
+        let mut made = HashSet::new();
+        let mut from = None;
+        loop {
+            let page = match self.core.ports.platform.batch_items(project, batch, from.as_deref()).await {
+                Ok(page) => page,
+                Err(error) if error.is_passing() => return Err(error),
+                // Nothing can be proved by it.
+                Err(_) => break,
+            };
+            made.extend(page.items.into_iter().filter_map(|item| item.created));
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(self.note_made(batch, made))
+    }
+
+    /// Remembers what the items of a batch say that they have made.
+    pub(super) fn note_made(&self, batch: &BatchId, made: HashSet<DataId>) -> Arc<HashSet<DataId>> {
+        let made = Arc::new(made);
+        let mut known = lock(&self.job_folders.made);
+        if known.values().map(|made| made.len() + 1).sum::<usize>() + made.len() > MOST_MADE {
+            known.clear();
+        }
+        known.insert(batch.clone(), Arc::clone(&made));
+        made
+    }
+
+    /// Looks for the jobs of submissions that were never answered.
+    pub(super) async fn adopt(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        waiters: &[Waiter],
+    ) -> Step<()> {
+        let now = millis(self.core.ports.clock.now());
+        let Some(oldest) = state.intents.iter().map(|intent| intent.at).min() else { return Ok(()) };
+        if state.intents.iter().all(|intent| now < intent.look_at) {
+            return Ok(());
+        }
+        let Some(project) = project_of(held, waiters) else { return Ok(()) };
+        let known = state.jobs.iter().map(|job| job.job.to_string());
+        let past = state.history.iter().map(|past| past.job.job_id.clone());
+        let mut known: BTreeSet<String> = known.chain(past).collect();
+        let mut from = None;
+        'pages: loop {
+            let page = self.core.ports.platform.jobs(from.as_deref()).await?;
+            for job in page.items {
+                if millis(job.created) < oldest - as_millis(SKEW) {
+                    break 'pages;
+                }
+                if known.insert(job.id.to_string())
+                    && let Some(intent) = self.intent_of(state, &project, &job).await?
+                {
+                    signals::engine::job_adopted(&held.lease.key.id, &job.id);
+                    let batch = BatchId::new(job.subject.as_str());
+                    self.record(held, state, &intent, Submitted { batch, job }).await?;
+                }
+            }
+            from = page.next;
+            if from.is_none() || state.intents.is_empty() {
+                break;
+            }
+        }
+        let settle = as_millis(self.core.settings.jobs.submit_settle);
+        let mut lost = Vec::new();
+        for intent in &mut state.intents {
+            let due = now >= intent.at + settle;
+            if due && !intent.ghost {
+                signals::engine::submission_lost(&held.lease.key.id, intent.names.len());
+                lost.push(intent.slot().to_owned());
+                state.look_at = now;
+            }
+            intent.ghost |= due;
+            intent.look_at = now + as_millis(if intent.ghost { GHOST_EVERY } else { ADOPT_EVERY });
+        }
+        for slot in lost {
+            self.give_back(&project, &slot).await?;
+        }
+        let over = |intent: &&Intent| now >= intent.at + settle + as_millis(GHOST_FOR);
+        for ghost in state.intents.iter().filter(over) {
+            // Whoever stood still on the way to its slot may have taken it after it was given up.
+            self.give_back(&project, ghost.slot()).await?;
+        }
+        state.intents.retain(|intent| !over(&intent));
+        Ok(())
+    }
+
+    /// Whether a copy job that is not known here is at work in this folder.
+    pub(super) async fn foreign_job(&self, state: &FolderState, picture: &Picture) -> Result<bool> {
+        let mut from = None;
+        loop {
+            let page = self.core.ports.platform.running_jobs(from.as_deref()).await?;
+            for job in page.items.iter().filter(|job| !job.status.is_terminal()) {
+                if state.jobs.iter().any(|known| known.job == job.id) {
+                    continue;
+                }
+                match self.folder_of(&picture.project, job).await? {
+                    Some(folder) if Some(&folder) == picture.folder.as_ref() => return Ok(true),
+                    Some(folder) if self.is_above(&picture.project, &folder, picture).await? => {
+                        return Ok(true);
+                    }
+                    Some(_) | None => {}
+                }
+            }
+            from = page.next;
+            if from.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Whether a folder holds ours, so that a job that brings whole folders there may be at work in it.
+    async fn is_above(&self, project: &ProjectId, folder: &DataId, picture: &Picture) -> Result<bool> {
+        let Some((waiter, ..)) = picture.waiters.first() else { return Ok(false) };
+        match self.core.ports.platform.get(project, folder).await {
+            Ok(data) => Ok(waiter.spec.path.inside(&data.path).is_some()),
+            Err(error) if error.is_passing() => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The intent that a job answers: the same files into this folder.
+    async fn intent_of(&self, state: &FolderState, project: &ProjectId, job: &Job) -> Step<Option<Intent>> {
+        let batch = BatchId::new(job.subject.as_str());
+        let folder = self.folder_of(project, job).await?;
+        if folder.is_none() || folder != state.folder {
+            return Ok(None);
+        }
+        let mut ids = Vec::new();
+        let mut from = None;
+        loop {
+            let page = self.core.ports.platform.batch_items(project, &batch, from.as_deref()).await?;
+            ids.extend(page.items.into_iter().map(|item| item.data));
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        ids.sort();
+        // A ghost only where no live submission has these files.
+        let mut matching: Vec<_> = state.intents.iter().filter(|intent| intent.is_of(&ids)).collect();
+        matching.sort_by_key(|intent| intent.ghost);
+        Ok(matching.first().map(|intent| (*intent).clone()))
+    }
+}

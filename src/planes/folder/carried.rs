@@ -1,0 +1,76 @@
+//! Which jobs carried whose files: an outcome lists the jobs of its own request, not those of others
+//! that were at the same folder.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    claims::short,
+    look::Picture,
+    sources::Resolved,
+    state::{FolderState, RunningJob},
+    waiter::Waiter,
+};
+use crate::domain::outcome::JobSummary;
+
+/// Requests that are noted beside a job; one with more counts for all.
+const MOST_NOTED: usize = 16;
+
+/// A job that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Past {
+    #[serde(flatten)]
+    pub job: JobSummary,
+    /// Whose files it carried, as [`short`] has them; empty: anybody's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whose: Vec<String>,
+}
+
+impl Past {
+    pub(super) fn new(job: &RunningJob, picture: &Picture) -> Self {
+        let names: HashSet<&str> = job.names.iter().map(String::as_str).collect();
+        let theirs = picture.waiters.iter().filter(|(_, resolved, _)| is_wanted(resolved, &names));
+        let whose = theirs.map(|(waiter, ..)| short(&waiter.request));
+        let mut whose: Vec<_> = whose.take(MOST_NOTED + 1).collect();
+        if whose.len() > MOST_NOTED {
+            whose.clear();
+        }
+        Self { job: summary(job), whose }
+    }
+}
+
+fn is_wanted(resolved: &Resolved, names: &HashSet<&str>) -> bool {
+    let files = resolved.files.iter().chain(resolved.trees.iter().map(|tree| &tree.item));
+    files.map(|source| source.wanted.name.as_str()).any(|name| names.contains(name))
+}
+
+fn summary(job: &RunningJob) -> JobSummary {
+    JobSummary { job_id: job.job.to_string(), attempt: job.attempt, status: job.status.as_str().to_owned() }
+}
+
+impl FolderState {
+    /// The jobs that carried files of a waiter, those that have ended first. Files may be seen at the
+    /// destination before their job is seen to have ended.
+    pub(super) fn jobs_of(
+        &self,
+        waiter: &Waiter,
+        resolved: &Resolved,
+        carried: &[(HashSet<&str>, &RunningJob)],
+    ) -> Vec<JobSummary> {
+        let present = carried.iter().filter(|(names, _)| is_wanted(resolved, names));
+        self.past_jobs_of(waiter).chain(present.map(|(_, job)| summary(job))).collect()
+    }
+
+    /// The jobs that have ended and carried files of a waiter.
+    pub(super) fn past_jobs_of(&self, waiter: &Waiter) -> impl Iterator<Item = JobSummary> {
+        let who = short(&waiter.request);
+        let past = self.history.iter().filter(move |past| past.whose.is_empty() || past.whose.contains(&who));
+        past.map(|past| past.job.clone())
+    }
+
+    /// What the jobs carry that are known now.
+    pub(super) fn carried(&self) -> Vec<(HashSet<&str>, &RunningJob)> {
+        self.jobs.iter().map(|job| (job.names.iter().map(String::as_str).collect(), job)).collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! The request reconciler, for children: wait for a folder, take over its verdict, tell the root.
+
+use super::{
+    FolderPlane,
+    waiter::{self, Waiter},
+};
+use crate::{
+    domain::{
+        ids::{FolderId, ProjectId, RequestId},
+        outcome::{Counters, ErrorName, Failure, Outcome},
+        request::FolderRequest,
+    },
+    engine::{
+        dispatch::Lane,
+        lease::{Halt, Held, Step, id_of},
+        records::{self, Phase, attr, millis, set, started_at},
+        round::Next,
+    },
+    ports::store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, Transacted, Write},
+};
+
+/// How often a child looks by itself; the folder wakes it when there is something to see.
+const LOOK: std::time::Duration = std::time::Duration::from_mins(10);
+
+impl FolderPlane {
+    pub(crate) async fn child_round(&self, held: &mut Held) -> Step<Next> {
+        if Phase::of(&held.item) == Some(Phase::Settled) {
+            return Ok(Next::Settled { changes: Vec::new() });
+        }
+        let id = id_of(held);
+        let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
+        let keys = [Key::new(id.as_str(), records::OUTCOME), records::stop_key(&root)];
+        let found = self.core.ports.store.get_many(&keys).await?;
+        let find = |id_type: &str| found.iter().find(|item| item.key.id_type == id_type);
+        if let Some(verdict) = find(records::OUTCOME) {
+            let outcome: Outcome = self.core.read_document(verdict, attr::OUTCOME).await?;
+            return self.settle_child(held, &outcome).await;
+        }
+        if let Some(stop) = find(records::STOP) {
+            let why: Failure = records::required(stop, attr::FAILURE)?;
+            return self.settle_stopped(held, &why).await;
+        }
+        self.wait_for_folder(held).await?;
+        Ok(Next::Due {
+            changes: vec![set(attr::PHASE, Phase::Running.as_str())],
+            due_at: records::after(self.core.ports.clock.now(), LOOK),
+        })
+    }
+
+    /// Registers with the folder, and wakes it. May be repeated.
+    async fn wait_for_folder(&self, held: &Held) -> Step<()> {
+        let spec: FolderRequest = self.core.read_document(&held.item, attr::SPEC).await?;
+        let folder = FolderId::of(&spec.project, spec.path.as_str());
+        let now = self.core.ports.clock.now();
+        let key = waiter::folder_key(&folder);
+        let register = Write::update(
+            key.clone(),
+            vec![
+                set(attr::SCHEMA, records::SCHEMA),
+                set(attr::KIND, "folder"),
+                set(attr::DESTINATION, format!("icav2://{}{}", spec.project, spec.path)),
+                set(DUE_SHARD, records::shard(&key)),
+                set(DUE_AT, millis(now)),
+                Change::Remove(EXPIRE_AT.into()),
+                Change::Add(attr::WAKES.into(), 1),
+            ],
+        );
+        let waiter = Waiter {
+            request: id_of(held),
+            root: RequestId::new(held.item.text(attr::ROOT).unwrap_or_default()),
+            spec,
+            since: started_at(&held.item),
+            siblings: waiter::siblings(&held.item),
+        };
+        held.lease.check()?;
+        // The waiter first: a folder that is woken must find it. Only while the child is ours: put by who
+        // stood still on the way, it would be left behind by a child that has settled meanwhile, and the
+        // folder would go on working for nobody.
+        let item = self.core.with_document(waiter.item(&folder), attr::SPEC, &waiter.spec).await?;
+        let put = vec![held.lease.still_held(), Write::put_new(item)];
+        if matches!(self.core.ports.store.transact(put).await?, Transacted::Refused(why) if why.contains(&0))
+        {
+            held.lease.lost.cancel();
+            return Err(Halt::Lost);
+        }
+        self.core.ports.store.write(register).await?;
+        self.core.inbox.offer(key, Lane::Begun);
+        Ok(())
+    }
+
+    /// Settles the child of a folder.
+    pub(crate) async fn settle_child(&self, held: &mut Held, outcome: &Outcome) -> Step<Next> {
+        let id = id_of(held);
+        let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
+        let spec: FolderRequest = self.core.read_document(&held.item, attr::SPEC).await?;
+        let folder = FolderId::of(&spec.project, spec.path.as_str());
+        // What is only on its way through is counted where it arrives.
+        let counted = if spec.staging { Counters::default() } else { outcome.counters };
+        held.lease.check()?;
+        // The waiter goes first: once the child has settled, nobody would come back for it.
+        self.core.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;
+        self.core.settle_as(held, &root, outcome, Vec::new(), records::tally(&counted)).await
+    }
+}
+
+impl FolderPlane {
+    /// Settles a child whose root was stopped; its folder learns that nobody waits.
+    pub(crate) async fn settle_stopped(&self, held: &mut Held, why: &Failure) -> Step<Next> {
+        let folder = folder_of(&held.item);
+        let failure = Failure::new(ErrorName::Cancelled, why.message.clone());
+        let outcome = self.core.failed_outcome(&held.item, failure);
+        let next = self.settle_child(held, &outcome).await?;
+        if let Some(folder) = folder {
+            self.core.wake(waiter::folder_key(&folder), Lane::Begun).await?;
+        }
+        Ok(next)
+    }
+}
+
+/// The folder that a child waits for.
+fn folder_of(child: &Item) -> Option<FolderId> {
+    let place = child.text(attr::DESTINATION)?.strip_prefix("icav2://")?;
+    let (project, path) = place.split_at(place.find('/')?);
+    Some(FolderId::of(&ProjectId::new(project), path))
+}

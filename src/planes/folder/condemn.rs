@@ -1,0 +1,159 @@
+//! Deleting PARTIAL leftovers, and files that a request wants overwritten: the one dangerous act
+//! (DESIGN §6.3).
+//!
+//! Condemn (stored first, so that nobody accepts the file as present), look again by id, pardon it
+//! if it is no longer PARTIAL, else delete. Only names that this folder's requests want are ever
+//! condemned, and of PARTIAL files only those that are ours ([`super::own`]).
+//!
+//! A sentence that was never seen to be carried out (its author died, or the delete was not answered)
+//! is carried out by whoever comes next while the file is still what it was. Nobody is pardoned then:
+//! the first delete may still be on its way, and is waited for ten minutes.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::{
+    FolderPlane, document,
+    look::Picture,
+    state::{Condemned, ENTRY_BYTES, FolderState, MOST_REMEMBERED},
+};
+use crate::{
+    domain::{
+        diff::Verdict,
+        file::{DataStatus, Standing},
+        ids::{DataId, ProjectId},
+    },
+    engine::{
+        lease::{Halt, Held, Lease, Step},
+        records::{as_millis, millis},
+        several::several,
+    },
+    ports::Class,
+    signals,
+};
+
+/// After this time nobody can still be on the way to delete what it condemned.
+const ORPHANED: Duration = Duration::from_mins(10);
+
+/// Files looked at and deleted at a time.
+const WIDTH: usize = 8;
+
+impl FolderPlane {
+    /// Condemns what blocks a job and deletes it; true when something was deleted or pardoned.
+    pub(super) async fn clear_leftovers(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+    ) -> Step<bool> {
+        let now = millis(self.core.ports.clock.now());
+        let epoch = held.lease.epoch;
+        let mut fresh: Vec<(String, Standing)> = picture
+            .files()
+            .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Condemn | Verdict::Replace))
+            .filter_map(|(name, _)| Some((name.to_owned(), picture.listing.get(name)?.clone())))
+            .take(MOST_REMEMBERED)
+            .collect();
+        let mut room = if fresh.is_empty() { 0 } else { state.room() / ENTRY_BYTES };
+        room = room.min(MOST_REMEMBERED.saturating_sub(state.condemned.len()));
+        fresh.retain(|(_, data)| {
+            let known = state.condemned.contains_key(data.id.as_str());
+            let fits = known || room > 0;
+            room = room.saturating_sub(usize::from(!known));
+            fits
+        });
+        let fresh = self.without_strangers(state, picture, fresh).await?;
+        let mut repeated = HashSet::new();
+        for (name, data) in &fresh {
+            let condemned = Condemned { name: name.clone(), epoch, at: now, deleted: false };
+            if state.condemned.insert(data.id.to_string(), condemned).is_some() {
+                repeated.insert(data.id.clone());
+            }
+        }
+        let orphaned = |condemned: &Condemned| now >= condemned.at + as_millis(ORPHANED);
+        let orphans: Vec<DataId> = state
+            .condemned
+            .iter()
+            .filter(|(_, condemned)| orphaned(condemned))
+            .map(|(id, _)| DataId::new(id.as_str()))
+            .collect();
+        if fresh.is_empty() && orphans.is_empty() {
+            return Ok(false);
+        }
+        if !fresh.is_empty() {
+            self.core.save(held, vec![document(state)?]).await?;
+        }
+        let lease = held.lease.as_ref();
+        let sentences = fresh
+            .into_iter()
+            .map(|(_, seen)| async move { (self.execute(lease, &picture.project, &seen).await, seen.id) });
+        let mut done = Ok(());
+        for (sentence, id) in several(WIDTH, sentences).await {
+            match sentence {
+                Ok(true) => {
+                    if let Some(condemned) = state.condemned.get_mut(id.as_str()) {
+                        condemned.deleted = true;
+                    }
+                    self.core.moved(&state.parties);
+                }
+                // Who condemned it first may still be on the way.
+                Ok(false) if repeated.contains(&id) => {}
+                Ok(false) => {
+                    state.condemned.remove(id.as_str());
+                }
+                Err(Halt::Port(error)) if !error.may_have_happened && !repeated.contains(&id) => {
+                    // Nothing was deleted; the sentence is taken back and may be passed again.
+                    state.condemned.remove(id.as_str());
+                    done = Err(error.into());
+                }
+                Err(halt) => done = Err(halt),
+            }
+        }
+        for id in orphans {
+            // Still PARTIAL: the delete never arrived, and it may be condemned anew. Otherwise it
+            // was spared, or is gone; either way nothing is owed.
+            match self.core.ports.platform.get(&picture.project, &id).await {
+                Ok(data) if data.status == DataStatus::Deleting => {}
+                Err(error) if error.class != Class::NotFound => return Err(error.into()),
+                Ok(_) | Err(_) => {
+                    state.condemned.remove(id.as_str());
+                }
+            }
+        }
+        done.map(|()| true)
+    }
+
+    /// Leaves out files to be replaced while a copy job that is not ours may be at work in the folder.
+    /// Leftovers are ours.
+    async fn without_strangers(
+        &self,
+        state: &FolderState,
+        picture: &Picture,
+        condemned: Vec<(String, Standing)>,
+    ) -> Step<Vec<(String, Standing)>> {
+        let ours = |(_, data): &(String, Standing)| data.status == DataStatus::Partial;
+        if condemned.iter().all(ours) || !self.foreign_job(state, picture).await? {
+            return Ok(condemned);
+        }
+        Ok(condemned.into_iter().filter(ours).collect())
+    }
+
+    /// Looks once more and deletes; false when the file is not what was condemned any more.
+    async fn execute(&self, lease: &Lease, project: &ProjectId, seen: &Standing) -> Step<bool> {
+        match self.core.ports.platform.get(project, &seen.id).await {
+            Ok(data) if (data.status, data.size, &data.etag) == (seen.status, seen.size, &seen.etag) => {
+                lease.check()?;
+                self.core.ports.platform.delete(project, &seen.id).await?;
+                signals::engine::condemned_deleted(
+                    &lease.key.id,
+                    &seen.id,
+                    seen.status == DataStatus::Partial,
+                );
+                Ok(true)
+            }
+            Ok(data) if data.status == DataStatus::Deleting => Ok(true),
+            Err(error) if error.class == Class::NotFound => Ok(true),
+            Ok(_) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

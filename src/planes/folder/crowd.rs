@@ -1,0 +1,149 @@
+//! Who waits for a folder: read, served some at a time, marked when first seen, and told.
+//!
+//! Thousands may wait for one folder. What is known of each is stored with it, and not in the folder's
+//! own record, which would have no room for all; and a round works for no more than
+//! `service.max_waiters` of them, those that were seen first.
+
+use super::{
+    FolderPlane,
+    jobs::project_of,
+    state::{Before, FolderState},
+    waiter::{self, Waiter},
+};
+use crate::{
+    domain::{
+        ids::RequestId,
+        outcome::{Failure, Outcome},
+    },
+    engine::{
+        evidence::Party,
+        lease::{Held, Step},
+        records::{self, attr, millis, set},
+        several::several,
+    },
+    ports::{
+        Error,
+        store::{Condition, Item, Key, Write},
+    },
+};
+
+/// Waiters that are read, marked or told at a time.
+const WIDTH: usize = 16;
+
+impl FolderPlane {
+    /// Those who are served now: who was seen before, and then the oldest of the others.
+    pub(super) async fn waiters(&self, held: &Held, state: &mut FolderState) -> Result<Vec<Waiter>, Error> {
+        let mut items = self.core.ports.store.query(&held.lease.key.id, waiter::WAITER).await?;
+        for item in items.iter().filter(|item| item.text(attr::SEEN).is_some()) {
+            let request = request_of(item).to_owned();
+            let before: Before = records::document(item, attr::SEEN)?;
+            state.seen.entry(request.clone()).or_insert(before);
+            state.marked.insert(request);
+        }
+        let order = |item: &Item| (!state.seen.contains_key(request_of(item)), item.number(attr::CREATED_AT));
+        items.sort_by_cached_key(|item| (order(item), item.key.id_type.clone()));
+        let later = items.split_off(items.len().min(self.core.settings.service.max_waiters));
+        state.crowd = parties(&later);
+        let reads = items.iter().map(|item| async move {
+            Ok::<_, Error>(Waiter::read(item, self.core.read_document(item, attr::SPEC).await?))
+        });
+        let waiters: Result<Vec<_>, _> = several(WIDTH, reads).await.into_iter().collect();
+        let mut waiters = waiters?;
+        // First come, first served, where two want the same name.
+        waiters.sort_by(|a, b| (a.since, &a.request).cmp(&(b.since, &b.request)));
+        // Those who stand in line move as those do who are served.
+        let moved = self.core.evidence.last_moved(&waiter::parties(&waiters));
+        self.core.evidence.moved(&state.crowd, moved);
+        Ok(waiters)
+    }
+
+    /// Stores what those have found who are seen for the first time.
+    pub(super) async fn mark_seen(&self, held: &Held, state: &mut FolderState) -> Step<()> {
+        let new = state.seen.iter().filter(|(request, _)| !state.marked.contains(*request));
+        let new: Vec<(String, Before)> = new.map(|(request, before)| (request.clone(), *before)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        held.lease.check()?;
+        let marks = new.iter().map(|(request, before)| async move {
+            let key = Key::new(held.lease.key.id.as_str(), format!("{}{request}", waiter::WAITER));
+            let mark = Write::update(key, vec![set(attr::SEEN, records::text(before)?)]);
+            // Once, and not for somebody who does not wait any more.
+            let mark =
+                mark.when(Condition::Has(attr::CREATED_AT.into())).when(Condition::Lacks(attr::SEEN.into()));
+            self.core.ports.store.write(mark).await
+        });
+        let marked: Result<Vec<_>, Error> = several(WIDTH, marks).await.into_iter().collect();
+        marked?;
+        state.marked.extend(new.into_iter().map(|(request, _)| request));
+        Ok(())
+    }
+
+    /// Gives waiters their outcomes.
+    pub(super) async fn tell_waiters(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        outcomes: Vec<(&Waiter, Outcome)>,
+    ) -> Step<()> {
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        let tells = outcomes.iter().map(|(waiter, outcome)| async move {
+            self.tell_waiter(held, waiter, outcome).await.map(|()| &waiter.request)
+        });
+        let mut failed = None;
+        for told in several(WIDTH, tells).await {
+            match told {
+                Ok(request) => {
+                    state.seen.remove(request.as_str());
+                    state.moved = true;
+                }
+                Err(halt) => failed = Some(halt),
+            }
+        }
+        self.core.moved(&state.crowd);
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Fails everyone who waits.
+    pub(super) async fn fail_waiters(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        failure: &Failure,
+    ) -> Step<()> {
+        loop {
+            let waiters = self.waiters(held, state).await?;
+            if waiters.is_empty() {
+                break;
+            }
+            let outcomes =
+                waiters.iter().map(|waiter| (waiter, self.failed(waiter, state, failure.clone()))).collect();
+            self.tell_waiters(held, state, outcomes).await?;
+        }
+        if let Some(project) = project_of(held, &[]) {
+            self.drop_wish(held, state, &project).await?;
+        }
+        state.forget_all_but(&[], millis(self.core.ports.clock.now()));
+        Ok(())
+    }
+}
+
+fn request_of(waiter: &Item) -> &str {
+    waiter.key.id_type.strip_prefix(waiter::WAITER).unwrap_or_default()
+}
+
+/// The roots of those whose turn has not come.
+fn parties(items: &[Item]) -> Vec<Party> {
+    let mut parties: Vec<_> = items
+        .iter()
+        .map(|item| Party {
+            root: RequestId::new(item.text(attr::ROOT).unwrap_or_default()),
+            since: item.number(attr::CREATED_AT).unwrap_or(0),
+        })
+        .collect();
+    parties.sort_by(|a, b| (&a.root, a.since).cmp(&(&b.root, b.since)));
+    parties.dedup_by(|later, first| later.root == first.root);
+    parties
+}

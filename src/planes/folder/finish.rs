@@ -1,0 +1,235 @@
+//! What a waiter is told once nothing of what it wants is open any more.
+
+use std::collections::HashSet;
+
+use super::{
+    FolderPlane,
+    look::Picture,
+    sources::Resolved,
+    state::{Before, FolderState, MOST_REMEMBERED},
+    trees::Standing,
+    waiter::Waiter,
+};
+use crate::{
+    domain::{
+        diff::{Clash, Verdict},
+        outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
+        route::Route,
+    },
+    engine::{
+        dispatch::Lane,
+        lease::{Held, Step},
+        records,
+    },
+    ports::store::{Key, Write, Written},
+    signals,
+};
+
+/// How one wanted file stands, for good or not yet.
+enum Stand {
+    Done,
+    /// Another file is there and stays, as the request wants it.
+    Left,
+    Open,
+    Failed(ErrorName, String),
+}
+
+/// Which failure names a set of files, when there are several: what the caller can act on first.
+const PRECEDENCE: [ErrorName; 6] = [
+    ErrorName::InvalidRequest,
+    ErrorName::SourceNotFound,
+    ErrorName::SourceNotReady,
+    ErrorName::DestinationConflict,
+    ErrorName::TransferFailed,
+    ErrorName::CopyJobFailed,
+];
+
+impl FolderPlane {
+    /// Gives every waiter that has nothing open its outcome. Returns how many still wait.
+    pub(super) async fn finish(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+    ) -> Step<usize> {
+        let mut open = 0;
+        let mut given_up = false;
+        let patience = self.core.settings.jobs.max_attempts;
+        let brought = if state.charged >= patience { state.brought() } else { HashSet::new() };
+        let brought: HashSet<String> = brought.into_iter().map(str::to_owned).collect();
+        let mut outcomes = Vec::new();
+        let mut carried = None;
+        for (waiter, resolved, verdicts) in &picture.waiters {
+            let stands: Vec<_> = resolved
+                .files
+                .iter()
+                .zip(verdicts)
+                .map(|(source, verdict)| {
+                    let name = &source.wanted.name;
+                    let brought = brought.contains(name);
+                    self.stand(state, picture, name, brought, picture.route(source), *verdict)
+                })
+                .collect();
+            let ended = |tree| matches!(picture.standing(waiter, tree), Some(Standing::Ended { .. }));
+            if stands.iter().any(|stand| matches!(stand, Stand::Open)) || !resolved.trees.iter().all(ended) {
+                open += 1;
+                given_up |=
+                    stands.iter().any(|stand| matches!(stand, Stand::Failed(ErrorName::CopyJobFailed, _)));
+                continue;
+            }
+            let before = state.seen.get(waiter.request.as_str()).copied().unwrap_or_default();
+            let mut outcome = self.outcome(waiter, resolved, &stands, before);
+            for tree in &resolved.trees {
+                if let Some(Standing::Ended { counters, unfinished }) = picture.standing(waiter, tree) {
+                    outcome.counters = outcome.counters.plus(counters);
+                    outcome.unfinished = outcome.unfinished.and(unfinished);
+                }
+            }
+            outcome.jobs = state.jobs_of(waiter, resolved, carried.get_or_insert_with(|| state.carried()));
+            outcomes.push((waiter, outcome));
+        }
+        drop(carried);
+        self.tell_waiters(held, state, outcomes).await?;
+        if !given_up && state.charged >= patience {
+            state.charged = 0;
+        }
+        Ok(open)
+    }
+
+    fn stand(
+        &self,
+        state: &FolderState,
+        picture: &Picture,
+        name: &str,
+        brought: bool,
+        route: Route,
+        verdict: Verdict,
+    ) -> Stand {
+        let most = self.core.settings.jobs.max_attempts;
+        match verdict {
+            Verdict::Done { .. } => Stand::Done,
+            Verdict::Clash(clash) => Stand::Failed(ErrorName::DestinationConflict, clash_words(clash)),
+            Verdict::Skipped => Stand::Left,
+            Verdict::Wait | Verdict::Missing | Verdict::Overwrite | Verdict::Condemn | Verdict::Replace => {
+                match route {
+                    Route::Stream | Route::S3Copy => match state.uploads.get(name) {
+                        Some(upload) if upload.attempts >= most => {
+                            Stand::Failed(ErrorName::TransferFailed, upload.reason.clone())
+                        }
+                        None if state.exhausted(most) >= MOST_REMEMBERED => {
+                            let why =
+                                format!("not tried: {MOST_REMEMBERED} files of this folder have failed");
+                            Stand::Failed(ErrorName::TransferFailed, why)
+                        }
+                        _ => Stand::Open,
+                    },
+                    Route::Job if state.charged >= most && !brought => {
+                        let reason = picture.reasons.get(name).cloned();
+                        let reason = reason.unwrap_or_else(|| match state.trouble.as_str() {
+                            "" => format!("did not arrive in {most} rounds of copy jobs"),
+                            trouble => trouble.to_owned(),
+                        });
+                        Stand::Failed(ErrorName::CopyJobFailed, reason)
+                    }
+                    Route::Job => Stand::Open,
+                }
+            }
+        }
+    }
+
+    fn outcome(&self, waiter: &Waiter, resolved: &Resolved, stands: &[Stand], before: Before) -> Outcome {
+        let mut counters = Counters {
+            files: (resolved.files.len() + resolved.unready.len()) as u64,
+            skipped: before.skipped,
+            skipped_by_size: before.by_size,
+            ..Counters::default()
+        };
+        let mut culprits = Vec::new();
+        for (source, stand) in resolved.files.iter().zip(stands) {
+            match stand {
+                Stand::Done => {
+                    counters.copied += 1;
+                    counters.renamed += u64::from(source.renamed);
+                    counters.bytes += source.wanted.size;
+                }
+                Stand::Failed(error, why) => {
+                    let what = waiter.spec.path.file(&source.wanted.name).to_string();
+                    culprits.push((*error, Culprit { what, why: why.clone() }));
+                }
+                Stand::Left => counters.skipped_conflict += 1,
+                Stand::Open => {}
+            }
+        }
+        culprits.extend(resolved.unready.iter().cloned());
+        counters.copied = counters.copied.saturating_sub(before.skipped);
+        counters.renamed = counters.renamed.saturating_sub(before.renamed);
+        counters.bytes = counters.bytes.saturating_sub(before.bytes);
+        counters.failed = culprits.len() as u64;
+        let name = PRECEDENCE.into_iter().find(|name| culprits.iter().any(|(error, _)| error == name));
+        let failure = name.map(|name| {
+            let message = format!(
+                "{} of {} files did not arrive in {}",
+                counters.failed, counters.files, waiter.spec.path
+            );
+            Failure::new(name, message).naming(culprits.into_iter().map(|(_, culprit)| culprit))
+        });
+        Outcome {
+            failure,
+            counters,
+            jobs: Vec::new(),
+            preview: None,
+            seen: resolved.seen,
+            ..Outcome::between(waiter.since, self.core.ports.clock.now())
+        }
+    }
+
+    /// Stores a child's outcome and wakes the child, which takes it from there.
+    pub(super) async fn tell_waiter(&self, held: &Held, waiter: &Waiter, outcome: &Outcome) -> Step<()> {
+        held.lease.check()?;
+        self.core.store_outcome(held, &waiter.request, outcome).await?;
+        let child = records::request_key(&waiter.request);
+        let folder = crate::domain::ids::FolderId::new(held.lease.key.id.as_str());
+        // Woken before it is no longer waited for: who dies in between leaves a waiter that is told
+        // again, not a child that nobody wakes.
+        let woken =
+            self.core.ports.store.write(records::wake(child.clone(), self.core.ports.clock.now())).await?;
+        if matches!(woken, Written::Refused(_)) {
+            // It has settled without us, its root being stopped: nobody else would clear this away.
+            let keep = records::retire(self.core.ports.clock.now(), self.core.settings.service.keep);
+            let outcome = Key::new(waiter.request.as_str(), records::OUTCOME);
+            self.core.ports.store.write(Write::update(outcome, keep)).await?;
+        }
+        self.core.ports.store.write(Write::delete(Waiter::key(&folder, &waiter.request))).await?;
+        self.sources.forget(&waiter.request);
+        signals::engine::waiter_told(&held.lease.key.id, waiter.request.as_str(), outcome);
+        if matches!(woken, Written::Done(_)) {
+            self.core.inbox.offer(child, Lane::Begun);
+        }
+        Ok(())
+    }
+
+    /// The outcome of a waiter for whom nothing was done.
+    pub(super) fn failed(&self, waiter: &Waiter, state: &FolderState, failure: Failure) -> Outcome {
+        Outcome {
+            failure: Some(failure),
+            counters: Counters::default(),
+            jobs: state.past_jobs_of(waiter).collect(),
+            preview: None,
+            ..Outcome::between(waiter.since, self.core.ports.clock.now())
+        }
+    }
+}
+
+pub(crate) fn clash_words(clash: Clash) -> String {
+    match clash {
+        Clash::Size { there } => format!("another file of {there} bytes is there"),
+        Clash::Content => "a file of equal size and other content (MD5) is there".to_owned(),
+        Clash::Folder => "a folder of that name is there".to_owned(),
+        Clash::Archived => "an archived file of that name is there".to_owned(),
+        Clash::Uploading => {
+            "somebody else is uploading it: a PARTIAL file that is not ours is there, and is left alone"
+                .to_owned()
+        }
+        Clash::Unknown => "something of a status or a type that is not known here is there".to_owned(),
+    }
+}

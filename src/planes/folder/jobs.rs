@@ -1,0 +1,339 @@
+//! ICAv2 copy jobs: submitted by intent, polled, adopted when their answer was lost (DESIGN §6.5).
+//!
+//! The API has no idempotency key for a submission and no way to cancel one. So the intent is
+//! stored first; an intent without a job is looked for ([`super::adopt`]) before anything is
+//! submitted again.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use super::{
+    FolderPlane,
+    batches::Queued,
+    board::GRID,
+    document,
+    look::Picture,
+    names::Names,
+    slots::Wish,
+    state::{FolderState, Intent, RunningJob, digest_of},
+    waiter::{self, Waiter},
+};
+use crate::{
+    domain::{
+        ids::{DataId, ProjectId},
+        job::JobStatus,
+    },
+    engine::{
+        lease::{Held, Step},
+        records::{self, as_millis, attr, millis},
+    },
+    ports::{
+        Class,
+        platform::Submitted,
+        store::{EXPIRE_AT, Item, Write},
+    },
+    signals,
+};
+
+/// Waits between the times that a job is asked for, so that it is 2, 5, 15, 30 and 60 seconds after
+/// its submission; then the poll interval.
+const POLLS: [Duration; 5] = [
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
+
+/// The time between two looks after jobs, in milliseconds for each page of the listing: jobs of a
+/// large folder end one after the other, and one listing shows what several have brought.
+const LOOK_PER_PAGE: i64 = 50;
+
+/// How often an unanswered submission is looked for.
+pub(super) const ADOPT_EVERY: Duration = Duration::from_secs(5);
+
+/// How items end that were not copied, or not as a whole.
+const LEFT: [&str; 2] = ["FAILED", "PARTIALLY_COPIED"];
+
+/// How much of a reason is kept, in characters.
+const LONGEST_REASON: usize = 300;
+
+/// What is known of a job that has ended badly.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// Why files did not arrive, by name.
+    pub reasons: BTreeMap<String, String>,
+    /// What it has left at the destination.
+    pub leftovers: Vec<DataId>,
+}
+
+/// The files of one job.
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    pub files: &'a [Queued<'a>],
+    pub names: Names,
+    /// Whether all are of small requests.
+    pub express: bool,
+    /// Whether it is one piece of a set that failed.
+    pub piece: bool,
+}
+
+impl FolderPlane {
+    /// Asks for running jobs that are due, or for all of them when there may be news. Returns what
+    /// has ended badly and has not been looked at since.
+    pub(super) async fn poll_jobs(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        woken: bool,
+        waiters: &[Waiter],
+    ) -> Step<Vec<Ended>> {
+        let now = millis(self.core.ports.clock.now());
+        let long = as_millis(self.core.settings.heartbeat.outage_after);
+        for n in 0..state.jobs.len() {
+            let Some(job) = state.jobs.get_mut(n) else { break };
+            if job.ended_at.is_some() || !(woken || now >= job.next_poll) {
+                continue;
+            }
+            job.polls += 1;
+            job.next_poll = self.next_poll(now, job.polls);
+            job.status = match self.job_status(&job.job, woken).await {
+                Ok(status) => {
+                    // One that we do not know is a sign of life for a while only: it may be an end.
+                    if !job.is_mute(now, long) {
+                        self.core.moved(&state.parties);
+                    }
+                    status
+                }
+                // Nobody will ever tell how it ended.
+                Err(error) if error.class == Class::NotFound => {
+                    job.lost = true;
+                    JobStatus::Failed
+                }
+                Err(error) if error.is_passing() => return Err(error.into()),
+                Err(error) => {
+                    signals::engine::poll_failed(&held.lease.key.id, &job.job, &error);
+                    JobStatus::Unknown
+                }
+            };
+            job.mute_since = (job.status == JobStatus::Unknown).then(|| job.mute_since.unwrap_or(now));
+            if job.status.is_terminal() {
+                job.ended_at = Some(now);
+                if job.has_failed() {
+                    state.failed_at = now;
+                }
+                let soon = now.max(state.looked_at + state.pages * LOOK_PER_PAGE);
+                state.look_at = state.look_at.min(soon);
+                let (id, attempt, files) = (&job.job, job.attempt, job.names.len());
+                signals::engine::job_ended(&held.lease.key.id, id, job.status, attempt, files);
+            }
+        }
+        let project = project_of(held, waiters);
+        let done_with = |job: &&mut RunningJob| job.ended_at.is_some() || job.is_mute(now, long);
+        for job in state.jobs.iter_mut().filter(done_with).filter(|job| !job.slot.is_empty()) {
+            if let Some(project) = &project {
+                self.give_back(project, &job.slot).await?;
+                job.slot.clear();
+            }
+        }
+        if waiters.is_empty() {
+            // Nobody needs to know how it ends, and nobody can tell.
+            state.jobs.retain(|job| !job.is_mute(now, long));
+        }
+        let failed: Vec<RunningJob> = state.jobs.iter().filter(|job| job.has_failed()).cloned().collect();
+        let mut ended = Vec::new();
+        for job in &failed {
+            state.note_spent(job);
+            ended.push(self.end_of(job, waiters).await?);
+        }
+        Ok(ended)
+    }
+
+    /// When a job is asked for the next time. Jobs meet at the same instants, so that they can be asked
+    /// for together.
+    fn next_poll(&self, now: i64, polls: u32) -> i64 {
+        let longest = self.core.settings.jobs.poll_interval;
+        let wait = POLLS.get(polls as usize).copied().unwrap_or(longest).min(longest);
+        let grid = as_millis(GRID);
+        (now + as_millis(wait) + grid - 1).div_euclid(grid) * grid
+    }
+
+    /// What can be learnt of a job that has ended badly: its items name what failed, and what they
+    /// created at the destination is ours to clean up without waiting.
+    async fn end_of(&self, job: &RunningJob, waiters: &[Waiter]) -> Step<Ended> {
+        let mut end = Ended::default();
+        let Some(project) = waiters.first().map(|waiter| &waiter.spec.project) else { return Ok(end) };
+        let brought: HashSet<&String> = job.names.iter().collect();
+        let mut names: HashMap<DataId, String> = HashMap::new();
+        for waiter in waiters {
+            if let Ok(resolved) = self.resolve(waiter).await {
+                let its = resolved.files.iter().filter(|file| brought.contains(&file.wanted.name));
+                names.extend(its.filter_map(|file| Some((file.id()?.clone(), file.wanted.name.clone()))));
+            }
+        }
+        let overall = format!("job {} is {}", job.job, job.status.as_str());
+        for name in &job.names {
+            end.reasons.insert(name.clone(), overall.clone());
+        }
+        let (mut from, mut made) = (None, HashSet::new());
+        loop {
+            let page = match self.core.ports.platform.batch_items(project, &job.batch, from.as_deref()).await
+            {
+                Ok(page) => page,
+                Err(error) if error.is_passing() => return Err(error.into()),
+                // Nothing to be learnt; leftovers are treated like anybody's.
+                Err(_) => return Ok(end),
+            };
+            for item in page.items {
+                made.extend(item.created.clone());
+                // Of a job that nobody knows of, only what an item says has ended.
+                let has_ended = !job.lost || LEFT.contains(&item.status.as_str());
+                if item.status != "COPIED" && has_ended {
+                    end.leftovers.extend(item.created);
+                }
+                if let (Some(name), Some(reason)) = (names.get(&item.data), item.reason) {
+                    let reason: String = reason.chars().take(LONGEST_REASON).collect();
+                    end.reasons.insert(name.clone(), format!("job {}: {reason}", job.job));
+                }
+            }
+            from = page.next;
+            if from.is_none() {
+                self.note_made(&job.batch, made);
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Submits one job, with the slot that was waited for or with one that is free now; false when
+    /// there is none, which the folder then waits for.
+    pub(super) async fn submit(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+        batch: &Batch<'_>,
+    ) -> Step<bool> {
+        let Some(folder) = &picture.folder else { return Ok(false) };
+        if self.any_stopped(picture).await? {
+            // The others go on without them.
+            state.look_again = true;
+            return Ok(false);
+        }
+        let now = self.core.ports.clock.now();
+        let mut ids: Vec<_> = batch.files.iter().filter_map(|queued| queued.source.id().cloned()).collect();
+        ids.sort();
+        let client = self.core.ports.chance.uuid().to_string();
+        let waited = state.wish.take_if(|wish| wish.serves(batch.express));
+        let had = waited.is_some();
+        let mut wish = waited.unwrap_or_else(|| {
+            let root = self.slots.poorest(&picture.project, &picture.roots(batch.files));
+            Wish::new(&root, &client, batch.express)
+        });
+        let intent = Intent {
+            client,
+            slot: wish.member.clone(),
+            names: batch.names.clone(),
+            at: millis(now),
+            attempt: state.charged + 1,
+            full: batch.files.len() >= self.core.settings.jobs.max_items_per_job,
+            express: batch.express,
+            piece: batch.piece,
+            ghost: false,
+            look_at: millis(now) + as_millis(ADOPT_EVERY),
+            digest: digest_of(&ids),
+            ids: Vec::new(),
+        };
+        // The intent first: a slot that is taken is always somebody's, who gives it back.
+        state.intents.push(intent.clone());
+        self.core.save(held, vec![document(state)?]).await?;
+        if !had && !self.take_slot(held, &picture.project, &mut wish, &mut state.refusals).await? {
+            self.stood_in_line(state, &picture.project);
+            state.intents.retain(|known| known.client != intent.client);
+            match &mut state.wish {
+                // It waits for a slot of the other kind already, and from now on for either.
+                Some(known) => known.express |= wish.express,
+                None => state.wish = Some(wish),
+            }
+            return Ok(false);
+        }
+        held.lease.check()?;
+        match self.core.ports.platform.submit(&picture.project, folder, &ids).await {
+            Ok(submitted) => {
+                self.core.moved(&state.parties);
+                self.record(held, state, &intent, submitted).await?;
+                Ok(true)
+            }
+            Err(error) if error.may_have_happened => {
+                signals::engine::submission_unanswered(&held.lease.key.id, &error);
+                self.core.note_outage(&state.parties, &error);
+                Ok(true)
+            }
+            Err(error) => {
+                self.give_back(&picture.project, intent.slot()).await?;
+                state.intents.retain(|known| known.client != intent.client);
+                if error.is_passing() {
+                    return Err(error.into());
+                }
+                // The same again would be refused again, but perhaps not with other files.
+                signals::engine::submission_refused(&held.lease.key.id, &error);
+                state.trouble = error.to_string().chars().take(LONGEST_REASON).collect();
+                state.charged += 1;
+                self.pause_jobs(state);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Notes a job that exists, in place of its intent.
+    pub(super) async fn record(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        intent: &Intent,
+        submitted: Submitted,
+    ) -> Step<()> {
+        let now = self.core.ports.clock.now();
+        signals::engine::job_submitted(
+            &held.lease.key.id,
+            &submitted.job.id,
+            intent.names.len(),
+            intent.attempt,
+        );
+        let note = Item::new(waiter::job_key(&submitted.job.id))
+            .with(attr::FOLDER, held.lease.key.id.as_str())
+            .with(EXPIRE_AT, records::after(now, self.core.settings.service.keep) / 1000);
+        state.intents.retain(|known| known.client != intent.client);
+        state.jobs.push(RunningJob {
+            job: submitted.job.id,
+            batch: submitted.batch,
+            names: intent.names.clone(),
+            attempt: intent.attempt,
+            status: submitted.job.status,
+            slot: intent.slot().to_owned(),
+            full: intent.full,
+            express: intent.express,
+            piece: intent.piece,
+            polls: 0,
+            next_poll: self.next_poll(millis(now), 0),
+            ended_at: None,
+            made_at: millis(submitted.job.created),
+            mute_since: None,
+            lost: false,
+        });
+        self.core.save(held, vec![document(state)?]).await?;
+        // Only a hint for job events; a folder polls its own jobs.
+        self.core.ports.store.write(Write::put_new(note)).await?;
+        Ok(())
+    }
+}
+
+/// The destination project: as the waiters say, or as the record does when nobody waits.
+pub(super) fn project_of(held: &Held, waiters: &[Waiter]) -> Option<ProjectId> {
+    if let Some(waiter) = waiters.first() {
+        return Some(waiter.spec.project.clone());
+    }
+    let destination = held.item.text(attr::DESTINATION)?.strip_prefix("icav2://")?;
+    destination.split_once('/').map(|(project, _)| ProjectId::new(project))
+}

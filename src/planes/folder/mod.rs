@@ -1,0 +1,321 @@
+//! The folder reconciler: moves data into one destination folder, for every request that waits for
+//! it (DESIGN §§3, 6).
+//!
+//! A round compares what the waiters want with one listing of the folder and with what is in
+//! flight, does what is missing, and says when to look again. Whoever holds the folder's lease acts
+//! there, nobody else. What is remembered between rounds is only what cannot be seen: submissions,
+//! jobs, upload nonces, condemned files ([`state`]).
+
+mod act;
+mod adopt;
+mod batches;
+mod board;
+mod bring;
+mod carried;
+mod child;
+mod claims;
+mod condemn;
+mod contents;
+mod crowd;
+mod finish;
+mod job_events;
+mod jobs;
+mod listing;
+mod look;
+mod names;
+mod own;
+mod pieces;
+mod preview;
+pub(crate) mod reserved;
+mod room;
+mod rounds;
+mod signs;
+mod slots;
+mod sources;
+mod state;
+mod streams;
+mod trees;
+pub(crate) mod waiter;
+mod watch;
+
+pub(crate) use finish::clash_words;
+pub(crate) use preview::{FolderPreview, Standing};
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+
+use self::{
+    adopt::JobFolders, board::Board, claims::Slots, contents::Contents, sources::Sources, waiter::Waiter,
+};
+use crate::{
+    domain::outcome::{ErrorName, Failure},
+    engine::{
+        core::Core,
+        kind::{Plane, final_failure},
+        lease::{Halt, Held, Step},
+        records::{self, attr, millis, set},
+        round::Next,
+    },
+    ports::{
+        Error,
+        store::{Change, Value},
+    },
+};
+use look::Picture;
+use sources::Resolved;
+use state::FolderState;
+
+/// The longest wait between two looks for something that is on its way.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// The longest wait of a folder that has anything to wait for.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// Brings files into folders of projects.
+#[derive(Debug)]
+pub struct FolderPlane {
+    core: Arc<Core>,
+    /// Permits for files of large folders that are held in memory.
+    files: Semaphore,
+    sources: Sources,
+    contents: Contents,
+    board: Board,
+    slots: Slots,
+    job_folders: JobFolders,
+}
+
+impl FolderPlane {
+    /// The plane of one instance.
+    #[must_use]
+    pub fn new(core: Arc<Core>) -> Arc<Self> {
+        Arc::new(Self {
+            files: Semaphore::new(core.settings.service.max_files.min(Semaphore::MAX_PERMITS)),
+            core,
+            sources: Sources::default(),
+            contents: Contents::default(),
+            board: Board::default(),
+            slots: Slots::default(),
+            job_folders: JobFolders::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl Plane for FolderPlane {
+    fn name(&self) -> &'static str {
+        "folder"
+    }
+
+    fn record_type(&self) -> Option<&'static str> {
+        Some(waiter::FOLDER)
+    }
+
+    /// So many that no call waits for its turn for much longer than `service.max_call_wait`. One that has
+    /// just begun counts as a call that is to come.
+    fn room(&self, begun: usize) -> usize {
+        let load = self.core.ports.platform.load();
+        let most = load.per_second * self.core.settings.service.max_call_wait.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what is too large for the type is as good as the largest"
+        )]
+        let most = (most.ceil() as usize).max(1);
+        most.saturating_sub(load.waiting.max(begun))
+    }
+
+    async fn reconcile(&self, held: &mut Held) -> Step<Next> {
+        if held.lease.key.id_type == waiter::FOLDER {
+            self.folder_round(held).await
+        } else {
+            self.child_round(held).await
+        }
+    }
+
+    async fn give_up(&self, held: &mut Held, why: Failure) -> Step<Next> {
+        if held.lease.key.id_type == waiter::FOLDER {
+            return self.give_up_folder(held).await;
+        }
+        let outcome = self.core.failed_outcome(&held.item, why);
+        self.settle_child(held, &outcome).await
+    }
+}
+
+impl FolderPlane {
+    /// One round of a folder record.
+    pub(crate) async fn folder_round(&self, held: &mut Held) -> Step<Next> {
+        let mut state: FolderState = records::document(&held.item, attr::STATE)?;
+        let result = self.work(held, &mut state).await;
+        match result {
+            Err(Halt::Port(error)) if !error.is_passing() => {
+                // It would be the same every time: whoever waits is told.
+                let failure = final_failure(&error);
+                self.fail_waiters(held, &mut state, &failure).await?;
+                self.rest(held, &state)
+            }
+            // What was learnt must not be lost with the error.
+            Err(Halt::Port(error)) => {
+                let mut changes = vec![document(&state)?];
+                changes.extend(looked(&state));
+                if state.looked.is_none() {
+                    self.core.note_outage(&state.parties, &error);
+                    self.core.note_platform_outage(&error);
+                }
+                self.core.save(held, changes).await?;
+                Err(Halt::Port(error))
+            }
+            other => other,
+        }
+    }
+
+    async fn work(&self, held: &mut Held, state: &mut FolderState) -> Step<Next> {
+        loop {
+            let waiters = self.waiters(held, state).await?;
+            // Where an older version has seen them.
+            self.mark_seen(held, state).await?;
+            state.parties = waiter::parties(&waiters);
+            let woken = held.item.number(attr::WAKES) != state.last_wakes;
+            state.last_wakes = held.item.number(attr::WAKES);
+            let ended = self.poll_jobs(held, state, woken, &waiters).await?;
+            self.adopt(held, state, &waiters).await?;
+            self.give_back_late(held, state, &waiters).await?;
+            let slot = self.ask_again(held, state, &waiters).await?;
+            let now = millis(self.core.ports.clock.now());
+            state.forget_all_but(&waiters, now);
+            if waiters.is_empty() {
+                return self.rest(held, state);
+            }
+            let is_owed_a_look = woken && self.has_not_looked_lately(held);
+            if !state.has_not_seen(&waiters) && !slot && now < state.look_at && !is_owed_a_look {
+                return self.rest(held, state);
+            }
+            let waiters = self.not_stopped(waiters).await?;
+            if waiters.is_empty() {
+                // A slot that was taken for them is not kept; once it is forgotten it could not be
+                // given back.
+                self.ask_again(held, state, &waiters).await?;
+            }
+            state.forget_all_but(&waiters, now);
+            if waiters.is_empty() {
+                // Those who are to end make room for others when they have.
+                state.look_at = records::after(self.core.ports.clock.now(), LONGEST_WAIT);
+                return self.rest(held, state);
+            }
+            state.parties = waiter::parties(&waiters);
+            let came = state.has_not_seen(&waiters);
+            // An error on the way must not put off the next look.
+            state.look_at = now;
+            let waiters = self.resolvable(held, state, waiters).await?;
+            if waiters.is_empty() {
+                continue;
+            }
+            let Some(_room) = self.room_for(state, &waiters).await else {
+                state.looked = Some((now, room::WAITS_FOR.to_owned()));
+                return self.rest(held, state);
+            };
+            if came {
+                // What was given up for others has not been tried for those who have just come.
+                state.charged = 0;
+                state.trees.clear();
+                let most = self.core.settings.jobs.max_attempts;
+                state.drop_uploads(now, |_, upload| upload.live || upload.attempts < most);
+            }
+            let picture = self.look(held, state, waiters, &ended).await?;
+            self.charge(&held.lease.key.id.clone(), state, &picture);
+            // What a job would not bring may be streamed from now on.
+            let mut picture = self.rerouted(state, picture);
+            state.moved = came || slot || !ended.is_empty();
+            state.show(&picture);
+            let open = self.finish(held, state, &picture).await?;
+            // Where two wanted one name, it is the next one's turn.
+            picture.waiters.retain(|(waiter, ..)| state.seen.contains_key(waiter.request.as_str()));
+            if open == 0 {
+                // Nobody waits any more, unless somebody has just come.
+                continue;
+            }
+            self.core.evidence.platform_answered(millis(self.core.ports.clock.now()));
+            self.mark_seen(held, state).await?;
+            let again = self.act(held, state, &picture).await?;
+            let waits_for = signs::waits_for(state, &picture);
+            let wait = if again { 0 } else { state.due_at() - millis(self.core.ports.clock.now()) };
+            state.count_round(&held.lease.key.id, wait, &waits_for);
+            if !again {
+                state.looked = Some((now, waits_for));
+                return self.rest(held, state);
+            }
+        }
+    }
+
+    /// What the record looks like until something happens.
+    fn rest(&self, held: &Held, state: &FolderState) -> Step<Next> {
+        held.lease.check()?;
+        let mut changes = vec![document(state)?];
+        changes.extend(looked(state));
+        if state.is_idle() {
+            return Ok(Next::Settled { changes });
+        }
+        let now = millis(self.core.ports.clock.now());
+        if self.core.stop.is_cancelled() {
+            // Another instance goes on at once.
+            return Ok(Next::Due { changes, due_at: now });
+        }
+        let due_at = state.due_at().clamp(now + 1, records::after(self.core.ports.clock.now(), LONGEST));
+        Ok(Next::Due { changes, due_at })
+    }
+
+    /// The picture with the routes as the state has them now.
+    fn rerouted(&self, state: &mut FolderState, mut picture: Picture) -> Picture {
+        if picture.streamed != state.streamed {
+            picture.streamed = state.streamed.clone();
+            self.judge(state, &mut picture);
+        }
+        picture
+    }
+
+    /// The waiters with what they want. Those whose sources cannot be read for good are told so; the
+    /// others are not held up by them.
+    async fn resolvable(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        waiters: Vec<Waiter>,
+    ) -> Step<Vec<(Waiter, Arc<Resolved>)>> {
+        let mut resolved = Vec::with_capacity(waiters.len());
+        let mut failed = Vec::new();
+        for waiter in waiters {
+            match self.resolve(&waiter).await {
+                Ok(files) => resolved.push((waiter, files)),
+                Err(error) if error.is_passing() => return Err(error.into()),
+                Err(error) => {
+                    let outcome = self.failed(&waiter, state, final_failure(&error));
+                    failed.push((waiter, outcome));
+                }
+            }
+        }
+        let failed = failed.iter().map(|(waiter, outcome)| (waiter, outcome.clone())).collect();
+        self.tell_waiters(held, state, failed).await?;
+        Ok(resolved)
+    }
+
+    /// A folder whose every run ends its instance: its waiters are failed without its being run.
+    pub(crate) async fn give_up_folder(&self, held: &mut Held) -> Step<Next> {
+        let mut state: FolderState = records::document(&held.item, attr::STATE)?;
+        let failure = Failure::new(ErrorName::Internal, "the folder broke every process that worked on it");
+        self.fail_waiters(held, &mut state, &failure).await?;
+        self.rest(held, &state)
+    }
+}
+
+/// The changes that tell of a look and of what it has found everything to wait for.
+fn looked(state: &FolderState) -> Vec<Change> {
+    state.looked.as_ref().map_or_else(Vec::new, |(at, waits_for)| {
+        vec![set(attr::LOOKED_AT, *at), set(attr::WAITS_FOR, waits_for.as_str())]
+    })
+}
+
+/// The change that stores the state.
+fn document(state: &FolderState) -> Result<Change, Error> {
+    Ok(set(attr::STATE, Value::Text(records::text(state)?)))
+}

@@ -1,0 +1,200 @@
+//! Whose a PARTIAL file is: nothing is deleted or written over whose writer may be alive.
+//!
+//! Ours is what can be proved: a file that a create call of ours returned, and what a job of ours that
+//! has ended says it has made, or has made in a folder that it had to bring as a whole and that nobody
+//! was in before. Neither age nor an empty list of jobs proves anything: an upload may last as long as the
+//! credentials it was given. Only after `icav2.abandoned_after` a PARTIAL file is taken for abandoned, and
+//! then no running job may be at work in its folder.
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    FolderPlane,
+    look::Picture,
+    state::{FolderState, MOST_REMEMBERED, RunningJob, Upload},
+    waiter::Waiter,
+};
+use crate::{
+    domain::{
+        file::{DataKind, DataStatus, Standing},
+        ids::{BatchId, DataId},
+    },
+    engine::records::{as_millis, millis},
+    ports::Result,
+};
+
+/// Ended jobs whose items may still be asked for.
+const MOST_SPENT: usize = 100;
+
+/// Bytes of names of files that were left behind.
+const LEFT_BYTES: usize = 50_000;
+
+/// A job of ours that has ended and did not bring all of its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spent {
+    pub batch: BatchId,
+    /// When ICAv2 made it: what was there before is not its work.
+    pub made_at: i64,
+}
+
+/// What may have been left of a file that nobody here wants any more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Left {
+    /// The file that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<DataId>,
+    /// What it was made with, where the answer was not seen.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
+    pub at: i64,
+}
+
+impl FolderState {
+    /// Notes a job that has ended without all of its files.
+    pub(super) fn note_spent(&mut self, job: &RunningJob) {
+        if job.lost || self.spent.iter().any(|spent| spent.batch == job.batch) {
+            return;
+        }
+        self.spent.push(Spent { batch: job.batch.clone(), made_at: job.made_at });
+        if self.spent.len() > MOST_SPENT {
+            self.spent.remove(0);
+        }
+    }
+
+    /// Forgets the uploads that are not to be kept, but for what they may have left.
+    pub(super) fn drop_uploads(&mut self, now: i64, keep: impl Fn(&str, &Upload) -> bool) {
+        let dropped: Vec<_> =
+            self.uploads.extract_if(.., |name, upload| !keep(name.as_str(), upload)).collect();
+        for (name, Upload { id, nonce, .. }) in dropped {
+            if id.is_some() || !nonce.is_empty() {
+                self.left.insert(name, Left { id, nonce, at: now });
+            }
+        }
+        let bytes =
+            |left: &std::collections::BTreeMap<String, Left>| -> usize { left.keys().map(String::len).sum() };
+        while self.left.len() > MOST_REMEMBERED || bytes(&self.left) > LEFT_BYTES {
+            let oldest = self.left.iter().min_by_key(|(_, left)| left.at).map(|(name, _)| name.clone());
+            let Some(oldest) = oldest else { break };
+            self.left.remove(&oldest);
+        }
+    }
+
+    /// The upload of a file, with what is known of it from before.
+    pub(super) fn upload_of(&mut self, name: &str) -> &mut Upload {
+        let left = if self.uploads.contains_key(name) { None } else { self.left.remove(name) };
+        let upload = self.uploads.entry(name.to_owned()).or_default();
+        if let Some(left) = left {
+            (upload.id, upload.nonce) = (left.id, left.nonce);
+        }
+        upload
+    }
+
+    /// Whether a create call of ours returned that file.
+    fn has_made(&self, name: &str, id: &DataId) -> bool {
+        let upload = self.uploads.get(name).and_then(|upload| upload.id.as_ref());
+        let left = self.left.get(name).and_then(|left| left.id.as_ref());
+        upload == Some(id) || left == Some(id)
+    }
+
+    /// Whether a file under that name may be one that a create call of ours made without our seeing its
+    /// answer: the same call again tells, for it is answered as before.
+    pub(super) fn may_claim(&self, name: &str, id: &DataId) -> bool {
+        let upload = self.uploads.get(name).filter(|upload| upload.refused.as_ref() != Some(id));
+        let left = || self.left.get(name).is_some_and(|left| left.id.is_none() && !left.nonce.is_empty());
+        upload.map_or_else(left, |upload| upload.id.is_none() && !upload.nonce.is_empty())
+    }
+}
+
+/// A PARTIAL file under a wanted name.
+struct Partial<'a> {
+    name: &'a str,
+    data: &'a Standing,
+    /// Since when a job had to bring it with the whole of its folder, if it is from then.
+    of_tree: Option<i64>,
+}
+
+impl FolderPlane {
+    /// Fills in which of the PARTIAL files under wanted names are ours.
+    pub(super) async fn prove(&self, state: &FolderState, picture: &mut Picture) -> Result<()> {
+        let now = millis(self.core.ports.clock.now());
+        let flying = state.in_flight(now, as_millis(self.core.settings.jobs.settle));
+        let mut partials = partials(picture);
+        partials.retain(|partial| !flying.contains(partial.name));
+        let mut ours: BTreeSet<DataId> = picture.leftovers.clone();
+        let made = partials.iter().filter(|partial| state.has_made(partial.name, &partial.data.id));
+        ours.extend(made.map(|partial| partial.data.id.clone()));
+        for spent in state.spent.iter().rev() {
+            let open = |partial: &&Partial<'_>| {
+                !ours.contains(&partial.data.id) && millis(partial.data.created) >= spent.made_at
+            };
+            let open: Vec<_> = partials.iter().filter(open).collect();
+            if open.is_empty() {
+                continue;
+            }
+            let made = self.made_by(&picture.project, &spent.batch).await?;
+            ours.extend(open.iter().map(|partial| &partial.data.id).filter(|id| made.contains(*id)).cloned());
+        }
+        let long_ago = now - as_millis(self.core.settings.jobs.abandoned_after);
+        let began = partials.iter().filter_map(|partial| partial.of_tree).min();
+        let is_new = match (began, &picture.folder) {
+            (Some(began), Some(folder)) => self.is_made_since(picture, folder, began).await?,
+            _ => false,
+        };
+        let given_up = |partial: &&Partial<'_>| {
+            let is_old = millis(partial.data.created) <= long_ago;
+            !ours.contains(&partial.data.id) && (is_old || (is_new && partial.of_tree.is_some()))
+        };
+        let given_up: Vec<_> =
+            partials.iter().filter(given_up).map(|partial| partial.data.id.clone()).collect();
+        if !given_up.is_empty() && !self.foreign_job(state, picture).await? {
+            ours.extend(given_up);
+        }
+        picture.ours = ours;
+        Ok(())
+    }
+
+    /// Whether a folder has been made since then: nobody was in it before.
+    async fn is_made_since(&self, picture: &Picture, folder: &DataId, began: i64) -> Result<bool> {
+        match self.core.ports.platform.get(&picture.project, folder).await {
+            Ok(data) => Ok(millis(data.created) >= began),
+            Err(error) if error.is_passing() => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// How long somebody waits for what is not ours: a little less than it takes to be told that nothing
+    /// moves, which would say less.
+    pub(super) fn patience(&self) -> i64 {
+        as_millis(self.core.settings.heartbeat.stalled_after) / 10 * 9
+    }
+}
+
+fn partials(picture: &Picture) -> Vec<Partial<'_>> {
+    let is_partial = |data: &Standing| data.kind == DataKind::File && data.status == DataStatus::Partial;
+    if !picture.listing.all().any(is_partial) {
+        return Vec::new();
+    }
+    let mut met = HashSet::new();
+    let mut partials = Vec::new();
+    for (waiter, resolved, _) in &picture.waiters {
+        for source in &resolved.files {
+            let name = source.wanted.name.as_str();
+            let there = picture.listing.get(name).filter(|data| is_partial(data));
+            if let Some(data) = there.filter(|_| met.insert(name)) {
+                partials.push(Partial { name, data, of_tree: of_tree(waiter, data) });
+            }
+        }
+    }
+    partials
+}
+
+/// Since when a job, which has ended, had to bring a file with its whole folder, where the file was made
+/// meanwhile. Of what is in a folder jobs do not tell whether they have made it.
+fn of_tree(waiter: &Waiter, data: &Standing) -> Option<i64> {
+    let created = millis(data.created);
+    let began = waiter.spec.of_tree.as_ref().and(waiter.spec.since);
+    began.filter(|began| (*began..=millis(waiter.since)).contains(&created))
+}

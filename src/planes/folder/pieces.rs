@@ -1,0 +1,201 @@
+//! What jobs that ended say about their files, and how a bad one is found (DESIGN §6.6).
+//!
+//! A job that fails may be bad luck (one in five is) or hold a poisoned file, with which every job
+//! fails. So a set that has failed twice as a whole is cut into pieces, each submitted on its own.
+//! Where some pieces arrive and others do not, the poison is in those, which are cut again, down to
+//! one file, which is streamed instead. Where every piece fails, nothing is poisoned: back off,
+//! charge the round, keep the size.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::{
+    FolderPlane,
+    carried::Past,
+    look::Picture,
+    names::Names,
+    state::{FolderState, Piece, RunningJob},
+};
+use crate::{
+    engine::{
+        backoff::jittered,
+        records::{as_millis, millis},
+    },
+    signals,
+};
+
+/// Into how many pieces a set is cut.
+const CUT: usize = 10;
+
+/// Whole failures in a row before a set is cut.
+const PATIENCE: u32 = 2;
+
+/// Failures as a single, isolated file before it is streamed.
+const ALONE: u32 = 2;
+
+impl FolderState {
+    /// The pieces that have no job now and have not failed in the present cut.
+    pub(super) fn pieces_to_submit(&self) -> Vec<Names> {
+        if self.pieces.is_empty() {
+            return Vec::new();
+        }
+        let busy = self.under_way();
+        let free =
+            |piece: &&Piece| !piece.failed && !piece.names.iter().any(|name| busy.contains(name.as_str()));
+        self.pieces.iter().filter(free).map(|piece| piece.names.clone()).collect()
+    }
+
+    /// Puts files aside as pieces of about equal size; not those that are in one already, because the
+    /// late double of a job has failed with the same files: in two pieces they would travel twice.
+    fn cut(&mut self, names: &[String], parts: usize, isolated: bool) {
+        let apart: HashSet<&String> = self.pieces.iter().flat_map(|piece| &piece.names).collect();
+        let names: Vec<String> = names.iter().filter(|name| !apart.contains(name)).cloned().collect();
+        let size = names.len().div_ceil(parts.max(1)).max(1);
+        for piece in names.chunks(size) {
+            let names = piece.iter().cloned().collect();
+            self.pieces.push(Piece { names, isolated, ..Piece::default() });
+        }
+    }
+
+    /// Decides about the files that a job did not bring; true when the round is to be charged.
+    fn take_apart(&mut self, folder: &str, picture: &Picture, job: &RunningJob, missing: &[String]) -> bool {
+        if missing.len() < job.names.len() {
+            // Some arrived: those that did not are suspects, and no longer travel with others.
+            self.cut(missing, CUT, true);
+            signals::engine::set_cut(folder, missing.len(), self.pieces.len());
+            return false;
+        }
+        let owners = picture.by_waiter(missing);
+        if owners.len() > 1 {
+            // Requests whose shared job failed are not batched together again.
+            for names in owners.values() {
+                self.cut(names, 1, false);
+            }
+            signals::engine::set_cut(folder, missing.len(), self.pieces.len());
+            return true;
+        }
+        if self.charged + 1 >= PATIENCE && missing.len() > 1 {
+            self.cut(missing, CUT, false);
+            signals::engine::set_cut(folder, missing.len(), self.pieces.len());
+        }
+        true
+    }
+
+    /// Every piece of a cut has failed or arrived; true when the round is to be charged.
+    fn end_of_cut(&mut self, folder: &str) -> bool {
+        let arrived = std::mem::take(&mut self.piece_arrived);
+        let mut charged = false;
+        for mut piece in std::mem::take(&mut self.pieces) {
+            piece.failed = false;
+            let isolated = piece.isolated || arrived;
+            match &*piece.names {
+                [name] if isolated => {
+                    piece.alone += 1;
+                    piece.isolated = true;
+                    if piece.alone >= ALONE {
+                        signals::engine::file_rerouted(folder);
+                        self.streamed.insert(name.clone());
+                    } else {
+                        charged |= !arrived;
+                        self.pieces.push(piece);
+                    }
+                }
+                names if arrived => self.cut(names, CUT, true),
+                _ => {
+                    charged = true;
+                    self.pieces.push(piece);
+                }
+            }
+        }
+        charged
+    }
+}
+
+impl FolderPlane {
+    /// Takes note of jobs that have ended and whose files have been looked at since.
+    pub(super) fn charge(&self, folder: &str, state: &mut FolderState, picture: &Picture) {
+        let judged = self.judged(state, picture);
+        let (mut bad, mut charged, mut well) = (false, false, false);
+        for (job, arrived) in &judged {
+            state.remember(Past::new(job, picture));
+            let missing: Vec<String> =
+                job.names.iter().filter(|name| picture.is_open(name)).cloned().collect();
+            bad |= !arrived;
+            well |= *arrived;
+            if state.note_trees(&job.names, *arrived) {
+                // What is left of it is decided by comparing, not by cutting.
+            } else if job.piece {
+                state.piece_arrived |= missing.len() < job.names.len();
+                let missing: HashSet<&String> = missing.iter().collect();
+                let mine = |piece: &&mut Piece| piece.names.iter().any(|name| missing.contains(name));
+                state.pieces.iter_mut().filter(mine).for_each(|piece| piece.failed = true);
+            } else if !arrived {
+                charged |= state.take_apart(folder, picture, job, &missing);
+            }
+        }
+        for piece in &mut state.pieces {
+            if !piece.names.iter().all(|name| picture.is_open(name)) {
+                piece.names = piece.names.iter().filter(|name| picture.is_open(name)).cloned().collect();
+            }
+        }
+        state.pieces.retain(|piece| !piece.names.is_empty());
+        if !state.pieces.is_empty() && state.pieces.iter().all(|piece| piece.failed) {
+            bad = true;
+            charged |= state.end_of_cut(folder);
+        }
+        if charged {
+            state.charged += 1;
+        } else if well {
+            state.charged = 0;
+        }
+        if bad {
+            self.pause_jobs(state);
+        }
+    }
+
+    /// The jobs that have ended for good, with whether all of their files are there; they are
+    /// forgotten.
+    fn judged(&self, state: &mut FolderState, picture: &Picture) -> Vec<(RunningJob, bool)> {
+        let now = millis(self.core.ports.clock.now());
+        let settle = as_millis(self.core.settings.jobs.settle);
+        let mut judged = Vec::new();
+        state.jobs.retain(|job| {
+            let Some(ended_at) = job.ended_at else { return true };
+            let arrived = !job.names.iter().any(|name| picture.is_open(name));
+            // A job that succeeded and whose files do not show up for long enough did not succeed.
+            if !job.has_failed() && !arrived && now < ended_at + settle {
+                return true;
+            }
+            judged.push((job.clone(), arrived));
+            false
+        });
+        for (job, _) in judged.iter().filter(|(_, arrived)| !arrived) {
+            state.note_spent(job);
+        }
+        judged
+    }
+
+    /// No submission for a while, longer after each round that brought nothing.
+    pub(super) fn pause_jobs(&self, state: &mut FolderState) {
+        let jobs = &self.core.settings.jobs;
+        let wait = jittered(jobs.retry_base, jobs.retry_cap, state.charged, self.core.ports.chance.as_ref());
+        state.not_before = millis(self.core.ports.clock.now()) + as_millis(wait);
+    }
+}
+
+impl Picture {
+    /// The names by the first request that wants them.
+    fn by_waiter(&self, names: &[String]) -> BTreeMap<usize, Vec<String>> {
+        let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let mut owners: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        let mut owned = BTreeSet::new();
+        for (owner, (_, resolved, _)) in self.waiters.iter().enumerate() {
+            for source in &resolved.files {
+                let name = source.wanted.name.as_str();
+                if wanted.contains(name) && owned.insert(name) {
+                    owners.entry(owner).or_default().push(name.to_owned());
+                }
+            }
+        }
+        owners
+    }
+}

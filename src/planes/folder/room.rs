@@ -1,0 +1,65 @@
+//! How much the folders under way may hold in memory together.
+//!
+//! A file takes some 700 bytes while its folder is being worked on. Small folders are bounded by their
+//! number (`service.max_active`); what large ones hold beyond that they take from one store
+//! (`service.max_files`), and wait where there is none left.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{FolderPlane, sources::Resolved, state::FolderState, waiter::Waiter};
+use crate::engine::records::millis;
+
+/// A folder of no more files has room.
+const SMALL: usize = 1000;
+
+/// What a page of a listing holds.
+const PAGE: usize = 1000;
+
+/// How often a folder that waits looks whether others move.
+const MOVED_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// What a folder that waits for it waits for.
+pub(super) const WAITS_FOR: &str =
+    "waits until other large folders need less memory on this instance (service.max_files)";
+
+/// Room for the files of a folder.
+pub(super) type Room<'a> = Option<SemaphorePermit<'a>>;
+
+impl FolderPlane {
+    /// Room for what is wanted and what the folder held when it was listed last. `None`: there is none,
+    /// and jobs of the folder are to be asked for. A round within another one uses its room.
+    pub(super) async fn room_for(
+        &self,
+        state: &FolderState,
+        waiters: &[(Waiter, Arc<Resolved>)],
+    ) -> Option<Room<'_>> {
+        let wanted: usize = waiters.iter().map(|(_, resolved)| resolved.len()).sum();
+        let listed = usize::try_from(state.pages).unwrap_or(0).saturating_mul(PAGE);
+        let beyond = wanted.max(listed).saturating_sub(SMALL).min(self.core.settings.service.max_files);
+        let beyond = u32::try_from(beyond).unwrap_or(u32::MAX);
+        if beyond == 0 || state.depth > 0 {
+            return Some(None);
+        }
+        let now = millis(self.core.ports.clock.now());
+        let poll = state.running().map(|job| job.next_poll.saturating_sub(now)).min();
+        let until = poll
+            .map(|wait| Instant::now() + std::time::Duration::from_millis(u64::try_from(wait).unwrap_or(0)));
+        let room = self.files.acquire_many(beyond);
+        tokio::pin!(room);
+        loop {
+            tokio::select! {
+                biased;
+                room = &mut room => return room.ok().map(Some),
+                () = self.core.stop.cancelled() => return None,
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => return None,
+                // Who holds the room for long streams.
+                () = sleep(MOVED_EVERY) => self.core.evidence.moved(&state.parties, self.core.evidence.streams_moved()),
+            }
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! What a folder remembers between rounds: what no listing shows.
+//! One JSON document in the `FOLDER` item, written only by the holder of its lease.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::own::{Left, Spent};
+use super::{carried::Past, names::Names, slots::Wish, waiter::Waiter};
+use crate::{
+    domain::{
+        file::ETag,
+        ids::{BatchId, DataId, JobId, digest},
+        job::JobStatus,
+    },
+    engine::evidence::Party,
+};
+
+/// Uploads and condemned files that are remembered at a time. Together with the jobs they must fit
+/// one item (400 KB in DynamoDB); what does not fit waits for its turn.
+pub(super) const MOST_REMEMBERED: usize = 500;
+
+/// How large the document may become, in bytes; what does not fit waits for its turn.
+const MOST_BYTES: usize = 330_000;
+
+/// What one upload or condemned file takes of it, at most.
+pub(super) const ENTRY_BYTES: usize = 1_000;
+
+/// How many ended jobs are kept for the outcomes of those who wait.
+const HISTORY: usize = 100;
+
+/// A copy job that was meant to be submitted; its answer has not been seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, stored as they are")]
+pub(super) struct Intent {
+    /// Our own id of the submission.
+    pub client: String,
+    /// Its place among the project's running jobs; in records of older versions the id.
+    #[serde(default)]
+    pub slot: String,
+    /// The source files, as [`digest_of`] has them.
+    #[serde(default)]
+    pub digest: String,
+    /// The source files, where an older version wrote the intent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<DataId>,
+    /// Their names at the destination.
+    pub names: Names,
+    /// When it was written.
+    pub at: i64,
+    /// When to look for its job.
+    #[serde(default)]
+    pub look_at: i64,
+    /// Which try for its files this is, from 1.
+    pub attempt: u32,
+    /// Whether it has as many files as a job may have.
+    pub full: bool,
+    /// Whether it carries only files of small requests.
+    #[serde(default)]
+    pub express: bool,
+    /// Whether it carries one piece of a set that failed.
+    #[serde(default)]
+    pub piece: bool,
+    /// Given up after `submit_settle`: it claims nothing any more, but if its job shows up after all
+    /// it is adopted.
+    #[serde(default)]
+    pub ghost: bool,
+}
+
+impl Intent {
+    /// Its place among the project's running jobs.
+    pub(super) fn slot(&self) -> &str {
+        if self.slot.is_empty() { &self.client } else { &self.slot }
+    }
+
+    /// Whether these, sorted, are its source files.
+    pub(super) fn is_of(&self, sorted: &[DataId]) -> bool {
+        if self.digest.is_empty() { self.ids == sorted } else { self.digest == digest_of(sorted) }
+    }
+}
+
+/// What stands for a set of source files, sorted by id.
+pub(super) fn digest_of(sorted: &[DataId]) -> String {
+    digest(&sorted.iter().map(DataId::as_str).collect::<Vec<_>>())
+}
+
+/// A copy job that is known to exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, stored as they are")]
+pub(super) struct RunningJob {
+    pub job: JobId,
+    pub batch: BatchId,
+    /// The names it brings.
+    pub names: Names,
+    pub attempt: u32,
+    pub status: JobStatus,
+    /// Its place among the project's running jobs; empty once it was given back.
+    pub slot: String,
+    pub full: bool,
+    /// Whether it carries only files of small requests.
+    #[serde(default)]
+    pub express: bool,
+    /// Whether it carries one piece of a set that failed.
+    #[serde(default)]
+    pub piece: bool,
+    /// How often it has been asked for.
+    pub polls: u32,
+    /// When to ask again.
+    pub next_poll: i64,
+    /// When it was seen to have ended. It stays until a look has shown what it brought.
+    pub ended_at: Option<i64>,
+    /// When ICAv2 made it, by its own clock.
+    #[serde(default)]
+    pub made_at: i64,
+    /// Since when its status could not be read, or is one that is not known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mute_since: Option<i64>,
+    /// ICAv2 knows of no such job: nobody can say whether it is still at work.
+    #[serde(default)]
+    pub lost: bool,
+}
+
+impl RunningJob {
+    /// Ended, and without all of its files.
+    pub(super) fn has_failed(&self) -> bool {
+        self.ended_at.is_some() && self.status != JobStatus::Succeeded
+    }
+
+    /// Whether nothing has been learnt of it for that long, in milliseconds.
+    pub(super) fn is_mute(&self, now: i64, long: i64) -> bool {
+        self.ended_at.is_none() && self.mute_since.is_some_and(|since| now >= since + long)
+    }
+}
+
+/// Files of a job that failed, which are now submitted apart from all others (DESIGN §6.6).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Piece {
+    pub names: Names,
+    /// Failed in the present cut.
+    pub failed: bool,
+    /// Others of the same set have arrived: what keeps failing is in here.
+    pub isolated: bool,
+    /// How often it has failed as a single, isolated file.
+    pub alone: u32,
+}
+
+/// A file that is streamed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Upload {
+    /// Part of the idempotency key: the same until a file was made with it and its upload has failed.
+    pub nonce: String,
+    /// The file that a create call of ours has made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<DataId>,
+    /// A file under this name that such a call did not return: it is not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<DataId>,
+    /// Failed tries.
+    pub attempts: u32,
+    /// Tries in a row that failed through no fault of the file.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub troubles: u32,
+    /// The tag that the destination gave to what was put there, and the MD5 of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<ETag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub md5: Option<String>,
+    /// When its bytes were taken, while it is not visible yet.
+    pub put_at: Option<i64>,
+    /// Not before.
+    pub retry_at: i64,
+    /// Why the last try failed.
+    pub reason: String,
+    /// Whether this instance is at it.
+    #[serde(skip)]
+    pub live: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+/// A PARTIAL file that is to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Condemned {
+    pub name: String,
+    /// The epoch of the lease under which it was condemned: only its author goes on.
+    pub epoch: i64,
+    pub at: i64,
+    /// Whether the delete was answered.
+    pub deleted: bool,
+}
+
+/// What a waiter found when it came: files that need no work, and so are not ours to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Before {
+    pub skipped: u64,
+    pub by_size: u64,
+    pub bytes: u64,
+    #[serde(default)]
+    pub renamed: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct FolderState {
+    /// The destination folder, once it is known.
+    pub folder: Option<DataId>,
+    /// Part of the idempotency key with which it is made: the same until that was answered.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub folder_nonce: String,
+    pub intents: Vec<Intent>,
+    pub jobs: Vec<RunningJob>,
+    pub history: Vec<Past>,
+    pub uploads: BTreeMap<String, Upload>,
+    /// What uploads that are forgotten may have left, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub left: BTreeMap<String, Left>,
+    /// Jobs that have ended without all of their files, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<Spent>,
+    pub condemned: BTreeMap<String, Condemned>,
+    /// Who is served, by request. It is stored with each of them; older versions stored it here.
+    #[serde(skip_serializing)]
+    pub seen: BTreeMap<String, Before>,
+    /// Those of them with whom it is stored.
+    #[serde(skip)]
+    pub marked: BTreeSet<String>,
+    /// The roots of those whose turn to be served has not come.
+    #[serde(skip)]
+    pub crowd: Vec<Party>,
+    /// Rounds of jobs in a row that brought nothing.
+    pub charged: u32,
+    /// No submission before.
+    pub not_before: i64,
+    /// No look before, unless there is news.
+    pub look_at: i64,
+    /// When a job was last seen to have ended badly: what it did bring may still be told as PARTIAL.
+    pub failed_at: i64,
+    /// When the folder was listed last, and how many calls that took.
+    pub looked_at: i64,
+    pub pages: i64,
+    /// Looks in a row that found nothing to do but wait.
+    pub waits: u32,
+    /// Times in a row that the project had no free slot.
+    pub refusals: u32,
+    /// The slot that the next job waits for, or has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wish: Option<Wish>,
+    /// Slots that were given up while another instance may have been on the way to them, with when
+    /// they are given back for good.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub late: BTreeMap<String, i64>,
+    /// What is submitted piece by piece.
+    pub pieces: Vec<Piece>,
+    /// Whether a piece of the present cut has arrived.
+    pub piece_arrived: bool,
+    /// Multi-part files that no job would bring and that are streamed instead.
+    pub streamed: BTreeSet<String>,
+    /// Source folders by name, with how many jobs have not brought all of them.
+    pub trees: BTreeMap<String, u32>,
+    /// Why jobs could not be submitted, the last time that happened.
+    pub trouble: String,
+    /// What the last round did needs a look at once.
+    #[serde(skip)]
+    pub look_again: bool,
+    /// How many rounds are under way whose streams take long.
+    #[serde(skip)]
+    pub depth: u32,
+    /// `wakes` as of the last round.
+    pub last_wakes: Option<i64>,
+    /// For whom this round works.
+    #[serde(skip)]
+    pub parties: Vec<Party>,
+    /// Whether this round has brought or learnt anything.
+    #[serde(skip)]
+    pub moved: bool,
+    /// What the last look showed.
+    pub shown: String,
+    /// Rounds in a row that have neither brought nor learnt anything, nor waited for something named.
+    pub in_vain: u32,
+    /// When this round has looked, and what the files then waited for.
+    #[serde(skip)]
+    pub looked: Option<(i64, String)>,
+}
+
+impl FolderState {
+    /// Whether nothing of ours is under way here.
+    pub(super) fn is_idle(&self) -> bool {
+        let under_way = self.running().next().is_some() || !self.intents.is_empty() || !self.late.is_empty();
+        !under_way && self.seen.is_empty() && self.crowd.is_empty()
+    }
+
+    /// Drops what belonged to waiters that are gone.
+    pub(super) fn forget_all_but(&mut self, waiters: &[Waiter], now: i64) {
+        let here: BTreeSet<_> = waiters.iter().map(|waiter| waiter.request.as_str()).collect();
+        self.seen.retain(|id, _| here.contains(id.as_str()));
+        if waiters.is_empty() {
+            self.jobs.retain(|job| job.ended_at.is_none());
+            if self.is_idle() {
+                self.drop_uploads(now, |_, _| false);
+                let Self { failed_at, last_wakes, .. } = *self;
+                let (left, spent) = (std::mem::take(&mut self.left), std::mem::take(&mut self.spent));
+                *self = Self { left, spent, failed_at, last_wakes, ..Self::default() };
+            }
+        }
+    }
+
+    pub(super) fn has_not_seen(&self, waiters: &[Waiter]) -> bool {
+        waiters.iter().any(|waiter| !self.seen.contains_key(waiter.request.as_str()))
+    }
+
+    /// When the next round is needed, if nobody brings news before.
+    pub(super) fn due_at(&self) -> i64 {
+        let polls = self.running().map(|job| job.next_poll);
+        let waited_for = !self.seen.is_empty() || !self.crowd.is_empty();
+        let looks = waited_for.then_some(self.look_at);
+        let intents = self.intents.iter().map(|intent| intent.look_at);
+        let wish = self.wish.iter().map(|wish| wish.try_at);
+        let late = self.late.values().copied();
+        polls.chain(looks).chain(intents).chain(wish).chain(late).min().unwrap_or(i64::MAX)
+    }
+
+    /// Submissions whose job may still be on its way.
+    pub(super) fn open_intents(&self) -> impl Iterator<Item = &Intent> {
+        self.intents.iter().filter(|intent| !intent.ghost)
+    }
+
+    /// How many more bytes the document may have.
+    pub(super) fn room(&self) -> usize {
+        // What is not JSON cannot happen here; no room is the safe answer.
+        MOST_BYTES.saturating_sub(serde_json::to_string(self).map_or(MOST_BYTES, |text| text.len()))
+    }
+
+    /// Whether there is a slot for the next job.
+    pub(super) fn has_slot(&self) -> bool {
+        self.wish.as_ref().is_some_and(|wish| wish.taken.is_some())
+    }
+
+    /// Jobs that have not ended.
+    pub(super) fn running(&self) -> impl Iterator<Item = &RunningJob> {
+        self.jobs.iter().filter(|job| job.ended_at.is_none())
+    }
+
+    /// The names that something of ours brings, as far as `now` and `settle` (milliseconds) tell.
+    pub(super) fn in_flight(&self, now: i64, settle: i64) -> HashSet<&str> {
+        let coming = |job: &&RunningJob| !job.has_failed() && job.ended_at.is_none_or(|at| now < at + settle);
+        let jobs = self.jobs.iter().filter(coming).flat_map(|job| &job.names);
+        let intents = self.open_intents().flat_map(|intent| &intent.names);
+        let put = |upload: &Upload| upload.live || upload.put_at.is_some_and(|at| now < at + settle);
+        let uploads = self.uploads.iter().filter(|(_, upload)| put(upload)).map(|(name, _)| name);
+        jobs.chain(intents).chain(uploads).map(String::as_str).collect()
+    }
+
+    /// Notes which files are being streamed.
+    pub(super) fn set_live(&mut self, names: &[String], live: bool) {
+        for name in names {
+            if let Some(upload) = self.uploads.get_mut(name) {
+                upload.live = live;
+            }
+        }
+    }
+
+    /// Files whose every try has failed.
+    pub(super) fn exhausted(&self, attempts: u32) -> usize {
+        self.uploads.values().filter(|upload| upload.attempts >= attempts).count()
+    }
+
+    /// The names that a job or a submission of ours may still bring.
+    pub(super) fn brought(&self) -> HashSet<&str> {
+        let jobs = self.jobs.iter().filter(|job| !job.has_failed()).flat_map(|job| &job.names);
+        jobs.chain(self.open_intents().flat_map(|intent| &intent.names)).map(String::as_str).collect()
+    }
+
+    /// The names of jobs and submissions that have not ended.
+    pub(super) fn under_way(&self) -> HashSet<&str> {
+        let intents = self.open_intents().flat_map(|intent| &intent.names);
+        self.running().flat_map(|job| &job.names).chain(intents).map(String::as_str).collect()
+    }
+
+    /// Whether a job or a submission of that lane is open that had room for more files.
+    pub(super) fn has_unfilled_job(&self, express: bool) -> bool {
+        self.running().any(|job| !job.full && !job.piece && job.express == express)
+            || self.open_intents().any(|intent| !intent.full && !intent.piece && intent.express == express)
+    }
+
+    pub(super) fn remember(&mut self, past: Past) {
+        self.history.push(past);
+        if self.history.len() > HISTORY {
+            self.history.remove(0);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Files that go through this process, one GET into one PUT each.
+
+use std::sync::{Arc, OnceLock};
+
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, OptionFuture},
+    stream,
+};
+use tokio::sync::SemaphorePermit;
+
+use super::{
+    FolderPlane,
+    bring::{Brought, Way, again},
+    look::Picture,
+    sources::{Origin, Source},
+    state::{ENTRY_BYTES, FolderState, MOST_REMEMBERED},
+    watch::Watch,
+};
+use crate::{
+    domain::{
+        diff::Verdict,
+        ids::{DataId, ProjectId},
+        route::Route,
+    },
+    engine::{
+        backoff::jittered,
+        lease::{Halt, Held, Lease, Step},
+        records::{self, millis},
+    },
+    ports::{Class, Error, transfers::PresignedUrl},
+    signals,
+};
+
+/// Download URLs asked for with one call. Their lifetime is unknown, so not all at once.
+const URLS_PER_CALL: usize = 25;
+
+/// A file that is ready to be streamed.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub source: Source,
+    pub nonce: String,
+    /// The PARTIAL file of ours whose bytes it replaces; none when a file has to be made.
+    pub target: Option<DataId>,
+    /// A PARTIAL file that is ours if making it again returns it.
+    pub claims: Option<DataId>,
+    pub way: Way,
+}
+
+impl Task {
+    /// The project to ask for a URL to read it, where one is needed.
+    fn asks(&self) -> Option<(&ProjectId, &DataId)> {
+        match &self.source.origin {
+            Origin::File { project, id } if self.way == Way::Put => Some((project, id)),
+            Origin::File { .. } | Origin::Object(_) => None,
+        }
+    }
+}
+
+/// A file with where to read it, as far as that is needed and could be learnt.
+type Ready = (Task, Result<Option<PresignedUrl>, Arc<Error>>);
+
+/// What was asked for together, with a place for the first of it; or what was not asked for.
+type Fetched<'a> = Result<(Option<SemaphorePermit<'a>>, Vec<Ready>), Vec<Task>>;
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) struct Streamed {
+    name: String,
+    result: Step<Brought>,
+    /// The file that was made for it.
+    made: Option<DataId>,
+    claims: Option<DataId>,
+}
+
+/// A stream that has ended, or that found no place before it had to pause.
+enum Ended {
+    Streamed(Streamed),
+    NotStarted(Task),
+}
+
+impl FolderPlane {
+    /// The files that can be streamed now. Their nonces are in the state, which must be stored
+    /// before the first of them is made.
+    pub(super) fn stream_tasks(&self, state: &mut FolderState, picture: &Picture) -> Vec<Task> {
+        let now = millis(self.core.ports.clock.now());
+        let mut tasks = Vec::new();
+        let mut room = None;
+        for (name, (source, verdict)) in picture.files() {
+            if picture.route(source) != Route::Stream {
+                continue;
+            }
+            let there = match verdict {
+                Verdict::Missing => None,
+                Verdict::Overwrite => picture.listing.get(name).map(|data| data.id.clone()),
+                Verdict::Done { .. }
+                | Verdict::Wait
+                | Verdict::Condemn
+                | Verdict::Replace
+                | Verdict::Skipped
+                | Verdict::Clash(_) => continue,
+            };
+            let known = state.uploads.contains_key(name);
+            if !known {
+                let left = *room.get_or_insert_with(|| state.room());
+                if state.uploads.len() >= MOST_REMEMBERED || left < ENTRY_BYTES {
+                    continue;
+                }
+                room = Some(left - ENTRY_BYTES);
+            }
+            let (target, claims) = match there {
+                Some(id) if picture.ours.contains(&id) => (Some(id), None),
+                other => (None, other),
+            };
+            let upload = state.upload_of(name);
+            if upload.nonce.is_empty() {
+                upload.nonce = self.core.ports.chance.uuid().to_string();
+            }
+            if upload.retry_at <= now && upload.attempts < self.core.settings.jobs.max_attempts {
+                let fresh = target.is_none() && claims.is_none() && upload.attempts == 0;
+                let (nonce, way) = (upload.nonce.clone(), self.way(source, fresh));
+                tasks.push(Task { source: source.clone(), nonce, target, claims, way });
+            }
+        }
+        tasks
+    }
+
+    /// Streams files, several at a time, until there is `enough`. Returns what was finished and what is
+    /// left.
+    ///
+    /// Whoever has no place among the streams asks for nothing, and what was asked for is used however
+    /// long it took: or the calls would be made in vain, by every folder again and again.
+    pub(super) async fn stream_files(
+        &self,
+        lease: &Arc<Lease>,
+        picture: &Picture,
+        tasks: Vec<Task>,
+        watch: &Watch,
+    ) -> (Vec<Streamed>, Vec<Task>) {
+        let width = self.core.settings.copy.concurrent_streams.max(1);
+        let mut waiting = tasks;
+        let mut done = Vec::new();
+        let mut ready: Vec<Ready> = Vec::new();
+        let mut place = None;
+        let mut under_way = stream::FuturesUnordered::new();
+        // Polled beside the streams, never instead of them: both wait for the same pace, and one that
+        // is not polled would keep its turn for ever.
+        let mut fetching: Option<BoxFuture<'_, Fetched<'_>>> = None;
+        loop {
+            if !self.core.stop.is_cancelled() && lease.check().is_ok() {
+                let idle = ready.is_empty() && fetching.is_none() && !waiting.is_empty();
+                if idle && !watch.enough.is_cancelled() {
+                    let batch: Vec<_> = waiting.drain(..waiting.len().min(URLS_PER_CALL)).collect();
+                    let first = under_way.is_empty();
+                    fetching = Some(self.fetch(lease, watch, batch, first).boxed());
+                }
+                while under_way.len() < width
+                    && let Some((task, url)) = ready.pop()
+                {
+                    under_way.push(self.stream_one(lease, picture, task, url, watch, place.take()));
+                }
+            }
+            tokio::select! {
+                biased;
+                fetched = async { OptionFuture::from(fetching.as_mut()).await }, if fetching.is_some() => {
+                    fetching = None;
+                    match fetched {
+                        Some(Ok(fetched)) => (place, ready) = fetched,
+                        Some(Err(batch)) => {
+                            self.waited_for_a_stream(picture);
+                            waiting.extend(batch);
+                        }
+                        None => {}
+                    }
+                }
+                Some(ended) = under_way.next(), if !under_way.is_empty() => match ended {
+                    Ended::Streamed(streamed) => {
+                        watch.streamed(&streamed.name);
+                        done.push(streamed);
+                    }
+                    Ended::NotStarted(task) => waiting.push(task),
+                },
+                else => break,
+            }
+        }
+        drop(under_way);
+        waiting.extend(ready.into_iter().map(|(task, _)| task));
+        (done, waiting)
+    }
+
+    /// Asks where to read, after a wait for a place among the streams where the folder has none. The tasks
+    /// come back where there was no place.
+    async fn fetch<'a>(
+        &'a self,
+        lease: &'a Lease,
+        watch: &'a Watch,
+        tasks: Vec<Task>,
+        first: bool,
+    ) -> Fetched<'a> {
+        if !first {
+            return Ok((None, self.with_urls(tasks).await));
+        }
+        match self.place(lease, watch).await {
+            Some(place) => Ok((Some(place), self.with_urls(tasks).await)),
+            None => Err(tasks),
+        }
+    }
+
+    /// A place among the streams of this instance; none where the folder has better things to do.
+    async fn place(&self, lease: &Lease, watch: &Watch) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            () = self.core.stop.cancelled() => None,
+            () = lease.lost.cancelled() => None,
+            () = watch.enough.cancelled() => None,
+            place = self.core.streams.acquire() => place.ok(),
+        }
+    }
+
+    async fn with_urls(&self, tasks: Vec<Task>) -> Vec<Ready> {
+        let asks = tasks.iter().find_map(|task| task.asks().map(|(project, _)| project.clone()));
+        let Some(project) = asks else { return tasks.into_iter().map(|task| (task, Ok(None))).collect() };
+        let (same, other): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| task.asks().is_some_and(|(asked, _)| *asked == project));
+        let ids: Vec<_> = same.iter().filter_map(|task| task.asks().map(|(_, id)| id.clone())).collect();
+        let mut with: Vec<_> = match self.core.ports.platform.download_urls(&project, &ids).await {
+            Ok(urls) => same.into_iter().zip(urls.into_iter().map(|url| Ok(Some(url)))).collect(),
+            // One of them is gone: the others are asked for one by one.
+            Err(error) if !error.is_passing() && same.len() > 1 => {
+                let mut with = Vec::with_capacity(same.len());
+                for task in same {
+                    with.extend(Box::pin(self.with_urls(vec![task])).await);
+                }
+                with
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                same.into_iter().map(|task| (task, Err(Arc::clone(&error)))).collect()
+            }
+        };
+        if !other.is_empty() {
+            with.extend(Box::pin(self.with_urls(other)).await);
+        }
+        with.reverse();
+        with
+    }
+
+    async fn stream_one(
+        &self,
+        lease: &Lease,
+        picture: &Picture,
+        task: Task,
+        url: Result<Option<PresignedUrl>, Arc<Error>>,
+        watch: &Watch,
+        place: Option<SemaphorePermit<'_>>,
+    ) -> Ended {
+        let place = match place {
+            Some(place) => Some(place),
+            None => self.place(lease, watch).await,
+        };
+        let Some(_place) = place else {
+            self.waited_for_a_stream(picture);
+            return Ended::NotStarted(task);
+        };
+        self.stream_began();
+        let made = OnceLock::new();
+        let result = match url {
+            Ok(url) => self.bring(lease, picture, &task, url, &made).await,
+            Err(error) => Err(again(&error).into()),
+        };
+        let Task { source, claims, .. } = task;
+        Ended::Streamed(Streamed { name: source.wanted.name, result, made: made.into_inner(), claims })
+    }
+
+    /// Takes the results into the state; how many were put. Only the loss of the lease ends the
+    /// round.
+    pub(super) fn note_streams(
+        &self,
+        held: &Held,
+        state: &mut FolderState,
+        done: Vec<Streamed>,
+    ) -> Step<usize> {
+        let now = self.core.ports.clock.now();
+        let mut put = 0;
+        for streamed in done {
+            let upload = state.uploads.entry(streamed.name.clone()).or_default();
+            upload.id = streamed.made.or_else(|| upload.id.take());
+            match streamed.result {
+                Ok(Brought { tag, md5 }) => {
+                    upload.put_at = Some(millis(now));
+                    (upload.tag, upload.md5, upload.troubles) = (tag, md5, 0);
+                    self.core.moved(&state.parties);
+                    put += 1;
+                }
+                Err(Halt::Port(error)) => {
+                    signals::engine::stream_failed(&held.lease.key.id, &error, upload.attempts + 1);
+                    upload.attempts = match error.class {
+                        // Our own stop is nobody's fault, and a name that is taken shows in a listing
+                        // sooner or later.
+                        _ if self.core.cut.is_cancelled() => upload.attempts,
+                        Class::Conflict => upload.attempts,
+                        _ if is_not_its_fault(&error) => {
+                            upload.troubles = upload.troubles.saturating_add(1);
+                            self.core.note_outage(&state.parties, &error);
+                            upload.attempts
+                        }
+                        Class::NotFound | Class::Forbidden => self.core.settings.jobs.max_attempts,
+                        _ => {
+                            upload.troubles = 0;
+                            upload.attempts + 1
+                        }
+                    };
+                    // Nothing more is to come: whoever waits for it is told.
+                    state.look_again |= upload.attempts >= self.core.settings.jobs.max_attempts;
+                    upload.reason = error.to_string().chars().take(200).collect();
+                    if upload.id.is_some() {
+                        upload.nonce = self.core.ports.chance.uuid().to_string();
+                    }
+                    if error.class == Class::Conflict && streamed.claims.is_some() {
+                        upload.refused = streamed.claims;
+                    }
+                    upload.put_at = None;
+                    (upload.tag, upload.md5) = (None, None);
+                    let jobs = &self.core.settings.jobs;
+                    let chance = self.core.ports.chance.as_ref();
+                    let tries = upload.attempts.saturating_add(upload.troubles);
+                    let wait = jittered(jobs.retry_base, jobs.retry_cap, tries, chance);
+                    upload.retry_at = records::after(now, wait);
+                }
+                Err(halt) => return Err(halt),
+            }
+        }
+        Ok(put)
+    }
+}
+
+/// Whether a try failed for what has nothing to do with its file, so that it does not count: this machine
+/// lacked something, our token is stale, somebody asks us to slow down, ICAv2 does not answer (those who
+/// wait for it end by [`crate::engine::settings::HeartbeatSettings::outage_after`]).
+fn is_not_its_fault(error: &Error) -> bool {
+    match error.class {
+        Class::Throttled | Class::Unauthorized => true,
+        Class::Transient => error.is_local() || error.operation.contains(" /api/"),
+        Class::NotFound | Class::Forbidden | Class::Conflict | Class::Invalid => error.is_local(),
+    }
+}

@@ -1,0 +1,365 @@
+//! Source folders that go as one item of a copy job, and how what arrived is compared, file by file.
+//!
+//! Such a folder is tried by jobs only as long as nothing stands in their way. What they leave is not
+//! mended here: the outcome names the destination folders that still lack something, and the root has
+//! those brought one by one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    FolderPlane,
+    batches::{Queued, what_fits},
+    contents::Doubt,
+    jobs::Batch,
+    look::Picture,
+    sources::{Origin, Source},
+    state::FolderState,
+    waiter::Waiter,
+};
+use crate::{
+    domain::{
+        diff::{Content, Surroundings, Verdict, Wanted, verdict},
+        file::{self, Data, DataKind, DataStatus, ETag},
+        ids::{DataId, ProjectId},
+        location::DataPath,
+        outcome::{Counters, Unfinished},
+        route::Route,
+        seen::Seen,
+    },
+    engine::{
+        lease::{Held, Step},
+        records::{as_millis, millis},
+    },
+    ports::{Class, Error},
+};
+
+/// Jobs that may try to bring a folder.
+const TRIES: u32 = 2;
+
+/// A source folder with everything below it.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// What a job is asked for. Its name ends in `/`, unlike that of any file.
+    pub item: Source,
+    /// Files by their path below the folder.
+    files: BTreeMap<String, (DataId, u64, Option<ETag>)>,
+    /// Folders below it, each ending in `/`.
+    folders: BTreeSet<String>,
+    /// Folders (`""` is the folder itself) that hold files which no job can bring now.
+    unready: BTreeSet<String>,
+}
+
+/// What stands at the destination of a tree, by path below it.
+pub(super) type Below = BTreeMap<String, file::Standing>;
+
+/// How a tree stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// On its way.
+    Coming,
+    /// To be asked of a job.
+    Missing,
+    /// All that jobs will do is done.
+    Ended {
+        /// What is complete; what is not is counted by those who bring it.
+        counters: Counters,
+        /// What is not.
+        unfinished: Unfinished,
+    },
+}
+
+/// What the files of one folder come to.
+#[derive(Debug, Default)]
+struct Level {
+    counters: Counters,
+    incomplete: bool,
+}
+
+impl Tree {
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Compares what is wanted with what is there. `tries`: jobs that have tried already.
+    fn stand(
+        &self,
+        waiter: &Waiter,
+        below: &Below,
+        tries: u32,
+        empty_folders: bool,
+        content: impl Fn(&Origin, Option<&ETag>, &file::Standing) -> Content,
+    ) -> Standing {
+        let mut levels: BTreeMap<&str, Level> = BTreeMap::new();
+        let (mut blocked, mut missing) = (!self.unready.is_empty(), false);
+        for folder in &self.unready {
+            levels.entry(folder).or_default().incomplete = true;
+        }
+        for (path, (id, size, etag)) in &self.files {
+            let level = levels.entry(folder_of(path)).or_default();
+            let wanted = Wanted { name: String::new(), size: *size, etag: etag.clone(), route: Route::Job };
+            let there = below.get(path);
+            let content =
+                there.map_or(Content::Unknown, |there| content(&self.origin(id), etag.as_ref(), there));
+            let around = Surroundings { content, ..Surroundings::default() };
+            match verdict(&wanted, there, around, waiter.spec.on_conflict) {
+                Verdict::Done { by_size } => count(&mut level.counters, *size, by_size, waiter, there),
+                other => {
+                    level.incomplete = true;
+                    missing = true;
+                    blocked |= other != Verdict::Missing;
+                }
+            }
+        }
+        for folder in self.folders.iter().filter(|_| empty_folders) {
+            levels.entry(folder).or_default().incomplete |= !below.contains_key(folder);
+        }
+        let unfinished = levels.iter().filter(|(_, level)| level.incomplete);
+        let unfinished: BTreeSet<_> = unfinished.map(|(folder, _)| self.place(waiter, folder)).collect();
+        if missing && !blocked && tries < TRIES {
+            return Standing::Missing;
+        }
+        let complete = levels.values().filter(|level| !level.incomplete);
+        let counters = complete.fold(Counters::default(), |sum, level| sum.plus(&level.counters));
+        Standing::Ended { counters, unfinished: Unfinished::of(unfinished.into_iter().flatten().collect()) }
+    }
+
+    fn origin(&self, id: &DataId) -> Origin {
+        match &self.item.origin {
+            Origin::File { project, .. } => Origin::File { project: project.clone(), id: id.clone() },
+            object @ Origin::Object(_) => object.clone(),
+        }
+    }
+
+    /// Files whose tags differ from those at the destination.
+    fn doubts(&self, below: &Below) -> Vec<Doubt> {
+        let doubt = |(path, (id, size, etag)): (&String, &(DataId, u64, Option<ETag>))| {
+            Doubt::of(&self.origin(id), etag.as_ref(), *size, below.get(path)?)
+        };
+        self.files.iter().filter_map(doubt).collect()
+    }
+
+    /// Where a folder of the tree goes.
+    fn place(&self, waiter: &Waiter, folder: &str) -> Option<DataPath> {
+        DataPath::parse(&format!("{}{}{folder}", waiter.spec.path, self.item.wanted.name)).ok()
+    }
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rfind('/').and_then(|end| path.get(..=end)).unwrap_or_default()
+}
+
+/// Counts a file that is there: as copied where it came since the request was planned.
+fn count(counters: &mut Counters, size: u64, by_size: bool, waiter: &Waiter, there: Option<&file::Standing>) {
+    counters.files += 1;
+    if there.is_some_and(|data| is_news(waiter, data)) {
+        counters.copied += 1;
+        counters.bytes += size;
+    } else {
+        counters.skipped += 1;
+        counters.skipped_by_size += u64::from(by_size);
+    }
+}
+
+/// Whether an earlier step of the same request has brought that file.
+pub(super) fn is_news(waiter: &Waiter, there: &file::Standing) -> bool {
+    waiter.spec.since.is_some_and(|since| millis(there.created) >= since)
+}
+
+impl Standing {
+    /// Whether all of it is there.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self, Self::Ended { unfinished, .. } if unfinished.is_nothing())
+    }
+}
+
+impl FolderState {
+    /// Whether a name is that of a tree.
+    pub(super) fn is_tree(name: &str) -> bool {
+        name.ends_with('/')
+    }
+
+    /// Takes note of a job that had trees to bring and did not bring all of them; true when it had.
+    pub(super) fn note_trees(&mut self, names: &[String], arrived: bool) -> bool {
+        let trees: Vec<_> = names.iter().filter(|name| Self::is_tree(name)).collect();
+        if !arrived {
+            for name in &trees {
+                *self.trees.entry((*name).clone()).or_default() += 1;
+            }
+        }
+        !trees.is_empty()
+    }
+}
+
+impl Picture {
+    /// Every tree with how it stands, each name once: the first waiter's.
+    pub(super) fn trees(&self) -> BTreeMap<&str, (&Source, &Standing)> {
+        let mut trees = BTreeMap::new();
+        for (waiter, resolved, _) in &self.waiters {
+            for tree in &resolved.trees {
+                let name = tree.item.wanted.name.as_str();
+                if let Some(standing) = self.standings.get(&key(waiter, name)) {
+                    trees.entry(name).or_insert((&tree.item, standing));
+                }
+            }
+        }
+        trees
+    }
+
+    /// The trees that a job is to be asked for.
+    pub(super) fn trees_missing(&self) -> Vec<Queued<'_>> {
+        let mut names = BTreeSet::new();
+        let mut missing = Vec::new();
+        for (waiter, (who, resolved, _)) in self.waiters.iter().enumerate() {
+            for tree in &resolved.trees {
+                let is_missing = self.standing(who, tree) == Some(&Standing::Missing);
+                if names.insert(&tree.item.wanted.name) && is_missing {
+                    missing.push(Queued { source: &tree.item, waiter });
+                }
+            }
+        }
+        missing
+    }
+
+    /// How a waiter's tree stands.
+    pub(super) fn standing(&self, waiter: &Waiter, tree: &Tree) -> Option<&Standing> {
+        self.standings.get(&key(waiter, &tree.item.wanted.name))
+    }
+}
+
+fn key(waiter: &Waiter, name: &str) -> (String, String) {
+    (waiter.request.to_string(), name.to_owned())
+}
+
+impl FolderPlane {
+    /// Reads everything below a source folder.
+    pub(super) async fn read_tree(
+        &self,
+        project: &ProjectId,
+        id: &DataId,
+        path: &DataPath,
+        seen: &mut Seen,
+    ) -> Result<Tree, Error> {
+        let mut tree = Tree {
+            item: Source {
+                wanted: Wanted { name: format!("{}/", path.name()), size: 0, etag: None, route: Route::Job },
+                origin: Origin::File { project: project.clone(), id: id.clone() },
+                renamed: false,
+                staged: None,
+            },
+            files: BTreeMap::new(),
+            folders: BTreeSet::new(),
+            unready: BTreeSet::new(),
+        };
+        for (inside, data) in self.below(project, path, |data| seen.add(data)).await? {
+            match (data.kind, data.status) {
+                (_, DataStatus::Deleting) => {}
+                (DataKind::Folder, _) => {
+                    tree.folders.insert(inside);
+                }
+                (DataKind::File, DataStatus::Available) if !data.lacks_size() => {
+                    tree.files.insert(inside, (data.id, data.size, data.etag));
+                }
+                (DataKind::File, _) => {
+                    tree.unready.insert(folder_of(&inside).to_owned());
+                }
+            }
+        }
+        if tree.files.is_empty() && tree.folders.is_empty() && !self.is_there(project, id).await? {
+            return Err(Error::new(Class::NotFound, "list source", "the source folder has vanished"));
+        }
+        Ok(tree)
+    }
+
+    async fn below(
+        &self,
+        project: &ProjectId,
+        path: &DataPath,
+        mut each: impl FnMut(&Data) + Send,
+    ) -> Result<Below, Error> {
+        let mut below = Below::new();
+        let mut from = None;
+        loop {
+            let page = self.core.ports.platform.everything_below(project, path, from.as_deref()).await?;
+            for data in page.items.into_iter().filter(|data| !super::reserved::holds(&data.path)) {
+                each(&data);
+                if let Some(inside) = data.path.inside(path).map(str::to_owned) {
+                    below.insert(inside, data.into());
+                }
+            }
+            from = page.next;
+            if from.is_none() {
+                return Ok(below);
+            }
+        }
+    }
+
+    /// Asks a job for folders; false when it has to wait for that.
+    pub(super) async fn submit_trees(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        picture: &Picture,
+        trees: &[Queued<'_>],
+    ) -> Step<bool> {
+        let small = |queued: &Queued<'_>| picture.is_small(queued.waiter);
+        let names = what_fits(state, trees);
+        let batch = Batch { files: trees, express: trees.iter().all(small), piece: false, names };
+        let fits = batch.names.len() == trees.len();
+        if self.core.stop.is_cancelled() || !fits || !self.may_ask(state, batch.express) {
+            return Ok(false);
+        }
+        self.submit(held, state, picture, &batch).await
+    }
+
+    /// Looks at the destinations of all trees that nothing is bringing now, and judges them.
+    pub(super) async fn look_at_trees(
+        &self,
+        state: &FolderState,
+        picture: &mut Picture,
+    ) -> Result<(), Error> {
+        let now = millis(self.core.ports.clock.now());
+        let settle = as_millis(self.core.settings.jobs.settle);
+        let flying: BTreeSet<String> = state.in_flight(now, settle).into_iter().map(str::to_owned).collect();
+        let running: BTreeSet<&String> = state.running().flat_map(|job| &job.names).collect();
+        let mut seen: BTreeMap<String, Arc<Below>> = BTreeMap::new();
+        let mut standings = BTreeMap::new();
+        for (waiter, resolved, _) in &picture.waiters {
+            for tree in &resolved.trees {
+                let name = &tree.item.wanted.name;
+                let standing = if running.contains(name) {
+                    Standing::Coming
+                } else {
+                    let below = match seen.get(name) {
+                        Some(below) => Arc::clone(below),
+                        None => Arc::new(self.destination_of(waiter, picture, name).await?),
+                    };
+                    seen.insert(name.clone(), Arc::clone(&below));
+                    let tries = state.trees.get(name).copied().unwrap_or(0);
+                    self.settle_doubts(&picture.project, tree.doubts(&below)).await?;
+                    let content = |origin: &Origin, etag: Option<&ETag>, there: &file::Standing| {
+                        self.tell_apart(origin, etag, there)
+                    };
+                    let standing =
+                        tree.stand(waiter, &below, tries, self.core.settings.copy.empty_folders, content);
+                    // A job that has ended well is believed for as long as the index may lag.
+                    if flying.contains(name) && !standing.is_complete() { Standing::Coming } else { standing }
+                };
+                standings.insert(key(waiter, name), standing);
+            }
+        }
+        picture.standings = standings;
+        Ok(())
+    }
+
+    async fn destination_of(&self, waiter: &Waiter, picture: &Picture, name: &str) -> Result<Below, Error> {
+        let bare = name.trim_end_matches('/');
+        let is_folder = |data: &file::Standing| data.kind == DataKind::Folder;
+        if !picture.listing.get(bare).is_some_and(is_folder) {
+            return Ok(Below::new());
+        }
+        self.below(&picture.project, &waiter.spec.path.folder(bare), |_| ()).await
+    }
+}

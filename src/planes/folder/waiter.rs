@@ -1,0 +1,93 @@
+//! The records of this plane: folders, those who wait for them, jobs, and the slots of projects.
+
+use jiff::Timestamp;
+
+use crate::{
+    domain::{
+        ids::{FolderId, JobId, ProjectId, RequestId},
+        request::FolderRequest,
+    },
+    engine::{
+        evidence::Party,
+        records::{attr, millis},
+    },
+    ports::store::{Item, Key},
+};
+
+/// A folder: what its holder remembers.
+pub(crate) const FOLDER: &str = "FOLDER";
+/// Who waits for a folder; one item for each, followed by the child.
+pub(crate) const WAITER: &str = "WAITER#";
+/// The folder that runs a job.
+const JOB_ID: &str = "JOB_ID";
+/// Who runs jobs in a project, and who waits to.
+const SLOTS: &str = "SLOTS";
+
+pub(crate) fn folder_key(id: &FolderId) -> Key {
+    Key::new(id.as_str(), FOLDER)
+}
+
+pub(crate) fn job_key(job: &JobId) -> Key {
+    Key::new(format!("job.{job}"), JOB_ID)
+}
+
+pub(crate) fn slots_key(project: &ProjectId) -> Key {
+    Key::new(format!("slots.{project}"), SLOTS)
+}
+
+/// What a folder's waiter wants; written by the request that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    /// The child that waits.
+    pub request: RequestId,
+    /// Its root.
+    pub root: RequestId,
+    /// What it wants.
+    pub spec: FolderRequest,
+    /// When it began to wait.
+    pub since: Timestamp,
+    /// How many children its root has.
+    pub siblings: u64,
+}
+
+impl Waiter {
+    pub(crate) fn key(folder: &FolderId, request: &RequestId) -> Key {
+        Key::new(folder.as_str(), format!("{WAITER}{request}"))
+    }
+
+    /// Its item, to which the `spec` is still to be added.
+    pub(crate) fn item(&self, folder: &FolderId) -> Item {
+        Item::new(Self::key(folder, &self.request))
+            .with(attr::ROOT, self.root.as_str())
+            .with(attr::CREATED_AT, millis(self.since))
+            .with(attr::SIBLINGS, i64::try_from(self.siblings).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn read(item: &Item, spec: FolderRequest) -> Self {
+        let request = item.key.id_type.strip_prefix(WAITER).unwrap_or_default();
+        Self {
+            request: RequestId::new(request),
+            root: RequestId::new(item.text(attr::ROOT).unwrap_or_default()),
+            spec,
+            since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
+                .unwrap_or_default(),
+            siblings: siblings(item),
+        }
+    }
+}
+
+/// How many children the root of a child or a waiter has; one where nobody wrote it down.
+pub(crate) fn siblings(item: &Item) -> u64 {
+    item.number(attr::SIBLINGS).and_then(|n| u64::try_from(n).ok()).unwrap_or(1).max(1)
+}
+
+/// The roots of these waiters, each once.
+pub(crate) fn parties<'a>(waiters: impl IntoIterator<Item = &'a Waiter>) -> Vec<Party> {
+    let mut parties: Vec<Party> = waiters
+        .into_iter()
+        .map(|waiter| Party { root: waiter.root.clone(), since: millis(waiter.since) })
+        .collect();
+    parties.sort_by(|a, b| (&a.root, a.since).cmp(&(&b.root, b.since)));
+    parties.dedup_by(|later, first| later.root == first.root);
+    parties
+}

@@ -1,0 +1,200 @@
+//! What the objects of a slice share while they are worked on at the same time: the record, the state,
+//! and what S3 has answered.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+
+use super::{ObjectsPlane, state::SliceState};
+use crate::{
+    domain::copy_out::SliceRequest,
+    engine::{
+        evidence::Party,
+        lease::{Halt, Held, Lease, Step},
+        records::{Phase, attr, set, started_at},
+        tree::turns::{is_in_turns, is_parked},
+    },
+    policy::limit::Limit,
+    ports::{Error, store::Change},
+};
+
+/// Why an object was not brought.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// A port failed.
+    Port(Error),
+    /// It cannot be brought, for this reason.
+    Refused(String),
+    /// The whole round ends.
+    Halt(Halt),
+}
+
+/// Result of a step for one object.
+pub(super) type Tried<T> = Result<T, Trouble>;
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Port(error)
+    }
+}
+
+impl From<Halt> for Trouble {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+/// Where a call goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Source,
+    Destination,
+}
+
+/// One round of one slice.
+#[derive(Debug)]
+pub(super) struct Desk<'a> {
+    pub engine: &'a ObjectsPlane,
+    pub spec: &'a SliceRequest,
+    pub lease: Arc<Lease>,
+    pub parties: [Party; 1],
+    /// How many calls the destination bucket takes.
+    pub limit: Arc<Limit>,
+    /// Nothing of ours at the destination is older.
+    pub since: Timestamp,
+    /// Whether the slice is parked when it only waits, and whether it is: then nothing is copied.
+    pub is_in_turns: bool,
+    pub is_parked: bool,
+    /// Whether something has come back that waits for the slice's turn.
+    pub wants_turn: AtomicBool,
+    held: tokio::sync::Mutex<&'a mut Held>,
+    state: Mutex<Versioned>,
+    /// Answers of source and destination so far.
+    answers: [AtomicU64; 2],
+}
+
+#[derive(Debug)]
+struct Versioned {
+    state: SliceState,
+    /// +1 with each change.
+    version: u64,
+    stored: u64,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(
+        engine: &'a ObjectsPlane,
+        held: &'a mut Held,
+        spec: &'a SliceRequest,
+        state: SliceState,
+    ) -> Self {
+        Self {
+            engine,
+            spec,
+            lease: Arc::clone(&held.lease),
+            parties: [Party::of(&held.item)],
+            limit: engine.limits.of(&spec.bucket),
+            since: started_at(&held.item),
+            is_in_turns: is_in_turns(&held.item),
+            is_parked: is_parked(&held.item),
+            wants_turn: AtomicBool::new(false),
+            held: tokio::sync::Mutex::new(held),
+            state: Mutex::new(Versioned { state, version: 0, stored: 0 }),
+            answers: [AtomicU64::new(0), AtomicU64::new(0)],
+        }
+    }
+
+    /// Reads the state.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&SliceState) -> T) -> T {
+        read(&self.state.lock().unwrap_or_else(PoisonError::into_inner).state)
+    }
+
+    /// Changes the state. Stored when somebody needs it to be, or with the next occasion.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut SliceState) -> T) -> T {
+        let mut versioned = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        versioned.version += 1;
+        change(&mut versioned.state)
+    }
+
+    /// Stores the state, if it has changed since. Those who want it at the same time share a write.
+    pub(super) async fn store(&self) -> Step<()> {
+        let wanted = self.versions().0;
+        let mut held = self.held.lock().await;
+        if self.versions().1 >= wanted {
+            return Ok(());
+        }
+        let (version, changes) = self.changes().await?;
+        self.engine.core.save(&mut held, changes).await?;
+        self.stored(version);
+        Ok(())
+    }
+
+    /// The changes that store the state, to be written with something else; none where it is stored.
+    pub(super) async fn unstored(&self) -> Step<Vec<Change>> {
+        let (version, stored) = self.versions();
+        if version == stored {
+            return Ok(Vec::new());
+        }
+        Ok(self.changes().await?.1)
+    }
+
+    async fn changes(&self) -> Step<(u64, Vec<Change>)> {
+        let (version, state) = {
+            let versioned = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            (versioned.version, versioned.state.clone())
+        };
+        let mut changes = self.engine.core.replace_document(&self.lease.key, attr::STATE, &state).await?;
+        changes.push(set(attr::PHASE, Phase::Running.as_str()));
+        Ok((version, changes))
+    }
+
+    fn versions(&self) -> (u64, u64) {
+        let versioned = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (versioned.version, versioned.stored)
+    }
+
+    fn stored(&self, version: u64) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).stored = version;
+    }
+
+    /// An end has answered, whatever it said.
+    pub(super) fn answered(&self, end: End) {
+        let [source, destination] = &self.answers;
+        let count = if end == End::Source { source } else { destination };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often source and destination have answered.
+    pub(super) fn answers(&self) -> [u64; 2] {
+        self.answers.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Whether this is the first try for an object of which nothing can be there, unless others have put
+    /// it there since the request began.
+    pub(super) fn is_first(&self, index: usize) -> bool {
+        let tried = |state: &SliceState| {
+            let begun = state.sent.contains(&index) || state.uploads.contains_key(&index);
+            state.interrupted || begun || state.tries.contains_key(&index)
+        };
+        self.spec.options.unwritten && !self.read(tried)
+    }
+
+    /// Something was done.
+    pub(super) fn moved(&self) {
+        self.engine.core.moved(&self.parties);
+    }
+
+    /// The state, when nobody works on it any more.
+    pub(super) fn into_state(self) -> SliceState {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).state
+    }
+}
+
+/// Failures in a row that nobody is charged for, by object; only in memory.
+pub(super) type Streaks = BTreeMap<usize, u32>;

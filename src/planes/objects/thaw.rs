@@ -1,0 +1,128 @@
+//! Archived objects: asked back once, and waited for on a timer of their own.
+
+use super::{
+    desk::{End, Tried, Trouble},
+    object::{Found, Try},
+    state::Thawing,
+};
+use crate::{
+    domain::{
+        copy_out::{Thaw, ThawParams},
+        friendly,
+    },
+    engine::{
+        records::{as_millis, millis},
+        settings::CopyOutSettings,
+    },
+    ports::objects::{ObjectInfo, Restore, RestoreRequest},
+    signals,
+};
+
+impl Try<'_, '_> {
+    /// Sees to it that the object comes back, and notes when to look again.
+    pub(super) async fn thaw(&self, found: &Found) -> Tried<()> {
+        let engine = self.desk.engine;
+        let settings = &engine.core.settings.copy_out;
+        let now = millis(engine.core.ports.clock.now());
+        let under_way = found.info.restore == Some(Restore::Ongoing);
+        let known = self.desk.read(|state| state.thawing.get(&self.index).cloned());
+        let first = known.is_none();
+        let mut thawing =
+            known.unwrap_or(Thawing { since: now, check_at: 0, checks: 0, asked: under_way, is_back: false });
+        thawing.asked |= under_way;
+        thawing.is_back = false;
+        let deadline = thawing.since.saturating_add(as_millis(settings.thaw_deadline));
+        if !first && now >= deadline {
+            self.desk.change(|state| state.thawing.remove(&self.index));
+            let (from, limit) = (&self.item.from, friendly::print(settings.thaw_deadline));
+            let why = format!("{from} was not restored within {limit} (copy_out.thaw_deadline)");
+            return Err(Trouble::Refused(why));
+        }
+        thawing.check_at = now.saturating_add(wait(settings, thawing.checks)).min(deadline);
+        thawing.checks += u32::from(thawing.asked);
+        let ask = !thawing.asked;
+        self.desk.change(|state| state.thawing.insert(self.index, thawing));
+        if ask {
+            self.ask(found).await?;
+        }
+        // That it was looked at is a sign: a restore takes hours.
+        self.desk.moved();
+        Ok(())
+    }
+
+    async fn ask(&self, found: &Found) -> Tried<()> {
+        let Some((at, access)) = &found.at else { return Err(super::inside::nowhere().into()) };
+        let request = request(&found.info, &self.desk.spec.options.thaw);
+        // Whoever comes after us knows that it was asked for, and since when it is waited for.
+        self.desk.store().await?;
+        self.effect(End::Source, self.desk.engine.core.ports.objects.restore(at, &request, access)).await?;
+        self.desk.change(|state| {
+            if let Some(thawing) = state.thawing.get_mut(&self.index) {
+                thawing.asked = true;
+                thawing.checks = 1;
+            }
+        });
+        signals::slice::restore_asked(&self.desk.lease.key.id, &request.tier);
+        Ok(())
+    }
+}
+
+/// The wait after so many looks, milliseconds.
+fn wait(settings: &CopyOutSettings, checks: u32) -> i64 {
+    let doubled = settings.thaw_check.saturating_mul(2_u32.saturating_pow(checks.min(20)));
+    as_millis(doubled.min(settings.thaw_check_cap).max(std::time::Duration::from_secs(1)))
+}
+
+/// How an object of that class is asked back.
+fn request(info: &ObjectInfo, params: &ThawParams) -> RestoreRequest {
+    let ask = |thaw: &Thaw, days: bool| RestoreRequest {
+        days: days.then_some(thaw.days),
+        tier: thaw.speed.as_str().to_owned(),
+    };
+    match (info.storage_class.as_deref(), info.archive_status.as_deref()) {
+        (_, Some("DEEP_ARCHIVE_ACCESS")) => ask(&params.tiering_deep_archive, false),
+        (_, Some(_)) | (Some("INTELLIGENT_TIERING"), None) => ask(&params.tiering_archive, false),
+        (Some("DEEP_ARCHIVE"), None) => ask(&params.deep_archive, true),
+        (_, None) => ask(&params.glacier, true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::copy_out::ThawSpeed;
+
+    #[test]
+    fn each_class_is_asked_back_in_its_own_way() {
+        let thaw = |days, speed| Thaw { days, speed };
+        let params = ThawParams {
+            glacier: thaw(1, ThawSpeed::Expedited),
+            deep_archive: thaw(2, ThawSpeed::Bulk),
+            tiering_archive: thaw(3, ThawSpeed::Standard),
+            tiering_deep_archive: thaw(4, ThawSpeed::Bulk),
+        };
+        for (class, status, days, tier) in [
+            ("GLACIER", None, Some(1), "Expedited"),
+            ("DEEP_ARCHIVE", None, Some(2), "Bulk"),
+            ("INTELLIGENT_TIERING", Some("ARCHIVE_ACCESS"), None, "Standard"),
+            ("INTELLIGENT_TIERING", Some("DEEP_ARCHIVE_ACCESS"), None, "Bulk"),
+        ] {
+            let info = ObjectInfo {
+                storage_class: Some(class.to_owned()),
+                archive_status: status.map(str::to_owned),
+                ..ObjectInfo::default()
+            };
+            assert_eq!(request(&info, &params), RestoreRequest { days, tier: tier.to_owned() }, "{class}");
+        }
+    }
+
+    #[test]
+    fn looks_grow_rare() {
+        let settings = CopyOutSettings::default();
+        let minutes: Vec<_> = (0..5).map(|checks| wait(&settings, checks) / 60_000).collect();
+        assert_eq!(minutes, [5, 10, 20, 30, 30]);
+        assert_eq!(settings.thaw_check, Duration::from_mins(5));
+    }
+}
