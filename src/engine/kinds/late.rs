@@ -120,7 +120,7 @@ impl Engine {
         let step = plan.iter().map(|(_, spec)| spec.step).max().unwrap_or(0) + 1;
         // The API tells times in whole seconds.
         let again = Again { step, since: began - began % 1000 };
-        let mut more = Vec::new();
+        let (mut more, mut repeated) = (Vec::new(), HashSet::new());
         for top in &tops {
             let places = top.places(plan);
             let listing = everything(self.ports.platform.as_ref(), top, &places);
@@ -132,7 +132,10 @@ impl Engine {
             for data in &all {
                 levels.entry(data.path.parent()).or_insert_with(|| Seen::at(complete_at)).add(data);
             }
-            again.changed(top, plan, children.iter().zip(outcomes), &levels, &mut more);
+            let changed = again.changed(top, plan, children.iter().zip(outcomes), &levels);
+            // A folder may have changed both for itself and as part of a tree.
+            let new = changed.into_iter().filter(|(id, _)| repeated.insert(id));
+            more.extend(new.map(|(_, spec)| again.of(spec)));
             again.new_folders(&all, places, &mut more);
         }
         Ok(if more.is_empty() { Late::Nothing } else { Late::More(more) })
@@ -247,12 +250,13 @@ impl Again {
     fn changed<'a>(
         &self,
         top: &Top,
-        plan: &[Child],
+        plan: &'a [Child],
         children: impl Iterator<Item = (&'a Child, &'a Outcome)>,
         now: &BTreeMap<DataPath, Seen>,
-        more: &mut Vec<FolderRequest>,
-    ) {
-        for ((_, spec), outcome) in children {
+    ) -> Vec<&'a Child> {
+        let mut changed = Vec::new();
+        for (child, outcome) in children {
+            let (_, spec) = child;
             let Some(seen) = outcome.seen.filter(|_| !spec.staging && !spec.again) else { continue };
             let own = levels(spec).filter(|(project, _, path)| top.holds(project, path));
             let own = own.filter_map(|(.., path)| now.get(path));
@@ -267,7 +271,7 @@ impl Again {
                 continue;
             }
             if !sends_trees(spec) {
-                more.push(self.of(spec));
+                changed.push(child);
                 continue;
             }
             let ids: Vec<_> = trees(spec).map(|(_, id, _)| id).collect();
@@ -275,8 +279,9 @@ impl Again {
                 level.path.inside(&spec.path).is_some()
                     && level.of_tree.as_ref().is_some_and(|id| ids.contains(&id))
             });
-            more.extend(of_tree.map(|(_, level)| self.of(level)));
+            changed.extend(of_tree);
         }
+        changed
     }
 
     /// Folders that nobody has gone through.
