@@ -133,7 +133,7 @@ impl Trials {
         }
         if dice.chance(0.15) {
             let lag = 5 + dice.below(settle / 3);
-            trials.lag(&dice.pick(&["/", "/in/", "/out/"]), lag);
+            trials.lag(dice.pick(&["/", "/in/", "/out/"]), lag);
         }
         if dice.chance(0.15) {
             let told = dice.pick(&[("RUNNING", "QUEUED"), ("FAILED", "CRASHED"), ("SUCCEEDED", "FINE")]);

@@ -307,8 +307,10 @@ impl Plan {
             let (n, index) = (asks.len() + 1000, requests.len());
             let mut again = asks_for(&mut world, calm_at, &late.payload, None, (n, index), None);
             // The files take some seconds to be written; then somebody asks.
-            again.iter_mut().for_each(|ask| ask.at += Duration::from_secs(12));
-            let first = again.iter().map(|ask| ask.at).min().unwrap_or_default();
+            let first = again.iter().map(|ask| ask.at).min().unwrap_or_default() + Duration::from_secs(2);
+            for ask in &mut again {
+                ask.at += Duration::from_secs(12);
+            }
             let uploads: Vec<_> = late
                 .files
                 .iter()
@@ -319,7 +321,7 @@ impl Plan {
                     })
                 })
                 .collect();
-            blows.push((first - Duration::from_secs(10), Blow::Others(json!({"uploads": uploads}))));
+            blows.push((first, Blow::Others(json!({"uploads": uploads}))));
             asks.extend(again);
             requests.push(late.request.clone());
         }
