@@ -1,7 +1,12 @@
 //! The request reconciler, for children: wait for a folder, take over its verdict, tell the root.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::{
     Engine,
+    backoff::jittered,
     dispatch::Lane,
     evidence::Party,
     large,
@@ -16,12 +21,20 @@ use crate::{
         outcome::{Counters, Failure, Outcome},
         request::FolderRequest,
     },
-    ports::store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Key, Transacted, Write},
+    ports::{
+        Error,
+        store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Key, Transacted, Write},
+    },
     signals,
 };
 
 /// How often a child looks by itself; the folder wakes it when there is something to see.
-const LOOK: std::time::Duration = std::time::Duration::from_mins(10);
+const LOOK: Duration = Duration::from_mins(10);
+
+/// How often a root is woken again that could not be, and the pauses before.
+const WAKES_AGAIN: u32 = 4;
+const WAKE_BASE: Duration = Duration::from_millis(500);
+const WAKE_CAP: Duration = Duration::from_secs(2);
 
 impl Engine {
     pub(crate) async fn child_round(&self, held: &mut Held) -> Step<Next> {
@@ -132,7 +145,20 @@ impl Engine {
             Transacted::Refused(_) => return Err(Halt::Lost),
         }
         signals::engine::child_settled(root.as_str(), id.as_str(), outcome);
-        self.wake(records::request_key(root), Lane::Root).await?;
+        self.wake_root(root).await?;
         Ok(Next::Released)
+    }
+
+    /// Wakes the root of a child that has just settled. Nobody comes back to it for that: what fails is tried
+    /// again for a moment, and after that the root's own clock is left.
+    async fn wake_root(&self, root: &RequestId) -> Result<(), Error> {
+        let mut tries = 0;
+        loop {
+            match self.wake(records::request_key(root), Lane::Root).await {
+                Err(error) if error.is_passing() && tries < WAKES_AGAIN => tries += 1,
+                woken => return woken,
+            }
+            sleep(jittered(WAKE_BASE, WAKE_CAP, tries, self.ports.chance.as_ref())).await;
+        }
     }
 }
