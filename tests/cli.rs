@@ -30,3 +30,17 @@ fn failures_and_wrong_usage_are_told_on_stderr_and_apart() {
         assert!(String::from_utf8(stderr).unwrap().starts_with("error: "), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_plan_that_reaches_nobody_says_that_it_may_be_tried_again() {
+    let mut plan = Command::new(env!("CARGO_BIN_EXE_copy-manager"));
+    plan.args(["plan", "icav2://lab/run/a.txt", "icav2://guest/in/", "--json"])
+        .env("ICAV2_BASE_URL", "http://127.0.0.1:1/ica/rest")
+        .env("ICAV2_ACCESS_TOKEN", "any")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "any")
+        .env("AWS_SECRET_ACCESS_KEY", "any");
+    let Output { status, stdout, .. } = plan.output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&stdout).unwrap();
+    assert_eq!((status.code(), told["error"]["code"].as_str()), (Some(5), Some("Unreachable")), "{told}");
+}

@@ -5,7 +5,10 @@ use std::{error::Error, process::ExitCode};
 use serde_json::json;
 
 use super::{Global, output};
-use crate::{app::Misconfigured, domain::outcome::ErrorName};
+use crate::{
+    app::{Misconfigured, Unreachable},
+    domain::outcome::ErrorName,
+};
 
 /// The codes, for `--help`.
 pub(super) const CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 refused, nothing was copied; \
@@ -103,8 +106,10 @@ pub(super) fn of_failure(error: &str) -> u8 {
 pub(super) fn tell(error: &anyhow::Error, global: &Global) -> ExitCode {
     let ended = error.chain().find_map(|error| error.downcast_ref::<Ended>());
     let misconfigured = error.chain().any(<dyn Error>::is::<Misconfigured>);
+    let unreachable = error.chain().any(<dyn Error>::is::<Unreachable>);
     let (code, name, action) = match ended {
         Some(ended) => (ended.code(), ended.name(), ended.action()),
+        None if unreachable => (UNREACHABLE, "Unreachable", "see that it can be reached, then try again"),
         None if misconfigured => (CONFIGURATION, "Configuration", "correct the settings that are named"),
         None => (1, "Failed", ""),
     };
@@ -129,6 +134,7 @@ mod tests {
         for (error, expected) in [
             (Misconfigured("no such key".into()).into(), 78),
             (anyhow::anyhow!("x"), 1),
+            (Unreachable("x".into()).into(), 5),
             (Ended::Refused("x".into()).into(), 3),
             (Ended::Unreachable("x".into()).into(), 5),
             (Ended::TimedOut { within: "1s".into(), look: look() }.into(), 124),

@@ -25,7 +25,7 @@ use crate::{
     override_usage = "copy-manager plan [OPTIONS] <SRC>... <DEST>",
     after_help = "Exit codes: 0 it would succeed, as far as can be seen; 1 no plan could be made; 2 wrong usage; \
                   3 the request would be refused; 4 something stands where a file has to be, or a file cannot be \
-                  read yet; 78 the configuration cannot be used."
+                  read yet; 5 a service could not be reached, try again; 78 the configuration cannot be used."
 )]
 pub(super) struct Plan {
     #[command(flatten)]

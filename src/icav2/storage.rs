@@ -11,12 +11,13 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
     call::Call,
     client::Client,
-    platform::PAGE_SIZE,
+    platform::{PAGE_SIZE, known},
     problem,
     projects::KEEP,
     recent::Recent,
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     domain::{ids::ProjectId, location::DataPath},
     ports::{Class, Error, Result, platform::Project},
+    signals::api,
 };
 
 const CONFIGURATIONS: &str = "GET /api/storageConfigurations";
@@ -34,6 +36,8 @@ const OF_PROJECT: &str = "GET /api/projects/{projectId}/selfManagedStorageConfig
 /// A location in no project is believed to be in none when the picture is this young; otherwise
 /// each of a thousand external files would ask again.
 const FRESH: Duration = Duration::from_secs(10);
+/// The configuration of a project that cannot be read in the list: it may hold anything.
+const UNREADABLE: &str = "";
 /// Roots asked for at once.
 const AT_ONCE: usize = 8;
 
@@ -209,9 +213,11 @@ impl Client {
 
     async fn draw(&self) -> Result<Picture> {
         let drawn = Instant::now();
-        let listed: Result<wire::List<Configuration>> = self.call(&Call::read(CONFIGURATIONS, &[])).await;
+        let listed: Result<wire::List<wire::Entry<Configuration>>> =
+            self.call(&Call::read(CONFIGURATIONS, &[])).await;
         let configurations = match listed {
-            Ok(list) => list.items.into_iter().filter_map(|configuration| {
+            // One that cannot be read is like one that we may not see.
+            Ok(list) => known(&Call::read(CONFIGURATIONS, &[]), list.items).filter_map(|configuration| {
                 let AwsS3 { bucket_name, key_prefix } = configuration.storage_configuration_details?.aws_s3?;
                 Some((configuration.id, Root::new(&bucket_name, key_prefix.as_deref())))
             }),
@@ -244,8 +250,17 @@ impl Client {
             for entry in page.items {
                 let project = match entry {
                     wire::Entry::Read(project) => project,
-                    // What is left out here would be taken for a bucket of no project.
-                    wire::Entry::Odd(odd) => return Err(problem::gibberish(&call, odd.why)),
+                    wire::Entry::Odd(odd) => {
+                        // What is left out here would be taken for a bucket of no project: it is asked
+                        // itself where its data are. Without an id it cannot be.
+                        let id = odd.entry.get("id").and_then(Value::as_str);
+                        let id = id.ok_or_else(|| problem::gibberish(&call, odd.why.clone()))?;
+                        let name = odd.entry.get("name").and_then(Value::as_str).unwrap_or(id);
+                        let project = Project { id: ProjectId::new(id), name: name.to_owned() };
+                        api::odd_entries(PROJECTS, std::slice::from_ref(&odd.why));
+                        found.push((project, UNREADABLE.to_owned()));
+                        continue;
+                    }
                 };
                 let Some(configuration) = project.self_managed_storage_configuration else { continue };
                 let project = Project { id: ProjectId::new(project.id), name: project.name };

@@ -105,6 +105,34 @@ async fn locations_lie_in_the_project_with_the_longest_root() {
     assert_eq!(times("/id-managed/selfManagedStorageConfiguration"), 0, "it has no configuration");
 }
 
+/// It is asked itself where its data are, so that they are not taken for those of no project.
+#[tokio::test(start_paused = true)]
+async fn an_odd_entry_hides_neither_its_own_place_nor_that_of_others() {
+    let script = Script::new(|request, _| {
+        let target = target(request);
+        if target == "/api/storageConfigurations" {
+            let odd = json!({"id": "c7", "storageConfigurationDetails": {"awsS3": {"bucketName": 7}}});
+            let items = [odd, configuration("c1", "data", &json!("top/"))];
+            return answer(200, &json!({"items": items}).to_string());
+        }
+        if target.starts_with("/api/projects?includeHiddenProjects=true&") {
+            let odd = json!({"id": "id-odd", "name": null, "selfManagedStorageConfiguration": {"id": 7}});
+            let items = [odd, project("lab", Some("c1"))];
+            return answer(200, &json!({"items": items, "nextPageToken": ""}).to_string());
+        }
+        if target == "/api/projects/id-odd/selfManagedStorageConfiguration" {
+            return answer(200, r#"{"storageConfigurationSubFolder": "s3://oddly/x/"}"#);
+        }
+        tenant(request, false)
+    });
+    let client = client(&script);
+    for (uri, expected) in
+        [("data/top/lab/a", "lab/a"), ("oddly/x/a", "id-odd/a"), ("elsewhere/a", "nowhere")]
+    {
+        assert_eq!(located(&client, uri).await, expected, "{uri}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_miss_looks_again_once() {
     let grown = Arc::new(AtomicBool::new(false));

@@ -9,7 +9,7 @@ use copy_manager::{
     ports::{
         chance::Dice,
         platform::DataPlatform as _,
-        store::{Key, Store as _, Write},
+        store::{Change, DUE_AT, Key, Store as _, Value as Stored, Write},
     },
 };
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use crate::{
 
 const FILE: [(&str, u64, u32); 1] = [("/run/a.bam", 100, 2)];
 const FIND: &str = "GET /api/projects/{projectId}/data";
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -245,4 +246,52 @@ async fn a_report_that_cannot_be_written_is_left_out_in_the_end() {
             Said::Beat => String::new(),
         }
     );
+}
+
+/// Nobody comes back to tell a root that its last child has settled.
+#[tokio::test(start_paused = true)]
+async fn a_root_that_could_not_be_woken_is_woken_again() {
+    let house = house_whose_jobs_take(MINUTE).await;
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    sleep(30 * SECOND).await;
+    house.unwoken.store(3, Ordering::Relaxed);
+    house.success("t", MINUTE).await;
+    assert_eq!(house.unwoken.load(Ordering::Relaxed), 0);
+}
+
+/// A clock that was a day ahead wrote when to look again.
+#[tokio::test(start_paused = true)]
+async fn what_is_due_later_than_anything_can_be_is_found() {
+    let house = house_whose_jobs_take(5 * MINUTE).await;
+    let first = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    sleep(MINUTE).await;
+    drop(first);
+    let store = house.store();
+    for key in house.unsettled().await {
+        let due_at = store.get(&key).await.unwrap().unwrap().number(DUE_AT).unwrap();
+        let later = Stored::Number(due_at + 24 * 3_600_000);
+        store.write(Write::update(key, vec![Change::Set(DUE_AT.into(), later)])).await.unwrap();
+    }
+    let _second = house.instance();
+    house.success("t", 10 * MINUTE).await;
+    let beats = house.callers.beats("t");
+    assert!(beats.windows(2).all(|pair| pair[1] - pair[0] <= 5 * MINUTE), "{beats:?}");
+}
+
+/// Neither what comes nor what is under way waits for heartbeats that get no answer.
+#[tokio::test(start_paused = true)]
+async fn heartbeats_without_an_answer_hold_up_nothing_else() {
+    let house = house_whose_jobs_take(MINUTE).await;
+    house.callers.silent.store(true, Ordering::Relaxed);
+    let _instance = house.instance();
+    for n in 0..3 {
+        house.ask(&["/run/"], &format!("/in/{n}/"), &format!("t{n}")).await;
+    }
+    sleep(5 * MINUTE).await;
+    assert_eq!(ends(&house), ["SUCCEEDED"; 3]);
+    for n in 0..3 {
+        house.success(&format!("t{n}"), Duration::ZERO).await;
+    }
 }

@@ -13,7 +13,7 @@ use copy_manager::{
     embedded::store::SqliteStore,
     ports::{
         Class, Error, Result,
-        store::{Action, Due, Item, Key, Page, Store, Transacted, Write, Written, item_bytes},
+        store::{Action, Change, Due, Item, Key, Page, Store, Transacted, Write, Written, item_bytes},
     },
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct Fragile {
     pub(crate) longest_answer: Arc<AtomicUsize>,
     /// Bytes of the largest record that was written.
     pub(crate) largest_record: Arc<AtomicUsize>,
+    /// How many times more a root that is woken is not.
+    pub(crate) unwoken: Arc<AtomicUsize>,
     /// The next write about that arrives late.
     pub(crate) late: Arc<Mutex<Option<Late>>>,
 }
@@ -48,6 +50,18 @@ impl Fragile {
             return Err(Error::new(Class::Transient, "table", "is away"));
         }
         Ok(())
+    }
+
+    /// Whether it wakes a root, and is to fail.
+    async fn fails_to_wake(&self, write: &Write) -> Result<bool> {
+        let Action::Update(changes) = &write.action else { return Ok(false) };
+        let wakes = changes.iter().any(|change| matches!(change, Change::Add(name, _) if name == "wakes"));
+        if !wakes || write.key.id_type != "REQUEST" || self.unwoken.load(Ordering::Relaxed) == 0 {
+            return Ok(false);
+        }
+        let record = self.store.get(&write.key).await?;
+        let is_child = record.is_some_and(|it| it.text("root").is_some_and(|root| root != write.key.id));
+        Ok(!is_child && self.unwoken.fetch_sub(1, Ordering::Relaxed) > 0)
     }
 
     /// Whether writes of these keys arrive late now.
@@ -107,6 +121,9 @@ impl Store for Fragile {
 
     async fn write(&self, write: Write) -> Result<Written> {
         self.is_there()?;
+        if self.fails_to_wake(&write).await? {
+            return Err(Error::new(Class::Transient, "wake", "no answer"));
+        }
         self.put_off(std::slice::from_ref(&write))?;
         let written = self.break_off(self.store.write(write)).await?;
         if let Written::Done(Some(item)) = &written {

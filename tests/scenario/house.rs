@@ -158,6 +158,8 @@ pub(crate) struct House {
     pub(crate) longest_answer: Arc<AtomicUsize>,
     /// Bytes of the largest record that an instance has written.
     pub(crate) largest_record: Arc<AtomicUsize>,
+    /// How many times more a root that is woken is not.
+    pub(crate) unwoken: Arc<AtomicUsize>,
     /// The next write to the table that arrives late.
     pub(crate) late: Arc<Mutex<Option<Late>>>,
     /// Whether calls of the platform are swallowed.
@@ -266,6 +268,7 @@ impl House {
             said: Mutex::default(),
             gone: Mutex::default(),
             refused: Mutex::default(),
+            silent: AtomicBool::default(),
         };
         let s3 = configured(aws_config::defaults(BehaviorVersion::latest()))
             .region("ap-southeast-2")
@@ -280,6 +283,7 @@ impl House {
             away: Arc::default(),
             longest_answer: Arc::default(),
             largest_record: Arc::default(),
+            unwoken: Arc::default(),
             late: Arc::default(),
             hole: Arc::default(),
             simulator,
@@ -339,6 +343,7 @@ impl House {
                 away: self.away.clone(),
                 longest_answer: self.longest_answer.clone(),
                 largest_record: self.largest_record.clone(),
+                unwoken: self.unwoken.clone(),
                 late: self.late.clone(),
             }),
             requests: self.queue.clone(),

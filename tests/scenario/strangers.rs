@@ -188,11 +188,18 @@ async fn a_job_of_ours_may_be_in_a_status_that_nobody_knows() {
 async fn a_job_that_nobody_can_tell_of_gives_its_place_back() {
     let house =
         House::new(&FILES, &[], &[], |platform| platform.job_duration = Duration::from_hours(48)).await;
-    house.faults(json!({"toldJobStatus": {"WAITING_FOR_RESOURCES": "PARKED", "RUNNING": "PARKED"}}));
+    let told =
+        ["INITIALIZED", "WAITING_FOR_RESOURCES", "RUNNING"].map(|status| (status.to_owned(), "PARKED"));
+    let told: std::collections::BTreeMap<_, _> = told.into();
+    house.faults(json!({"toldJobStatus": told}));
     let _instance = house.instance();
     house.ask(&["/run/big.bam"], "/in/", "t").await;
-    let (error, _) = house.failure("t", Duration::from_hours(20)).await;
+    let (error, _) = house.failure("t", Duration::from_hours(7)).await;
     assert_eq!(error, "Stalled");
+    let (answered, _) = house.answer("t", Duration::ZERO).await;
+    let (heartbeat, hour) = (&house.settings.heartbeat, Duration::from_hours(1));
+    let silent = heartbeat.outage_after + heartbeat.stalled_after;
+    assert!(answered > silent - hour / 4 && answered < silent + hour / 4, "{answered:?}");
     sleep(Duration::from_hours(2)).await;
     assert_eq!((house.slots().await, house.unsettled().await), (0, vec![]));
 }

@@ -1,8 +1,13 @@
 //! How a child ends: its record and its root's tally change together, then the root is woken.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use crate::{
     domain::{ids::RequestId, outcome::Outcome},
     engine::{
+        backoff::jittered,
         core::Core,
         dispatch::Lane,
         evidence::Party,
@@ -11,9 +16,17 @@ use crate::{
         records::{self, Phase, attr, set},
         round::Next,
     },
-    ports::store::{Change, DUE_AT, DUE_SHARD, Transacted, Write},
+    ports::{
+        Error,
+        store::{Change, DUE_AT, DUE_SHARD, Transacted, Write},
+    },
     signals,
 };
+
+/// How often a root is woken again that could not be, and the pauses before.
+const WAKES_AGAIN: u32 = 4;
+const WAKE_BASE: Duration = Duration::from_millis(500);
+const WAKE_CAP: Duration = Duration::from_secs(2);
 
 impl Core {
     /// Settles a child of any kind: its record (with `changes` besides) and its root's tally in one
@@ -46,7 +59,20 @@ impl Core {
             Transacted::Refused(_) => return Err(Halt::Lost),
         }
         signals::engine::child_settled(root.as_str(), id.as_str(), outcome);
-        self.wake(records::request_key(root), Lane::Root).await?;
+        self.wake_root(root).await?;
         Ok(Next::Released)
+    }
+
+    /// Wakes the root of a child that has just settled. Nobody comes back to it for that: what fails is tried
+    /// again for a moment, and after that the root's own clock is left.
+    async fn wake_root(&self, root: &RequestId) -> Result<(), Error> {
+        let mut tries = 0;
+        loop {
+            match self.wake(records::request_key(root), Lane::Root).await {
+                Err(error) if error.is_passing() && tries < WAKES_AGAIN => tries += 1,
+                woken => return woken,
+            }
+            sleep(jittered(WAKE_BASE, WAKE_CAP, tries, self.ports.chance.as_ref())).await;
+        }
     }
 }
