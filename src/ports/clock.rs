@@ -14,9 +14,24 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn now(&self) -> Timestamp;
 }
 
+/// Holds a machine's clock to the promise of [`Clock`].
+#[derive(Debug, Default)]
+pub struct Steady(Mutex<Option<Forward>>);
+
+impl Steady {
+    /// What is said when the machine says `wall`.
+    pub fn now(&self, wall: Timestamp) -> Timestamp {
+        let mut forward = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = Instant::now();
+        let next = forward.map_or(Forward { said: wall, at }, |last| last.next(wall, at));
+        *forward = Some(next);
+        next.said
+    }
+}
+
 /// The machine's clock, held to the promise of [`Clock`].
 #[derive(Debug, Default)]
-pub struct SystemClock(Mutex<Option<Forward>>);
+pub struct SystemClock(Steady);
 
 impl SystemClock {
     /// A clock that has said nothing yet.
@@ -29,11 +44,7 @@ impl SystemClock {
 #[expect(clippy::disallowed_methods, reason = "this is the port")]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let mut forward = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (wall, at) = (Timestamp::now(), Instant::now());
-        let next = forward.map_or(Forward { said: wall, at }, |last| last.next(wall, at));
-        *forward = Some(next);
-        next.said
+        self.0.now(Timestamp::now())
     }
 }
 

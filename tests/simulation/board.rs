@@ -31,6 +31,7 @@ use crate::{
     errands::Way,
     fate::Fate,
     shelves::{Shelves, by_uri},
+    trials::FRESH,
     world::{LAB, Plan, Request, TO},
 };
 
@@ -95,6 +96,8 @@ pub(crate) struct Board {
     ended: Mutex<BTreeMap<String, BTreeSet<String>>>,
     /// Requests that were cancelled.
     cancelled: Mutex<BTreeSet<String>>,
+    /// Uploads in parts whose ids have been stored.
+    pub(crate) uploads: Mutex<BTreeSet<String>>,
 }
 
 impl Board {
@@ -125,6 +128,7 @@ impl Board {
             shelves_before: OnceLock::new(),
             ended: Mutex::default(),
             cancelled: Mutex::default(),
+            uploads: Mutex::default(),
         })
     }
 
@@ -278,6 +282,8 @@ impl Board {
         let there = self.standing().await;
         let [lab, _] = self.before.get().unwrap();
         let lab = lab.iter().map(|entry| (entry.path.clone(), (entry.size, entry.md5.clone())));
+        let fresh = self.tree(LAB).await.into_iter().filter(is_fresh);
+        let lab = lab.chain(fresh.map(|entry| (entry.path, (entry.size, entry.md5))));
         let sources: BTreeMap<_, _> = lab.chain(by_uri(self.shelves_before.get().unwrap())).collect();
         let (mut by_size, mut other, mut differing) = (0, 0, Vec::new());
         for want in &request.wants {
@@ -328,9 +334,15 @@ impl Board {
             || plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
         let contested =
             |want: &crate::world::Want| plan.wanted.get(&want.to).is_some_and(|from| from.len() > 1);
+        let is_told = |from: &String| plan.trials.told.contains(from);
+        let told = request.wants.iter().any(|want| want.from.as_ref().is_some_and(is_told));
         let justified = match error {
             "InvalidRequest" => request.contradicts,
-            "SourceNotFound" => request.missing,
+            // Of what is told without its path nobody knows that it is the one.
+            "SourceNotFound" => request.missing || told,
+            "SourceNotReady" => told,
+            // Nothing is replaced where a job of others may be at work.
+            "Stalled" => request.overwrite && plan.trials.others_copy,
             "DestinationConflict" => request.wants.iter().any(|want| {
                 contested(want)
                     || plan.strangers.contains(&want.to)
@@ -545,6 +557,9 @@ impl Board {
         for late in late.into_iter().chain(in_vain) {
             self.broke(late);
         }
+        for harm in self.simulator.harm() {
+            self.broke(format!("whoever was at work was harmed: {harm:?}"));
+        }
         let most = if self.fate.is_calm() { NEWS } else { NEWS_UNDER_FAULTS };
         let mut since = self.unheard.lock().unwrap();
         if self.fate.is_calm() && !self.was_calm.swap(true, Ordering::Relaxed) {
@@ -611,7 +626,7 @@ impl Board {
     pub(crate) async fn judge_world(&self) {
         self.judge_shelves(self.shelves_before.get().unwrap()).await;
         let [lab, before] = self.before.get().unwrap();
-        if *lab != self.tree(LAB).await {
+        if !self.tree(LAB).await.iter().filter(|entry| !is_fresh(entry)).eq(lab) {
             self.broke("the sources have changed");
         }
         let after = self.tree(TO).await;
@@ -635,7 +650,7 @@ impl Board {
                 DataKind::Folder => {
                     let above = |wanted: &String| wanted.starts_with(path);
                     made.contains(path)
-                        || plan.wanted.keys().any(above)
+                        || plan.wanted.keys().chain(&plan.strangers).any(above)
                         || ["/in/", "/out/", "/in/new/"].contains(path)
                 }
             };
@@ -652,6 +667,11 @@ fn rounds_in_vain(folder: &Item) -> Option<String> {
     let (_, rest) = folder.text("state")?.split_once(r#""in_vain":"#)?;
     let rounds: u32 = rest.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()?;
     (rounds >= MOST_IN_VAIN).then(|| format!("{} has gone through {rounds} rounds in vain", folder.key))
+}
+
+/// Whether data of the sources came in the course of the history.
+fn is_fresh(entry: &Entry) -> bool {
+    entry.path.starts_with(FRESH)
 }
 
 /// Whether a record is of this version of the daemon.

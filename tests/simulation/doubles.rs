@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use copy_manager::{
     ports::{
         Result,
-        clock::Clock,
+        clock::{Clock, Steady},
         queue::{Message, Queue},
         store::{DUE_AT, DUE_SHARD, Due, Item, Key, Page, ROOT_ID, Store, Transacted, Write, Written, apply},
     },
@@ -24,17 +24,29 @@ use tokio::{
 
 use crate::fate::Fate;
 
-/// An instance's clock: tokio's, a little fast or slow.
+/// An instance's clock: tokio's, a little fast or slow, on a machine that may be set back.
 #[derive(Debug)]
 pub(crate) struct SkewedClock {
-    pub(crate) epoch: Timestamp,
-    pub(crate) start: Instant,
-    pub(crate) skew_ms: i64,
+    epoch: Timestamp,
+    start: Instant,
+    skew_ms: i64,
+    /// When the machine is set back, and by how many milliseconds.
+    back: Vec<(Instant, i64)>,
+    steady: Steady,
+}
+
+impl SkewedClock {
+    pub(crate) fn new(epoch: Timestamp, start: Instant, skew_ms: i64, back: Vec<(Instant, i64)>) -> Self {
+        Self { epoch, start, skew_ms, back, steady: Steady::default() }
+    }
 }
 
 impl Clock for SkewedClock {
     fn now(&self) -> Timestamp {
-        self.epoch + self.start.elapsed() + SignedDuration::from_millis(self.skew_ms)
+        let now = Instant::now();
+        let back: i64 = self.back.iter().filter(|(at, _)| *at <= now).map(|(_, by_ms)| by_ms).sum();
+        let machine = self.epoch + self.start.elapsed() + SignedDuration::from_millis(self.skew_ms - back);
+        self.steady.now(machine)
     }
 }
 

@@ -224,7 +224,7 @@ impl Fate {
                 }
                 line.push_str(what);
                 line.push(' ');
-                line.extend(detail.chars().take(400));
+                line.extend(detail.chars().take(4000));
                 lines.push(line);
             }
         });

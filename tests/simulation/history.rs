@@ -27,7 +27,7 @@ use copy_manager::{
         store::{DUE_AT, DUE_SHARD, Item, Key},
         transfers::Transfers,
     },
-    simulator::{Simulator, faults::FaultChanges, in_process::InProcess},
+    simulator::{Simulator, faults::FaultChanges, in_process::InProcess, others::Others},
     transfer::{self, stream::Streams},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -146,8 +146,8 @@ impl History {
         let born = Instant::now();
         sleep(AGE).await;
         let start = Instant::now();
-        let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start: born, skew_ms: 0 });
-        let observer = Arc::new(client(&simulator, clock, Dice::from_seed(seed)));
+        let clock = Arc::new(SkewedClock::new(plan.platform.epoch, born, 0, Vec::new()));
+        let observer = Arc::new(client(&simulator, clock, Dice::from_seed(seed), 100));
         let requests = MemoryQueue::new(fate.clone(), "request", plan.visibility, plan.max_receives);
         let job_events =
             plan.job_events.then(|| MemoryQueue::new(fate.clone(), "job", Duration::from_secs(30), Some(10)));
@@ -275,9 +275,10 @@ impl History {
         }
         self.board.remember().await;
         let plan = &self.board.plan;
-        let changes = json!({
+        let mut changes = json!({
             "responses": plan.scripts, "poisonPaths": plan.poison, "s3": plan.s3_rules, "restoreDelay": "5m",
         });
+        changes.as_object_mut().unwrap().extend(plan.trials.faults.clone());
         self.simulator.set_faults(serde_json::from_value::<FaultChanges>(changes).unwrap());
     }
 
@@ -288,8 +289,10 @@ impl History {
     }
 
     fn calm_platform(&self) {
-        let calm =
-            json!({"jobFailureRate": 0.0, "rateLimit": null, "responses": [], "poisonPaths": [], "s3": []});
+        let calm = json!({
+            "jobFailureRate": 0.0, "rateLimit": null, "responses": [], "poisonPaths": [], "s3": [],
+            "listLag": {}, "told": {}, "toldJobStatus": {},
+        });
         self.simulator.set_faults(serde_json::from_value::<FaultChanges>(calm).unwrap());
     }
 
@@ -318,7 +321,11 @@ impl History {
         let plan = &self.board.plan;
         let gate = Gate::new(n, self.fate.clone(), self.news.0.clone());
         let skew_ms = i64::try_from(self.rng.next_u64() % 4001).unwrap() - 2000;
-        let clock = Arc::new(SkewedClock { epoch: plan.platform.epoch, start: self.born, skew_ms });
+        let back = plan.trials.is_set_back(n);
+        // A machine that is to be set back is ahead until then.
+        let skew_ms = if back.is_empty() { skew_ms } else { 2000 - skew_ms.abs() / 20 };
+        let back = back.into_iter().map(|back| (self.start + back.at, back.by_ms)).collect();
+        let clock = Arc::new(SkewedClock::new(plan.platform.epoch, self.born, skew_ms, back));
         let objects: Arc<dyn ObjectStore> = match &self.s3 {
             Some(config) => Gated::new(&gate, Arc::new(own_s3(config)) as _),
             None => Arc::new(S3Objects::new(Some("http://s3.unused".to_owned()))),
@@ -330,7 +337,12 @@ impl History {
         .with_objects(objects.clone());
         let me = Arc::new(OnceLock::new());
         let platform = Watched {
-            platform: client(&self.simulator, clock.clone(), Dice::from_seed(self.names ^ 0xa9)),
+            platform: client(
+                &self.simulator,
+                clock.clone(),
+                Dice::from_seed(self.names ^ 0xa9),
+                plan.trials.pace,
+            ),
             board: self.board.clone(),
             instance: me.clone(),
         };
@@ -395,6 +407,15 @@ impl History {
             Blow::Cancel => self.cancel(),
             Blow::Outage(service, long) => self.fate.outage(service, long),
             Blow::Stranger(files, folder) => self.stranger(&files, &folder).await,
+            Blow::Others(others) => {
+                self.fate.note(9, "others", &others.to_string());
+                // What is there already is left alone.
+                let Others { uploads, copies, jobs } = serde_json::from_value(others).unwrap();
+                for upload in uploads {
+                    drop(self.simulator.others(&Others { uploads: vec![upload], ..Others::default() }));
+                }
+                drop(self.simulator.others(&Others { copies, jobs, ..Others::default() }));
+            }
         }
     }
 
@@ -520,9 +541,9 @@ fn own_s3(config: &SdkConfig) -> S3Objects {
     S3Objects::from_config(config, Some("http://s3.simulated".to_owned()))
 }
 
-fn client(simulator: &Arc<Simulator>, clock: Arc<dyn Clock>, dice: Dice) -> Client {
+fn client(simulator: &Arc<Simulator>, clock: Arc<dyn Clock>, dice: Dice, pace: u32) -> Client {
     let settings =
-        icav2::Settings { requests_per_second: NonZeroU32::new(100).unwrap(), ..icav2::Settings::default() };
+        icav2::Settings { requests_per_second: NonZeroU32::new(pace).unwrap(), ..icav2::Settings::default() };
     let token = StaticToken::new("token").unwrap();
     Client::new(Arc::new(InProcess::new(simulator)), Arc::new(token), clock, Arc::new(dice), settings)
 }

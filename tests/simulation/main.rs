@@ -20,6 +20,7 @@ mod ports;
 mod regressions;
 mod shelves;
 mod throngs;
+mod trials;
 #[path = "../support/wire.rs"]
 mod wire;
 mod world;

@@ -43,7 +43,7 @@ impl<T> Gated<T> {
     }
 }
 
-/// The table, with somebody who watches which slices are put.
+/// The table, with somebody who watches what becomes of slices.
 #[derive(Debug)]
 pub(crate) struct Watching {
     pub(crate) store: Arc<MemoryStore>,
@@ -55,10 +55,13 @@ impl Watching {
         let key = write.key.clone();
         let is_put = matches!(write.action, Action::Put(_)) && key.id_type == "REQUEST";
         let written = self.store.write(write).await?;
-        if let (true, Written::Done(Some(item))) = (is_put, &written)
+        if let Written::Done(Some(item)) = &written
             && item.text("kind") == Some("slice")
         {
-            self.board.slice_is_put(item);
+            if is_put {
+                self.board.slice_is_put(item);
+            }
+            self.board.slice_is_stored(item);
         }
         Ok(written)
     }

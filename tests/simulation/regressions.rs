@@ -9,6 +9,7 @@ use crate::{
     errands::{DEST, LISTS, List, SHELF, Way},
     fate::{Fault, Scripted},
     history::live_by,
+    trials::SetBack,
     world::{Ask, Blow, Plan, Request, Want},
 };
 
@@ -185,6 +186,32 @@ fn a_plan_that_was_stored_unheard_is_not_taken_for_none() {
 /// was due again, for ever.
 #[test]
 fn a_mark_that_arrives_twice_does_not_bring_back_a_token() {
-    let told = crate::live(1_033_178_184, true);
+    let seed = 1_033_178_184;
+    let told = live_by(Plan::drawn(seed, false), seed, Vec::new(), true);
+    assert!(told.broken.is_empty(), "{:?}", told.broken);
+}
+
+/// The machine of the only instance is set back by an hour in the middle of a copy.
+#[test]
+fn a_machine_that_is_set_back_by_an_hour_costs_no_time() {
+    let mut plan = Plan::plain();
+    plan.platform.job_duration = Duration::from_secs(40);
+    let at = Duration::from_secs(10);
+    plan.trials.set_back = vec![SetBack { instance: 0, at, by_ms: 3_600_000 }];
+    let told = live_by(plan, 1, Vec::new(), true);
+    assert!(told.broken.is_empty(), "{:?}", told.broken);
+    assert!(told.took < Duration::from_mins(10), "{:?}", told.took);
+}
+
+/// A file in a folder that a job brought as a whole could not be read at first. Then the folder was gone
+/// through again both for itself and for the tree that it lies in, and its files counted twice.
+#[test]
+fn a_folder_of_a_tree_is_gone_through_again_once() {
+    let mut plan = Plan { calm_at: Duration::from_mins(1), ..Plan::plain() };
+    plan.settings.copy.folders = Folders::Whole;
+    plan.settings.copy.single_part = SinglePart::Job;
+    plan.platform.tag_defect = false;
+    plan.trials.faults.insert("told".to_owned(), json!({"/x/r3/a.bam": {"status": "TRANSFERRING"}}));
+    let told = live_by(plan, 1, Vec::new(), true);
     assert!(told.broken.is_empty(), "{:?}", told.broken);
 }

@@ -23,6 +23,11 @@ impl Throng {
             _ => Self::default(),
         }
     }
+
+    /// Whether it is of many folders.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.files.iter().any(|file| file.path.starts_with("/wide/"))
+    }
 }
 
 fn file(dice: &mut Dice, path: String) -> File {

@@ -24,6 +24,7 @@ use crate::{
     errands::{DEST, Errands, LISTS, SHELF, Shelved, Way},
     fate::{Odds, Service},
     throngs::Throng,
+    trials::{self, Late, Trials},
 };
 
 pub(crate) const LAB: &str = "lab";
@@ -100,6 +101,8 @@ pub(crate) enum Blow {
     Cancel,
     /// A stranger's copy job of these files into that folder.
     Stranger(Vec<String>, String),
+    /// Others begin something on the platform, as its control has it.
+    Others(Value),
 }
 
 /// Everything that the seed decides before the start.
@@ -133,6 +136,7 @@ pub(crate) struct Plan {
     /// Those of them that somebody may overwrite.
     pub overwritten: BTreeSet<String>,
     pub strangers: BTreeSet<String>,
+    pub trials: Trials,
 }
 
 impl Plan {
@@ -178,6 +182,7 @@ impl Plan {
         plan.two_versions = false;
         plan.overwritten.clear();
         plan.strangers.clear();
+        plan.trials = Trials::none();
         plan
     }
 }
@@ -211,12 +216,18 @@ const NAMES: [&str; 7] = ["a.bam", "b.bam", "c.txt", "d e+f.txt", "A.bam", "ü.v
 pub(crate) const DESTINATIONS: [&str; 3] = ["/in/", "/out/", "/in/new/"];
 
 impl Plan {
-    #[expect(clippy::too_many_lines, reason = "one draw after the other")]
+    /// The plan of a seed.
     pub(crate) fn of(seed: u64) -> Self {
+        Self::drawn(seed, true)
+    }
+
+    /// The same; `tried`: with what the real world does besides.
+    #[expect(clippy::too_many_lines, reason = "one draw after the other")]
+    pub(crate) fn drawn(seed: u64, tried: bool) -> Self {
         let mut dice = Dice(StdRng::seed_from_u64(seed ^ 0x5eed));
         let quiet = dice.chance(0.12);
         let rough = if quiet { 0.0 } else { 1.0 };
-        let odds = Odds {
+        let mut odds = Odds {
             crash: rough * dice.rate(0.0003, 0.01),
             fail: rough * dice.rate(0.001, 0.08),
             lost_answer: rough * dice.rate(0.001, 0.08),
@@ -288,6 +299,33 @@ impl Plan {
             requests.push(request.clone());
         }
 
+        let tried = tried && !quiet;
+        let mut world = Dice(StdRng::seed_from_u64(seed ^ 0x7e57));
+        let mut blows = Vec::new();
+        let late = if tried { Late::draw(&mut world) } else { None };
+        if let Some(late) = &late {
+            let (n, index) = (asks.len() + 1000, requests.len());
+            let mut again = asks_for(&mut world, calm_at, &late.payload, None, (n, index), None);
+            // The files take some seconds to be written; then somebody asks.
+            let first = again.iter().map(|ask| ask.at).min().unwrap_or_default() + Duration::from_secs(2);
+            for ask in &mut again {
+                ask.at += Duration::from_secs(12);
+            }
+            let uploads: Vec<_> = late
+                .files
+                .iter()
+                .map(|file| {
+                    json!({
+                        "project": LAB, "path": file.path, "size": file.size, "parts": file.parts,
+                        "takes": world.below(9),
+                    })
+                })
+                .collect();
+            blows.push((first, Blow::Others(json!({"uploads": uploads}))));
+            asks.extend(again);
+            requests.push(late.request.clone());
+        }
+
         let mut wanted: BTreeMap<String, BTreeSet<Option<String>>> = BTreeMap::new();
         let mut overwritten = BTreeSet::new();
         for request in requests.iter().filter(|request| !request.dry_run) {
@@ -328,7 +366,6 @@ impl Plan {
             }
         }
 
-        let mut blows = Vec::new();
         let instances = 1 + dice.index(4);
         if !quiet {
             for _ in 0..dice.below(4) {
@@ -376,9 +413,23 @@ impl Plan {
         }
 
         let shelves = shelves(&mut other, &errands, &wanted);
-        let s3_rules = if quiet { Vec::new() } else { s3_rules(&mut other) };
+        let mut s3_rules = if quiet { Vec::new() } else { s3_rules(&mut other) };
 
         let settle = dice.pick(&[30, 60, 120]);
+        let mut trials = Trials::none();
+        if tried {
+            trials = Trials::draw(&mut world, instances, calm_at, settle, throng.is_wide());
+            if late.is_some() {
+                trials.hide(&mut world, settle);
+            }
+            trials.tell(&mut world, &wanted);
+            let others = trials.others(&mut world, calm_at, &wanted, &lab);
+            blows.extend(others.begun.into_iter().map(|(at, begun)| (at, Blow::Others(begun))));
+            blows.sort_by_key(|(at, _)| *at);
+            strangers.extend(others.paths);
+            s3_rules.extend(trials::under_way(&mut world));
+            odds.long_delay = odds.long_delay.max(trials.sluggish);
+        }
         let mut platform = simulator::Settings { seed, ..simulator::Settings::default() };
         platform.job_duration = dice.pick(&[1, 2, 10, 40, 100]) * Duration::from_secs(1);
         platform.index_delay = if dice.chance(0.5) { Duration::ZERO } else { dice.seconds(0, settle / 3) };
@@ -414,19 +465,26 @@ impl Plan {
                 .collect()
         };
 
-        let world = json!({"projects": [
+        let world_file = json!({"projects": [
             {"id": LAB_ID, "name": LAB, "byob": {"bucket": "lab-data", "prefix": "top/"},
-             "folders": lab_folders, "files": list(&lab)},
+             "encryption": trials.encryption(LAB), "folders": lab_folders,
+             "files": files(&mut world, &trials, &lab)},
             {"id": TO_ID, "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
-             "folders": ["/in/"], "files": list(&there)},
-        ], "buckets": [{"name": OUTSIDE, "objects": [
+             "encryption": trials.encryption(TO), "folders": ["/in/"],
+             "files": files(&mut world, &trials, &there)},
+        ], "buckets": [{"name": OUTSIDE, "requesterPays": trials.pays, "objects": [
             {"key": "ref/one.txt", "size": 70}, {"key": "ref/two.fa", "size": 90, "parts": 2}]},
-            {"name": SHELF, "objects": errands.objects.iter().map(Shelved::in_world).collect::<Vec<_>>()},
-            {"name": DEST, "objects": shelves}, {"name": LISTS}]});
+            {"name": SHELF, "encryption": trials.encryption(SHELF), "requesterPays": trials.pays,
+             "objects": errands.objects.iter().map(Shelved::in_world).collect::<Vec<_>>()},
+            {"name": DEST, "encryption": trials.encryption(DEST), "objectLock": trials.locked,
+             "objects": shelves},
+            {"name": LISTS, "objectLock": trials.locked, "requesterPays": trials.pays}]});
+        let mut settings = settings(&mut dice, settle);
+        settings.jobs.abandoned_after = trials.abandoned_after;
         Self {
-            world: serde_json::from_value(world).unwrap(),
+            world: serde_json::from_value(world_file).unwrap(),
             platform,
-            settings: with_buckets(&mut other, settings(&mut dice, settle)),
+            settings: with_buckets(&mut other, settings),
             crashes: u32::try_from(dice.below(7)).unwrap(),
             odds,
             instances,
@@ -446,6 +504,7 @@ impl Plan {
             wanted,
             overwritten,
             strangers,
+            trials,
         }
     }
 }
@@ -574,6 +633,17 @@ fn list(files: &[File]) -> Vec<Value> {
     files.iter().map(shown).collect()
 }
 
+/// The same, some of them encrypted in another way than the rest of their project.
+fn files(dice: &mut Dice, trials: &Trials, files: &[File]) -> Vec<Value> {
+    let mut all = list(files);
+    for file in &mut all {
+        if trials.kms_share > 0.0 && dice.chance(trials.kms_share) {
+            file["encryption"] = dice.pick(&["aws:kms", "AES256"]).into();
+        }
+    }
+    all
+}
+
 /// A request: what it wants, its payload, and whether it needs S3.
 fn request(dice: &mut Dice, lab: &[File], folders: &[&str]) -> (Request, Value, bool) {
     let destination = dice.pick(&DESTINATIONS);
@@ -686,8 +756,6 @@ fn settings(dice: &mut Dice, settle: u64) -> Settings {
     all.jobs.max_attempts = dice.pick(&[3, 5]);
     all.jobs.poll_interval = seconds(dice.pick(&[20, 60]));
     all.jobs.settle = seconds(settle);
-    // Those who have left PARTIAL files here write no longer.
-    all.jobs.abandoned_after = seconds(5 * 60);
     all.heartbeat.on_caller_gone = if dice.chance(0.3) { OnCallerGone::Stop } else { OnCallerGone::Finish };
     all.service.max_active = dice.pick(&[2, 8, 256]);
     all.service.tick = seconds(dice.pick(&[5, 10]));

@@ -163,7 +163,8 @@ impl Engine {
             self.mark_seen(held, state).await?;
             let again = self.act(held, state, &picture).await?;
             let waits_for = signs::waits_for(state, &picture);
-            let wait = if again { 0 } else { state.due_at() - millis(self.ports.clock.now()) };
+            // Until it looks again: that it asks for a slot, or for a job, before then is no round.
+            let wait = if again { 0 } else { state.look_at - millis(self.ports.clock.now()) };
             state.count_round(&held.lease.key.id, wait, &waits_for);
             if !again {
                 state.looked = Some((now, waits_for));

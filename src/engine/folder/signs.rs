@@ -91,7 +91,10 @@ pub(super) fn waits_for(state: &FolderState, picture: &Picture) -> String {
                 "has a status or a type at the destination that is not known here"
             }
             Verdict::Wait => "is on its way",
-            Verdict::Condemn | Verdict::Replace => "waits for another file to be deleted",
+            Verdict::Condemn => "waits for another file to be deleted",
+            Verdict::Replace => {
+                "waits for another file to be deleted, which is not done while others' copy jobs run there"
+            }
             Verdict::Missing | Verdict::Overwrite if picture.route(source) == Route::Stream => state
                 .uploads
                 .get(name)

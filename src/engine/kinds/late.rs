@@ -71,6 +71,43 @@ impl Top {
         }
         places
     }
+
+    /// Folders that hold other files than the children saw which went through them.
+    fn changed<'a>(
+        &self,
+        plan: &'a [Child],
+        children: impl Iterator<Item = (&'a Child, &'a Outcome)>,
+        now: &BTreeMap<DataPath, Seen>,
+    ) -> Vec<&'a Child> {
+        let mut changed = Vec::new();
+        for (child, outcome) in children {
+            let (_, spec) = child;
+            let Some(seen) = outcome.seen.filter(|_| !spec.staging && !spec.again) else { continue };
+            let own = levels(spec).filter(|(project, _, path)| self.holds(project, path));
+            let own = own.filter_map(|(.., path)| now.get(path));
+            let whole = trees(spec).filter(|(project, _, path)| self.holds(project, path));
+            let whole = whole.flat_map(|(.., tree)| {
+                now.iter().filter(|(path, _)| path.inside(tree).is_some()).map(|(_, seen)| seen)
+            });
+            let is_of_top = levels(spec).any(|(project, _, path)| self.holds(project, path))
+                || trees(spec).any(|(project, _, path)| self.holds(project, path));
+            let present = own.chain(whole).fold(Seen::default(), |sum, seen| sum.and(*seen));
+            if !is_of_top || present.is_as(&seen) {
+                continue;
+            }
+            if !sends_trees(spec) {
+                changed.push(child);
+                continue;
+            }
+            let ids: Vec<_> = trees(spec).map(|(_, id, _)| id).collect();
+            let of_tree = plan.iter().filter(|(_, level)| {
+                level.path.inside(&spec.path).is_some()
+                    && level.of_tree.as_ref().is_some_and(|id| ids.contains(&id))
+            });
+            changed.extend(of_tree);
+        }
+        changed
+    }
 }
 
 fn levels(spec: &FolderRequest) -> impl Iterator<Item = (&ProjectId, Option<&DataId>, &DataPath)> {
@@ -120,7 +157,7 @@ impl Engine {
         let step = plan.iter().map(|(_, spec)| spec.step).max().unwrap_or(0) + 1;
         // The API tells times in whole seconds.
         let again = Again { step, since: began - began % 1000 };
-        let mut more = Vec::new();
+        let (mut more, mut repeated) = (Vec::new(), HashSet::new());
         for top in &tops {
             let places = top.places(plan);
             let listing = everything(self.ports.platform.as_ref(), top, &places);
@@ -132,7 +169,10 @@ impl Engine {
             for data in &all {
                 levels.entry(data.path.parent()).or_insert_with(|| Seen::at(complete_at)).add(data);
             }
-            again.changed(top, plan, children.iter().zip(outcomes), &levels, &mut more);
+            let changed = top.changed(plan, children.iter().zip(outcomes), &levels);
+            // A folder may have changed both for itself and as part of a tree.
+            let new = changed.into_iter().filter(|(id, _)| repeated.insert(id));
+            more.extend(new.map(|(_, spec)| again.of(spec)));
             again.new_folders(&all, places, &mut more);
         }
         Ok(if more.is_empty() { Late::Nothing } else { Late::More(more) })
@@ -241,42 +281,6 @@ impl Again {
     fn of(&self, spec: &FolderRequest) -> FolderRequest {
         let since = Some(spec.since.unwrap_or(self.since));
         FolderRequest { step: self.step, since, again: true, of_tree: None, ..spec.clone() }
-    }
-
-    /// Folders that hold other files than the children saw which went through them.
-    fn changed<'a>(
-        &self,
-        top: &Top,
-        plan: &[Child],
-        children: impl Iterator<Item = (&'a Child, &'a Outcome)>,
-        now: &BTreeMap<DataPath, Seen>,
-        more: &mut Vec<FolderRequest>,
-    ) {
-        for ((_, spec), outcome) in children {
-            let Some(seen) = outcome.seen.filter(|_| !spec.staging && !spec.again) else { continue };
-            let own = levels(spec).filter(|(project, _, path)| top.holds(project, path));
-            let own = own.filter_map(|(.., path)| now.get(path));
-            let whole = trees(spec).filter(|(project, _, path)| top.holds(project, path));
-            let whole = whole.flat_map(|(.., tree)| {
-                now.iter().filter(|(path, _)| path.inside(tree).is_some()).map(|(_, seen)| seen)
-            });
-            let is_of_top = levels(spec).any(|(project, _, path)| top.holds(project, path))
-                || trees(spec).any(|(project, _, path)| top.holds(project, path));
-            let present = own.chain(whole).fold(Seen::default(), |sum, seen| sum.and(*seen));
-            if !is_of_top || present.is_as(&seen) {
-                continue;
-            }
-            if !sends_trees(spec) {
-                more.push(self.of(spec));
-                continue;
-            }
-            let ids: Vec<_> = trees(spec).map(|(_, id, _)| id).collect();
-            let of_tree = plan.iter().filter(|(_, level)| {
-                level.path.inside(&spec.path).is_some()
-                    && level.of_tree.as_ref().is_some_and(|id| ids.contains(&id))
-            });
-            more.extend(of_tree.map(|(_, level)| self.of(level)));
-        }
     }
 
     /// Folders that nobody has gone through.
