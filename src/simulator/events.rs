@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{copies::Batch, tree::Project, wire};
+use super::{jobs::Job, tree::Project, wire};
 use crate::domain::job::JobStatus;
 
 /// Why an event did not get through.
@@ -96,15 +96,15 @@ pub(super) fn envelope(
     correlation: &str,
     now: Timestamp,
     project: &Project,
-    batch: &Batch,
+    job: &Job,
     before: Option<JobStatus>,
 ) -> Value {
-    let job = &batch.job;
+    let (subject_type, subject) = &job.subject;
     let mut payload = json!({
         "id": job.id,
         "status": job.status,
-        "subjectType": wire::SUBJECT_TYPE,
-        "subjectId": batch.id,
+        "subjectType": subject_type,
+        "subjectId": subject,
         "timeCreated": wire::time(job.created),
         "owner": {"id": wire::USER_ID},
         "project": {"id": project.id, "name": project.name},

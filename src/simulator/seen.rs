@@ -1,10 +1,11 @@
 //! Files and folders as the platform writes them: typed, because listings are most of what it writes.
 
 use http::header::HeaderValue;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{
     faults::Told,
+    notes::{NOTHING, Notes, Tags},
     select::status,
     tree::{Node, Tree},
     wire::{REGION_ID, USER_ID, tenant_id, time},
@@ -42,6 +43,10 @@ impl Seen {
         self.node.stored().map(|content| content.etag(&self.node.parts))
     }
 
+    fn notes(&self) -> &Notes {
+        self.node.notes.as_deref().unwrap_or(&NOTHING)
+    }
+
     pub(super) fn urn(&self) -> String {
         format!("urn:ilmn:ica:region:{REGION_ID}:data:{}#{}", self.node.id, self.node.path)
     }
@@ -50,6 +55,7 @@ impl Seen {
     pub(super) fn data(&self) -> Data<'_> {
         let node = &self.node;
         let stored = node.stored();
+        let notes = self.notes();
         let kind = if node.is_folder() { "FOLDER" } else { "FILE" };
         Data {
             id: &node.id,
@@ -67,10 +73,12 @@ impl Seen {
                 // The real platform was seen to write null for empty files.
                 file_size_in_bytes: stored.map(|content| content.size()).filter(|size| *size > 0),
                 status: self.told.status.as_deref().unwrap_or_else(|| status(node)),
-                tags: Tags,
+                tags: &notes.tags,
                 data_type: self.told.data_type.as_deref().unwrap_or(kind),
                 object_e_tag: self.etag(),
                 stored_for_the_first_time_at: stored.map(|_| time(node.created)),
+                will_be_archived_at: notes.will_be_archived_at.map(time),
+                will_be_deleted_at: notes.will_be_deleted_at.map(time),
             },
             folder_details: node.is_folder().then_some(FolderDetails { non_indexed: self.non_indexed }),
         }
@@ -83,7 +91,9 @@ impl Seen {
 
     /// The `ETag` header: another one whenever the object has changed.
     pub(super) fn header(&self) -> Option<HeaderValue> {
-        let tag = crate::domain::ids::digest(&[&self.node.id, &format!("{:?}", self.node.status)]);
+        let Node { id, path, status, modified, .. } = &self.node;
+        let changing = format!("{status:?} {modified} {:?}", self.notes());
+        let tag = crate::domain::ids::digest(&[id, path, &changing]);
         HeaderValue::from_str(&format!("\"{tag}\"")).ok()
     }
 }
@@ -107,7 +117,7 @@ pub(super) struct Data<'a> {
     folder_details: Option<FolderDetails>,
 }
 
-/// `DataDetails`, without what nobody needs: region, format, application, plans.
+/// `DataDetails`, without what nobody needs: region, format, application.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Details<'a> {
@@ -122,23 +132,15 @@ struct Details<'a> {
     path: Option<&'a str>,
     file_size_in_bytes: Option<u64>,
     status: &'a str,
-    tags: Tags,
+    tags: &'a Tags,
     data_type: &'a str,
     #[serde(rename = "objectETag")]
     object_e_tag: Option<String>,
     stored_for_the_first_time_at: Option<String>,
-}
-
-/// `DataTag`: nothing is tagged here.
-#[derive(Debug)]
-struct Tags;
-
-impl Serialize for Tags {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const KINDS: [&str; 6] =
-            ["technicalTags", "userTags", "connectorTags", "runInTags", "runOutTags", "referenceTags"];
-        serializer.collect_map(KINDS.map(|kind| (kind, [""; 0])))
-    }
+    #[serde(skip_serializing_if = "Option::is_none")]
+    will_be_archived_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    will_be_deleted_at: Option<String>,
 }
 
 #[derive(Debug, Serialize)]

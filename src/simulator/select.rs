@@ -24,6 +24,8 @@ pub(super) struct Selection<'a> {
     statuses: Vec<&'a str>,
     kind: Option<&'a str>,
     owners: Vec<&'a str>,
+    created: Between,
+    status_since: Between,
     /// By the starts of paths: what was made later is not listed yet.
     unseen: Vec<(String, Timestamp)>,
     sort: Vec<(&'a str, bool)>,
@@ -39,6 +41,27 @@ enum Source {
     Paths(ProjectKey, Vec<String>),
 }
 
+/// A span of time, without its ends.
+#[derive(Debug, Clone, Copy)]
+struct Between {
+    after: Option<Timestamp>,
+    before: Option<Timestamp>,
+}
+
+impl Between {
+    fn parse(query: &Query, after: &'static str, before: &'static str) -> Result<Self, Problem> {
+        let read = |name| {
+            let wrong = |text| Problem::parameter(name, text, "must be a time like 2021-01-30T08:30:00Z");
+            query.one(name).map(|text| text.parse().map_err(|_| wrong(text))).transpose()
+        };
+        Ok(Self { after: read(after)?, before: read(before)? })
+    }
+
+    fn holds(self, at: Timestamp) -> bool {
+        self.after.is_none_or(|after| at > after) && self.before.is_none_or(|before| at < before)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum NameMode {
     Exact,
@@ -47,14 +70,10 @@ enum NameMode {
 }
 
 /// Filters of the API that nobody has needed here yet: better refused than ignored.
-const UNSUPPORTED: [&str; 21] = [
+const UNSUPPORTED: [&str; 17] = [
     "fullText",
     "formatId",
     "formatCode",
-    "creationDateAfter",
-    "creationDateBefore",
-    "statusDateAfter",
-    "statusDateBefore",
     "userTag",
     "userTagMatchMode",
     "runInputTag",
@@ -122,6 +141,8 @@ impl<'a> Selection<'a> {
                 .collect::<Result<_, _>>()?,
             kind: query.one("type").map(|kind| one_of("type", kind, &["FILE", "FOLDER"])).transpose()?,
             owners: query.all("owningProjectId").collect(),
+            created: Between::parse(query, "creationDateAfter", "creationDateBefore")?,
+            status_since: Between::parse(query, "statusDateAfter", "statusDateBefore")?,
             unseen,
             sort: sort_keys(query, &SORTABLE)?,
         })
@@ -150,6 +171,8 @@ impl<'a> Selection<'a> {
             && (self.statuses.is_empty() || self.statuses.contains(&status(node)))
             && self.kind.is_none_or(|kind| (kind == "FOLDER") == node.is_folder())
             && (self.owners.is_empty() || owner())
+            && self.created.holds(node.created)
+            && self.status_since.holds(node.status_since)
     }
 
     /// All there is in the source after a path, in the source's order.

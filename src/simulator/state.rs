@@ -17,8 +17,10 @@ use uuid::{Builder, Uuid};
 
 use super::{
     content::{Content, Library},
-    copies::{Copies, Step},
+    copies::Copies,
     faults::Faults,
+    jobs::Step,
+    moves::MoveBatch,
     others::{Done, Strangers},
     parts::Parts,
     s3::{Place, Store},
@@ -31,8 +33,10 @@ use crate::domain::file::{DataKind, DataStatus};
 /// What is to happen.
 #[derive(Debug, Clone)]
 pub(super) enum Action {
-    /// A job goes on.
+    /// A copy job goes on.
     Job { number: usize, step: Step },
+    /// A move job goes on.
+    Move { number: usize, step: Step },
     /// Somebody else has uploaded a file.
     Uploaded { node: NodeKey, content: Arc<Content>, parts: Parts },
     /// A file becomes AVAILABLE.
@@ -98,6 +102,8 @@ pub(super) struct State {
     pub(super) accounts: Vec<WorldAccount>,
     pub(super) library: Library,
     pub(super) copies: Copies,
+    /// Oldest first.
+    pub(super) moves: Vec<MoveBatch>,
     pub(super) strangers: Strangers,
     pub(super) faults: Faults,
     pub(super) stats: Stats,
@@ -130,6 +136,7 @@ impl State {
             accounts: world.accounts.clone(),
             library: Library::default(),
             copies: Copies::default(),
+            moves: Vec::new(),
             strangers: Strangers::default(),
             faults: Faults::new(settings),
             stats: Stats::default(),
@@ -258,6 +265,7 @@ impl State {
             let ((at, _), action) = first.remove_entry();
             match action {
                 Action::Job { number, step } => self.job_step(number, step, at),
+                Action::Move { number, step } => self.move_step(number, step, at),
                 Action::Uploaded { node, content, parts } => self.uploaded(node, content, parts, at),
                 Action::Arrive { node, content, parts } => self.arrive(node, content, parts, at),
                 Action::Remove { node } => self.tree.remove(node),
@@ -270,7 +278,7 @@ impl State {
         let now = self.wall(at);
         // A file deleted in the meantime stays deleted.
         if let Some(node) = self.tree.node_mut(node).filter(|node| node.status != DataStatus::Deleting) {
-            node.status = DataStatus::Available;
+            node.turn(DataStatus::Available, now);
             node.content = Some(content);
             node.parts = parts;
             node.modified = now;
@@ -311,7 +319,7 @@ impl State {
         for key in self.tree.with_descendants(key) {
             self.done_to(key, Done::Deleted);
             if let Some(node) = self.tree.node_mut(key) {
-                node.status = DataStatus::Deleting;
+                node.turn(DataStatus::Deleting, now);
                 node.modified = now;
             }
         }

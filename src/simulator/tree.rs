@@ -11,6 +11,7 @@ use rand::{Rng as _, rngs::StdRng};
 use super::{
     content::Content,
     faults::Told,
+    notes::Notes,
     parts::Parts,
     world::{Byob, Encryption, WorldProject},
 };
@@ -38,7 +39,7 @@ pub(super) struct Project {
     /// the API know no case.
     pub(super) by_path: BTreeMap<(String, String), NodeKey>,
     /// The project's own in the order of S3.
-    exact: BTreeMap<String, NodeKey>,
+    pub(super) exact: BTreeMap<String, NodeKey>,
 }
 
 /// A bucket, and the start of the keys in it.
@@ -77,13 +78,22 @@ pub(super) struct Node {
     pub(super) status: DataStatus,
     pub(super) created: Timestamp,
     pub(super) modified: Timestamp,
+    pub(super) status_since: Timestamp,
     /// The bytes of a file, once they were in.
     pub(super) content: Option<Arc<Content>>,
     /// In how many parts they came.
     pub(super) parts: Parts,
+    /// What was said of it.
+    pub(super) notes: Option<Arc<Notes>>,
 }
 
 impl Node {
+    /// Has another status from now on.
+    pub(super) fn turn(&mut self, status: DataStatus, now: Timestamp) {
+        self.status = status;
+        self.status_since = now;
+    }
+
     pub(super) fn is_folder(&self) -> bool {
         self.kind == DataKind::Folder
     }
@@ -147,8 +157,10 @@ impl Tree {
             status: DataStatus::Available,
             created: now,
             modified: now,
+            status_since: now,
             content: None,
             parts: Parts::ONE,
+            notes: None,
         };
         self.nodes.insert(root, node);
         let home = Home::of(&id, byob.as_ref());
@@ -315,8 +327,10 @@ impl Tree {
             status,
             created: now,
             modified: now,
+            status_since: now,
             content: None,
             parts: Parts::ONE,
+            notes: None,
         };
         self.last += 1;
         let key = self.last;

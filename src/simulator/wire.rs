@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     copies::{Batch, Item},
+    jobs::Job,
     parts::KMS,
     seen::Seen,
     tree::{Project, Tree},
@@ -14,7 +15,6 @@ use super::{
 };
 
 pub(super) const USER_ID: &str = "a9938581-7bf5-45d2-b461-282f34794dd1";
-pub(super) const SUBJECT_TYPE: &str = "ProjectDataCopyBatch";
 pub(super) const REGION: &str = "ap-southeast-2";
 const TENANT_ID: &str = "1555b441-c3be-40b0-a8f0-fb9dc7500545";
 pub(super) const TENANT: &str = "simulated";
@@ -151,14 +151,14 @@ fn uuid_of(parts: &[&str]) -> String {
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
-/// The job of a batch, with what is told as its status.
-pub(super) fn job(tree: &Tree, batch: &Batch, told: &HashMap<String, String>) -> Value {
-    let job = &batch.job;
+/// A job of a batch, with what is told as its status.
+pub(super) fn job(tree: &Tree, job: &Job, told: &HashMap<String, String>) -> Value {
     let status = told.get(job.status.as_str()).map_or(job.status.as_str(), String::as_str);
     let times = [Some(job.created), job.started, job.finished];
-    let mut json = bare_job(&job.id, status, (SUBJECT_TYPE, &batch.id), times);
+    let (subject_type, subject) = &job.subject;
+    let mut json = bare_job(&job.id, status, (subject_type, subject), times);
     put(&mut json, "additionalStatusInformation", json!(job.reason));
-    if let Some(of) = tree.project(batch.asked.project) {
+    if let Some(of) = tree.project(job.project) {
         put(&mut json, "project", project(of));
     }
     json
@@ -189,7 +189,7 @@ pub(super) fn batch(tree: &Tree, batch: &Batch, told: &HashMap<String, String>) 
     let asked = &batch.asked;
     let mut json = json!({
         "id": batch.id,
-        "job": job(tree, batch, told),
+        "job": job(tree, &batch.job, told),
         "copyUserTags": asked.user_tags,
         "copyTechnicalTags": asked.technical_tags,
         "copyInstrumentInfo": asked.instrument_info,

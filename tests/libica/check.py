@@ -3,22 +3,28 @@
 Usage: check.py URL, of a simulator with the world of tests/simulator/support.rs.
 """
 
+import datetime
 import hashlib
 import sys
 import time
 import urllib.request
 
 from libica.openapi.v3 import ApiClient, Configuration
+from libica.openapi.v3.api.data_api import DataApi
 from libica.openapi.v3.api.job_api import JobApi
 from libica.openapi.v3.api.project_api import ProjectApi
 from libica.openapi.v3.api.project_data_api import ProjectDataApi
 from libica.openapi.v3.api.project_data_copy_batch_api import ProjectDataCopyBatchApi
+from libica.openapi.v3.api.project_data_move_batch_api import ProjectDataMoveBatchApi
 from libica.openapi.v3.exceptions import ApiException
 from libica.openapi.v3.models import (
     CreateFileAndUploadUrl,
     CreateFolder,
     CreateProjectDataCopyBatch,
     CreateProjectDataCopyBatchItem,
+    CreateProjectDataMoveBatch,
+    CreateProjectDataMoveBatchItem,
+    ProjectDataMoveBatchItemQueryParameters,
 )
 
 CONTENT = b"hello, simulator\n" * 1000
@@ -132,6 +138,50 @@ def main(url):
         items = batches.get_project_data_copy_batch_items(archive, str(batch.id)).items
         status = {item.request.data_id: item.processing.status for item in items}
         check(sorted(status.values()) == ["COPIED", "FAILED"], "its items say which file failed")
+
+        by_urn = DataApi(client).get_data(created.data.urn)
+        check(by_urn.id == created.data.id, "data are found by their URN")
+
+        recent = available().data.details.time_created - datetime.timedelta(seconds=1)
+        newer = by_cursor(data, archive, creation_date_after=recent, parent_folder_path="/in/new/")
+        older = by_cursor(data, archive, creation_date_before=recent, parent_folder_path="/in/new/")
+        check("/in/new/hello.txt" in paths(newer) and older == [], "data are listed by the date of their making")
+        later = by_cursor(data, archive, status_date_after=recent, status_date_before=recent)
+        check(later == [], "and by the date of their status")
+
+        before = data.get_project_data_with_http_info(archive, created.data.id)
+        tagged = before.data
+        tagged.data.details.tags.user_tags.append("seen")
+        stamp = {"If-Match": before.headers["etag"]}
+        updated = data.update_project_data(archive, created.data.id, tagged, _headers=stamp)
+        check(updated.data.details.tags.user_tags == ["seen"], "a tag is added")
+        try:
+            data.update_project_data(archive, created.data.id, tagged, _headers=stamp)
+            check(False, "a stale update is refused")
+        except ApiException as error:
+            check(error.status == 409, "a stale update is refused")
+
+        moves = ProjectDataMoveBatchApi(client)
+        to = data.create_folder(lab, CreateFolder(name="moved"))
+        batch = moves.create_project_data_move_batch(
+            lab,
+            CreateProjectDataMoveBatch(
+                items=[CreateProjectDataMoveBatchItem(data_id=created.data.id)],
+                destination_folder_id=to.data.id,
+            ),
+        )
+        moved = wait_until(finished, "the move is finished")
+        check(moved.status == "SUCCEEDED", "a file is moved")
+        batch = moves.get_project_data_move_batch(lab, str(batch.id))
+        check(batch.job.status == "SUCCEEDED", "its batch says so")
+        items = moves.get_project_data_move_batch_items(
+            lab,
+            str(batch.id),
+            project_data_move_batch_item_query_parameters=ProjectDataMoveBatchItemQueryParameters(status=["MOVED"]),
+        ).items
+        check(items[0].created_project_data.data.details.path == "/moved/hello.txt", "its item says where it is")
+        item = moves.get_project_data_move_batch_item(lab, str(batch.id), str(items[0].id))
+        check(item.processing.status == "MOVED", "and is found by its id")
 
         data.delete_data(archive, folder.data.id)
 

@@ -91,11 +91,12 @@ async fn answers_are_as_documented() {
     projects(&lab, &mut document).await;
     data(&lab, &mut document).await;
     copies(&lab, &mut document).await;
+    moves(&lab, &mut document).await;
     refusals(&lab, &mut document).await;
     let calls = document.checked.iter().filter_map(|checked| checked.rsplit_once(' '));
     let calls: BTreeSet<&str> =
         calls.filter(|(_, status)| status.starts_with('2')).map(|(call, _)| call).collect();
-    assert_eq!(calls.len(), 25, "every call that the document has: {calls:#?}");
+    assert_eq!(calls.len(), 31, "every call that the document has: {calls:#?}");
 }
 
 async fn projects(lab: &Lab, document: &mut Document) {
@@ -133,7 +134,25 @@ async fn data(lab: &Lab, document: &mut Document) {
     lab.bytes(Method::PUT, &upload.body["uploadUrl"], Some(b"hello".to_vec())).await;
     let id = |answer: &Answer| answer.body["data"]["id"].as_str().unwrap().to_owned();
     let (file, folder, upload) = (id(&file), id(&folder), id(&upload));
-    for query in ["", "?pageOffset=0", "?filePath=/new/&pageSize=1", "?parentFolderPath=/&sort=name"] {
+    let got = lab.get(&format!("{base}/{upload}")).await;
+    let urn: String =
+        url::form_urlencoded::byte_serialize(got.body["data"]["urn"].as_str().unwrap().as_bytes()).collect();
+    document.check("GET /api/data/{dataUrn}", &lab.get(&format!("/api/data/{urn}")).await);
+    document.check("GET /api/data/{dataUrn}", &lab.get("/api/data/nonsense").await);
+    let mut wanted = got.body.clone();
+    wanted["data"]["details"]["tags"]["userTags"] = json!(["tagged"]);
+    wanted["data"]["details"]["willBeArchivedAt"] = json!("2027-01-01T00:00:00Z");
+    let mut put = request(Method::PUT, &format!("{base}/{upload}"), Some(wanted));
+    put.headers_mut().insert("if-match", got.headers["etag"].clone());
+    document.check(&format!("PUT {ONE}"), &lab.send(put.clone()).await.unwrap());
+    document.check(&format!("PUT {ONE}"), &lab.send(put).await.unwrap());
+    for query in [
+        "",
+        "?pageOffset=0",
+        "?creationDateAfter=2020-01-01T00:00:00Z",
+        "?filePath=/new/&pageSize=1",
+        "?parentFolderPath=/&sort=name",
+    ] {
         document.check(&format!("GET {DATA}"), &lab.get(&format!("{base}{query}")).await);
     }
     for id in [&file, &folder, &upload] {
@@ -187,6 +206,31 @@ async fn copies(lab: &Lab, document: &mut Document) {
             document.check("GET /api/jobs/{jobId}", &lab.get(&format!("/api/jobs/{job}")).await);
             document.check("GET /api/jobs", &lab.get("/api/jobs?sort=timeCreated%20desc").await);
             document.check("GET /api/jobs", &lab.get("/api/jobs?pageSize=1").await);
+        }
+    }
+}
+
+async fn moves(lab: &Lab, document: &mut Document) {
+    const BATCH: &str = "/api/projects/{projectId}/dataMoveBatch";
+    for (failures, name) in [(1.0, "a.fastq.gz"), (0.0, "b.fastq.gz")] {
+        lab.simulator
+            .set_faults(FaultChanges { job_failure_rate: Some(failures), ..FaultChanges::default() });
+        let file = lab.id(LAB, &format!("/run/{name}")).await;
+        let folder = lab.id(LAB, "/empty/").await;
+        let wanted = json!({"items": [{"dataId": file}], "destinationFolderId": folder});
+        let base = format!("/api/projects/{LAB}/dataMoveBatch");
+        let batch = lab.post(&base, wanted).await;
+        document.check(&format!("POST {BATCH}"), &batch);
+        let path = format!("{base}/{}", batch.body["id"].as_str().unwrap());
+        for seconds in [0, 1, 1] {
+            sleep(Duration::from_secs(seconds)).await;
+            document.check(&format!("GET {BATCH}/{{batchId}}"), &lab.get(&path).await);
+            let items = lab.post(&format!("{path}/items:search?pageSize=1"), json!({})).await;
+            document.check(&format!("POST {BATCH}/{{batchId}}/items:search"), &items);
+            let item = items.body["items"][0]["id"].as_str().unwrap();
+            let item = lab.get(&format!("{path}/items/{item}")).await;
+            document.check(&format!("GET {BATCH}/{{batchId}}/items/{{itemId}}"), &item);
+            document.check("GET /api/jobs", &lab.get("/api/jobs").await);
         }
     }
 }

@@ -8,11 +8,13 @@ use super::{Answer, Asked, data_id};
 use crate::simulator::{
     Simulator,
     copies::{self, Batch, Item, OnExist},
+    jobs::Job,
     others::OtherJob,
     paging::{Paging, sort_keys},
     problem::Problem,
     seen::Seen,
     state::State,
+    tree::{NodeKey, ProjectKey},
     wire,
 };
 
@@ -37,14 +39,7 @@ pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Pro
     let wanted: Create = asked.read()?;
     simulator.with(|state| {
         let project = asked.project(state)?;
-        let folder = match &wanted.destination_folder_id {
-            None => state.tree.root(project),
-            Some(id) => {
-                let found = state.tree.by_id(data_id("destinationFolderId", id)?);
-                let found = found.filter(|(_, node)| node.project == project && node.is_folder());
-                found.map(|(key, _)| key).ok_or_else(|| Problem::not_found("destinationFolderId", id))?
-            }
-        };
+        let folder = destination(state, project, wanted.destination_folder_id.as_deref())?;
         if wanted.items.is_empty() {
             return Err(Problem::invalid("Invalid body: items must not be empty").with("field", "items"));
         }
@@ -69,6 +64,14 @@ pub(super) fn create(simulator: &Simulator, asked: &Asked) -> Result<Answer, Pro
         let batch = state.copies.all().get(number).ok_or_else(Problem::no_route)?;
         Ok(Answer::created(&wire::batch(&state.tree, batch, &state.faults.told_job_status)))
     })
+}
+
+/// The folder of a project that a batch writes to: its top where none is named.
+pub(super) fn destination(state: &State, project: ProjectKey, id: Option<&str>) -> Result<NodeKey, Problem> {
+    let Some(id) = id else { return Ok(state.tree.root(project)) };
+    let found = state.tree.by_id(data_id("destinationFolderId", id)?);
+    let found = found.filter(|(_, node)| node.project == project && node.is_folder());
+    found.map(|(key, _)| key).ok_or_else(|| Problem::not_found("destinationFolderId", id))
 }
 
 fn batch<'a>(state: &'a State, asked: &Asked) -> Result<&'a Batch, Problem> {
@@ -128,16 +131,16 @@ pub(super) async fn item(simulator: &Simulator, asked: &Asked) -> Result<Answer,
 
 /// A job of the list: of a batch, or of something else.
 enum Listed<'a> {
-    Copy(&'a Batch),
+    Batch(&'a Job),
     Other(&'a OtherJob),
 }
 
 impl Listed<'_> {
     fn time(&self, key: &str) -> Option<Timestamp> {
         match (self, key) {
-            (Self::Copy(batch), "timeStarted") => batch.job.started,
-            (Self::Copy(batch), "timeFinished") => batch.job.finished,
-            (Self::Copy(batch), _) => Some(batch.job.created),
+            (Self::Batch(job), "timeStarted") => job.started,
+            (Self::Batch(job), "timeFinished") => job.finished,
+            (Self::Batch(job), _) => Some(job.created),
             (Self::Other(job), "timeFinished") => job.finished(),
             (Self::Other(job), _) => Some(job.created),
         }
@@ -145,7 +148,7 @@ impl Listed<'_> {
 
     fn json(&self, state: &State) -> Value {
         match self {
-            Self::Copy(batch) => wire::job(&state.tree, batch, &state.faults.told_job_status),
+            Self::Batch(job) => wire::job(&state.tree, job, &state.faults.told_job_status),
             Self::Other(job) => job.json(),
         }
     }
@@ -153,8 +156,8 @@ impl Listed<'_> {
     /// What is told as its status.
     fn status<'a>(&'a self, state: &'a State) -> &'a str {
         match self {
-            Self::Copy(batch) => {
-                let status = batch.job.status.as_str();
+            Self::Batch(job) => {
+                let status = job.status.as_str();
                 state.faults.told_job_status.get(status).map_or(status, String::as_str)
             }
             Self::Other(job) => &job.status,
@@ -167,9 +170,9 @@ pub(super) fn jobs(simulator: &Simulator, asked: &Asked) -> Result<Answer, Probl
     let keys = sort_keys(&asked.query, &["timeCreated", "timeStarted", "timeFinished"])?;
     let statuses: Vec<&str> = asked.query.all("status").collect();
     simulator.with(|state| {
-        let copies = state.copies.all().iter();
-        let copies = copies.filter(|batch| state.sees(asked.caller, batch.asked.project)).map(Listed::Copy);
-        let mut found: Vec<Listed<'_>> = copies
+        let batches = state.jobs().filter(|job| state.sees(asked.caller, job.project));
+        let mut found: Vec<Listed<'_>> = batches
+            .map(Listed::Batch)
             .chain(state.strangers.jobs.iter().map(Listed::Other))
             .filter(|job| statuses.is_empty() || statuses.contains(&job.status(state)))
             .collect();
@@ -192,9 +195,8 @@ pub(super) fn job(simulator: &Simulator, asked: &Asked) -> Result<Answer, Proble
         if let Some(other) = state.strangers.jobs.iter().find(|job| job.id == id) {
             return Ok(Answer::ok(&other.json()));
         }
-        let found = state.copies.by_job(id);
-        let found = found.filter(|batch| state.sees(asked.caller, batch.asked.project));
-        let batch = found.ok_or_else(|| Problem::not_found("jobId", id))?;
-        Ok(Answer::ok(&wire::job(&state.tree, batch, &state.faults.told_job_status)))
+        let found = state.job(id).filter(|job| state.sees(asked.caller, job.project));
+        let job = found.ok_or_else(|| Problem::not_found("jobId", id))?;
+        Ok(Answer::ok(&wire::job(&state.tree, job, &state.faults.told_job_status)))
     })
 }

@@ -132,7 +132,8 @@ async fn pass(
     let body = body.map_err(|_| Problem::invalid("The body did not arrive whole, or is too large"))?;
     content_type(route, &parts.headers, &body)?;
     let caller = accounts::caller(&simulator.world.accounts, &parts.headers);
-    let asked = Asked { call: route.call, parameters, query, body, v4, caller };
+    let if_match = parts.headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    let asked = Asked { call: route.call, parameters, query, body, v4, caller, if_match };
     let key = parts.headers.get("idempotency-key").filter(|_| route.idempotent);
     let answer = match key {
         None => work(simulator, &asked).await?,

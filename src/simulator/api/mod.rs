@@ -7,6 +7,7 @@ mod credentials;
 mod data;
 mod files;
 mod gate;
+mod moves;
 mod projects;
 mod routes;
 
@@ -63,6 +64,7 @@ struct Asked {
     /// Whether version 4 of the answer is asked for.
     v4: bool,
     caller: Option<Account>,
+    if_match: Option<String>,
 }
 
 impl Asked {
@@ -151,6 +153,8 @@ async fn handle(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem>
         Call::Regions => Ok(projects::regions()),
         Call::ListData => data::list(simulator, asked).await,
         Call::GetData => data::get(simulator, asked).await,
+        Call::UpdateData => data::update(simulator, asked).await,
+        Call::DataByUrn => data::by_urn(simulator, asked).await,
         Call::Children => data::children(simulator, asked).await,
         Call::CreateFile
         | Call::CreateFileWithUploadUrl
@@ -166,6 +170,10 @@ async fn handle(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem>
         Call::CopyBatch => copies::get(simulator, asked),
         Call::CopyBatchItems => copies::items(simulator, asked).await,
         Call::CopyBatchItem => copies::item(simulator, asked).await,
+        Call::CreateMoveBatch => moves::create(simulator, asked),
+        Call::MoveBatch => moves::get(simulator, asked),
+        Call::MoveBatchItems => moves::items(simulator, asked).await,
+        Call::MoveBatchItem => moves::item(simulator, asked).await,
         Call::Jobs => copies::jobs(simulator, asked),
         Call::Job => copies::job(simulator, asked),
     }

@@ -9,6 +9,8 @@ pub(super) enum Call {
     SelfManagedStorage,
     ListData,
     GetData,
+    UpdateData,
+    DataByUrn,
     Children,
     CreateFile,
     CreateFolder,
@@ -24,6 +26,10 @@ pub(super) enum Call {
     CopyBatch,
     CopyBatchItems,
     CopyBatchItem,
+    CreateMoveBatch,
+    MoveBatch,
+    MoveBatchItems,
+    MoveBatchItem,
     Jobs,
     Job,
     StorageConfigurations,
@@ -148,6 +154,8 @@ static ROUTES: &[Route] = &[
     ),
     post(Call::CreateDownloadUrls, "/api/projects/{projectId}/data:createDownloadUrls", Body::Vendor),
     get(Call::GetData, "/api/projects/{projectId}/data/{dataId}", &[]),
+    Route { body: Body::Json, ..route(Call::UpdateData, "PUT", "/api/projects/{projectId}/data/{dataId}") },
+    get(Call::DataByUrn, "/api/data/{dataUrn}", &[]),
     Route { v4: true, ..get(Call::Children, "/api/projects/{projectId}/data/{dataId}/children", CHILDREN) },
     Route {
         query: &["fileType", "hash"],
@@ -168,6 +176,17 @@ static ROUTES: &[Route] = &[
         &["status", PAGES[0], PAGES[1], PAGES[2]],
     ),
     get(Call::CopyBatchItem, "/api/projects/{projectId}/dataCopyBatch/{batchId}/items/{itemId}", &[]),
+    post(Call::CreateMoveBatch, "/api/projects/{projectId}/dataMoveBatch", Body::Json),
+    get(Call::MoveBatch, "/api/projects/{projectId}/dataMoveBatch/{batchId}", &[]),
+    Route {
+        query: &PAGES,
+        ..post(
+            Call::MoveBatchItems,
+            "/api/projects/{projectId}/dataMoveBatch/{batchId}/items:search",
+            Body::Optional,
+        )
+    },
+    get(Call::MoveBatchItem, "/api/projects/{projectId}/dataMoveBatch/{batchId}/items/{itemId}", &[]),
     get(Call::Jobs, "/api/jobs", &["status", PAGES[0], PAGES[1], PAGES[2], "sort"]),
     get(Call::Job, "/api/jobs/{jobId}", &[]),
     get(Call::StorageConfigurations, "/api/storageConfigurations", &[]),
@@ -192,7 +211,11 @@ fn fit(template: &'static str, path: &str) -> Option<Vec<(&'static str, String)>
             }
             continue;
         };
-        let value = part.strip_suffix(verb).filter(|value| !value.is_empty() && !value.contains(':'))?;
+        // A colon begins a verb, but for URNs.
+        let value = part.strip_suffix(verb).filter(|value| !value.is_empty())?;
+        if value.contains(':') && name != "dataUrn" {
+            return None;
+        }
         parameters.push((name, value.to_owned()));
     }
     parts.next().is_none().then_some(parameters)
@@ -214,11 +237,25 @@ mod tests {
             ("GET", "/api/projects/p/data/", None),
             ("GET", "/api/projects/p/data/d/", None),
             ("PUT", "/api/projects/p", None),
+            ("GET", "/api/data/urn:x%23%2Fa%2Fb", Some("/api/data/{dataUrn}")),
         ] {
             assert_eq!(find(method, path).map(|(route, _)| route.template), template, "{method} {path}");
         }
         let (_, parameters) = find("POST", "/api/projects/p/data/d:delete").unwrap();
         assert_eq!(parameters, [("projectId", "p".to_owned()), ("dataId", "d".to_owned())]);
+    }
+
+    /// The page of the simulator has a row for every call, and no other.
+    #[test]
+    fn the_page_has_every_call() {
+        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/simulator.md"));
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let mut rows: Vec<&str> = rows.filter(|row| row.contains(" /api/")).collect();
+        let routes = ROUTES.iter().map(|route| format!("{} {}", route.method, route.template));
+        let mut routes: Vec<String> = routes.collect();
+        rows.sort_unstable();
+        routes.sort_unstable();
+        assert_eq!(rows, routes);
     }
 
     #[test]
