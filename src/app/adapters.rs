@@ -7,10 +7,10 @@ use secrecy::ExposeSecret as _;
 
 use super::{
     Misconfigured,
-    watched::{WatchedQueue, WatchedTokens, WatchedTransport},
+    on_aws::{self, CallersBus, Clients},
+    watched::{WatchedTokens, WatchedTransport},
 };
 use crate::{
-    aws,
     config::{Backend, Settings},
     embedded,
     icav2::{
@@ -24,7 +24,7 @@ use crate::{
         Ports,
         chance::{Chance, Dice},
         clock::{Clock, SystemClock},
-        queue::Queue,
+        objects::ObjectStore,
         tokens::TokenSource,
     },
     runtime::{Condition, Readiness},
@@ -37,7 +37,7 @@ pub(super) enum Entrance {
     /// Onto our own queue.
     Embedded(embedded::bus::LocalBus),
     /// Onto the external bus, whose rule brings them back.
-    Aws(aws::external::CallersBus),
+    Aws(CallersBus),
 }
 
 /// The ports, the way in, and whether the platform can be reached: that it gives a token, and answers.
@@ -49,9 +49,7 @@ pub(super) async fn build(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
-    // Asks for nothing before it is used, so a laptop without AWS starts all the same.
-    let objects =
-        Arc::new(aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone()).with(&settings.s3));
+    let objects = on_aws::objects(settings);
     let streams = Streams::new(Arc::new(wire), transfer::stream::Settings::default());
     let transfers = Arc::new(streams.with_objects(objects.clone()));
     match settings.backend {
@@ -69,41 +67,11 @@ pub(super) async fn build(
             Ok((ports, Entrance::Embedded(bus), reached))
         }
         Backend::Aws => {
-            let clients = aws::clients::Clients::load().await;
+            let clients = Clients::load().await?;
             let platform = platform(settings, Some(&clients), &clock, &chance, Some(&reached))?;
-            let of = &settings.aws;
-            let most = Some(of.max_receives);
-            let required = |value: &Option<String>, key: &str| {
-                value.clone().with_context(|| format!("`aws.{key}` is not set"))
-            };
-            let queue = |url: String, name| {
-                let queue = aws::queue::SqsQueue::new(clients.sqs.clone(), url, most);
-                let reached = readiness.condition(name);
-                Arc::new(WatchedQueue { queue: Arc::new(queue), reached }) as Arc<dyn Queue>
-            };
-            let requests = required(&of.copy_requests_queue_url, "copy_requests_queue_url")?;
-            let requests = queue(requests, "requests queue");
-            let job_events = of.ica_events_queue_url.clone().map(|url| queue(url, "job events queue"));
-            let table = required(&of.table_name, "table_name")?;
-            let ports = Ports {
-                store: Arc::new(aws::store::DynamoStore::new(
-                    clients.dynamodb.clone(),
-                    table,
-                    chance.clone(),
-                )),
-                requests,
-                job_events,
-                bus: Arc::new(aws::bus::EventBridgeBus::new(clients.eventbridge.clone(), of)),
-                callbacks: Arc::new(aws::callbacks::StepFunctions::new(clients.sfn.clone())),
-                platform,
-                objects,
-                secrets: Arc::new(aws::secret::NamedSecrets::new(clients.secrets.clone())),
-                transfers,
-                clock,
-                chance,
-            };
-            let callers = aws::external::CallersBus::new(clients.eventbridge, &of.external_bus_name);
-            Ok((ports, Entrance::Aws(callers), reached))
+            let around = Around { platform, objects, transfers, clock, chance };
+            let ports = clients.ports(settings, readiness, around)?;
+            Ok((ports, Entrance::Aws(clients.callers(&settings.aws.external_bus_name)), reached))
         }
     }
 }
@@ -114,15 +82,13 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let clients = match settings.backend {
-        Backend::Aws => Some(aws::clients::Clients::load().await),
+        Backend::Aws => Some(Clients::load().await?),
         Backend::Embedded => None,
     };
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
     let around = Around {
         platform: platform(settings, clients.as_ref(), &clock, &chance, None)?,
-        objects: Arc::new(
-            aws::objects::S3Objects::new(settings.icav2.s3_endpoint_url.clone()).with(&settings.s3),
-        ),
+        objects: on_aws::objects(settings),
         transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
         clock,
         chance,
@@ -132,12 +98,12 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
 }
 
 /// What is the same wherever the records are.
-struct Around {
-    platform: Arc<Client>,
-    objects: Arc<aws::objects::S3Objects>,
-    transfers: Arc<Streams>,
-    clock: Arc<dyn Clock>,
-    chance: Arc<dyn Chance>,
+pub(super) struct Around {
+    pub(super) platform: Arc<Client>,
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) transfers: Arc<Streams>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) chance: Arc<dyn Chance>,
 }
 
 /// The ports of the embedded mode, and its bus.
@@ -173,7 +139,7 @@ async fn on_one_machine(
 
 fn platform(
     settings: &Settings,
-    clients: Option<&aws::clients::Clients>,
+    clients: Option<&Clients>,
     clock: &Arc<dyn Clock>,
     chance: &Arc<dyn Chance>,
     reached: Option<&[Condition; 2]>,
@@ -189,9 +155,7 @@ fn platform(
         (None, Some(key), ..) => {
             Arc::new(ApiKeyToken::new(transport.clone(), clock.clone(), of.base_url.clone(), key.clone()))
         }
-        (None, None, Some(secret), Some(clients)) => {
-            Arc::new(aws::secret::SecretToken::new(clients.secrets.clone(), secret.clone()))
-        }
+        (None, None, Some(secret), Some(clients)) => clients.token_in(secret),
         (None, None, Some(_), None) | (None, None, None, _) => {
             let why = "no ICAv2 credentials: set ICAV2_ACCESS_TOKEN or ICAV2_API_KEY, or icav2.token_secret_id with backend = \"aws\"";
             return Err(Misconfigured(why.into()).into());

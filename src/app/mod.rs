@@ -7,6 +7,11 @@ mod daemon;
 mod demo;
 mod door;
 pub mod kinds;
+#[cfg(feature = "aws")]
+mod on_aws;
+#[cfg(not(feature = "aws"))]
+#[path = "without_aws.rs"]
+mod on_aws;
 mod plan;
 #[cfg(feature = "simulator")]
 mod simulate;
@@ -24,7 +29,6 @@ pub use plan::{PlanOptions, plan};
 pub use simulate::{SimulateOptions, simulate};
 
 use crate::{
-    aws,
     config::{self, Settings},
     runtime::{Supervisor, os},
     signals,
@@ -80,10 +84,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
 
 /// Puts one event on a bus of EventBridge and returns its id.
 pub async fn put_event(bus: &str, source: &str, detail_type: &str, detail: &Value) -> anyhow::Result<String> {
-    let clients = aws::clients::Clients::load().await;
-    let callers = aws::external::CallersBus::new(clients.eventbridge, bus);
-    callers
-        .put(source, detail_type, detail)
+    on_aws::put_event(bus, source, detail_type, detail)
         .await
         .with_context(|| format!("the event was not put on bus `{bus}`"))
 }

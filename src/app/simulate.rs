@@ -15,7 +15,7 @@ use crate::{
     signals,
     simulator::{
         self, Settings, Simulator,
-        events::{EventSink, HttpSink, SqsSink},
+        events::{EventSink, HttpSink},
         world::WorldFile,
     },
     telemetry::{Format, Logs, Output},
@@ -77,7 +77,7 @@ pub async fn simulate(options: SimulateOptions) -> anyhow::Result<ExitCode> {
         ..Settings::default()
     };
     let simulator = Simulator::new(settings, world)?;
-    if let Some(sink) = sink(&options).await {
+    if let Some(sink) = sink(&options).await? {
         simulator.set_events(sink);
     }
     let supervisor = Supervisor::new();
@@ -122,10 +122,22 @@ async fn read_world(path: &PathBuf) -> anyhow::Result<WorldFile> {
     serde_json::from_str(&text).with_context(|| format!("the world file {} is not one", path.display()))
 }
 
-async fn sink(options: &SimulateOptions) -> Option<Arc<dyn EventSink>> {
+async fn sink(options: &SimulateOptions) -> anyhow::Result<Option<Arc<dyn EventSink>>> {
     if let Some(url) = &options.events_queue_url {
-        return Some(Arc::new(SqsSink::from_env(url.as_str()).await));
+        return on_queue(url).await.map(Some);
     }
-    let url = options.events_http.as_ref()?;
-    Some(Arc::new(HttpSink::to(url.as_str())))
+    let to = |url: &Url| Arc::new(HttpSink::to(url.as_str())) as Arc<dyn EventSink>;
+    Ok(options.events_http.as_ref().map(to))
+}
+
+#[cfg(feature = "aws")]
+async fn on_queue(url: &Url) -> anyhow::Result<Arc<dyn EventSink>> {
+    Ok(Arc::new(simulator::events::SqsSink::from_env(url.as_str()).await))
+}
+
+#[cfg(not(feature = "aws"))]
+#[expect(clippy::unused_async, reason = "a build with AWS reads the environment")]
+async fn on_queue(url: &Url) -> anyhow::Result<Arc<dyn EventSink>> {
+    let why = format!("the queue {url} needs a build with the feature `aws`");
+    Err(super::Misconfigured(why.into()).into())
 }

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(any(test, feature = "aws"))]
+use crate::ports::queue::{Message, Queue};
 use crate::{
     icav2::transport::{Transport, TransportError},
     ports::{
         Result,
         platform::DataPlatform,
-        queue::{Message, Queue},
         store::{Key, Store},
         tokens::{Bearer, TokenSource},
     },
@@ -29,12 +30,14 @@ const ASK_AGAIN: Duration = Duration::from_secs(15);
 const NO_PROJECT: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A queue, and whether it can be received from.
+#[cfg(any(test, feature = "aws"))]
 #[derive(Debug)]
 pub(super) struct WatchedQueue {
     pub(super) queue: Arc<dyn Queue>,
     pub(super) reached: Condition,
 }
 
+#[cfg(any(test, feature = "aws"))]
 #[async_trait]
 impl Queue for WatchedQueue {
     async fn receive(&self) -> Result<Vec<Message>> {

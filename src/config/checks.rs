@@ -29,6 +29,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Complaint> {
     complaints.relations(settings);
     complaints.addresses(settings);
     complaints.needs_of_aws(settings);
+    complaints.needs_of_build(settings, Built::HERE);
     complaints.0
 }
 
@@ -37,6 +38,17 @@ const SOONEST_ABANDONED: Duration = Duration::from_hours(36);
 
 /// One PUT takes at most this (S3).
 const LARGEST_PUT: u64 = 5 << 30;
+
+/// What this build can do; see the features in `Cargo.toml`.
+#[derive(Clone, Copy)]
+struct Built {
+    has_aws: bool,
+    has_https: bool,
+}
+
+impl Built {
+    const HERE: Self = Self { has_aws: cfg!(feature = "aws"), has_https: cfg!(feature = "https") };
+}
 
 struct Complaints(Vec<Complaint>);
 
@@ -240,6 +252,29 @@ impl Complaints {
         }
     }
 
+    /// A build without some of its features refuses settings that need them.
+    fn needs_of_build(&mut self, settings: &Settings, built: Built) {
+        let Settings { backend, icav2, embedded, admin, report, .. } = settings;
+        let of_aws = [
+            ("backend", *backend == Backend::Aws),
+            ("admin.sns_topics", !admin.sns_topics.is_empty()),
+            ("report.s3_prefix", !report.s3_prefix.is_empty()),
+            ("icav2.s3_endpoint_url", icav2.s3_endpoint_url.is_some()),
+            ("icav2.token_secret_id", icav2.token_secret_id.is_some()),
+        ];
+        for (key, _) in of_aws.into_iter().filter(|(_, is_set)| *is_set && !built.has_aws) {
+            self.add(key, "needs a build with the feature `aws`");
+        }
+        let urls = [
+            ("icav2.base_url", Some(icav2.base_url.as_str())),
+            ("embedded.outcome_url", embedded.outcome_url.as_deref()),
+        ];
+        let is_https = |url: &str| url::Url::parse(url).is_ok_and(|url| url.scheme() == "https");
+        for (key, _) in urls.into_iter().filter(|(_, url)| url.is_some_and(is_https) && !built.has_https) {
+            self.add(key, "needs a build with the feature `https`");
+        }
+    }
+
     fn needs_of_aws(&mut self, settings: &Settings) {
         let Settings { backend, aws, icav2, .. } = settings;
         if *backend != Backend::Aws {
@@ -268,4 +303,39 @@ fn is_http(text: &str) -> bool {
     let has_host = !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#', ':', '@']);
     has_host
         && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+#[cfg(test)]
+#[cfg(feature = "aws")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_refuses_settings_that_it_lacks_the_features_for() {
+        let variables = [
+            ("COPY_MANAGER__BACKEND", "aws"),
+            ("COPY_MANAGER__AWS__COPY_REQUESTS_QUEUE_URL", "http://localhost:4566/0/requests"),
+            ("COPY_MANAGER__AWS__TABLE_NAME", "t"),
+            ("COPY_MANAGER__AWS__INTERNAL_BUS_NAME", "b"),
+            ("COPY_MANAGER__ICAV2__TOKEN_SECRET_ID", "secret"),
+            ("COPY_MANAGER__EMBEDDED__OUTCOME_URL", "http://127.0.0.1/hook"),
+            ("COPY_MANAGER__REPORT__S3_PREFIX", "s3://bucket/"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = crate::config::load(None, variables).unwrap();
+        let lacking = |has_aws, has_https| {
+            let mut complaints = Complaints(Vec::new());
+            complaints.needs_of_build(&settings, Built { has_aws, has_https });
+            let told =
+                complaints.0.into_iter().map(|complaint| format!("{}: {}", complaint.key, complaint.message));
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(lacking(true, true), [""; 0]);
+        assert_eq!(lacking(true, false), ["icav2.base_url: needs a build with the feature `https`"]);
+        assert_eq!(
+            lacking(false, true),
+            ["backend", "report.s3_prefix", "icav2.token_secret_id"]
+                .map(|key| format!("{key}: needs a build with the feature `aws`"))
+        );
+    }
 }

@@ -9,6 +9,7 @@ pub mod bus;
 pub mod callbacks;
 mod commits;
 pub mod database;
+pub mod objects;
 pub mod outcomes;
 pub mod queue;
 mod rows;

@@ -3,6 +3,12 @@
 //! A message is believed if it is of a topic that the settings name, and signed with the certificate
 //! that SNS itself serves for it. A topic that asks whether it may send here is told that it may.
 
+#[cfg(feature = "aws")]
+mod signature;
+#[cfg(not(feature = "aws"))]
+#[path = "sns/no_signature.rs"]
+mod signature;
+
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
@@ -10,18 +16,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_lc_rs::signature::{
-    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RsaParameters,
-    UnparsedPublicKey,
-};
 use reqwest::{Client, Url, redirect::Policy};
-use rustls_pki_types::{
-    AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, alg_id,
-    pem::PemObject as _,
-};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::{
-    events::sns::{Digest, Purpose, SnsMessage},
+    events::sns::{Purpose, SnsMessage},
     signals,
 };
 
@@ -90,16 +89,11 @@ impl Inbox {
     async fn verify(&self, message: &SnsMessage) -> Result<(), Unheard> {
         let (digest, signature) = message.signature().map_err(Unheard::Untrusted)?;
         let certificate = self.certificate(message.certificate_url().map_err(Unheard::Untrusted)?).await?;
-        let algorithm = match digest {
-            Digest::Sha1 => {
-                Rsa { parameters: &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, id: SHA1_WITH_RSA }
-            }
-            Digest::Sha256 => Rsa { parameters: &RSA_PKCS1_2048_8192_SHA256, id: alg_id::RSA_PKCS1_SHA256 },
-        };
-        let text = message.signed_text();
-        let verified = webpki::EndEntityCert::try_from(&certificate)
-            .and_then(|certificate| certificate.verify_signature(&algorithm, text.as_bytes(), &signature));
-        verified.map_err(|_| Unheard::Untrusted("the signature is not that of SNS".to_owned()))
+        let is_signed =
+            signature::is_signed(digest, message.signed_text().as_bytes(), &signature, &certificate);
+        is_signed
+            .then_some(())
+            .ok_or_else(|| Unheard::Untrusted("the signature is not that of SNS".to_owned()))
     }
 
     async fn certificate(&self, url: Url) -> Result<CertificateDer<'static>, Unheard> {
@@ -115,32 +109,6 @@ impl Inbox {
         certificates.truncate(CERTIFICATES - 1);
         certificates.push_front((url, certificate.clone()));
         Ok(certificate)
-    }
-}
-
-/// RSA with PKCS #1 v1.5 padding, as a certificate's key is used for it.
-#[derive(Debug)]
-struct Rsa {
-    parameters: &'static RsaParameters,
-    id: AlgorithmIdentifier,
-}
-
-/// `sha1WithRSAEncryption`, which is no longer among those that certificates may be signed with.
-const SHA1_WITH_RSA: AlgorithmIdentifier = AlgorithmIdentifier::from_slice(&[
-    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05, 0x05, 0x00,
-]);
-
-impl SignatureVerificationAlgorithm for Rsa {
-    fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-        UnparsedPublicKey::new(self.parameters, key).verify(message, signature).map_err(|_| InvalidSignature)
-    }
-
-    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
-        alg_id::RSA_ENCRYPTION
-    }
-
-    fn signature_alg_id(&self) -> AlgorithmIdentifier {
-        self.id
     }
 }
 
@@ -175,4 +143,5 @@ impl Fetch for OverTheNetwork {
 }
 
 #[cfg(test)]
+#[cfg(feature = "aws")]
 mod tests;

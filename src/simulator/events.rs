@@ -54,12 +54,14 @@ impl EventSink for HttpSink {
 }
 
 /// Sends events to an SQS queue.
+#[cfg(feature = "aws")]
 #[derive(Debug, Clone)]
 pub struct SqsSink {
     client: aws_sdk_sqs::Client,
     queue_url: String,
 }
 
+#[cfg(feature = "aws")]
 impl SqsSink {
     /// To that queue, with the credentials, region and endpoint of the environment.
     pub async fn from_env(queue_url: impl Into<String>) -> Self {
@@ -68,6 +70,7 @@ impl SqsSink {
     }
 }
 
+#[cfg(feature = "aws")]
 #[async_trait]
 impl EventSink for SqsSink {
     async fn send(&self, envelope: Value) -> Result<(), SinkError> {

@@ -8,6 +8,7 @@ mod buckets;
 mod chunked;
 mod cold;
 mod door;
+#[cfg(feature = "aws")]
 mod in_process;
 mod listing;
 mod multipart;
