@@ -36,7 +36,6 @@ pub(super) async fn put_event(
 
 impl Clients {
     /// Reads the environment.
-    #[expect(clippy::unnecessary_wraps, reason = "a build without AWS has none")]
     pub(super) async fn load() -> anyhow::Result<Self> {
         Ok(Self(aws::clients::Clients::load().await))
     }

@@ -31,6 +31,7 @@ impl Notes {
 /// `DataTag`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "as ICAv2 calls them")]
 pub(super) struct Tags {
     #[serde(deserialize_with = "or_none")]
     technical_tags: Vec<String>,
