@@ -1,5 +1,5 @@
 //! What one wanted file needs, given what stands at its destination. The heart of the copy: pure,
-//! total, and the same for every kind of request (DESIGN §6.3).
+//! total, and the same for every kind of request.
 
 use super::{
     file::{DataKind, DataStatus, ETag, Standing},

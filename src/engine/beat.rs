@@ -1,4 +1,4 @@
-//! Task tokens: a heartbeat while the request runs, an answer when it has ended (DESIGN §5).
+//! Task tokens: a heartbeat while the request runs, an answer when it has ended.
 //!
 //! The beat is sent first and the next one noted afterwards: an instance that dies in between costs
 //! a second beat, never a missing one. Beats are honest: sent while the request shows signs of life

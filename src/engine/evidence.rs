@@ -1,4 +1,4 @@
-//! Signs of life: what heartbeats are sent on (DESIGN §5).
+//! Signs of life: what heartbeats are sent on.
 //!
 //! Whoever sees a request move notes it here, in memory; the timers write it down, at most once in a
 //! while for each root and only where there is something new, so that any instance may beat. That a

@@ -1,4 +1,4 @@
-//! Leases: the right of one instance to advance a record for a short time (DESIGN §4).
+//! Leases: the right of one instance to advance a record for a short time.
 //!
 //! Promises: at most one holder whose [`Lease::check`] passes; every write of a holder is
 //! conditional on owner and epoch; news that arrive during a round are never slept through, because

@@ -1,4 +1,4 @@
-//! The records of the one table (DESIGN §4): their keys, their attributes, their small documents.
+//! The records of the one table: their keys, their attributes, their small documents.
 //!
 //! No item has two kinds of writer. Of the leased records (`REQUEST`, `FOLDER`) only the holder
 //! writes, except that anyone may add to `wakes`, and set `due_at` to now while doing so: a holder

@@ -1,4 +1,4 @@
-//! The `copy` kind: named files and folders into one destination folder (DESIGN §6.1, 6.2, 6.7).
+//! The `copy` kind: named files and folders into one destination folder.
 //!
 //! A file lands as `destination/{name}`, a folder as `destination/{folder name}/…`. Everything that
 //! can be refused is refused here, before anything is copied.

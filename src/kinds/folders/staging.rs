@@ -1,4 +1,4 @@
-//! Files that get another name and are worth a job all the same (DESIGN §6.9).
+//! Files that get another name and are worth a job all the same.
 //!
 //! A job keeps names, and what it brought can only get another one by going through us, except where
 //! the destination project has a bucket of its own: there S3 copies it, without its bytes passing

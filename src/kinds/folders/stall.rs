@@ -1,4 +1,4 @@
-//! Whether a request that shows no sign of life is to end as `Stalled` (DESIGN §5).
+//! Whether a request that shows no sign of life is to end as `Stalled`.
 //!
 //! Silence alone proves nothing: it has its children woken, and their folders look at their
 //! destinations. Only when each has completed a look since, and there is still no sign, nothing

@@ -1,4 +1,4 @@
-//! What is refused about the sources of a copy before anything is copied (DESIGN §6.2).
+//! What is refused about the sources of a copy before anything is copied.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

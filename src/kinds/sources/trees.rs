@@ -1,4 +1,4 @@
-//! Source folders with everything below them: one child for each folder of the tree (DESIGN §6.7).
+//! Source folders with everything below them: one child for each folder of the tree.
 
 use std::collections::{BTreeMap, HashMap};
 

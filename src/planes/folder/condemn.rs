@@ -1,5 +1,4 @@
-//! Deleting PARTIAL leftovers, and files that a request wants overwritten: the one dangerous act
-//! (DESIGN §6.3).
+//! Deleting PARTIAL leftovers, and files that a request wants overwritten: the one dangerous act.
 //!
 //! Condemn (stored first, so that nobody accepts the file as present), look again by id, pardon it
 //! if it is no longer PARTIAL, else delete. Only names that this folder's requests want are ever

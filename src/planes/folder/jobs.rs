@@ -1,4 +1,4 @@
-//! ICAv2 copy jobs: submitted by intent, polled, adopted when their answer was lost (DESIGN §6.5).
+//! ICAv2 copy jobs: submitted by intent, polled, adopted when their answer was lost.
 //!
 //! The API has no idempotency key for a submission and no way to cancel one. So the intent is
 //! stored first; an intent without a job is looked for ([`super::adopt`]) before anything is

@@ -1,5 +1,5 @@
 //! The folder reconciler: moves data into one destination folder, for every request that waits for
-//! it (DESIGN §§3, 6).
+//! it.
 //!
 //! A round compares what the waiters want with one listing of the folder and with what is in
 //! flight, does what is missing, and says when to look again. Whoever holds the folder's lease acts

@@ -1,4 +1,4 @@
-//! What jobs that ended say about their files, and how a bad one is found (DESIGN §6.6).
+//! What jobs that ended say about their files, and how a bad one is found.
 //!
 //! A job that fails may be bad luck (one in five is) or hold a poisoned file, with which every job
 //! fails. So a set that has failed twice as a whole is cut into pieces, each submitted on its own.

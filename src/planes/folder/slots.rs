@@ -1,4 +1,4 @@
-//! The places of a project's running jobs, shared fairly between roots over the fleet (DESIGN §6).
+//! The places of a project's running jobs, shared fairly between roots over the fleet.
 //!
 //! The `SLOTS` item of a project holds who runs a job, `{root}:{id}` in `running` and in `express`,
 //! and which roots wait for one, `{root}@{half minute}` in `waiting`. Only the first two are a

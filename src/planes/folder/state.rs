@@ -132,7 +132,7 @@ impl RunningJob {
     }
 }
 
-/// Files of a job that failed, which are now submitted apart from all others (DESIGN §6.6).
+/// Files of a job that failed, which are now submitted apart from all others.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Piece {

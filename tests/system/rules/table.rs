@@ -359,7 +359,7 @@ fn outside() -> Vec<Row> {
     ]
 }
 
-/// What stands at the destination, and what then (DESIGN §6.3).
+/// What stands at the destination, and what then.
 fn conflicts() -> Vec<Row> {
     let (new, new_bam) = (&[("s.txt", "lab:/run/s.txt")], &[("a.bam", "lab:/run/a.bam")]);
     let cold = "archive";
