@@ -58,7 +58,6 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
         .map_err(|problems| Misconfigured(Box::new(problems)))?;
     let writing = logs(&settings, Output::Stdout).install()?;
     let metrics = Metrics::install()?;
-    signals::process::describe();
     os::raise_file_limit();
     let supervisor = Supervisor::new();
     let asked = os::stop_signals().context("signals cannot be listened to")?;

@@ -1,4 +1,4 @@
-//! The table, in DynamoDB: keys `id` and `id_type`, indexes `due` and `tree` (`deploy/stateful.yaml`).
+//! The table, in DynamoDB: keys `id` and `id_type`, index `due` (`deploy/stateful.yaml`).
 //!
 //! The SDK may try a write again after its answer was lost, and then finds its own condition
 //! broken: whoever writes recognises their own write in the item that `Refused` carries. An update of
@@ -34,7 +34,7 @@ use crate::ports::{
     Class, Error, Result,
     chance::Chance,
     store::{
-        Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, MAX_ITEM_BYTES, Page, ROOT_ID, Store,
+        Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, MAX_ITEM_BYTES, Store,
         Transacted, Value, Write, Written, apply, bytes_of,
     },
 };
@@ -305,24 +305,6 @@ impl Store for DynamoStore {
     async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
         self.entries(shard, "#at > :at", after, false, limit).await
     }
-
-    async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
-        let answer = self
-            .query_index("tree")
-            .key_condition_expression("#root = :root")
-            .expression_attribute_names("#root", ROOT_ID)
-            .expression_attribute_values(":root", AttributeValue::S(root.to_owned()))
-            .limit(PAGE)
-            .set_exclusive_start_key(from.map(|cursor| start_key(root, cursor)).transpose()?)
-            .send()
-            .await
-            .map_err(|error| classify("Query", error))?;
-        let next = answer.last_evaluated_key.map(|mut last| items::take_key(&mut last)).transpose()?;
-        Ok(Page {
-            items: answer.items.unwrap_or_default().into_iter().map(items::decode).collect::<Result<_>>()?,
-            next: next.map(|last| serde_json::json!([last.id, last.id_type]).to_string()),
-        })
-    }
 }
 
 fn refused(failed: &ConditionalCheckFailedException) -> Result<Written> {
@@ -344,12 +326,4 @@ fn decode_due(mut attributes: Attributes) -> Result<Due> {
         Some(due_at) => Ok(Due { key, due_at }),
         None => Err(items::unreadable(format!("{key} in the due index without a number"))),
     }
-}
-
-fn start_key(root: &str, cursor: &str) -> Result<Attributes> {
-    let (id, id_type): (String, String) = serde_json::from_str(cursor)
-        .map_err(|error| Error::new(Class::Invalid, "Query", "not a page of ours").caused_by(error))?;
-    let mut start = items::key(&Key::new(id, id_type));
-    start.insert(ROOT_ID.to_owned(), AttributeValue::S(root.to_owned()));
-    Ok(start)
 }

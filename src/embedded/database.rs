@@ -28,12 +28,10 @@ const SCHEMA: &str = "
         attributes TEXT NOT NULL,
         due_shard INTEGER,
         due_at INTEGER,
-        root_id TEXT,
         expire_at INTEGER,
         PRIMARY KEY (id, id_type)
     ) STRICT;
     CREATE INDEX IF NOT EXISTS items_due ON items (due_shard, due_at) WHERE due_at IS NOT NULL;
-    CREATE INDEX IF NOT EXISTS items_tree ON items (root_id, id, id_type) WHERE root_id IS NOT NULL;
     CREATE INDEX IF NOT EXISTS items_expire ON items (expire_at) WHERE expire_at IS NOT NULL;
 
     CREATE TABLE IF NOT EXISTS messages (

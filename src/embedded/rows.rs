@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::database::failed;
 use crate::ports::{
     Class, Error, Result,
-    store::{DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, ROOT_ID, Value},
+    store::{DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, Value},
 };
 
 /// The columns that [`item`] reads, in its order.
@@ -63,8 +63,8 @@ pub(super) fn save(connection: &Connection, item: &Item) -> Result<()> {
     let write = || {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO items (id, id_type, attributes, due_shard, due_at, root_id, expire_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR REPLACE INTO items (id, id_type, attributes, due_shard, due_at, expire_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
                 item.key.id,
@@ -72,7 +72,6 @@ pub(super) fn save(connection: &Connection, item: &Item) -> Result<()> {
                 attributes,
                 shard,
                 at,
-                item.text(ROOT_ID),
                 item.number(EXPIRE_AT)
             ])
     };

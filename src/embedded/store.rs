@@ -132,30 +132,6 @@ impl Store for SqliteStore {
                    WHERE due_shard = ?1 AND due_at > ?2 ORDER BY due_at DESC, id, id_type LIMIT ?3";
         self.entries(sql, shard, after, limit).await
     }
-
-    async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
-        let root = root.to_owned();
-        let (id, id_type): (String, String) = match from {
-            None => (String::new(), String::new()),
-            Some(cursor) => serde_json::from_str(cursor).map_err(|error| {
-                Error::new(Class::Invalid, "query tree", "not a page of ours").caused_by(error)
-            })?,
-        };
-        let sql = format!(
-            "SELECT {} FROM items WHERE root_id = ?1 AND (id, id_type) > (?2, ?3)
-             ORDER BY id, id_type LIMIT {PAGE}",
-            rows::COLUMNS
-        );
-        let look = move |connection: &Connection| {
-            let found = select(connection, "query tree", &sql, params![root, id, id_type], rows::item)?;
-            let is_full = found.len() == PAGE;
-            let items = found.into_iter().map(rows::decode).collect::<Result<Vec<_>>>()?;
-            let last = items.last().filter(|_| is_full);
-            let next = last.map(|item| serde_json::json!([item.key.id, item.key.id_type]).to_string());
-            Ok(Page { items, next })
-        };
-        self.database.read("query tree", look).await
-    }
 }
 
 /// One write, in a transaction that is open.

@@ -19,7 +19,7 @@ use crate::{
     events::intake::Submission,
     ports::{
         Error,
-        store::{Action, Condition, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, ROOT_ID, Transacted, Write},
+        store::{Action, Condition, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, Transacted, Write},
     },
     signals,
 };
@@ -105,7 +105,7 @@ impl Core {
         let request = records::new_request(id, id, submission.request.kind(), &destination, now)
             .with(attr::HASH, arrival.hash())
             .with(attr::SOURCE, submission.source.as_str());
-        let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD)).with(ROOT_ID, id.as_str());
+        let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD));
         let payload = self.with_document(payload, attr::SPEC, &submission.request).await?;
         let outcome = Key::new(id.as_str(), records::OUTCOME);
         let mut writes = vec![Write::put_new(request), Write::put_new(payload), absent(outcome)];
@@ -236,7 +236,6 @@ impl Core {
         let key = records::token_key(root, token.expose());
         let shard = records::shard(&key);
         Item::new(key)
-            .with(ROOT_ID, root.as_str())
             .with(attr::TOKEN, token.expose())
             .with(attr::CREATED_AT, millis(self.ports.clock.now()))
             .with(DUE_SHARD, shard)

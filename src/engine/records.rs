@@ -19,7 +19,7 @@ use crate::{
     engine::tree::children::Common,
     ports::{
         Class, Error, Result,
-        store::{Change, Condition, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, ROOT_ID, SHARDS, Value, Write},
+        store::{Change, Condition, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, SHARDS, Value, Write},
     },
 };
 
@@ -240,7 +240,6 @@ pub(crate) fn new_request(
         .with(attr::KIND, kind.as_str())
         .with(attr::PHASE, Phase::Received.as_str())
         .with(attr::ROOT, root.as_str())
-        .with(ROOT_ID, root.as_str())
         .with(attr::DESTINATION, destination)
         .with(attr::CREATED_AT, millis(now))
         .with(DUE_SHARD, shard)

@@ -1,10 +1,10 @@
-//! The one table: items with named attributes, conditional writes, and two indexes that only suggest.
+//! The one table: items with named attributes, conditional writes, and an index that only suggests.
 //!
 //! # Contract
 //! - `get`, `get_many` and `query` are consistent: they see every write that was answered before.
 //! - A write is atomic per item, a transaction over its items. Conditions are checked at that moment.
-//! - An item with both [`DUE_SHARD`] and [`DUE_AT`] is in the due index; one with [`ROOT_ID`] is in
-//!   the tree index. Indexes may lag and may name items that have changed since.
+//! - An item with both [`DUE_SHARD`] and [`DUE_AT`] is in the due index, which may lag and may name items that
+//!   have changed since.
 //! - An item whose [`EXPIRE_AT`] (seconds since 1970) has passed may vanish at any time.
 //! - Items hold at most 400 KB (DynamoDB); an implementation refuses more as `Invalid`.
 //! - A write that failed with [`Error::may_have_happened`] may have happened. Whoever must know
@@ -20,8 +20,6 @@ use super::error::{Class, Error, Result};
 pub const DUE_SHARD: &str = "due_shard";
 /// Attribute: when the item next needs attention, milliseconds since 1970.
 pub const DUE_AT: &str = "due_at";
-/// Attribute: the root an item belongs to.
-pub const ROOT_ID: &str = "root_id";
 /// Attribute: when the item may be dropped, seconds since 1970 (DynamoDB TTL).
 pub const EXPIRE_AT: &str = "expire_at";
 /// How many shards the due index has.
@@ -293,9 +291,6 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Entries of one shard that are due later than `after`, latest first, at most `limit`.
     async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>>;
-
-    /// The items of a root, in pages, from the index (may lag).
-    async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>>;
 }
 
 /// How large an item may be, in bytes (DynamoDB).

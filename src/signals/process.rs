@@ -15,16 +15,13 @@ pub const PANICS: &str = "copy_manager_panics_total";
 /// Counter: log lines that were dropped because nobody read what came before.
 pub const LINES_LOST: &str = "copy_manager_log_lines_lost_total";
 
-/// Names the metrics of this file for whoever reads `/metrics`.
-pub fn describe() {
-    metrics::describe_gauge!(READY, "1 while the process takes new work");
-    metrics::describe_counter!(TASK_FAILURES, "tasks that ended with an error");
-    metrics::describe_counter!(PANICS, "panics, wherever they happened");
-    metrics::describe_counter!(
-        LINES_LOST,
-        "log lines that were dropped because nobody read what came before"
-    );
-}
+/// Metrics: name and meaning.
+pub const METRICS: &[(&str, &str)] = &[
+    (READY, "1 while the process takes new work"),
+    (TASK_FAILURES, "Tasks that ended with an error"),
+    (PANICS, "Panics, wherever they happened"),
+    (LINES_LOST, "Log lines that were dropped because nobody read what came before"),
+];
 
 /// Everything that must work does; the admin interface listens at `address`.
 pub fn ready(address: SocketAddr) {

@@ -8,7 +8,7 @@ use copy_manager::{
     ports::{
         Class,
         store::{
-            Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, ROOT_ID, Store, Transacted, Value,
+            Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, Store, Transacted, Value,
             Write, Written,
         },
     },
@@ -68,7 +68,6 @@ async fn suite(store: &dyn Store) {
     many_are_found(store).await;
     a_query_is_ordered(store).await;
     the_due_are_found(store).await;
-    a_tree_comes_in_pages(store).await;
     too_large_is_refused(store).await;
     concurrent_additions_all_count(store).await;
 }
@@ -294,35 +293,6 @@ async fn the_due_are_found(store: &dyn Store) {
     let settled = vec![Change::Remove(DUE_AT.into()), Change::Remove(DUE_SHARD.into())];
     store.write(Write::update(Key::new("middle", "REQUEST"), settled)).await.unwrap();
     assert_eq!(store.due(3, 1000, 10).await.unwrap(), [due("late", 300), due("early", 400)]);
-}
-
-async fn a_tree_comes_in_pages(store: &dyn Store) {
-    let mut expected = Vec::new();
-    for batch in 0..5 {
-        let items: Vec<Item> = (0..90)
-            .map(|n| {
-                Item::new(Key::new(format!("leaf-{batch}-{n:02}"), "REQUEST"))
-                    .with(ROOT_ID, "the-root")
-                    .with("n", n)
-            })
-            .collect();
-        store.transact(items.iter().cloned().map(Write::put_new).collect()).await.unwrap();
-        expected.extend(items);
-    }
-    let (mut found, mut from, mut pages) = (Vec::new(), None, 0);
-    loop {
-        let page = store.tree("the-root", from.as_deref()).await.unwrap();
-        found.extend(page.items);
-        pages += 1;
-        from = page.next;
-        if from.is_none() {
-            break;
-        }
-    }
-    assert_eq!(found, expected);
-    assert!(pages > 1);
-    assert_eq!(store.tree("no-root", None).await.unwrap().items, []);
-    assert_eq!(store.tree("the-root", Some("nonsense")).await.unwrap_err().class, Class::Invalid);
 }
 
 async fn too_large_is_refused(store: &dyn Store) {

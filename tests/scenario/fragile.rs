@@ -147,9 +147,4 @@ impl Store for Fragile {
         self.is_there()?;
         self.store.due_after(shard, after, limit).await
     }
-
-    async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
-        self.is_there()?;
-        self.store.tree(root, from).await
-    }
 }

@@ -12,7 +12,7 @@ use copy_manager::{
         Result,
         clock::{Clock, Steady},
         queue::{Message, Queue},
-        store::{DUE_AT, DUE_SHARD, Due, Item, Key, Page, ROOT_ID, Store, Transacted, Write, Written, apply},
+        store::{DUE_AT, DUE_SHARD, Due, Item, Key, Page, Store, Transacted, Write, Written, apply},
     },
     simulator::events::{EventSink, SinkError},
 };
@@ -159,12 +159,6 @@ impl Store for MemoryStore {
         let until = (shard + 1, i64::MIN, Key::new("", ""));
         let entries = table.due.range(..until).rev().take_while(|(s, at, _)| *s == shard && *at > after);
         Ok(entries.take(limit).map(|(_, due_at, key)| Due { key: key.clone(), due_at: *due_at }).collect())
-    }
-
-    async fn tree(&self, root: &str, _from: Option<&str>) -> Result<Page<Item>> {
-        let table = self.0.lock().unwrap();
-        let items = table.items.values().filter(|item| item.text(ROOT_ID) == Some(root));
-        Ok(Page { items: items.cloned().collect(), next: None })
     }
 }
 

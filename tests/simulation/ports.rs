@@ -120,12 +120,6 @@ impl Store for Gated<Watching> {
         let due = self.inner.store.due_after(shard, after, limit).await?;
         self.gate.idle(due).await
     }
-
-    async fn tree(&self, root: &str, from: Option<&str>) -> Result<Page<Item>> {
-        self.gate
-            .pass(Service::Store, "tree", READ, || root.to_owned(), self.inner.store.tree(root, from))
-            .await
-    }
 }
 
 #[async_trait]
