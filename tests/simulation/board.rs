@@ -307,7 +307,7 @@ impl Board {
             // What could not be read at first, and was brought by others, is counted as if it were ours.
             let is_hidden = plan.trials.told.contains(&want.to) || plan.strangers.contains(&want.to);
             let is_as_large = *size == Some(want.size);
-            if !matches && !(is_hidden && is_as_large) {
+            if !(matches || is_hidden && is_as_large) {
                 differing.push(want.to.as_str());
                 if is_as_large { by_size += 1 } else { other += 1 }
             }
