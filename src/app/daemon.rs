@@ -11,7 +11,6 @@ use crate::{
     admin::{self, Admin, guard::Guard},
     config::Settings,
     embedded::sns::{Inbox, OverTheNetwork},
-    engine::Engine,
     runtime::{OnError, Supervisor},
     signals,
     telemetry::{Dropped, Metrics},
@@ -26,7 +25,7 @@ pub(super) struct Daemon {
     /// Where its HTTP side listens.
     pub(super) address: SocketAddr,
     #[cfg(feature = "simulator")]
-    pub(super) engine: Arc<Engine>,
+    pub(super) engine: Arc<crate::engine::Engine>,
     #[cfg(feature = "simulator")]
     pub(super) door: Arc<Door>,
 }

@@ -6,7 +6,7 @@
 //! answers with faults is noted apart: it is believed for longer than silence, but not for ever.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
@@ -98,7 +98,8 @@ impl Noted {
 /// The signs of life that this instance has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
-    roots: Mutex<HashMap<RequestId, Noted>>,
+    // In an order that is the same every time: so are the histories of the simulation.
+    roots: Mutex<BTreeMap<RequestId, Noted>>,
     /// Who held the places of a project when it was last looked at, and since when.
     queues: Mutex<HashMap<ProjectId, (u64, i64)>>,
     /// When a record that had to wait was last given a place on this instance.
@@ -111,7 +112,7 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    fn roots(&self) -> MutexGuard<'_, HashMap<RequestId, Noted>> {
+    fn roots(&self) -> MutexGuard<'_, BTreeMap<RequestId, Noted>> {
         self.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

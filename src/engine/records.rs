@@ -136,6 +136,8 @@ pub(crate) struct RootState {
     pub generation: u32,
     /// Items that hold the plan.
     pub chunks: u32,
+    /// When the plan was begun, milliseconds since 1970: no folder that came later is in it.
+    pub planned_at: i64,
     /// Children planned.
     pub children: u64,
     /// The step that is under way.

@@ -14,6 +14,7 @@ use copy_manager::{
     domain::{
         file::{DataKind, DataStatus},
         ids::{DataId, FolderId, JobId, ProjectId},
+        route::Folders,
     },
     engine::settings::OnCallerGone,
     ports::{
@@ -31,7 +32,7 @@ use crate::{
     errands::Way,
     fate::Fate,
     shelves::{Shelves, by_uri},
-    trials::FRESH,
+    trials::{ABANDONED, FRESH},
     world::{LAB, Plan, Request, TO},
 };
 
@@ -304,9 +305,12 @@ impl Board {
                 Some(from) => sources[from].1 == *md5,
                 None => Some(want.size) == *size,
             });
-            if !matches {
+            // What could not be read at first, and was brought by others, is counted as if it were ours.
+            let is_hidden = plan.trials.told.contains(&want.to) || plan.strangers.contains(&want.to);
+            let is_as_large = *size == Some(want.size);
+            if !(matches || is_hidden && is_as_large) {
                 differing.push(want.to.as_str());
-                if *size == Some(want.size) { by_size += 1 } else { other += 1 }
+                if is_as_large { by_size += 1 } else { other += 1 }
             }
         }
         if by_size + other > count("skipped_by_size") + count("skipped_conflict")
@@ -332,6 +336,10 @@ impl Board {
             || plan.platform.tag_defect
             || !plan.strangers.is_empty()
             || plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
+        // What a job has left of a whole folder is proved to be ours only where the folder is new.
+        let is_unproved = jobs_fail
+            && plan.settings.copy.folders == Folders::Whole
+            && plan.settings.jobs.abandoned_after > ABANDONED;
         let contested =
             |want: &crate::world::Want| plan.wanted.get(&want.to).is_some_and(|from| from.len() > 1);
         let is_told = |from: &String| plan.trials.told.contains(from);
@@ -340,11 +348,18 @@ impl Board {
             "InvalidRequest" => request.contradicts,
             // Of what is told without its path nobody knows that it is the one.
             "SourceNotFound" => request.missing || told,
-            "SourceNotReady" => told,
+            // Beside what fails for good nobody waits for sources that are fresh.
+            "SourceNotReady" => {
+                told || request
+                    .wants
+                    .iter()
+                    .any(|want| want.from.as_ref().is_some_and(|from| from.starts_with(FRESH)))
+            }
             // Nothing is replaced where a job of others may be at work.
             "Stalled" => request.overwrite && plan.trials.others_copy,
             "DestinationConflict" => request.wants.iter().any(|want| {
-                contested(want)
+                is_unproved
+                    || contested(want)
                     || plan.strangers.contains(&want.to)
                     || shelved.contains_key(&want.to)
                     || before.iter().any(|entry| entry.path == want.to && entry.kind == DataKind::File)

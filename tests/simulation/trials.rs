@@ -18,7 +18,7 @@ use crate::{
 pub(crate) const FRESH: &str = "/fresh/";
 
 /// Others' uploads of PARTIAL files of that age are taken for given up, in most histories.
-const ABANDONED: Duration = Duration::from_mins(5);
+pub(crate) const ABANDONED: Duration = Duration::from_mins(5);
 /// The longest work of others in the histories in which nobody is taken to have given up.
 const LONG: u64 = 2 * 3600;
 /// By how much the clock of an instance among several may be wrong, in milliseconds: leases bear more.
@@ -215,7 +215,9 @@ impl Trials {
         }
         let is_patient = self.abandoned_after > ABANDONED;
         let most = if is_patient { LONG } else { 240 };
-        let paths: Vec<&String> = wanted.keys().filter(|to| !to.starts_with("s3://")).collect();
+        // What is renamed is written in S3, and shows here only later: nobody could know that it is there.
+        let free = |to: &&String| !to.starts_with("s3://") && !to.contains("/renamed-");
+        let paths: Vec<&String> = wanted.keys().filter(free).collect();
         for n in 0..dice.below(4) {
             let path = if paths.is_empty() || dice.chance(0.2) {
                 format!("/in/r1/late-{n}.bam")

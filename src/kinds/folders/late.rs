@@ -132,6 +132,7 @@ impl Folders {
     pub(crate) async fn late(
         &self,
         held: &Held,
+        planned_at: i64,
         plan: &[Child],
         children: &[Child],
         outcomes: &[Outcome],
@@ -142,7 +143,9 @@ impl Folders {
         }
         let (complete_at, settle) = (self.complete_at(held), as_millis(self.core.settings.jobs.settle));
         let mut tops = tops(children, outcomes);
-        tops.retain(|top| top.seen.is_fresh(complete_at, settle));
+        // A folder that was listed late enough has shown its files, but those below it were looked for when the
+        // plan was made.
+        tops.retain(|top| Seen { at: top.seen.at.min(planned_at), ..top.seen }.is_fresh(complete_at, settle));
         if tops.is_empty() {
             return Ok(Late::Nothing);
         }

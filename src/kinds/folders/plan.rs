@@ -51,6 +51,7 @@ impl Folders {
             Elsewhere::Waits(next) => return Ok(Some(next)),
         }
         let party = [Party::of(&held.item)];
+        let planned_at = millis(self.core.ports.clock.now());
         let planning = async {
             // The semaphore is never closed.
             let _turn = self.plans.acquire().await.ok();
@@ -76,6 +77,7 @@ impl Folders {
         let state = RootState {
             generation,
             chunks: planned,
+            planned_at,
             children: children.len() as u64,
             step: 0,
             spread: 0,

@@ -179,7 +179,7 @@ impl Folders {
             outcomes.push(outcome);
         }
         if !state.listed_again {
-            match self.late(held, &all, &so_far, &outcomes).await? {
+            match self.late(held, state.planned_at, &all, &so_far, &outcomes).await? {
                 Late::Nothing => state.listed_again = true,
                 Late::At(at) => return Ok(StepEnd::Waits(at)),
                 Late::More(more) => {

@@ -120,6 +120,11 @@ impl Picture {
         let arrived = |verdict| matches!(verdict, Verdict::Done { .. } | Verdict::Skipped);
         self.get(name).is_some_and(|(_, verdict)| !arrived(verdict))
     }
+
+    /// Whether something else stands there that stays.
+    pub(super) fn is_clash(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|(_, verdict)| matches!(verdict, Verdict::Clash(_)))
+    }
 }
 
 impl FolderPlane {

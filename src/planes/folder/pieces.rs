@@ -44,6 +44,12 @@ impl FolderState {
         self.pieces.iter().filter(free).map(|piece| piece.names.clone()).collect()
     }
 
+    /// The pieces that have not failed, have no job, and none of whose files needs one now.
+    fn resting(&self, picture: &Picture) -> Vec<Names> {
+        let unsent = self.pieces_to_submit();
+        unsent.into_iter().filter(|names| picture.queued(names).is_empty()).collect()
+    }
+
     /// Puts files aside as pieces of about equal size; not those that are in one already, because the
     /// late double of a job has failed with the same files: in two pieces they would travel twice.
     fn cut(&mut self, names: &[String], parts: usize, isolated: bool) {
@@ -132,15 +138,25 @@ impl FolderPlane {
                 charged |= state.take_apart(folder, picture, job, &missing);
             }
         }
+        // What is there, or will never be, is no suspect any more.
+        let is_suspect = |name: &String| picture.is_open(name) && !picture.is_clash(name);
         for piece in &mut state.pieces {
-            if !piece.names.iter().all(|name| picture.is_open(name)) {
-                piece.names = piece.names.iter().filter(|name| picture.is_open(name)).cloned().collect();
+            if !piece.names.iter().all(is_suspect) {
+                piece.names = piece.names.iter().filter(|name| is_suspect(name)).cloned().collect();
             }
         }
         state.pieces.retain(|piece| !piece.names.is_empty());
-        if !state.pieces.is_empty() && state.pieces.iter().all(|piece| piece.failed) {
+        // Others are not kept waiting by pieces that have nothing to send now, because somebody else is at work
+        // on their files, for example.
+        let rest = state.resting(picture);
+        let failed = state.pieces.iter().filter(|piece| piece.failed).count();
+        if failed > 0 && failed + rest.len() == state.pieces.len() {
             bad = true;
+            let (rest, failed) =
+                std::mem::take(&mut state.pieces).into_iter().partition(|piece| rest.contains(&piece.names));
+            state.pieces = failed;
             charged |= state.end_of_cut(folder);
+            state.pieces.extend::<Vec<_>>(rest);
         }
         if charged {
             state.charged += 1;
