@@ -34,15 +34,13 @@ use crate::ports::{
     Class, Error, Result,
     chance::Chance,
     store::{
-        Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, MAX_ITEM_BYTES, Store,
-        Transacted, Value, Write, Written, apply, bytes_of,
+        Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, MAX_ITEM_BYTES, Store, Transacted,
+        Value, Write, Written, apply, bytes_of,
     },
 };
 
 /// How many keys one `BatchGetItem` takes.
 const MAX_KEYS: usize = 100;
-/// How many items a page of a tree has.
-const PAGE: i32 = 200;
 /// The waits before keys that were left unprocessed are asked for again.
 const ASK_AGAIN: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];

@@ -66,14 +66,7 @@ pub(super) fn save(connection: &Connection, item: &Item) -> Result<()> {
                 "INSERT OR REPLACE INTO items (id, id_type, attributes, due_shard, due_at, expire_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(params![
-                item.key.id,
-                item.key.id_type,
-                attributes,
-                shard,
-                at,
-                item.number(EXPIRE_AT)
-            ])
+            .execute(params![item.key.id, item.key.id_type, attributes, shard, at, item.number(EXPIRE_AT)])
     };
     write().map(drop).map_err(|error| failed("write item", error))
 }

@@ -16,11 +16,9 @@ use super::{
 use crate::ports::{
     Class, Error, Result,
     clock::Clock,
-    store::{Action, Due, Item, Key, Page, Store, Transacted, Write, Written, apply},
+    store::{Action, Due, Item, Key, Store, Transacted, Write, Written, apply},
 };
 
-/// How many items a page of a tree has.
-const PAGE: usize = 200;
 /// How often expired items are looked for, in seconds.
 const SWEEP_EVERY: i64 = 60;
 /// How many writes a transaction may have (DynamoDB).

@@ -78,7 +78,8 @@ mod tests {
     /// The names of metrics in the sources, wherever one is counted.
     fn counted() -> BTreeSet<String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/signals");
-        let files = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+        let files =
+            fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
         let mut names = BTreeSet::new();
         for text in files {
             let quoted = text.split('"').filter(|quoted| quoted.starts_with("copy_manager_"));

@@ -8,8 +8,8 @@ use copy_manager::{
     ports::{
         Class,
         store::{
-            Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, Store, Transacted, Value,
-            Write, Written,
+            Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, Store, Transacted, Value, Write,
+            Written,
         },
     },
 };

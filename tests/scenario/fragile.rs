@@ -13,7 +13,7 @@ use copy_manager::{
     embedded::store::SqliteStore,
     ports::{
         Class, Error, Result,
-        store::{Action, Change, Due, Item, Key, Page, Store, Transacted, Write, Written, item_bytes},
+        store::{Action, Change, Due, Item, Key, Store, Transacted, Write, Written, item_bytes},
     },
 };
 

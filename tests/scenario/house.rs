@@ -15,6 +15,7 @@ use copy_manager::{
     app::kinds::{self, Work},
     aws::{clients::configured, objects::S3Objects},
     domain::{
+        ids::RequestId,
         policy::Rules,
         request::OnConflict,
         route::{Folders, SinglePart},
@@ -374,6 +375,21 @@ impl House {
         tasks.spawn(engine.clone().heartbeats(off.clone()));
         tasks.spawn(engine.clone().progress(off.clone()));
         Instance { engine, work, stop, off, tasks }
+    }
+
+    /// The records of the slices of a request.
+    pub(crate) async fn slices(&self, root: &str) -> Vec<Item> {
+        let request = self.store().get(&Key::new(root, "REQUEST")).await.unwrap().unwrap();
+        let state: Value = serde_json::from_str(request.text("state").unwrap()).unwrap();
+        let number = |name: &str| u32::try_from(state[name].as_u64().unwrap()).unwrap();
+        let bucket = state["slices"]["bucket"].as_str().unwrap();
+        let id = |n| RequestId::child(&RequestId::new(root), number("generation"), "slice", bucket, n);
+        let keys: Vec<_> = (0..number("children")).map(|n| Key::new(id(n).as_str(), "REQUEST")).collect();
+        let mut slices = Vec::new();
+        for keys in keys.chunks(100) {
+            slices.extend(self.store().get_many(keys).await.unwrap());
+        }
+        slices
     }
 
     /// Has instances that are started from now on hear of jobs.

@@ -8,7 +8,7 @@ use std::{
 
 use copy_manager::{
     engine::settings::Tags,
-    ports::store::{Change, Item, Key, Store as _, Value as Attribute, Write},
+    ports::store::{Change, Key, Store as _, Value as Attribute, Write},
 };
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
@@ -55,16 +55,6 @@ async fn ask(house: &House, token: &str, key: &str, list: &str, more: Value) {
 fn root(house: &House) -> String {
     let told = house.buses.told.lock().unwrap();
     told.last().unwrap()["requestId"].as_str().unwrap().to_owned()
-}
-
-/// The records of the slices of a request.
-async fn slices(house: &House, root: &str) -> Vec<Item> {
-    let all = house.store().tree(root, None).await.unwrap().items;
-    let mut slices = Vec::new();
-    for item in all.into_iter().filter(|item| item.key.id != root && item.key.id_type == "REQUEST") {
-        slices.extend(house.store().get(&item.key).await.unwrap());
-    }
-    slices
 }
 
 /// The sum of a number of the tallies.
@@ -223,7 +213,7 @@ async fn a_list_whose_slices_do_not_move_is_stalled() {
         sleep(Duration::from_secs(1)).await;
         let id = root(&house);
         // As an instance of a newer version would have them, which does or does not look at them.
-        for slice in slices(&house, &id).await {
+        for slice in house.slices(&id).await {
             let mut changes = vec![
                 Change::Set("schema".into(), Attribute::Number(99)),
                 Change::Set("epoch".into(), Attribute::Number(99)),
@@ -336,7 +326,7 @@ async fn a_list_stopped_after_a_crash_leaves_no_parts() {
         until(MINUTE, async || !house.simulator.uploads("dest").is_empty()).await;
         let id = root(&house);
         if gives_up {
-            for slice in slices(&house, &id).await {
+            for slice in house.slices(&id).await {
                 let died = Change::Set("starts".into(), Attribute::Number(10));
                 house.store().write(Write::update(slice.key, vec![died])).await.unwrap();
             }
@@ -436,7 +426,7 @@ async fn a_list_half_read_is_read_again() {
     assert_eq!(output["objects"], json!({"total": 60, "copied": 60, "alreadyCopied": 0, "errors": 0}));
     let summary = house.object("dest", "ENDED_COPY.csv").await;
     assert_eq!((objects(&summary).len(), calls(&house, "dest", "CopyObject")), (60, 60));
-    assert_eq!(slices(&house, &root(&house)).await.len(), 12);
+    assert_eq!(house.slices(&root(&house)).await.len(), 12);
     assert!(house.simulator.uploads("dest").is_empty());
 }
 

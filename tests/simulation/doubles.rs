@@ -12,7 +12,7 @@ use copy_manager::{
         Result,
         clock::{Clock, Steady},
         queue::{Message, Queue},
-        store::{DUE_AT, DUE_SHARD, Due, Item, Key, Page, Store, Transacted, Write, Written, apply},
+        store::{DUE_AT, DUE_SHARD, Due, Item, Key, Store, Transacted, Write, Written, apply},
     },
     simulator::events::{EventSink, SinkError},
 };
