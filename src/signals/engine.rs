@@ -48,7 +48,6 @@ pub const METRICS: &[(&str, &str)] = &[
     ("copy_manager_leases_lost_total", "Leases that another instance has taken over"),
     ("copy_manager_runs_active", "Records this instance works on"),
     ("copy_manager_runs_waiting", "Records that wait for a place on this instance"),
-    ("copy_manager_ticks_total", "Walks of the due index"),
 ];
 
 const NONE: &str = "none";

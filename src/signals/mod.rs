@@ -20,6 +20,7 @@ pub fn describe() {
         process::METRICS,
         queue::METRICS,
         slice::METRICS,
+        timers::METRICS,
     ];
     for (name, meaning) in tables.into_iter().flatten().copied() {
         if name.ends_with("_total") {

@@ -7,6 +7,12 @@ use tracing::warn;
 
 use super::engine::chain;
 
+/// Metrics: name and meaning.
+pub const METRICS: &[(&str, &str)] = &[
+    ("copy_manager_ticks_total", "Walks of the due index"),
+    ("copy_manager_stray_timers_total", "Records that were due too far ahead, and were looked at at once"),
+];
+
 /// The due index was walked.
 pub fn ticked() {
     counter!("copy_manager_ticks_total").increment(1);

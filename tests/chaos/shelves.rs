@@ -114,7 +114,9 @@ pub(crate) async fn are_right(lab: &Lab, callers: &Callers) {
     there.retain(|key, _| !key.ends_with("STARTED_COPY.txt"));
     assert!(there.is_empty(), "nobody has asked for {:?}", there.keys());
     for bucket in [DEST, LISTS, SHELF] {
-        let uploads = lab.platform.uploads(bucket).await;
+        // One whose id was lost with an answer or a process stays, empty: nobody can prove whose it was.
+        let mut uploads = lab.platform.uploads(bucket).await;
+        uploads.retain(|upload| upload["parts"].as_array().is_none_or(|parts| !parts.is_empty()));
         assert!(uploads.is_empty(), "uploads are left in {bucket}: {uploads:?}");
     }
 }
