@@ -1,7 +1,7 @@
 //! The renaming map of a copy: which file each entry means, found before anything is copied.
 //!
 //! A renamed file is brought under its new name from the start: streamed from its source, or copied
-//! inside S3 from where a job has put it aside ([`super::staging`]).
+//! inside S3 from where a job has put it aside ([`crate::kinds::folders::staging`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 

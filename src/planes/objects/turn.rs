@@ -1,4 +1,4 @@
-//! A slice that only waits for restores, and comes back to work in its turn ([`crate::engine::turns`]).
+//! A slice that only waits for restores, and comes back to work in its turn ([`crate::engine::tree::turns`]).
 
 use std::{sync::atomic::Ordering, time::Duration};
 

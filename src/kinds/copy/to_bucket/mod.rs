@@ -2,7 +2,7 @@
 //!
 //! Names and refusals are those of any copy, and a file lands where it would in a project. But no
 //! folder is reconciled: what is to be brought is a list of objects, written as it is found, and slices
-//! bring them as they do for lists ([`mod@crate::engine::slice`]).
+//! bring them as they do for lists ([`crate::planes::objects`]).
 
 mod end;
 mod names;
