@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    folders::{Elsewhere, FolderKind, Folders},
+    folders::{FolderKind, Folders},
     sources::planner::Planner,
 };
 use crate::{
@@ -60,10 +60,6 @@ impl FolderKind for Batch {
 
     fn is_dry_run(request: &BatchRequest) -> bool {
         request.dry_run
-    }
-
-    async fn elsewhere(&self, _held: &mut Held, _source: &str, _request: &BatchRequest) -> Step<Elsewhere> {
-        Ok(Elsewhere::No)
     }
 
     async fn children(

@@ -122,15 +122,4 @@ impl FolderKind for Copy {
     ) -> Result<Vec<FolderRequest>, Refused> {
         plan::plan(Planner::new(&self.core), id, source, request).await
     }
-
-    async fn outcome(
-        &self,
-        _held: &mut Held,
-        _state: &RootState,
-        _children: &[(RequestId, FolderRequest)],
-        _outcomes: &[Outcome],
-        merged: Outcome,
-    ) -> Step<Outcome> {
-        Ok(merged)
-    }
 }

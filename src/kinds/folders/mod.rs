@@ -38,7 +38,9 @@ pub(crate) trait FolderKind: Send + Sync {
     fn is_dry_run(request: &Self::Request) -> bool;
 
     /// Plans what needs other children than folders.
-    async fn elsewhere(&self, held: &mut Held, source: &str, request: &Self::Request) -> Step<Elsewhere>;
+    async fn elsewhere(&self, _held: &mut Held, _source: &str, _request: &Self::Request) -> Step<Elsewhere> {
+        Ok(Elsewhere::No)
+    }
 
     /// What children it needs. `source` is who asked.
     ///
@@ -55,12 +57,14 @@ pub(crate) trait FolderKind: Send + Sync {
     /// What is told of the children beyond what all such roots tell (`merged`).
     async fn outcome(
         &self,
-        held: &mut Held,
-        state: &RootState,
-        children: &[(RequestId, FolderRequest)],
-        outcomes: &[Outcome],
+        _held: &mut Held,
+        _state: &RootState,
+        _children: &[(RequestId, FolderRequest)],
+        _outcomes: &[Outcome],
         merged: Outcome,
-    ) -> Step<Outcome>;
+    ) -> Step<Outcome> {
+        Ok(merged)
+    }
 }
 
 /// What was made of a request that needs no folders.
