@@ -1,7 +1,8 @@
 //! Runs records, a bounded number at a time, each at most once at a time on this instance.
 //!
 //! The inbox is a shortcut, not a promise: a key that finds it full is found again by the timers.
-//! Roots wait behind children and folders, so that what has begun is finished first.
+//! Roots go after children and folders, so that what has begun is finished first; but not for ever, because
+//! a root may have been stopped, or its children may have settled.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -22,6 +23,9 @@ use crate::{ports::store::Key, signals};
 
 /// How often it is looked whether planes have room for more of their records.
 const LOOK_AT_CALLS: Duration = Duration::from_millis(100);
+
+/// How many records that are not roots go before a root that waits.
+const BEFORE_A_ROOT: u32 = 15;
 
 /// For how long a record that has begun may not have made its first call.
 const BEGUN: Duration = Duration::from_secs(1);
@@ -86,6 +90,8 @@ struct Waiting {
     known: HashSet<Key>,
     /// Whether one of these went last.
     owned_went: bool,
+    /// How many went since a root did.
+    since_a_root: u32,
 }
 
 impl Waiting {
@@ -102,15 +108,20 @@ impl Waiting {
     /// The next one: records that planes own and others that have begun by turns, then roots. The former
     /// only where their plane has room.
     fn pop(&mut self, room: bool) -> Option<Key> {
+        let begun = if self.since_a_root < BEFORE_A_ROOT { self.pop_begun(room) } else { None };
+        self.since_a_root = if begun.is_some() { self.since_a_root + 1 } else { 0 };
+        let key = begun.or_else(|| self.roots.pop_front()).or_else(|| self.pop_begun(room))?;
+        self.known.remove(&key);
+        Some(key)
+    }
+
+    fn pop_begun(&mut self, room: bool) -> Option<Key> {
         let mut owned = None;
         if room && (!self.owned_went || self.begun.is_empty()) {
             owned = self.owned.pop_front();
         }
         self.owned_went = owned.is_some();
-        let key = owned.or_else(|| self.begun.pop_front());
-        let key = key.or_else(|| self.owned.pop_front_if(|_| room)).or_else(|| self.roots.pop_front())?;
-        self.known.remove(&key);
-        Some(key)
+        owned.or_else(|| self.begun.pop_front()).or_else(|| self.owned.pop_front_if(|_| room))
     }
 }
 
@@ -261,5 +272,23 @@ mod tests {
             .into();
         assert_eq!(order, ["f0", "c0", "c1", "c2", "r0", "r1", "f1", "f2", "r2", ""]);
         assert!(waiting.known.is_empty());
+    }
+
+    /// Found by seed 1391: a root that was stopped was not run for five minutes, and its children neither.
+    #[test]
+    fn a_root_has_its_turn_although_others_always_wait() {
+        let mut waiting = Waiting::default();
+        waiting.push(key("root", "REQUEST"), Lane::Root);
+        let mut before = 0;
+        loop {
+            waiting.push(key(&format!("f{before}"), "FOLDER"), Lane::Begun);
+            waiting.push(key(&format!("c{before}"), "REQUEST"), Lane::Begun);
+            if waiting.pop(true).is_some_and(|key| key.id == "root") {
+                break;
+            }
+            before += 1;
+            assert!(before < 100, "it starves");
+        }
+        assert_eq!(before, BEFORE_A_ROOT);
     }
 }

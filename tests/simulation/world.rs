@@ -432,6 +432,10 @@ impl Plan {
         }
         let mut platform = simulator::Settings { seed, ..simulator::Settings::default() };
         platform.job_duration = dice.pick(&[1, 2, 10, 40, 100]) * Duration::from_secs(1);
+        if throng.is_wide() {
+            // Hundreds of folders, one job at a time: with slow ones they take longer than anyone waits.
+            platform.job_duration = platform.job_duration.min(Duration::from_secs(10));
+        }
         platform.index_delay = if dice.chance(0.5) { Duration::ZERO } else { dice.seconds(0, settle / 3) };
         platform.delete_delay = dice.seconds(0, 20);
         platform.latency = Duration::from_millis(dice.pick(&[0, 0, 5, 80]));

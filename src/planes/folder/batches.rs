@@ -226,6 +226,23 @@ mod tests {
         assert_eq!(line.next(1000).0.len(), 499);
     }
 
+    /// Found by seed 1439: whose files had come was taken out, and what was left travelled twice.
+    #[test]
+    fn each_name_travels_once_when_somebody_has_been_told() {
+        let mut picture = picture(&[("a", 300, 1), ("b", 300, 1), ("c", 300, 1)]);
+        picture.waiters[2].1 = Arc::new(Resolved {
+            files: (0..300).map(|n| source(format!("b{n:04}"))).collect(),
+            ..Resolved::default()
+        });
+        picture.index();
+        picture.keep(|waiter| waiter.root.as_str() != "b");
+        let line = picture.line(&HashSet::new());
+        let (batch, _) = line.next(1000);
+        let distinct: HashSet<&str> = names(&batch).into_iter().collect();
+        assert_eq!((batch.len(), distinct.len()), (600, 600));
+        assert!(distinct.contains("b0007"), "the next one's turn");
+    }
+
     #[test]
     fn a_record_that_is_nearly_full_takes_fewer_files() {
         let picture = picture(&[("a", 1000, 1)]);

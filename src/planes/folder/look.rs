@@ -86,6 +86,12 @@ impl Picture {
         Some((&source.wanted.name, (source, *verdicts.get(file as usize)?)))
     }
 
+    /// Leaves out those who do not wait any more. Where two wanted one name, it is the next one's turn.
+    pub(super) fn keep(&mut self, waits: impl Fn(&Waiter) -> bool) {
+        self.waiters.retain(|(waiter, ..)| waits(waiter));
+        self.index();
+    }
+
     /// Puts the names in order.
     pub(super) fn index(&mut self) {
         self.wanted.clear();

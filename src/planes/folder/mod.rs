@@ -229,8 +229,7 @@ impl FolderPlane {
             state.moved = came || slot || !ended.is_empty();
             state.show(&picture);
             let open = self.finish(held, state, &picture).await?;
-            // Where two wanted one name, it is the next one's turn.
-            picture.waiters.retain(|(waiter, ..)| state.seen.contains_key(waiter.request.as_str()));
+            picture.keep(|waiter| state.seen.contains_key(waiter.request.as_str()));
             if open == 0 {
                 // Nobody waits any more, unless somebody has just come.
                 continue;
