@@ -8,7 +8,7 @@ use super::{
     batch::BatchRequest,
     copy_out::CopyOutRequest,
     file::ETag,
-    ids::{DataId, ProjectId},
+    ids::{DataId, JobId, ProjectId},
     location::DataPath,
     renaming::{RenameEntry, Renames},
 };
@@ -281,6 +281,9 @@ pub struct FolderRequest {
     /// that leaves something to do here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of_tree: Option<DataId>,
+    /// The jobs that had to bring it with the whole of that folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tree_jobs: Vec<JobId>,
     /// When its request was planned, milliseconds since 1970: what an earlier step has brought since was
     /// not there before us. None: there is no earlier step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -314,6 +317,7 @@ impl FolderRequest {
             staging: false,
             staged: BTreeMap::new(),
             of_tree: None,
+            tree_jobs: Vec::new(),
             since: None,
             piece: None,
             again: false,

@@ -33,18 +33,16 @@ const ANSWERED: &str = "answered";
 pub(crate) const UNANSWERED: &str = "unanswered";
 
 impl Core {
-    /// Looks after one token that is due. True when it needs nothing for now.
-    pub(crate) async fn beat(&self, key: Key) -> bool {
-        match self.try_beat(&key).await {
-            Ok(()) => true,
-            Err(error) => {
-                signals::engine::beat_failed(&key.id, &error);
-                let wait = RETRY
-                    .mul_f64(0.5 + self.ports.chance.unit() / 2.0)
-                    .min(self.settings.heartbeat.promise / 10);
-                self.put_off(&key, wait).await.is_ok()
-            }
+    /// Looks after one token that is due, and gives back its key.
+    pub(crate) async fn beat(&self, key: Key) -> Key {
+        if let Err(error) = self.try_beat(&key).await {
+            signals::engine::beat_failed(&key.id, &error);
+            let wait =
+                RETRY.mul_f64(0.5 + self.ports.chance.unit() / 2.0).min(self.settings.heartbeat.promise / 10);
+            // What cannot be put off is due, and found again.
+            drop(self.put_off(&key, wait).await);
         }
+        key
     }
 
     async fn try_beat(&self, key: &Key) -> Result<(), Error> {

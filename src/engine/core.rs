@@ -35,7 +35,7 @@ pub struct Core {
     pub(crate) streams: Semaphore,
     pub(super) callbacks: Pace,
     /// Tokens that were stored just now.
-    pub(super) first_beats: mpsc::Sender<Key>,
+    pub(super) beats: mpsc::Sender<Key>,
     pub(crate) evidence: Evidence,
     pub(super) quarantine: Quarantine,
     /// Cancelled when no new work may begin.
@@ -48,7 +48,7 @@ pub struct Core {
 #[derive(Debug)]
 pub struct Incoming {
     pub(super) posts: mpsc::Receiver<Post>,
-    pub(super) first_beats: mpsc::Receiver<Key>,
+    pub(super) beats: mpsc::Receiver<Key>,
 }
 
 impl Core {
@@ -62,7 +62,7 @@ impl Core {
         cut: CancellationToken,
     ) -> (Arc<Self>, Incoming) {
         let (inbox, incoming) = mpsc::channel(INBOX);
-        let (first_beats, first_beats_in) = mpsc::channel(timers::FIRST_BEATS);
+        let (beats, beats_in) = mpsc::channel(timers::ASKED_BEATS);
         let rate = NonZeroU32::new(settings.heartbeat.calls_per_second).unwrap_or(NonZeroU32::MIN);
         let core = Self {
             instance: InstanceId::new(ports.chance.uuid().to_string()),
@@ -70,7 +70,7 @@ impl Core {
             streams: Semaphore::new(settings.copy.concurrent_streams),
             payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
-            first_beats,
+            beats,
             evidence: Evidence::default(),
             quarantine: Quarantine::default(),
             ports,
@@ -78,6 +78,6 @@ impl Core {
             stop,
             cut,
         };
-        (Arc::new(core), Incoming { posts: incoming, first_beats: first_beats_in })
+        (Arc::new(core), Incoming { posts: incoming, beats: beats_in })
     }
 }

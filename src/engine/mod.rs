@@ -61,7 +61,7 @@ pub struct Engine {
     core: Arc<Core>,
     registry: Registry,
     posts: Mutex<mpsc::Receiver<Post>>,
-    first_beats_in: Mutex<mpsc::Receiver<Key>>,
+    beats_in: Mutex<mpsc::Receiver<Key>>,
 }
 
 impl Engine {
@@ -72,7 +72,7 @@ impl Engine {
             core,
             registry,
             posts: Mutex::new(incoming.posts),
-            first_beats_in: Mutex::new(incoming.first_beats),
+            beats_in: Mutex::new(incoming.beats),
         })
     }
 

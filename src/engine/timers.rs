@@ -4,8 +4,13 @@
 //!
 //! The first walk is also the recovery after a start; nothing about a restart is special.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +33,10 @@ const PAGE: usize = 500;
 /// Heartbeats under way at a time.
 const BEATS: usize = 32;
 
-/// Tokens that wait for their first heartbeat; what does not fit is found by the walk.
-pub(crate) const FIRST_BEATS: usize = 1000;
+/// Heartbeats that may be asked for at a time, and tokens that may stand in line for one; what does not fit is
+/// found by the next walk.
+pub(crate) const ASKED_BEATS: usize = 1000;
+const MOST_IN_LINE: usize = 4000;
 
 /// How often the index is searched for what is due later than anything of ours can be.
 const STRAYS_EVERY: Duration = Duration::from_mins(1);
@@ -38,28 +45,51 @@ const STRAYS_EVERY: Duration = Duration::from_mins(1);
 const DIFFER: Duration = Duration::from_mins(1);
 
 impl Engine {
-    /// Sends heartbeats until `end`: they go on while work drains. Tokens that have just come are not kept
-    /// waiting for the walk.
+    /// Sends heartbeats until `end`: they go on while work drains. The walk of the index waits for no
+    /// heartbeat, and a heartbeat for no other one: what takes long holds up nobody's.
     pub async fn heartbeats(self: Arc<Self>, end: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = end.cancelled() => {}
+            () = self.look_for_beats() => {}
+            () = self.send_beats() => {}
+        }
+    }
+
+    async fn look_for_beats(&self) {
         let mut ticks = self.ticks();
         let mut strays = Rarely::default();
-        let mut first = self.first_beats_in.lock().await;
-        let mut came = Vec::new();
         loop {
+            ticks.tick().await;
+            several(usize::from(SHARDS), self.shards().map(|shard| self.ask_for_beats(SHARDS + shard))).await;
+            if strays.is_time() {
+                for shard in self.shards() {
+                    self.recover_strays(SHARDS + shard).await;
+                }
+            }
+        }
+    }
+
+    /// Sends the heartbeats that are asked for, each token's once at a time.
+    async fn send_beats(&self) {
+        let mut asked = self.beats_in.lock().await;
+        let (mut line, mut known) = (VecDeque::new(), HashSet::new());
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < BEATS
+                && let Some(key) = line.pop_front()
+            {
+                under_way.push(self.core.beat(key));
+            }
             tokio::select! {
                 biased;
-                () = end.cancelled() => return,
-                _ = ticks.tick() => {
-                    let look_for_strays = strays.is_time();
-                    for shard in self.shards() {
-                        self.beat_shard(SHARDS + shard).await;
-                        if look_for_strays {
-                            self.recover_strays(SHARDS + shard).await;
-                        }
-                    }
+                Some(key) = under_way.next(), if !under_way.is_empty() => {
+                    known.remove(&key);
                 }
-                _ = first.recv_many(&mut came, BEATS) => {
-                    several(BEATS, came.drain(..).map(|token| self.core.beat(token))).await;
+                Some(key) = asked.recv(), if line.len() < MOST_IN_LINE => {
+                    if known.insert(key.clone()) {
+                        line.push_back(key);
+                    }
                 }
             }
         }
@@ -111,20 +141,11 @@ impl Engine {
         (0..SHARDS).map(move |n| (first + n) % SHARDS)
     }
 
-    async fn beat_shard(&self, shard: u8) {
-        loop {
-            let now = millis(self.core.ports.clock.now());
-            let due = match self.core.ports.store.due(shard, now, PAGE).await {
-                Ok(due) => due,
-                Err(error) => return signals::timers::walk_failed(shard, &error),
-            };
-            let full = due.len() == PAGE;
-            let beats = several(BEATS, due.into_iter().map(|entry| self.core.beat(entry.key))).await;
-            let moved = beats.into_iter().any(|moved| moved);
-            // Another page only if this one moved on, or a broken table would be walked for ever.
-            if !full || !moved {
-                return;
-            }
+    async fn ask_for_beats(&self, shard: u8) {
+        let now = millis(self.core.ports.clock.now());
+        match self.core.ports.store.due(shard, now, PAGE).await {
+            Ok(due) => due.into_iter().for_each(|entry| self.core.beat_soon(entry.key)),
+            Err(error) => signals::timers::walk_failed(shard, &error),
         }
     }
 
@@ -168,10 +189,9 @@ impl Engine {
 }
 
 impl Core {
-    /// Asks for the first heartbeat of a token that has just been stored. It is due, so that the walk finds
-    /// it where there is no room.
+    /// Asks for the heartbeat of a token that is due: where there is no room, the next walk finds it.
     pub(crate) fn beat_soon(&self, token: Key) {
-        drop(self.first_beats.try_send(token));
+        drop(self.beats.try_send(token));
     }
 }
 

@@ -111,6 +111,18 @@ async fn a_long_job_is_a_sign_of_life_all_the_time() {
     assert_settles(&house, Duration::from_mins(1)).await;
 }
 
+/// Found by seed 105323: the walk of the index waited for the slowest heartbeat of each shard.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_takes_long_holds_up_no_other() {
+    let house = slow_house(Duration::from_hours(1)).await;
+    house.callers.slow.lock().unwrap().push("slow".to_owned());
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "slow").await;
+    house.ask(&["/run/"], "/other/", "t").await;
+    let (answered, _) = house.answer("t", Duration::from_hours(2)).await;
+    assert!(longest_silence(&house, "t", answered) <= Duration::from_mins(5));
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_instance_beats_on_what_another_has_seen() {
     let mut house = slow_house(Duration::from_hours(1)).await;

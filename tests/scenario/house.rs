@@ -270,6 +270,7 @@ impl House {
             gone: Mutex::default(),
             refused: Mutex::default(),
             silent: AtomicBool::default(),
+            slow: Mutex::default(),
         };
         let s3 = configured(aws_config::defaults(BehaviorVersion::latest()))
             .region("ap-southeast-2")

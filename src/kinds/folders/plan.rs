@@ -4,7 +4,7 @@
 use super::{Elsewhere, FolderKind, Folders};
 use crate::{
     domain::{
-        ids::RequestId,
+        ids::{JobId, RequestId},
         outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
         request::{FolderRequest, Kind},
     },
@@ -158,6 +158,7 @@ impl Folders {
             .collect();
         let items = self.core.ports.store.get_many(&senders).await?;
         let mut unfinished = Unfinished::Nothing;
+        let mut jobs = Vec::new();
         for key in &senders {
             let item = items.iter().find(|item| item.key == *key);
             let settled = item.filter(|item| Phase::of(item) == Some(Phase::Settled));
@@ -165,6 +166,8 @@ impl Folders {
                 Some(item) => Some(self.core.read_document::<Outcome>(item, attr::OUTCOME).await?),
                 None => None,
             };
+            let its_jobs = outcome.iter().flat_map(|outcome| &outcome.jobs);
+            jobs.extend(its_jobs.map(|job| JobId::new(job.job_id.as_str())));
             unfinished = match outcome {
                 Some(outcome) if outcome.failure.is_none() => unfinished.and(&outcome.unfinished),
                 // It failed before it could say what is there.
@@ -172,6 +175,9 @@ impl Folders {
             };
         }
         plan.retain(|(_, spec)| spec.of_tree.is_none() || unfinished.holds(&spec.path));
+        for (_, spec) in plan.iter_mut().filter(|(_, spec)| spec.of_tree.is_some()) {
+            spec.tree_jobs.clone_from(&jobs);
+        }
         Ok(plan)
     }
 

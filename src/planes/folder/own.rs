@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         file::{DataKind, DataStatus, Standing},
-        ids::{BatchId, DataId},
+        ids::{BatchId, DataId, JobId},
     },
     engine::records::{as_millis, millis},
     ports::Result,
@@ -112,8 +112,8 @@ impl FolderState {
 struct Partial<'a> {
     name: &'a str,
     data: &'a Standing,
-    /// Since when a job had to bring it with the whole of its folder, if it is from then.
-    of_tree: Option<i64>,
+    /// Whether jobs had to bring it with the whole of its folder, and it came meanwhile.
+    of_tree: bool,
 }
 
 impl FolderPlane {
@@ -138,14 +138,16 @@ impl FolderPlane {
             ours.extend(open.iter().map(|partial| &partial.data.id).filter(|id| made.contains(*id)).cloned());
         }
         let long_ago = now - as_millis(self.core.settings.jobs.abandoned_after);
-        let began = partials.iter().filter_map(|partial| partial.of_tree).min();
-        let is_new = match (began, &picture.folder) {
-            (Some(began), Some(folder)) => self.is_made_since(picture, folder, began).await?,
-            _ => false,
+        let of_tree = match &picture.folder {
+            Some(folder) if partials.iter().any(|partial| partial.of_tree) => {
+                self.tree_began(picture, folder).await?
+            }
+            _ => None,
         };
         let given_up = |partial: &&Partial<'_>| {
-            let is_old = millis(partial.data.created) <= long_ago;
-            !ours.contains(&partial.data.id) && (is_old || (is_new && partial.of_tree.is_some()))
+            let created = millis(partial.data.created);
+            let is_of_tree = partial.of_tree && of_tree.is_some_and(|began| created >= began);
+            !ours.contains(&partial.data.id) && (created <= long_ago || is_of_tree)
         };
         let given_up: Vec<_> =
             partials.iter().filter(given_up).map(|partial| partial.data.id.clone()).collect();
@@ -156,12 +158,25 @@ impl FolderPlane {
         Ok(())
     }
 
-    /// Whether a folder has been made since then: nobody was in it before.
-    async fn is_made_since(&self, picture: &Picture, folder: &DataId, began: i64) -> Result<bool> {
+    /// When the first of our jobs began that had to bring this folder with the whole of another, if the
+    /// folder has been made since: nobody was in it before. What others upload here while such a job runs
+    /// cannot be told from what the job has left.
+    async fn tree_began(&self, picture: &Picture, folder: &DataId) -> Result<Option<i64>> {
+        let jobs: BTreeSet<&JobId> =
+            picture.waiters.iter().flat_map(|(waiter, ..)| &waiter.spec.tree_jobs).collect();
+        let mut began = None;
+        for job in jobs {
+            match self.core.ports.platform.job(job).await {
+                Ok(job) => began = Some(began.unwrap_or(i64::MAX).min(millis(job.created))),
+                Err(error) if error.is_passing() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        let Some(began) = began else { return Ok(None) };
         match self.core.ports.platform.get(&picture.project, folder).await {
-            Ok(data) => Ok(millis(data.created) >= began),
+            Ok(data) => Ok(Some(began).filter(|began| millis(data.created) >= *began)),
             Err(error) if error.is_passing() => Err(error),
-            Err(_) => Ok(false),
+            Err(_) => Ok(None),
         }
     }
 
@@ -191,10 +206,10 @@ fn partials(picture: &Picture) -> Vec<Partial<'_>> {
     partials
 }
 
-/// Since when a job, which has ended, had to bring a file with its whole folder, where the file was made
-/// meanwhile. Of what is in a folder jobs do not tell whether they have made it.
-fn of_tree(waiter: &Waiter, data: &Standing) -> Option<i64> {
-    let created = millis(data.created);
-    let began = waiter.spec.of_tree.as_ref().and(waiter.spec.since);
-    began.filter(|began| (*began..=millis(waiter.since)).contains(&created))
+/// Whether jobs, which have ended, had to bring a file with its whole folder, and the file came meanwhile.
+/// Of what is in a folder jobs do not tell whether they have made it.
+fn of_tree(waiter: &Waiter, data: &Standing) -> bool {
+    let spec = &waiter.spec;
+    let came = |since: i64| (since..=millis(waiter.since)).contains(&millis(data.created));
+    spec.of_tree.is_some() && !spec.tree_jobs.is_empty() && spec.since.is_some_and(came)
 }
