@@ -102,7 +102,16 @@ impl Process {
 
     /// SIGTERM, as ECS sends it.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        self.send("-TERM");
+    }
+
+    /// SIGHUP, as a terminal sends it that is closed.
+    pub(crate) fn hang_up(&self) {
+        self.send("-HUP");
+    }
+
+    fn send(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(sent.unwrap().success());
     }
 

@@ -138,12 +138,8 @@ impl FolderPlane {
     }
 
     fn outcome(&self, waiter: &Waiter, resolved: &Resolved, stands: &[Stand], before: Before) -> Outcome {
-        let mut counters = Counters {
-            files: (resolved.files.len() + resolved.unready.len()) as u64,
-            skipped: before.skipped,
-            skipped_by_size: before.by_size,
-            ..Counters::default()
-        };
+        let mut counters =
+            Counters { files: (resolved.files.len() + resolved.unready.len()) as u64, ..Counters::default() };
         let mut culprits = Vec::new();
         for (source, stand) in resolved.files.iter().zip(stands) {
             match stand {
@@ -161,7 +157,10 @@ impl FolderPlane {
             }
         }
         culprits.extend(resolved.unready.iter().cloned());
-        counters.copied = counters.copied.saturating_sub(before.skipped);
+        // What was there at first may have gone, or have been replaced by others, since.
+        counters.skipped = before.skipped.min(counters.copied);
+        counters.skipped_by_size = before.by_size.min(counters.skipped);
+        counters.copied -= counters.skipped;
         counters.renamed = counters.renamed.saturating_sub(before.renamed);
         counters.bytes = counters.bytes.saturating_sub(before.bytes);
         counters.failed = culprits.len() as u64;
