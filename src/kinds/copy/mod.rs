@@ -20,14 +20,14 @@ use crate::{
     },
     engine::{
         core::Core,
-        kind::{Advance, Kind, Refused, final_failure},
+        kind::{Advance, Kind, Refused},
         lease::{Held, Step},
         records::{self, Phase, RootState, attr},
         round::Next,
         tree::stall::Driven,
     },
     planes::objects::ObjectsPlane,
-    ports,
+    ports::{self, blame::final_failure},
 };
 
 /// Copies of files and folders.

@@ -21,7 +21,7 @@ use crate::{
     engine::tree::children::Common,
     engine::{
         evidence::Party,
-        kind::{Judged, NotBegun, Watch, lacks_place},
+        kind::{Judged, NotBegun, Watch},
         lease::{Halt, Held, Step},
         records::{self, Phase, RootState, attr, set, started_at},
         tree::chunks::ChunkWriter,
@@ -34,6 +34,7 @@ use crate::{
     },
     ports::{
         Class,
+        blame::lacks_place,
         objects::{Access, ObjectLocation},
     },
     signals,
