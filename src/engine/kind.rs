@@ -11,39 +11,29 @@ use super::{
     lease::{Halt, Held, Step, id_of},
     records::RootState,
     round::Next,
+    tree::Tree,
 };
 use crate::{
-    domain::outcome::{Failure, Outcome},
+    domain::outcome::Failure,
     ports::{Error, blame::final_failure},
 };
-
-/// How far a kind has brought a root.
-#[derive(Debug)]
-pub(crate) enum Advance {
-    /// The root's phase has changed: it is looked at again at once.
-    On,
-    /// There is something to wait for.
-    Wait(Next),
-    /// Nothing moves: the root ends with this failure, and its children are stopped.
-    Stalled(Failure),
-}
 
 /// One kind of work that callers ask for.
 ///
 /// # Guarantees
 ///
 /// - All calls for one root come from the holder of its lease, one after the other.
-/// - `advance` is called while the root has no outcome and was not stopped, in the phases RECEIVED, PLANNED
-///   and RUNNING. The first outcome that is stored stands, whoever stores it.
-/// - `abandon` is called before the outcome of a stopped root is stored; `await_children` and `clear_up`
-///   once an outcome is stored.
+/// - `plan` is called while the root has no plan, no outcome, and was not stopped. The first outcome that is
+///   stored stands, whoever stores it.
+/// - `tree` is called when the root has a plan, and when it has an outcome, with or without a plan.
+/// - `abandon` is called before the outcome of a stopped root is stored.
 ///
 /// # Assumptions
 ///
 /// - Every method may be called again after it has had its effect (a crash, a lost answer, a lost lease),
 ///   and then comes to the same end, or to one as good.
-/// - A method checks the lease before each effect, and says with [`Advance::Wait`] what it waits for
-///   instead of sleeping for longer than some seconds.
+/// - A method checks the lease before each effect, and says with [`Next`] what it waits for instead of
+///   sleeping for longer than some seconds.
 ///
 /// # Errors
 ///
@@ -54,21 +44,18 @@ pub(crate) trait Kind: fmt::Debug + Send + Sync {
     /// Its name in records, events and metrics: unique, never changed, never used again.
     fn name(&self) -> &'static str;
 
-    /// Takes a root on: plans it, has its children put, watches them, and stores the outcome
-    /// (`Core::conclude`) when all have settled.
-    async fn advance(&self, held: &mut Held) -> Step<Advance>;
+    /// Plans a root: stores what its children will be, or its outcome (`Core::conclude`) where it needs none.
+    /// `Some` when there is something to wait for before that.
+    async fn plan(&self, held: &mut Held) -> Step<Option<Next>>;
+
+    /// The children of a root, as they are planned.
+    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>>;
 
     /// Clears away what a root that is to end early would leave behind. What does not pass is logged, and
     /// holds up nobody.
     async fn abandon(&self, _held: &mut Held) -> Step<()> {
         Ok(())
     }
-
-    /// Has the children of a stopped root settle; `None` when all have.
-    async fn await_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>>;
-
-    /// Gives the records of the root's plan and children their expiry, and clears away what else it leaves.
-    async fn clear_up(&self, held: &Held, state: &RootState, outcome: &Outcome) -> Step<()>;
 }
 
 /// Works off the children of roots.
