@@ -144,9 +144,10 @@ impl Engine {
     ) -> Step<Option<i64>> {
         let id = id_of(held);
         let stopped = ends.iter().any(|item| item.key.id_type == records::STOP);
+        let tree = self.kind_of(held).map(|kind| kind.tree(state)).transpose()?;
         if stopped
-            && let Some(kind) = self.kind_of(held)
-            && let Some(Next::Due { due_at, .. }) = kind.await_children(held, state).await?
+            && let Some(tree) = &tree
+            && let Some(due_at) = self.core.await_children(held, state, tree.as_ref()).await?
         {
             if !is_forfeit {
                 return Ok(Some(due_at));
@@ -158,8 +159,9 @@ impl Engine {
         let own = own.chain([Key::new(id.as_str(), records::PAYLOAD)]).collect();
         // As long as something is owed, what is to be told must be there.
         self.core.expire(own, self.core.settings.service.keep.saturating_add(GRACE)).await?;
-        if let Some(kind) = self.kind_of(held) {
-            kind.clear_up(held, state, outcome).await?;
+        if let Some(tree) = tree {
+            tree.clear_up(held, outcome).await?;
+            self.core.expire_tree(held, state, tree.as_ref()).await?;
         }
         Ok(None)
     }

@@ -102,7 +102,7 @@ impl Core {
         let Arrival { submission, id, .. } = arrival;
         let now = self.ports.clock.now();
         let destination = submission.request.destination();
-        let request = records::new_request(id, id, submission.request.kind(), &destination, now)
+        let request = records::new_request(id, id, submission.request.kind().as_str(), &destination, now)
             .with(attr::HASH, arrival.hash())
             .with(attr::SOURCE, submission.source.as_str());
         let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD));

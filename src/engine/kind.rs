@@ -11,39 +11,29 @@ use super::{
     lease::{Halt, Held, Step, id_of},
     records::RootState,
     round::Next,
+    tree::Tree,
 };
 use crate::{
-    domain::outcome::{ErrorName, Failure, Outcome},
-    ports::{Class, Error},
+    domain::outcome::Failure,
+    ports::{Error, blame::final_failure},
 };
-
-/// How far a kind has brought a root.
-#[derive(Debug)]
-pub(crate) enum Advance {
-    /// The root's phase has changed: it is looked at again at once.
-    On,
-    /// There is something to wait for.
-    Wait(Next),
-    /// Nothing moves: the root ends with this failure, and its children are stopped.
-    Stalled(Failure),
-}
 
 /// One kind of work that callers ask for.
 ///
 /// # Guarantees
 ///
 /// - All calls for one root come from the holder of its lease, one after the other.
-/// - `advance` is called while the root has no outcome and was not stopped, in the phases RECEIVED, PLANNED
-///   and RUNNING. The first outcome that is stored stands, whoever stores it.
-/// - `abandon` is called before the outcome of a stopped root is stored; `await_children` and `clear_up`
-///   once an outcome is stored.
+/// - `plan` is called while the root has no plan, no outcome, and was not stopped. The first outcome that is
+///   stored stands, whoever stores it.
+/// - `tree` is called when the root has a plan, and when it has an outcome, with or without a plan.
+/// - `abandon` is called before the outcome of a stopped root is stored.
 ///
 /// # Assumptions
 ///
 /// - Every method may be called again after it has had its effect (a crash, a lost answer, a lost lease),
 ///   and then comes to the same end, or to one as good.
-/// - A method checks the lease before each effect, and says with [`Advance::Wait`] what it waits for
-///   instead of sleeping for longer than some seconds.
+/// - A method checks the lease before each effect, and says with [`Next`] what it waits for instead of
+///   sleeping for longer than some seconds.
 ///
 /// # Errors
 ///
@@ -54,21 +44,18 @@ pub(crate) trait Kind: fmt::Debug + Send + Sync {
     /// Its name in records, events and metrics: unique, never changed, never used again.
     fn name(&self) -> &'static str;
 
-    /// Takes a root on: plans it, has its children put, watches them, and stores the outcome
-    /// (`Core::conclude`) when all have settled.
-    async fn advance(&self, held: &mut Held) -> Step<Advance>;
+    /// Plans a root: stores what its children will be, or its outcome (`Core::conclude`) where it needs none.
+    /// `Some` when there is something to wait for before that.
+    async fn plan(&self, held: &mut Held) -> Step<Option<Next>>;
+
+    /// The children of a root, as they are planned.
+    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>>;
 
     /// Clears away what a root that is to end early would leave behind. What does not pass is logged, and
     /// holds up nobody.
     async fn abandon(&self, _held: &mut Held) -> Step<()> {
         Ok(())
     }
-
-    /// Has the children of a stopped root settle; `None` when all have.
-    async fn await_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>>;
-
-    /// Gives the records of the root's plan and children their expiry, and clears away what else it leaves.
-    async fn clear_up(&self, held: &Held, state: &RootState, outcome: &Outcome) -> Step<()>;
 }
 
 /// Works off the children of roots.
@@ -200,39 +187,5 @@ impl From<Halt> for NotBegun {
 impl From<Error> for NotBegun {
     fn from(error: Error) -> Self {
         Self::Halt(error.into())
-    }
-}
-
-/// Whether it was ICAv2 that was asked: the operations of its API have paths.
-pub(crate) fn is_of_api(error: &Error) -> bool {
-    error.operation.contains(" /api/")
-}
-
-/// The failure that a final port error means for a request.
-pub(crate) fn final_failure(error: &Error) -> Failure {
-    let name = match error.class {
-        Class::NotFound => ErrorName::SourceNotFound,
-        Class::Forbidden => ErrorName::PolicyDenied,
-        Class::Conflict => ErrorName::DestinationConflict,
-        Class::Invalid | Class::Transient | Class::Throttled | Class::Unauthorized => ErrorName::Internal,
-    };
-    let name = if lacks_place(error) { ErrorName::InvalidRequest } else { name };
-    Failure::new(name, format!("{}{error}", who_said_no(error)))
-}
-
-/// Whether what a call names can be nowhere: a bucket of a name that none can have.
-pub(crate) fn lacks_place(error: &Error) -> bool {
-    error.code.as_deref() == Some("InvalidBucketName")
-}
-
-/// Who has refused a call, in words. Calls of ICAv2 are named by method and path.
-fn who_said_no(error: &Error) -> &'static str {
-    let operation = error.operation;
-    if is_of_api(error) {
-        "ICAv2 said no: "
-    } else if ["Object", "Multipart", "UploadPart", "ListParts"].iter().any(|of| operation.contains(of)) {
-        "S3 said no: "
-    } else {
-        ""
     }
 }

@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value as Json};
 
-use super::{debts::Debts, tree::children::Cursor};
+use super::debts::Debts;
 use crate::{
     domain::{
         ids::{RequestId, digest},
         outcome::Counters,
-        request::Kind,
     },
-    engine::tree::children::Common,
     ports::{
         Class, Error, Result,
         store::{Change, Condition, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, SHARDS, Value, Write},
@@ -33,7 +32,7 @@ pub(crate) const TOKEN: &str = "TOKEN#";
 pub(crate) const TALLY: &str = "TALLY#";
 /// The signs of life of a root; named so that they are read with its tallies.
 pub(crate) const SIGNS: &str = "TALLY#evidence";
-/// The slices of a list that wait for a turn; read with its tallies too, and before them.
+/// The children that wait for a turn; read with its tallies too, and before them.
 pub(crate) const TURNS: &str = "TALLY##turns";
 pub(crate) const STOP: &str = "STOP";
 pub(crate) const PLAN: &str = "PLAN#";
@@ -120,14 +119,6 @@ impl Phase {
     }
 }
 
-/// Uploads in parts that a root has begun for itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct OwnUploads {
-    /// Bucket, key and id of each.
-    pub begun: Vec<(String, String, String)>,
-}
-
 /// The document of a root: what its holder remembers between rounds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -136,8 +127,6 @@ pub(crate) struct RootState {
     pub generation: u32,
     /// Items that hold the plan.
     pub chunks: u32,
-    /// When the plan was begun, milliseconds since 1970: no folder that came later is in it.
-    pub planned_at: i64,
     /// Children planned.
     pub children: u64,
     /// The step that is under way.
@@ -150,31 +139,46 @@ pub(crate) struct RootState {
     pub look_since: i64,
     /// When it was first known that everyone has looked since; 0 before.
     pub looked_at: i64,
-    /// Of a list: what its slices have in common. None: its children are folders.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slices: Option<Common>,
-    /// Of a list: which slice is put next.
-    pub cursor: Cursor,
-    /// How often the destination has refused to be written to.
-    pub refusals: u32,
-    /// When it is asked again, milliseconds since 1970.
-    pub access_at: i64,
-    /// Sources in a piece of a manifest.
-    pub most_in_piece: usize,
-    /// Since when something that may pass has kept it from being begun, or its summary from being written;
-    /// milliseconds since 1970; 0: nothing does.
+    /// Since when something that may pass has kept it from being begun, or ended; milliseconds since
+    /// 1970; 0: nothing does.
     pub trouble_since: i64,
     /// When it last did, milliseconds since 1970.
     pub trouble_at: i64,
-    /// The uploads of a long summary that is being written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub summary: Option<OwnUploads>,
-    /// Whether its sources have been listed once more.
-    pub listed_again: bool,
     /// Stopped; when its children were last looked at. 0 before.
     pub children_at: i64,
     /// What it owes to others than tokens, once it has an outcome.
     pub debts: Debts,
+    /// What its kind remembers besides, in fields of its own.
+    #[serde(flatten)]
+    pub of_kind: Map<String, Json>,
+}
+
+impl RootState {
+    /// What its kind remembers, as far as it stands in the fields of `T`.
+    pub(crate) fn own<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(Json::Object(self.of_kind.clone())).map_err(|error| {
+            Error::new(Class::Invalid, "read record", "what a kind remembers cannot be read").caused_by(error)
+        })
+    }
+
+    /// Remembers that, in the place of what stood in the fields of `T`.
+    pub(crate) fn set_own<T: Serialize + DeserializeOwned>(&mut self, own: &T) -> Result<()> {
+        for name in fields(&self.own::<T>()?)?.keys() {
+            self.of_kind.remove(name);
+        }
+        self.of_kind.extend(fields(own)?);
+        Ok(())
+    }
+}
+
+/// The fields of a struct, as JSON.
+fn fields<T: Serialize>(document: &T) -> Result<Map<String, Json>> {
+    let fields = serde_json::to_value(document).and_then(serde_json::from_value);
+    fields.map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(Class::Invalid, "write record", "a document cannot be written").caused_by(error)
 }
 
 pub(crate) fn millis(at: Timestamp) -> i64 {
@@ -231,7 +235,7 @@ pub(crate) fn tally_key(root: &RequestId, child: &RequestId) -> Key {
 pub(crate) fn new_request(
     id: &RequestId,
     root: &RequestId,
-    kind: Kind,
+    kind: &str,
     destination: &str,
     now: Timestamp,
 ) -> Item {
@@ -239,7 +243,7 @@ pub(crate) fn new_request(
     let shard = shard(&key);
     Item::new(key)
         .with(attr::SCHEMA, SCHEMA)
-        .with(attr::KIND, kind.as_str())
+        .with(attr::KIND, kind)
         .with(attr::PHASE, Phase::Received.as_str())
         .with(attr::ROOT, root.as_str())
         .with(attr::DESTINATION, destination)
@@ -298,9 +302,7 @@ fn parse<T: DeserializeOwned>(item: &Item, name: &str, text: &str) -> Result<T> 
 
 /// Writes a JSON document.
 pub(crate) fn text<T: Serialize>(document: &T) -> Result<String> {
-    serde_json::to_string(document).map_err(|error| {
-        Error::new(Class::Invalid, "write record", "a document cannot be written").caused_by(error)
-    })
+    serde_json::to_string(document).map_err(unwritable)
 }
 
 /// The changes that add a child's counters to its root's tally.
@@ -321,4 +323,48 @@ pub(crate) fn sum_tallies(items: &[Item]) -> (u64, Counters) {
             counters.plus(&Counters::from_named(|name| number(item, name))),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Own {
+        listed_again: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        summary: Option<u32>,
+    }
+
+    fn stored() -> Json {
+        json!({
+            "generation": 3, "chunks": 2, "planned_at": 17, "children": 41, "step": 1, "spread": 40,
+            "told_at": 5, "look_since": 0, "looked_at": 0, "cursor": { "chunk": 1, "slices": 4 },
+            "slices": { "bucket": "b", "per_slice": 10 }, "refusals": 2, "access_at": 9,
+            "most_in_piece": 500, "trouble_since": 0, "trouble_at": 0, "summary": 7,
+            "listed_again": false, "children_at": 0,
+            "debts": serde_json::to_value(Debts::default()).unwrap(),
+        })
+    }
+
+    #[test]
+    fn what_a_root_has_stored_is_stored_again_as_it_was() {
+        let state: RootState = serde_json::from_value(stored()).unwrap();
+        assert_eq!((state.generation, state.children), (3, 41));
+        assert_eq!(serde_json::to_value(&state).unwrap(), stored());
+    }
+
+    #[test]
+    fn a_kind_changes_its_own_fields_alone() {
+        let mut state: RootState = serde_json::from_value(stored()).unwrap();
+        assert_eq!(state.own::<Own>().unwrap().summary, Some(7));
+        state.set_own(&Own { listed_again: true, summary: None }).unwrap();
+        let mut expected = stored();
+        expected["listed_again"] = json!(true);
+        expected.as_object_mut().unwrap().remove("summary");
+        assert_eq!(serde_json::to_value(&state).unwrap(), expected);
+    }
 }

@@ -1,11 +1,13 @@
-//! The life of a root: its kind plans it and watches its children, then it is owed an end ([`super::debts`]).
+//! The life of a root: its kind plans it, its children are put and watched ([`super::tree`]), then it
+//! is owed an end ([`super::debts`]).
 
 use super::{
     Engine,
-    kind::{Advance, Kind},
+    kind::Kind,
     lease::{Held, Step, id_of},
     records::{self, Phase, attr},
     round::{Next, broken},
+    tree::Advance,
 };
 use crate::domain::outcome::Failure;
 
@@ -30,9 +32,16 @@ impl Engine {
                 self.conclude_stopped(held, failure).await?;
             }
             match Phase::of(&held.item) {
-                Some(Phase::Received | Phase::Planned | Phase::Running) | None => {
+                Some(Phase::Received) | None => {
                     let Some(kind) = self.kind_of(held) else { return Ok(Next::at(i64::MAX)) };
-                    match kind.advance(held).await? {
+                    if let Some(next) = kind.plan(held).await? {
+                        return Ok(next);
+                    }
+                }
+                Some(Phase::Planned | Phase::Running) => {
+                    let Some(kind) = self.kind_of(held) else { return Ok(Next::at(i64::MAX)) };
+                    let tree = kind.tree(&records::required(&held.item, attr::STATE)?)?;
+                    match self.core.drive(held, tree.as_ref()).await? {
                         Advance::On => {}
                         Advance::Wait(next) => return Ok(next),
                         Advance::Stalled(failure) => {

@@ -4,6 +4,7 @@
 //! Rules for all of them: no method retries for longer than a few seconds (the engine's next look
 //! is the retry), every error carries a [`Class`], and nothing blocks the runtime.
 
+pub(crate) mod blame;
 pub mod bus;
 pub mod callbacks;
 pub mod chance;

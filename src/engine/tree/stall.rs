@@ -1,9 +1,13 @@
-//! Whether a list that shows no sign of life is to end as `Stalled`, as other requests do: its slices are woken, and only when each has completed a round since, and there is
-//! still no sign, nothing moves.
+//! Whether a root that shows no sign of life is to end as `Stalled`.
+//!
+//! Silence alone proves nothing: it has the children woken. Only when for each a look has been completed since,
+//! and there is still no sign, nothing moves. A look that cannot be completed, in an outage for example,
+//! decides nothing; but when nothing has moved for as long as an outage is believed in
+//! (`heartbeat.outage_after`), the root ends all the same, with what kept its children from being looked at.
 
 use std::time::Duration;
 
-use super::children::{Common, slice_id};
+use super::{Observed, Tree, Window};
 use crate::{
     domain::{
         friendly,
@@ -11,76 +15,69 @@ use crate::{
     },
     engine::{
         core::Core,
-        dispatch::Lane,
         evidence::Party,
         lease::{Held, Step, id_of},
-        records::{self, Phase, RootState, attr, millis, started_at},
-        round::{Next, trouble_of},
-        several::several,
+        records::{self, RootState, millis, started_at},
     },
     ports::store::Item,
     signals,
 };
 
 /// What a look has brought to light is written down within that many ticks.
-pub(crate) const TICKS: u32 = 4;
+const TICKS: u32 = 4;
 
 /// The shortest wait between two judgements.
-pub(crate) const AT_LEAST: Duration = Duration::from_secs(10);
+const AT_LEAST: Duration = Duration::from_secs(10);
 
 /// What is known about a root without a sign of life.
 #[derive(Debug)]
-pub(crate) enum Judgement {
+pub(super) enum Judgement {
     /// It does not move.
     Stalled(Failure),
     /// Not known yet; to be asked again then, milliseconds since 1970.
     Open(i64),
 }
 
-/// Slices woken at a time.
-const WIDTH: usize = 16;
-
-/// What has become of the slices.
-#[derive(Debug)]
-pub(crate) enum Driven {
-    /// They are at work, or wait.
-    On(Next),
-    /// Nothing moves: the root is to end without them.
-    Stalled(Failure),
-    /// All have settled.
-    Settled,
-}
-
-/// Slices looked at together.
-const BLOCK: usize = 100;
-
-/// The slices that were put and have not settled.
+/// The children that were put and have not settled.
 #[derive(Debug, Default)]
 struct Open {
     count: u64,
-    /// Those that have not completed a round since.
+    /// Those that nobody has looked at since.
     unlooked: u64,
     waits_for_a_place: bool,
     culprits: Vec<Culprit>,
+    trouble: Option<String>,
 }
 
 impl Open {
-    /// The failure of a list of which nothing has moved for that long.
-    fn stalled(self, silence: Duration, state: &RootState) -> Failure {
+    fn take(&mut self, seen: Observed, look_since: i64) {
+        self.unlooked += u64::from(seen.looked_at < look_since);
+        self.waits_for_a_place |= seen.waits_for_a_place;
+        self.trouble = self.trouble.take().or(seen.trouble);
+        if self.culprits.len() < Failure::MOST_CULPRITS {
+            self.culprits.push(Culprit { what: seen.what, why: seen.why });
+        }
+    }
+
+    /// The failure of a root of which nothing has moved for that long.
+    fn stalled(self, silence: Duration, state: &RootState, tree: &dyn Tree, more: &str) -> Judgement {
+        let (count, total, noun) = (self.count, state.children, tree.noun());
         let silence = friendly::print(silence);
-        let message =
-            format!("nothing has moved for {silence} in {} of {} slices", self.count, state.children);
-        Failure::new(ErrorName::Stalled, message).naming(self.culprits)
+        let message = format!("nothing has moved for {silence} in {count} of {total} {noun}{more}");
+        let mut failure = Failure::new(ErrorName::Stalled, message).naming(self.culprits);
+        failure.culprits_total = count;
+        Judgement::Stalled(failure)
     }
 }
 
 impl Core {
-    /// Judges a list by its signs; what is known of a silence is noted in `state`.
-    pub(crate) async fn watch_slices(
+    /// Judges a root by its signs; the first time that there are none, it only has a look begun. What is known
+    /// of a silence is noted in `state`.
+    pub(super) async fn judge(
         &self,
         held: &Held,
         state: &mut RootState,
-        common: &Common,
+        tree: &dyn Tree,
         tallies: &[Item],
     ) -> Step<Judgement> {
         let made = Some(millis(started_at(&held.item)));
@@ -95,7 +92,7 @@ impl Core {
         if first {
             state.look_since = now;
         }
-        let open = self.open_slices(held, state, common, first).await?;
+        let open = self.open_children(held, state, tree, first).await?;
         if first {
             signals::engine::silent(id_of(held).as_str(), usize::try_from(open.count).unwrap_or(usize::MAX));
             return Ok(Judgement::Open(records::after(clock, AT_LEAST)));
@@ -103,8 +100,9 @@ impl Core {
         if open.waits_for_a_place {
             self.moved(&[Party::of(&held.item)]);
         }
-        // A list of which all slices have settled is about to end by itself.
-        if (open.count > 0 || state.spread < state.children) && open.unlooked == 0 {
+        // A root all of whose children have settled is about to go on by itself.
+        let is_full = tree.window() != Window::All && state.spread < state.children;
+        if (open.count > 0 || is_full) && open.unlooked == 0 {
             if state.looked_at == 0 {
                 state.looked_at = now;
             }
@@ -113,15 +111,14 @@ impl Core {
             if now < told_at {
                 return Ok(Judgement::Open(told_at));
             }
-            let silence = self.settings.heartbeat.stalled_after;
-            return Ok(Judgement::Stalled(open.stalled(silence, state)));
+            return Ok(open.stalled(self.settings.heartbeat.stalled_after, state, tree, ""));
         }
         let ends_at = self.silence_ends(&signs, state.look_since);
         if now >= ends_at {
-            let silence = self.settings.heartbeat.outage_after;
-            let mut failure = open.stalled(silence, state);
-            failure.message.push_str(", and they cannot be looked at");
-            return Ok(Judgement::Stalled(failure));
+            let trouble = open.trouble.as_deref().or(tree.unlooked());
+            let trouble = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            let more = format!(", and they cannot be looked at{trouble}");
+            return Ok(open.stalled(self.settings.heartbeat.outage_after, state, tree, &more));
         }
         // Seldom when it takes long: whoever cannot look now may not be able to for hours.
         let waited = Duration::from_millis(u64::try_from(now - state.look_since).unwrap_or(0));
@@ -129,31 +126,25 @@ impl Core {
         Ok(Judgement::Open(records::after(clock, wait).min(ends_at)))
     }
 
-    async fn open_slices(&self, held: &Held, state: &RootState, common: &Common, wakes: bool) -> Step<Open> {
+    /// Looks at the children that have not settled, or wakes them when a look begins.
+    async fn open_children(
+        &self,
+        held: &Held,
+        state: &RootState,
+        tree: &dyn Tree,
+        wakes: bool,
+    ) -> Step<Open> {
         let mut seen = Open::default();
-        let root = id_of(held);
-        let id = |number| slice_id(&root, state.generation, &common.bucket, number);
-        for first in (0..state.spread).step_by(BLOCK) {
-            let numbers = (first..state.spread).take(BLOCK);
-            let keys: Vec<_> = numbers.map(|number| records::request_key(&id(number))).collect();
-            let items = self.ports.store.get_many(&keys).await?;
-            let open: Vec<_> =
-                items.into_iter().filter(|item| Phase::of(item) != Some(Phase::Settled)).collect();
-            for item in &open {
-                seen.count += 1;
-                let looked_at = item.number(attr::LOOKED_AT).unwrap_or(0);
-                seen.unlooked += u64::from(looked_at < state.look_since);
-                seen.waits_for_a_place |= self.waits_for_a_place(item);
-                if seen.culprits.len() < Failure::MOST_CULPRITS {
-                    let why = trouble_of(item).or_else(|| item.text(attr::WAITS_FOR));
-                    let why = why.unwrap_or("nothing is known of it").to_owned();
-                    seen.culprits.push(Culprit { what: item.key.id.clone(), why });
-                }
-            }
+        let roster = tree.roster(held, state).await?;
+        for ids in roster.blocks() {
+            let keys: Vec<_> = ids.iter().map(records::request_key).collect();
+            let open = self.open_among(&keys).await?;
+            seen.count += open.len() as u64;
             if wakes {
-                let woken = open.iter().map(|item| self.wake(item.key.clone(), Lane::Begun));
-                for woken in several(WIDTH, woken).await {
-                    woken?;
+                self.wake_children(&open).await?;
+            } else {
+                for child in tree.observe(self, held, &open).await? {
+                    seen.take(child, state.look_since);
                 }
             }
             held.lease.check()?;

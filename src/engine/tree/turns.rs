@@ -1,20 +1,19 @@
-//! Slices that only wait for restores, and how they come back to work (decision 0010).
+//! Children that only wait, and how they come back to work (decision 0010).
 //!
-//! Such a slice is parked: it does not count against the window of its list, so that others begin
+//! Such a child is parked: it does not count against the window of its root, so that others begin
 //! meanwhile. Its own record says so, and the tally of its root counts it; both change in one
-//! transaction, so a repeated write counts nobody twice. When archived objects have come back, maybe of
-//! all slices at once, each slice asks for a turn, and its root gives turns out of the same window that
-//! new slices are put from: never more is in flight than the caller asked for.
+//! transaction, so a repeated write counts nobody twice. When what they wait for has come, maybe for
+//! all children at once, each asks for a turn, and its root gives turns out of the same window that
+//! new children are put from: never more is in flight than the caller asked for.
 //!
 //! Those who ask stand in a set of a bounded size; who finds it full comes again. A turn that was given
-//! counts as in flight until the slice has taken it.
+//! counts as in flight until the child has taken it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::children::slice_id;
+use super::Tree;
 use crate::{
     domain::ids::RequestId,
-    engine::tree::children::Common,
     engine::{
         core::Core,
         dispatch::Lane,
@@ -24,7 +23,7 @@ use crate::{
     ports::store::{Change, Condition, Item, Key, Value, Write, Written},
 };
 
-/// Slices that stand in the queue for a turn at a time.
+/// Children that stand in the queue for a turn at a time.
 const MOST_ASKING: i64 = 256;
 
 /// How often turns are given anew when others have written meanwhile.
@@ -35,7 +34,7 @@ const GIVEN: &str = "given";
 /// +1 with each change.
 const VERSION: &str = "version";
 
-/// How a slice stands in the queue.
+/// How a child stands in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Not at all.
@@ -44,17 +43,17 @@ pub(crate) enum Turn {
     Given,
 }
 
-/// Whether a slice is parked.
+/// Whether a child is parked.
 pub(crate) fn is_parked(record: &Item) -> bool {
     record.number(attr::PARKED).is_some()
 }
 
-/// Whether a slice is one that is parked when it only waits: one of a list.
+/// Whether a child is one that is parked when it only waits.
 pub(crate) fn is_in_turns(record: &Item) -> bool {
     record.number(attr::IN_TURNS).is_some()
 }
 
-/// Slices of a root that are parked, by its tallies.
+/// Children of a root that are parked, by its tallies.
 pub(crate) fn parked(tallies: &[Item]) -> u64 {
     let parked = tallies.iter().filter_map(|tally| tally.number(attr::PARKED)).sum::<i64>();
     u64::try_from(parked).unwrap_or(0)
@@ -70,12 +69,12 @@ fn turns(tallies: &[Item]) -> Option<&Item> {
 }
 
 impl Core {
-    /// Parks a slice. May be repeated.
+    /// Parks a child. May be repeated.
     pub(crate) async fn park(&self, lease: &Arc<Lease>, root: &RequestId) -> Step<()> {
         self.change_place(lease, root, true, None).await
     }
 
-    /// Takes the turn that a slice was given.
+    /// Takes the turn that a child was given.
     pub(crate) async fn take_turn(&self, held: &mut Held, root: &RequestId, number: u64) -> Step<()> {
         let lease = Arc::clone(&held.lease);
         self.change_place(&lease, root, false, Some(leave_queue(root, number))).await?;
@@ -118,7 +117,7 @@ impl Core {
         }
     }
 
-    /// How a slice stands in the queue of its root.
+    /// How a child stands in the queue of its root.
     pub(crate) async fn turn_of(&self, root: &RequestId, number: u64) -> Step<Turn> {
         let Some(turns) = self.ports.store.get(&records::turns_key(root)).await? else {
             return Ok(Turn::None);
@@ -146,7 +145,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes a slice out of the queue that has no more to do.
+    /// Takes a child out of the queue that has no more to do.
     pub(crate) async fn leave_queue(&self, root: &RequestId, number: u64) -> Step<()> {
         self.ports.store.write(leave_queue(root, number)).await?;
         Ok(())
@@ -156,7 +155,7 @@ impl Core {
     pub(crate) async fn give_turns(
         &self,
         held: &Held,
-        common: &Common,
+        tree: &dyn Tree,
         state: &RootState,
         tallies: &[Item],
         room: u64,
@@ -186,9 +185,10 @@ impl Core {
                 .when(Condition::Equals(VERSION.to_owned(), version));
             match self.ports.store.write(write).await? {
                 Written::Done(_) => {
-                    for number in chosen.iter().filter_map(|number| number.parse().ok()) {
-                        let slice = slice_id(&id, state.generation, &common.bucket, number);
-                        self.wake(records::request_key(&slice), Lane::Begun).await?;
+                    let roster = tree.roster(held, state).await?;
+                    let numbers = chosen.iter().filter_map(|number| number.parse().ok());
+                    for child in numbers.filter_map(|number| roster.id(number)) {
+                        self.wake(records::request_key(&child), Lane::Begun).await?;
                     }
                     return Ok(chosen.len() as u64);
                 }

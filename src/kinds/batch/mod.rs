@@ -15,10 +15,11 @@ use crate::{
     domain::{batch::BatchRequest, ids::RequestId, outcome::Outcome, request::FolderRequest},
     engine::{
         core::Core,
-        kind::{Advance, Kind, Refused},
+        kind::{Kind, Refused},
         lease::{Held, Step},
         records::RootState,
         round::Next,
+        tree::Tree,
     },
 };
 
@@ -41,16 +42,12 @@ impl Kind for Batch {
         "batch"
     }
 
-    async fn advance(&self, held: &mut Held) -> Step<Advance> {
-        self.folders.advance(self, held).await
+    async fn plan(&self, held: &mut Held) -> Step<Option<Next>> {
+        self.folders.plan(self, held).await
     }
 
-    async fn await_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
-        self.folders.wait_for_children(held, state).await
-    }
-
-    async fn clear_up(&self, held: &Held, state: &RootState, outcome: &Outcome) -> Step<()> {
-        self.folders.clear_up(held, state, outcome).await
+    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>> {
+        Ok(Box::new(self.folders.tree(self, state)))
     }
 }
 
@@ -75,12 +72,12 @@ impl FolderKind for Batch {
     async fn outcome(
         &self,
         held: &mut Held,
-        state: &RootState,
+        most_in_piece: usize,
         children: &[(RequestId, FolderRequest)],
         outcomes: &[Outcome],
         merged: Outcome,
     ) -> Step<Outcome> {
         let children = children.iter().map(|(_, spec)| spec).zip(outcomes);
-        self.outcome_of_batch(held, state.most_in_piece, children, merged).await
+        self.outcome_of_batch(held, most_in_piece, children, merged).await
     }
 }

@@ -9,25 +9,26 @@ use async_trait::async_trait;
 
 use super::{
     folders::{Elsewhere, FolderKind, Folders},
+    slices::Slices,
     sources::planner::Planner,
 };
 use crate::{
     domain::{
         ids::RequestId,
-        outcome::{Failure, Outcome},
+        outcome::Failure,
         preview::Preview,
         request::{CopyRequest, FolderRequest},
     },
     engine::{
         core::Core,
-        kind::{Advance, Kind, Refused, final_failure},
+        kind::{Kind, Refused},
         lease::{Held, Step},
-        records::{self, Phase, RootState, attr},
+        records::RootState,
         round::Next,
-        tree::stall::Driven,
+        tree::Tree,
     },
     planes::objects::ObjectsPlane,
-    ports,
+    ports::{self, blame::final_failure},
 };
 
 /// Copies of files and folders.
@@ -73,32 +74,15 @@ impl Kind for Copy {
         "copy"
     }
 
-    async fn advance(&self, held: &mut Held) -> Step<Advance> {
-        let state: RootState = records::document(&held.item, attr::STATE)?;
-        let Some(common) = &state.slices else { return self.folders.advance(self, held).await };
-        if matches!(Phase::of(&held.item), Some(Phase::Received) | None) {
-            return self.folders.advance(self, held).await;
-        }
-        match self.core.drive_slices(held, common).await? {
-            Driven::On(next) => Ok(Advance::Wait(next)),
-            Driven::Stalled(failure) => Ok(Advance::Stalled(failure)),
-            Driven::Settled if self.end_outward(held, &state, common).await? => Ok(Advance::On),
-            Driven::Settled => Ok(Advance::Wait(self.core.look_again())),
-        }
+    async fn plan(&self, held: &mut Held) -> Step<Option<Next>> {
+        self.folders.plan(self, held).await
     }
 
-    async fn await_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
-        if state.slices.is_some() {
-            return self.core.wait_for_slices(held, state).await;
-        }
-        self.folders.wait_for_children(held, state).await
-    }
-
-    async fn clear_up(&self, held: &Held, state: &RootState, outcome: &Outcome) -> Step<()> {
-        if state.slices.is_some() {
-            return self.core.expire_slices(held, state).await;
-        }
-        self.folders.clear_up(held, state, outcome).await
+    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>> {
+        Ok(match Slices::of(&self.core, self, state)? {
+            Some(slices) => Box::new(slices),
+            None => Box::new(self.folders.tree(self, state)),
+        })
     }
 }
 

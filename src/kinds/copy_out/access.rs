@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::{CopyOut, Judged, named};
 use crate::{
@@ -29,6 +30,16 @@ const MARKER: &str =
 
 /// What stands in the record of a request that waits for its destination to let it in.
 pub(super) const WAITING: &str = "waiting_for_access";
+
+/// What a root remembers of a destination that does not let us in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Waited {
+    /// How often it has refused to be written to.
+    pub refusals: u32,
+    /// When it is asked again, milliseconds since 1970.
+    pub access_at: i64,
+}
 
 /// Whether the destination lets us in.
 #[derive(Debug)]
@@ -128,6 +139,7 @@ impl CopyOut {
         why: &str,
     ) -> Step<Option<Next>> {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        let mut waited: Waited = state.own()?;
         let patience = self.core.settings.copy_out.access_deadline;
         if millis(self.core.ports.clock.now()) >= records::after(started_at(&held.item), patience) {
             let patience = friendly::print(patience);
@@ -136,10 +148,11 @@ impl CopyOut {
             let failure = named(ErrorName::PolicyDenied, &message, &request.destination());
             return self.core.fail(held, failure).await.map(|()| None);
         }
-        state.refusals = state.refusals.saturating_add(1);
+        waited.refusals = waited.refusals.saturating_add(1);
         state.trouble_since = 0;
-        state.access_at =
+        waited.access_at =
             records::after(self.core.ports.clock.now(), self.core.settings.copy_out.access_retry);
+        state.set_own(&waited)?;
         // To have asked is a sign of life.
         self.core.moved(&[Party::of(&held.item)]);
         let changes = vec![
@@ -148,9 +161,9 @@ impl CopyOut {
             set(attr::STATE, records::text(&state)?),
         ];
         self.core.save(held, changes).await?;
-        signals::copy_out::waits_for_access(&held.lease.key.id, state.refusals, why);
+        signals::copy_out::waits_for_access(&held.lease.key.id, waited.refusals, why);
         self.core.tell_if_possible(held, Status::Running, Counters::default()).await;
-        Ok(Some(Next::at(state.access_at)))
+        Ok(Some(Next::at(waited.access_at)))
     }
 
     /// Whether tags are left out, having asked for those of one object of each source bucket.

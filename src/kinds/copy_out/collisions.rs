@@ -21,8 +21,8 @@ use crate::{
     engine::{
         large,
         lease::{Halt, Held, id_of},
-        tree::chunks::{Chunk, ChunkWriter},
     },
+    kinds::slices::{Chunk, ChunkWriter},
 };
 
 /// Collisions that are named.
@@ -179,7 +179,7 @@ impl Plan<'_> {
         if self.engine.core.stop.is_cancelled() {
             return Err(Halt::Stopping.into());
         }
-        Ok(self.engine.core.chunk(&id_of(self.held), self.generation, n).await?)
+        Ok(Chunk::read(&self.engine.core, &id_of(self.held), self.generation, n).await?)
     }
 
     async fn refuse_overwrites(
@@ -240,7 +240,7 @@ impl Plan<'_> {
                 }
             }
             if !chunk.superseded.is_empty() {
-                self.engine.core.put_chunk(self.held, self.generation, n, &chunk).await?;
+                chunk.put(&self.engine.core, self.held, self.generation, n).await?;
             }
         }
         Ok(())

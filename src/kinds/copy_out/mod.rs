@@ -17,7 +17,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::{access::Entry, collisions::Collisions, list::Lister};
+use self::{
+    access::{Entry, Waited},
+    collisions::Collisions,
+    list::Lister,
+};
 use crate::{
     domain::{
         copy_out::{BucketDefinition, CopyOutReport, CopyOutRequest},
@@ -25,25 +29,22 @@ use crate::{
         outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
         policy::Place,
     },
-    engine::core::Core,
-    engine::kind::{Advance, Kind},
-    engine::tree::children::Common,
-    engine::tree::stall::Driven,
     engine::{
+        core::Core,
         evidence::Party,
-        kind::{Judged, NotBegun, Watch},
+        kind::{Judged, Kind, NotBegun, Watch},
         lease::{Halt, Held, Step, id_of},
-        records::{self, Phase, RootState, attr, set, started_at},
+        records::{self, RootState, attr, started_at},
         round::Next,
-        tree::chunks::ChunkWriter,
+        tree::Tree,
     },
     events::outgoing::Status,
+    kinds::slices::{ChunkWriter, Common, SliceKind, Slices},
     planes::objects::ObjectsPlane,
     ports::{
         Class,
         store::{Change, Key},
     },
-    signals,
 };
 
 /// Lists of objects.
@@ -65,30 +66,17 @@ impl Kind for CopyOut {
         "copy_out"
     }
 
-    async fn advance(&self, held: &mut Held) -> Step<Advance> {
-        if matches!(Phase::of(&held.item), Some(Phase::Received) | None) {
-            return Ok(self.begin_copy_out(held).await?.map_or(Advance::On, Advance::Wait));
-        }
-        let state: RootState = records::required(&held.item, attr::STATE)?;
-        let common = state.slices.clone().unwrap_or_default();
-        match self.core.drive_slices(held, &common).await? {
-            Driven::On(next) => Ok(Advance::Wait(next)),
-            Driven::Stalled(failure) => Ok(Advance::Stalled(failure)),
-            Driven::Settled if self.end_copy_out(held, &state, &common).await? => Ok(Advance::On),
-            Driven::Settled => Ok(Advance::Wait(self.core.look_again())),
-        }
+    async fn plan(&self, held: &mut Held) -> Step<Option<Next>> {
+        self.begin_copy_out(held).await
+    }
+
+    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>> {
+        let slices = Slices::of(&self.core, self, state)?;
+        Ok(Box::new(slices.unwrap_or_else(|| Slices::none(&self.core, self))))
     }
 
     async fn abandon(&self, held: &mut Held) -> Step<()> {
         self.drop_summary_if_possible(held).await
-    }
-
-    async fn await_children(&self, held: &Held, state: &mut RootState) -> Step<Option<Next>> {
-        self.core.wait_for_slices(held, state).await
-    }
-
-    async fn clear_up(&self, held: &Held, state: &RootState, _outcome: &Outcome) -> Step<()> {
-        self.core.expire_slices(held, state).await
     }
 }
 
@@ -97,12 +85,13 @@ impl CopyOut {
     pub(crate) async fn begin_copy_out(&self, held: &mut Held) -> Step<Option<Next>> {
         let mut request = self.copy_out_request(held).await?;
         let state: RootState = records::document(&held.item, attr::STATE)?;
-        if state.refusals == 0 {
+        let waited: Waited = state.own()?;
+        if waited.refusals == 0 {
             self.core.tell_if_possible(held, Status::Received, Counters::default()).await;
         }
         // Whoever else wakes the request does not make its destination be asked more often.
-        if records::millis(self.core.ports.clock.now()) < state.access_at {
-            return Ok(Some(Next::at(state.access_at)));
+        if records::millis(self.core.ports.clock.now()) < waited.access_at {
+            return Ok(Some(Next::at(waited.access_at)));
         }
         let party = [Party::of(&held.item)];
         match self.core.while_moving(&party, self.begin(held, &mut request)).await {
@@ -160,19 +149,8 @@ impl CopyOut {
         chunks.flush(&self.core, held).await?;
         collisions.judge(self, held, request, &chunks).await?;
         request.options.without_tags = self.try_tags(held, request, &buckets).await?;
-        let state: RootState = records::document(&held.item, attr::STATE)?;
-        let mut state = chunks.finish(state);
-        state.slices = Some(common(request).spread_over(state.children));
-        state.trouble_since = 0;
-        state.told_at = records::millis(self.core.ports.clock.now());
-        signals::engine::planned(held.lease.key.id.as_str(), usize::try_from(state.children).unwrap_or(0));
-        let changes = vec![
-            set(attr::PHASE, Phase::Planned.as_str()),
-            set(attr::STATE, records::text(&state)?),
-            Change::Remove(attr::WAITING_FOR.into()),
-            Change::Remove(attr::WAITS_FOR.into()),
-        ];
-        self.core.save(held, changes).await?;
+        let waits = [attr::WAITING_FOR, attr::WAITS_FOR].map(|name| Change::Remove(name.into()));
+        chunks.finish(&self.core, held, common(request), waits.into()).await?;
         Ok(None)
     }
 
@@ -232,16 +210,14 @@ impl CopyOut {
         }
         request
     }
+}
 
-    /// Writes the summary and concludes, once all slices have settled; false while one has not.
-    pub(crate) async fn end_copy_out(
-        &self,
-        held: &mut Held,
-        state: &RootState,
-        common: &Common,
-    ) -> Step<bool> {
+#[async_trait]
+impl SliceKind for CopyOut {
+    /// Writes the summary before.
+    async fn end(&self, held: &mut Held, slices: &Slices<'_>) -> Step<bool> {
         let request = self.copy_out_request(held).await?;
-        let gathered = match self.summarise(held, state, common, &request, None).await {
+        let gathered = match self.summarise(held, slices, &request, None).await {
             Err(Halt::Port(error)) if error.is_passing() => {
                 if error.class == Class::Unauthorized {
                     self.objects.keys.forget();
@@ -249,7 +225,7 @@ impl CopyOut {
                 if !self.core.lasts_too_long(held).await? {
                     return Err(Halt::Port(error));
                 }
-                self.summarise(held, state, common, &request, Some(&error)).await?
+                self.summarise(held, slices, &request, Some(&error)).await?
             }
             gathered => gathered?,
         };

@@ -11,12 +11,9 @@ use crate::{
         friendly,
         outcome::{Counters, Culprit, ErrorName, Failure},
     },
-    engine::tree::children::Common,
-    engine::{
-        lease::{Halt, Held, Step},
-        records::RootState,
-    },
+    engine::lease::{Halt, Held, Step},
     events::summary,
+    kinds::slices::Slices,
     ports::{
         Class, Result,
         objects::{Access, ObjectLocation, PartTag, Precondition, UploadId, WriteOptions},
@@ -67,8 +64,7 @@ impl CopyOut {
     pub(super) async fn summarise(
         &self,
         held: &mut Held,
-        state: &RootState,
-        common: &Common,
+        slices: &Slices<'_>,
         request: &CopyOutRequest,
         without: Option<&crate::ports::Error>,
     ) -> Step<Option<Gathered>> {
@@ -85,9 +81,9 @@ impl CopyOut {
         }
         let mut gathered = Gathered::default();
         let mut rows = summary::header(request.brief_summary).into_bytes();
-        for chunk in 0..state.chunks {
-            let slices = match self.core.gathered(held, common, state, chunk).await {
-                Ok(Some(slices)) if held.lease.check().is_ok() && !self.core.stop.is_cancelled() => slices,
+        for chunk in 0..slices.chunks {
+            let settled = match slices.gathered(held, chunk).await {
+                Ok(Some(settled)) if held.lease.check().is_ok() && !self.core.stop.is_cancelled() => settled,
                 unfinished => {
                     for sink in &mut sinks {
                         sink.give_up(self).await;
@@ -100,11 +96,11 @@ impl CopyOut {
                     };
                 }
             };
-            for (items, outcome) in &slices {
+            for (items, outcome) in &settled {
                 for (item, copied) in items.iter().zip(&outcome.objects) {
                     gathered.count(item, copied);
                     if without.is_none() {
-                        let row = summary::row(request.brief_summary, &common.bucket, item, copied);
+                        let row = summary::row(request.brief_summary, &slices.common.bucket, item, copied);
                         rows.extend_from_slice(row.as_bytes());
                     }
                 }

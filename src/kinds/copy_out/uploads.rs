@@ -3,12 +3,14 @@
 //! Their ids are stored before the first part is sent, and whoever comes next aborts those. One whose id was
 //! lost holds no part and costs nothing.
 
+use serde::{Deserialize, Serialize};
+
 use super::{CopyOut, summary::Sink};
 use crate::{
     domain::copy_out::CopyOutRequest,
     engine::{
         lease::{Held, Step},
-        records::{self, OwnUploads, RootState, attr, set},
+        records::{self, RootState, attr, set},
     },
     ports::{
         Error,
@@ -17,11 +19,27 @@ use crate::{
     signals,
 };
 
+/// What a root remembers of its summary.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Own {
+    /// The uploads of a long one that is being written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<OwnUploads>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct OwnUploads {
+    /// Bucket, key and id of each.
+    begun: Vec<(String, String, String)>,
+}
+
 impl CopyOut {
     /// Begins the uploads of a summary, unless they are begun.
     pub(super) async fn begin_summary(&self, held: &mut Held, sinks: &mut [Sink]) -> Step<()> {
         let state: RootState = records::document(&held.item, attr::STATE)?;
-        if state.summary.is_some() {
+        if state.own::<Own>()?.summary.is_some() {
             return Ok(());
         }
         let mut begun = Vec::new();
@@ -39,7 +57,7 @@ impl CopyOut {
     /// Aborts what an earlier run has begun of the summary.
     pub(super) async fn drop_summary(&self, held: &mut Held, request: &CopyOutRequest) -> Step<()> {
         let state: RootState = records::document(&held.item, attr::STATE)?;
-        let Some(uploads) = state.summary else { return Ok(()) };
+        let Some(uploads) = state.own::<Own>()?.summary else { return Ok(()) };
         for (bucket, key, id) in &uploads.begun {
             self.abort(request, &ObjectLocation::new(bucket, key), &UploadId(id.clone())).await?;
         }
@@ -50,7 +68,7 @@ impl CopyOut {
     /// end.
     pub(crate) async fn drop_summary_if_possible(&self, held: &mut Held) -> Step<()> {
         let state = records::document::<RootState>(&held.item, attr::STATE);
-        if state.is_ok_and(|state| state.summary.is_some()) {
+        if state.and_then(|state| state.own::<Own>()).is_ok_and(|own| own.summary.is_some()) {
             let dropped = self.try_drop_summary(held).await;
             held.lease.check()?;
             if let Err(error) = dropped {
@@ -72,8 +90,8 @@ impl CopyOut {
     }
 
     async fn note_summary(&self, held: &mut Held, summary: Option<OwnUploads>) -> Step<()> {
-        let state: RootState = records::document(&held.item, attr::STATE)?;
-        let state = RootState { summary, ..state };
+        let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        state.set_own(&Own { summary })?;
         self.core.save(held, vec![set(attr::STATE, records::text(&state)?)]).await
     }
 }

@@ -1,28 +1,26 @@
 //! The life of roots whose children are folders of projects: planned whole, put a step at a time, watched
 //! by what their folders have seen, and ended by one outcome out of the children's.
 
+mod end;
 mod late;
 mod patience;
 mod plan;
 pub(crate) mod preview;
 pub(crate) mod staging;
-mod stall;
-mod stop;
-mod watch;
+mod tree;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
 use crate::{
     domain::{ids::RequestId, outcome::Outcome, request::FolderRequest},
     engine::{
         core::Core,
-        kind::{Advance, Refused},
+        kind::Refused,
         lease::{Held, Step},
-        records::{Phase, RootState},
         round::Next,
     },
     planes::folder::FolderPlane,
@@ -30,7 +28,7 @@ use crate::{
 
 /// What a kind decides whose children are folders.
 #[async_trait]
-pub(crate) trait FolderKind: Send + Sync {
+pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
     /// What a caller asks for, as stored.
     type Request: DeserializeOwned + Send + Sync;
 
@@ -54,11 +52,12 @@ pub(crate) trait FolderKind: Send + Sync {
         request: &Self::Request,
     ) -> Result<Vec<FolderRequest>, Refused>;
 
-    /// What is told of the children beyond what all such roots tell (`merged`).
+    /// What is told of the children beyond what all such roots tell (`merged`). At most so many sources were in
+    /// a piece of a manifest when it was planned.
     async fn outcome(
         &self,
         _held: &mut Held,
-        _state: &RootState,
+        _most_in_piece: usize,
         _children: &[(RequestId, FolderRequest)],
         _outcomes: &[Outcome],
         merged: Outcome,
@@ -78,7 +77,19 @@ pub(crate) enum Elsewhere {
     Waits(Next),
 }
 
-/// The machine for such roots.
+/// What such a root remembers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Own {
+    /// When the plan was begun, milliseconds since 1970: no folder that came later is in it.
+    planned_at: i64,
+    /// Sources in a piece of a manifest.
+    most_in_piece: usize,
+    /// Whether its sources have been listed once more.
+    listed_again: bool,
+}
+
+/// What such roots are planned and ended with.
 #[derive(Debug)]
 pub(crate) struct Folders {
     pub(super) core: Arc<Core>,
@@ -88,18 +99,9 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
-    /// A machine over this plane.
+    /// Over this plane.
     #[must_use]
     pub(crate) fn new(core: Arc<Core>, folder: Arc<FolderPlane>) -> Self {
         Self { core, folder, plans: Semaphore::new(plan::AT_ONCE) }
-    }
-
-    /// Takes a root on.
-    pub(crate) async fn advance<K: FolderKind>(&self, kind: &K, held: &mut Held) -> Step<Advance> {
-        match Phase::of(&held.item) {
-            Some(Phase::Planned) => self.spread(held).await.map(|()| Advance::On),
-            Some(Phase::Running) => self.watch(kind, held).await,
-            _ => Ok(self.plan(kind, held).await?.map_or(Advance::On, Advance::Wait)),
-        }
     }
 }

@@ -1,12 +1,12 @@
 //! The plan of a root: what its children will be. Made once, stored before any child is put, and read
 //! from there ever after.
 
-use super::{Elsewhere, FolderKind, Folders};
+use super::{Elsewhere, FolderKind, Folders, Own};
 use crate::{
     domain::{
         ids::{JobId, RequestId},
         outcome::{Counters, ErrorName, Failure, Outcome, Unfinished},
-        request::{FolderRequest, Kind},
+        request::FolderRequest,
     },
     engine::{
         evidence::Party,
@@ -16,10 +16,7 @@ use crate::{
         round::Next,
     },
     events::outgoing::Status,
-    ports::{
-        Error,
-        store::{EXPIRE_AT, Item, Key, Write},
-    },
+    ports::{Error, store::Key},
     signals,
 };
 
@@ -32,7 +29,7 @@ const CHUNK_BYTES: usize = 300_000;
 
 impl Folders {
     /// Resolves the request and stores what its children will be; what comes next, where it has to wait.
-    pub(super) async fn plan<K: FolderKind>(&self, kind: &K, held: &mut Held) -> Step<Option<Next>> {
+    pub(crate) async fn plan<K: FolderKind>(&self, kind: &K, held: &mut Held) -> Step<Option<Next>> {
         let id = id_of(held);
         let payload = self.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
         if records::document::<RootState>(&held.item, attr::STATE)?.told_at == 0 {
@@ -74,18 +71,12 @@ impl Folders {
         };
         let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
         let planned = self.put_plan(held, generation, 0, &children).await?;
-        let state = RootState {
-            generation,
-            chunks: planned,
-            planned_at,
-            children: children.len() as u64,
-            step: 0,
-            spread: 0,
-            told_at: millis(self.core.ports.clock.now()),
-            most_in_piece: self.core.settings.jobs.max_items_per_job,
-            ..RootState::default()
-        };
-        signals::engine::planned(id.as_str(), children.len());
+        let told_at = millis(self.core.ports.clock.now());
+        let (chunks, children) = (planned, children.len() as u64);
+        let mut state = RootState { generation, chunks, children, told_at, ..RootState::default() };
+        let most_in_piece = self.core.settings.jobs.max_items_per_job;
+        state.set_own(&Own { planned_at, most_in_piece, listed_again: false })?;
+        signals::engine::planned(id.as_str(), usize::try_from(children).unwrap_or(usize::MAX));
         self.core.moved(&party);
         let phase = set(attr::PHASE, Phase::Planned.as_str());
         self.core.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await?;
@@ -96,15 +87,15 @@ impl Folders {
     pub(crate) async fn plan_more(
         &self,
         held: &mut Held,
-        state: &mut RootState,
+        mut state: RootState,
         more: &[FolderRequest],
     ) -> Step<()> {
         state.chunks += self.put_plan(held, state.generation, state.chunks, more).await?;
-        state.listed_again = true;
+        state.set_own(&Own { listed_again: true, ..state.own()? })?;
         state.step = more.iter().map(|spec| spec.step).max().unwrap_or(state.step);
         signals::engine::planned(held.lease.key.id.as_str(), more.len());
         let phase = set(attr::PHASE, Phase::Planned.as_str());
-        self.core.save(held, vec![phase, set(attr::STATE, records::text(state)?)]).await
+        self.core.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await
     }
 
     /// Stores children in the items of the plan from that one on; how many items they take.
@@ -116,42 +107,24 @@ impl Folders {
         children: &[FolderRequest],
     ) -> Step<u32> {
         let chunks = chunks(children)?;
-        let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-        let expire_at = self.core.outlives_a_root();
-        for (n, chunk) in (first..).zip(chunks) {
-            held.lease.check()?;
-            let key = records::plan_key(&id_of(held), generation, n);
-            let (name, spec) = self.core.attribute(&key, attr::SPEC, chunk).await?;
-            if first > 0 {
-                // Of somebody who did not get so far as to have it counted.
-                self.core.ports.store.write(Write::delete(key.clone())).await?;
-            }
-            let item = Item::new(key).with(&name, spec).with(EXPIRE_AT, expire_at);
-            self.core.ports.store.write(Write::put_new(item)).await?;
+        for (n, chunk) in (first..).zip(&chunks) {
+            self.core.put_chunk(held, (generation, n), chunk, None).await?;
         }
-        Ok(count)
-    }
-
-    /// The ids of the children of a plan.
-    pub(crate) async fn needed_ids(
-        &self,
-        plan: Vec<(RequestId, FolderRequest)>,
-    ) -> Result<Vec<RequestId>, Error> {
-        Ok(self.needed(plan, u32::MAX).await?.into_iter().map(|(id, _)| id).collect())
+        Ok(u32::try_from(chunks.len()).unwrap_or(u32::MAX))
     }
 
     /// The children of all steps up to this one, without those whose source folders an earlier step has
     /// brought whole.
-    pub(crate) async fn needed(
+    pub(super) async fn needed<'p>(
         &self,
-        mut plan: Vec<(RequestId, FolderRequest)>,
+        plan: &'p [(RequestId, FolderRequest)],
         step: u32,
-    ) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
-        plan.retain(|(_, spec)| spec.step <= step);
-        if plan.iter().all(|(_, spec)| spec.of_tree.is_none()) {
-            return Ok(plan);
+    ) -> Result<Needed<'p>, Error> {
+        let mut needed: Vec<_> = plan.iter().filter(|(_, spec)| spec.step <= step).collect();
+        if needed.iter().all(|(_, spec)| spec.of_tree.is_none()) {
+            return Ok(Needed { children: needed, tree_jobs: Vec::new() });
         }
-        let senders: Vec<_> = plan
+        let senders: Vec<_> = needed
             .iter()
             .filter(|(_, spec)| spec.sends_trees())
             .map(|(id, _)| records::request_key(id))
@@ -174,51 +147,29 @@ impl Folders {
                 Some(_) | None => Unfinished::Everything,
             };
         }
-        plan.retain(|(_, spec)| spec.of_tree.is_none() || unfinished.holds(&spec.path));
-        for (_, spec) in plan.iter_mut().filter(|(_, spec)| spec.of_tree.is_some()) {
-            spec.tree_jobs.clone_from(&jobs);
-        }
-        Ok(plan)
-    }
-
-    pub(crate) async fn plan_of(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
-        let id = id_of(held);
-        let state: RootState = records::document(&held.item, attr::STATE)?;
-        let mut children = Vec::new();
-        for chunk in 0..state.chunks {
-            let item = self.core.ports.store.get(&records::plan_key(&id, state.generation, chunk)).await?;
-            let item = item.ok_or_else(|| {
-                Error::new(crate::ports::Class::Invalid, "read plan", format!("the plan of {id} is gone"))
-            })?;
-            let specs: Vec<FolderRequest> = self.core.read_document(&item, attr::SPEC).await?;
-            for spec in specs {
-                let slice = u32::try_from(children.len()).unwrap_or(u32::MAX);
-                let place = format!("{}{}", spec.project, spec.path);
-                let child = RequestId::child(&id, state.generation, Kind::Folder.as_str(), &place, slice);
-                children.push((child, spec));
-            }
-        }
-        Ok(children)
+        needed.retain(|(_, spec)| spec.of_tree.is_none() || unfinished.holds(&spec.path));
+        Ok(Needed { children: needed, tree_jobs: jobs })
     }
 }
 
-/// The plan as texts that each fit an item.
-fn chunks(children: &[FolderRequest]) -> Result<Vec<String>, Error> {
-    let mut chunks = Vec::new();
-    let mut current = String::new();
-    for child in children {
-        let text = records::text(child)?;
-        if !current.is_empty() && current.len() + text.len() > CHUNK_BYTES {
-            chunks.push(format!("[{current}]"));
-            current.clear();
+/// The children of a plan that have something to do.
+pub(super) struct Needed<'p> {
+    pub(super) children: Vec<&'p (RequestId, FolderRequest)>,
+    /// The jobs that had to bring whole source folders in an earlier step.
+    pub(super) tree_jobs: Vec<JobId>,
+}
+
+/// The plan in parts that each fit an item.
+fn chunks(children: &[FolderRequest]) -> Result<Vec<&[FolderRequest]>, Error> {
+    let (mut chunks, mut first, mut bytes) = (Vec::new(), 0, 0);
+    for (n, child) in children.iter().enumerate() {
+        let own = records::text(child)?.len();
+        if bytes > 0 && bytes + own > CHUNK_BYTES {
+            chunks.extend(children.get(first..n));
+            (first, bytes) = (n, 0);
         }
-        if !current.is_empty() {
-            current.push(',');
-        }
-        current.push_str(&text);
+        bytes += own;
     }
-    if !current.is_empty() {
-        chunks.push(format!("[{current}]"));
-    }
+    chunks.extend(children.get(first..).filter(|rest| !rest.is_empty()));
     Ok(chunks)
 }

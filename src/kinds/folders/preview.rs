@@ -14,13 +14,12 @@ use crate::{
         route::Route,
     },
     engine::{
-        kind::final_failure,
         lease::{Held, Step},
         records::started_at,
     },
     kinds::sources::landings::source_of,
     planes::folder::{FolderPreview, Standing},
-    ports::Error,
+    ports::{Error, blame::final_failure},
 };
 
 /// Bytes of files that are told to a caller; whoever tells cuts to what is allowed there.

@@ -9,9 +9,10 @@ use crate::{
         outcome::{ErrorName, Failure, culprit},
         policy::{Place, Rules},
     },
-    engine::kind::{Refused, is_of_api},
+    engine::kind::Refused,
     ports::{
         Class,
+        blame::is_of_api,
         objects::ObjectLocation,
         platform::{DataPlatform, Project},
     },

@@ -53,13 +53,14 @@ use crate::{
     domain::outcome::{ErrorName, Failure},
     engine::{
         core::Core,
-        kind::{Plane, final_failure},
+        kind::Plane,
         lease::{Halt, Held, Step},
         records::{self, attr, millis, set},
         round::Next,
     },
     ports::{
         Error,
+        blame::final_failure,
         store::{Change, Value},
     },
 };

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
+
 use crate::{
     domain::{
         copy_out::{CopyStatus, Detail},
         outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
     },
-    engine::tree::children::Common,
     engine::{
         lease::{Halt, Held, Step},
-        records::{RootState, attr, started_at},
+        records::{attr, started_at},
     },
-    kinds::copy::Copy,
+    kinds::{
+        copy::Copy,
+        slices::{SliceKind, Slices},
+    },
 };
 
 /// Which failure names a set of objects, when there are several: what the caller can act on first.
@@ -23,26 +27,19 @@ const PRECEDENCE: [ErrorName; 4] = [
     ErrorName::TransferFailed,
 ];
 
-impl Copy {
-    /// Concludes, once all slices have settled; false while one has not.
-    pub(crate) async fn end_outward(
-        &self,
-        held: &mut Held,
-        state: &RootState,
-        common: &Common,
-    ) -> Step<bool> {
+#[async_trait]
+impl SliceKind for Copy {
+    async fn end(&self, held: &mut Held, slices: &Slices<'_>) -> Step<bool> {
         let mut counters = Counters::default();
         let mut names = BTreeSet::new();
         let mut failure = Failure::new(ErrorName::TransferFailed, String::new());
-        for chunk in 0..state.chunks {
+        for chunk in 0..slices.chunks {
             held.lease.check()?;
             if self.core.stop.is_cancelled() {
                 return Err(Halt::Stopping);
             }
-            let Some(slices) = self.core.gathered(held, common, state, chunk).await? else {
-                return Ok(false);
-            };
-            for (items, outcome) in slices {
+            let Some(gathered) = slices.gathered(held, chunk).await? else { return Ok(false) };
+            for (items, outcome) in gathered {
                 for (item, copied) in items.iter().zip(outcome.objects) {
                     copied.count(item, &mut counters);
                     if copied.status != CopyStatus::Error {
@@ -51,7 +48,7 @@ impl Copy {
                     names.insert(error_name(copied.detail));
                     failure.culprits_total += 1;
                     if failure.culprits.len() < Failure::MOST_CULPRITS {
-                        let what = format!("s3://{}/{}", common.bucket, item.to);
+                        let what = format!("s3://{}/{}", slices.common.bucket, item.to);
                         failure.culprits.push(Culprit { what, why: copied.message });
                     }
                 }

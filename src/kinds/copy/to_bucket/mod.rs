@@ -18,22 +18,24 @@ use crate::{
         outcome::{ErrorName, Outcome, culprit},
         request::CopyRequest,
     },
-    engine::tree::children::Common,
     engine::{
         evidence::Party,
-        kind::{Judged, NotBegun, Watch, lacks_place},
+        kind::{Judged, NotBegun, Watch},
         lease::{Halt, Held, Step},
-        records::{self, Phase, RootState, attr, set, started_at},
-        tree::chunks::ChunkWriter,
+        records::{self, started_at},
     },
-    kinds::folders::Elsewhere,
-    kinds::sources::planner::Planner,
     kinds::{
-        sources::places::{Projects, Spot},
-        {copy::Copy, folders::preview::TOLD},
+        copy::Copy,
+        folders::{Elsewhere, preview::TOLD},
+        slices::{ChunkWriter, Common},
+        sources::{
+            places::{Projects, Spot},
+            planner::Planner,
+        },
     },
     ports::{
         Class,
+        blame::lacks_place,
         objects::{Access, ObjectLocation},
     },
     signals,
@@ -118,14 +120,7 @@ impl Copy {
         }
         walk.check_ready()?;
         walk.finish()?;
-        let state: RootState = records::document(&held.item, attr::STATE)?;
-        chunks.flush(&self.core, held).await?;
-        let mut state = chunks.finish(state);
-        state.slices = Some(common.spread_over(state.children));
-        state.told_at = records::millis(self.core.ports.clock.now());
-        signals::engine::planned(held.lease.key.id.as_str(), usize::try_from(state.children).unwrap_or(0));
-        let phase = set(attr::PHASE, Phase::Planned.as_str());
-        self.core.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await?;
+        chunks.finish(&self.core, held, common, Vec::new()).await?;
         Ok(true)
     }
 

@@ -9,8 +9,7 @@ use crate::{
         outcome::{ErrorName, Failure},
         policy::{Glob, Place, Rules},
     },
-    engine::kind::is_of_api,
-    ports::{Class, platform::DataPlatform},
+    ports::{Class, blame::is_of_api, platform::DataPlatform},
 };
 
 /// The longest key that S3 takes, in bytes.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::children::Cursor;
+use super::{Common, Own};
 use crate::{
     domain::{
         copy_out::{Copied, CopyStatus, Detail, SliceItem},
@@ -13,13 +13,11 @@ use crate::{
     },
     engine::{
         core::Core,
-        lease::{Held, Step, id_of},
-        records::{self, RootState, attr},
+        lease::{Held, Step},
+        records::{self, Phase, RootState, attr, millis, set},
     },
-    ports::{
-        Class, Error,
-        store::{Action, Condition, EXPIRE_AT, Item, Write, Written},
-    },
+    ports::{Error, store::Change},
+    signals,
 };
 
 /// Bytes of a chunk, about. Each is read again whenever some of its slices are put.
@@ -41,6 +39,17 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
+    /// A chunk of a plan.
+    pub(crate) async fn read(core: &Core, root: &RequestId, generation: u32, n: u32) -> Result<Self, Error> {
+        let (chunk, seen) = core.chunk(root, generation, n).await?;
+        Ok(Self { seen, ..chunk })
+    }
+
+    /// Writes it: over the one that was read, if it was.
+    pub(crate) async fn put(&self, core: &Core, held: &Held, generation: u32, n: u32) -> Step<()> {
+        core.put_chunk(held, (generation, n), self, self.seen.clone()).await
+    }
+
     /// Its slices: their numbers, where they begin, and their items.
     pub(crate) fn slices(&self, per_slice: u32) -> impl Iterator<Item = (u64, usize, &[SliceItem])> {
         let per_slice = per_slice.max(1) as usize;
@@ -99,77 +108,47 @@ impl ChunkWriter {
         }
     }
 
-    pub(crate) async fn take(&mut self, engine: &Core, held: &Held, item: SliceItem) -> Step<()> {
+    pub(crate) async fn take(&mut self, core: &Core, held: &Held, item: SliceItem) -> Step<()> {
         self.bytes += item.to.len() * 2 + 80;
         self.items += 1;
         self.chunk.items.push(item);
         let is_full = self.chunk.items.len().is_multiple_of(self.per_slice as usize);
-        if is_full && self.bytes >= CHUNK_BYTES { self.flush(engine, held).await } else { Ok(()) }
+        if is_full && self.bytes >= CHUNK_BYTES { self.flush(core, held).await } else { Ok(()) }
     }
 
-    /// How the root goes on once all is written.
-    pub(crate) fn finish(self, state: RootState) -> RootState {
+    /// Writes what is left, and has the slices begin.
+    pub(crate) async fn finish(
+        mut self,
+        core: &Core,
+        held: &mut Held,
+        common: Common,
+        more: Vec<Change>,
+    ) -> Step<()> {
+        self.flush(core, held).await?;
         let (generation, chunks) = (self.generation, self.chunks);
         let children = self.items.div_ceil(u64::from(self.per_slice));
-        RootState { generation, chunks, children, spread: 0, cursor: Cursor::default(), ..state }
+        let told_at = millis(core.ports.clock.now());
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let mut state =
+            RootState { generation, chunks, children, spread: 0, trouble_since: 0, told_at, ..state };
+        state.set_own(&Own { slices: Some(common.spread_over(children)), ..Own::default() })?;
+        signals::engine::planned(&held.lease.key.id, usize::try_from(children).unwrap_or(0));
+        let mut changes = vec![set(attr::PHASE, Phase::Planned.as_str())];
+        changes.push(set(attr::STATE, records::text(&state)?));
+        changes.extend(more);
+        core.save(held, changes).await
     }
 
     /// Writes what is left.
-    pub(crate) async fn flush(&mut self, engine: &Core, held: &Held) -> Step<()> {
+    pub(crate) async fn flush(&mut self, core: &Core, held: &Held) -> Step<()> {
         if self.chunk.items.is_empty() {
             return Ok(());
         }
         let chunk = std::mem::take(&mut self.chunk);
         let next = chunk.first + (chunk.items.len() as u64).div_ceil(u64::from(self.per_slice));
-        engine.put_chunk(held, self.generation, self.chunks, &chunk).await?;
+        chunk.put(core, held, self.generation, self.chunks).await?;
         (self.chunk.first, self.bytes) = (next, 0);
         self.chunks += 1;
         Ok(())
-    }
-}
-
-impl Core {
-    /// A chunk of a plan.
-    pub(crate) async fn chunk(&self, root: &RequestId, generation: u32, n: u32) -> Result<Chunk, Error> {
-        let item = self.ports.store.get(&records::plan_key(root, generation, n)).await?;
-        let gone = || Error::new(Class::Invalid, "read plan", format!("the plan of {root} is gone"));
-        let item = item.ok_or_else(gone)?;
-        let chunk: Chunk = self.read_document(&item, attr::SPEC).await?;
-        Ok(Chunk { seen: item.text(attr::REVISION).map(str::to_owned), ..chunk })
-    }
-
-    /// Writes a chunk of the plan: over the one that was read, or over what an earlier round of the same
-    /// lease has left. An attempt that lands late finds another one there, and changes nothing.
-    pub(crate) async fn put_chunk(&self, held: &Held, generation: u32, n: u32, chunk: &Chunk) -> Step<()> {
-        held.lease.check()?;
-        let key = records::plan_key(&id_of(held), generation, n);
-        // Until the root settles, and for good where nobody knows of it any more.
-        let expire_at = self.outlives_a_root();
-        let own = self.ports.chance.uuid().to_string();
-        let item = self.with_document(Item::new(key), attr::SPEC, chunk).await?;
-        let item = item.with(EXPIRE_AT, expire_at).with(attr::REVISION, own.as_str());
-        let mut seen = chunk.seen.clone();
-        loop {
-            let condition = match seen {
-                Some(seen) => Condition::Equals(attr::REVISION.into(), seen.into()),
-                None => Condition::Absent,
-            };
-            let put = Write {
-                key: item.key.clone(),
-                action: Action::Put(item.attributes.clone()),
-                conditions: vec![condition],
-            };
-            let Written::Refused(there) = self.ports.store.write(put).await? else { return Ok(()) };
-            seen = there.and_then(|there| there.text(attr::REVISION).map(str::to_owned));
-            if seen.as_ref() == Some(&own) {
-                // The answer of the first attempt was lost.
-                return Ok(());
-            }
-            if chunk.seen.is_some() {
-                let message = "somebody else has written it";
-                return Err(Error::new(Class::Transient, "write plan", message).into());
-            }
-            held.lease.check()?;
-        }
     }
 }
