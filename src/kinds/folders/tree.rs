@@ -93,13 +93,11 @@ impl<K: FolderKind> Tree for FolderTree<'_, K> {
         state.spread = children.len() as u64;
         state.children = state.spread + later;
         children.retain(|(_, spec)| spec.step == state.step);
-        let siblings = i64::try_from(children.len()).unwrap_or(i64::MAX);
         let child = |(id, spec): &(RequestId, FolderRequest)| {
             Ok(Child {
                 id: id.clone(),
                 destination: format!("icav2://{}{}", spec.project, spec.path),
                 spec: records::text(spec)?,
-                mark: (attr::SIBLINGS, siblings),
             })
         };
         children.into_iter().map(child).collect()
