@@ -80,6 +80,7 @@ pub(crate) mod attr {
     pub(crate) const PARKED: &str = "parked_slices";
     pub(crate) const IN_TURNS: &str = "in_turns";
     pub(crate) const WAITING_FOR: &str = "waiting_for";
+    /// How many children of one root were put together.
     pub(crate) const SIBLINGS: &str = "siblings";
     /// What a waiter found when its folder first saw it; written by the folder's holder, once.
     pub(crate) const SEEN: &str = "seen";

@@ -100,12 +100,16 @@ impl Core {
             detail: outgoing::child_event(&child.id),
         });
         let events: Vec<_> = told.collect();
+        let mark = match tree.window() {
+            Window::All => (attr::SIBLINGS, i64::try_from(children.len()).unwrap_or(i64::MAX)),
+            Window::InFlight(_) => (attr::IN_TURNS, 1),
+        };
         let puts = children.into_iter().map(|child| async move {
             lease.check()?;
             let item = records::new_request(&child.id, id, tree.plane(), &child.destination, now);
             let (name, spec) = self.attribute(&item.key, attr::SPEC, child.spec).await?;
             // One that is put late, when its root has settled, is cleared away by nobody.
-            let item = item.with(child.mark.0, child.mark.1).with(EXPIRE_AT, self.outlives_a_root());
+            let item = item.with(mark.0, mark.1).with(EXPIRE_AT, self.outlives_a_root());
             self.ports.store.write(Write::put_new(item.with(&name, spec))).await?;
             Step::Ok(())
         });

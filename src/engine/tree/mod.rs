@@ -43,8 +43,6 @@ pub(crate) struct Child {
     pub destination: String,
     /// What it is to do, as it is stored.
     pub spec: String,
-    /// What its plane has to know besides: an attribute of its record.
-    pub mark: (&'static str, i64),
 }
 
 /// The children of a root that may have been put, by their numbers.

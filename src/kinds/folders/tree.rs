@@ -93,7 +93,6 @@ impl<K: FolderKind> Tree for FolderTree<'_, K> {
         state.spread = children.len() as u64;
         state.children = state.spread + later;
         children.retain(|(_, spec)| spec.step == state.step);
-        let siblings = i64::try_from(children.len()).unwrap_or(i64::MAX);
         let child = |(id, spec): &(RequestId, FolderRequest)| {
             let mut spec = spec.clone();
             if spec.of_tree.is_some() {
@@ -103,7 +102,6 @@ impl<K: FolderKind> Tree for FolderTree<'_, K> {
                 id: id.clone(),
                 destination: format!("icav2://{}{}", spec.project, spec.path),
                 spec: records::text(&spec)?,
-                mark: (attr::SIBLINGS, siblings),
             })
         };
         children.into_iter().map(child).collect()

@@ -129,7 +129,6 @@ impl<'a> Slices<'a> {
             id: self.id(&id_of(held), number),
             destination: held.item.text(attr::DESTINATION).unwrap_or_default().to_owned(),
             spec: records::text(&spec)?,
-            mark: (attr::IN_TURNS, 1),
         })
     }
 
