@@ -286,7 +286,7 @@ fn report(outcome: &Outcome) -> Report<'_> {
 fn change(status: Status, outcome: Option<&Outcome>) -> StateChange<'_> {
     StateChange {
         request_id: "run-17",
-        kind: Kind::Copy,
+        kind: "copy",
         status,
         destination_uri: DESTINATION,
         counters: if status == Status::Received { Counters::default() } else { counters() },

@@ -15,6 +15,8 @@ mod on_aws;
 mod plan;
 #[cfg(feature = "simulator")]
 mod simulate;
+#[cfg(all(test, feature = "simulator"))]
+mod toy;
 mod watched;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -1,6 +1,8 @@
 //! A request that can be understood, from its message to its records: stored when it is new, joined to
 //! the one that is there when it is a repeat, refused when it contradicts that.
 
+use serde::Serialize;
+
 use super::{
     core::Core,
     dispatch::Lane,
@@ -105,10 +107,7 @@ impl Core {
         let request = records::new_request(id, id, submission.request.kind().as_str(), &destination, now)
             .with(attr::HASH, arrival.hash())
             .with(attr::SOURCE, submission.source.as_str());
-        let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD));
-        let payload = self.with_document(payload, attr::SPEC, &submission.request).await?;
-        let outcome = Key::new(id.as_str(), records::OUTCOME);
-        let mut writes = vec![Write::put_new(request), Write::put_new(payload), absent(outcome)];
+        let mut writes = self.root_records(id, request, &submission.request).await?;
         writes.extend(self.names(&arrival.names(), id));
         let token = submission.token.as_ref().map(|token| (token, self.token_item(id, token)));
         let token_key = token.as_ref().map(|(_, item)| item.key.clone());
@@ -130,6 +129,19 @@ impl Core {
             return Ok((Fate::Delete, token_key));
         }
         self.join(arrival).await.map(|fate| (fate, token_key))
+    }
+
+    /// The writes that make a root: its record, what it asks for, and that it has no outcome yet.
+    pub(super) async fn root_records<T: Serialize + Sync>(
+        &self,
+        id: &RequestId,
+        request: Item,
+        asked: &T,
+    ) -> Result<Vec<Write>, Error> {
+        let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD));
+        let payload = self.with_document(payload, attr::SPEC, asked).await?;
+        let outcome = absent(Key::new(id.as_str(), records::OUTCOME));
+        Ok(vec![Write::put_new(request), Write::put_new(payload), outcome])
     }
 
     /// A repeat of a request that is there: its token is beaten and answered like the first one.
@@ -232,7 +244,7 @@ impl Core {
         }
     }
 
-    fn token_item(&self, root: &RequestId, token: &TaskToken) -> Item {
+    pub(super) fn token_item(&self, root: &RequestId, token: &TaskToken) -> Item {
         let key = records::token_key(root, token.expose());
         let shard = records::shard(&key);
         Item::new(key)

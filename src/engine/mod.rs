@@ -33,6 +33,7 @@ pub(crate) mod round;
 pub mod settings;
 pub(crate) mod several;
 mod stop;
+mod submit;
 mod timers;
 pub(crate) mod tree;
 pub mod view;
@@ -41,6 +42,7 @@ mod wake;
 pub use judge::Judged;
 pub use registry::Registry;
 pub use stop::Cancel;
+pub use submit::{Order, Submitted};
 
 use std::sync::Arc;
 

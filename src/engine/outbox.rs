@@ -12,7 +12,6 @@ use crate::{
     domain::{
         ids::RequestId,
         outcome::{Counters, Failure, Outcome},
-        request::Kind,
         token::TaskToken,
     },
     events::{
@@ -90,7 +89,7 @@ impl Core {
         counters: Counters,
         outcome: Option<&Outcome>,
     ) -> Result<(), Error> {
-        let kind = held.item.text(attr::KIND).and_then(Kind::parse).unwrap_or(Kind::Copy);
+        let kind = held.item.text(attr::KIND).unwrap_or_default();
         let change = StateChange {
             request_id: &held.lease.key.id,
             kind,

@@ -128,7 +128,7 @@ impl Core {
     ) -> Result<(), Error> {
         let change = StateChange {
             request_id: id.as_str(),
-            kind,
+            kind: kind.as_str(),
             status: Status::Failed,
             destination_uri: destination,
             counters: Counters::default(),

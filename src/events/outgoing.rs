@@ -18,7 +18,6 @@ use crate::domain::{
     ids::RequestId,
     outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome},
     preview::Preview,
-    request::Kind,
 };
 
 /// `SendTaskSuccess` takes 256 KB of output.
@@ -72,8 +71,8 @@ pub struct Report<'a> {
 pub struct StateChange<'a> {
     /// The request.
     pub request_id: &'a str,
-    /// Its kind.
-    pub kind: Kind,
+    /// The name of its kind.
+    pub kind: &'a str,
     /// Where it stands.
     pub status: Status,
     /// Where it copies to, as the caller wrote it.
@@ -129,7 +128,7 @@ pub fn state_change(change: &StateChange<'_>) -> String {
         });
         without_nulls(json!({
             "requestId": request_id,
-            "kind": kind.as_str(),
+            "kind": kind,
             "status": status.as_str(),
             "destinationUri": destination_uri,
             "counters": counters(&progress),

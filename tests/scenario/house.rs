@@ -61,61 +61,6 @@ use crate::{
     wire::RouterWire,
 };
 
-/// The settings of an installation, with a seeded jitter.
-pub(crate) fn settings() -> Settings {
-    Settings {
-        copy: CopySettings {
-            single_part: SinglePart::Stream,
-            folders: Folders::PerFolder,
-            on_conflict: OnConflict::Fail,
-            max_depth: 64,
-            max_files: 1_000_000,
-            max_folders: 100_000,
-            concurrent_streams: 16,
-            largest_put: 5 << 30,
-            empty_folders: true,
-        },
-        copy_out: CopyOutSettings::default(),
-        report: ReportSettings::default(),
-        jobs: JobSettings {
-            max_running_jobs: 20,
-            express_slots: 2,
-            max_items_per_job: 1000,
-            same_project_copies: SameProject::Allow,
-            batch_window: Duration::from_secs(2),
-            max_attempts: 5,
-            poll_interval: Duration::from_mins(1),
-            settle: Duration::from_mins(2),
-            abandoned_after: Duration::from_hours(36),
-            submit_settle: Duration::from_mins(1),
-            retry_base: Duration::from_secs(5),
-            retry_cap: Duration::from_mins(5),
-        },
-        policy: Rules::default(),
-        heartbeat: HeartbeatSettings {
-            enabled: true,
-            promise: Duration::from_mins(5),
-            interval: String::new(),
-            publish: true,
-            calls_per_second: 100,
-            stalled_after: Duration::from_mins(30),
-            outage_after: Duration::from_hours(6),
-            on_caller_gone: OnCallerGone::Finish,
-        },
-        service: ServiceSettings {
-            max_active: 256,
-            max_call_wait: Duration::from_secs(3),
-            max_files: 500_000,
-            max_waiters: 500,
-            max_payload: 16 << 20,
-            tick: Duration::from_secs(5),
-            lease: Duration::from_secs(45),
-            drain_timeout: Duration::from_secs(100),
-            keep: Duration::from_hours(720),
-        },
-    }
-}
-
 /// One instance; it ends when it is dropped, as a process does that is killed.
 pub(crate) struct Instance {
     pub(crate) engine: Arc<Engine>,
@@ -299,7 +244,7 @@ impl House {
             }),
             queue,
             job_events: None,
-            settings: settings(),
+            settings: Settings::for_tests(),
             chunk_takes: Duration::ZERO,
             icav2: icav2::Settings::default(),
             answers: Arc::default(),

@@ -88,7 +88,7 @@ fn what_is_too_long_loses_entries_and_says_so() {
 
     let change = StateChange {
         request_id: "r-1",
-        kind: Kind::Copy,
+        kind: "copy",
         status: Status::Failed,
         destination_uri: "icav2://p/in/",
         counters: counted(),
@@ -104,7 +104,7 @@ fn a_change_tells_progress_and_then_the_outcome() {
     let ended = outcome(1, None);
     let running = StateChange {
         request_id: "r-1",
-        kind: Kind::Copy,
+        kind: "copy",
         status: Status::Running,
         destination_uri: "icav2://p/in/",
         counters: counted(),

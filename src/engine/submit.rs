@@ -1,0 +1,94 @@
+//! Roots that a part of this program asks for, without a message: an API, a schedule, another root that has
+//! ended.
+
+use serde_json::Value as Json;
+
+use super::{
+    Engine,
+    core::Core,
+    dispatch::Lane,
+    records::{self, attr},
+};
+use crate::{
+    domain::{
+        ids::{RequestId, digest},
+        token::TaskToken,
+    },
+    ports::{
+        Result,
+        store::{Transacted, Write},
+    },
+    signals,
+};
+
+/// A root to be made.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The name of its kind.
+    pub kind: &'static str,
+    /// Its id: the same order has the same id whenever it is given.
+    pub id: RequestId,
+    /// Where it goes, as it is shown.
+    pub destination: String,
+    /// What is asked for, as its kind reads it.
+    pub payload: Json,
+    /// Who asks.
+    pub source: String,
+    /// Who is to be told.
+    pub token: Option<TaskToken>,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// Its root was made.
+    New,
+    /// The same order was given before; its token, if it is another one, is told too.
+    Known,
+    /// That id belongs to an order for something else, which goes on.
+    Other,
+}
+
+impl Engine {
+    /// Makes a root, or joins the one that the same order has made.
+    ///
+    /// # Errors
+    ///
+    /// Those of the table: whether the root was made is found out by giving the same order again.
+    pub async fn submit(&self, order: &Order) -> Result<Submitted> {
+        self.core.submit(order).await
+    }
+}
+
+impl Core {
+    async fn submit(&self, order: &Order) -> Result<Submitted> {
+        let Order { kind, id, destination, payload, source, token } = order;
+        let hash = digest(&[&payload.to_string()]);
+        let request = records::new_request(id, id, kind, destination, self.ports.clock.now())
+            .with(attr::HASH, hash.as_str())
+            .with(attr::SOURCE, source.as_str());
+        let mut writes = self.root_records(id, request, payload).await?;
+        let token = token.as_ref().map(|token| self.token_item(id, token));
+        writes.extend(token.clone().map(Write::put_new));
+        let token_key = token.as_ref().map(|item| item.key.clone());
+        let made = self.ports.store.transact(writes).await?;
+        let what = if made == Transacted::Done {
+            signals::engine::received(id.as_str(), source, token.is_some(), &[]);
+            Submitted::New
+        } else {
+            let there = self.ports.store.get(&records::request_key(id)).await?;
+            if there.is_none_or(|there| there.text(attr::HASH) != Some(&hash)) {
+                return Ok(Submitted::Other);
+            }
+            if let Some(token) = token {
+                self.ports.store.write(Write::put_new(token)).await?;
+            }
+            Submitted::Known
+        };
+        self.inbox.offer(records::request_key(id), Lane::Root);
+        if let Some(token) = token_key {
+            self.beat_soon(token);
+        }
+        Ok(what)
+    }
+}
