@@ -54,6 +54,21 @@ impl Clock for SkewedClock {
 struct Table {
     items: BTreeMap<Key, Item>,
     due: BTreeSet<(i64, i64, Key)>,
+    phases: BTreeSet<Change>,
+}
+
+/// Of a root or a child: the phase that it was in, and the next one. None: it was not there.
+pub(crate) type Change = (&'static str, Option<String>, String);
+
+/// What a write has made of the phase of a request of ours.
+fn change(before: Option<&Item>, after: &Item) -> Option<Change> {
+    if after.key.id_type != "REQUEST" || after.key.id.starts_with("future.") {
+        return None;
+    }
+    let was = before.and_then(|item| item.text("phase"));
+    let is = after.text("phase").filter(|is| Some(*is) != was)?;
+    let whose = if after.key.id.starts_with("child.") { "child" } else { "root" };
+    Some((whose, was.map(str::to_owned), is.to_owned()))
 }
 
 impl Table {
@@ -71,6 +86,7 @@ impl Table {
             }
             match after {
                 Some(item) => {
+                    self.phases.extend(change(before, item));
                     self.due.extend(entry(item));
                     self.items.insert(write.key.clone(), item.clone());
                 }
@@ -89,6 +105,11 @@ pub(crate) struct MemoryStore(Mutex<Table>);
 impl MemoryStore {
     pub(crate) fn peek(&self, key: &Key) -> Option<Item> {
         self.0.lock().unwrap().items.get(key).cloned()
+    }
+
+    /// The changes of phases that were seen.
+    pub(crate) fn phases(&self) -> BTreeSet<Change> {
+        self.0.lock().unwrap().phases.clone()
     }
 
     pub(crate) fn all(&self) -> Vec<Item> {

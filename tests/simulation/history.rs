@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     num::NonZeroU32,
     sync::{Arc, OnceLock},
@@ -42,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     board::Board,
-    doubles::{JobEvents, MemoryQueue, MemoryStore, SkewedClock},
+    doubles::{Change, JobEvents, MemoryQueue, MemoryStore, SkewedClock},
     errands::LISTS,
     fate::{Fate, Gate, News, Scripted, Service},
     ports::{Buses, Gated, Watched, Watching},
@@ -67,6 +68,7 @@ pub(crate) struct Told {
     pub digest: u64,
     pub took: Duration,
     pub calls: u64,
+    pub phases: BTreeSet<Change>,
 }
 
 thread_local! {
@@ -534,6 +536,7 @@ impl History {
             digest: digest.finish(),
             took: self.start.elapsed(),
             calls: self.fate.tally().calls,
+            phases: board.store.phases(),
         }
     }
 }

@@ -26,22 +26,50 @@ mod wire;
 mod world;
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
 };
 
+use doubles::Change;
 use history::{Told, live};
 
 /// How much of a trace is printed.
 const LINES: usize = 60;
 
+/// Every way from one phase to the next, of roots and of children. A history in which another one is gone
+/// breaks a rule, and the histories of the tests together go all of them.
+const PHASES: [(&str, Option<&str>, &str); 13] = [
+    ("root", None, "RECEIVED"),
+    // Nothing is to be done, or cannot be.
+    ("root", None, "SETTLED"),
+    ("root", Some("RECEIVED"), "FINISHING"),
+    ("root", Some("RECEIVED"), "PLANNED"),
+    // Stopped.
+    ("root", Some("PLANNED"), "FINISHING"),
+    ("root", Some("PLANNED"), "RUNNING"),
+    // The next step.
+    ("root", Some("RUNNING"), "PLANNED"),
+    ("root", Some("RUNNING"), "FINISHING"),
+    ("root", Some("FINISHING"), "SETTLED"),
+    ("child", None, "RECEIVED"),
+    ("child", Some("RECEIVED"), "RUNNING"),
+    // Stopped before it began, or a slice, which does not tell that it runs.
+    ("child", Some("RECEIVED"), "SETTLED"),
+    ("child", Some("RUNNING"), "SETTLED"),
+];
+
 /// Lives through the seeds on every core, or until one breaks a rule whose words hold one of `until`
-/// (alternatives, parted by `|`); those that broke any.
-fn live_all(first: u64, count: u64, until: Option<&str>) -> Vec<(u64, Told)> {
+/// (alternatives, parted by `|`); those that broke any, and the changes of phases that all have seen.
+fn live_all(first: u64, count: u64, until: Option<&str>) -> (Vec<(u64, Told)>, BTreeSet<Change>) {
     let next = AtomicU64::new(first);
     let stop = AtomicBool::new(false);
+    let phases = Mutex::new(BTreeSet::new());
     let cores = thread::available_parallelism().map_or(2, usize::from);
-    thread::scope(|scope| {
+    let broken = thread::scope(|scope| {
         let workers: Vec<_> = (0..cores)
             .map(|_| {
                 scope.spawn(|| {
@@ -51,7 +79,8 @@ fn live_all(first: u64, count: u64, until: Option<&str>) -> Vec<(u64, Told)> {
                         if seed >= first + count || stop.load(Ordering::Relaxed) {
                             return broken;
                         }
-                        let told = live(seed, false);
+                        let mut told = live(seed, false);
+                        phases.lock().unwrap().append(&mut told.phases);
                         for rule in &told.broken {
                             println!("seed {seed}: {rule}");
                             let wanted =
@@ -68,7 +97,8 @@ fn live_all(first: u64, count: u64, until: Option<&str>) -> Vec<(u64, Told)> {
         let mut broken: Vec<_> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
         broken.sort_by_key(|(seed, _)| *seed);
         broken
-    })
+    });
+    (broken, phases.into_inner().unwrap())
 }
 
 /// Prints how a history broke, and fails.
@@ -89,9 +119,13 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn seeds_1_to_300() {
-    if let Some((seed, _)) = live_all(1, 300, None).first() {
+    let (broken, phases) = live_all(1, 300, None);
+    if let Some((seed, _)) = broken.first() {
         refuse(*seed);
     }
+    let seen: BTreeSet<_> =
+        phases.iter().map(|(whose, was, is)| (*whose, was.as_deref(), is.as_str())).collect();
+    assert_eq!(seen, BTreeSet::from(PHASES));
 }
 
 /// Later seeds that broke a rule, and hold since what they found was mended.
@@ -122,7 +156,7 @@ fn one_seed() {
 #[ignore = "`make simulate` runs it"]
 fn many_seeds() {
     let (first, count) = (number("FIRST").unwrap_or(1), number("SEEDS").unwrap_or(1000));
-    let broken = live_all(first, count, std::env::var("UNTIL_BROKEN").ok().as_deref());
+    let broken = live_all(first, count, std::env::var("UNTIL_BROKEN").ok().as_deref()).0;
     println!("seeds {first} to {}: {} broke a rule", first + count - 1, broken.len());
     if let Some((seed, _)) = broken.first() {
         refuse(*seed);

@@ -66,11 +66,32 @@ async fn lives(seed: u64) {
     panic!("seed {seed}: {} records are still due", fleet.open().await);
 }
 
-#[test]
-fn a_hundred_histories_end_well() {
-    for seed in 1..=100 {
+fn all(seeds: std::ops::RangeInclusive<u64>) {
+    for seed in seeds {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(lives(seed));
     }
+}
+
+// In four parts, so that they can run side by side.
+
+#[test]
+fn histories_1_to_25_end_well() {
+    all(1..=25);
+}
+
+#[test]
+fn histories_26_to_50_end_well() {
+    all(26..=50);
+}
+
+#[test]
+fn histories_51_to_75_end_well() {
+    all(51..=75);
+}
+
+#[test]
+fn histories_76_to_100_end_well() {
+    all(76..=100);
 }
