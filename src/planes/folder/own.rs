@@ -22,7 +22,7 @@ use crate::{
         ids::{BatchId, DataId},
     },
     engine::records::{as_millis, millis},
-    ports::Result,
+    ports::{Result, platform::Destination},
 };
 
 /// Ended jobs whose items may still be asked for.
@@ -139,7 +139,8 @@ impl FolderPlane {
         }
         let long_ago = now - as_millis(self.core.settings.jobs.abandoned_after);
         let began = partials.iter().filter_map(|partial| partial.of_tree).min();
-        let is_new = match (began, &picture.folder) {
+        let folder = picture.folder.as_ref().and_then(Destination::id);
+        let is_new = match (began, folder) {
             (Some(began), Some(folder)) => self.is_made_since(picture, folder, began).await?,
             _ => false,
         };
