@@ -204,9 +204,21 @@ impl Location {
 
     /// Reads the URI of a place that things are to be brought to. What exists may have any name; what is made
     /// has none that a shell or a spreadsheet has left a line break in.
+    ///
+    /// A project without a path is its root: what is to be brought there is put beside all that is in it. For
+    /// a source that would be the whole project, which nobody should name by leaving something out.
     pub fn parse_destination(text: &str) -> Result<Self, LocationError> {
         check_text(text)?;
-        Self::parse(text)
+        match Self::parse(text) {
+            Err(LocationError::NoPath(_)) => Self::parse(&format!("{text}/")),
+            location => location,
+        }
+    }
+
+    /// Whether it is the root of a project.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        matches!(self, Self::Icav2 { path, .. } if path.is_root())
     }
 
     /// Whether it names a folder (or a prefix).
@@ -307,6 +319,19 @@ mod tests {
         }
         assert!(matches!(Location::parse("icav2://p/a\nb"), Err(LocationError::Control(_))));
         assert!(matches!(Location::parse("s3://bu\ncket/a"), Err(LocationError::Bucket(..))));
+    }
+
+    #[test]
+    fn a_project_without_a_path_is_its_root_as_a_destination() {
+        for text in ["icav2://my project", "icav2://my project/"] {
+            let location = Location::parse_destination(text).unwrap();
+            assert!(location.is_root() && location.is_folder());
+            assert_eq!(location.to_string(), "icav2://my project/");
+        }
+        for text in ["icav2://", "icav2:///", "icav2://p\n", "p"] {
+            assert!(Location::parse_destination(text).is_err(), "{text:?}");
+        }
+        assert!(!Location::parse_destination("s3://bucket").unwrap().is_root());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     ports::{
         Class, Error, Result,
         objects::{BucketAccess, Encryption},
+        platform::Destination,
     },
 };
 
@@ -31,13 +32,6 @@ pub(super) enum Purpose {
 #[serde(rename_all = "camelCase")]
 struct Wanted {
     read_only_credentials: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NewFile<'a> {
-    name: &'a str,
-    folder_id: &'a str,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,12 +90,12 @@ impl Client {
     pub(super) async fn file_with_credentials(
         &self,
         project: &ProjectId,
-        folder: &DataId,
+        folder: &Destination,
         name: &str,
         key: &str,
     ) -> Result<(DataId, BucketAccess)> {
         let operation = "POST /api/projects/{projectId}/data:createFileWithTemporaryCredentials";
-        let file = NewFile { name, folder_id: folder.as_str() };
+        let file = wire::CreateFile::new(name, folder);
         let call = Call::keyed(operation, &[project.as_str()], key).json(&file)?;
         let made: Made = self.call(&call).await?;
         let id = DataId::new(made.data.id);

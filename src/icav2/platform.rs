@@ -16,7 +16,7 @@ use crate::{
     ports::{
         Class, Error, Result,
         objects::BucketAccess,
-        platform::{BatchItem, DataPlatform, Folder, Job, Load, NewFile, Project, Submitted},
+        platform::{BatchItem, DataPlatform, Destination, Folder, Job, Load, NewFile, Project, Submitted},
         store::Page,
         transfers::PresignedUrl,
     },
@@ -189,12 +189,12 @@ impl DataPlatform for Client {
     async fn create_file(
         &self,
         project: &ProjectId,
-        folder: &DataId,
+        folder: &Destination,
         name: &str,
         key: &str,
     ) -> Result<NewFile> {
         let operation = "POST /api/projects/{projectId}/data:createFileWithUploadUrl";
-        let file = wire::CreateFile { name: name.to_owned(), folder_id: folder.to_string() };
+        let file = wire::CreateFile::new(name, folder);
         let call = Call::keyed(operation, &[project.as_str()], key).json(&file)?;
         let made: wire::FileAndUploadUrl = self.call(&call).await?;
         Ok(NewFile { id: DataId::new(made.data.id), upload: SecretString::from(made.upload_url) })
@@ -244,7 +244,7 @@ impl DataPlatform for Client {
     async fn create_file_for_parts(
         &self,
         project: &ProjectId,
-        folder: &DataId,
+        folder: &Destination,
         name: &str,
         key: &str,
     ) -> Result<(DataId, BucketAccess)> {
@@ -257,11 +257,11 @@ impl DataPlatform for Client {
         Ok(())
     }
 
-    async fn submit(&self, project: &ProjectId, folder: &DataId, files: &[DataId]) -> Result<Submitted> {
+    async fn submit(&self, project: &ProjectId, folder: &Destination, files: &[DataId]) -> Result<Submitted> {
         let operation = "POST /api/projects/{projectId}/dataCopyBatch";
         let batch = wire::CreateCopyBatch {
             items: files.iter().map(|id| wire::ItemReference { data_id: id.to_string() }).collect(),
-            destination_folder_id: folder.to_string(),
+            destination_folder_id: folder.id().map(ToString::to_string),
             copy_user_tags: true,
             copy_technical_tags: true,
             copy_instrument_info: true,
@@ -271,11 +271,12 @@ impl DataPlatform for Client {
         self.call::<wire::CopyBatch>(&call).await.map(Submitted::from)
     }
 
-    async fn batch_folder(&self, project: &ProjectId, batch: &BatchId) -> Result<Option<DataId>> {
+    async fn batch_folder(&self, project: &ProjectId, batch: &BatchId) -> Result<Destination> {
         let operation = "GET /api/projects/{projectId}/dataCopyBatch/{batchId}";
         let call = Call::read(operation, &[project.as_str(), batch.as_str()]);
         let batch: wire::CopyBatch = self.call(&call).await?;
-        Ok(batch.destination_folder_id.map(DataId::new))
+        let folder = batch.destination_folder_id.filter(|id| !id.is_empty());
+        Ok(folder.map_or(Destination::Root, |id| Destination::Folder(DataId::new(id))))
     }
 
     async fn batch_items(

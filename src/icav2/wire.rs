@@ -12,11 +12,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
-use crate::domain::{
-    file::{self, DataKind, DataStatus, ETag},
-    ids::{DataId, ProjectId},
-    job::JobStatus,
-    location::DataPath,
+use crate::{
+    domain::{
+        file::{self, DataKind, DataStatus, ETag},
+        ids::{DataId, ProjectId},
+        job::JobStatus,
+        location::DataPath,
+    },
+    ports::platform::Destination,
 };
 
 /// One entry of a list. An odd one spoils no page.
@@ -189,8 +192,9 @@ pub struct ItemReference {
 pub struct CreateCopyBatch {
     /// What to copy.
     pub items: Vec<ItemReference>,
-    /// Where to.
-    pub destination_folder_id: String,
+    /// Where to; without it, the root of the project.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_folder_id: Option<String>,
     /// Whether user tags are copied.
     pub copy_user_tags: bool,
     /// Whether technical tags are copied.
@@ -211,14 +215,30 @@ pub struct CreateFolder {
     pub folder_path: String,
 }
 
-/// `CreateFileAndUploadUrl`.
+/// `CreateFileAndUploadUrl`, and what begins `CreateFileAndTemporaryCredentials`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateFile {
     /// The new file's name.
     pub name: String,
-    /// Its parent.
-    pub folder_id: String,
+    /// The id of its parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder_id: Option<String>,
+    /// The path of its parent, where that is the root, which has no id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder_path: Option<String>,
+}
+
+impl CreateFile {
+    /// A file of that name in a folder.
+    #[must_use]
+    pub fn new(name: &str, folder: &Destination) -> Self {
+        let (folder_id, folder_path) = match folder {
+            Destination::Folder(id) => (Some(id.to_string()), None),
+            Destination::Root => (None, Some(DataPath::root().to_string())),
+        };
+        Self { name: name.to_owned(), folder_id, folder_path }
+    }
 }
 
 /// `ProjectFileAndUploadUrl`. Holds a presigned URL, so it cannot be printed.

@@ -38,6 +38,32 @@ pub enum Folder {
     Path(DataPath),
 }
 
+/// A folder of a project that something is put into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// The root, which is always there, has no id and cannot be made.
+    Root,
+    /// Any other.
+    Folder(DataId),
+}
+
+impl Destination {
+    /// Its id, where it has one.
+    #[must_use]
+    pub fn id(&self) -> Option<&DataId> {
+        match self {
+            Self::Root => None,
+            Self::Folder(id) => Some(id),
+        }
+    }
+
+    /// What to list to see what is in it.
+    #[must_use]
+    pub fn folder(&self) -> Folder {
+        self.id().map_or_else(|| Folder::Path(DataPath::root()), |id| Folder::Id(id.clone()))
+    }
+}
+
 /// A job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
@@ -145,7 +171,7 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
     async fn create_file(
         &self,
         project: &ProjectId,
-        folder: &DataId,
+        folder: &Destination,
         name: &str,
         key: &str,
     ) -> Result<NewFile>;
@@ -182,7 +208,7 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
     async fn create_file_for_parts(
         &self,
         project: &ProjectId,
-        folder: &DataId,
+        folder: &Destination,
         name: &str,
         key: &str,
     ) -> Result<(DataId, BucketAccess)>;
@@ -192,10 +218,10 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
 
     /// Starts a copy job: files of any project, by id, into a folder of `project`; existing names
     /// are skipped. Not tried again inside; see [`super::Error::may_have_happened`].
-    async fn submit(&self, project: &ProjectId, folder: &DataId, files: &[DataId]) -> Result<Submitted>;
+    async fn submit(&self, project: &ProjectId, folder: &Destination, files: &[DataId]) -> Result<Submitted>;
 
-    /// The destination folder of a copy batch; `None` for a project's root.
-    async fn batch_folder(&self, project: &ProjectId, batch: &BatchId) -> Result<Option<DataId>>;
+    /// Where a copy batch puts its files.
+    async fn batch_folder(&self, project: &ProjectId, batch: &BatchId) -> Result<Destination>;
 
     /// The items of a batch, a page at a time.
     async fn batch_items(

@@ -11,7 +11,7 @@ use copy_manager::{
     },
     ports::{
         Class, Error,
-        platform::{DataPlatform as _, Folder},
+        platform::{DataPlatform as _, Destination, Folder},
     },
 };
 use futures_util::future::join_all;
@@ -28,7 +28,10 @@ fn job() -> JobId {
 
 async fn submit(script: &std::sync::Arc<Script>) -> Error {
     let files = [DataId::new("fil.1")];
-    client(script).submit(&ProjectId::new("p"), &DataId::new("fol.1"), &files).await.unwrap_err()
+    client(script)
+        .submit(&ProjectId::new("p"), &Destination::Folder(DataId::new("fol.1")), &files)
+        .await
+        .unwrap_err()
 }
 
 fn slow_down(seconds: &str) -> Answer {
@@ -202,7 +205,7 @@ async fn one_caller_who_is_throttled_slows_all() {
 }
 
 async fn submit_with(client: &copy_manager::icav2::client::Client) -> Result<(), Error> {
-    client.submit(&ProjectId::new("p"), &DataId::new("fol.1"), &[]).await.map(drop)
+    client.submit(&ProjectId::new("p"), &Destination::Folder(DataId::new("fol.1")), &[]).await.map(drop)
 }
 
 #[tokio::test(start_paused = true)]

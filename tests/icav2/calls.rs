@@ -9,7 +9,7 @@ use copy_manager::{
     },
     ports::{
         Class,
-        platform::{DataPlatform as _, Folder},
+        platform::{DataPlatform as _, Destination, Folder},
     },
 };
 use pretty_assertions::assert_eq;
@@ -148,11 +148,35 @@ async fn creations_carry_their_key() {
     let mut made = entry("fil.1", "/a/x", None);
     made["uploadUrl"] = json!("https://bucket/x?X-Amz-Signature=1");
     let script = Script::always(201, made);
-    let file = client(&script).create_file(&project(), &DataId::new("fol.1"), "x", "key-2").await.unwrap();
+    let file = client(&script)
+        .create_file(&project(), &Destination::Folder(DataId::new("fol.1")), "x", "key-2")
+        .await
+        .unwrap();
     assert_eq!(file.upload.expose_secret(), "https://bucket/x?X-Amz-Signature=1");
     assert!(!format!("{file:?}").contains("Amz"));
     assert_eq!(header(&script.only(), "idempotency-key").unwrap(), "key-2");
     assert!(target(&script.only()).ends_with("/data:createFileWithUploadUrl"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_root_of_a_project_is_named_by_its_path_or_not_at_all() {
+    let job =
+        json!({"id": "j", "status": "RUNNING", "subjectId": "b", "timeCreated": "2025-07-11T03:12:04Z"});
+    for none in [json!(null), json!("")] {
+        let batch = json!({"id": "b", "job": job, "destinationFolderId": none});
+        let script = Script::always(201, batch);
+        let client = client(&script);
+        client.submit(&project(), &Destination::Root, &[DataId::new("fil.1")]).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(script.only().body()).unwrap();
+        assert_eq!(body.get("destinationFolderId"), None);
+        let folder = client.batch_folder(&project(), &BatchId::new("b")).await.unwrap();
+        assert_eq!(folder, Destination::Root);
+    }
+    let mut made = entry("fil.1", "/x", None);
+    made["uploadUrl"] = json!("https://bucket/x");
+    let script = Script::always(201, made);
+    client(&script).create_file(&project(), &Destination::Root, "x", "key").await.unwrap();
+    assert_eq!(script.only().body(), &json!({"name": "x", "folderPath": "/"}).to_string().into_bytes());
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,7 +204,8 @@ async fn jobs_are_submitted_with_all_flags_and_skip() {
     });
     let script = Script::always(201, json!({"id": "b", "job": job, "actionOnExist": "SKIP"}));
     let files = [DataId::new("fil.1"), DataId::new("fil.2")];
-    let submitted = client(&script).submit(&project(), &DataId::new("fol.1"), &files).await.unwrap();
+    let submitted =
+        client(&script).submit(&project(), &Destination::Folder(DataId::new("fol.1")), &files).await.unwrap();
     assert_eq!((submitted.batch.as_str(), submitted.job.id.as_str()), ("b", "j"));
     assert_eq!(submitted.job.status, JobStatus::Initialized);
     let body: serde_json::Value = serde_json::from_slice(script.only().body()).unwrap();

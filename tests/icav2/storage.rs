@@ -15,7 +15,7 @@ use copy_manager::{
     },
     ports::{
         Class,
-        platform::{DataPlatform as _, Folder},
+        platform::{DataPlatform as _, Destination, Folder},
     },
 };
 use http::Request;
@@ -243,7 +243,10 @@ async fn a_file_for_parts_comes_with_credentials_that_last() {
     };
     let (project, folder) = (ProjectId::new(P), DataId::new("fol.1"));
     let script = Script::always(201, made(None));
-    let (id, access) = client(&script).create_file_for_parts(&project, &folder, "b", "key").await.unwrap();
+    let (id, access) = client(&script)
+        .create_file_for_parts(&project, &Destination::Folder(folder.clone()), "b", "key")
+        .await
+        .unwrap();
     assert_eq!((id.as_str(), access.prefix.as_str()), ("fil.new", "top/lab/a/b"));
     let request = script.only();
     assert_eq!(header(&request, "idempotency-key").unwrap(), "key");
@@ -257,11 +260,17 @@ async fn a_file_for_parts_comes_with_credentials_that_last() {
             answer(201, &made(Some("2023-11-15T00:00:00Z")))
         }
     });
-    let (_, access) = client(&script).create_file_for_parts(&project, &folder, "b", "key").await.unwrap();
+    let (_, access) = client(&script)
+        .create_file_for_parts(&project, &Destination::Folder(folder.clone()), "b", "key")
+        .await
+        .unwrap();
     assert_eq!(access.expires.as_second(), BEGIN + 36 * 3600, "a replayed answer holds old credentials");
 
     let script = Script::always(409, "{}");
-    let error = client(&script).create_file_for_parts(&project, &folder, "b", "key").await.unwrap_err();
+    let error = client(&script)
+        .create_file_for_parts(&project, &Destination::Folder(folder.clone()), "b", "key")
+        .await
+        .unwrap_err();
     assert_eq!(error.class, Class::Conflict);
 }
 

@@ -22,6 +22,7 @@ mod patience;
 mod places;
 mod plan;
 mod refused;
+mod roots;
 mod rules;
 mod scheduler;
 mod secrets;

@@ -10,7 +10,7 @@ use copy_manager::{
     ports::{
         chance::Dice,
         objects::{Access, ObjectLocation, ObjectStore as _},
-        platform::DataPlatform as _,
+        platform::{DataPlatform as _, Destination},
     },
     simulator::ObjectEntry,
 };
@@ -407,7 +407,7 @@ async fn what_cannot_be_done_is_refused_and_nothing_is_written() {
     let lab = copy_manager::domain::ids::ProjectId::new(LAB);
     let folder = copy_manager::domain::location::DataPath::parse("/two/").unwrap();
     let folder = platform.find(&lab, &folder).await.unwrap().unwrap();
-    platform.create_file(&lab, &folder.id, "late.bam", "key").await.unwrap();
+    platform.create_file(&lab, &Destination::Folder(folder.id), "late.bam", "key").await.unwrap();
     let _instance = house.instance();
     let cases: [(&[&str], &str, &str, &str); 19] = [
         (&["s3://src/gone"], "s3://dest/", "SourceNotFound", "there is no such object"),

@@ -10,7 +10,7 @@ use copy_manager::{
     domain::{ids::ProjectId, location::DataPath},
     ports::{
         chance::Dice,
-        platform::DataPlatform as _,
+        platform::{DataPlatform as _, Destination},
         store::{Key, Store as _},
     },
 };
@@ -330,7 +330,7 @@ async fn a_dry_run_names_what_cannot_be_read_yet() {
     let lab = ProjectId::new("11111111-1111-4111-8111-111111111111");
     let platform = house.platform(Arc::new(Dice::from_seed(1)));
     let folder = platform.find(&lab, &DataPath::parse("/run/").unwrap()).await.unwrap().unwrap();
-    platform.create_file(&lab, &folder.id, "late.bam", "key").await.unwrap();
+    platform.create_file(&lab, &Destination::Folder(folder.id), "late.bam", "key").await.unwrap();
     let _instance = house.instance();
     house.ask_with(&["/run/"], "/in/", "t", None, json!({"dryRun": true})).await;
     let output = house.success("t", SOON).await;

@@ -19,7 +19,7 @@ use copy_manager::{
     engine::settings::OnCallerGone,
     ports::{
         callbacks::Delivery,
-        platform::DataPlatform,
+        platform::{DataPlatform, Destination},
         store::{DUE_AT, Item, Key},
     },
     simulator::{Entry, Simulator},
@@ -67,7 +67,7 @@ struct Heard {
 
 #[derive(Debug)]
 struct Submission {
-    folder: DataId,
+    folder: Destination,
     files: BTreeSet<String>,
     job: JobId,
     late: bool,
@@ -432,6 +432,13 @@ impl Board {
         Some((data.path.to_string(), data.status))
     }
 
+    async fn path_to(&self, project: &ProjectId, folder: &Destination) -> Option<String> {
+        match folder {
+            Destination::Root => Some("/".to_owned()),
+            Destination::Folder(id) => self.path_of(project, id).await.map(|(path, _)| path),
+        }
+    }
+
     /// Only the holder of a folder acts there. The call is judged when it is asked for, not when it
     /// arrives.
     fn holds(&self, who: &str, project: &ProjectId, folder: &str, what: &str) -> Option<Item> {
@@ -444,8 +451,14 @@ impl Board {
         item
     }
 
-    pub(crate) async fn file_is_made(&self, who: &str, project: &ProjectId, folder: &DataId, name: &str) {
-        if let Some((path, _)) = self.path_of(project, folder).await {
+    pub(crate) async fn file_is_made(
+        &self,
+        who: &str,
+        project: &ProjectId,
+        folder: &Destination,
+        name: &str,
+    ) {
+        if let Some(path) = self.path_to(project, folder).await {
             self.holds(who, project, &path, &format!("makes {name}"));
         }
     }
@@ -475,10 +488,10 @@ impl Board {
         &self,
         who: &str,
         project: &ProjectId,
-        folder: &DataId,
+        folder: &Destination,
         files: &[DataId],
     ) {
-        if let Some((path, _)) = self.path_of(project, folder).await {
+        if let Some(path) = self.path_to(project, folder).await {
             self.holds(who, project, &path, "submits a job");
         }
         let overlapping: Vec<JobId> = {
@@ -499,7 +512,7 @@ impl Board {
         }
     }
 
-    pub(crate) fn job_runs(&self, folder: &DataId, files: &[DataId], job: &JobId, issued: Instant) {
+    pub(crate) fn job_runs(&self, folder: &Destination, files: &[DataId], job: &JobId, issued: Instant) {
         self.submissions.lock().unwrap().push(Submission {
             folder: folder.clone(),
             files: files.iter().map(|id| id.as_str().to_owned()).collect(),

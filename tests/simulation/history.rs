@@ -25,7 +25,7 @@ use copy_manager::{
         chance::Dice,
         clock::Clock,
         objects::{Access, ObjectLocation, ObjectStore, WriteOptions},
-        platform::DataPlatform as _,
+        platform::{DataPlatform as _, Destination},
         store::{DUE_AT, DUE_SHARD, Item, Key},
         transfers::Transfers,
     },
@@ -257,7 +257,10 @@ impl History {
                 Some(data) => data.id,
                 None => self.observer.create_folder(&project, &path, &format!("f{n}")).await.unwrap().id,
             };
-            self.observer.create_file(&project, &id, name, &format!("p{n}")).await.unwrap();
+            self.observer
+                .create_file(&project, &Destination::Folder(id.clone()), name, &format!("p{n}"))
+                .await
+                .unwrap();
         }
         let soon = self.board.plan.platform.epoch.as_millisecond();
         for (name, schema, kind) in self.foreigners() {
@@ -454,7 +457,7 @@ impl History {
         }
         if let (Ok(Some(folder)), false) = (folder, ids.is_empty()) {
             self.fate.note(9, "stranger", &format!("{files:?} to {}", folder.path));
-            drop(self.observer.submit(&to, &folder.id, &ids).await);
+            drop(self.observer.submit(&to, &Destination::Folder(folder.id), &ids).await);
         }
     }
 

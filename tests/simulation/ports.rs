@@ -16,7 +16,7 @@ use copy_manager::{
         bus::{Bus, Event, EventBus},
         callbacks::{Delivery, TaskCallbacks},
         objects::BucketAccess,
-        platform::{BatchItem, DataPlatform, Folder, Job, Load, NewFile, Project, Submitted},
+        platform::{BatchItem, DataPlatform, Destination, Folder, Job, Load, NewFile, Project, Submitted},
         queue::{Message, Queue},
         store::{Action, Due, Item, Key, Page, Store, Transacted, Write, Written},
         transfers::PresignedUrl,
@@ -282,13 +282,13 @@ impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
     async fn create_file(
         &self,
         project: &ProjectId,
-        folder: &DataId,
+        folder: &Destination,
         name: &str,
         key: &str,
     ) -> Result<NewFile> {
         self.inner.board.file_is_made(self.inner.me(), project, folder, name).await;
         let call = self.inner.platform.create_file(project, folder, name, key);
-        through!(self, "create file", EFFECT, format!("{folder} {name}"), call)
+        through!(self, "create file", EFFECT, format!("{folder:?} {name}"), call)
     }
 
     async fn upload_url(&self, project: &ProjectId, id: &DataId) -> Result<PresignedUrl> {
@@ -326,13 +326,13 @@ impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
     async fn create_file_for_parts(
         &self,
         project: &ProjectId,
-        folder: &DataId,
+        folder: &Destination,
         name: &str,
         key: &str,
     ) -> Result<(DataId, BucketAccess)> {
         self.inner.board.file_is_made(self.inner.me(), project, folder, name).await;
         let call = self.inner.platform.create_file_for_parts(project, folder, name, key);
-        through!(self, "create file for parts", EFFECT, format!("{folder} {name}"), call)
+        through!(self, "create file for parts", EFFECT, format!("{folder:?} {name}"), call)
     }
 
     async fn delete(&self, project: &ProjectId, id: &DataId) -> Result<()> {
@@ -340,7 +340,7 @@ impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
         through!(self, "delete data", EFFECT, id.to_string(), self.inner.platform.delete(project, id))
     }
 
-    async fn submit(&self, project: &ProjectId, folder: &DataId, files: &[DataId]) -> Result<Submitted> {
+    async fn submit(&self, project: &ProjectId, folder: &Destination, files: &[DataId]) -> Result<Submitted> {
         let board = &self.inner.board;
         board.job_is_submitted(self.inner.me(), project, folder, files).await;
         let issued = tokio::time::Instant::now();
@@ -349,11 +349,11 @@ impl<P: DataPlatform> DataPlatform for Gated<Watched<P>> {
             board.job_runs(folder, files, &submitted.job.id, issued);
             Ok(submitted)
         };
-        let detail = format!("{folder} {}", files.iter().map(DataId::as_str).collect::<Vec<_>>().join(" "));
+        let detail = format!("{folder:?} {}", files.iter().map(DataId::as_str).collect::<Vec<_>>().join(" "));
         through!(self, "submit", EFFECT, detail, call)
     }
 
-    async fn batch_folder(&self, project: &ProjectId, batch: &BatchId) -> Result<Option<DataId>> {
+    async fn batch_folder(&self, project: &ProjectId, batch: &BatchId) -> Result<Destination> {
         let call = self.inner.platform.batch_folder(project, batch);
         through!(self, "batch folder", READ, batch.to_string(), call)
     }

@@ -14,7 +14,7 @@ use copy_manager::{
             Access, ObjectCopy, ObjectStore as _, PartUploads as _, Parts, Precondition, Tagging,
             WriteOptions,
         },
-        platform::DataPlatform as _,
+        platform::{DataPlatform as _, Destination},
         transfers::{ObjectSource, PartsUpload, Transfers as _},
     },
     simulator::{Settings, in_process::InProcess},
@@ -45,7 +45,10 @@ async fn our_adapter_uploads_copies_and_reads() {
         .await;
     let s3 = Arc::new(S3Objects::from_config(&config, Some("http://s3.simulated".into())));
     let made = client.create_folder(&project, &"/up/".to_owned().try_into().unwrap(), "k").await.unwrap();
-    let (_, access) = client.create_file_for_parts(&project, &made.id, "big é+.bin", "key").await.unwrap();
+    let (_, access) = client
+        .create_file_for_parts(&project, &Destination::Folder(made.id.clone()), "big é+.bin", "key")
+        .await
+        .unwrap();
     let key = access.prefix.clone();
     if let Some((bucket, _)) = &root {
         let (owner, path) = client.locate(bucket, &key).await.unwrap().unwrap();

@@ -107,9 +107,13 @@ fn destination(payload: &Object, place: &str) -> Result<String, String> {
     let at = join(place, DESTINATION);
     let value = payload.get(DESTINATION).ok_or_else(|| missing(&at))?;
     let text = text(value, &at)?;
-    Location::parse_destination(text).map_err(|error| format!("`{at}` is not usable: {error}"))?;
-    let text = text.to_owned();
-    if text.ends_with('/') { Ok(text) } else { Err(format!("`{at}` must end with `/`: it names a folder")) }
+    let location =
+        Location::parse_destination(text).map_err(|error| format!("`{at}` is not usable: {error}"))?;
+    if text.ends_with('/') || location.is_root() {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{at}` must end with `/`: it names a folder"))
+    }
 }
 
 fn renaming(payload: &Object, place: &str, unknown: &mut Vec<String>) -> Result<Vec<RenameEntry>, String> {

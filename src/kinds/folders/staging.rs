@@ -51,6 +51,10 @@ pub(crate) async fn put_aside(
     let mut names: BTreeMap<(DataPath, String), u32> = BTreeMap::new();
     for (n, files) in by_child {
         let Some(child) = children.get_mut(n) else { continue };
+        if child.path.is_root() {
+            // Without an id it gives no credentials to copy there inside S3: they are streamed.
+            continue;
+        }
         let there = listing(platform, &project, &child.path).await?;
         let top = top(request, &child.path);
         let mut rooms: BTreeMap<u32, BTreeMap<ProjectId, Vec<NamedFile>>> = BTreeMap::new();

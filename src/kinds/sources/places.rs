@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     domain::{
         ids::ProjectId,
-        location::{DataPath, Location},
+        location::{DataPath, Location, LocationError},
         outcome::{ErrorName, Failure, culprit},
         policy::{Place, Rules},
     },
@@ -42,11 +42,21 @@ impl<'a> Projects<'a> {
     /// Where a URI leads, whether it is named `icav2://` or by the bucket that a project has for its
     /// own. An `icav2://` URI never leads outside.
     pub(crate) async fn place(&mut self, uri: &str, what: &str, missing: ErrorName) -> Result<Spot, Refused> {
+        self.lead(uri, Location::parse(uri), what, missing).await
+    }
+
+    async fn lead(
+        &mut self,
+        uri: &str,
+        location: Result<Location, LocationError>,
+        what: &str,
+        missing: ErrorName,
+    ) -> Result<Spot, Refused> {
         let no_place = |why: &str| {
             let message = format!("{what} is no URI of data");
             Refused::Failed(culprit(ErrorName::InvalidRequest, message, uri, why))
         };
-        match Location::parse(uri) {
+        match location {
             Ok(Location::Icav2 { project, path }) => {
                 Ok(Spot::Inside(self.of(uri, &project, missing).await?, path))
             }
@@ -80,10 +90,11 @@ impl<'a> Projects<'a> {
         }
     }
 
-    /// The folder that a copy goes to.
+    /// The folder that a copy goes to, which may be the root of a project.
     pub(crate) async fn destination(&mut self, uri: &str) -> Result<(Project, DataPath), Refused> {
         let invalid = |message: &str, why: &str| culprit(ErrorName::InvalidRequest, message, uri, why);
-        let spot = self.place(uri, "the destination", ErrorName::InvalidRequest).await?;
+        let location = Location::parse_destination(uri);
+        let spot = self.lead(uri, location, "the destination", ErrorName::InvalidRequest).await?;
         let (project, path) = match spot {
             Spot::Inside(project, path) => (project, path),
             Spot::Outside(at) => {
@@ -94,10 +105,6 @@ impl<'a> Projects<'a> {
         };
         if !path.is_folder() {
             return Err(invalid("the destination must be a folder", "it does not end with `/`").into());
-        }
-        if path.is_root() {
-            let why = "a copy needs a folder; the root of a project has no id";
-            return Err(invalid("the destination is the root of a project", why).into());
         }
         self.rules.check_destination(Place::Project { id: &project.id, name: &project.name }, uri)?;
         Ok((project, path))

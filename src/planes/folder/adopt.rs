@@ -9,8 +9,9 @@ use std::{
 
 use super::{
     FolderPlane,
-    jobs::{ADOPT_EVERY, project_of},
+    jobs::ADOPT_EVERY,
     look::Picture,
+    place::place_of,
     state::{FolderState, Intent},
     waiter::Waiter,
 };
@@ -22,7 +23,7 @@ use crate::{
     },
     ports::{
         Class, Result,
-        platform::{Job, Submitted},
+        platform::{Destination, Job, Submitted},
     },
     signals,
 };
@@ -46,7 +47,7 @@ const MOST_MADE: usize = 200_000;
 #[derive(Debug, Default)]
 pub(crate) struct JobFolders {
     /// `None` where there is no such batch, or none that we may see.
-    folders: Mutex<HashMap<BatchId, Option<DataId>>>,
+    folders: Mutex<HashMap<BatchId, Option<Destination>>>,
     made: Mutex<HashMap<BatchId, Arc<HashSet<DataId>>>>,
 }
 
@@ -55,15 +56,14 @@ fn lock<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl FolderPlane {
-    /// Into which folder a batch of that project is copied; `None` for what is no such batch, the root of
-    /// a project among it.
-    async fn folder_of(&self, project: &ProjectId, job: &Job) -> Result<Option<DataId>> {
+    /// Into which folder a batch of that project is copied; `None` for what is no such batch.
+    async fn folder_of(&self, project: &ProjectId, job: &Job) -> Result<Option<Destination>> {
         let batch = BatchId::new(job.subject.as_str());
         if let Some(folder) = lock(&self.job_folders.folders).get(&batch) {
             return Ok(folder.clone());
         }
         let folder = match self.core.ports.platform.batch_folder(project, &batch).await {
-            Ok(folder) => folder,
+            Ok(folder) => Some(folder),
             // Another kind of job, or one into another project.
             Err(error) if matches!(error.class, Class::NotFound | Class::Forbidden | Class::Invalid) => None,
             Err(error) => return Err(error),
@@ -125,7 +125,8 @@ impl FolderPlane {
         if state.intents.iter().all(|intent| now < intent.look_at) {
             return Ok(());
         }
-        let Some(project) = project_of(held, waiters) else { return Ok(()) };
+        let Some((project, path)) = place_of(held, waiters) else { return Ok(()) };
+        let folder = state.destination(&path);
         let known = state.jobs.iter().map(|job| job.job.to_string());
         let past = state.history.iter().map(|past| past.job.job_id.clone());
         let mut known: BTreeSet<String> = known.chain(past).collect();
@@ -137,7 +138,7 @@ impl FolderPlane {
                     break 'pages;
                 }
                 if known.insert(job.id.to_string())
-                    && let Some(intent) = self.intent_of(state, &project, &job).await?
+                    && let Some(intent) = self.intent_of(state, &project, folder.as_ref(), &job).await?
                 {
                     signals::engine::job_adopted(&held.lease.key.id, &job.id);
                     let batch = BatchId::new(job.subject.as_str());
@@ -198,9 +199,10 @@ impl FolderPlane {
     }
 
     /// Whether a folder holds ours, so that a job that brings whole folders there may be at work in it.
-    async fn is_above(&self, project: &ProjectId, folder: &DataId, picture: &Picture) -> Result<bool> {
+    async fn is_above(&self, project: &ProjectId, folder: &Destination, picture: &Picture) -> Result<bool> {
         let Some((waiter, ..)) = picture.waiters.first() else { return Ok(false) };
-        match self.core.ports.platform.get(project, folder).await {
+        let Some(id) = folder.id() else { return Ok(true) };
+        match self.core.ports.platform.get(project, id).await {
             Ok(data) => Ok(waiter.spec.path.inside(&data.path).is_some()),
             Err(error) if error.is_passing() => Err(error),
             Err(_) => Ok(false),
@@ -208,10 +210,16 @@ impl FolderPlane {
     }
 
     /// The intent that a job answers: the same files into this folder.
-    async fn intent_of(&self, state: &FolderState, project: &ProjectId, job: &Job) -> Step<Option<Intent>> {
+    async fn intent_of(
+        &self,
+        state: &FolderState,
+        project: &ProjectId,
+        folder: Option<&Destination>,
+        job: &Job,
+    ) -> Step<Option<Intent>> {
         let batch = BatchId::new(job.subject.as_str());
-        let folder = self.folder_of(project, job).await?;
-        if folder.is_none() || folder != state.folder {
+        let its = self.folder_of(project, job).await?;
+        if its.is_none() || its.as_ref() != folder {
             return Ok(None);
         }
         let mut ids = Vec::new();

@@ -24,6 +24,7 @@ use crate::{
         Class, Error,
         objects::{Access, BucketAccess, ObjectCopy, ObjectLocation, Precondition, Tagging, WriteOptions},
         parts,
+        platform::Destination,
         transfers::{ObjectSource, PartsUpload, PresignedUrl, Sent, Stream, StreamSource},
     },
     signals,
@@ -112,7 +113,7 @@ impl FolderPlane {
             platform.upload_url(&picture.project, id).await?
         } else {
             let folder = folder_of(picture)?;
-            let key = digest(&["file", folder.as_str(), &wanted.name, &task.nonce]);
+            let key = digest(&["file", key_of(folder), &wanted.name, &task.nonce]);
             let file = platform.create_file(&picture.project, folder, &wanted.name, &key).await?;
             is_made(task, file.id, made)?;
             file.upload
@@ -150,7 +151,7 @@ impl FolderPlane {
             platform.write_access(&picture.project, id).await?
         } else {
             let folder = folder_of(picture)?;
-            let key = digest(&["parts", folder.as_str(), &wanted.name, &task.nonce]);
+            let key = digest(&["parts", key_of(folder), &wanted.name, &task.nonce]);
             let name = &wanted.name;
             let (id, access) = platform.create_file_for_parts(&picture.project, folder, name, &key).await?;
             is_made(task, id, made)?;
@@ -189,7 +190,8 @@ impl FolderPlane {
     /// What fails here is streamed from its source next time.
     async fn copy_from_staging(&self, lease: &Lease, picture: &Picture, task: &Task) -> Step<()> {
         let wanted = &task.source.wanted;
-        let folder = folder_of(picture)?;
+        // Nothing is put aside for the root: it gives no credentials for what is in it.
+        let folder = folder_of(picture)?.id().ok_or_else(|| unknown("the id of the destination folder"))?;
         let again = |error: Error| Error::new(Class::Transient, "copy from staging", error.to_string());
         let access = self.core.ports.platform.write_access(&picture.project, folder).await.map_err(again)?;
         let from = access.below(task.source.staged.as_deref().unwrap_or_default());
@@ -271,8 +273,13 @@ fn whole(access: &BucketAccess) -> ObjectLocation {
     access.below("")
 }
 
-fn folder_of(picture: &Picture) -> Result<&DataId, Error> {
+fn folder_of(picture: &Picture) -> Result<&Destination, Error> {
     picture.folder.as_ref().ok_or_else(|| unknown("the destination folder"))
+}
+
+/// What stands for a folder in an idempotency key; nonces tell those of several projects apart.
+fn key_of(folder: &Destination) -> &str {
+    folder.id().map_or("/", DataId::as_str)
 }
 
 fn unknown(what: &str) -> Error {

@@ -6,7 +6,7 @@
 
 use super::{
     FolderPlane,
-    jobs::project_of,
+    place::project_of,
     state::{Before, FolderState},
     waiter::{self, Waiter},
 };

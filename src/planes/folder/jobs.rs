@@ -16,15 +16,13 @@ use super::{
     document,
     look::Picture,
     names::Names,
+    place::project_of,
     slots::Wish,
     state::{FolderState, Intent, RunningJob, digest_of},
     waiter::{self, Waiter},
 };
 use crate::{
-    domain::{
-        ids::{DataId, ProjectId},
-        job::JobStatus,
-    },
+    domain::{ids::DataId, job::JobStatus},
     engine::{
         lease::{Held, Step},
         records::{self, as_millis, attr, millis},
@@ -327,13 +325,4 @@ impl FolderPlane {
         self.core.ports.store.write(Write::put_new(note)).await?;
         Ok(())
     }
-}
-
-/// The destination project: as the waiters say, or as the record does when nobody waits.
-pub(super) fn project_of(held: &Held, waiters: &[Waiter]) -> Option<ProjectId> {
-    if let Some(waiter) = waiters.first() {
-        return Some(waiter.spec.project.clone());
-    }
-    let destination = held.item.text(attr::DESTINATION)?.strip_prefix("icav2://")?;
-    destination.split_once('/').map(|(project, _)| ProjectId::new(project))
 }

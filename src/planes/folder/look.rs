@@ -26,7 +26,7 @@ use crate::{
         lease::{Held, Step},
         records::{as_millis, millis},
     },
-    ports::{Class, Error, platform::Folder},
+    ports::{Class, Error, platform::Destination},
 };
 
 /// What one look showed.
@@ -34,7 +34,7 @@ use crate::{
 pub(super) struct Picture {
     pub project: ProjectId,
     /// The destination folder; none where no file is wanted and empty folders are not made.
-    pub folder: Option<DataId>,
+    pub folder: Option<Destination>,
     /// Who waits, with what each wants and how each of its files stands.
     pub waiters: Vec<(Waiter, Arc<Resolved>, Vec<Verdict>)>,
     /// What is there, by exact name.
@@ -158,8 +158,9 @@ impl FolderPlane {
         let listing = match &folder {
             Some(folder) if !fresh => {
                 let listing = self.list(&spec.project, folder).await;
-                if listing.as_ref().is_ok_and(Listing::is_empty)
-                    && !self.is_there(&spec.project, folder).await?
+                if let (Ok(listing), Some(id)) = (&listing, folder.id())
+                    && listing.is_empty()
+                    && !self.is_there(&spec.project, id).await?
                 {
                     return Err(vanished(state).into());
                 }
@@ -283,16 +284,17 @@ impl FolderPlane {
         }
     }
 
-    /// The destination folder, made when it is missing; whether it was made just now.
+    /// The destination folder, made when it is missing; whether it was made just now. The root of a project
+    /// is always there.
     async fn ensure_folder(
         &self,
         held: &mut Held,
         state: &mut FolderState,
         project: &ProjectId,
         path: &DataPath,
-    ) -> Step<(DataId, bool)> {
-        if let Some(id) = &state.folder {
-            return Ok((id.clone(), false));
+    ) -> Step<(Destination, bool)> {
+        if let Some(known) = state.destination(path) {
+            return Ok((known, false));
         }
         let platform = self.core.ports.platform.as_ref();
         if let Some(there) = platform.find(project, path).await? {
@@ -302,8 +304,7 @@ impl FolderPlane {
                 state.looked = Some((millis(self.core.ports.clock.now()), message.clone()));
                 return Err(Error::new(Class::Transient, "find destination", message).into());
             }
-            state.folder = Some(there.id.clone());
-            return Ok((there.id, false));
+            return Ok((state.found(there.id), false));
         }
         held.lease.check()?;
         // The same until there is an answer, and never again: the API replays answers for a week, also of
@@ -317,15 +318,11 @@ impl FolderPlane {
             state.folder_nonce.clear();
         }
         match made {
-            Ok(made) => {
-                state.folder = Some(made.id.clone());
-                Ok((made.id, true))
-            }
+            Ok(made) => Ok((state.found(made.id), true)),
             // Somebody else made it, perhaps as a parent of its own folder; the index may lag.
             Err(error) if error.class == Class::Conflict => {
                 if let Some(there) = platform.find(project, path).await? {
-                    state.folder = Some(there.id.clone());
-                    return Ok((there.id, false));
+                    return Ok((state.found(there.id), false));
                 }
                 if let Some(file) = self.file_on_the_way(project, path).await? {
                     let message = format!("{file} is a file, and {path} would have to be a folder");
@@ -362,10 +359,10 @@ impl FolderPlane {
         }
     }
 
-    pub(super) async fn list(&self, project: &ProjectId, folder: &DataId) -> Result<Listing, Error> {
+    pub(super) async fn list(&self, project: &ProjectId, folder: &Destination) -> Result<Listing, Error> {
         let mut listing = Listing::default();
         let mut from = None;
-        let folder = Folder::Id(folder.clone());
+        let folder = folder.folder();
         loop {
             let page = self.core.ports.platform.children(project, &folder, from.as_deref()).await?;
             listing.add(page.items);

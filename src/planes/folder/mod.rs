@@ -25,6 +25,7 @@ mod look;
 mod names;
 mod own;
 mod pieces;
+mod place;
 mod preview;
 pub(crate) mod reserved;
 mod room;

@@ -22,7 +22,7 @@ use crate::{
         ids::{BatchId, DataId, JobId},
     },
     engine::records::{as_millis, millis},
-    ports::Result,
+    ports::{Result, platform::Destination},
 };
 
 /// Ended jobs whose items may still be asked for.
@@ -138,7 +138,7 @@ impl FolderPlane {
             ours.extend(open.iter().map(|partial| &partial.data.id).filter(|id| made.contains(*id)).cloned());
         }
         let long_ago = now - as_millis(self.core.settings.jobs.abandoned_after);
-        let of_tree = match &picture.folder {
+        let of_tree = match picture.folder.as_ref().and_then(Destination::id) {
             Some(folder) if partials.iter().any(|partial| partial.of_tree) => {
                 self.tree_began(picture, folder).await?
             }

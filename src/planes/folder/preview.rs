@@ -27,7 +27,10 @@ use crate::{
         route::Route,
     },
     engine::records::{self, attr},
-    ports::{Error, platform::Folder},
+    ports::{
+        Error,
+        platform::{Destination, Folder},
+    },
 };
 
 /// Why a file goes with its folder.
@@ -82,8 +85,13 @@ impl FolderPlane {
             self.sources.forget(&waiter.request);
             waiters.push((waiter, resolved?, Vec::new()));
         }
-        let folder = self.core.ports.platform.find(project, path).await?;
-        let folder = folder.filter(|folder| folder.status != DataStatus::Deleting).map(|folder| folder.id);
+        let folder = if path.is_root() {
+            Some(Destination::Root)
+        } else {
+            let there = self.core.ports.platform.find(project, path).await?;
+            let there = there.filter(|folder| folder.status != DataStatus::Deleting);
+            there.map(|folder| Destination::Folder(folder.id))
+        };
         let listing = match &folder {
             Some(folder) => self.list(project, folder).await?,
             None => Listing::default(),

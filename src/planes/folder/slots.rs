@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     FolderPlane,
     claims::{REPEAT, View, root_of},
-    jobs::project_of,
+    place::project_of,
     state::FolderState,
     waiter::{self, Waiter},
 };

@@ -207,7 +207,7 @@ pub(super) struct Before {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct FolderState {
-    /// The destination folder, once it is known.
+    /// The destination folder, once it is known; none where it is the root of a project, which has no id.
     pub folder: Option<DataId>,
     /// Part of the idempotency key with which it is made: the same until that was answered.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -105,7 +105,7 @@ fn destination(value: &Value, entry: &str) -> Result<String, String> {
     let uri = text(value, entry)?;
     match Location::parse_destination(uri) {
         Err(error) => Err(format!("`{entry}` has a destination that is not usable: {error}")),
-        Ok(_) if uri.ends_with('/') => Ok(uri.to_owned()),
+        Ok(location) if uri.ends_with('/') || location.is_root() => Ok(uri.to_owned()),
         Ok(_) => Err(format!(
             "`{entry}` has the destination `{}`, which must end with `/`: it names a folder",
             shown(uri)
