@@ -14,12 +14,7 @@ use aws_credential_types::Credentials;
 use copy_manager::{
     app::kinds::{self, Work},
     aws::{clients::configured, objects::S3Objects},
-    domain::{
-        ids::RequestId,
-        policy::Rules,
-        request::OnConflict,
-        route::{Folders, SinglePart},
-    },
+    domain::ids::RequestId,
     embedded::{
         bus::LocalBus,
         database::Database,
@@ -28,13 +23,7 @@ use copy_manager::{
         secrets::NoSecrets,
         store::SqliteStore,
     },
-    engine::{
-        Engine,
-        settings::{
-            CopyOutSettings, CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ReportSettings,
-            SameProject, ServiceSettings, Settings,
-        },
-    },
+    engine::{Engine, settings::Settings},
     icav2::{self, auth::StaticToken, client::Client},
     ports::{
         Ports,

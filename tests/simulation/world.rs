@@ -6,15 +6,8 @@ use std::{
 };
 
 use copy_manager::{
-    domain::{
-        policy::Rules,
-        request::OnConflict,
-        route::{Folders, SinglePart},
-    },
-    engine::settings::{
-        CopyOutSettings, CopySettings, HeartbeatSettings, JobSettings, OnCallerGone, ReportSettings,
-        SameProject, ServiceSettings, Settings,
-    },
+    domain::route::{Folders, SinglePart},
+    engine::settings::{CopyOutSettings, OnCallerGone, Settings},
     simulator::{self, world::WorldFile},
 };
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};

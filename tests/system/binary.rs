@@ -105,12 +105,8 @@ impl Process {
         self.send("-TERM");
     }
 
-    /// SIGHUP, as a terminal sends it that is closed.
-    pub(crate) fn hang_up(&self) {
-        self.send("-HUP");
-    }
-
-    fn send(&self, signal: &str) {
+    /// Sends a signal, `-HUP` for example.
+    pub(crate) fn send(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(sent.unwrap().success());
     }

@@ -63,7 +63,8 @@ async fn a_daemon_that_is_asked_to_stop_ends_what_is_in_flight_and_another_bring
     let request = shore.request(&id).await.unwrap();
     assert_eq!(request["status"], "RUNNING", "{request}");
     within(PATIENCE, "some more", async || (arrived(&shore).await > first + IN_FLIGHT).then_some(())).await;
-    shore.daemon.hang_up();
+    // As a terminal sends it that is closed.
+    shore.daemon.send("-HUP");
     let status = shore.daemon.ended().await;
     assert!(status.code().is_some(), "it ended itself: {status}");
     shore.revive_with(&[("SERVICE__DRAIN_TIMEOUT", "20s")]).await;

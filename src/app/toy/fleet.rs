@@ -36,6 +36,9 @@ use crate::{
     simulator::{self, Simulator, in_process::InProcess},
 };
 
+/// What a success says, or the name of the error.
+pub(super) type Answer = std::result::Result<Json, String>;
+
 #[derive(Debug)]
 struct Virtual {
     epoch: Timestamp,
@@ -123,11 +126,11 @@ impl Store for Shaky {
 pub(super) struct Callers {
     start: Instant,
     pub beats: Mutex<Vec<(Duration, String)>>,
-    pub answers: Mutex<Vec<(Duration, String, std::result::Result<Json, String>)>>,
+    pub answers: Mutex<Vec<(Duration, String, Answer)>>,
 }
 
 impl Callers {
-    fn hear(&self, token: &TaskToken, answer: std::result::Result<Json, String>) -> Delivery {
+    fn hear(&self, token: &TaskToken, answer: Answer) -> Delivery {
         let mut answers = self.answers.lock().unwrap();
         if answers.iter().any(|(_, known, _)| known == token.expose()) {
             return Delivery::Gone;
@@ -293,11 +296,7 @@ impl Fleet {
     }
 
     /// Waits for the answer of a token; when it came, since the start.
-    pub(super) async fn answer(
-        &self,
-        token: &str,
-        within: Duration,
-    ) -> (Duration, std::result::Result<Json, String>) {
+    pub(super) async fn answer(&self, token: &str, within: Duration) -> (Duration, Answer) {
         let until = Instant::now() + within;
         loop {
             let answers = self.callers.answers.lock().unwrap().clone();

@@ -142,7 +142,7 @@ async fn a_heartbeat_comes_in_time_while_there_is_life() {
     assert!(answer.is_ok() && at > Duration::from_mins(15), "{at:?}");
     let beats: Vec<_> = fleet.callers.beats.lock().unwrap().iter().map(|(at, _)| *at).collect();
     let times: Vec<_> = [Duration::ZERO].into_iter().chain(beats).chain([at]).collect();
-    assert!(times.windows(2).all(|pair| pair[1] - pair[0] < fleet.settings.heartbeat.promise));
+    assert!(times.windows(2).all(|pair| pair[1].saturating_sub(pair[0]) < fleet.settings.heartbeat.promise));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,12 @@
 //! A kind of work that exists only here: roots whose children are chores, a plane that does them, and what
 //! becomes of both. It stands for any kind, so that what the engine promises is tested without folders and
 //! buckets; it is added as `docs/adding-a-kind.md` says.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a kind for tests, and tests of it"
+)]
 
 mod fleet;
 mod histories;

@@ -517,9 +517,6 @@ fn guards() -> Vec<Row> {
             .brings(WHOLE_RUN),
         row("project-root", "the root of a project is no source", &["icav2://lab/"])
             .refused(INVALID, &["icav2://lab/", "the root of a project cannot be copied"]),
-        row("to-root", "the root of a project is no destination", &[S])
-            .into("icav2://archive/", "archive", "/to-root/")
-            .refused(INVALID, &["icav2://archive/", "the root of a project"]),
         row("to-file", "a destination is a folder", &[S])
             .into("icav2://archive/to-file", "archive", "/to-file/")
             .refused(INVALID, &["destinationUri", "must end with `/`"]),
