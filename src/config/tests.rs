@@ -7,14 +7,6 @@ use secrecy::ExposeSecret as _;
 use tempfile::NamedTempFile;
 
 use super::*;
-use crate::{
-    domain::{
-        request::OnConflict,
-        route::{Folders, SinglePart},
-    },
-    engine::settings::{JobSettings, OnCallerGone, SameProject},
-};
-
 fn vars(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -49,58 +41,7 @@ fn the_default_is_what_the_design_says() {
     assert_eq!(settings.icav2.timeout, seconds(30));
     assert!(!settings.icav2.has_credentials() && settings.icav2.s3_endpoint_url.is_none());
     assert_eq!(settings.heartbeat.every(), seconds(180));
-    let expected = engine::Settings {
-        copy: CopySettings {
-            single_part: SinglePart::Stream,
-            folders: Folders::PerFolder,
-            on_conflict: OnConflict::Fail,
-            max_depth: 64,
-            max_files: 1_000_000,
-            max_folders: 100_000,
-            concurrent_streams: 16,
-            largest_put: 5 << 30,
-            empty_folders: true,
-        },
-        copy_out: CopyOutSettings::default(),
-        report: ReportSettings::default(),
-        jobs: JobSettings {
-            max_running_jobs: 20,
-            express_slots: 2,
-            max_items_per_job: 1000,
-            same_project_copies: SameProject::Allow,
-            batch_window: seconds(2),
-            max_attempts: 5,
-            poll_interval: seconds(60),
-            settle: seconds(120),
-            abandoned_after: seconds(36 * 3600),
-            submit_settle: seconds(60),
-            retry_base: seconds(5),
-            retry_cap: seconds(300),
-        },
-        policy: Rules::default(),
-        heartbeat: HeartbeatSettings {
-            enabled: true,
-            promise: seconds(300),
-            interval: String::new(),
-            publish: true,
-            calls_per_second: 100,
-            stalled_after: seconds(30 * 60),
-            outage_after: seconds(6 * 3600),
-            on_caller_gone: OnCallerGone::Finish,
-        },
-        service: ServiceSettings {
-            max_active: 256,
-            max_call_wait: Duration::from_secs(3),
-            max_files: 500_000,
-            max_waiters: 500,
-            max_payload: 16 << 20,
-            tick: seconds(5),
-            lease: seconds(45),
-            drain_timeout: seconds(100),
-            keep: seconds(30 * 24 * 3600),
-        },
-    };
-    assert_eq!(settings.engine(), expected);
+    assert_eq!(settings.engine(), engine::Settings::for_tests());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
         token::TaskToken,
     },
     ports::{
-        Result,
+        Class, Error, Result,
         store::{Transacted, Write},
     },
     signals,
@@ -76,8 +76,11 @@ impl Core {
             signals::engine::received(id.as_str(), source, token.is_some(), &[]);
             Submitted::New
         } else {
-            let there = self.ports.store.get(&records::request_key(id)).await?;
-            if there.is_none_or(|there| there.text(attr::HASH) != Some(&hash)) {
+            let Some(there) = self.ports.store.get(&records::request_key(id)).await? else {
+                let message = format!("what is left of an earlier order {id} has not expired yet");
+                return Err(Error::new(Class::Transient, "submit", message));
+            };
+            if there.text(attr::HASH) != Some(&hash) {
                 return Ok(Submitted::Other);
             }
             if let Some(token) = token {

@@ -22,7 +22,7 @@ use copy_manager::{
         platform::{DataPlatform, Destination},
         store::{DUE_AT, Item, Key},
     },
-    simulator::{Entry, Simulator},
+    simulator::{Entry, Simulator, others::Done},
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -587,7 +587,7 @@ impl Board {
         }
         for harm in self.simulator.harm() {
             // The folder of a request that was stopped goes with what its last job still brings there.
-            if harm.path.contains("/.copy-manager-") {
+            if harm.done == Done::Deleted && harm.path.contains("/.copy-manager-") {
                 continue;
             }
             self.broke(format!("whoever was at work was harmed: {harm:?}"));

@@ -60,6 +60,28 @@ struct Table {
 /// Of a root or a child: the phase that it was in, and the next one. None: it was not there.
 pub(crate) type Change = (&'static str, Option<String>, String);
 
+/// Every way from one phase to the next, of roots and of children. A history in which another one is gone
+/// breaks a rule, and the histories of the tests together go all of them.
+pub(crate) const PHASES: [(&str, Option<&str>, &str); 13] = [
+    ("root", None, "RECEIVED"),
+    // Nothing is to be done, or cannot be.
+    ("root", None, "SETTLED"),
+    ("root", Some("RECEIVED"), "FINISHING"),
+    ("root", Some("RECEIVED"), "PLANNED"),
+    // Stopped.
+    ("root", Some("PLANNED"), "FINISHING"),
+    ("root", Some("PLANNED"), "RUNNING"),
+    // The next step.
+    ("root", Some("RUNNING"), "PLANNED"),
+    ("root", Some("RUNNING"), "FINISHING"),
+    ("root", Some("FINISHING"), "SETTLED"),
+    ("child", None, "RECEIVED"),
+    ("child", Some("RECEIVED"), "RUNNING"),
+    // Stopped before it began, or a slice, which does not tell that it runs.
+    ("child", Some("RECEIVED"), "SETTLED"),
+    ("child", Some("RUNNING"), "SETTLED"),
+];
+
 /// What a write has made of the phase of a request of ours.
 fn change(before: Option<&Item>, after: &Item) -> Option<Change> {
     if after.key.id_type != "REQUEST" || after.key.id.starts_with("future.") {

@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     board::Board,
-    doubles::{Change, JobEvents, MemoryQueue, MemoryStore, SkewedClock},
+    doubles::{Change, JobEvents, MemoryQueue, MemoryStore, PHASES, SkewedClock},
     errands::LISTS,
     fate::{Fate, Gate, News, Scripted, Service},
     ports::{Buses, Gated, Watched, Watching},
@@ -519,6 +519,12 @@ impl History {
                 }
             }
         }
+        let phases = board.store.phases();
+        for change @ (whose, was, is) in &phases {
+            if !PHASES.contains(&(*whose, was.as_deref(), is.as_str())) {
+                board.broke(format!("no request goes this way: {change:?}"));
+            }
+        }
         let mut digest = DefaultHasher::new();
         self.fate.digest().hash(&mut digest);
         for item in board.store.all() {
@@ -539,7 +545,7 @@ impl History {
             digest: digest.finish(),
             took: self.start.elapsed(),
             calls: self.fate.tally().calls,
-            phases: board.store.phases(),
+            phases,
         }
     }
 }

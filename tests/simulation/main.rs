@@ -34,33 +34,11 @@ use std::{
     thread,
 };
 
-use doubles::Change;
+use doubles::{Change, PHASES};
 use history::{Told, live};
 
 /// How much of a trace is printed.
 const LINES: usize = 60;
-
-/// Every way from one phase to the next, of roots and of children. A history in which another one is gone
-/// breaks a rule, and the histories of the tests together go all of them.
-const PHASES: [(&str, Option<&str>, &str); 13] = [
-    ("root", None, "RECEIVED"),
-    // Nothing is to be done, or cannot be.
-    ("root", None, "SETTLED"),
-    ("root", Some("RECEIVED"), "FINISHING"),
-    ("root", Some("RECEIVED"), "PLANNED"),
-    // Stopped.
-    ("root", Some("PLANNED"), "FINISHING"),
-    ("root", Some("PLANNED"), "RUNNING"),
-    // The next step.
-    ("root", Some("RUNNING"), "PLANNED"),
-    ("root", Some("RUNNING"), "FINISHING"),
-    ("root", Some("FINISHING"), "SETTLED"),
-    ("child", None, "RECEIVED"),
-    ("child", Some("RECEIVED"), "RUNNING"),
-    // Stopped before it began, or a slice, which does not tell that it runs.
-    ("child", Some("RECEIVED"), "SETTLED"),
-    ("child", Some("RUNNING"), "SETTLED"),
-];
 
 /// Lives through the seeds on every core, or until one breaks a rule whose words hold one of `until`
 /// (alternatives, parted by `|`); those that broke any, and the changes of phases that all have seen.

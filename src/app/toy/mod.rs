@@ -14,7 +14,10 @@ mod machine;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -70,11 +73,29 @@ struct Own {
     chores: Option<Chores>,
 }
 
-/// What was done in the world: how often each chore of each root, and how many are under way.
+/// What was done in the world: how often each chore of each root, and how many were under way at most.
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub done: Mutex<BTreeMap<(String, u64), u32>>,
-    pub runs: Mutex<u32>,
+    under_way: AtomicUsize,
+    pub most: AtomicUsize,
+}
+
+/// One that is under way, until it is dropped: also by who dies.
+struct UnderWay<'a>(&'a World);
+
+impl World {
+    fn begin(&self) -> UnderWay<'_> {
+        let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        UnderWay(self)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -214,7 +235,6 @@ impl Plane for ChoresPlane {
     }
 
     async fn reconcile(&self, held: &mut Held) -> Step<Next> {
-        *self.world.runs.lock().unwrap() += 1;
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         let chore: Chore = self.core.read_document(&held.item, attr::SPEC).await?;
         if chore.deadly {
@@ -251,7 +271,9 @@ impl Plane for ChoresPlane {
             }
         }
         held.lease.check()?;
+        let under_way = self.world.begin();
         tokio::time::sleep(TAKES).await;
+        drop(under_way);
         held.lease.check()?;
         *self.world.done.lock().unwrap().entry((root.to_string(), chore.number)).or_default() += 1;
         self.settle(held, &root, None).await
