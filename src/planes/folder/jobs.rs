@@ -52,6 +52,9 @@ const LOOK_PER_PAGE: i64 = 50;
 /// How often an unanswered submission is looked for.
 pub(super) const ADOPT_EVERY: Duration = Duration::from_secs(5);
 
+/// How an item ends that was.
+const COPIED: &str = "COPIED";
+
 /// How items end that were not copied, or not as a whole.
 const LEFT: [&str; 2] = ["FAILED", "PARTIALLY_COPIED"];
 
@@ -65,6 +68,8 @@ pub(super) struct Ended {
     pub reasons: BTreeMap<String, String>,
     /// What it has left at the destination.
     pub leftovers: Vec<DataId>,
+    /// What was copied all the same.
+    copied: Names,
 }
 
 /// The files of one job.
@@ -144,7 +149,14 @@ impl FolderPlane {
         let mut ended = Vec::new();
         for job in &failed {
             state.note_spent(job);
-            ended.push(self.end_of(job, waiters).await?);
+            let mut end = self.end_of(job, waiters).await?;
+            let copied = std::mem::take(&mut end.copied);
+            state
+                .jobs
+                .iter_mut()
+                .filter(|known| known.job == job.job)
+                .for_each(|known| known.copied = copied.clone());
+            ended.push(end);
         }
         Ok(ended)
     }
@@ -175,7 +187,7 @@ impl FolderPlane {
         for name in &job.names {
             end.reasons.insert(name.clone(), overall.clone());
         }
-        let (mut from, mut made) = (None, HashSet::new());
+        let (mut from, mut made, mut copied) = (None, HashSet::new(), Vec::new());
         loop {
             let page = match self.core.ports.platform.batch_items(project, &job.batch, from.as_deref()).await
             {
@@ -188,7 +200,9 @@ impl FolderPlane {
                 made.extend(item.created.clone());
                 // Of a job that nobody knows of, only what an item says has ended.
                 let has_ended = !job.lost || LEFT.contains(&item.status.as_str());
-                if item.status != "COPIED" && has_ended {
+                if item.status == COPIED {
+                    copied.extend(names.get(&item.data).cloned());
+                } else if has_ended {
                     end.leftovers.extend(item.created);
                 }
                 if let (Some(name), Some(reason)) = (names.get(&item.data), item.reason) {
@@ -199,6 +213,7 @@ impl FolderPlane {
             from = page.next;
             if from.is_none() {
                 self.note_made(&job.batch, made);
+                end.copied = copied.into_iter().collect();
                 return Ok(end);
             }
         }
@@ -319,6 +334,7 @@ impl FolderPlane {
             made_at: millis(submitted.job.created),
             mute_since: None,
             lost: false,
+            copied: Names::default(),
         });
         self.core.save(held, vec![document(state)?]).await?;
         // Only a hint for job events; a folder polls its own jobs.

@@ -175,12 +175,11 @@ impl FolderPlane {
         let settle = as_millis(self.core.settings.jobs.settle);
         let mut judged = Vec::new();
         state.jobs.retain(|job| {
-            let Some(ended_at) = job.ended_at else { return true };
-            let arrived = !job.names.iter().any(|name| picture.is_open(name));
-            // A job that succeeded and whose files do not show up for long enough did not succeed.
-            if !job.has_failed() && !arrived && now < ended_at + settle {
+            // What was copied and does not show up for long enough was not copied.
+            if job.ended_at.is_none() || job.may_show(|name| picture.is_open(name), now, settle) {
                 return true;
             }
+            let arrived = !job.names.iter().any(|name| picture.is_open(name));
             judged.push((job.clone(), arrived));
             false
         });

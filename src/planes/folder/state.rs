@@ -118,12 +118,27 @@ pub(super) struct RunningJob {
     /// ICAv2 knows of no such job: nobody can say whether it is still at work.
     #[serde(default)]
     pub lost: bool,
+    /// What its items say was copied although the job has failed: it may show late, like what a job
+    /// that succeeded has brought.
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    pub copied: Names,
 }
 
 impl RunningJob {
     /// Ended, and without all of its files.
     pub(super) fn has_failed(&self) -> bool {
         self.ended_at.is_some() && self.status != JobStatus::Succeeded
+    }
+
+    /// The names that it still brings, or has brought unseen.
+    fn brings(&self) -> &Names {
+        if self.has_failed() { &self.copied } else { &self.names }
+    }
+
+    /// Whether something of what it has brought may still show, as far as `now` and `settle`
+    /// (milliseconds) tell.
+    pub(super) fn may_show(&self, is_open: impl Fn(&str) -> bool, now: i64, settle: i64) -> bool {
+        self.ended_at.is_none_or(|at| now < at + settle) && self.brings().iter().any(|name| is_open(name))
     }
 
     /// Whether nothing has been learnt of it for that long, in milliseconds.
@@ -347,8 +362,8 @@ impl FolderState {
 
     /// The names that something of ours brings, as far as `now` and `settle` (milliseconds) tell.
     pub(super) fn in_flight(&self, now: i64, settle: i64) -> HashSet<&str> {
-        let coming = |job: &&RunningJob| !job.has_failed() && job.ended_at.is_none_or(|at| now < at + settle);
-        let jobs = self.jobs.iter().filter(coming).flat_map(|job| &job.names);
+        let coming = |job: &&RunningJob| job.ended_at.is_none_or(|at| now < at + settle);
+        let jobs = self.jobs.iter().filter(coming).flat_map(RunningJob::brings);
         let intents = self.open_intents().flat_map(|intent| &intent.names);
         let put = |upload: &Upload| upload.live || upload.put_at.is_some_and(|at| now < at + settle);
         let uploads = self.uploads.iter().filter(|(_, upload)| put(upload)).map(|(name, _)| name);
@@ -371,7 +386,7 @@ impl FolderState {
 
     /// The names that a job or a submission of ours may still bring.
     pub(super) fn brought(&self) -> HashSet<&str> {
-        let jobs = self.jobs.iter().filter(|job| !job.has_failed()).flat_map(|job| &job.names);
+        let jobs = self.jobs.iter().flat_map(RunningJob::brings);
         jobs.chain(self.open_intents().flat_map(|intent| &intent.names)).map(String::as_str).collect()
     }
 
