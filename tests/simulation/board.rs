@@ -201,9 +201,12 @@ impl Board {
 
     pub(crate) async fn succeed(&self, token: &str, output: &str) -> Delivery {
         let output: Value = serde_json::from_str(output).unwrap();
-        // The output of a manifest does not say whose it is.
+        // The output of a manifest does not say whose it is, and once it has been answered its token is not kept.
+        let is_first = self.heard.lock().unwrap().get(token).is_none_or(|heard| heard.answer.is_none());
         let id = output["requestId"].as_str().map_or_else(|| self.id_of(token), str::to_owned);
-        self.is_stored(token, &id);
+        if is_first {
+            self.is_stored(token, &id);
+        }
         if !self.answer(token, SUCCESS) {
             return Delivery::Gone;
         }
@@ -336,10 +339,11 @@ impl Board {
             || plan.platform.tag_defect
             || !plan.strangers.is_empty()
             || plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
-        // What a job has left of a whole folder is proved to be ours only where the folder is new.
+        // What a job has left of a whole folder is proved to be ours only where the folder is new; else it is
+        // taken for given up in time, but not while a job of others runs.
         let is_unproved = jobs_fail
             && plan.settings.copy.folders == Folders::Whole
-            && plan.settings.jobs.abandoned_after > ABANDONED;
+            && (plan.settings.jobs.abandoned_after > ABANDONED || plan.trials.others_copy);
         let contested =
             |want: &crate::world::Want| plan.wanted.get(&want.to).is_some_and(|from| from.len() > 1);
         let is_told = |from: &String| plan.trials.told.contains(from);

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::{
     FolderKind, Own,
     late::{Late, replace},
+    plan::Needed,
     staging,
     tree::FolderTree,
 };
@@ -30,7 +31,7 @@ impl<K: FolderKind> FolderTree<'_, K> {
         let own: Own = state.own()?;
         let plan = self.plan(held).await?;
         let next = plan.iter().map(|(_, spec)| spec.step).filter(|step| *step > state.step).min();
-        let so_far = self.folders.needed(plan, state.step).await?.children;
+        let Needed { children: so_far, all_trees, .. } = self.folders.needed(plan, state.step).await?;
         let so_far: Vec<_> = so_far.into_iter().cloned().collect();
         let keys: Vec<_> = so_far.iter().map(|(id, _)| records::request_key(id)).collect();
         let items = core.ports.store.get_many(&keys).await?;
@@ -52,8 +53,8 @@ impl<K: FolderKind> FolderTree<'_, K> {
         for ((_, spec), key) in so_far.iter().zip(&keys) {
             let Some(item) = settled.get(key) else { return Ok(OPEN) };
             let mut outcome: Outcome = core.read_document(item, attr::OUTCOME).await?;
-            if spec.staging || (outcome.failure.is_some() && spec.sends_trees()) {
-                // What did not get there was brought by those who came after.
+            if spec.staging || (spec.sends_trees() && (all_trees || outcome.failure.is_some())) {
+                // Those who came after tell all of it.
                 outcome.counters = Counters::default();
                 outcome.failure = None;
             }

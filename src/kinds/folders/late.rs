@@ -76,8 +76,8 @@ impl Top {
         plan: &'a [Child],
         children: impl Iterator<Item = (&'a Child, &'a Outcome)>,
         now: &BTreeMap<DataPath, Seen>,
-    ) -> Vec<&'a Child> {
-        let mut changed = Vec::new();
+    ) -> Changed<'a> {
+        let mut changed = Changed::default();
         for (child, outcome) in children {
             let (_, spec) = child;
             let Some(seen) = outcome.seen.filter(|_| !spec.staging && !spec.again) else { continue };
@@ -90,11 +90,15 @@ impl Top {
             let is_of_top = levels(spec).any(|(project, _, path)| self.holds(project, path))
                 || trees(spec).any(|(project, _, path)| self.holds(project, path));
             let present = own.chain(whole).fold(Seen::default(), |sum, seen| sum.and(*seen));
-            if !is_of_top || present.is_as(&seen) {
+            if !is_of_top {
+                continue;
+            }
+            if present.is_as(&seen) {
+                changed.not.extend(spec.sends_trees().then_some((spec, outcome)));
                 continue;
             }
             if !spec.sends_trees() {
-                changed.push(child);
+                changed.children.push(child);
                 continue;
             }
             let ids: Vec<_> = trees(spec).map(|(_, id, _)| id).collect();
@@ -102,9 +106,32 @@ impl Top {
                 level.path.inside(&spec.path).is_some()
                     && level.of_tree.as_ref().is_some_and(|id| ids.contains(&id))
             });
-            changed.extend(of_tree);
+            changed.children.extend(of_tree);
         }
         changed
+    }
+}
+
+/// What has become of the folders of a source since they were gone through.
+#[derive(Debug, Default)]
+struct Changed<'a> {
+    /// They hold other files than these children saw.
+    children: Vec<&'a Child>,
+    /// Trees that hold what these saw.
+    not: Vec<(&'a FolderRequest, &'a Outcome)>,
+}
+
+impl Changed<'_> {
+    /// Whether a tree that holds what was seen has brought that folder, and counted what is in it.
+    fn is_brought(&self, folder: &DataPath, to: &FolderRequest) -> bool {
+        self.not.iter().any(|(spec, outcome)| {
+            let is_of = |tree: &DataPath| {
+                let top = spec.path.folder(tree.name());
+                folder.inside(tree).is_some() && to.project == spec.project && to.path.inside(&top).is_some()
+            };
+            let is_whole = outcome.failure.is_none() && !outcome.unfinished.holds(&to.path);
+            is_whole && trees(spec).any(|(.., tree)| is_of(tree))
+        })
     }
 }
 
@@ -172,9 +199,9 @@ impl Folders {
             }
             let changed = top.changed(plan, children.iter().zip(outcomes), &levels);
             // A folder may have changed both for itself and as part of a tree.
-            let new = changed.into_iter().filter(|(id, _)| repeated.insert(id));
+            let new = changed.children.iter().filter(|(id, _)| repeated.insert(id));
             more.extend(new.map(|(_, spec)| again.of(spec)));
-            again.new_folders(&all, places, &mut more);
+            again.new_folders(&all, places, &changed, &mut more);
         }
         Ok(if more.is_empty() { Late::Nothing } else { Late::More(more) })
     }
@@ -289,6 +316,7 @@ impl Again {
         &self,
         all: &[Data],
         places: BTreeMap<DataPath, Vec<&FolderRequest>>,
+        changed: &Changed<'_>,
         more: &mut Vec<FolderRequest>,
     ) {
         let mut places: BTreeMap<DataPath, Vec<FolderRequest>> = places
@@ -302,7 +330,7 @@ impl Again {
             }
             let above = places.get(&folder.path.parent()).cloned().unwrap_or_default();
             let made: Vec<_> = above.iter().filter_map(|above| below(above, folder)).collect();
-            more.extend(made.iter().cloned());
+            more.extend(made.iter().filter(|to| !changed.is_brought(&folder.path, to)).cloned());
             places.insert(folder.path.clone(), made);
         }
     }

@@ -122,7 +122,7 @@ impl Folders {
     ) -> Result<Needed<'p>, Error> {
         let mut needed: Vec<_> = plan.iter().filter(|(_, spec)| spec.step <= step).collect();
         if needed.iter().all(|(_, spec)| spec.of_tree.is_none()) {
-            return Ok(Needed { children: needed, tree_jobs: Vec::new() });
+            return Ok(Needed { children: needed, tree_jobs: Vec::new(), all_trees: false });
         }
         let senders: Vec<_> = needed
             .iter()
@@ -148,7 +148,7 @@ impl Folders {
             };
         }
         needed.retain(|(_, spec)| spec.of_tree.is_none() || unfinished.holds(&spec.path));
-        Ok(Needed { children: needed, tree_jobs: jobs })
+        Ok(Needed { children: needed, tree_jobs: jobs, all_trees: unfinished == Unfinished::Everything })
     }
 }
 
@@ -157,6 +157,9 @@ pub(super) struct Needed<'p> {
     pub(super) children: Vec<&'p (RequestId, FolderRequest)>,
     /// The jobs that had to bring whole source folders in an earlier step.
     pub(super) tree_jobs: Vec<JobId>,
+    /// Whether every folder of those is gone through once more, for there are too many to name those in which
+    /// something is missing.
+    pub(super) all_trees: bool,
 }
 
 /// The plan in parts that each fit an item.

@@ -89,7 +89,7 @@ impl<K: FolderKind> Tree for FolderTree<'_, K> {
     async fn next(&self, held: &Held, state: &mut RootState, _room: u64) -> Step<Vec<Child>> {
         let plan = self.plan(held).await?;
         let later = plan.iter().filter(|(_, spec)| spec.step > state.step).count() as u64;
-        let Needed { mut children, tree_jobs } = self.folders.needed(plan, state.step).await?;
+        let Needed { mut children, tree_jobs, .. } = self.folders.needed(plan, state.step).await?;
         state.spread = children.len() as u64;
         state.children = state.spread + later;
         children.retain(|(_, spec)| spec.step == state.step);

@@ -8,12 +8,8 @@ use std::{
 };
 
 use super::{
-    FolderPlane,
-    jobs::ADOPT_EVERY,
-    look::Picture,
-    place::place_of,
-    state::{FolderState, Intent},
-    waiter::Waiter,
+    FolderPlane, jobs::ADOPT_EVERY, place::place_of, snapshot::Snapshot, state::FolderState,
+    submitted::Intent, waiter::Waiter,
 };
 use crate::{
     domain::ids::{BatchId, DataId, ProjectId},
@@ -175,7 +171,7 @@ impl FolderPlane {
     }
 
     /// Whether a copy job that is not known here is at work in this folder.
-    pub(super) async fn foreign_job(&self, state: &FolderState, picture: &Picture) -> Result<bool> {
+    pub(super) async fn foreign_job(&self, state: &FolderState, snapshot: &Snapshot) -> Result<bool> {
         let mut from = None;
         loop {
             let page = self.core.ports.platform.running_jobs(from.as_deref()).await?;
@@ -183,9 +179,9 @@ impl FolderPlane {
                 if state.jobs.iter().any(|known| known.job == job.id) {
                     continue;
                 }
-                match self.folder_of(&picture.project, job).await? {
-                    Some(folder) if Some(&folder) == picture.folder.as_ref() => return Ok(true),
-                    Some(folder) if self.is_above(&picture.project, &folder, picture).await? => {
+                match self.folder_of(&snapshot.project, job).await? {
+                    Some(folder) if Some(&folder) == snapshot.folder.as_ref() => return Ok(true),
+                    Some(folder) if self.is_above(&snapshot.project, &folder, snapshot).await? => {
                         return Ok(true);
                     }
                     Some(_) | None => {}
@@ -199,8 +195,8 @@ impl FolderPlane {
     }
 
     /// Whether a folder holds ours, so that a job that brings whole folders there may be at work in it.
-    async fn is_above(&self, project: &ProjectId, folder: &Destination, picture: &Picture) -> Result<bool> {
-        let Some((waiter, ..)) = picture.waiters.first() else { return Ok(false) };
+    async fn is_above(&self, project: &ProjectId, folder: &Destination, snapshot: &Snapshot) -> Result<bool> {
+        let Some((waiter, ..)) = snapshot.waiters.first() else { return Ok(false) };
         let Some(id) = folder.id() else { return Ok(true) };
         match self.core.ports.platform.get(project, id).await {
             Ok(data) => Ok(waiter.spec.path.inside(&data.path).is_some()),

@@ -8,11 +8,11 @@ use std::{
 
 use super::{
     claims::short,
-    look::Picture,
     names::Names,
-    sources::{Resolved, Source},
+    snapshot::{Snapshot, Standing},
     state::FolderState,
     waiter::Waiter,
+    wanted::{Resolved, Source},
 };
 use crate::domain::{diff::Verdict, route::Route};
 
@@ -53,7 +53,25 @@ impl<'a> Line<'a> {
     }
 }
 
-impl Picture {
+/// The files of one job.
+#[derive(Debug, Default)]
+pub(super) struct Batch<'a> {
+    pub files: Vec<Queued<'a>>,
+    pub names: Names,
+    /// Whether all are of small requests.
+    pub express: bool,
+    /// Whether it is one piece of a set that failed.
+    pub piece: bool,
+}
+
+impl<'a> Batch<'a> {
+    /// Those files, without their names.
+    pub(super) fn of(files: Vec<Queued<'a>>) -> Self {
+        Self { files, ..Self::default() }
+    }
+}
+
+impl Snapshot {
     /// Whether a waiter's root has few files, as far as one of its children can tell.
     pub(super) fn is_small(&self, waiter: usize) -> bool {
         let files = |(who, resolved, _): &(Waiter, Arc<Resolved>, _)| {
@@ -106,6 +124,21 @@ impl Picture {
         line
     }
 
+    /// The trees that a job is to be asked for.
+    pub(super) fn trees_missing(&self) -> Vec<Queued<'_>> {
+        let mut names = BTreeSet::new();
+        let mut missing = Vec::new();
+        for (waiter, (who, resolved, _)) in self.waiters.iter().enumerate() {
+            for tree in &resolved.trees {
+                let is_missing = self.standing(who, tree) == Some(&Standing::Missing);
+                if names.insert(&tree.item.wanted.name) && is_missing {
+                    missing.push(Queued { source: &tree.item, waiter });
+                }
+            }
+        }
+        missing
+    }
+
     /// Those of the names that must be brought by a job now.
     pub(super) fn queued(&self, names: &Names) -> Vec<Queued<'_>> {
         if names.is_empty() {
@@ -141,60 +174,8 @@ pub(super) fn what_fits(state: &FolderState, batch: &[Queued<'_>]) -> Names {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
-
     use super::*;
-    use crate::planes::folder::{sources::Origin, waiter::Waiter};
-    use crate::{
-        domain::{
-            diff::Wanted,
-            ids::{DataId, ProjectId},
-            location::DataPath,
-            request::FolderRequest,
-        },
-        engine::records::attr,
-        ports::store::{Item, Key},
-    };
-
-    fn source(name: String) -> Source {
-        let id = DataId::new(format!("fil.{name}"));
-        let wanted = Wanted { name, size: 1, etag: None, route: Route::Job };
-        let origin = Origin::File { project: ProjectId::new("p"), id };
-        Source { wanted, origin, renamed: false, staged: None }
-    }
-
-    /// Waiters by the name of their root, which their files begin with, each with so many files and
-    /// siblings.
-    fn picture(waiters: &[(&str, usize, i64)]) -> Picture {
-        let path = DataPath::parse("/d/").unwrap();
-        let waiters = waiters.iter().map(|(name, files, siblings)| {
-            let item = Item::new(Key::new("folder.x", format!("WAITER#{name}")))
-                .with(attr::ROOT, *name)
-                .with(attr::SIBLINGS, *siblings);
-            let files: Vec<_> = (0..*files).map(|n| source(format!("{name}{n:04}"))).collect();
-            let verdicts = vec![Verdict::Missing; files.len()];
-            (
-                Waiter::read(&item, FolderRequest::at(ProjectId::new("p"), path.clone())),
-                Arc::new(Resolved { files, ..Resolved::default() }),
-                verdicts,
-            )
-        });
-        let mut picture = Picture {
-            project: ProjectId::new("p"),
-            folder: None,
-            waiters: waiters.collect(),
-            listing: Arc::default(),
-            streamed: BTreeSet::new(),
-            reasons: BTreeMap::new(),
-            leftovers: BTreeSet::new(),
-            ours: BTreeSet::new(),
-            overdue_at: None,
-            wanted: Vec::new(),
-            standings: BTreeMap::new(),
-        };
-        picture.index();
-        picture
-    }
+    use crate::planes::folder::samples::{snapshot, source};
 
     fn names<'a>(batch: &[Queued<'a>]) -> Vec<&'a str> {
         batch.iter().map(|queued| queued.source.wanted.name.as_str()).collect()
@@ -202,12 +183,12 @@ mod tests {
 
     #[test]
     fn small_requests_go_first_and_large_ones_by_turns() {
-        let picture = picture(&[("a", 500, 1), ("b", 101, 1), ("c", 2, 50), ("d", 2, 51)]);
-        let mut line = picture.line(&HashSet::new());
+        let snapshot = snapshot(&[("a", 500, 1), ("b", 101, 1), ("c", 2, 50), ("d", 2, 51)]);
+        let mut line = snapshot.line(&HashSet::new());
         let (batch, express) = line.next(6);
         assert_eq!(names(&batch), ["c0000", "c0001", "a0000", "b0000", "d0000", "a0001"]);
         assert!(!express && line.next(2).1);
-        assert_eq!(picture.roots(&batch).len(), 4);
+        assert_eq!(snapshot.roots(&batch).len(), 4);
         line.went(batch.len());
         assert_eq!(names(&line.next(3).0), ["b0001", "d0001", "a0002"]);
         line.went(499 + 101 + 2 - 4);
@@ -216,12 +197,12 @@ mod tests {
 
     #[test]
     fn each_name_travels_once_and_small_requests_bring_it_forward() {
-        let mut picture = picture(&[("a", 500, 1), ("z", 1, 1)]);
+        let mut snapshot = snapshot(&[("a", 500, 1), ("z", 1, 1)]);
         // The small one wants a file of the large one.
-        picture.waiters[1].1 =
+        snapshot.waiters[1].1 =
             Arc::new(Resolved { files: vec![source("a0007".into())], ..Resolved::default() });
-        picture.index();
-        let line = picture.line(&HashSet::from(["a0000"]));
+        snapshot.index();
+        let line = snapshot.line(&HashSet::from(["a0000"]));
         assert_eq!(names(&line.next(2).0), ["a0007", "a0001"]);
         assert_eq!(line.next(1000).0.len(), 499);
     }
@@ -229,26 +210,26 @@ mod tests {
     /// Found by seed 1439: whose files had come was taken out, and what was left travelled twice.
     #[test]
     fn each_name_travels_once_when_somebody_has_been_told() {
-        let mut picture = picture(&[("a", 300, 1), ("b", 300, 1), ("c", 300, 1)]);
-        picture.waiters[2].1 = Arc::new(Resolved {
+        let mut snapshot = snapshot(&[("a", 300, 1), ("b", 300, 1), ("c", 300, 1)]);
+        snapshot.waiters[2].1 = Arc::new(Resolved {
             files: (0..300).map(|n| source(format!("b{n:04}"))).collect(),
             ..Resolved::default()
         });
-        picture.index();
+        snapshot.index();
         // Two want the same files, and who came first has gone.
-        picture.keep(|waiter| waiter.root.as_str() != "a");
-        let line = picture.line(&HashSet::new());
+        snapshot.keep(|waiter| waiter.root.as_str() != "a");
+        let line = snapshot.line(&HashSet::new());
         let (batch, _) = line.next(1000);
         let distinct: HashSet<&str> = names(&batch).into_iter().collect();
         assert_eq!((batch.len(), distinct.len()), (300, 300));
-        picture.keep(|waiter| waiter.root.as_str() != "b");
-        assert_eq!(picture.line(&HashSet::new()).next(1000).0.len(), 300, "the next one's turn");
+        snapshot.keep(|waiter| waiter.root.as_str() != "b");
+        assert_eq!(snapshot.line(&HashSet::new()).next(1000).0.len(), 300, "the next one's turn");
     }
 
     #[test]
     fn a_record_that_is_nearly_full_takes_fewer_files() {
-        let picture = picture(&[("a", 1000, 1)]);
-        let (batch, _) = picture.line(&HashSet::new()).next(1000);
+        let snapshot = snapshot(&[("a", 1000, 1)]);
+        let (batch, _) = snapshot.line(&HashSet::new()).next(1000);
         let mut state = FolderState::default();
         assert_eq!(what_fits(&state, &batch).len(), 1000);
         state.trouble = "x".repeat(state.room() - JOB_BYTES - 200);

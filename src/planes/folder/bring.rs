@@ -10,9 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     FolderPlane,
-    look::Picture,
-    sources::{Origin, Source},
-    streams::Task,
+    streams::{Target, Task},
+    wanted::{Origin, Source},
 };
 use crate::{
     domain::{
@@ -76,16 +75,15 @@ impl FolderPlane {
     pub(super) async fn bring(
         &self,
         lease: &Lease,
-        picture: &Picture,
         task: &Task,
         url: Option<PresignedUrl>,
         made: &OnceLock<DataId>,
     ) -> Step<Brought> {
         let brought = match task.way {
-            Way::Put => self.put(lease, picture, task, url, made).await?,
-            Way::Parts => self.put_in_parts(lease, picture, task, made).await?,
+            Way::Put => self.put(lease, task, url, made).await?,
+            Way::Parts => self.put_in_parts(lease, task, made).await?,
             Way::Copy => {
-                self.copy_from_staging(lease, picture, task).await?;
+                self.copy_from_staging(lease, task).await?;
                 return Ok(Brought::default());
             }
         };
@@ -96,7 +94,6 @@ impl FolderPlane {
     async fn put(
         &self,
         lease: &Lease,
-        picture: &Picture,
         task: &Task,
         url: Option<PresignedUrl>,
         made: &OnceLock<DataId>,
@@ -110,27 +107,21 @@ impl FolderPlane {
         lease.check()?;
         let platform = self.core.ports.platform.as_ref();
         let to = if let Some(id) = &task.target {
-            platform.upload_url(&picture.project, id).await?
+            platform.upload_url(&task.to.project, id).await?
         } else {
-            let folder = folder_of(picture)?;
+            let folder = folder_of(&task.to)?;
             let key = digest(&["file", key_of(folder), &wanted.name, &task.nonce]);
-            let file = platform.create_file(&picture.project, folder, &wanted.name, &key).await?;
+            let file = platform.create_file(&task.to.project, folder, &wanted.name, &key).await?;
             is_made(task, file.id, made)?;
             file.upload
         };
         let stream = Stream { from, to, size: wanted.size };
         let stream = |cut| async move { self.core.ports.transfers.stream(stream, &cut).await };
-        let Sent { etag, md5 } = self.while_held(lease, picture, stream).await?;
+        let Sent { etag, md5 } = self.while_held(lease, &task.to, stream).await?;
         Ok(Brought { tag: etag, md5: Some(md5) })
     }
 
-    async fn put_in_parts(
-        &self,
-        lease: &Lease,
-        picture: &Picture,
-        task: &Task,
-        made: &OnceLock<DataId>,
-    ) -> Step<Brought> {
+    async fn put_in_parts(&self, lease: &Lease, task: &Task, made: &OnceLock<DataId>) -> Step<Brought> {
         let wanted = &task.source.wanted;
         let platform = self.core.ports.platform.as_ref();
         let from = match &task.source.origin {
@@ -148,12 +139,12 @@ impl FolderPlane {
         let parts = self.parts_of(&from).await?;
         lease.check()?;
         let access = if let Some(id) = &task.target {
-            platform.write_access(&picture.project, id).await?
+            platform.write_access(&task.to.project, id).await?
         } else {
-            let folder = folder_of(picture)?;
+            let folder = folder_of(&task.to)?;
             let key = digest(&["parts", key_of(folder), &wanted.name, &task.nonce]);
             let name = &wanted.name;
-            let (id, access) = platform.create_file_for_parts(&picture.project, folder, name, &key).await?;
+            let (id, access) = platform.create_file_for_parts(&task.to.project, folder, name, &key).await?;
             is_made(task, id, made)?;
             access
         };
@@ -166,7 +157,7 @@ impl FolderPlane {
             access: Access::Temporary(access),
         };
         let upload = |cut| async move { self.core.ports.transfers.upload_parts(upload, &cut).await };
-        let tag = self.while_held(lease, picture, upload).await?;
+        let tag = self.while_held(lease, &task.to, upload).await?;
         Ok(Brought { tag: Some(tag), md5: None })
     }
 
@@ -188,12 +179,12 @@ impl FolderPlane {
     }
 
     /// What fails here is streamed from its source next time.
-    async fn copy_from_staging(&self, lease: &Lease, picture: &Picture, task: &Task) -> Step<()> {
+    async fn copy_from_staging(&self, lease: &Lease, task: &Task) -> Step<()> {
         let wanted = &task.source.wanted;
         // Nothing is put aside for the root: it gives no credentials for what is in it.
-        let folder = folder_of(picture)?.id().ok_or_else(|| unknown("the id of the destination folder"))?;
+        let folder = folder_of(&task.to)?.id().ok_or_else(|| unknown("the id of the destination folder"))?;
         let again = |error: Error| Error::new(Class::Transient, "copy from staging", error.to_string());
-        let access = self.core.ports.platform.write_access(&picture.project, folder).await.map_err(again)?;
+        let access = self.core.ports.platform.write_access(&task.to.project, folder).await.map_err(again)?;
         let from = access.below(task.source.staged.as_deref().unwrap_or_default());
         let to = access.below(&wanted.name);
         let access = Access::Temporary(access);
@@ -215,7 +206,7 @@ impl FolderPlane {
             tagging: Tagging::Keep,
         };
         let copied = self
-            .while_held(lease, picture, |cut| async move {
+            .while_held(lease, &task.to, |cut| async move {
                 tokio::select! {
                     biased;
                     () = cut.cancelled() => Err(Error::new(Class::Transient, "copy from staging", "cut short")),
@@ -237,13 +228,12 @@ impl FolderPlane {
     async fn while_held<T, F: Future<Output = Result<T, Error>>>(
         &self,
         lease: &Lease,
-        picture: &Picture,
+        to: &Target,
         transfer: impl FnOnce(CancellationToken) -> F,
     ) -> Step<T> {
         lease.check()?;
         let cut = self.core.cut.child_token();
-        let parties = picture.parties();
-        let transfer = self.core.while_moving(&parties, transfer(cut.clone()));
+        let transfer = self.core.while_moving(&to.parties, transfer(cut.clone()));
         tokio::pin!(transfer);
         tokio::select! {
             biased;
@@ -273,8 +263,8 @@ fn whole(access: &BucketAccess) -> ObjectLocation {
     access.below("")
 }
 
-fn folder_of(picture: &Picture) -> Result<&Destination, Error> {
-    picture.folder.as_ref().ok_or_else(|| unknown("the destination folder"))
+fn folder_of(to: &Target) -> Result<&Destination, Error> {
+    to.folder.as_ref().ok_or_else(|| unknown("the destination folder"))
 }
 
 /// What stands for a folder in an idempotency key; nonces tell those of several projects apart.

@@ -6,11 +6,8 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    claims::short,
-    look::Picture,
-    sources::Resolved,
-    state::{FolderState, RunningJob},
-    waiter::Waiter,
+    claims::short, snapshot::Snapshot, state::FolderState, submitted::RunningJob, waiter::Waiter,
+    wanted::Resolved,
 };
 use crate::domain::outcome::JobSummary;
 
@@ -28,9 +25,9 @@ pub(super) struct Past {
 }
 
 impl Past {
-    pub(super) fn new(job: &RunningJob, picture: &Picture) -> Self {
+    pub(super) fn new(job: &RunningJob, snapshot: &Snapshot) -> Self {
         let names: HashSet<&str> = job.names.iter().map(String::as_str).collect();
-        let theirs = picture.waiters.iter().filter(|(_, resolved, _)| is_wanted(resolved, &names));
+        let theirs = snapshot.waiters.iter().filter(|(_, resolved, _)| is_wanted(resolved, &names));
         let whose = theirs.map(|(waiter, ..)| short(&waiter.request));
         let mut whose: Vec<_> = whose.take(MOST_NOTED + 1).collect();
         if whose.len() > MOST_NOTED {

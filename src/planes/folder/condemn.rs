@@ -8,59 +8,46 @@
 //! is carried out by whoever comes next while the file is still what it was. Nobody is pardoned then:
 //! the first delete may still be on its way, and is waited for ten minutes.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use super::{
     FolderPlane, document,
-    look::Picture,
-    state::{Condemned, ENTRY_BYTES, FolderState, MOST_REMEMBERED},
+    snapshot::Snapshot,
+    state::{Condemned, FolderState},
 };
 use crate::{
     domain::{
-        diff::Verdict,
         file::{DataStatus, Standing},
         ids::{DataId, ProjectId},
     },
     engine::{
         lease::{Halt, Held, Lease, Step},
-        records::{as_millis, millis},
+        records::millis,
         several::several,
     },
     ports::Class,
     signals,
 };
 
-/// After this time nobody can still be on the way to delete what it condemned.
-const ORPHANED: Duration = Duration::from_mins(10);
-
 /// Files looked at and deleted at a time.
 const WIDTH: usize = 8;
 
 impl FolderPlane {
-    /// Condemns what blocks a job and deletes it; true when something was deleted or pardoned.
+    /// Condemns what is in the way and deletes it, and looks at what was condemned long ago; true when
+    /// something was deleted or pardoned.
     pub(super) async fn clear_leftovers(
         &self,
         held: &mut Held,
         state: &mut FolderState,
-        picture: &Picture,
+        snapshot: &Snapshot,
+        fresh: Vec<(String, Standing)>,
+        orphans: Vec<DataId>,
     ) -> Step<bool> {
-        let now = millis(self.core.ports.clock.now());
-        let epoch = held.lease.epoch;
-        let mut fresh: Vec<(String, Standing)> = picture
-            .files()
-            .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Condemn | Verdict::Replace))
-            .filter_map(|(name, _)| Some((name.to_owned(), picture.listing.get(name)?.clone())))
-            .take(MOST_REMEMBERED)
-            .collect();
-        let mut room = if fresh.is_empty() { 0 } else { state.room() / ENTRY_BYTES };
-        room = room.min(MOST_REMEMBERED.saturating_sub(state.condemned.len()));
-        fresh.retain(|(_, data)| {
-            let known = state.condemned.contains_key(data.id.as_str());
-            let fits = known || room > 0;
-            room = room.saturating_sub(usize::from(!known));
-            fits
-        });
-        let fresh = self.without_strangers(state, picture, fresh).await?;
+        let fresh = self.without_strangers(state, snapshot, fresh).await?;
+        if fresh.is_empty() && orphans.is_empty() {
+            return Ok(false);
+        }
+        let (now, epoch) = (millis(self.core.ports.clock.now()), held.lease.epoch);
         let mut repeated = HashSet::new();
         for (name, data) in &fresh {
             let condemned = Condemned { name: name.clone(), epoch, at: now, deleted: false };
@@ -68,23 +55,13 @@ impl FolderPlane {
                 repeated.insert(data.id.clone());
             }
         }
-        let orphaned = |condemned: &Condemned| now >= condemned.at + as_millis(ORPHANED);
-        let orphans: Vec<DataId> = state
-            .condemned
-            .iter()
-            .filter(|(_, condemned)| orphaned(condemned))
-            .map(|(id, _)| DataId::new(id.as_str()))
-            .collect();
-        if fresh.is_empty() && orphans.is_empty() {
-            return Ok(false);
-        }
         if !fresh.is_empty() {
             self.core.save(held, vec![document(state)?]).await?;
         }
         let lease = held.lease.as_ref();
         let sentences = fresh
             .into_iter()
-            .map(|(_, seen)| async move { (self.execute(lease, &picture.project, &seen).await, seen.id) });
+            .map(|(_, seen)| async move { (self.execute(lease, &snapshot.project, &seen).await, seen.id) });
         let mut done = Ok(());
         for (sentence, id) in several(WIDTH, sentences).await {
             match sentence {
@@ -110,7 +87,7 @@ impl FolderPlane {
         for id in orphans {
             // Still PARTIAL: the delete never arrived, and it may be condemned anew. Otherwise it
             // was spared, or is gone; either way nothing is owed.
-            match self.core.ports.platform.get(&picture.project, &id).await {
+            match self.core.ports.platform.get(&snapshot.project, &id).await {
                 Ok(data) if data.status == DataStatus::Deleting => {}
                 Err(error) if error.class != Class::NotFound => return Err(error.into()),
                 Ok(_) | Err(_) => {
@@ -126,11 +103,11 @@ impl FolderPlane {
     async fn without_strangers(
         &self,
         state: &FolderState,
-        picture: &Picture,
+        snapshot: &Snapshot,
         condemned: Vec<(String, Standing)>,
     ) -> Step<Vec<(String, Standing)>> {
         let ours = |(_, data): &(String, Standing)| data.status == DataStatus::Partial;
-        if condemned.iter().all(ours) || !self.foreign_job(state, picture).await? {
+        if condemned.iter().all(ours) || !self.foreign_job(state, snapshot).await? {
             return Ok(condemned);
         }
         Ok(condemned.into_iter().filter(ours).collect())

@@ -11,9 +11,9 @@ use std::{
 
 use super::{
     FolderPlane,
-    look::Picture,
-    sources::{Origin, Source},
+    snapshot::Snapshot,
     state::{FolderState, Upload},
+    wanted::{Origin, Source},
 };
 use crate::{
     domain::{
@@ -135,19 +135,19 @@ impl FolderPlane {
     }
 
     /// Asks about what cannot be told apart yet and has to be.
-    pub(super) async fn weigh(&self, state: &FolderState, picture: &Picture) -> Result<(), Error> {
+    pub(super) async fn weigh(&self, state: &FolderState, snapshot: &Snapshot) -> Result<(), Error> {
         let mut doubts = Vec::new();
-        for (_, resolved, _) in &picture.waiters {
+        for (_, resolved, _) in &snapshot.waiters {
             for source in &resolved.files {
                 let wanted = &source.wanted;
-                let Some(there) = picture.listing.get(&wanted.name) else { continue };
+                let Some(there) = snapshot.listing.get(&wanted.name) else { continue };
                 let upload = state.uploads.get(&wanted.name);
                 if upload.is_none_or(|upload| upload.tag.is_none() || upload.tag != there.etag) {
                     doubts.extend(Doubt::of(&source.origin, wanted.etag.as_ref(), wanted.size, there));
                 }
             }
         }
-        self.settle_doubts(&picture.project, doubts).await
+        self.settle_doubts(&snapshot.project, doubts).await
     }
 
     /// Asks about both ends of each, as far as that has not been done.

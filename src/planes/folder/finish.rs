@@ -4,11 +4,10 @@ use std::collections::HashSet;
 
 use super::{
     FolderPlane,
-    look::Picture,
-    sources::Resolved,
+    snapshot::{Snapshot, Standing},
     state::{Before, FolderState, MOST_REMEMBERED},
-    trees::Standing,
     waiter::Waiter,
+    wanted::Resolved,
 };
 use crate::{
     domain::{
@@ -50,7 +49,7 @@ impl FolderPlane {
         &self,
         held: &mut Held,
         state: &mut FolderState,
-        picture: &Picture,
+        snapshot: &Snapshot,
     ) -> Step<usize> {
         let mut open = 0;
         let mut given_up = false;
@@ -59,7 +58,7 @@ impl FolderPlane {
         let brought: HashSet<String> = brought.into_iter().map(str::to_owned).collect();
         let mut outcomes = Vec::new();
         let mut carried = None;
-        for (waiter, resolved, verdicts) in &picture.waiters {
+        for (waiter, resolved, verdicts) in &snapshot.waiters {
             let stands: Vec<_> = resolved
                 .files
                 .iter()
@@ -67,10 +66,10 @@ impl FolderPlane {
                 .map(|(source, verdict)| {
                     let name = &source.wanted.name;
                     let brought = brought.contains(name);
-                    self.stand(state, picture, name, brought, picture.route(source), *verdict)
+                    self.stand(state, snapshot, name, brought, snapshot.route(source), *verdict)
                 })
                 .collect();
-            let ended = |tree| matches!(picture.standing(waiter, tree), Some(Standing::Ended { .. }));
+            let ended = |tree| matches!(snapshot.standing(waiter, tree), Some(Standing::Ended { .. }));
             if stands.iter().any(|stand| matches!(stand, Stand::Open)) || !resolved.trees.iter().all(ended) {
                 open += 1;
                 given_up |=
@@ -80,7 +79,7 @@ impl FolderPlane {
             let before = state.seen.get(waiter.request.as_str()).copied().unwrap_or_default();
             let mut outcome = self.outcome(waiter, resolved, &stands, before);
             for tree in &resolved.trees {
-                if let Some(Standing::Ended { counters, unfinished }) = picture.standing(waiter, tree) {
+                if let Some(Standing::Ended { counters, unfinished }) = snapshot.standing(waiter, tree) {
                     outcome.counters = outcome.counters.plus(counters);
                     outcome.unfinished = outcome.unfinished.and(unfinished);
                 }
@@ -99,7 +98,7 @@ impl FolderPlane {
     fn stand(
         &self,
         state: &FolderState,
-        picture: &Picture,
+        snapshot: &Snapshot,
         name: &str,
         brought: bool,
         route: Route,
@@ -124,7 +123,7 @@ impl FolderPlane {
                         _ => Stand::Open,
                     },
                     Route::Job if state.charged >= most && !brought => {
-                        let reason = picture.reasons.get(name).cloned();
+                        let reason = snapshot.reasons.get(name).cloned();
                         let reason = reason.unwrap_or_else(|| match state.trouble.as_str() {
                             "" => format!("did not arrive in {most} rounds of copy jobs"),
                             trouble => trouble.to_owned(),

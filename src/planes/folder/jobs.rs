@@ -11,14 +11,15 @@ use std::{
 
 use super::{
     FolderPlane,
-    batches::Queued,
+    batches::Batch,
     board::GRID,
     document,
-    look::Picture,
     names::Names,
     place::project_of,
     slots::Wish,
-    state::{FolderState, Intent, RunningJob, digest_of},
+    snapshot::Snapshot,
+    state::FolderState,
+    submitted::{Intent, RunningJob, digest_of},
     waiter::{self, Waiter},
 };
 use crate::{
@@ -70,17 +71,6 @@ pub(super) struct Ended {
     pub leftovers: Vec<DataId>,
     /// What was copied all the same.
     copied: Names,
-}
-
-/// The files of one job.
-#[derive(Debug)]
-pub(super) struct Batch<'a> {
-    pub files: &'a [Queued<'a>],
-    pub names: Names,
-    /// Whether all are of small requests.
-    pub express: bool,
-    /// Whether it is one piece of a set that failed.
-    pub piece: bool,
 }
 
 impl FolderPlane {
@@ -225,11 +215,11 @@ impl FolderPlane {
         &self,
         held: &mut Held,
         state: &mut FolderState,
-        picture: &Picture,
+        snapshot: &Snapshot,
         batch: &Batch<'_>,
     ) -> Step<bool> {
-        let Some(folder) = &picture.folder else { return Ok(false) };
-        if self.any_stopped(picture).await? {
+        let Some(folder) = &snapshot.folder else { return Ok(false) };
+        if self.any_stopped(snapshot).await? {
             // The others go on without them.
             state.look_again = true;
             return Ok(false);
@@ -241,7 +231,7 @@ impl FolderPlane {
         let waited = state.wish.take_if(|wish| wish.serves(batch.express));
         let had = waited.is_some();
         let mut wish = waited.unwrap_or_else(|| {
-            let root = self.slots.poorest(&picture.project, &picture.roots(batch.files));
+            let root = self.slots.poorest(&snapshot.project, &snapshot.roots(&batch.files));
             Wish::new(&root, &client, batch.express)
         });
         let intent = Intent {
@@ -261,8 +251,8 @@ impl FolderPlane {
         // The intent first: a slot that is taken is always somebody's, who gives it back.
         state.intents.push(intent.clone());
         self.core.save(held, vec![document(state)?]).await?;
-        if !had && !self.take_slot(held, &picture.project, &mut wish, &mut state.refusals).await? {
-            self.stood_in_line(state, &picture.project);
+        if !had && !self.take_slot(held, &snapshot.project, &mut wish, &mut state.refusals).await? {
+            self.stood_in_line(state, &snapshot.project);
             state.intents.retain(|known| known.client != intent.client);
             match &mut state.wish {
                 // It waits for a slot of the other kind already, and from now on for either.
@@ -272,7 +262,7 @@ impl FolderPlane {
             return Ok(false);
         }
         held.lease.check()?;
-        match self.core.ports.platform.submit(&picture.project, folder, &ids).await {
+        match self.core.ports.platform.submit(&snapshot.project, folder, &ids).await {
             Ok(submitted) => {
                 self.core.moved(&state.parties);
                 self.record(held, state, &intent, submitted).await?;
@@ -284,7 +274,7 @@ impl FolderPlane {
                 Ok(true)
             }
             Err(error) => {
-                self.give_back(&picture.project, intent.slot()).await?;
+                self.give_back(&snapshot.project, intent.slot()).await?;
                 state.intents.retain(|known| known.client != intent.client);
                 if error.is_passing() {
                     return Err(error.into());

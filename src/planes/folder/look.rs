@@ -1,23 +1,21 @@
 //! One look at the destination: what is wanted against what is there.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     FolderPlane,
     jobs::Ended,
     listing::Listing,
-    sources::{Resolved, Source},
+    snapshot::Snapshot,
     state::{Before, FolderState},
-    trees::{Standing, is_news},
+    trees::is_news,
     waiter::Waiter,
+    wanted::Resolved,
 };
 use crate::{
     domain::{
         diff::{Content, Surroundings, Verdict, Wanted, verdict},
-        file::{self, DataKind, DataStatus},
+        file::{DataKind, DataStatus},
         ids::{DataId, ProjectId, digest},
         location::DataPath,
         route::Route,
@@ -29,110 +27,6 @@ use crate::{
     ports::{Class, Error, platform::Destination},
 };
 
-/// What one look showed.
-#[derive(Debug)]
-pub(super) struct Picture {
-    pub project: ProjectId,
-    /// The destination folder; none where no file is wanted and empty folders are not made.
-    pub folder: Option<Destination>,
-    /// Who waits, with what each wants and how each of its files stands.
-    pub waiters: Vec<(Waiter, Arc<Resolved>, Vec<Verdict>)>,
-    /// What is there, by exact name.
-    pub listing: Arc<Listing>,
-    /// How source folders stand that go as one item of a job, by waiter and name.
-    pub standings: BTreeMap<(String, String), Standing>,
-    /// Names that are streamed although a job would be their route.
-    pub streamed: BTreeSet<String>,
-    /// Why files of ended jobs did not arrive, by name.
-    pub reasons: BTreeMap<String, String>,
-    /// PARTIAL files that our own ended jobs have left.
-    pub leftovers: BTreeSet<DataId>,
-    /// PARTIAL files that are ours, or nobody's any more.
-    pub ours: BTreeSet<DataId>,
-    /// When whoever waits longest for what is not ours has waited long enough.
-    pub overdue_at: Option<i64>,
-    /// Every wanted name once, in order: whose it is, and which of its files. Made by each judgement.
-    pub wanted: Vec<(u32, u32)>,
-}
-
-impl Picture {
-    /// Every wanted file with its verdict, by name, each name once: the first waiter's.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&str, (&Source, Verdict))> {
-        self.wanted.iter().filter_map(|at| self.at(*at))
-    }
-
-    /// The files of one waiter with their verdicts.
-    pub(super) fn files_of(&self, waiter: usize) -> impl Iterator<Item = (&Source, Verdict)> {
-        let own = self.waiters.get(waiter);
-        own.into_iter()
-            .flat_map(|(_, resolved, verdicts)| resolved.files.iter().zip(verdicts.iter().copied()))
-    }
-
-    /// How the file of that name stands, if anybody wants it.
-    pub(super) fn get(&self, name: &str) -> Option<(&Source, Verdict)> {
-        let name_at = |at: &(u32, u32)| self.at(*at).map(|(name, _)| name);
-        let found = self.wanted.binary_search_by(|at| name_at(at).cmp(&Some(name))).ok()?;
-        self.wanted.get(found).and_then(|at| self.at(*at)).map(|(_, file)| file)
-    }
-
-    /// Every wanted name with the number of the waiter whose file it is.
-    pub(super) fn owned(&self) -> impl Iterator<Item = (usize, &str, (&Source, Verdict))> {
-        self.wanted.iter().filter_map(|at| self.at(*at).map(|(name, file)| (at.0 as usize, name, file)))
-    }
-
-    fn at(&self, (waiter, file): (u32, u32)) -> Option<(&str, (&Source, Verdict))> {
-        let (_, resolved, verdicts) = self.waiters.get(waiter as usize)?;
-        let source = resolved.files.get(file as usize)?;
-        Some((&source.wanted.name, (source, *verdicts.get(file as usize)?)))
-    }
-
-    /// Leaves out those who do not wait any more. Where two wanted one name, it is the next one's turn.
-    pub(super) fn keep(&mut self, waits: impl Fn(&Waiter) -> bool) {
-        self.waiters.retain(|(waiter, ..)| waits(waiter));
-        self.index();
-    }
-
-    /// Puts the names in order.
-    pub(super) fn index(&mut self) {
-        self.wanted.clear();
-        let mut wanted: Vec<(&str, u32, u32)> = Vec::new();
-        for (waiter, (_, resolved, _)) in (0_u32..).zip(&self.waiters) {
-            wanted.reserve(resolved.files.len());
-            wanted.extend(
-                (0_u32..).zip(&resolved.files).map(|(n, file)| (file.wanted.name.as_str(), waiter, n)),
-            );
-        }
-        wanted.sort_unstable();
-        wanted.dedup_by(|(b, ..), (a, ..)| a == b);
-        self.wanted = wanted.into_iter().map(|(_, waiter, file)| (waiter, file)).collect();
-    }
-
-    /// Whether what stands under that name is a PARTIAL file that is not ours.
-    pub(super) fn is_strangers(&self, name: &str) -> bool {
-        let is_partial = |data: &&file::Standing| data.status == DataStatus::Partial;
-        self.listing.get(name).filter(is_partial).is_some_and(|data| !self.ours.contains(&data.id))
-    }
-
-    /// How a file is brought.
-    pub(super) fn route(&self, source: &Source) -> Route {
-        if self.streamed.contains(&source.wanted.name) { Route::Stream } else { source.wanted.route }
-    }
-
-    /// Whether that name is wanted and not there.
-    pub(super) fn is_open(&self, name: &str) -> bool {
-        if FolderState::is_tree(name) {
-            return self.trees().get(name).is_some_and(|(_, standing)| !standing.is_complete());
-        }
-        let arrived = |verdict| matches!(verdict, Verdict::Done { .. } | Verdict::Skipped);
-        self.get(name).is_some_and(|(_, verdict)| !arrived(verdict))
-    }
-
-    /// Whether something else stands there that stays.
-    pub(super) fn is_clash(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|(_, verdict)| matches!(verdict, Verdict::Clash(_)))
-    }
-}
-
 impl FolderPlane {
     pub(super) async fn look(
         &self,
@@ -140,7 +34,7 @@ impl FolderPlane {
         state: &mut FolderState,
         waiters: Vec<(Waiter, Arc<Resolved>)>,
         ended: &[Ended],
-    ) -> Step<Picture> {
+    ) -> Step<Snapshot> {
         let Some(spec) = waiters.first().map(|(waiter, _)| waiter.spec.clone()) else {
             return Err(Error::new(Class::Invalid, "look", "nobody waits").into());
         };
@@ -171,43 +65,34 @@ impl FolderPlane {
         };
         state.looked_at = millis(self.core.ports.clock.now());
         state.pages = i64::from(listing.pages);
-        let mut picture = Picture {
-            project: spec.project,
-            folder,
-            waiters: resolved,
-            listing: Arc::new(listing),
-            wanted: Vec::new(),
-            standings: BTreeMap::new(),
-            streamed: state.streamed.clone(),
-            reasons: ended.iter().flat_map(|ended| ended.reasons.clone()).collect(),
-            leftovers: ended.iter().flat_map(|ended| ended.leftovers.iter().cloned()).collect(),
-            ours: BTreeSet::new(),
-            overdue_at: None,
-        };
+        let mut snapshot =
+            Snapshot::new(spec.project, folder, resolved, Arc::new(listing), state.streamed.clone());
+        snapshot.reasons = ended.iter().flat_map(|ended| ended.reasons.clone()).collect();
+        snapshot.leftovers = ended.iter().flat_map(|ended| ended.leftovers.iter().cloned()).collect();
         // Deleted, and no longer listed: gone.
         if !state.condemned.is_empty() {
-            let listed: HashSet<_> = picture.listing.ids().map(DataId::as_str).collect();
+            let listed: HashSet<_> = snapshot.listing.ids().map(DataId::as_str).collect();
             state.condemned.retain(|id, condemned| !condemned.deleted || listed.contains(id.as_str()));
         }
-        self.weigh(state, &picture).await?;
+        self.weigh(state, &snapshot).await?;
         let long_ago = state.looked_at - as_millis(self.core.settings.jobs.abandoned_after);
         let lately = state.looked_at - as_millis(self.core.settings.jobs.settle);
-        let may_be = |name: &str, at: i64| at > lately || picture.listing.get(name).is_some();
+        let may_be = |name: &str, at: i64| at > lately || snapshot.listing.get(name).is_some();
         state.left.retain(|name, left| left.at > long_ago && may_be(name, left.at));
         state.spent.retain(|spent| spent.made_at > long_ago);
-        self.prove(state, &mut picture).await?;
-        self.judge(state, &mut picture);
-        self.look_at_trees(state, &mut picture).await?;
-        Ok(picture)
+        self.prove(state, &mut snapshot).await?;
+        self.judge(state, &mut snapshot);
+        self.look_at_trees(state, &mut snapshot).await?;
+        Ok(snapshot)
     }
 
     /// Fills in how every file of every waiter stands.
-    pub(super) fn judge(&self, state: &mut FolderState, picture: &mut Picture) {
+    pub(super) fn judge(&self, state: &mut FolderState, snapshot: &mut Snapshot) {
         let now = millis(self.core.ports.clock.now());
         let settle = as_millis(self.core.settings.jobs.settle);
         let in_flight = state.in_flight(now, settle);
         let patience = self.patience();
-        let Picture { waiters, listing, leftovers, ours, overdue_at, streamed, .. } = &mut *picture;
+        let Snapshot { waiters, listing, leftovers, ours, overdue_at, streamed, .. } = &mut *snapshot;
         *overdue_at = None;
         for (waiter, resolved, verdicts) in waiters {
             // A job that has brought some of its files and not others: those it has brought may be told
@@ -266,13 +151,13 @@ impl FolderPlane {
             *verdicts = judged.collect();
         }
         drop(in_flight);
-        for (waiter, resolved, verdicts) in &picture.waiters {
+        for (waiter, resolved, verdicts) in &snapshot.waiters {
             let seen = state.seen.entry(waiter.request.to_string());
-            seen.or_insert_with(|| before(waiter, resolved, verdicts, &picture.listing));
+            seen.or_insert_with(|| before(waiter, resolved, verdicts, &snapshot.listing));
         }
-        picture.index();
-        state.uploads.retain(|name, _| !matches!(picture.get(name), Some((_, Verdict::Done { .. }))));
-        state.drop_uploads(now, |name, _| picture.get(name).is_some());
+        snapshot.index();
+        state.uploads.retain(|name, _| !matches!(snapshot.get(name), Some((_, Verdict::Done { .. }))));
+        state.drop_uploads(now, |name, _| snapshot.get(name).is_some());
         for upload in state.uploads.values_mut() {
             // Its bytes were taken, and yet it does not show up: that try has failed too.
             if upload.put_at.is_some_and(|at| now >= at + settle) {

@@ -17,7 +17,9 @@ mod claims;
 mod condemn;
 mod contents;
 mod crowd;
+mod decide;
 mod finish;
+mod hold;
 mod job_events;
 mod jobs;
 mod listing;
@@ -30,14 +32,19 @@ mod preview;
 pub(crate) mod reserved;
 mod room;
 mod rounds;
+#[cfg(test)]
+mod samples;
 mod signs;
 mod slots;
+mod snapshot;
 mod sources;
 mod state;
+mod stream_queue;
 mod streams;
+mod submitted;
 mod trees;
 pub(crate) mod waiter;
-mod watch;
+mod wanted;
 
 pub(crate) use finish::clash_words;
 pub(crate) use preview::{FolderPreview, Standing};
@@ -65,9 +72,9 @@ use crate::{
         store::{Change, Value},
     },
 };
-use look::Picture;
-use sources::Resolved;
+use snapshot::Snapshot;
 use state::FolderState;
+use wanted::Resolved;
 
 /// The longest wait between two looks for something that is on its way.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
@@ -149,7 +156,7 @@ impl FolderPlane {
     /// One round of a folder record.
     pub(crate) async fn folder_round(&self, held: &mut Held) -> Step<Next> {
         let mut state: FolderState = records::document(&held.item, attr::STATE)?;
-        let result = self.work(held, &mut state).await;
+        let result = self.hold(held, &mut state).await;
         match result {
             Err(Halt::Port(error)) if !error.is_passing() => {
                 // It would be the same every time: whoever waits is told.
@@ -172,84 +179,6 @@ impl FolderPlane {
         }
     }
 
-    async fn work(&self, held: &mut Held, state: &mut FolderState) -> Step<Next> {
-        loop {
-            let waiters = self.waiters(held, state).await?;
-            // Where an older version has seen them.
-            self.mark_seen(held, state).await?;
-            state.parties = waiter::parties(&waiters);
-            let woken = held.item.number(attr::WAKES) != state.last_wakes;
-            state.last_wakes = held.item.number(attr::WAKES);
-            let ended = self.poll_jobs(held, state, woken, &waiters).await?;
-            self.adopt(held, state, &waiters).await?;
-            self.give_back_late(held, state, &waiters).await?;
-            let slot = self.ask_again(held, state, &waiters).await?;
-            let now = millis(self.core.ports.clock.now());
-            state.forget_all_but(&waiters, now);
-            if waiters.is_empty() {
-                return self.rest(held, state);
-            }
-            let is_owed_a_look = woken && self.has_not_looked_lately(held);
-            if !state.has_not_seen(&waiters) && !slot && now < state.look_at && !is_owed_a_look {
-                return self.rest(held, state);
-            }
-            let waiters = self.not_stopped(waiters).await?;
-            if waiters.is_empty() {
-                // A slot that was taken for them is not kept; once it is forgotten it could not be
-                // given back.
-                self.ask_again(held, state, &waiters).await?;
-            }
-            state.forget_all_but(&waiters, now);
-            if waiters.is_empty() {
-                // Those who are to end make room for others when they have.
-                state.look_at = records::after(self.core.ports.clock.now(), LONGEST_WAIT);
-                return self.rest(held, state);
-            }
-            state.parties = waiter::parties(&waiters);
-            let came = state.has_not_seen(&waiters);
-            // An error on the way must not put off the next look.
-            state.look_at = now;
-            let waiters = self.resolvable(held, state, waiters).await?;
-            if waiters.is_empty() {
-                continue;
-            }
-            let Some(_room) = self.room_for(state, &waiters).await else {
-                state.looked = Some((now, room::WAITS_FOR.to_owned()));
-                return self.rest(held, state);
-            };
-            if came {
-                // What was given up for others has not been tried for those who have just come.
-                state.charged = 0;
-                state.trees.clear();
-                let most = self.core.settings.jobs.max_attempts;
-                state.drop_uploads(now, |_, upload| upload.live || upload.attempts < most);
-            }
-            let picture = self.look(held, state, waiters, &ended).await?;
-            self.charge(&held.lease.key.id.clone(), state, &picture);
-            // What a job would not bring may be streamed from now on.
-            let mut picture = self.rerouted(state, picture);
-            state.moved = came || slot || !ended.is_empty();
-            state.show(&picture);
-            let open = self.finish(held, state, &picture).await?;
-            picture.keep(|waiter| state.seen.contains_key(waiter.request.as_str()));
-            if open == 0 {
-                // Nobody waits any more, unless somebody has just come.
-                continue;
-            }
-            self.core.evidence.platform_answered(millis(self.core.ports.clock.now()));
-            self.mark_seen(held, state).await?;
-            let again = self.act(held, state, &picture).await?;
-            let waits_for = signs::waits_for(state, &picture);
-            // Until it looks again: that it asks for a slot, or for a job, before then is no round.
-            let wait = if again { 0 } else { state.look_at - millis(self.core.ports.clock.now()) };
-            state.count_round(&held.lease.key.id, wait, &waits_for);
-            if !again {
-                state.looked = Some((now, waits_for));
-                return self.rest(held, state);
-            }
-        }
-    }
-
     /// What the record looks like until something happens.
     fn rest(&self, held: &Held, state: &FolderState) -> Step<Next> {
         held.lease.check()?;
@@ -267,13 +196,13 @@ impl FolderPlane {
         Ok(Next::Due { changes, due_at })
     }
 
-    /// The picture with the routes as the state has them now.
-    fn rerouted(&self, state: &mut FolderState, mut picture: Picture) -> Picture {
-        if picture.streamed != state.streamed {
-            picture.streamed = state.streamed.clone();
-            self.judge(state, &mut picture);
+    /// The snapshot with the routes as the state has them now.
+    fn rerouted(&self, state: &mut FolderState, mut snapshot: Snapshot) -> Snapshot {
+        if snapshot.streamed != state.streamed {
+            snapshot.streamed = state.streamed.clone();
+            self.judge(state, &mut snapshot);
         }
-        picture
+        snapshot
     }
 
     /// The waiters with what they want. Those whose sources cannot be read for good are told so; the

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     FolderPlane,
-    look::Picture,
-    state::{FolderState, MOST_REMEMBERED, RunningJob, Upload},
+    snapshot::Snapshot,
+    state::{FolderState, MOST_REMEMBERED, Upload},
+    submitted::RunningJob,
     waiter::Waiter,
 };
 use crate::{
@@ -118,12 +119,12 @@ struct Partial<'a> {
 
 impl FolderPlane {
     /// Fills in which of the PARTIAL files under wanted names are ours.
-    pub(super) async fn prove(&self, state: &FolderState, picture: &mut Picture) -> Result<()> {
+    pub(super) async fn prove(&self, state: &FolderState, snapshot: &mut Snapshot) -> Result<()> {
         let now = millis(self.core.ports.clock.now());
         let flying = state.in_flight(now, as_millis(self.core.settings.jobs.settle));
-        let mut partials = partials(picture);
+        let mut partials = partials(snapshot);
         partials.retain(|partial| !flying.contains(partial.name));
-        let mut ours: BTreeSet<DataId> = picture.leftovers.clone();
+        let mut ours: BTreeSet<DataId> = snapshot.leftovers.clone();
         let made = partials.iter().filter(|partial| state.has_made(partial.name, &partial.data.id));
         ours.extend(made.map(|partial| partial.data.id.clone()));
         for spent in state.spent.iter().rev() {
@@ -134,13 +135,13 @@ impl FolderPlane {
             if open.is_empty() {
                 continue;
             }
-            let made = self.made_by(&picture.project, &spent.batch).await?;
+            let made = self.made_by(&snapshot.project, &spent.batch).await?;
             ours.extend(open.iter().map(|partial| &partial.data.id).filter(|id| made.contains(*id)).cloned());
         }
         let long_ago = now - as_millis(self.core.settings.jobs.abandoned_after);
-        let of_tree = match picture.folder.as_ref().and_then(Destination::id) {
+        let of_tree = match snapshot.folder.as_ref().and_then(Destination::id) {
             Some(folder) if partials.iter().any(|partial| partial.of_tree) => {
-                self.tree_began(picture, folder).await?
+                self.tree_began(snapshot, folder).await?
             }
             _ => None,
         };
@@ -151,19 +152,19 @@ impl FolderPlane {
         };
         let given_up: Vec<_> =
             partials.iter().filter(given_up).map(|partial| partial.data.id.clone()).collect();
-        if !given_up.is_empty() && !self.foreign_job(state, picture).await? {
+        if !given_up.is_empty() && !self.foreign_job(state, snapshot).await? {
             ours.extend(given_up);
         }
-        picture.ours = ours;
+        snapshot.ours = ours;
         Ok(())
     }
 
     /// When the first of our jobs began that had to bring this folder with the whole of another, if the
     /// folder has been made since: nobody was in it before. What others upload here while such a job runs
     /// cannot be told from what the job has left.
-    async fn tree_began(&self, picture: &Picture, folder: &DataId) -> Result<Option<i64>> {
+    async fn tree_began(&self, snapshot: &Snapshot, folder: &DataId) -> Result<Option<i64>> {
         let jobs: BTreeSet<&JobId> =
-            picture.waiters.iter().flat_map(|(waiter, ..)| &waiter.spec.tree_jobs).collect();
+            snapshot.waiters.iter().flat_map(|(waiter, ..)| &waiter.spec.tree_jobs).collect();
         let mut began = None;
         for job in jobs {
             match self.core.ports.platform.job(job).await {
@@ -173,7 +174,7 @@ impl FolderPlane {
             }
         }
         let Some(began) = began else { return Ok(None) };
-        match self.core.ports.platform.get(&picture.project, folder).await {
+        match self.core.ports.platform.get(&snapshot.project, folder).await {
             Ok(data) => Ok(Some(began).filter(|began| millis(data.created) >= *began)),
             Err(error) if error.is_passing() => Err(error),
             Err(_) => Ok(None),
@@ -187,17 +188,17 @@ impl FolderPlane {
     }
 }
 
-fn partials(picture: &Picture) -> Vec<Partial<'_>> {
+fn partials(snapshot: &Snapshot) -> Vec<Partial<'_>> {
     let is_partial = |data: &Standing| data.kind == DataKind::File && data.status == DataStatus::Partial;
-    if !picture.listing.all().any(is_partial) {
+    if !snapshot.listing.all().any(is_partial) {
         return Vec::new();
     }
     let mut met = HashSet::new();
     let mut partials = Vec::new();
-    for (waiter, resolved, _) in &picture.waiters {
+    for (waiter, resolved, _) in &snapshot.waiters {
         for source in &resolved.files {
             let name = source.wanted.name.as_str();
-            let there = picture.listing.get(name).filter(|data| is_partial(data));
+            let there = snapshot.listing.get(name).filter(|data| is_partial(data));
             if let Some(data) = there.filter(|_| met.insert(name)) {
                 partials.push(Partial { name, data, of_tree: of_tree(waiter, data) });
             }

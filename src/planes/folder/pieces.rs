@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::{
     FolderPlane,
     carried::Past,
-    look::Picture,
     names::Names,
-    state::{FolderState, Piece, RunningJob},
+    snapshot::Snapshot,
+    state::{FolderState, Piece},
+    submitted::RunningJob,
 };
 use crate::{
     engine::{
@@ -45,9 +46,9 @@ impl FolderState {
     }
 
     /// The pieces that have not failed, have no job, and none of whose files needs one now.
-    fn resting(&self, picture: &Picture) -> Vec<Names> {
+    fn resting(&self, snapshot: &Snapshot) -> Vec<Names> {
         let unsent = self.pieces_to_submit();
-        unsent.into_iter().filter(|names| picture.queued(names).is_empty()).collect()
+        unsent.into_iter().filter(|names| snapshot.queued(names).is_empty()).collect()
     }
 
     /// Puts files aside as pieces of about equal size; not those that are in one already, because the
@@ -63,14 +64,20 @@ impl FolderState {
     }
 
     /// Decides about the files that a job did not bring; true when the round is to be charged.
-    fn take_apart(&mut self, folder: &str, picture: &Picture, job: &RunningJob, missing: &[String]) -> bool {
+    fn take_apart(
+        &mut self,
+        folder: &str,
+        snapshot: &Snapshot,
+        job: &RunningJob,
+        missing: &[String],
+    ) -> bool {
         if missing.len() < job.names.len() {
             // Some arrived: those that did not are suspects, and no longer travel with others.
             self.cut(missing, CUT, true);
             signals::engine::set_cut(folder, missing.len(), self.pieces.len());
             return false;
         }
-        let owners = picture.by_waiter(missing);
+        let owners = snapshot.by_waiter(missing);
         if owners.len() > 1 {
             // Requests whose shared job failed are not batched together again.
             for names in owners.values() {
@@ -118,13 +125,13 @@ impl FolderState {
 
 impl FolderPlane {
     /// Takes note of jobs that have ended and whose files have been looked at since.
-    pub(super) fn charge(&self, folder: &str, state: &mut FolderState, picture: &Picture) {
-        let judged = self.judged(state, picture);
+    pub(super) fn charge(&self, folder: &str, state: &mut FolderState, snapshot: &Snapshot) {
+        let judged = self.judged(state, snapshot);
         let (mut bad, mut charged, mut well) = (false, false, false);
         for (job, arrived) in &judged {
-            state.remember(Past::new(job, picture));
+            state.remember(Past::new(job, snapshot));
             let missing: Vec<String> =
-                job.names.iter().filter(|name| picture.is_open(name)).cloned().collect();
+                job.names.iter().filter(|name| snapshot.is_open(name)).cloned().collect();
             bad |= !arrived;
             well |= *arrived;
             if state.note_trees(&job.names, *arrived) {
@@ -135,11 +142,11 @@ impl FolderPlane {
                 let mine = |piece: &&mut Piece| piece.names.iter().any(|name| missing.contains(name));
                 state.pieces.iter_mut().filter(mine).for_each(|piece| piece.failed = true);
             } else if !arrived {
-                charged |= state.take_apart(folder, picture, job, &missing);
+                charged |= state.take_apart(folder, snapshot, job, &missing);
             }
         }
         // What is there, or will never be, is no suspect any more.
-        let is_suspect = |name: &String| picture.is_open(name) && !picture.is_clash(name);
+        let is_suspect = |name: &String| snapshot.is_open(name) && !snapshot.is_clash(name);
         for piece in &mut state.pieces {
             if !piece.names.iter().all(is_suspect) {
                 piece.names = piece.names.iter().filter(|name| is_suspect(name)).cloned().collect();
@@ -148,7 +155,7 @@ impl FolderPlane {
         state.pieces.retain(|piece| !piece.names.is_empty());
         // Others are not kept waiting by pieces that have nothing to send now, because somebody else is at work
         // on their files, for example.
-        let rest = state.resting(picture);
+        let rest = state.resting(snapshot);
         let failed = state.pieces.iter().filter(|piece| piece.failed).count();
         if failed > 0 && failed + rest.len() == state.pieces.len() {
             bad = true;
@@ -170,16 +177,16 @@ impl FolderPlane {
 
     /// The jobs that have ended for good, with whether all of their files are there; they are
     /// forgotten.
-    fn judged(&self, state: &mut FolderState, picture: &Picture) -> Vec<(RunningJob, bool)> {
+    fn judged(&self, state: &mut FolderState, snapshot: &Snapshot) -> Vec<(RunningJob, bool)> {
         let now = millis(self.core.ports.clock.now());
         let settle = as_millis(self.core.settings.jobs.settle);
         let mut judged = Vec::new();
         state.jobs.retain(|job| {
             // What was copied and does not show up for long enough was not copied.
-            if job.ended_at.is_none() || job.may_show(|name| picture.is_open(name), now, settle) {
+            if job.ended_at.is_none() || job.may_show(|name| snapshot.is_open(name), now, settle) {
                 return true;
             }
-            let arrived = !job.names.iter().any(|name| picture.is_open(name));
+            let arrived = !job.names.iter().any(|name| snapshot.is_open(name));
             judged.push((job.clone(), arrived));
             false
         });
@@ -197,7 +204,7 @@ impl FolderPlane {
     }
 }
 
-impl Picture {
+impl Snapshot {
     /// The names by the first request that wants them.
     fn by_waiter(&self, names: &[String]) -> BTreeMap<usize, Vec<String>> {
         let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();

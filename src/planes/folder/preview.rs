@@ -1,19 +1,16 @@
 //! What would be done in one folder: resolved, listed and judged by the same code that does it, and
 //! then only said.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     FolderPlane,
     finish::clash_words,
     listing::Listing,
-    look::Picture,
-    sources::{Origin, Resolved, Source},
+    snapshot::Snapshot,
     state::FolderState,
     waiter::{self, Waiter},
+    wanted::{Origin, Resolved, Source},
 };
 use crate::{
     domain::{
@@ -101,31 +98,20 @@ impl FolderPlane {
                 .iter()
                 .any(|(waiter, resolved, _)| waiter.spec.wants.is_empty() || !resolved.files.is_empty());
         let (is_new, there) = (folder.is_none() && is_needed, listing.ids().count());
-        let mut picture = Picture {
-            project: project.clone(),
-            folder,
-            waiters,
-            listing: Arc::new(listing),
-            wanted: Vec::new(),
-            standings: BTreeMap::new(),
-            streamed: state.streamed.clone(),
-            reasons: BTreeMap::new(),
-            leftovers: BTreeSet::new(),
-            ours: BTreeSet::new(),
-            overdue_at: None,
-        };
-        self.weigh(&state, &picture).await?;
-        self.prove(&state, &mut picture).await?;
-        self.judge(&mut state, &mut picture);
+        let mut snapshot =
+            Snapshot::new(project.clone(), folder, waiters, Arc::new(listing), state.streamed.clone());
+        self.weigh(&state, &snapshot).await?;
+        self.prove(&state, &mut snapshot).await?;
+        self.judge(&mut state, &mut snapshot);
         let (mut files, mut staged) = (Vec::new(), 0);
-        for (waiter, resolved, verdicts) in &picture.waiters {
+        for (waiter, resolved, verdicts) in &snapshot.waiters {
             let origins = self.origins(waiter, resolved).await?;
             let stand = |(source, verdict): (&Source, &Verdict)| {
                 let origin = match &source.origin {
                     Origin::File { id, .. } => origins.get(id.as_str()).cloned().unwrap_or_default(),
                     Origin::Object(object) => object.at.to_string(),
                 };
-                stands(&picture, waiter, source, origin, *verdict)
+                stands(&snapshot, waiter, source, origin, *verdict)
             };
             let aside = resolved.files.iter().zip(verdicts);
             staged += aside
@@ -180,22 +166,22 @@ impl FolderPlane {
 
 /// What would become of one file.
 fn stands(
-    picture: &Picture,
+    snapshot: &Snapshot,
     waiter: &Waiter,
     source: &Source,
     origin: String,
     found: Verdict,
 ) -> (PreviewFile, Standing) {
     let whole = waiter.spec.of_tree.is_some();
-    let route = if whole || source.staged.is_some() { Route::Job } else { picture.route(source) };
-    let how = || if whole { WHOLE.to_owned() } else { why(picture, source, route).to_owned() };
-    let there = picture.listing.get(&source.wanted.name);
+    let route = if whole || source.staged.is_some() { Route::Job } else { snapshot.route(source) };
+    let how = || if whole { WHOLE.to_owned() } else { why(snapshot, source, route).to_owned() };
+    let there = snapshot.listing.get(&source.wanted.name);
     let (standing, reason) = match found {
         Verdict::Done { by_size: false } => (Standing::Skipped, "is there already".to_owned()),
         Verdict::Done { by_size: true } => {
             (Standing::Skipped, "is there already, as far as its size tells".to_owned())
         }
-        Verdict::Wait if picture.is_strangers(&source.wanted.name) => (
+        Verdict::Wait if snapshot.is_strangers(&source.wanted.name) => (
             Standing::InFlight,
             "somebody else is uploading it there, which is waited for and then told as a conflict".to_owned(),
         ),
@@ -230,7 +216,7 @@ fn stands(
 }
 
 /// Why a file takes its route.
-fn why(picture: &Picture, source: &Source, route: Route) -> &'static str {
+fn why(snapshot: &Snapshot, source: &Source, route: Route) -> &'static str {
     let in_parts = source.wanted.etag.as_ref().is_some_and(ETag::is_multipart);
     match (route == Route::Job, in_parts) {
         (true, _) if source.staged.is_some() => {
@@ -239,7 +225,7 @@ fn why(picture: &Picture, source: &Source, route: Route) -> &'static str {
         (true, true) => "was uploaded in parts",
         (true, false) => "was uploaded in one part (copy.single_part = \"job\")",
         _ if source.renamed => "gets another name",
-        _ if picture.streamed.contains(&source.wanted.name) => "no copy job would bring it",
+        _ if snapshot.streamed.contains(&source.wanted.name) => "no copy job would bring it",
         (false, true) => "was uploaded in parts, where no copy job can read it",
         (false, false) => "was uploaded in one part (copy.single_part = \"stream\")",
     }

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{FolderPlane, sources::Resolved, state::FolderState, waiter::Waiter};
+use super::{FolderPlane, state::FolderState, waiter::Waiter, wanted::Resolved};
 use crate::engine::records::millis;
 
 /// A folder of no more files has room.
@@ -32,7 +32,7 @@ pub(super) type Room<'a> = Option<SemaphorePermit<'a>>;
 
 impl FolderPlane {
     /// Room for what is wanted and what the folder held when it was listed last. `None`: there is none,
-    /// and jobs of the folder are to be asked for. A round within another one uses its room.
+    /// and jobs of the folder are to be asked for.
     pub(super) async fn room_for(
         &self,
         state: &FolderState,
@@ -42,7 +42,7 @@ impl FolderPlane {
         let listed = usize::try_from(state.pages).unwrap_or(0).saturating_mul(PAGE);
         let beyond = wanted.max(listed).saturating_sub(SMALL).min(self.core.settings.service.max_files);
         let beyond = u32::try_from(beyond).unwrap_or(u32::MAX);
-        if beyond == 0 || state.depth > 0 {
+        if beyond == 0 {
             return Some(None);
         }
         let now = millis(self.core.ports.clock.now());

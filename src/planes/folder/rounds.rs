@@ -4,7 +4,7 @@
 //! that do none of it make calls for nothing, and may go on for ever: that is a defect of ours, which
 //! operators see in the log and tests in the record.
 
-use super::{look::Picture, state::FolderState};
+use super::{snapshot::Snapshot, state::FolderState};
 use crate::{domain::ids::digest, signals};
 
 /// Rounds in a row after which it is told.
@@ -15,9 +15,9 @@ const WAIT: i64 = 1000;
 
 impl FolderState {
     /// Takes note of what a look shows; what is other than the last time is news.
-    pub(super) fn show(&mut self, picture: &Picture) {
-        let size = |name: &str| picture.listing.get(name).map(|there| there.size);
-        let files = picture.files();
+    pub(super) fn show(&mut self, snapshot: &Snapshot) {
+        let size = |name: &str| snapshot.listing.get(name).map(|there| there.size);
+        let files = snapshot.files();
         let mut shown: Vec<_> =
             files.map(|(name, (_, verdict))| format!("{name} {verdict:?} {:?}", size(name))).collect();
         let jobs = self.jobs.iter();

@@ -1,7 +1,7 @@
 //! What a folder knows about those it works for: that they move, that they are to end, and what they
 //! wait for.
 
-use super::{FolderPlane, claims::View, look::Picture, state::FolderState, waiter};
+use super::{FolderPlane, claims::View, snapshot::Snapshot, state::FolderState, streams::Task, waiter};
 use crate::{
     domain::{
         diff::Verdict,
@@ -10,7 +10,6 @@ use crate::{
         route::Route,
     },
     engine::{
-        evidence::Party,
         lease::{Held, Step},
         records::{attr, millis},
     },
@@ -36,9 +35,9 @@ impl FolderPlane {
         Ok(waiters.into_iter().filter(|waiter| !stopped.contains(&waiter.root)).collect())
     }
 
-    /// Whether a root is to end for which this picture was taken.
-    pub(super) async fn any_stopped(&self, picture: &Picture) -> Step<bool> {
-        let roots: Vec<&RequestId> = picture.waiters.iter().map(|(waiter, ..)| &waiter.root).collect();
+    /// Whether a root is to end for which this snapshot was taken.
+    pub(super) async fn any_stopped(&self, snapshot: &Snapshot) -> Step<bool> {
+        let roots: Vec<&RequestId> = snapshot.waiters.iter().map(|(waiter, ..)| &waiter.root).collect();
         Ok(!self.core.stopped(roots).await?.is_empty())
     }
 
@@ -55,8 +54,10 @@ impl FolderPlane {
     }
 
     /// A file found no free stream. That others were given some is a sign that the queue moves.
-    pub(super) fn waited_for_a_stream(&self, picture: &Picture) {
-        self.core.evidence.moved(&picture.parties(), self.core.evidence.streams_moved());
+    pub(super) fn waited_for_a_stream(&self, task: Option<&Task>) {
+        if let Some(task) = task {
+            self.core.evidence.moved(&task.to.parties, self.core.evidence.streams_moved());
+        }
     }
 
     /// A file was given a stream.
@@ -65,24 +66,17 @@ impl FolderPlane {
     }
 }
 
-impl Picture {
-    /// The roots for which it was taken.
-    pub(super) fn parties(&self) -> Vec<Party> {
-        waiter::parties(self.waiters.iter().map(|(waiter, ..)| waiter))
-    }
-}
-
 /// What the files of a folder wait for, in one sentence.
-pub(super) fn waits_for(state: &FolderState, picture: &Picture) -> String {
+pub(super) fn waits_for(state: &FolderState, snapshot: &Snapshot) -> String {
     let mut first = None;
     let mut open = 0_usize;
     let brought = state.brought();
-    for (name, (source, verdict)) in picture.files() {
-        let there = picture.listing.get(name).map(|data| data.status);
+    for (name, (source, verdict)) in snapshot.files() {
+        let there = snapshot.listing.get(name).map(|data| data.status);
         let why = match verdict {
             Verdict::Done { .. } | Verdict::Skipped | Verdict::Clash(_) => continue,
             Verdict::Wait if there == Some(DataStatus::Deleting) => "is being deleted at the destination",
-            Verdict::Wait if picture.is_strangers(name) && !brought.contains(name) => {
+            Verdict::Wait if snapshot.is_strangers(name) && !brought.contains(name) => {
                 "somebody else is uploading it at the destination"
             }
             Verdict::Wait if there == Some(DataStatus::Partial) => "is PARTIAL at the destination",
@@ -94,7 +88,7 @@ pub(super) fn waits_for(state: &FolderState, picture: &Picture) -> String {
             Verdict::Replace => {
                 "waits for another file to be deleted, which is not done while others' copy jobs run there"
             }
-            Verdict::Missing | Verdict::Overwrite if picture.route(source) == Route::Stream => state
+            Verdict::Missing | Verdict::Overwrite if snapshot.route(source) == Route::Stream => state
                 .uploads
                 .get(name)
                 .map_or("waits to be streamed", |upload| match upload.reason.as_str() {
@@ -110,7 +104,7 @@ pub(super) fn waits_for(state: &FolderState, picture: &Picture) -> String {
         open += 1;
         first.get_or_insert_with(|| format!("{name}: {why}"));
     }
-    for (name, _) in picture.trees().into_iter().filter(|(_, (_, standing))| !standing.is_complete()) {
+    for (name, _) in snapshot.trees().into_iter().filter(|(_, (_, standing))| !standing.is_complete()) {
         open += 1;
         first.get_or_insert_with(|| format!("{name}: is on its way"));
     }

@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{FolderPlane, trees::Tree, waiter::Waiter};
+use super::{
+    FolderPlane,
+    waiter::Waiter,
+    wanted::{Origin, Resolved, Source},
+};
 use crate::{
     domain::{
         diff::Wanted,
@@ -31,48 +35,6 @@ use crate::{
 /// promise to bring, and others beside it.
 const MOST_FILES: usize = 400_000;
 
-/// Where a file comes from.
-#[derive(Debug, Clone)]
-pub(super) enum Origin {
-    /// A file of a project.
-    File { project: ProjectId, id: DataId },
-    /// An object in a bucket of no project, as it was when the request was planned.
-    Object(Box<ObjectSource>),
-}
-
-/// One file that a waiter wants.
-#[derive(Debug, Clone)]
-pub(super) struct Source {
-    pub wanted: Wanted,
-    pub origin: Origin,
-    /// Whether it gets another name than it has.
-    pub renamed: bool,
-    /// Where an earlier step may have put it, below the destination folder.
-    pub staged: Option<String>,
-}
-
-impl Source {
-    /// Its data id, where a job can carry it.
-    pub(super) fn id(&self) -> Option<&DataId> {
-        match &self.origin {
-            Origin::File { id, .. } => Some(id),
-            Origin::Object(_) => None,
-        }
-    }
-}
-
-/// All of what one waiter wants.
-#[derive(Debug, Default)]
-pub(super) struct Resolved {
-    pub files: Vec<Source>,
-    /// Folders that go as one item of a job.
-    pub trees: Vec<Tree>,
-    /// Files that are wanted and cannot be read.
-    pub unready: Vec<(ErrorName, Culprit)>,
-    /// What its source folders were seen to hold, if it has any.
-    pub seen: Option<Seen>,
-}
-
 /// What was resolved, as long as it is in use.
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Mutex<Known>);
@@ -90,13 +52,6 @@ impl Known {
         if let Some((_, resolved)) = self.resolved.remove(id) {
             self.files -= resolved.len() + 1;
         }
-    }
-}
-
-impl Resolved {
-    /// How many files it is.
-    pub(super) fn len(&self) -> usize {
-        self.files.len() + self.trees.iter().map(Tree::len).sum::<usize>()
     }
 }
 

@@ -12,23 +12,22 @@ use tokio::sync::SemaphorePermit;
 use super::{
     FolderPlane,
     bring::{Brought, Way, again},
-    look::Picture,
-    sources::{Origin, Source},
-    state::{ENTRY_BYTES, FolderState, MOST_REMEMBERED},
-    watch::Watch,
+    decide::Choice,
+    document,
+    snapshot::Snapshot,
+    state::FolderState,
+    stream_queue::StreamQueue,
+    wanted::{Origin, Source},
 };
 use crate::{
-    domain::{
-        diff::Verdict,
-        ids::{DataId, ProjectId},
-        route::Route,
-    },
+    domain::ids::{DataId, ProjectId},
     engine::{
         backoff::jittered,
+        evidence::Party,
         lease::{Halt, Held, Lease, Step},
         records::{self, millis},
     },
-    ports::{Class, Error, transfers::PresignedUrl},
+    ports::{Class, Error, platform::Destination, transfers::PresignedUrl},
     signals,
 };
 
@@ -45,6 +44,15 @@ pub(super) struct Task {
     /// A PARTIAL file that is ours if making it again returns it.
     pub claims: Option<DataId>,
     pub way: Way,
+    pub to: Arc<Target>,
+}
+
+/// Where files are streamed to, and for whom.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub project: ProjectId,
+    pub folder: Option<Destination>,
+    pub parties: Vec<Party>,
 }
 
 impl Task {
@@ -66,7 +74,7 @@ type Fetched<'a> = Result<(Option<SemaphorePermit<'a>>, Vec<Ready>), Vec<Task>>;
 /// What became of it.
 #[derive(Debug)]
 pub(super) struct Streamed {
-    name: String,
+    pub name: String,
     result: Step<Brought>,
     /// The file that was made for it.
     made: Option<DataId>,
@@ -80,66 +88,49 @@ enum Ended {
 }
 
 impl FolderPlane {
-    /// The files that can be streamed now. Their nonces are in the state, which must be stored
-    /// before the first of them is made.
-    pub(super) fn stream_tasks(&self, state: &mut FolderState, picture: &Picture) -> Vec<Task> {
-        let now = millis(self.core.ports.clock.now());
+    /// Hands over the files of the choice whose time it is. Their nonces are stored before the first of them
+    /// is made.
+    pub(super) async fn begin_streams(
+        &self,
+        held: &mut Held,
+        state: &mut FolderState,
+        snapshot: &Snapshot,
+        chosen: Vec<Choice<'_>>,
+        queue: &StreamQueue,
+    ) -> Step<()> {
+        let to = Arc::new(Target {
+            project: snapshot.project.clone(),
+            folder: snapshot.folder.clone(),
+            parties: snapshot.parties(),
+        });
         let mut tasks = Vec::new();
-        let mut room = None;
-        for (name, (source, verdict)) in picture.files() {
-            if picture.route(source) != Route::Stream {
-                continue;
-            }
-            let there = match verdict {
-                Verdict::Missing => None,
-                Verdict::Overwrite => picture.listing.get(name).map(|data| data.id.clone()),
-                Verdict::Done { .. }
-                | Verdict::Wait
-                | Verdict::Condemn
-                | Verdict::Replace
-                | Verdict::Skipped
-                | Verdict::Clash(_) => continue,
-            };
-            let known = state.uploads.contains_key(name);
-            if !known {
-                let left = *room.get_or_insert_with(|| state.room());
-                if state.uploads.len() >= MOST_REMEMBERED || left < ENTRY_BYTES {
-                    continue;
-                }
-                room = Some(left - ENTRY_BYTES);
-            }
-            let (target, claims) = match there {
-                Some(id) if picture.ours.contains(&id) => (Some(id), None),
-                other => (None, other),
-            };
-            let upload = state.upload_of(name);
+        for Choice { source, target, claims, is_fresh, is_due } in chosen {
+            let upload = state.upload_of(&source.wanted.name);
             if upload.nonce.is_empty() {
                 upload.nonce = self.core.ports.chance.uuid().to_string();
             }
-            if upload.retry_at <= now && upload.attempts < self.core.settings.jobs.max_attempts {
-                let fresh = target.is_none() && claims.is_none() && upload.attempts == 0;
-                let (nonce, way) = (upload.nonce.clone(), self.way(source, fresh));
-                tasks.push(Task { source: source.clone(), nonce, target, claims, way });
+            if is_due {
+                let (nonce, way) = (upload.nonce.clone(), self.way(source, is_fresh));
+                tasks.push(Task { source: source.clone(), nonce, target, claims, way, to: Arc::clone(&to) });
             }
         }
-        tasks
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        self.core.save(held, vec![document(state)?]).await?;
+        for task in &tasks {
+            state.set_live(&task.source.wanted.name, true);
+        }
+        queue.hand_over(snapshot, tasks);
+        Ok(())
     }
 
-    /// Streams files, several at a time, until there is `enough`. Returns what was finished and what is
-    /// left.
+    /// Streams what the holder hands over, several at a time, until no more will come.
     ///
-    /// Whoever has no place among the streams asks for nothing, and what was asked for is used however
+    /// A file that has no place among the streams asks for nothing, and what was asked for is used however
     /// long it took: or the calls would be made in vain, by every folder again and again.
-    pub(super) async fn stream_files(
-        &self,
-        lease: &Arc<Lease>,
-        picture: &Picture,
-        tasks: Vec<Task>,
-        watch: &Watch,
-    ) -> (Vec<Streamed>, Vec<Task>) {
+    pub(super) async fn stream_files(&self, lease: &Lease, queue: &StreamQueue) {
         let width = self.core.settings.copy.concurrent_streams.max(1);
-        let mut waiting = tasks;
-        let mut done = Vec::new();
         let mut ready: Vec<Ready> = Vec::new();
         let mut place = None;
         let mut under_way = stream::FuturesUnordered::new();
@@ -147,18 +138,27 @@ impl FolderPlane {
         // is not polled would keep its turn for ever.
         let mut fetching: Option<BoxFuture<'_, Fetched<'_>>> = None;
         loop {
-            if !self.core.stop.is_cancelled() && lease.check().is_ok() {
-                let idle = ready.is_empty() && fetching.is_none() && !waiting.is_empty();
-                if idle && !watch.enough.is_cancelled() {
-                    let batch: Vec<_> = waiting.drain(..waiting.len().min(URLS_PER_CALL)).collect();
+            let ends = self.core.stop.is_cancelled() || lease.check().is_err();
+            if ends {
+                place = None;
+                queue.put_back(ready.drain(..).map(|(task, _)| task).collect());
+                queue.leave_all();
+            } else {
+                if ready.is_empty() && fetching.is_none() {
+                    let batch = queue.next(URLS_PER_CALL);
                     let first = under_way.is_empty();
-                    fetching = Some(self.fetch(lease, watch, batch, first).boxed());
+                    fetching = (!batch.is_empty()).then(|| self.fetch(lease, queue, batch, first).boxed());
                 }
                 while under_way.len() < width
                     && let Some((task, url)) = ready.pop()
                 {
-                    under_way.push(self.stream_one(lease, picture, task, url, watch, place.take()));
+                    under_way.push(self.stream_one(lease, queue, task, url, place.take()));
                 }
+                // It is for the first of them, and not to be sat on.
+                place = None;
+            }
+            if queue.is_closed() && queue.is_over() {
+                return;
             }
             tokio::select! {
                 biased;
@@ -167,25 +167,21 @@ impl FolderPlane {
                     match fetched {
                         Some(Ok(fetched)) => (place, ready) = fetched,
                         Some(Err(batch)) => {
-                            self.waited_for_a_stream(picture);
-                            waiting.extend(batch);
+                            self.waited_for_a_stream(batch.first());
+                            queue.put_back(batch);
                         }
                         None => {}
                     }
                 }
                 Some(ended) = under_way.next(), if !under_way.is_empty() => match ended {
-                    Ended::Streamed(streamed) => {
-                        watch.streamed(&streamed.name);
-                        done.push(streamed);
-                    }
-                    Ended::NotStarted(task) => waiting.push(task),
+                    Ended::Streamed(streamed) => queue.ended(streamed),
+                    Ended::NotStarted(task) => queue.put_back(vec![task]),
                 },
-                else => break,
+                () = queue.until_changed() => {}
+                () = self.core.stop.cancelled(), if !ends => {}
+                () = lease.lost.cancelled(), if !ends => {}
             }
         }
-        drop(under_way);
-        waiting.extend(ready.into_iter().map(|(task, _)| task));
-        (done, waiting)
     }
 
     /// Asks where to read, after a wait for a place among the streams where the folder has none. The tasks
@@ -193,26 +189,26 @@ impl FolderPlane {
     async fn fetch<'a>(
         &'a self,
         lease: &'a Lease,
-        watch: &'a Watch,
+        queue: &'a StreamQueue,
         tasks: Vec<Task>,
         first: bool,
     ) -> Fetched<'a> {
         if !first {
             return Ok((None, self.with_urls(tasks).await));
         }
-        match self.place(lease, watch).await {
+        match self.place(lease, queue).await {
             Some(place) => Ok((Some(place), self.with_urls(tasks).await)),
             None => Err(tasks),
         }
     }
 
-    /// A place among the streams of this instance; none where the folder has better things to do.
-    async fn place(&self, lease: &Lease, watch: &Watch) -> Option<SemaphorePermit<'_>> {
+    /// A place among the streams of this instance; none where it may be needed no more.
+    async fn place(&self, lease: &Lease, queue: &StreamQueue) -> Option<SemaphorePermit<'_>> {
         tokio::select! {
             biased;
             () = self.core.stop.cancelled() => None,
             () = lease.lost.cancelled() => None,
-            () = watch.enough.cancelled() => None,
+            () = queue.until_fewer() => None,
             place = self.core.streams.acquire() => place.ok(),
         }
     }
@@ -248,24 +244,23 @@ impl FolderPlane {
     async fn stream_one(
         &self,
         lease: &Lease,
-        picture: &Picture,
+        queue: &StreamQueue,
         task: Task,
         url: Result<Option<PresignedUrl>, Arc<Error>>,
-        watch: &Watch,
         place: Option<SemaphorePermit<'_>>,
     ) -> Ended {
         let place = match place {
             Some(place) => Some(place),
-            None => self.place(lease, watch).await,
+            None => self.place(lease, queue).await,
         };
         let Some(_place) = place else {
-            self.waited_for_a_stream(picture);
+            self.waited_for_a_stream(Some(&task));
             return Ended::NotStarted(task);
         };
         self.stream_began();
         let made = OnceLock::new();
         let result = match url {
-            Ok(url) => self.bring(lease, picture, &task, url, &made).await,
+            Ok(url) => self.bring(lease, &task, url, &made).await,
             Err(error) => Err(again(&error).into()),
         };
         let Task { source, claims, .. } = task;
@@ -283,6 +278,7 @@ impl FolderPlane {
         let now = self.core.ports.clock.now();
         let mut put = 0;
         for streamed in done {
+            state.set_live(&streamed.name, false);
             let upload = state.uploads.entry(streamed.name.clone()).or_default();
             upload.id = streamed.made.or_else(|| upload.id.take());
             match streamed.result {

@@ -11,13 +11,11 @@ use std::{
 
 use super::{
     FolderPlane,
-    batches::{Queued, what_fits},
     contents::Doubt,
-    jobs::Batch,
-    look::Picture,
-    sources::{Origin, Source},
+    snapshot::{Snapshot, Standing, key},
     state::FolderState,
     waiter::Waiter,
+    wanted::{Origin, Source, Tree},
 };
 use crate::{
     domain::{
@@ -29,47 +27,15 @@ use crate::{
         route::Route,
         seen::Seen,
     },
-    engine::{
-        lease::{Held, Step},
-        records::{as_millis, millis},
-    },
+    engine::records::{as_millis, millis},
     ports::{Class, Error},
 };
 
 /// Jobs that may try to bring a folder.
 const TRIES: u32 = 2;
 
-/// A source folder with everything below it.
-#[derive(Debug)]
-pub(super) struct Tree {
-    /// What a job is asked for. Its name ends in `/`, unlike that of any file.
-    pub item: Source,
-    /// Files by their path below the folder.
-    files: BTreeMap<String, (DataId, u64, Option<ETag>)>,
-    /// Folders below it, each ending in `/`.
-    folders: BTreeSet<String>,
-    /// Folders (`""` is the folder itself) that hold files which no job can bring now.
-    unready: BTreeSet<String>,
-}
-
 /// What stands at the destination of a tree, by path below it.
 pub(super) type Below = BTreeMap<String, file::Standing>;
-
-/// How a tree stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// On its way.
-    Coming,
-    /// To be asked of a job.
-    Missing,
-    /// All that jobs will do is done.
-    Ended {
-        /// What is complete; what is not is counted by those who bring it.
-        counters: Counters,
-        /// What is not.
-        unfinished: Unfinished,
-    },
-}
 
 /// What the files of one folder come to.
 #[derive(Debug, Default)]
@@ -79,10 +45,6 @@ struct Level {
 }
 
 impl Tree {
-    pub(super) fn len(&self) -> usize {
-        self.files.len()
-    }
-
     /// Compares what is wanted with what is there. `tries`: jobs that have tried already.
     fn stand(
         &self,
@@ -168,13 +130,6 @@ pub(super) fn is_news(waiter: &Waiter, there: &file::Standing) -> bool {
     waiter.spec.since.is_some_and(|since| millis(there.created) >= since)
 }
 
-impl Standing {
-    /// Whether all of it is there.
-    pub(super) fn is_complete(&self) -> bool {
-        matches!(self, Self::Ended { unfinished, .. } if unfinished.is_nothing())
-    }
-}
-
 impl FolderState {
     /// Whether a name is that of a tree.
     pub(super) fn is_tree(name: &str) -> bool {
@@ -191,46 +146,6 @@ impl FolderState {
         }
         !trees.is_empty()
     }
-}
-
-impl Picture {
-    /// Every tree with how it stands, each name once: the first waiter's.
-    pub(super) fn trees(&self) -> BTreeMap<&str, (&Source, &Standing)> {
-        let mut trees = BTreeMap::new();
-        for (waiter, resolved, _) in &self.waiters {
-            for tree in &resolved.trees {
-                let name = tree.item.wanted.name.as_str();
-                if let Some(standing) = self.standings.get(&key(waiter, name)) {
-                    trees.entry(name).or_insert((&tree.item, standing));
-                }
-            }
-        }
-        trees
-    }
-
-    /// The trees that a job is to be asked for.
-    pub(super) fn trees_missing(&self) -> Vec<Queued<'_>> {
-        let mut names = BTreeSet::new();
-        let mut missing = Vec::new();
-        for (waiter, (who, resolved, _)) in self.waiters.iter().enumerate() {
-            for tree in &resolved.trees {
-                let is_missing = self.standing(who, tree) == Some(&Standing::Missing);
-                if names.insert(&tree.item.wanted.name) && is_missing {
-                    missing.push(Queued { source: &tree.item, waiter });
-                }
-            }
-        }
-        missing
-    }
-
-    /// How a waiter's tree stands.
-    pub(super) fn standing(&self, waiter: &Waiter, tree: &Tree) -> Option<&Standing> {
-        self.standings.get(&key(waiter, &tree.item.wanted.name))
-    }
-}
-
-fn key(waiter: &Waiter, name: &str) -> (String, String) {
-    (waiter.request.to_string(), name.to_owned())
 }
 
 impl FolderPlane {
@@ -296,29 +211,11 @@ impl FolderPlane {
         }
     }
 
-    /// Asks a job for folders; false when it has to wait for that.
-    pub(super) async fn submit_trees(
-        &self,
-        held: &mut Held,
-        state: &mut FolderState,
-        picture: &Picture,
-        trees: &[Queued<'_>],
-    ) -> Step<bool> {
-        let small = |queued: &Queued<'_>| picture.is_small(queued.waiter);
-        let names = what_fits(state, trees);
-        let batch = Batch { files: trees, express: trees.iter().all(small), piece: false, names };
-        let fits = batch.names.len() == trees.len();
-        if self.core.stop.is_cancelled() || !fits || !self.may_ask(state, batch.express) {
-            return Ok(false);
-        }
-        self.submit(held, state, picture, &batch).await
-    }
-
     /// Looks at the destinations of all trees that nothing is bringing now, and judges them.
     pub(super) async fn look_at_trees(
         &self,
         state: &FolderState,
-        picture: &mut Picture,
+        snapshot: &mut Snapshot,
     ) -> Result<(), Error> {
         let now = millis(self.core.ports.clock.now());
         let settle = as_millis(self.core.settings.jobs.settle);
@@ -326,7 +223,7 @@ impl FolderPlane {
         let running: BTreeSet<&String> = state.running().flat_map(|job| &job.names).collect();
         let mut seen: BTreeMap<String, Arc<Below>> = BTreeMap::new();
         let mut standings = BTreeMap::new();
-        for (waiter, resolved, _) in &picture.waiters {
+        for (waiter, resolved, _) in &snapshot.waiters {
             for tree in &resolved.trees {
                 let name = &tree.item.wanted.name;
                 let standing = if running.contains(name) {
@@ -334,11 +231,11 @@ impl FolderPlane {
                 } else {
                     let below = match seen.get(name) {
                         Some(below) => Arc::clone(below),
-                        None => Arc::new(self.destination_of(waiter, picture, name).await?),
+                        None => Arc::new(self.destination_of(waiter, snapshot, name).await?),
                     };
                     seen.insert(name.clone(), Arc::clone(&below));
                     let tries = state.trees.get(name).copied().unwrap_or(0);
-                    self.settle_doubts(&picture.project, tree.doubts(&below)).await?;
+                    self.settle_doubts(&snapshot.project, tree.doubts(&below)).await?;
                     let content = |origin: &Origin, etag: Option<&ETag>, there: &file::Standing| {
                         self.tell_apart(origin, etag, there)
                     };
@@ -350,16 +247,16 @@ impl FolderPlane {
                 standings.insert(key(waiter, name), standing);
             }
         }
-        picture.standings = standings;
+        snapshot.standings = standings;
         Ok(())
     }
 
-    async fn destination_of(&self, waiter: &Waiter, picture: &Picture, name: &str) -> Result<Below, Error> {
+    async fn destination_of(&self, waiter: &Waiter, snapshot: &Snapshot, name: &str) -> Result<Below, Error> {
         let bare = name.trim_end_matches('/');
         let is_folder = |data: &file::Standing| data.kind == DataKind::Folder;
-        if !picture.listing.get(bare).is_some_and(is_folder) {
+        if !snapshot.listing.get(bare).is_some_and(is_folder) {
             return Ok(Below::new());
         }
-        self.below(&picture.project, &waiter.spec.path.folder(bare), |_| ()).await
+        self.below(&snapshot.project, &waiter.spec.path.folder(bare), |_| ()).await
     }
 }
