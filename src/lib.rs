@@ -1,7 +1,7 @@
 //! Copy Manager: copies genomics data between ICAv2 projects and S3 on request, keeps the callers'
 //! task tokens alive meanwhile, verifies what arrived, and answers.
 //!
-//! The map of the house; who may import whom is in `tests/architecture.rs`.
+//! The map of the house; who may import whom is in `tests/house/architecture.rs`.
 //!
 //! - [`domain`]: the words, and every decision that needs no effects
 //! - [`events`]: wire formats in and out

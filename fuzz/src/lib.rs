@@ -1,5 +1,5 @@
 //! What must hold for any bytes at all, parser by parser. Breaking it is a panic, which is how a fuzzer
-//! learns of it. `tests/fuzz_corpus.rs` of the project includes this file.
+//! learns of it. `tests/house/fuzz_corpus.rs` of the project includes this file.
 
 use std::borrow::Cow;
 

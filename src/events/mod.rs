@@ -2,7 +2,7 @@
 //!
 //! What comes in is judged here and either becomes a word of the domain or a refusal that says
 //! what is wrong and where; what goes out is cut to the limits of its carrier. Each format has a
-//! JSON Schema ([`schemas`]); `tests/events.rs` holds the two together.
+//! JSON Schema ([`schemas`]); `tests/house/events.rs` holds the two together.
 
 pub mod intake;
 pub mod jobs;

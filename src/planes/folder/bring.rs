@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     FolderPlane,
-    streams::{Target, Task},
+    task::{Brought, Target, Task, Way},
     wanted::{Origin, Source},
 };
 use crate::{
@@ -32,28 +32,9 @@ use crate::{
 /// How long a transfer may take to end itself when it must.
 const LAST_BREATH: Duration = Duration::from_secs(5);
 
-/// How a file is brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// With one PUT.
-    Put,
-    /// As an upload in parts.
-    Parts,
-    /// Copied by S3 from staging.
-    Copy,
-}
-
 /// Up to so many parts each is asked for its size. Of more, those between are taken to be like the first,
 /// where the last fits it.
 const ASKED_EACH: u32 = 100;
-
-/// What the destination said of a file that was brought.
-#[derive(Debug, Default)]
-pub(super) struct Brought {
-    pub tag: Option<ETag>,
-    /// The MD5 of what was sent.
-    pub md5: Option<String>,
-}
 
 impl FolderPlane {
     /// How a file is brought; `fresh`: nothing of it is there and no try has failed.

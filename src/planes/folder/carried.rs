@@ -3,26 +3,18 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    claims::short, snapshot::Snapshot, state::FolderState, submitted::RunningJob, waiter::Waiter,
+    claims::short,
+    snapshot::Snapshot,
+    state::FolderState,
+    submitted::{Past, RunningJob},
+    waiter::Waiter,
     wanted::Resolved,
 };
 use crate::domain::outcome::JobSummary;
 
 /// Requests that are noted beside a job; one with more counts for all.
 const MOST_NOTED: usize = 16;
-
-/// A job that has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Past {
-    #[serde(flatten)]
-    pub job: JobSummary,
-    /// Whose files it carried, as [`short`] has them; empty: anybody's.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub whose: Vec<String>,
-}
 
 impl Past {
     pub(super) fn new(job: &RunningJob, snapshot: &Snapshot) -> Self {

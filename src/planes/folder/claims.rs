@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::slots::Wish;
+use super::wish::{Wish, root_of};
 use crate::{
     domain::ids::{ProjectId, RequestId, digest},
     engine::records::attr,
@@ -23,10 +23,6 @@ pub(super) fn short(root: &RequestId) -> String {
     let mut text = digest(&[root.as_str()]);
     text.truncate(12);
     text
-}
-
-pub(super) fn root_of(member: &str) -> &str {
-    member.split_once(':').map_or(member, |(root, _)| root)
 }
 
 /// What the `SLOTS` item says at one moment.

@@ -16,11 +16,11 @@ use super::{
     document,
     names::Names,
     place::project_of,
-    slots::Wish,
     snapshot::Snapshot,
     state::FolderState,
     submitted::{Intent, RunningJob, digest_of},
     waiter::{self, Waiter},
+    wish::Wish,
 };
 use crate::{
     domain::{ids::DataId, job::JobStatus},

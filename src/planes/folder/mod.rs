@@ -42,9 +42,11 @@ mod state;
 mod stream_queue;
 mod streams;
 mod submitted;
+mod task;
 mod trees;
 pub(crate) mod waiter;
 mod wanted;
+mod wish;
 
 pub(crate) use finish::clash_words;
 pub(crate) use preview::{FolderPreview, Standing};

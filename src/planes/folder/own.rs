@@ -8,19 +8,17 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     FolderPlane,
     snapshot::Snapshot,
     state::{FolderState, MOST_REMEMBERED, Upload},
-    submitted::RunningJob,
+    submitted::{Left, RunningJob, Spent},
     waiter::Waiter,
 };
 use crate::{
     domain::{
         file::{DataKind, DataStatus, Standing},
-        ids::{BatchId, DataId, JobId},
+        ids::{DataId, JobId},
     },
     engine::records::{as_millis, millis},
     ports::{Result, platform::Destination},
@@ -31,27 +29,6 @@ const MOST_SPENT: usize = 100;
 
 /// Bytes of names of files that were left behind.
 const LEFT_BYTES: usize = 50_000;
-
-/// A job of ours that has ended and did not bring all of its files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Spent {
-    pub batch: BatchId,
-    /// When ICAv2 made it: what was there before is not its work.
-    pub made_at: i64,
-}
-
-/// What may have been left of a file that nobody here wants any more.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Left {
-    /// The file that was made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<DataId>,
-    /// What it was made with, where the answer was not seen.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub nonce: String,
-    pub at: i64,
-}
 
 impl FolderState {
     /// Notes a job that has ended without all of its files.

@@ -10,11 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
     FolderPlane,
-    carried::Past,
     names::Names,
     snapshot::Snapshot,
     state::{FolderState, Piece},
-    submitted::RunningJob,
+    submitted::{Past, RunningJob},
 };
 use crate::{
     engine::{

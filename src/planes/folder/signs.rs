@@ -1,7 +1,7 @@
 //! What a folder knows about those it works for: that they move, that they are to end, and what they
 //! wait for.
 
-use super::{FolderPlane, claims::View, snapshot::Snapshot, state::FolderState, streams::Task, waiter};
+use super::{FolderPlane, claims::View, snapshot::Snapshot, state::FolderState, task::Task, waiter};
 use crate::{
     domain::{
         diff::Verdict,

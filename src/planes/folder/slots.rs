@@ -12,14 +12,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     FolderPlane,
-    claims::{REPEAT, View, root_of},
+    claims::{REPEAT, View},
     place::project_of,
     state::FolderState,
     waiter::{self, Waiter},
+    wish::{Taken, Wish},
 };
 use crate::{
     domain::ids::ProjectId,
@@ -51,57 +50,6 @@ const EACH: Duration = Duration::from_millis(500);
 
 /// After this time nobody can still be on the way to a slot that was given up.
 const LATE: Duration = Duration::from_mins(10);
-
-/// The slot that the next job of a folder waits for, or has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Wish {
-    /// `{root}:{id}`, as it will be among those that run.
-    pub member: String,
-    /// Whether an express slot will do.
-    pub express: bool,
-    /// When to ask again.
-    pub try_at: i64,
-    /// Whether it is taken. Not stored: whoever reads the wish asks, and is told.
-    #[serde(skip)]
-    pub taken: Option<Taken>,
-    /// Since when a free slot is left to somebody else, and how many were taken then.
-    #[serde(default)]
-    yielded: Option<(i64, usize)>,
-    /// Which instance asked for it last.
-    #[serde(default)]
-    by: String,
-    /// Whether another one had asked for it before.
-    #[serde(default)]
-    inherited: bool,
-}
-
-/// Which kind of slot was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    Usual,
-    Express,
-}
-
-impl Wish {
-    /// A wish of that root.
-    pub(super) fn new(root: &str, id: &str, express: bool) -> Self {
-        let member = format!("{root}:{id}");
-        Self { member, express, try_at: 0, taken: None, yielded: None, by: String::new(), inherited: false }
-    }
-
-    /// Whether it is a slot that such a job may have.
-    pub(super) fn serves(&self, express: bool) -> bool {
-        match self.taken {
-            Some(Taken::Usual) => true,
-            Some(Taken::Express) => express,
-            None => false,
-        }
-    }
-
-    pub(super) fn root(&self) -> &str {
-        root_of(&self.member)
-    }
-}
 
 impl FolderPlane {
     /// Asks for the slot that the folder waits for, when it is time or its turn; true when it was

@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::own::{Left, Spent};
 use super::{
-    carried::Past,
     names::Names,
-    slots::Wish,
-    submitted::{Intent, RunningJob},
+    submitted::{Intent, Left, Past, RunningJob, Spent},
     waiter::Waiter,
+    wish::Wish,
 };
 use crate::{
     domain::{file::ETag, ids::DataId},

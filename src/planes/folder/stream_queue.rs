@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::{
     snapshot::Snapshot,
-    streams::{Streamed, Task},
+    task::{Streamed, Task},
 };
 
 /// The queue of one holder. What it holds is bounded by what a folder remembers of uploads.

@@ -11,75 +11,32 @@ use tokio::sync::SemaphorePermit;
 
 use super::{
     FolderPlane,
-    bring::{Brought, Way, again},
+    bring::again,
     decide::Choice,
     document,
     snapshot::Snapshot,
     state::FolderState,
     stream_queue::StreamQueue,
-    wanted::{Origin, Source},
+    task::{Brought, Streamed, Target, Task},
 };
 use crate::{
-    domain::ids::{DataId, ProjectId},
     engine::{
         backoff::jittered,
-        evidence::Party,
         lease::{Halt, Held, Lease, Step},
         records::{self, millis},
     },
-    ports::{Class, Error, platform::Destination, transfers::PresignedUrl},
+    ports::{Class, Error, transfers::PresignedUrl},
     signals,
 };
 
 /// Download URLs asked for with one call. Their lifetime is unknown, so not all at once.
 const URLS_PER_CALL: usize = 25;
 
-/// A file that is ready to be streamed.
-#[derive(Debug, Clone)]
-pub(super) struct Task {
-    pub source: Source,
-    pub nonce: String,
-    /// The PARTIAL file of ours whose bytes it replaces; none when a file has to be made.
-    pub target: Option<DataId>,
-    /// A PARTIAL file that is ours if making it again returns it.
-    pub claims: Option<DataId>,
-    pub way: Way,
-    pub to: Arc<Target>,
-}
-
-/// Where files are streamed to, and for whom.
-#[derive(Debug)]
-pub(super) struct Target {
-    pub project: ProjectId,
-    pub folder: Option<Destination>,
-    pub parties: Vec<Party>,
-}
-
-impl Task {
-    /// The project to ask for a URL to read it, where one is needed.
-    fn asks(&self) -> Option<(&ProjectId, &DataId)> {
-        match &self.source.origin {
-            Origin::File { project, id } if self.way == Way::Put => Some((project, id)),
-            Origin::File { .. } | Origin::Object(_) => None,
-        }
-    }
-}
-
 /// A file with where to read it, as far as that is needed and could be learnt.
 type Ready = (Task, Result<Option<PresignedUrl>, Arc<Error>>);
 
 /// What was asked for together, with a place for the first of it; or what was not asked for.
 type Fetched<'a> = Result<(Option<SemaphorePermit<'a>>, Vec<Ready>), Vec<Task>>;
-
-/// What became of it.
-#[derive(Debug)]
-pub(super) struct Streamed {
-    pub name: String,
-    result: Step<Brought>,
-    /// The file that was made for it.
-    made: Option<DataId>,
-    claims: Option<DataId>,
-}
 
 /// A stream that has ended, or that found no place before it had to pause.
 enum Ended {

@@ -6,6 +6,7 @@ use super::names::Names;
 use crate::domain::{
     ids::{BatchId, DataId, JobId, digest},
     job::JobStatus,
+    outcome::JobSummary,
 };
 
 /// A copy job that was meant to be submitted; its answer has not been seen.
@@ -124,4 +125,35 @@ impl RunningJob {
     pub(super) fn is_mute(&self, now: i64, long: i64) -> bool {
         self.ended_at.is_none() && self.mute_since.is_some_and(|since| now >= since + long)
     }
+}
+
+/// A job that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Past {
+    #[serde(flatten)]
+    pub job: JobSummary,
+    /// Whose files it carried, as [`super::claims::short`] has them; empty: anybody's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whose: Vec<String>,
+}
+
+/// A job of ours that has ended and did not bring all of its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spent {
+    pub batch: BatchId,
+    /// When ICAv2 made it: what was there before is not its work.
+    pub made_at: i64,
+}
+
+/// What may have been left of a file that nobody here wants any more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Left {
+    /// The file that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<DataId>,
+    /// What it was made with, where the answer was not seen.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
+    pub at: i64,
 }

@@ -20,10 +20,10 @@ use crate::{
         batches::{Batch, Queued},
         listing::Listing,
         samples::{snapshot, source},
-        slots::Wish,
         state::Piece,
         submitted::Intent,
         wanted::Resolved,
+        wish::Wish,
     },
 };
 

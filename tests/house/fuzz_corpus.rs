@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
-#[path = "../fuzz/src/lib.rs"]
+#[path = "../../fuzz/src/lib.rs"]
 #[expect(clippy::panic, unreachable_pub, reason = "a crate of its own for the fuzzer")]
 mod checks;
 

@@ -1,0 +1,73 @@
+//! A file that is streamed, from the choice to what became of it.
+
+use std::sync::Arc;
+
+use super::wanted::{Origin, Source};
+use crate::{
+    domain::{
+        file::ETag,
+        ids::{DataId, ProjectId},
+    },
+    engine::{evidence::Party, lease::Step},
+    ports::platform::Destination,
+};
+
+/// How a file is brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// With one PUT.
+    Put,
+    /// As an upload in parts.
+    Parts,
+    /// Copied by S3 from staging.
+    Copy,
+}
+
+/// A file that is ready to be streamed.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub source: Source,
+    pub nonce: String,
+    /// The PARTIAL file of ours whose bytes it replaces; none when a file has to be made.
+    pub target: Option<DataId>,
+    /// A PARTIAL file that is ours if making it again returns it.
+    pub claims: Option<DataId>,
+    pub way: Way,
+    pub to: Arc<Target>,
+}
+
+/// Where files are streamed to, and for whom.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub project: ProjectId,
+    pub folder: Option<Destination>,
+    pub parties: Vec<Party>,
+}
+
+impl Task {
+    /// The project to ask for a URL to read it, where one is needed.
+    pub(super) fn asks(&self) -> Option<(&ProjectId, &DataId)> {
+        match &self.source.origin {
+            Origin::File { project, id } if self.way == Way::Put => Some((project, id)),
+            Origin::File { .. } | Origin::Object(_) => None,
+        }
+    }
+}
+
+/// What the destination said of a file that was brought.
+#[derive(Debug, Default)]
+pub(super) struct Brought {
+    pub tag: Option<ETag>,
+    /// The MD5 of what was sent.
+    pub md5: Option<String>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) struct Streamed {
+    pub name: String,
+    pub result: Step<Brought>,
+    /// The file that was made for it.
+    pub made: Option<DataId>,
+    pub claims: Option<DataId>,
+}
