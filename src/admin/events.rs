@@ -14,7 +14,7 @@ use axum::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
-use super::{Accepted, Admin, Refused, problem::Problem};
+use super::{Accepted, Admin, ApiError, problem::Problem};
 
 const MAX_ENTRIES: usize = 10;
 /// What a browser sends to another site only after it has asked, and we have no answer to that.
@@ -123,11 +123,11 @@ fn job_events(body: &[u8]) -> Option<&str> {
 }
 
 /// The answer to what is not an entry.
-fn turned_away(refused: &Refused) -> Response {
+fn turned_away(refused: &ApiError) -> Response {
     let status = match refused {
-        Refused::Invalid { .. } => StatusCode::BAD_REQUEST,
-        Refused::Untrusted(_) => StatusCode::FORBIDDEN,
-        Refused::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ApiError::Invalid { .. } => StatusCode::BAD_REQUEST,
+        ApiError::Untrusted(_) => StatusCode::FORBIDDEN,
+        ApiError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     Problem::new(status, refused.to_string()).into_response()
 }
@@ -149,11 +149,11 @@ async fn take(admin: &Admin, entry: Entry) -> Result<Answered, Answered> {
     let detail = object(entry.detail)?;
     match admin.backend.accept(&source, &detail_type, Value::Object(detail)).await {
         Ok(Accepted { event_id, request_id }) => Ok(Answered::Taken { event_id, request_id }),
-        Err(Refused::Invalid { reason, request_id }) => {
+        Err(ApiError::Invalid { reason, request_id }) => {
             Err(Answered::Refused { error_code: "InvalidArgument", error_message: reason, request_id })
         }
-        Err(Refused::Untrusted(reason)) => Err(refusal("AccessDeniedException", reason)),
-        Err(Refused::Unavailable(reason)) => Err(refusal("InternalFailure", reason)),
+        Err(ApiError::Untrusted(reason)) => Err(refusal("AccessDeniedException", reason)),
+        Err(ApiError::Unavailable(reason)) => Err(refusal("InternalFailure", reason)),
     }
 }
 

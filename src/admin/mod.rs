@@ -53,7 +53,7 @@ pub struct Accepted {
 
 /// Why an event was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum ApiError {
     /// It will never be taken.
     #[error("{reason}")]
     Invalid {
@@ -70,7 +70,7 @@ pub enum Refused {
     Unavailable(String),
 }
 
-impl Refused {
+impl ApiError {
     /// Wrong, and nothing is kept of it.
     pub fn invalid(reason: impl Into<String>) -> Self {
         Self::Invalid { reason: reason.into(), request_id: None }
@@ -100,13 +100,13 @@ pub struct Lacking {
 #[async_trait]
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Takes an event for delivery. One that will never be taken is refused now.
-    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, Refused>;
+    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, ApiError>;
 
     /// Takes events of ICAv2, as they are. How many were of jobs, and how many of anything else.
-    async fn job_events(&self, body: &str) -> Result<(usize, u32), Refused>;
+    async fn job_events(&self, body: &str) -> Result<(usize, u32), ApiError>;
 
     /// Takes a message of SNS that brings events of ICAv2, or asks whether it may.
-    async fn notice(&self, body: &str) -> Result<(), Refused>;
+    async fn notice(&self, body: &str) -> Result<(), ApiError>;
 
     /// The request with that id, or that an event of `source` has given that name, as it is shown to
     /// people; `None` when there is none.

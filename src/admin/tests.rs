@@ -17,12 +17,12 @@ struct Recorder {
 
 #[async_trait]
 impl Backend for Recorder {
-    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, Refused> {
+    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, ApiError> {
         match detail_type {
             "Bad" => {
-                return Err(Refused::Invalid { reason: "bad".into(), request_id: Some("kept".into()) });
+                return Err(ApiError::Invalid { reason: "bad".into(), request_id: Some("kept".into()) });
             }
-            "Busy" => return Err(Refused::Unavailable("busy".into())),
+            "Busy" => return Err(ApiError::Unavailable("busy".into())),
             _ => {}
         }
         let mut taken = self.taken.lock().unwrap();
@@ -30,13 +30,13 @@ impl Backend for Recorder {
         Ok(Accepted { event_id: format!("event-{}", taken.len()), request_id: None })
     }
 
-    async fn job_events(&self, body: &str) -> Result<(usize, u32), Refused> {
-        let events = crate::events::jobs::read_job_events(body).map_err(Refused::invalid)?;
+    async fn job_events(&self, body: &str) -> Result<(usize, u32), ApiError> {
+        let events = crate::events::jobs::read_job_events(body).map_err(ApiError::invalid)?;
         Ok((events.jobs.len(), events.others))
     }
 
-    async fn notice(&self, body: &str) -> Result<(), Refused> {
-        if body == "signed" { Ok(()) } else { Err(Refused::Untrusted("not signed".into())) }
+    async fn notice(&self, body: &str) -> Result<(), ApiError> {
+        if body == "signed" { Ok(()) } else { Err(ApiError::Untrusted("not signed".into())) }
     }
 
     async fn request(&self, id: &str, source: Option<&str>) -> ports::Result<Option<Value>> {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::adapters::Entrance;
 use crate::{
-    admin::{Accepted, Backend, Lacking, Ready, Refused},
+    admin::{Accepted, ApiError, Backend, Lacking, Ready},
     embedded::sns::{Inbox, Unheard},
-    engine::{Engine, Judged, view::RequestView},
+    engine::{Engine, EventVerdict, view::RequestView},
     events::{
         BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST,
         outgoing::{Report, counters, failure_cause, success_output},
@@ -45,15 +45,15 @@ impl Door {
     }
 
     /// Wakes who waits for the jobs that these events are about.
-    async fn hear(&self, events: &str) -> Result<(usize, u32), Refused> {
+    async fn hear(&self, events: &str) -> Result<(usize, u32), ApiError> {
         let heard = self.folders.hear_events(events).await;
-        heard.map_err(|error| refused(&error))?.map_err(Refused::invalid)
+        heard.map_err(|error| refused(&error))?.map_err(ApiError::invalid)
     }
 }
 
 #[async_trait]
 impl Backend for Door {
-    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, Refused> {
+    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, ApiError> {
         let id = self.engine.event_id();
         let event = json!({ "id": id, "detail-type": detail_type, "source": source, "detail": detail });
         let is_claimed = CLAIMED.contains(&detail_type);
@@ -67,10 +67,10 @@ impl Backend for Door {
         let judged =
             if is_for_us { Some(self.engine.judge_event(&event.to_string(), &id).await) } else { None };
         let request_id = match judged.transpose().map_err(|error| refused(&error))? {
-            Some(Judged::Refused { id, reason }) => {
-                return Err(Refused::Invalid { reason, request_id: Some(id) });
+            Some(EventVerdict::Refused { id, reason }) => {
+                return Err(ApiError::Invalid { reason, request_id: Some(id) });
             }
-            Some(Judged::Welcome(request_id)) => Some(request_id),
+            Some(EventVerdict::Welcome(request_id)) => Some(request_id),
             None => None,
         };
         let put = match &self.entrance {
@@ -85,18 +85,18 @@ impl Backend for Door {
         Ok(Accepted { event_id, request_id })
     }
 
-    async fn job_events(&self, body: &str) -> Result<(usize, u32), Refused> {
+    async fn job_events(&self, body: &str) -> Result<(usize, u32), ApiError> {
         self.hear(body).await
     }
 
-    async fn notice(&self, body: &str) -> Result<(), Refused> {
+    async fn notice(&self, body: &str) -> Result<(), ApiError> {
         let Some(inbox) = &self.notices else {
-            return Err(Refused::Untrusted("no topic of SNS is allowed (admin.sns_topics)".to_owned()));
+            return Err(ApiError::Untrusted("no topic of SNS is allowed (admin.sns_topics)".to_owned()));
         };
         let opened = inbox.open(body).await.map_err(|why| match why {
-            Unheard::Wrong(reason) => Refused::invalid(reason),
-            Unheard::Untrusted(reason) => Refused::Untrusted(reason),
-            Unheard::Later(reason) => Refused::Unavailable(reason),
+            Unheard::Wrong(reason) => ApiError::invalid(reason),
+            Unheard::Untrusted(reason) => ApiError::Untrusted(reason),
+            Unheard::Later(reason) => ApiError::Unavailable(reason),
         })?;
         match opened {
             Some(events) => self.hear(&events).await.map(drop),
@@ -116,11 +116,11 @@ impl Backend for Door {
     }
 }
 
-fn refused(error: &Error) -> Refused {
+fn refused(error: &Error) -> ApiError {
     if error.is_passing() {
-        Refused::Unavailable(error.to_string())
+        ApiError::Unavailable(error.to_string())
     } else {
-        Refused::invalid(error.to_string())
+        ApiError::invalid(error.to_string())
     }
 }
 

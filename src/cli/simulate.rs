@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::{
     app::{self, SimulateOptions},
-    domain::friendly,
+    domain::duration_text,
 };
 
 #[derive(Debug, Args)]
@@ -28,10 +28,10 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     job_failure_rate: f64,
     /// How long a copy job takes
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = friendly::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration_text::parse)]
     job_duration: Duration,
     /// How long every answer takes
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = friendly::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration_text::parse)]
     latency: Duration,
     /// Calls per second before 429; unlimited without
     #[arg(long, value_name = "N/s", value_parser = per_second)]

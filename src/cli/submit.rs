@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     app,
-    domain::{friendly, ids::RequestId},
+    domain::{duration_text, ids::RequestId},
     events::{BATCH_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST},
 };
 
@@ -135,7 +135,7 @@ struct Sending {
     #[arg(long)]
     wait: bool,
     /// Wait for so long at most; the request goes on
-    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = friendly::parse)]
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = duration_text::parse)]
     timeout: Option<Duration>,
     #[command(flatten)]
     server: ServerArgs,
@@ -203,7 +203,7 @@ async fn over(timeout: Option<Duration>) -> String {
     match timeout {
         Some(timeout) => {
             sleep(timeout).await;
-            friendly::print(timeout)
+            duration_text::print(timeout)
         }
         None => std::future::pending().await,
     }

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::admin::{self, Accepted, Admin, Backend, Ready, Refused, guard::Guard};
+use crate::admin::{self, Accepted, Admin, ApiError, Backend, Ready, guard::Guard};
 use crate::domain::ids::RequestId;
 
 /// Knows a request named `stuck`, which never ends, and `good` and `bad` after two looks.
@@ -26,7 +26,7 @@ struct Daemon {
 
 #[async_trait]
 impl Backend for Daemon {
-    async fn accept(&self, _: &str, detail_type: &str, detail: Value) -> Result<Accepted, Refused> {
+    async fn accept(&self, _: &str, detail_type: &str, detail: Value) -> Result<Accepted, ApiError> {
         let has = |field| detail.pointer(field).is_some();
         let known = match detail_type {
             "ICAv2DataCopySync" => has("/payload/destinationUri"),
@@ -34,19 +34,19 @@ impl Backend for Daemon {
             _ => false,
         };
         if !known {
-            return Err(Refused::invalid("not a copy"));
+            return Err(ApiError::invalid("not a copy"));
         }
         if detail.pointer("/payload/dryRun").is_some() {
-            return Err(Refused::Unavailable("the queue is full".into()));
+            return Err(ApiError::Unavailable("the queue is full".into()));
         }
         Ok(Accepted { event_id: "good".to_owned(), request_id: None })
     }
 
-    async fn job_events(&self, _: &str) -> Result<(usize, u32), Refused> {
+    async fn job_events(&self, _: &str) -> Result<(usize, u32), ApiError> {
         Ok((0, 0))
     }
 
-    async fn notice(&self, _: &str) -> Result<(), Refused> {
+    async fn notice(&self, _: &str) -> Result<(), ApiError> {
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Backend, Settings};
-use crate::domain::{friendly, hosts::is_loopback, location::Location};
+use crate::domain::{duration_text, hosts::is_loopback, location::Location};
 
 /// What is known of a folder must outlive the answers that ICAv2 repeats for it.
 const SHORTEST_KEEP: Duration = Duration::from_hours(8 * 24);
@@ -115,21 +115,21 @@ impl Complaints {
             self.add(key, "must be longer than nothing");
         }
         if !heartbeat.interval.is_empty() {
-            match friendly::parse(&heartbeat.interval) {
+            match duration_text::parse(&heartbeat.interval) {
                 Ok(Duration::ZERO) => self.add("heartbeat.interval", "must be longer than nothing"),
                 Ok(_) => {}
                 Err(message) => self.add("heartbeat.interval", message),
             }
         }
         if !service.keep.is_zero() && service.keep < SHORTEST_KEEP {
-            let shortest = friendly::print(SHORTEST_KEEP);
+            let shortest = duration_text::print(SHORTEST_KEEP);
             self.add(
                 "service.keep",
                 format!("must be at least {shortest}: ICAv2 repeats answers for a week"),
             );
         }
         if service.drain_timeout > LONGEST_DRAIN {
-            let longest = friendly::print(LONGEST_DRAIN);
+            let longest = duration_text::print(LONGEST_DRAIN);
             self.add("service.drain_timeout", format!("must be at most {longest}: ECS kills after 120 s"));
         }
     }
@@ -145,16 +145,16 @@ impl Complaints {
             "icav2.base_url",
             format!(
                 "must last for at least {}, as long as an upload may (less only where icav2.base_url leads to this machine)",
-                friendly::print(SOONEST_ABANDONED),
+                duration_text::print(SOONEST_ABANDONED),
             ),
         );
         self.add_unless(
             icav2.retry_base <= icav2.retry_cap,
             "icav2.retry_base",
             "icav2.retry_cap",
-            format!("must not be longer than icav2.retry_cap ({})", friendly::print(icav2.retry_cap)),
+            format!("must not be longer than icav2.retry_cap ({})", duration_text::print(icav2.retry_cap)),
         );
-        let (every, promise) = (heartbeat.every(), friendly::print(heartbeat.promise));
+        let (every, promise) = (heartbeat.every(), duration_text::print(heartbeat.promise));
         self.add_unless(
             every < heartbeat.promise,
             "heartbeat.interval",
@@ -167,8 +167,8 @@ impl Complaints {
             "service.tick",
             format!(
                 "cannot be kept: a heartbeat is due every {} and looked for every {} (service.tick)",
-                friendly::print(every),
-                friendly::print(service.tick),
+                duration_text::print(every),
+                duration_text::print(service.tick),
             ),
         );
         // A pause of our own must not be taken for a standstill.
@@ -178,7 +178,7 @@ impl Complaints {
             "heartbeat.stalled_after",
             format!(
                 "must be shorter than heartbeat.stalled_after ({})",
-                friendly::print(heartbeat.stalled_after),
+                duration_text::print(heartbeat.stalled_after),
             ),
         );
         // Evidence is written at most once an interval, and jobs give some when they are looked at.
@@ -189,7 +189,7 @@ impl Complaints {
             if every >= icav2.poll_interval { "heartbeat.interval" } else { "icav2.poll_interval" },
             format!(
                 "must last for at least twice {}, which is how far apart signs of life may be",
-                friendly::print(quiet),
+                duration_text::print(quiet),
             ),
         );
         self.add_unless(
@@ -198,14 +198,17 @@ impl Complaints {
             "heartbeat.stalled_after",
             format!(
                 "must not be shorter than heartbeat.stalled_after ({})",
-                friendly::print(heartbeat.stalled_after)
+                duration_text::print(heartbeat.stalled_after)
             ),
         );
         self.add_unless(
             service.lease >= service.tick.saturating_mul(3),
             "service.lease",
             "service.tick",
-            format!("must last for at least three times service.tick ({})", friendly::print(service.tick)),
+            format!(
+                "must last for at least three times service.tick ({})",
+                duration_text::print(service.tick)
+            ),
         );
     }
 

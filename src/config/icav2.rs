@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    domain::{friendly, hosts::UrlHosts, policy::Glob},
+    domain::{duration_text, hosts::UrlHosts, policy::Glob},
     engine::settings::{JobSettings, SameProject},
 };
 
@@ -27,7 +27,7 @@ pub struct Icav2 {
     /// Calls per second of this instance.
     pub requests_per_second: NonZeroU32,
     /// How long one call may take.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub timeout: Duration,
     /// Where S3 is, for data outside ICAv2; none: AWS.
     pub s3_endpoint_url: Option<String>,
@@ -42,27 +42,27 @@ pub struct Icav2 {
     /// See [`JobSettings::same_project_copies`].
     pub same_project_copies: SameProject,
     /// See [`JobSettings::batch_window`].
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub batch_window: Duration,
     /// See [`JobSettings::max_attempts`].
     pub max_attempts: u32,
     /// See [`JobSettings::poll_interval`].
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub poll_interval: Duration,
     /// See [`JobSettings::settle`].
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub settle: Duration,
     /// See [`JobSettings::abandoned_after`].
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub abandoned_after: Duration,
     /// See [`JobSettings::submit_settle`].
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub submit_settle: Duration,
     /// See [`JobSettings::retry_base`].
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub retry_base: Duration,
     /// See [`JobSettings::retry_cap`].
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub retry_cap: Duration,
 }
 

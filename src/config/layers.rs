@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::problems::{Origin, Problem};
-use crate::domain::friendly;
+use crate::domain::duration_text;
 
 /// Settings by full name (`section.key`), as far as they are laid.
 pub(super) struct Layers {
@@ -190,7 +190,7 @@ fn is_empty(value: &Value) -> bool {
 
 fn described(default: &Value) -> String {
     match default.as_str() {
-        Some(text) if friendly::parse(text).is_ok() => format!("a duration such as \"{text}\""),
+        Some(text) if duration_text::parse(text).is_ok() => format!("a duration such as \"{text}\""),
         Some(_) => "a text in quotes".to_owned(),
         None => article(default.type_str()),
     }

@@ -66,7 +66,7 @@ fn durations_and_counts_name_their_unit() {
         let value = line.split_once(" = ").map_or("", |(_, value)| value);
         let unit = match value.trim_matches('"') {
             text if text.parse::<u64>().is_ok() => "count",
-            text if crate::domain::friendly::parse(text).is_ok() => "(duration",
+            text if crate::domain::duration_text::parse(text).is_ok() => "(duration",
             _ => "",
         };
         assert!(comment.contains(unit), "`{line}` does not say that it is a {unit}");

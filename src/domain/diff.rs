@@ -2,7 +2,7 @@
 //! total, and the same for every kind of request.
 
 use super::{
-    file::{DataKind, DataStatus, ETag, Standing},
+    file::{DataKind, DataStatus, ETag, FileInfo},
     request::OnConflict,
     route::Route,
 };
@@ -98,7 +98,7 @@ pub enum Verdict {
 #[must_use]
 pub fn verdict(
     wanted: &Wanted,
-    there: Option<&Standing>,
+    there: Option<&FileInfo>,
     around: Surroundings,
     on_conflict: OnConflict,
 ) -> Verdict {
@@ -151,7 +151,7 @@ fn differs(clash: Clash, around: Surroundings, on_conflict: OnConflict) -> Verdi
 }
 
 /// Whether both have the same tag: that does not happen by chance, whatever tags are made of.
-fn have_one_tag(wanted: &Wanted, there: &Standing) -> bool {
+fn have_one_tag(wanted: &Wanted, there: &FileInfo) -> bool {
     let same = |(ours, theirs): (&ETag, &ETag)| ours.as_str().eq_ignore_ascii_case(theirs.as_str());
     wanted.etag.as_ref().zip(there.etag.as_ref()).is_some_and(same)
 }
@@ -170,8 +170,8 @@ mod tests {
         Wanted { name: "a".into(), size: 5, etag: Some(ETag::new(etag)), route }
     }
 
-    fn there(status: DataStatus, size: u64, etag: Option<&str>) -> Standing {
-        Standing {
+    fn there(status: DataStatus, size: u64, etag: Option<&str>) -> FileInfo {
+        FileInfo {
             id: DataId::new("fil.1"),
             kind: DataKind::File,
             status,

@@ -137,7 +137,7 @@ impl Data {
 /// What stands under a name: as much of a file or folder as a comparison needs, because a folder may
 /// hold hundreds of thousands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct FileInfo {
     /// Its id.
     pub id: DataId,
     /// File or folder.
@@ -152,7 +152,7 @@ pub struct Standing {
     pub created: Timestamp,
 }
 
-impl Standing {
+impl FileInfo {
     /// As [`Data::lacks_size`].
     #[must_use]
     pub fn lacks_size(&self) -> bool {
@@ -165,7 +165,7 @@ fn lacks_size(status: DataStatus, size: u64, etag: Option<&ETag>) -> bool {
     status == DataStatus::Available && size == 0 && parts().is_some_and(|parts| parts > 1)
 }
 
-impl From<Data> for Standing {
+impl From<Data> for FileInfo {
     fn from(data: Data) -> Self {
         let Data { id, kind, status, size, etag, created, .. } = data;
         Self { id, kind, status, size, etag, created }

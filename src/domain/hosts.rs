@@ -18,7 +18,7 @@ pub struct UrlHosts {
 
 /// Why a presigned URL is not used. Never shows the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum HostNotAllowed {
     /// No pattern fits.
     #[error(
         "the presigned URL leads to the host `{0}`, which neither `icav2.url_hosts` nor `icav2.base_url` allows"
@@ -38,16 +38,16 @@ impl UrlHosts {
     }
 
     /// Whether that URL may be used.
-    pub fn check(&self, url: &Url) -> Result<(), Refused> {
+    pub fn check(&self, url: &Url) -> Result<(), HostNotAllowed> {
         // Parsed hosts are in lower case; a dot at the end names the same host.
         let host = url.host_str().unwrap_or_default();
         let bare = host.strip_suffix('.').unwrap_or(host);
         let is_listed = self.patterns.iter().any(|pattern| pattern.matches(bare));
         if !is_listed && self.platform.as_deref() != Some(host) {
-            return Err(Refused::Host(host.to_owned()));
+            return Err(HostNotAllowed::Host(host.to_owned()));
         }
         if url.scheme() != "https" && !is_loopback(host) {
-            return Err(Refused::Plain(host.to_owned()));
+            return Err(HostNotAllowed::Plain(host.to_owned()));
         }
         Ok(())
     }
@@ -102,6 +102,6 @@ mod tests {
         }
         let any = hosts(&["*"]);
         let plain = Url::parse("http://10.0.0.1/key").unwrap();
-        assert_eq!(any.check(&plain), Err(Refused::Plain("10.0.0.1".to_owned())));
+        assert_eq!(any.check(&plain), Err(HostNotAllowed::Plain("10.0.0.1".to_owned())));
     }
 }

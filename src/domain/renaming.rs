@@ -144,7 +144,7 @@ pub fn resolve(entries: &[RenameEntry], sources: &[SourceRef]) -> Result<Renames
     refuse("a name in the renaming map is not a file name", names)?;
 
     let renamed = assign(entries, sources)?;
-    let landings: Vec<_> = sources.iter().map(|source| Landing::of(source, &renamed)).collect();
+    let landings: Vec<_> = sources.iter().map(|source| RenamedTarget::of(source, &renamed)).collect();
     refuse("two files would have one name at the destination", collisions(&landings))?;
     refuse("a file would get a name that cannot be at the destination", misfits(&landings))?;
 
@@ -188,12 +188,12 @@ fn assign<'a>(
 }
 
 /// A file with the name that it will have.
-struct Landing<'a> {
+struct RenamedTarget<'a> {
     source: &'a SourceRef,
     name: &'a str,
 }
 
-impl<'a> Landing<'a> {
+impl<'a> RenamedTarget<'a> {
     fn of(source: &'a SourceRef, renamed: &BTreeMap<&DataId, &'a str>) -> Self {
         let name = renamed.get(&source.data_id).copied().unwrap_or(&source.name);
         Self { source, name }
@@ -208,8 +208,8 @@ impl<'a> Landing<'a> {
     }
 }
 
-fn collisions(landings: &[Landing<'_>]) -> Vec<Culprit> {
-    let mut places: BTreeMap<(&DataPath, &str), Vec<&Landing<'_>>> = BTreeMap::new();
+fn collisions(landings: &[RenamedTarget<'_>]) -> Vec<Culprit> {
+    let mut places: BTreeMap<(&DataPath, &str), Vec<&RenamedTarget<'_>>> = BTreeMap::new();
     for landing in landings {
         places.entry((&landing.source.destination_folder, landing.name)).or_default().push(landing);
     }
@@ -224,7 +224,7 @@ fn collisions(landings: &[Landing<'_>]) -> Vec<Culprit> {
 
 /// Renamed files whose place is that of a folder, or too long a path. Those that keep their name
 /// are as their source is.
-fn misfits(landings: &[Landing<'_>]) -> Vec<Culprit> {
+fn misfits(landings: &[RenamedTarget<'_>]) -> Vec<Culprit> {
     let folders: BTreeSet<&str> =
         landings.iter().map(|landing| landing.source.destination_folder.as_str()).collect();
     let renamed = landings.iter().filter(|landing| landing.is_renamed());

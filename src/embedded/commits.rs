@@ -29,7 +29,7 @@ enum Fate {
 }
 
 /// A write that waits.
-trait Wish: Send {
+trait QueuedWrite: Send {
     /// Does the work; false when it is to be undone.
     fn work(&mut self, transaction: &Transaction<'_>) -> bool;
     /// Tells who waits for it.
@@ -44,7 +44,7 @@ struct Write<T, F> {
     answer: oneshot::Sender<Result<T>>,
 }
 
-impl<T, F> Wish for Write<T, F>
+impl<T, F> QueuedWrite for Write<T, F>
 where
     T: Send,
     F: FnOnce(&Transaction<'_>) -> Result<T> + Send,
@@ -75,14 +75,14 @@ pub(super) struct Commits(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
-    wishes: VecDeque<Box<dyn Wish>>,
+    writes: VecDeque<Box<dyn QueuedWrite>>,
     /// Whether somebody commits, and will come to all that wait.
     is_served: bool,
 }
 
 impl fmt::Debug for Commits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Commits").field("waiting", &self.waiting().wishes.len()).finish_non_exhaustive()
+        f.debug_struct("Commits").field("waiting", &self.waiting().writes.len()).finish_non_exhaustive()
     }
 }
 
@@ -96,7 +96,7 @@ impl Commits {
     ) -> (oneshot::Receiver<Result<T>>, bool) {
         let (answer, answered) = oneshot::channel();
         let mut waiting = self.waiting();
-        waiting.wishes.push_back(Box::new(Write { operation, work: Some(work), done: None, answer }));
+        waiting.writes.push_back(Box::new(Write { operation, work: Some(work), done: None, answer }));
         let was_served = std::mem::replace(&mut waiting.is_served, true);
         (answered, !was_served)
     }
@@ -104,16 +104,16 @@ impl Commits {
     /// Commits until nobody waits. Blocks.
     pub(super) fn serve(&self, connection: &Mutex<Connection>) {
         loop {
-            let wishes: Vec<_> = {
+            let writes: Vec<_> = {
                 let mut waiting = self.waiting();
-                waiting.is_served = !waiting.wishes.is_empty();
+                waiting.is_served = !waiting.writes.is_empty();
                 if !waiting.is_served {
                     return;
                 }
-                let count = waiting.wishes.len().min(MOST);
-                waiting.wishes.drain(..count).collect()
+                let count = waiting.writes.len().min(MOST);
+                waiting.writes.drain(..count).collect()
             };
-            commit(&mut connection.lock().unwrap_or_else(PoisonError::into_inner), wishes);
+            commit(&mut connection.lock().unwrap_or_else(PoisonError::into_inner), writes);
         }
     }
 
@@ -122,14 +122,14 @@ impl Commits {
     }
 }
 
-fn commit(connection: &mut Connection, mut wishes: Vec<Box<dyn Wish>>) {
-    let fate = write_all(connection, &mut wishes).err().unwrap_or(Fate::OnDisk);
-    for wish in wishes {
-        wish.answer(&fate);
+fn commit(connection: &mut Connection, mut writes: Vec<Box<dyn QueuedWrite>>) {
+    let fate = write_all(connection, &mut writes).err().unwrap_or(Fate::OnDisk);
+    for write in writes {
+        write.answer(&fate);
     }
 }
 
-fn write_all(connection: &mut Connection, wishes: &mut [Box<dyn Wish>]) -> Result<(), Fate> {
+fn write_all(connection: &mut Connection, writes: &mut [Box<dyn QueuedWrite>]) -> Result<(), Fate> {
     let told = |error: rusqlite::Error| {
         let why = format!("SQLite refused: {error}");
         (failed("commit", error).class, why)
@@ -139,8 +139,8 @@ fn write_all(connection: &mut Connection, wishes: &mut [Box<dyn Wish>]) -> Resul
         Fate::Undone(class, why)
     };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(undone)?;
-    for wish in wishes {
-        write_one(&transaction, wish.as_mut()).map_err(undone)?;
+    for write in writes {
+        write_one(&transaction, write.as_mut()).map_err(undone)?;
     }
     transaction.commit().map_err(|error| {
         let (class, why) = told(error);
@@ -149,10 +149,10 @@ fn write_all(connection: &mut Connection, wishes: &mut [Box<dyn Wish>]) -> Resul
 }
 
 /// An error is one of the whole transaction: SQLite has given it up, as it does when the disk is full.
-fn write_one(transaction: &Transaction<'_>, wish: &mut dyn Wish) -> rusqlite::Result<()> {
+fn write_one(transaction: &Transaction<'_>, write: &mut dyn QueuedWrite) -> rusqlite::Result<()> {
     let say = |sql| transaction.prepare_cached(sql)?.execute([]).map(drop);
     say("SAVEPOINT one")?;
-    if !wish.work(transaction) {
+    if !write.work(transaction) {
         say("ROLLBACK TO one")?;
     }
     say("RELEASE one")

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{
     core::Core,
-    dispatch::Lane,
+    dispatch::Priority,
     outbox,
     records::{self, as_millis, attr, set},
     settings::OnCallerGone,
@@ -120,7 +120,7 @@ impl Core {
         signals::engine::beat_withheld(&item.key.id, since.is_none());
         if since.is_none() {
             let root = RequestId::new(item.key.id.as_str());
-            self.wake(records::request_key(&root), Lane::Root).await?;
+            self.wake(records::request_key(&root), Priority::Root).await?;
         }
         let heartbeat = &self.settings.heartbeat;
         let since = since.unwrap_or_else(|| records::millis(now));

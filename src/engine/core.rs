@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     INBOX,
-    dispatch::{Inbox, Post},
-    evidence::Evidence,
+    dispatch::{Inbox, InboxMessage},
+    liveness::Liveness,
     payload,
     quarantine::Quarantine,
     settings::Settings,
@@ -36,7 +36,7 @@ pub struct Core {
     pub(super) callbacks: Pace,
     /// Tokens that were stored just now.
     pub(super) beats: mpsc::Sender<Key>,
-    pub(crate) evidence: Evidence,
+    pub(crate) liveness: Liveness,
     pub(super) quarantine: Quarantine,
     /// Cancelled when no new work may begin.
     pub(crate) stop: CancellationToken,
@@ -47,7 +47,7 @@ pub struct Core {
 /// What comes in for the engine's loops.
 #[derive(Debug)]
 pub struct Incoming {
-    pub(super) posts: mpsc::Receiver<Post>,
+    pub(super) posts: mpsc::Receiver<InboxMessage>,
     pub(super) beats: mpsc::Receiver<Key>,
 }
 
@@ -71,7 +71,7 @@ impl Core {
             payloads: Semaphore::new(payload::AT_ONCE),
             callbacks: Pace::per_second(rate, rate),
             beats,
-            evidence: Evidence::default(),
+            liveness: Liveness::default(),
             quarantine: Quarantine::default(),
             ports,
             settings,

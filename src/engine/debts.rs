@@ -14,10 +14,10 @@ use super::{
     backoff::jittered,
     beat::{UNANSWERED, token_of},
     core::Core,
-    lease::{Halt, Held, Step, id_of},
+    lease::{Leased, RoundError, RoundResult, id_of},
     outbox,
     records::{self, Phase, RootState, as_millis, attr, millis, set},
-    round::Next,
+    round::AfterRound,
 };
 use crate::{
     domain::{
@@ -77,7 +77,7 @@ impl Debt {
 
 impl Engine {
     /// Pays what a root owes, as far as that can be done now.
-    pub(crate) async fn deliver(&self, held: &mut Held) -> Step<Next> {
+    pub(crate) async fn deliver(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         let id = id_of(held);
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         // By name: the plan of a long list is below the same id.
@@ -94,20 +94,20 @@ impl Engine {
         self.pay_estate(held, &mut state, &outcome, ends).await?;
         let due = [tokens_at, state.debts.news.next(), state.debts.estate.next()];
         let Some(due_at) = due.into_iter().flatten().min() else {
-            return Ok(Next::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] });
+            return Ok(AfterRound::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] });
         };
         let changes = vec![set(attr::STATE, records::text(&state)?)];
-        Ok(Next::Due { changes, due_at: due_at.max(millis(self.core.ports.clock.now()) + 1) })
+        Ok(AfterRound::Due { changes, due_at: due_at.max(millis(self.core.ports.clock.now()) + 1) })
     }
 
     /// Leaves nothing behind.
     async fn pay_estate(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut RootState,
         outcome: &Outcome,
         ends: Vec<Item>,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         let now = self.core.ports.clock.now();
         if !state.debts.estate.is_due(millis(now)) {
             return Ok(());
@@ -117,11 +117,11 @@ impl Engine {
         match self.clear_up(held, state, outcome, ends, is_forfeit).await {
             Ok(None) => state.debts.estate.over = true,
             Ok(Some(due_at)) => state.debts.estate.due_at = due_at,
-            Err(Halt::Port(error)) if is_forfeit || !error.is_passing() => {
+            Err(RoundError::Port(error)) if is_forfeit || !error.is_passing() => {
                 signals::ends::estate_given_up(id, &error);
                 state.debts.estate.over = true;
             }
-            Err(Halt::Port(error)) => {
+            Err(RoundError::Port(error)) => {
                 let debt = &mut state.debts.estate;
                 debt.tries = debt.tries.saturating_add(1);
                 signals::ends::debt_unpaid(id, "clearing up", &error, debt.tries);
@@ -136,12 +136,12 @@ impl Engine {
     /// look again, where some have not settled and are still waited for.
     async fn clear_up(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut RootState,
         outcome: &Outcome,
         ends: Vec<Item>,
         is_forfeit: bool,
-    ) -> Step<Option<i64>> {
+    ) -> RoundResult<Option<i64>> {
         let id = id_of(held);
         let stopped = ends.iter().any(|item| item.key.id_type == records::STOP);
         let tree = self.kind_of(held).map(|kind| kind.tree(state)).transpose()?;
@@ -201,7 +201,7 @@ impl Core {
     }
 
     /// Answers the tokens that were not tried yet, or whose time has come; when to look again.
-    async fn pay_tokens(&self, held: &Held, outcome: &Outcome) -> Step<Option<i64>> {
+    async fn pay_tokens(&self, held: &Leased, outcome: &Outcome) -> RoundResult<Option<i64>> {
         let mut soonest: Option<i64> = None;
         for item in &self.ports.store.query(&held.lease.key.id, records::TOKEN).await? {
             let Some(token) = token_of(item) else { continue };
@@ -265,7 +265,7 @@ impl Core {
     }
 
     /// Tells the bus how a root has ended.
-    async fn pay_news(&self, held: &Held, debt: &mut Debt, outcome: &Outcome) {
+    async fn pay_news(&self, held: &Leased, debt: &mut Debt, outcome: &Outcome) {
         let now = self.ports.clock.now();
         if !debt.is_due(millis(now)) {
             return;

@@ -32,7 +32,7 @@ const BEGUN: Duration = Duration::from_secs(1);
 
 /// Who waits where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum Priority {
     /// Children and folders: work that has begun.
     Begun,
     /// Roots.
@@ -41,31 +41,31 @@ pub(crate) enum Lane {
 
 /// A wish that a record be run.
 #[derive(Debug)]
-pub(crate) enum Post {
+pub(crate) enum InboxMessage {
     /// Now.
-    Now(Key, Lane),
+    Now(Key, Priority),
     /// After a while.
-    Later(Key, Lane, Duration),
+    Later(Key, Priority, Duration),
 }
 
 /// Where wishes go.
 #[derive(Debug, Clone)]
-pub(crate) struct Inbox(mpsc::Sender<Post>);
+pub(crate) struct Inbox(mpsc::Sender<InboxMessage>);
 
 impl Inbox {
-    pub(crate) fn new(sender: mpsc::Sender<Post>) -> Self {
+    pub(crate) fn new(sender: mpsc::Sender<InboxMessage>) -> Self {
         Self(sender)
     }
 
     /// Asks for a run; false when the inbox is full.
-    pub(crate) fn offer(&self, key: Key, lane: Lane) -> bool {
-        self.0.try_send(Post::Now(key, lane)).is_ok()
+    pub(crate) fn offer(&self, key: Key, lane: Priority) -> bool {
+        self.0.try_send(InboxMessage::Now(key, lane)).is_ok()
     }
 
     /// Asks for a run after a while.
-    pub(crate) fn later(&self, key: Key, lane: Lane, wait: Duration) {
+    pub(crate) fn later(&self, key: Key, lane: Priority, wait: Duration) {
         // A full inbox costs a few seconds: the record is due, and the timers will find it.
-        drop(self.0.try_send(Post::Later(key, lane, wait)));
+        drop(self.0.try_send(InboxMessage::Later(key, lane, wait)));
     }
 }
 
@@ -75,8 +75,12 @@ fn is_owned(key: &Key) -> bool {
 }
 
 /// The lane of a record, by what it is.
-pub(crate) fn lane(key: &Key) -> Lane {
-    if key.id_type == records::REQUEST && !key.id.starts_with("child.") { Lane::Root } else { Lane::Begun }
+pub(crate) fn lane(key: &Key) -> Priority {
+    if key.id_type == records::REQUEST && !key.id.starts_with("child.") {
+        Priority::Root
+    } else {
+        Priority::Begun
+    }
 }
 
 /// Keys that wait for a free place, each once.
@@ -95,12 +99,12 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn push(&mut self, key: Key, lane: Lane) {
+    fn push(&mut self, key: Key, lane: Priority) {
         if self.known.insert(key.clone()) {
             match lane {
-                Lane::Begun if is_owned(&key) => self.owned.push_back(key),
-                Lane::Begun => self.begun.push_back(key),
-                Lane::Root => self.roots.push_back(key),
+                Priority::Begun if is_owned(&key) => self.owned.push_back(key),
+                Priority::Begun => self.begun.push_back(key),
+                Priority::Root => self.roots.push_back(key),
             }
         }
     }
@@ -128,12 +132,12 @@ impl Waiting {
 /// Runs that are to come, one for each record: the earliest that was asked for.
 #[derive(Debug, Default)]
 struct Later {
-    queue: DelayQueue<(Key, Lane)>,
+    queue: DelayQueue<(Key, Priority)>,
     keys: HashMap<Key, delay_queue::Key>,
 }
 
 impl Later {
-    fn push(&mut self, key: Key, lane: Lane, wait: Duration) {
+    fn push(&mut self, key: Key, lane: Priority, wait: Duration) {
         let at = Instant::now() + wait;
         match self.keys.get(&key) {
             Some(known) if self.queue.deadline(known) <= at => {}
@@ -147,7 +151,7 @@ impl Later {
         }
     }
 
-    async fn next(&mut self) -> Option<(Key, Lane)> {
+    async fn next(&mut self) -> Option<(Key, Priority)> {
         let (key, lane) = self.queue.next().await?.into_inner();
         self.keys.remove(&key);
         Some((key, lane))
@@ -187,7 +191,7 @@ impl Engine {
                 let run = Arc::clone(&self).run(key.clone());
                 running.insert(runs.spawn(run).id(), Running { key, since: Instant::now() });
                 if !waiting.known.is_empty() {
-                    self.core.evidence.run_began(records::millis(self.core.ports.clock.now()));
+                    self.core.liveness.run_began(records::millis(self.core.ports.clock.now()));
                 }
             }
             signals::engine::active(runs.len(), waiting.known.len());
@@ -218,8 +222,8 @@ impl Engine {
                     waiting.push(key, lane);
                 }
                 Some(post) = posts.recv(), if !stopping && waiting.known.len() < super::INBOX => match post {
-                    Post::Now(key, lane) => waiting.push(key, lane),
-                    Post::Later(key, lane, wait) => later.push(key, lane, wait),
+                    InboxMessage::Now(key, lane) => waiting.push(key, lane),
+                    InboxMessage::Later(key, lane, wait) => later.push(key, lane, wait),
                 },
                 () = sleep(LOOK_AT_CALLS), if !stopping && room == 0 && !waiting.owned.is_empty() => {}
             }
@@ -247,9 +251,9 @@ mod tests {
         let began = Instant::now();
         // As a folder does that is woken again and again.
         for seconds in [60, 600, 30, 45].into_iter().cycle().take(3 * super::super::INBOX) {
-            later.push(key("a", "FOLDER"), Lane::Begun, Duration::from_secs(seconds));
+            later.push(key("a", "FOLDER"), Priority::Begun, Duration::from_secs(seconds));
         }
-        later.push(key("b", "FOLDER"), Lane::Begun, Duration::from_secs(50));
+        later.push(key("b", "FOLDER"), Priority::Begun, Duration::from_secs(50));
         let mut ran = Vec::new();
         while !later.keys.is_empty() {
             ran.push((later.next().await.unwrap().0.id, began.elapsed().as_secs()));
@@ -262,10 +266,10 @@ mod tests {
     fn folders_wait_for_room_and_hold_nobody_else_up() {
         let mut waiting = Waiting::default();
         for n in 0..3 {
-            waiting.push(key(&format!("f{n}"), "FOLDER"), Lane::Begun);
-            waiting.push(key(&format!("c{n}"), "REQUEST"), Lane::Begun);
-            waiting.push(key(&format!("r{n}"), "REQUEST"), Lane::Root);
-            waiting.push(key(&format!("r{n}"), "REQUEST"), Lane::Root);
+            waiting.push(key(&format!("f{n}"), "FOLDER"), Priority::Begun);
+            waiting.push(key(&format!("c{n}"), "REQUEST"), Priority::Begun);
+            waiting.push(key(&format!("r{n}"), "REQUEST"), Priority::Root);
+            waiting.push(key(&format!("r{n}"), "REQUEST"), Priority::Root);
         }
         let order: Vec<_> = [true, true, false, false, false, false, true, true, true, true]
             .map(|room| waiting.pop(room).map_or_else(String::new, |key| key.id))
@@ -278,11 +282,11 @@ mod tests {
     #[test]
     fn a_root_has_its_turn_although_others_always_wait() {
         let mut waiting = Waiting::default();
-        waiting.push(key("root", "REQUEST"), Lane::Root);
+        waiting.push(key("root", "REQUEST"), Priority::Root);
         let mut before = 0;
         loop {
-            waiting.push(key(&format!("f{before}"), "FOLDER"), Lane::Begun);
-            waiting.push(key(&format!("c{before}"), "REQUEST"), Lane::Begun);
+            waiting.push(key(&format!("f{before}"), "FOLDER"), Priority::Begun);
+            waiting.push(key(&format!("c{before}"), "REQUEST"), Priority::Begun);
             if waiting.pop(true).is_some_and(|key| key.id == "root") {
                 break;
             }

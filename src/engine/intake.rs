@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    Engine, core::Core, dispatch::Lane, join::Arrival, names::Names, payload::Unread, records,
-    refused::Refused, several::several,
+    Engine, concurrent::join_buffered, core::Core, dispatch::Priority, join::Arrival, names::Names,
+    payload::Unread, records, refused::RejectedMessage,
 };
 use crate::{
     domain::{
@@ -57,7 +57,7 @@ impl Engine {
                 Ok(messages) => self.core.take(&messages).await,
                 Err(error) => {
                     signals::engine::receive_failed("copy-requests", &error);
-                    self.core.nap(PAUSE).await;
+                    self.core.sleep_unless_stopped(PAUSE).await;
                 }
             }
         }
@@ -76,7 +76,7 @@ impl Core {
     }
 
     /// Sleeps, unless stopped.
-    pub(crate) async fn nap(&self, wait: Duration) {
+    pub(crate) async fn sleep_unless_stopped(&self, wait: Duration) {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {}
@@ -86,7 +86,7 @@ impl Core {
 
     async fn take(&self, messages: &[Message]) {
         let accepted = messages.iter().map(|message| async move { (self.accept(message).await, message) });
-        let fates = several(WIDTH, accepted).await;
+        let fates = join_buffered(WIDTH, accepted).await;
         let receipts = |wanted: Fate| -> Vec<String> {
             let of_fate = fates.iter().filter(|((fate, _), _)| *fate == wanted);
             of_fate.map(|(_, message)| message.receipt.clone()).collect()
@@ -112,7 +112,7 @@ impl Core {
     async fn accept(&self, message: &Message) -> (Fate, Option<Key>) {
         match read_request_within(&message.body, self.settings.service.max_payload) {
             Ok(Incoming::Child(id)) => {
-                let offered = self.inbox.offer(records::request_key(&id), Lane::Begun);
+                let offered = self.inbox.offer(records::request_key(&id), Priority::Begun);
                 (if offered { Fate::Delete } else { Fate::Leave }, None)
             }
             Ok(Incoming::Request(submission)) => {
@@ -122,12 +122,12 @@ impl Core {
                         Ok((fate, token)) => (fate, token),
                         Err(error) => {
                             signals::engine::store_failed(&message.id, &error);
-                            (self.last_words(message, &arrival).await, None)
+                            (self.answer_before_dead_letter(message, &arrival).await, None)
                         }
                     },
                     Err(Unread::Passing(error)) => {
                         signals::engine::payload_unread(&message.id, &error);
-                        (self.last_words(message, &arrival).await, None)
+                        (self.answer_before_dead_letter(message, &arrival).await, None)
                     }
                     Err(Unread::Stopping) => (Fate::Release, None),
                     Err(Unread::Refused(reason)) => (self.without_payload(&arrival, &reason).await, None),
@@ -140,7 +140,7 @@ impl Core {
             Err(Refusal::Malformed { token, request_id, event_id, event_source, kind, reason }) => {
                 let own = event_id.as_deref().unwrap_or(&message.id);
                 let source = event_source.as_deref().unwrap_or_default();
-                let refused = Refused {
+                let refused = RejectedMessage {
                     names: Names { own, source, name: request_id.as_deref() },
                     kind: kind.unwrap_or(Kind::Copy),
                     destination: "",
@@ -171,7 +171,7 @@ impl Core {
 
     /// Refuses a request. Its message may go once its token was answered; without one it goes to the dead
     /// letters, where a person can see it whole.
-    pub(crate) async fn set_aside(&self, refused: &Refused<'_>, has_token: bool) -> Fate {
+    pub(crate) async fn set_aside(&self, refused: &RejectedMessage<'_>, has_token: bool) -> Fate {
         match self.refuse(refused).await {
             Ok(_) if has_token => Fate::Delete,
             Ok(_) => Fate::Release,
@@ -185,7 +185,7 @@ impl Core {
     /// A message that could not be stored on its last receive has its token answered before it goes
     /// to the dead letters, so that nobody hangs on it; unless an earlier receive has stored it, or this
     /// one without hearing so: then its request lives, and answers for itself.
-    async fn last_words(&self, message: &Message, arrival: &Arrival) -> Fate {
+    async fn answer_before_dead_letter(&self, message: &Message, arrival: &Arrival) -> Fate {
         let last = self.ports.requests.max_receives().is_some_and(|most| message.receives >= most);
         if let (true, Some(token)) = (last, &arrival.submission.token) {
             let known = self.ports.store.get(&records::token_key(&arrival.id, token.expose())).await;

@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use super::{
     core::Core,
-    dispatch::Lane,
+    dispatch::Priority,
     intake::Fate,
     names::{Names, alias_key},
     records::{self, attr, millis},
-    refused::Refused,
+    refused::RejectedMessage,
 };
 use crate::{
     domain::{
@@ -73,9 +73,16 @@ impl Arrival {
         token: Option<&'a TaskToken>,
         contradicts: Option<&'a RequestId>,
         reason: &'a str,
-    ) -> Refused<'a> {
+    ) -> RejectedMessage<'a> {
         let kind = self.submission.request.kind();
-        Refused { names: self.names(), kind, destination: &self.destination, token, contradicts, reason }
+        RejectedMessage {
+            names: self.names(),
+            kind,
+            destination: &self.destination,
+            token,
+            contradicts,
+            reason,
+        }
     }
 
     fn hash(&self) -> String {
@@ -125,7 +132,7 @@ impl Core {
         if self.ports.store.transact(writes).await? == Transacted::Done {
             let unknown = &submission.unknown;
             signals::engine::received(id.as_str(), &submission.source, token_key.is_some(), unknown);
-            self.inbox.offer(records::request_key(id), Lane::Root);
+            self.inbox.offer(records::request_key(id), Priority::Root);
             return Ok((Fate::Delete, token_key));
         }
         self.join(arrival).await.map(|fate| (fate, token_key))

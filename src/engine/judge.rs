@@ -7,7 +7,7 @@ use super::{
     core::Core,
     join::{Arrival, Before},
     names::Names,
-    refused::Refused,
+    refused::RejectedMessage,
 };
 use crate::{
     domain::request::Kind,
@@ -17,7 +17,7 @@ use crate::{
 
 /// What becomes of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judged {
+pub enum EventVerdict {
     /// It may go on the queue. Its request will be found under that id.
     Welcome(String),
     /// It will never be taken.
@@ -38,9 +38,9 @@ impl Engine {
 
     /// Judges an event of that id. Of one that is refused, the token has been answered and the bus told
     /// when this returns.
-    pub async fn judge_event(&self, event: &str, own: &str) -> Result<Judged, Error> {
+    pub async fn judge_event(&self, event: &str, own: &str) -> Result<EventVerdict, Error> {
         let refusal = match read_request_within(event, self.core.settings.service.max_payload) {
-            Ok(Incoming::Child(id)) => return Ok(Judged::Welcome(id.to_string())),
+            Ok(Incoming::Child(id)) => return Ok(EventVerdict::Welcome(id.to_string())),
             Ok(Incoming::Request(submission)) => {
                 return self.core.judge_request(Arrival::new(*submission, own)).await;
             }
@@ -48,10 +48,10 @@ impl Engine {
             Err(malformed @ Refusal::Malformed { .. }) => malformed,
         };
         let Refusal::Malformed { token, request_id, event_source: source, kind, reason, .. } = refusal else {
-            return Ok(Judged::Refused { id: own.to_owned(), reason: refusal.to_string() });
+            return Ok(EventVerdict::Refused { id: own.to_owned(), reason: refusal.to_string() });
         };
         let source = source.as_deref().unwrap_or_default();
-        let refused = Refused {
+        let refused = RejectedMessage {
             names: Names { own, source, name: request_id.as_deref() },
             kind: kind.unwrap_or(Kind::Copy),
             destination: "",
@@ -60,22 +60,22 @@ impl Engine {
             reason: &reason,
         };
         let id = self.core.refuse(&refused).await?.to_string();
-        Ok(Judged::Refused { id, reason })
+        Ok(EventVerdict::Refused { id, reason })
     }
 }
 
 impl Core {
     /// A payload that is elsewhere is fetched later, when nobody waits for it on a line.
-    async fn judge_request(&self, arrival: Arrival) -> Result<Judged, Error> {
+    async fn judge_request(&self, arrival: Arrival) -> Result<EventVerdict, Error> {
         let before = if arrival.is_whole() { self.before(&arrival).await? } else { Before::Nothing };
         match before {
             Before::Other { id: there, with_token, reason } => {
                 let token = arrival.submission.token.as_ref().filter(|_| !with_token);
                 let id = self.refuse(&arrival.refused(token, Some(&there), &reason)).await?.to_string();
-                Ok(Judged::Refused { id, reason })
+                Ok(EventVerdict::Refused { id, reason })
             }
-            Before::Same { id, .. } => Ok(Judged::Welcome(id.to_string())),
-            Before::Nothing => Ok(Judged::Welcome(arrival.id.to_string())),
+            Before::Same { id, .. } => Ok(EventVerdict::Welcome(id.to_string())),
+            Before::Nothing => Ok(EventVerdict::Welcome(arrival.id.to_string())),
         }
     }
 }

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     core::Core,
-    lease::{Halt, Held, Step, id_of},
+    lease::{Leased, RoundError, RoundResult, id_of},
     records::RootState,
-    round::Next,
+    round::AfterRound,
     tree::Tree,
 };
 use crate::{
@@ -32,12 +32,12 @@ use crate::{
 ///
 /// - Every method may be called again after it has had its effect (a crash, a lost answer, a lost lease),
 ///   and then comes to the same end, or to one as good.
-/// - A method checks the lease before each effect, and says with [`Next`] what it waits for instead of
+/// - A method checks the lease before each effect, and says with [`AfterRound`] what it waits for instead of
 ///   sleeping for longer than some seconds.
 ///
 /// # Errors
 ///
-/// [`Halt::Port`] has the root tried again with growing pauses, [`Halt::Lost`] and [`Halt::Stopping`] end
+/// [`RoundError::Port`] has the root tried again with growing pauses, [`RoundError::Lost`] and [`RoundError::Stopping`] end
 /// the round at once.
 #[async_trait]
 pub(crate) trait Kind: fmt::Debug + Send + Sync {
@@ -46,14 +46,14 @@ pub(crate) trait Kind: fmt::Debug + Send + Sync {
 
     /// Plans a root: stores what its children will be, or its outcome (`Core::conclude`) where it needs none.
     /// `Some` when there is something to wait for before that.
-    async fn plan(&self, held: &mut Held) -> Step<Option<Next>>;
+    async fn plan(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>>;
 
     /// The children of a root, as they are planned.
-    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>>;
+    fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>>;
 
     /// Clears away what a root that is to end early would leave behind. What does not pass is logged, and
     /// holds up nobody.
-    async fn abandon(&self, _held: &mut Held) -> Step<()> {
+    async fn abandon(&self, _held: &mut Leased) -> RoundResult<()> {
         Ok(())
     }
 }
@@ -93,15 +93,15 @@ pub(crate) trait Plane: fmt::Debug + Send + Sync {
     }
 
     /// One round: looks, acts, and says when to be called next.
-    async fn reconcile(&self, held: &mut Held) -> Step<Next>;
+    async fn reconcile(&self, held: &mut Leased) -> RoundResult<AfterRound>;
 
     /// Ends a record without running it.
-    async fn give_up(&self, held: &mut Held, why: Failure) -> Step<Next>;
+    async fn give_up(&self, held: &mut Leased, why: Failure) -> RoundResult<AfterRound>;
 }
 
 /// Why a plan could not be made.
 #[derive(Debug)]
-pub(crate) enum Refused {
+pub(crate) enum PlanError {
     /// The request cannot be done as it stands.
     Failed(Failure),
     /// Its sources are not there, or not ready, as far as ICAv2 shows them now.
@@ -110,13 +110,13 @@ pub(crate) enum Refused {
     Port(Error),
 }
 
-impl From<Failure> for Refused {
+impl From<Failure> for PlanError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
 }
 
-impl From<Error> for Refused {
+impl From<Error> for PlanError {
     /// What passes is tried again; what does not, ends the request.
     fn from(error: Error) -> Self {
         if error.is_passing() { Self::Port(error) } else { Self::Failed(final_failure(&error)) }
@@ -124,25 +124,25 @@ impl From<Error> for Refused {
 }
 
 /// What ends a step early, or what it gave.
-pub(crate) type Judged<T> = Result<T, Refused>;
+pub(crate) type PlanResult<T> = Result<T, PlanError>;
 
 /// How often a long planning asks whether it is still wanted.
 const ASK: Duration = Duration::from_secs(15);
 
 /// Asks, in the middle of a long planning, whether it is still wanted.
 #[derive(Debug)]
-pub(crate) struct Watch(Instant);
+pub(crate) struct CancellationCheck(Instant);
 
-impl Watch {
+impl CancellationCheck {
     pub(crate) fn new() -> Self {
         Self(Instant::now())
     }
 
     /// Why the request is to end, if it is; stops at once when the process does.
-    pub(crate) async fn stopped(&mut self, core: &Core, held: &Held) -> Step<Option<Failure>> {
+    pub(crate) async fn stopped(&mut self, core: &Core, held: &Leased) -> RoundResult<Option<Failure>> {
         held.lease.check()?;
         if core.stop.is_cancelled() {
-            return Err(Halt::Stopping);
+            return Err(RoundError::Stopping);
         }
         if self.0.elapsed() < ASK {
             return Ok(None);
@@ -159,15 +159,15 @@ pub(crate) enum NotBegun {
     NotYet(Failure),
     /// Not before then: its sources were fresh. Milliseconds since 1970.
     At(i64),
-    Halt(Halt),
+    RoundError(RoundError),
 }
 
-impl From<Refused> for NotBegun {
-    fn from(refused: Refused) -> Self {
+impl From<PlanError> for NotBegun {
+    fn from(refused: PlanError) -> Self {
         match refused {
-            Refused::Failed(failure) => Self::Refused(failure),
-            Refused::NotYet(failure) => Self::NotYet(failure),
-            Refused::Port(error) => Self::Halt(error.into()),
+            PlanError::Failed(failure) => Self::Refused(failure),
+            PlanError::NotYet(failure) => Self::NotYet(failure),
+            PlanError::Port(error) => Self::RoundError(error.into()),
         }
     }
 }
@@ -178,14 +178,14 @@ impl From<Failure> for NotBegun {
     }
 }
 
-impl From<Halt> for NotBegun {
-    fn from(halt: Halt) -> Self {
-        Self::Halt(halt)
+impl From<RoundError> for NotBegun {
+    fn from(halt: RoundError) -> Self {
+        Self::RoundError(halt)
     }
 }
 
 impl From<Error> for NotBegun {
     fn from(error: Error) -> Self {
-        Self::Halt(error.into())
+        Self::RoundError(error.into())
     }
 }

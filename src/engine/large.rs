@@ -20,7 +20,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::spawn_blocking;
 
-use super::{core::Core, records, several::several};
+use super::{concurrent::join_buffered, core::Core, records};
 use crate::{
     domain::ids::digest,
     ports::{
@@ -100,7 +100,7 @@ impl Core {
             return Ok((name.to_owned(), Value::Text(text)));
         }
         let content = digest(&[&owner.id, &owner.id_type, name, &text]);
-        let packed_text = aside(text.len(), move || pack(&text)).await?;
+        let packed_text = spawn_blocking_if_large(text.len(), move || pack(&text)).await?;
         let text =
             packed_text.map_err(|error| Error::new(Class::Invalid, "pack record", error.to_string()))?;
         if text.len() <= PIECE {
@@ -118,7 +118,7 @@ impl Core {
             let put = Write { key: item.key, action: Action::Put(item.attributes), conditions: Vec::new() };
             self.ports.store.write(put)
         });
-        for put in several(WIDTH, puts).await {
+        for put in join_buffered(WIDTH, puts).await {
             put?;
         }
         Ok((parted(name), Value::Text(format!("{id} {}", pieces.len()))))
@@ -167,21 +167,22 @@ impl Core {
         } else {
             return records::required(item, name);
         };
-        let json = aside(text.len(), move || unpack(&text)).await?;
+        let json = spawn_blocking_if_large(text.len(), move || unpack(&text)).await?;
         let json = json.map_err(|error| wrong().caused_by(error))?;
         serde_json::from_slice(&json).map_err(|error| wrong().caused_by(error))
     }
 }
 
 /// Does what takes its time where it holds up nobody.
-pub(crate) async fn aside<T: Send + 'static>(
+pub(crate) async fn spawn_blocking_if_large<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     if bytes < SLOW {
         return Ok(work());
     }
-    let broke = |error| Error::new(Class::Transient, "work aside", "was given up").caused_by(error);
+    let broke =
+        |error| Error::new(Class::Transient, "work spawn_blocking_if_large", "was given up").caused_by(error);
     spawn_blocking(work).await.map_err(broke)
 }
 

@@ -35,7 +35,7 @@ const MARGIN: Duration = Duration::from_secs(10);
 
 /// Why a round ended early.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Halt {
+pub(crate) enum RoundError {
     /// A port failed; try again later.
     #[error(transparent)]
     Port(#[from] Error),
@@ -48,7 +48,7 @@ pub(crate) enum Halt {
 }
 
 /// Result of a step of a round.
-pub(crate) type Step<T> = Result<T, Halt>;
+pub(crate) type RoundResult<T> = Result<T, RoundError>;
 
 /// A lease on one record.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub(crate) struct Lease {
 
 /// A record that this instance holds, with what it last read of it.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct Leased {
     pub(crate) lease: Arc<Lease>,
     pub(crate) item: Item,
     /// The latest revision of the record that was tried to be written.
@@ -84,10 +84,10 @@ pub(crate) enum Released {
 
 impl Lease {
     /// Passes while the lease surely holds. To be called before each effect.
-    pub(crate) fn check(&self) -> Step<()> {
+    pub(crate) fn check(&self) -> RoundResult<()> {
         let good_until = *self.good_until.lock().unwrap_or_else(PoisonError::into_inner);
         if self.lost.is_cancelled() || Instant::now() >= good_until {
-            return Err(Halt::Lost);
+            return Err(RoundError::Lost);
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Lease {
 
 impl Core {
     /// Takes the lease of a record, if it is there, unsettled, readable and free.
-    pub(crate) async fn acquire(&self, key: &Key) -> Result<Option<Held>, Error> {
+    pub(crate) async fn acquire(&self, key: &Key) -> Result<Option<Leased>, Error> {
         let Some(item) = self.ports.store.get(key).await? else { return Ok(None) };
         if item.number(DUE_AT).is_none() || item.number(attr::SCHEMA).unwrap_or(0) > records::SCHEMA {
             return Ok(None);
@@ -196,10 +196,10 @@ impl Core {
         lease.extend(asked_at);
         if alone.is_some() {
             signals::ends::suspected(key, starts);
-            self.evidence.run_began(millis(self.ports.clock.now()));
+            self.liveness.run_began(millis(self.ports.clock.now()));
         }
         let tried = item.number(attr::REVISION).unwrap_or(0);
-        Ok(Some(Held { lease: Arc::new(lease), item, tried, alone }))
+        Ok(Some(Leased { lease: Arc::new(lease), item, tried, alone }))
     }
 
     /// Renews the lease for ever; marks it lost when it is. Never returns.
@@ -225,7 +225,7 @@ impl Core {
     /// before: an attempt that lands late changes nothing, and one whose answer was lost recognises itself.
     /// Where an earlier one turns out to have happened of which we had not heard, nothing is written over it:
     /// what is to be written was made without knowing of it, and the round begins anew.
-    pub(crate) async fn save(&self, held: &mut Held, mut changes: Vec<Change>) -> Step<()> {
+    pub(crate) async fn save(&self, held: &mut Leased, mut changes: Vec<Change>) -> RoundResult<()> {
         held.lease.check()?;
         let seen = held.item.number(attr::REVISION);
         held.tried = held.tried.max(seen.unwrap_or(0)) + 1;
@@ -236,7 +236,7 @@ impl Core {
             Written::Refused(Some(item)) if held.lease.holds(&item) => item,
             Written::Done(None) | Written::Refused(_) => {
                 held.lease.lost.cancel();
-                return Err(Halt::Lost);
+                return Err(RoundError::Lost);
             }
         };
         let is_ours = item.number(attr::REVISION) == Some(held.tried);
@@ -257,11 +257,11 @@ impl Core {
     /// `news_can_wait`, even then.
     pub(crate) async fn release(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         mut changes: Vec<Change>,
         due_at: Option<i64>,
         news_can_wait: bool,
-    ) -> Step<Released> {
+    ) -> RoundResult<Released> {
         let wakes = held.item.number(attr::WAKES);
         let latest = records::after(self.ports.clock.now(), LONGEST_SLEEP);
         match due_at {
@@ -301,7 +301,7 @@ impl Core {
             }
             _ => {
                 held.lease.lost.cancel();
-                Err(Halt::Lost)
+                Err(RoundError::Lost)
             }
         }
     }
@@ -315,7 +315,7 @@ fn is_still(name: &str, seen: Option<i64>) -> Condition {
     }
 }
 
-pub(crate) fn id_of(held: &Held) -> RequestId {
+pub(crate) fn id_of(held: &Leased) -> RequestId {
     RequestId::new(held.lease.key.id.as_str())
 }
 

@@ -10,16 +10,17 @@
 
 pub(crate) mod backoff;
 mod beat;
+pub(crate) mod concurrent;
 pub mod core;
 mod debts;
 pub(crate) mod dispatch;
-pub(crate) mod evidence;
 mod intake;
 mod join;
 mod judge;
 pub(crate) mod kind;
 pub(crate) mod large;
 pub(crate) mod lease;
+pub(crate) mod liveness;
 mod names;
 mod outbox;
 mod patience;
@@ -31,7 +32,6 @@ mod registry;
 mod root;
 pub(crate) mod round;
 pub mod settings;
-pub(crate) mod several;
 mod stop;
 mod submit;
 mod timers;
@@ -39,7 +39,7 @@ pub(crate) mod tree;
 pub mod view;
 mod wake;
 
-pub use judge::Judged;
+pub use judge::EventVerdict;
 pub use registry::Registry;
 pub use stop::Cancel;
 pub use submit::{Order, Submitted};
@@ -50,7 +50,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use self::{
     core::{Core, Incoming},
-    dispatch::Post,
+    dispatch::InboxMessage,
 };
 use crate::{domain::ids::InstanceId, ports::store::Key};
 
@@ -62,7 +62,7 @@ const INBOX: usize = 10_000;
 pub struct Engine {
     core: Arc<Core>,
     registry: Registry,
-    posts: Mutex<mpsc::Receiver<Post>>,
+    posts: Mutex<mpsc::Receiver<InboxMessage>>,
     beats_in: Mutex<mpsc::Receiver<Key>>,
 }
 

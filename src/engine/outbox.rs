@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
+    concurrent::join_buffered,
     core::Core,
-    lease::{Halt, Held, Step},
+    lease::{Leased, RoundError, RoundResult},
     records::{self, Phase, attr, set, started_at},
-    several::several,
 };
 use crate::{
     domain::{
@@ -50,26 +50,31 @@ pub(crate) async fn answer(
 
 impl Core {
     /// Stores the outcome of a root. From here on it cannot change.
-    pub(crate) async fn conclude(&self, held: &mut Held, outcome: &Outcome) -> Step<()> {
+    pub(crate) async fn conclude(&self, held: &mut Leased, outcome: &Outcome) -> RoundResult<()> {
         held.lease.check()?;
         let id = RequestId::new(held.lease.key.id.as_str());
         if self.store_outcome(held, &id, outcome).await? {
             signals::engine::concluded(id.as_str(), outcome);
         }
-        self.evidence.forget(&id);
+        self.liveness.forget(&id);
         self.save(held, vec![set(attr::PHASE, Phase::Finishing.as_str())]).await
     }
 
     /// Stores an outcome, if there is none and the lease still holds: whoever stood still on the way has
     /// been followed by another, who may have found something else. False: there was one.
-    pub(crate) async fn store_outcome(&self, held: &Held, id: &RequestId, outcome: &Outcome) -> Step<bool> {
+    pub(crate) async fn store_outcome(
+        &self,
+        held: &Leased,
+        id: &RequestId,
+        outcome: &Outcome,
+    ) -> RoundResult<bool> {
         let stored = self.stored_outcome(id, outcome).await?;
         held.lease.check()?;
         match self.ports.store.transact(vec![held.lease.still_held(), stored]).await? {
             Transacted::Done => Ok(true),
             Transacted::Refused(which) if which.contains(&0) => {
                 held.lease.lost.cancel();
-                Err(Halt::Lost)
+                Err(RoundError::Lost)
             }
             Transacted::Refused(_) => Ok(false),
         }
@@ -84,7 +89,7 @@ impl Core {
     /// Tells the external bus where a root stands.
     pub(crate) async fn tell(
         &self,
-        held: &Held,
+        held: &Leased,
         status: Status,
         counters: Counters,
         outcome: Option<&Outcome>,
@@ -108,7 +113,7 @@ impl Core {
 
     /// The same for news on the way, which nobody depends on: a bus that does not take them must not
     /// hold up a copy.
-    pub(crate) async fn tell_if_possible(&self, held: &Held, status: Status, counters: Counters) {
+    pub(crate) async fn tell_if_possible(&self, held: &Leased, status: Status, counters: Counters) {
         if let Err(error) = self.tell(held, status, counters, None).await {
             signals::engine::publish_failed(&held.lease.key.id, &error);
         }
@@ -122,7 +127,7 @@ impl Core {
                 let update = Write::update(key.clone(), vec![set(EXPIRE_AT, at)]);
                 self.ports.store.write(update.when(Condition::Present))
             });
-            for written in several(WIDTH, writes).await {
+            for written in join_buffered(WIDTH, writes).await {
                 written?;
             }
         }
@@ -131,7 +136,7 @@ impl Core {
 }
 
 impl Core {
-    pub(crate) async fn fail(&self, held: &mut Held, failure: Failure) -> Step<()> {
+    pub(crate) async fn fail(&self, held: &mut Leased, failure: Failure) -> RoundResult<()> {
         let outcome = Outcome {
             failure: Some(failure),
             counters: Counters::default(),

@@ -9,14 +9,14 @@ use tokio::time::sleep;
 use super::{
     backoff::jittered,
     core::Core,
-    evidence::Party,
-    lease::{Halt, Held, Step},
+    lease::{Leased, RoundError, RoundResult},
+    liveness::RootRef,
     records::{self, RootState, as_millis, attr, millis, set},
     round::in_words,
 };
 use crate::{
     domain::{
-        friendly,
+        duration_text,
         outcome::{ErrorName, Failure},
     },
     ports::{Class, Error, Result},
@@ -31,7 +31,7 @@ const CAP: Duration = Duration::from_secs(20);
 impl Core {
     /// Makes a call, and makes it again a few times if it fails with what passes. A process that is to stop
     /// does not wait.
-    pub(crate) async fn patiently<T, F>(&self, parties: &[Party], call: impl Fn() -> F) -> Result<T>
+    pub(crate) async fn patiently<T, F>(&self, root_refs: &[RootRef], call: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
@@ -41,7 +41,7 @@ impl Core {
                 Err(error) if matches!(error.class, Class::Transient | Class::Throttled) => error,
                 done => return done,
             };
-            self.note_outage(parties, &error);
+            self.note_outage(root_refs, &error);
             tries += 1;
             if tries >= TRIES {
                 return Err(error);
@@ -58,12 +58,12 @@ impl Core {
 
     /// A request could not be begun because of something that may pass: it is tried again for as long as
     /// that looks like an outage.
-    pub(crate) async fn not_yet_begun(&self, held: &mut Held, error: Error) -> Step<()> {
+    pub(crate) async fn not_yet_begun(&self, held: &mut Leased, error: Error) -> RoundResult<()> {
         self.note_platform_outage(&error);
         if !self.lasts_too_long(held).await? {
-            return Err(Halt::Port(error));
+            return Err(RoundError::Port(error));
         }
-        let limit = friendly::print(self.settings.heartbeat.outage_after);
+        let limit = duration_text::print(self.settings.heartbeat.outage_after);
         let why = in_words(&error);
         let message = format!("it could not be begun for {limit} (heartbeat.outage_after): {why}");
         self.fail(held, Failure::new(ErrorName::Stalled, message)).await
@@ -71,7 +71,7 @@ impl Core {
 
     /// Notes that something that may pass is in the way, and says whether it has been for longer than an
     /// outage is believed in. A time in which nobody tried does not count.
-    pub(crate) async fn lasts_too_long(&self, held: &mut Held) -> Step<bool> {
+    pub(crate) async fn lasts_too_long(&self, held: &mut Leased) -> RoundResult<bool> {
         self.read_again(held).await?;
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         let now = millis(self.ports.clock.now());
@@ -87,13 +87,13 @@ impl Core {
 
     /// Reads a held record as it is stored: what went wrong may be a write that has happened all the same,
     /// and whoever wrote on from what it was before would take a plan for none.
-    async fn read_again(&self, held: &mut Held) -> Step<()> {
+    async fn read_again(&self, held: &mut Leased) -> RoundResult<()> {
         held.lease.check()?;
         let stored = self.ports.store.get(&held.lease.key).await?;
         let ours = stored.filter(|item| item.number(attr::EPOCH) == Some(held.lease.epoch));
         let Some(mut item) = ours else {
             held.lease.lost.cancel();
-            return Err(Halt::Lost);
+            return Err(RoundError::Lost);
         };
         // What came since the round began is news.
         match held.item.attributes.get(attr::WAKES) {

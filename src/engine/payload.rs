@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use super::{core::Core, large::aside};
+use super::{core::Core, large::spawn_blocking_if_large};
 use crate::{
     domain::{batch::BatchRequest, location::Location, request::Asked},
     events::intake::{Payload, Submission, read_manifest, read_payload},
@@ -94,7 +94,7 @@ impl Core {
                 return Err(refused(&format!("{why} ({error})")));
             }
         };
-        let read = aside(content.len(), move || read(&content, most)).await;
+        let read = spawn_blocking_if_large(content.len(), move || read(&content, most)).await;
         read.map_err(Unread::Passing)?.map_err(|why| refused(&why))
     }
 

@@ -32,7 +32,7 @@ use crate::{
 
 /// A request that is not taken.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Refused<'a> {
+pub(crate) struct RejectedMessage<'a> {
     /// What its caller knows it by.
     pub names: Names<'a>,
     /// Its kind, as far as it can be made out.
@@ -49,7 +49,7 @@ pub(crate) struct Refused<'a> {
 
 impl Core {
     /// Refuses a request, and returns the id under which that is found.
-    pub(crate) async fn refuse(&self, refused: &Refused<'_>) -> Result<RequestId, Error> {
+    pub(crate) async fn refuse(&self, refused: &RejectedMessage<'_>) -> Result<RequestId, Error> {
         let own = RequestId::new(refused.names.own);
         let id = match self.ports.store.get(&records::request_key(&own)).await? {
             None => own,
@@ -63,7 +63,7 @@ impl Core {
                 return Ok(id);
             }
         }
-        let Refused { names, kind, destination, token, contradicts, reason } = *refused;
+        let RejectedMessage { names, kind, destination, token, contradicts, reason } = *refused;
         match contradicts {
             Some(other) => signals::engine::contradiction(other.as_str(), id.as_str(), names.source),
             None => signals::engine::malformed(id.as_str(), names.source, token.is_some(), reason),

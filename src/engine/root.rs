@@ -4,16 +4,16 @@
 use super::{
     Engine,
     kind::Kind,
-    lease::{Held, Step, id_of},
+    lease::{Leased, RoundResult, id_of},
     records::{self, Phase, attr},
-    round::{Next, broken},
+    round::{AfterRound, broken},
     tree::Advance,
 };
 use crate::domain::outcome::Failure;
 
 impl Engine {
     /// One round of a request record, root or child.
-    pub(super) async fn request_round(&self, held: &mut Held) -> Step<Next> {
+    pub(super) async fn request_round(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         let name = held.item.text(attr::KIND).unwrap_or_default();
         if let Some(plane) = self.registry.plane(name) {
             return plane.reconcile(held).await;
@@ -22,10 +22,10 @@ impl Engine {
             return self.root_round(held).await;
         }
         // Of a newer version: somebody else's.
-        Ok(Next::at(records::after(self.core.ports.clock.now(), self.core.settings.service.lease * 2)))
+        Ok(AfterRound::at(records::after(self.core.ports.clock.now(), self.core.settings.service.lease * 2)))
     }
 
-    async fn root_round(&self, held: &mut Held) -> Step<Next> {
+    async fn root_round(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         loop {
             let has_ended = matches!(Phase::of(&held.item), Some(Phase::Finishing | Phase::Settled));
             if !has_ended && let Some(failure) = self.core.stop_of(&id_of(held)).await? {
@@ -33,13 +33,13 @@ impl Engine {
             }
             match Phase::of(&held.item) {
                 Some(Phase::Received) | None => {
-                    let Some(kind) = self.kind_of(held) else { return Ok(Next::at(i64::MAX)) };
+                    let Some(kind) = self.kind_of(held) else { return Ok(AfterRound::at(i64::MAX)) };
                     if let Some(next) = kind.plan(held).await? {
                         return Ok(next);
                     }
                 }
                 Some(Phase::Planned | Phase::Running) => {
-                    let Some(kind) = self.kind_of(held) else { return Ok(Next::at(i64::MAX)) };
+                    let Some(kind) = self.kind_of(held) else { return Ok(AfterRound::at(i64::MAX)) };
                     let tree = kind.tree(&records::required(&held.item, attr::STATE)?)?;
                     match self.core.drive(held, tree.as_ref()).await? {
                         Advance::On => {}
@@ -51,13 +51,13 @@ impl Engine {
                     }
                 }
                 Some(Phase::Finishing) => return self.deliver(held).await,
-                Some(Phase::Settled) => return Ok(Next::Settled { changes: Vec::new() }),
+                Some(Phase::Settled) => return Ok(AfterRound::Settled { changes: Vec::new() }),
             }
         }
     }
 
     /// A request whose every run ends its instance: it is failed without being run.
-    pub(super) async fn give_up_request(&self, held: &mut Held) -> Step<Next> {
+    pub(super) async fn give_up_request(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         let failure = broken();
         let name = held.item.text(attr::KIND).unwrap_or_default();
         if let Some(plane) = self.registry.plane(name) {
@@ -72,7 +72,7 @@ impl Engine {
     }
 
     /// Ends a root with this failure; what had arrived is counted.
-    async fn conclude_stopped(&self, held: &mut Held, failure: Failure) -> Step<()> {
+    async fn conclude_stopped(&self, held: &mut Leased, failure: Failure) -> RoundResult<()> {
         let id = id_of(held);
         if let Some(kind) = self.kind_of(held) {
             kind.abandon(held).await?;
@@ -84,7 +84,7 @@ impl Engine {
     }
 
     /// The kind of a root, if it is one that is known here.
-    pub(super) fn kind_of(&self, held: &Held) -> Option<&dyn Kind> {
+    pub(super) fn kind_of(&self, held: &Leased) -> Option<&dyn Kind> {
         let name = held.item.text(attr::KIND).unwrap_or_default();
         self.registry.kind(name).map(AsRef::as_ref)
     }

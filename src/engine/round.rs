@@ -9,7 +9,7 @@ use super::{
     backoff::jittered,
     core::Core,
     dispatch::lane,
-    lease::{Halt, Held, Released, Step},
+    lease::{Leased, Released, RoundError, RoundResult},
     records::{self, attr, millis, set},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 
 /// After how many acquisitions without a clean release a record is given up: whoever runs it dies. High
 /// enough for a bad hour in which instances die, or lose the table, of something else.
-const POISON: i64 = 10;
+const MAX_UNFINISHED_ROUNDS: i64 = 10;
 
 /// After how many rounds in a row with an error that trying again cannot mend a record is given up.
 const HOPELESS: i64 = 10;
@@ -37,7 +37,7 @@ const RELEASE_CAP: Duration = Duration::from_secs(5);
 
 /// What a round leaves behind.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum AfterRound {
     /// Changes to write with the release, and when to look again, milliseconds since 1970.
     Due { changes: Vec<Change>, due_at: i64 },
     /// Changes to write with the release; nobody has to look again.
@@ -47,14 +47,14 @@ pub(crate) enum Next {
 }
 
 /// How a record is given back.
-struct Parting {
+struct Release {
     changes: Vec<Change>,
     due_at: Option<i64>,
     /// After an error the pause comes first.
     news_can_wait: bool,
 }
 
-impl Next {
+impl AfterRound {
     pub(crate) fn at(due_at: i64) -> Self {
         Self::Due { changes: Vec::new(), due_at }
     }
@@ -92,22 +92,24 @@ impl Engine {
         }
     }
 
-    async fn rounds(&self, held: &mut Held) {
+    async fn rounds(&self, held: &mut Leased) {
         loop {
             let key = held.lease.key.clone();
             let parting = match self.round(held).await {
-                Ok(Next::Released) => return,
-                Ok(Next::Due { mut changes, due_at }) => {
+                Ok(AfterRound::Released) => return,
+                Ok(AfterRound::Due { mut changes, due_at }) => {
                     changes.extend([set(attr::FAILURES, 0), set(attr::DEFECTS, 0)]);
-                    Parting { changes, due_at: Some(due_at), news_can_wait: false }
+                    Release { changes, due_at: Some(due_at), news_can_wait: false }
                 }
-                Ok(Next::Settled { changes }) => Parting { changes, due_at: None, news_can_wait: false },
-                Err(Halt::Lost) => return signals::engine::lease_lost(&key),
-                Err(Halt::Stopping) => {
+                Ok(AfterRound::Settled { changes }) => {
+                    Release { changes, due_at: None, news_can_wait: false }
+                }
+                Err(RoundError::Lost) => return signals::engine::lease_lost(&key),
+                Err(RoundError::Stopping) => {
                     let due_at = Some(millis(self.core.ports.clock.now()));
-                    Parting { changes: Vec::new(), due_at, news_can_wait: true }
+                    Release { changes: Vec::new(), due_at, news_can_wait: true }
                 }
-                Err(Halt::Port(error)) => self.after_error(held, &error),
+                Err(RoundError::Port(error)) => self.after_error(held, &error),
             };
             match self.give_back_record(held, &parting).await {
                 Ok(Released::Yes) => {
@@ -131,12 +133,12 @@ impl Engine {
 
     /// Releases a record, again and again while the lease holds: what is not given back waits for the
     /// lease to run out, and looks like something that somebody has died of.
-    async fn give_back_record(&self, held: &mut Held, parting: &Parting) -> Step<Released> {
+    async fn give_back_record(&self, held: &mut Leased, parting: &Release) -> RoundResult<Released> {
         let mut tries = 0;
         loop {
             let changes = parting.changes.clone();
             match self.core.release(held, changes, parting.due_at, parting.news_can_wait).await {
-                Err(Halt::Port(error)) if error.is_passing() && held.lease.check().is_ok() => {
+                Err(RoundError::Port(error)) if error.is_passing() && held.lease.check().is_ok() => {
                     signals::engine::release_failed(&held.lease.key, &error);
                     let wait = jittered(RELEASE_AGAIN, RELEASE_CAP, tries, self.core.ports.chance.as_ref());
                     tokio::select! {
@@ -150,7 +152,7 @@ impl Engine {
         }
     }
 
-    fn after_error(&self, held: &Held, error: &Error) -> Parting {
+    fn after_error(&self, held: &Leased, error: &Error) -> Release {
         let failures = held.item.number(attr::FAILURES).unwrap_or(0);
         signals::engine::round_failed(&held.lease.key, error, failures + 1);
         self.core.note_outage_of(held, error);
@@ -161,18 +163,18 @@ impl Engine {
             changes.push(set(attr::DEFECTS, defects));
             if defects >= 2 * HOPELESS {
                 signals::ends::record_given_up(&held.lease.key, error);
-                return Parting { changes, due_at: None, news_can_wait: true };
+                return Release { changes, due_at: None, news_can_wait: true };
             }
         }
         let due_at = records::after(self.core.ports.clock.now(), self.core.pause(error, failures));
-        Parting { changes, due_at: Some(due_at), news_can_wait: true }
+        Release { changes, due_at: Some(due_at), news_can_wait: true }
     }
 
-    async fn round(&self, held: &mut Held) -> Step<Next> {
+    async fn round(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         if self.core.stop.is_cancelled() {
-            return Err(Halt::Stopping);
+            return Err(RoundError::Stopping);
         }
-        let poisoned = held.item.number(attr::STARTS).unwrap_or(0) >= POISON
+        let poisoned = held.item.number(attr::STARTS).unwrap_or(0) >= MAX_UNFINISHED_ROUNDS
             || held.item.number(attr::DEFECTS).unwrap_or(0) >= HOPELESS;
         let record_type = held.lease.key.id_type.as_str();
         if record_type == records::REQUEST {
@@ -185,7 +187,7 @@ impl Engine {
         match self.registry.owner_of(record_type) {
             Some(plane) if poisoned => plane.give_up(held, broken()).await,
             Some(plane) => plane.reconcile(held).await,
-            None => Ok(Next::at(records::after(self.core.ports.clock.now(), Duration::from_mins(10)))),
+            None => Ok(AfterRound::at(records::after(self.core.ports.clock.now(), Duration::from_mins(10)))),
         }
     }
 }

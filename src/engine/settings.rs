@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    friendly,
+    duration_text,
     policy::{Glob, Rules},
     request::OnConflict,
     route::{Folders, SinglePart},
@@ -75,19 +75,19 @@ pub struct CopyOutSettings {
     /// Objects that one wildcard may stand for.
     pub max_expansion: usize,
     /// The wait before a destination that refuses us is tried again.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub access_retry: Duration,
     /// How long a destination may refuse us before the request ends.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub access_deadline: Duration,
     /// The first wait before an object that is being restored is looked at again; doubled each time.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub thaw_check: Duration,
     /// The longest such wait.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub thaw_check_cap: Duration,
     /// How long a restore may take.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub thaw_deadline: Duration,
     /// Tries for one object before it counts as failed.
     pub max_attempts: u32,
@@ -190,7 +190,7 @@ pub struct HeartbeatSettings {
     /// Whether heartbeats are sent at all; off only in tests of what happens without.
     pub enabled: bool,
     /// No token ever goes longer without a heartbeat.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub promise: Duration,
     /// How often one is sent; empty for 60 % of the promise.
     #[serde(default)]
@@ -200,10 +200,10 @@ pub struct HeartbeatSettings {
     /// How many callbacks this instance makes per second.
     pub calls_per_second: u32,
     /// Without evidence of progress for that long, beats stop and a look decides.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub stalled_after: Duration,
     /// A platform that answers with faults counts as evidence for that long.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub outage_after: Duration,
     /// What becomes of a copy whose callers have all gone.
     pub on_caller_gone: OnCallerGone,
@@ -224,7 +224,7 @@ impl HeartbeatSettings {
     /// How often a heartbeat is sent.
     #[must_use]
     pub fn every(&self) -> Duration {
-        friendly::parse(&self.interval).unwrap_or_else(|_| self.promise.mul_f64(0.6))
+        duration_text::parse(&self.interval).unwrap_or_else(|_| self.promise.mul_f64(0.6))
     }
 }
 
@@ -235,7 +235,7 @@ pub struct ServiceSettings {
     /// Leases this instance holds at a time.
     pub max_active: usize,
     /// How long a call to ICAv2 may wait for its turn before no more folders are begun.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub max_call_wait: Duration,
     /// Files of large folders that are held in memory at a time.
     pub max_files: usize,
@@ -244,16 +244,16 @@ pub struct ServiceSettings {
     /// Bytes of JSON that a request's payload may have.
     pub max_payload: usize,
     /// How often the due index is walked.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub tick: Duration,
     /// How long a lease is good for.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub lease: Duration,
     /// How long a stop may take.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub drain_timeout: Duration,
     /// How long settled records are kept.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration_text")]
     pub keep: Duration,
 }
 

@@ -11,7 +11,7 @@ use super::{
     Engine,
     beat::token_of,
     core::Core,
-    dispatch::Lane,
+    dispatch::Priority,
     records::{self, attr},
 };
 use crate::{
@@ -70,7 +70,7 @@ impl Core {
 
     async fn stop_root(&self, root: &RequestId, failure: Failure) -> Result<()> {
         self.put_stop(root, failure).await?;
-        self.wake(records::request_key(root), Lane::Root).await
+        self.wake(records::request_key(root), Priority::Root).await
     }
 
     /// Gives the order; returns the one that stands, which may be an earlier one.

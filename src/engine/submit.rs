@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::{
     Engine,
     core::Core,
-    dispatch::Lane,
+    dispatch::Priority,
     records::{self, attr},
 };
 use crate::{
@@ -88,7 +88,7 @@ impl Core {
             }
             Submitted::Known
         };
-        self.inbox.offer(records::request_key(id), Lane::Root);
+        self.inbox.offer(records::request_key(id), Priority::Root);
         if let Some(token) = token_key {
             self.beat_soon(token);
         }

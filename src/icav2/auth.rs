@@ -41,7 +41,7 @@ pub(super) struct Auth {
 
 #[derive(Debug, Default)]
 struct State {
-    held: Option<Held>,
+    held: Option<CachedToken>,
     failed: Option<Failure>,
 }
 
@@ -55,7 +55,7 @@ struct Failure {
 }
 
 #[derive(Debug, Clone)]
-struct Held {
+struct CachedToken {
     bearer: Bearer,
     /// When everybody's clock has passed its beginning.
     ripe: Option<Timestamp>,
@@ -121,13 +121,13 @@ impl Auth {
         let mut state = self.state.lock().await;
         if let Some(held) = state.held.take_if(|held| !same(&held.bearer.secret, &bearer.secret)) {
             api::token_loaded("expiry");
-            let fresh = Held::new(bearer, self.clock.now());
-            state.held = Some(Held { before: Some(held.bearer), ..fresh });
+            let fresh = CachedToken::new(bearer, self.clock.now());
+            state.held = Some(CachedToken { before: Some(held.bearer), ..fresh });
         }
     }
 
     /// Fetches for everybody who waits for the lock.
-    async fn fetch(&self, state: &mut State, reason: &'static str) -> Result<Held> {
+    async fn fetch(&self, state: &mut State, reason: &'static str) -> Result<CachedToken> {
         if let Some(failure) = state.failed.as_ref().filter(|failure| failure.at.elapsed() < FAIL_TOGETHER) {
             return Err(Error::new(failure.class, failure.operation, failure.message.clone()));
         }
@@ -138,7 +138,7 @@ impl Auth {
         })?;
         state.failed = None;
         api::token_loaded(reason);
-        Ok(Held::new(bearer, self.clock.now()))
+        Ok(CachedToken::new(bearer, self.clock.now()))
     }
 
     async fn load(&self, reason: &'static str) -> Result<Bearer> {
@@ -146,7 +146,7 @@ impl Auth {
     }
 }
 
-impl Held {
+impl CachedToken {
     fn new(bearer: Bearer, now: Timestamp) -> Self {
         let ripe = Claims::of(&bearer.secret).begins().and_then(|begins| begins.checked_add(SKEW).ok());
         let look = bearer.expires.and_then(|ends| {

@@ -49,7 +49,7 @@ struct Known {
 
 /// A range of other content.
 #[derive(Debug, Clone)]
-pub(super) struct Piece {
+pub(super) struct Extent {
     pub(super) content: Arc<Content>,
     pub(super) start: u64,
     pub(super) size: u64,
@@ -61,7 +61,7 @@ enum Source {
     /// Uploaded.
     Kept(Bytes),
     /// Put together: each with where it starts in the whole.
-    Joined(Vec<(u64, Piece)>),
+    Joined(Vec<(u64, Extent)>),
     /// Uploaded, and too large to keep: only the MD5 is left.
     Forgotten,
 }
@@ -80,7 +80,7 @@ impl Content {
     }
 
     /// Content put together of what other content holds.
-    pub(super) fn joined(pieces: Vec<Piece>) -> Self {
+    pub(super) fn joined(pieces: Vec<Extent>) -> Self {
         let mut size = 0;
         let placed = pieces.into_iter().filter(|piece| piece.size > 0).map(|piece| {
             size += piece.size;
@@ -367,7 +367,8 @@ mod tests {
     #[test]
     fn what_is_joined_reads_as_one() {
         let (a, b) = (Arc::new(Content::made("/a", 1_000_000)), Arc::new(Content::made("/b", 3)));
-        let piece = |content: &Arc<Content>, start, size| Piece { content: Arc::clone(content), start, size };
+        let piece =
+            |content: &Arc<Content>, start, size| Extent { content: Arc::clone(content), start, size };
         let joined =
             Content::joined(vec![piece(&b, 0, 3), piece(&a, 5, 600_000), piece(&a, 9, 0), piece(&b, 1, 1)]);
         let (a, b) = (read(&a), read(&b));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::s3::S3Rule;
 use super::settings::Settings;
-use crate::domain::friendly;
+use crate::domain::duration_text;
 
 /// Changes to the faults: only what is given changes. Durations are seconds or text like `2s`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
@@ -181,7 +181,7 @@ impl<'de> Deserialize<'de> for Delay {
         }
         match Wire::deserialize(deserializer)? {
             Wire::Seconds(seconds) => Duration::try_from_secs_f64(seconds).map_err(D::Error::custom),
-            Wire::Text(text) => friendly::parse(&text).map_err(D::Error::custom),
+            Wire::Text(text) => duration_text::parse(&text).map_err(D::Error::custom),
         }
         .map(Self)
     }

@@ -2,7 +2,7 @@
 //!
 //! They are linked as they are at the start; what happens to them later where they belong is not seen.
 
-use super::tree::{Node, NodeKey, ProjectKey, Refused, Tree};
+use super::tree::{Node, NodeKey, ProjectKey, Tree, TreeError};
 
 impl Tree {
     /// Lets the file or folder of another project be seen in a folder of this one.
@@ -11,13 +11,13 @@ impl Tree {
         project: ProjectKey,
         folder: NodeKey,
         from: NodeKey,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), TreeError> {
         let Some(top) = self.node(from).cloned() else { return Ok(()) };
         if let Some((_, there)) = self.child(folder, &top.name) {
-            return Err(Refused::Exists(there.path.clone()));
+            return Err(TreeError::Exists(there.path.clone()));
         }
         if self.linked.contains_key(&(project, top.id.clone())) {
-            return Err(Refused::Exists(top.path));
+            return Err(TreeError::Exists(top.path));
         }
         let path = self.show(project, folder, from, &top);
         if let (Some((path, key)), Some(project)) = (path, self.projects.get_mut(project)) {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     jobs::{Job, Step},
     state::{Action, State},
-    tree::{NodeKey, ProjectKey, Refused, Tree},
+    tree::{NodeKey, ProjectKey, Tree, TreeError},
 };
 use crate::domain::{file::DataStatus, job::JobStatus};
 
@@ -138,8 +138,8 @@ impl State {
             return Err(NOT_AVAILABLE.to_owned());
         }
         self.tree.relocate(key, folder, now).map_err(|refused| match refused {
-            Refused::Exists(path) => format!("There is already data at {path}"),
-            Refused::NoFolder(path) => format!("It cannot be moved to {path}"),
+            TreeError::Exists(path) => format!("There is already data at {path}"),
+            TreeError::NoFolder(path) => format!("It cannot be moved to {path}"),
         })?;
         if self.tree.node(key).is_some_and(|node| node.project != from) {
             // Its bytes are written anew, as its new project encrypts them.
@@ -157,15 +157,15 @@ impl State {
 
 impl Tree {
     /// Puts a file or folder, with all below it, into a folder of any project.
-    fn relocate(&mut self, key: NodeKey, folder: NodeKey, now: Timestamp) -> Result<(), Refused> {
+    fn relocate(&mut self, key: NodeKey, folder: NodeKey, now: Timestamp) -> Result<(), TreeError> {
         let all = self.with_descendants(key);
-        let missing = || Refused::NoFolder("a folder that is gone".to_owned());
+        let missing = || TreeError::NoFolder("a folder that is gone".to_owned());
         let (top, target) = (self.node(key).ok_or_else(missing)?, self.node(folder).ok_or_else(missing)?);
         if target.status == DataStatus::Deleting || target.is_linked() || all.contains(&folder) {
-            return Err(Refused::NoFolder(target.path.clone()));
+            return Err(TreeError::NoFolder(target.path.clone()));
         }
         if let Some((_, there)) = self.child(folder, &top.name) {
-            return Err(Refused::Exists(there.path.clone()));
+            return Err(TreeError::Exists(there.path.clone()));
         }
         let (project, base) = (target.project, target.path.clone());
         let (name, parent) = (top.name.clone(), top.parent);

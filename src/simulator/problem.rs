@@ -6,7 +6,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::tree::Refused;
+use super::tree::TreeError;
 
 /// One refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,13 +96,13 @@ impl Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<TreeError> for Problem {
+    fn from(refused: TreeError) -> Self {
         match refused {
-            Refused::Exists(path) => {
+            TreeError::Exists(path) => {
                 Self::conflict(format!("There is already data at {path}")).with("path", path)
             }
-            Refused::NoFolder(path) => {
+            TreeError::NoFolder(path) => {
                 Self::conflict("Conflict while updating file/folder. Please try again later.")
                     .with("path", path)
             }

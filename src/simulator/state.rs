@@ -25,7 +25,7 @@ use super::{
     parts::Parts,
     s3::{Place, Store},
     settings::Settings,
-    tree::{NodeKey, Refused, Tree},
+    tree::{NodeKey, Tree, TreeError},
     world::{Encryption, WorldAccount, WorldError, WorldFile, WorldStatus},
 };
 use crate::domain::file::{DataKind, DataStatus};
@@ -165,12 +165,12 @@ impl State {
         for project in &world.projects {
             let age = SignedDuration::try_from(project.age.0).unwrap_or_default();
             let now = self.epoch.checked_sub(age).unwrap_or(self.epoch);
-            let wrong = |path: &str, refused: &Refused| WorldError::Path {
+            let wrong = |path: &str, refused: &TreeError| WorldError::Path {
                 project: project.name.clone(),
                 path: path.to_owned(),
                 why: match refused {
-                    Refused::Exists(_) => "is there twice".to_owned(),
-                    Refused::NoFolder(other) => format!("lies below `{other}`, which is a file"),
+                    TreeError::Exists(_) => "is there twice".to_owned(),
+                    TreeError::NoFolder(other) => format!("lies below `{other}`, which is a file"),
                 },
             };
             let key = self.tree.add_project(project, now);

@@ -116,7 +116,7 @@ impl Node {
 
 /// Why nothing was created.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum TreeError {
     /// There is something of that name.
     Exists(String),
     /// A folder on the way is a file, or is being deleted.
@@ -280,12 +280,12 @@ impl Tree {
         path: &str,
         now: Timestamp,
         rng: &mut StdRng,
-    ) -> Result<NodeKey, Refused> {
+    ) -> Result<NodeKey, TreeError> {
         let mut folder = self.root(project);
         for name in path.split('/').filter(|name| !name.is_empty()) {
             folder = match self.child(folder, name) {
                 Some((key, node)) if node.is_folder() && node.status != DataStatus::Deleting => key,
-                Some((_, node)) => return Err(Refused::NoFolder(node.path.clone())),
+                Some((_, node)) => return Err(TreeError::NoFolder(node.path.clone())),
                 None => self.create(folder, name, DataKind::Folder, now, rng)?,
             };
         }
@@ -300,14 +300,14 @@ impl Tree {
         kind: DataKind,
         now: Timestamp,
         rng: &mut StdRng,
-    ) -> Result<NodeKey, Refused> {
+    ) -> Result<NodeKey, TreeError> {
         let parent = self.nodes.get(&folder).filter(|parent| parent.is_folder());
-        let parent = parent.ok_or_else(|| Refused::NoFolder(name.to_owned()))?;
+        let parent = parent.ok_or_else(|| TreeError::NoFolder(name.to_owned()))?;
         if parent.status == DataStatus::Deleting || parent.is_linked() {
-            return Err(Refused::NoFolder(parent.path.clone()));
+            return Err(TreeError::NoFolder(parent.path.clone()));
         }
         if let Some((_, there)) = self.child(folder, name) {
-            return Err(Refused::Exists(there.path.clone()));
+            return Err(TreeError::Exists(there.path.clone()));
         }
         let (project, above) = (parent.project, parent.path.clone());
         let mut bytes = [0; 16];

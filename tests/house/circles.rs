@@ -3,6 +3,7 @@
 //!
 //! An arrow is a path in code that is not a test. A file may name what its parent module defines, for the
 //! parent is what the files of a folder have in common; that is no arrow.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -184,7 +185,7 @@ fn arrows(root: &Path) -> Graph {
         }
         let mut paths = Paths { module: from, found: BTreeSet::new() };
         paths.visit_file(&syn::parse_file(text).unwrap());
-        let room = |module: &str| module.split("::").next().unwrap().to_owned();
+        let in_room = |module: &str| module.split("::").next().unwrap().to_owned();
         let is_above = |other: &str| from.strip_prefix(other).is_some_and(|rest| rest.starts_with("::"));
         for path in paths.found {
             let mut target = path.as_str();
@@ -193,7 +194,10 @@ fn arrows(root: &Path) -> Graph {
             {
                 target = above;
             }
-            if texts.contains_key(target) && target != from && room(target) == room(from) && !is_above(target)
+            if texts.contains_key(target)
+                && target != from
+                && in_room(target) == in_room(from)
+                && !is_above(target)
             {
                 graph.entry(from.clone()).or_default().insert(target.to_owned());
             }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use copy_manager::{
-    engine::{Engine, Judged},
+    engine::{Engine, EventVerdict},
     simulator::events::ChannelSink,
 };
 use serde_json::{Value, json};
@@ -181,27 +181,28 @@ async fn what_is_said_at_the_door_is_what_the_queue_would_say() {
     let engine = &instance.engine;
     let judge = async |id: &str, detail: &Value| engine.judge_event(&event(id, detail), id).await.unwrap();
     let named = json!({ "requestId": "tuesday", "taskToken": "t", "payload": right() });
-    let Judged::Welcome(id) = judge("e-1", &named).await else { panic!("a good request is refused") };
+    let EventVerdict::Welcome(id) = judge("e-1", &named).await else { panic!("a good request is refused") };
     assert_eq!(seen(engine, "e-1", None).await, None, "nothing is stored by judging");
     house.queue.push(event("e-1", &named)).await.unwrap();
     house.success("t", Duration::from_mins(5)).await;
-    assert_eq!(judge("e-2", &named).await, Judged::Welcome(id.clone()));
+    assert_eq!(judge("e-2", &named).await, EventVerdict::Welcome(id.clone()));
 
     let contradiction = json!({ "requestId": "tuesday", "taskToken": "u", "payload": other() });
-    let Judged::Refused { id: refused, reason } = judge("e-3", &contradiction).await else { panic!() };
+    let EventVerdict::Refused { id: refused, reason } = judge("e-3", &contradiction).await else { panic!() };
     assert!(refused == "e-3" && reason.contains("with another payload"), "{refused}: {reason}");
     // Its token was answered before the door answered.
     assert!(
         matches!(house.callers.answer("u"), Some((_, Said::Failure(error, _))) if error == "InvalidRequest")
     );
-    let Judged::Refused { reason, .. } = judge("e-4", &json!({ "taskToken": "v", "payload": wrong() })).await
+    let EventVerdict::Refused { reason, .. } =
+        judge("e-4", &json!({ "taskToken": "v", "payload": wrong() })).await
     else {
         panic!()
     };
     assert!(reason.contains("destinationUri"), "{reason}");
     assert!(house.callers.answer("v").is_some());
     let typo = event("e-5", &json!({ "taskToken": "w", "payload": right() })).replace("CopySync", "CopySink");
-    assert!(matches!(engine.judge_event(&typo, "e-5").await.unwrap(), Judged::Refused { .. }));
+    assert!(matches!(engine.judge_event(&typo, "e-5").await.unwrap(), EventVerdict::Refused { .. }));
     for (id, tells) in [("e-3", 1), ("e-4", 1), ("e-5", 1)] {
         assert_eq!(seen(engine, id, None).await, Some((id.to_owned(), "InvalidRequest".into())));
         assert_eq!(told(&house, id, "FAILED"), tells);

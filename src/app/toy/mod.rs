@@ -31,11 +31,11 @@ use crate::{
     },
     engine::{
         core::Core,
-        dispatch::Lane,
+        dispatch::Priority,
         kind::{Kind, Plane},
-        lease::{Held, Step, id_of},
+        lease::{Leased, RoundResult, id_of},
         records::{self, Phase, RootState, after, attr, millis, set, started_at},
-        round::Next,
+        round::AfterRound,
         tree::{
             Child, End, Roster, Tree, Window,
             turns::{Turn, is_parked},
@@ -119,7 +119,7 @@ impl Kind for ChoresKind {
         "chores"
     }
 
-    async fn plan(&self, held: &mut Held) -> Step<Option<Next>> {
+    async fn plan(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>> {
         let payload = self.core.ports.store.get(&Key::new(id_of(held).as_str(), records::PAYLOAD)).await?;
         let Some(payload) = payload else {
             let failure = Failure::new(ErrorName::Internal, "the payload is gone");
@@ -135,7 +135,7 @@ impl Kind for ChoresKind {
         Ok(None)
     }
 
-    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>> {
+    fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
         let own: Own = state.own()?;
         Ok(Box::new(ChoresTree { core: &self.core, generation: state.generation, chores: own.chores }))
     }
@@ -173,7 +173,7 @@ impl Tree for ChoresTree<'_> {
         }
     }
 
-    async fn next(&self, held: &Held, state: &mut RootState, room: u64) -> Step<Vec<Child>> {
+    async fn next(&self, held: &Leased, state: &mut RootState, room: u64) -> RoundResult<Vec<Child>> {
         let Some(chores) = &self.chores else { return Ok(Vec::new()) };
         let until = chores.count.min(state.spread.saturating_add(room));
         let child = |number| {
@@ -187,12 +187,12 @@ impl Tree for ChoresTree<'_> {
         children
     }
 
-    async fn roster(&self, held: &Held, state: &RootState) -> Step<Roster<'_>> {
+    async fn roster(&self, held: &Leased, state: &RootState) -> RoundResult<Roster<'_>> {
         let root = id_of(held);
         Ok(Roster::new(state.children, move |number| Some(self.id(&root, number))))
     }
 
-    async fn end(&self, held: &mut Held) -> Step<End> {
+    async fn end(&self, held: &mut Leased) -> RoundResult<End> {
         let root = id_of(held);
         let keys: Vec<_> = (0..self.chores.as_ref().map_or(0, |chores| chores.count))
             .map(|number| records::request_key(&self.id(&root, number)))
@@ -218,7 +218,12 @@ impl Tree for ChoresTree<'_> {
 }
 
 impl ChoresPlane {
-    async fn settle(&self, held: &mut Held, root: &RequestId, failure: Option<Failure>) -> Step<Next> {
+    async fn settle(
+        &self,
+        held: &mut Leased,
+        root: &RequestId,
+        failure: Option<Failure>,
+    ) -> RoundResult<AfterRound> {
         let copied = u64::from(failure.is_none());
         let counters = Counters { files: 1, copied, failed: 1 - copied, ..Counters::default() };
         let ended = Outcome::between(started_at(&held.item), self.core.ports.clock.now());
@@ -234,7 +239,7 @@ impl Plane for ChoresPlane {
         "chore"
     }
 
-    async fn reconcile(&self, held: &mut Held) -> Step<Next> {
+    async fn reconcile(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         let chore: Chore = self.core.read_document(&held.item, attr::SPEC).await?;
         if chore.deadly {
@@ -248,7 +253,7 @@ impl Plane for ChoresPlane {
         let now = self.core.ports.clock.now();
         let waited = millis(now).saturating_sub(millis(started_at(&held.item)));
         let looked = set(attr::LOOKED_AT, millis(now));
-        let later = |wait| Next::Due { changes: vec![looked.clone()], due_at: after(now, wait) };
+        let later = |wait| AfterRound::Due { changes: vec![looked.clone()], due_at: after(now, wait) };
         if chore.stuck {
             return Ok(later(Duration::from_mins(1)));
         }
@@ -256,7 +261,7 @@ impl Plane for ChoresPlane {
             if held.item.number(attr::IN_TURNS).is_some() && !is_parked(&held.item) {
                 let lease = Arc::clone(&held.lease);
                 self.core.park(&lease, &root).await?;
-                self.core.wake(records::request_key(&root), Lane::Root).await?;
+                self.core.wake(records::request_key(&root), Priority::Root).await?;
             }
             return Ok(later(WAITS));
         }
@@ -279,7 +284,7 @@ impl Plane for ChoresPlane {
         self.settle(held, &root, None).await
     }
 
-    async fn give_up(&self, held: &mut Held, why: Failure) -> Step<Next> {
+    async fn give_up(&self, held: &mut Leased, why: Failure) -> RoundResult<AfterRound> {
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         self.settle(held, &root, Some(why)).await
     }

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use super::{Advance, Child, End, Tree, Window, plan, stall::Judgement, turns};
 use crate::{
     engine::{
+        concurrent::join_buffered,
         core::Core,
-        dispatch::Lane,
-        evidence::Party,
-        lease::{Halt, Held, Step, id_of},
+        dispatch::Priority,
+        lease::{Leased, RoundError, RoundResult, id_of},
+        liveness::RootRef,
         records::{self, Phase, RootState, as_millis, attr, millis, set},
-        round::Next,
-        several::several,
+        round::AfterRound,
     },
     events::{
         CHILD_REQUEST,
@@ -34,7 +34,7 @@ const WIDTH: usize = 16;
 
 impl Core {
     /// Puts children and watches them; when all of a step have settled, their tree says how it goes on.
-    pub(in crate::engine) async fn drive(&self, held: &mut Held, tree: &dyn Tree) -> Step<Advance> {
+    pub(in crate::engine) async fn drive(&self, held: &mut Leased, tree: &dyn Tree) -> RoundResult<Advance> {
         let id = id_of(held);
         let mut state: RootState = records::required(&held.item, attr::STATE)?;
         let tallies = self.ports.store.query(id.as_str(), records::TALLY).await?;
@@ -88,11 +88,11 @@ impl Core {
         }
         let changes = if is_news { running(&state)? } else { Vec::new() };
         let due_at = due_at.min(told_at.saturating_add(every)).max(now + 1);
-        Ok(Advance::Wait(Next::Due { changes, due_at }))
+        Ok(Advance::Wait(AfterRound::Due { changes, due_at }))
     }
 
     /// Puts children and tells the fleet. May be repeated: the ids come from the plan.
-    async fn put_children(&self, held: &Held, tree: &dyn Tree, children: Vec<Child>) -> Step<()> {
+    async fn put_children(&self, held: &Leased, tree: &dyn Tree, children: Vec<Child>) -> RoundResult<()> {
         let (id, now, lease) = (&id_of(held), self.ports.clock.now(), &Arc::clone(&held.lease));
         let told = children.iter().map(|child| Event {
             bus: Bus::Internal,
@@ -111,9 +111,9 @@ impl Core {
             // One that is put late, when its root has settled, is cleared away by nobody.
             let item = item.with(mark.0, mark.1).with(EXPIRE_AT, self.outlives_a_root());
             self.ports.store.write(Write::put_new(item.with(&name, spec))).await?;
-            Step::Ok(())
+            RoundResult::Ok(())
         });
-        for put in several(WIDTH, puts).await {
+        for put in join_buffered(WIDTH, puts).await {
             put?;
         }
         // A child event that is lost costs a tick: the record is due, and any instance will find it.
@@ -122,17 +122,17 @@ impl Core {
             Ok(refused) => signals::engine::children_untold(id.as_str(), refused.len()),
             Err(error) => signals::engine::publish_failed(id.as_str(), &error),
         }
-        self.moved(&[Party::of(&held.item)]);
+        self.record_progress(&[RootRef::of(&held.item)]);
         Ok(())
     }
 
     /// Has the children of a stopped root settle; when to look again, `None` when all have.
     pub(in crate::engine) async fn await_children(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut RootState,
         tree: &dyn Tree,
-    ) -> Step<Option<i64>> {
+    ) -> RoundResult<Option<i64>> {
         let now = self.ports.clock.now();
         let first = state.children_at == 0;
         let next_look = state.children_at.saturating_add(as_millis(LOOK));
@@ -157,15 +157,15 @@ impl Core {
     }
 
     /// The records of children that are there and have not settled.
-    pub(super) async fn open_among(&self, keys: &[Key]) -> Step<Vec<Item>> {
+    pub(super) async fn open_among(&self, keys: &[Key]) -> RoundResult<Vec<Item>> {
         let mut items = self.ports.store.get_many(keys).await?;
         items.retain(|item| Phase::of(item) != Some(Phase::Settled));
         Ok(items)
     }
 
-    pub(super) async fn wake_children(&self, children: &[Item]) -> Step<()> {
-        let woken = children.iter().map(|item| self.wake(item.key.clone(), Lane::Begun));
-        for woken in several(WIDTH, woken).await {
+    pub(super) async fn wake_children(&self, children: &[Item]) -> RoundResult<()> {
+        let woken = children.iter().map(|item| self.wake(item.key.clone(), Priority::Begun));
+        for woken in join_buffered(WIDTH, woken).await {
             woken?;
         }
         Ok(())
@@ -174,16 +174,16 @@ impl Core {
     /// Clears away what a root leaves, and gives the records of its children and of its plan their expiry.
     pub(in crate::engine) async fn expire_tree(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &RootState,
         tree: &dyn Tree,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         let keep = self.settings.service.keep;
         let roster = tree.roster(held, state).await?;
         for ids in roster.blocks() {
             held.lease.check()?;
             if self.stop.is_cancelled() {
-                return Err(Halt::Stopping);
+                return Err(RoundError::Stopping);
             }
             self.expire(ids.iter().flat_map(|id| tree.records_of(id)).collect(), keep).await?;
         }

@@ -14,9 +14,9 @@ use async_trait::async_trait;
 
 use super::{
     core::Core,
-    lease::{Held, Step},
+    lease::{Leased, RoundResult},
     records::{self, RootState, attr},
-    round::{Next, trouble_of},
+    round::{AfterRound, trouble_of},
 };
 use crate::{
     domain::{
@@ -107,7 +107,7 @@ pub(super) enum Advance {
     /// The root's phase has changed: it is looked at again at once.
     On,
     /// There is something to wait for.
-    Wait(Next),
+    Wait(AfterRound),
     /// Nothing moves: the root ends with this failure, and its children are stopped.
     Stalled(Failure),
 }
@@ -146,10 +146,10 @@ pub(crate) trait Tree: fmt::Debug + Send + Sync {
     fn window(&self) -> Window;
 
     /// The children that are put next, at most `room`; notes in `state` how far that gets.
-    async fn next(&self, held: &Held, state: &mut RootState, room: u64) -> Step<Vec<Child>>;
+    async fn next(&self, held: &Leased, state: &mut RootState, room: u64) -> RoundResult<Vec<Child>>;
 
     /// The children that may have been put.
-    async fn roster(&self, held: &Held, state: &RootState) -> Step<Roster<'_>>;
+    async fn roster(&self, held: &Leased, state: &RootState) -> RoundResult<Roster<'_>>;
 
     /// The records that a child has.
     fn records_of(&self, child: &RequestId) -> Vec<Key> {
@@ -157,7 +157,7 @@ pub(crate) trait Tree: fmt::Debug + Send + Sync {
     }
 
     /// What can be seen of children that have not settled.
-    async fn observe(&self, core: &Core, _held: &Held, open: &[Item]) -> Step<Vec<Observed>> {
+    async fn observe(&self, core: &Core, _held: &Leased, open: &[Item]) -> RoundResult<Vec<Observed>> {
         let seen = |child: &Item| Observed {
             looked_at: child.number(attr::LOOKED_AT).unwrap_or(0),
             waits_for_a_place: core.waits_for_a_place(child),
@@ -169,10 +169,10 @@ pub(crate) trait Tree: fmt::Debug + Send + Sync {
     }
 
     /// Begins the next step, or stores the outcome.
-    async fn end(&self, held: &mut Held) -> Step<End>;
+    async fn end(&self, held: &mut Leased) -> RoundResult<End>;
 
     /// Clears away what the root leaves beside its records.
-    async fn clear_up(&self, _held: &Held, _outcome: &Outcome) -> Step<()> {
+    async fn clear_up(&self, _held: &Leased, _outcome: &Outcome) -> RoundResult<()> {
         Ok(())
     }
 }

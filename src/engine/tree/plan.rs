@@ -6,7 +6,7 @@ use crate::{
     domain::ids::RequestId,
     engine::{
         core::Core,
-        lease::{Held, Step, id_of},
+        lease::{Leased, RoundResult, id_of},
         records::{self, RootState, attr},
     },
     ports::{
@@ -39,11 +39,11 @@ impl Core {
     /// same generation has left. An attempt that lands late finds another one there, and changes nothing.
     pub(crate) async fn put_chunk<T: Serialize + Sync>(
         &self,
-        held: &Held,
+        held: &Leased,
         (generation, n): (u32, u32),
         chunk: &T,
         seen: Option<String>,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         held.lease.check()?;
         let key = records::plan_key(&id_of(held), generation, n);
         // Until the root settles, and for good where nobody knows of it any more.

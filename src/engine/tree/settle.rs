@@ -9,12 +9,12 @@ use crate::{
     engine::{
         backoff::jittered,
         core::Core,
-        dispatch::Lane,
-        evidence::Party,
+        dispatch::Priority,
         large,
-        lease::{Halt, Held, Step, id_of},
+        lease::{Leased, RoundError, RoundResult, id_of},
+        liveness::RootRef,
         records::{self, Phase, attr, set},
-        round::Next,
+        round::AfterRound,
     },
     ports::{
         Error,
@@ -33,12 +33,12 @@ impl Core {
     /// transaction, then wakes the root.
     pub(crate) async fn settle_as(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         root: &RequestId,
         outcome: &Outcome,
         mut changes: Vec<Change>,
         tally: Vec<Change>,
-    ) -> Step<Next> {
+    ) -> RoundResult<AfterRound> {
         let id = id_of(held);
         changes.extend([
             set(attr::PHASE, Phase::Settled.as_str()),
@@ -53,14 +53,14 @@ impl Core {
         let tally = Write::update(records::tally_key(root, &id), tally);
         held.lease.check()?;
         // Before the root may know: it forgets its signs when it ends.
-        self.moved(&[Party::of(&held.item)]);
+        self.record_progress(&[RootRef::of(&held.item)]);
         match self.ports.store.transact(vec![settle, tally]).await? {
             Transacted::Done => {}
-            Transacted::Refused(_) => return Err(Halt::Lost),
+            Transacted::Refused(_) => return Err(RoundError::Lost),
         }
         signals::engine::child_settled(root.as_str(), id.as_str(), outcome);
         self.wake_root(root).await?;
-        Ok(Next::Released)
+        Ok(AfterRound::Released)
     }
 
     /// Wakes the root of a child that has just settled. Nobody comes back to it for that: what fails is tried
@@ -68,7 +68,7 @@ impl Core {
     async fn wake_root(&self, root: &RequestId) -> Result<(), Error> {
         let mut tries = 0;
         loop {
-            match self.wake(records::request_key(root), Lane::Root).await {
+            match self.wake(records::request_key(root), Priority::Root).await {
                 Err(error) if error.is_passing() && tries < WAKES_AGAIN => tries += 1,
                 woken => return woken,
             }

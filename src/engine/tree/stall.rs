@@ -10,13 +10,13 @@ use std::time::Duration;
 use super::{Observed, Tree, Window};
 use crate::{
     domain::{
-        friendly,
+        duration_text,
         outcome::{Culprit, ErrorName, Failure},
     },
     engine::{
         core::Core,
-        evidence::Party,
-        lease::{Held, Step, id_of},
+        lease::{Leased, RoundResult, id_of},
+        liveness::RootRef,
         records::{self, RootState, millis, started_at},
     },
     ports::store::Item,
@@ -62,7 +62,7 @@ impl Open {
     /// The failure of a root of which nothing has moved for that long.
     fn stalled(self, silence: Duration, state: &RootState, tree: &dyn Tree, more: &str) -> Judgement {
         let (count, total, noun) = (self.count, state.children, tree.noun());
-        let silence = friendly::print(silence);
+        let silence = duration_text::print(silence);
         let message = format!("nothing has moved for {silence} in {count} of {total} {noun}{more}");
         let mut failure = Failure::new(ErrorName::Stalled, message).naming(self.culprits);
         failure.culprits_total = count;
@@ -75,11 +75,11 @@ impl Core {
     /// of a silence is noted in `state`.
     pub(super) async fn judge(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut RootState,
         tree: &dyn Tree,
         tallies: &[Item],
-    ) -> Step<Judgement> {
+    ) -> RoundResult<Judgement> {
         let made = Some(millis(started_at(&held.item)));
         let signs = self.signs(id_of(held).as_str(), tallies, made);
         if self.is_alive(&signs) {
@@ -98,7 +98,7 @@ impl Core {
             return Ok(Judgement::Open(records::after(clock, AT_LEAST)));
         }
         if open.waits_for_a_place {
-            self.moved(&[Party::of(&held.item)]);
+            self.record_progress(&[RootRef::of(&held.item)]);
         }
         // A root all of whose children have settled is about to go on by itself.
         let is_full = tree.window() != Window::All && state.spread < state.children;
@@ -129,11 +129,11 @@ impl Core {
     /// Looks at the children that have not settled, or wakes them when a look begins.
     async fn open_children(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &RootState,
         tree: &dyn Tree,
         wakes: bool,
-    ) -> Step<Open> {
+    ) -> RoundResult<Open> {
         let mut seen = Open::default();
         let roster = tree.roster(held, state).await?;
         for ids in roster.blocks() {

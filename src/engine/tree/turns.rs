@@ -16,8 +16,8 @@ use crate::{
     domain::ids::RequestId,
     engine::{
         core::Core,
-        dispatch::Lane,
-        lease::{Halt, Held, Lease, Step, id_of},
+        dispatch::Priority,
+        lease::{Lease, Leased, RoundError, RoundResult, id_of},
         records::{self, RootState, attr, set},
     },
     ports::store::{Change, Condition, Item, Key, Value, Write, Written},
@@ -70,12 +70,17 @@ fn turns(tallies: &[Item]) -> Option<&Item> {
 
 impl Core {
     /// Parks a child. May be repeated.
-    pub(crate) async fn park(&self, lease: &Arc<Lease>, root: &RequestId) -> Step<()> {
+    pub(crate) async fn park(&self, lease: &Arc<Lease>, root: &RequestId) -> RoundResult<()> {
         self.change_place(lease, root, true, None).await
     }
 
     /// Takes the turn that a child was given.
-    pub(crate) async fn take_turn(&self, held: &mut Held, root: &RequestId, number: u64) -> Step<()> {
+    pub(crate) async fn take_turn(
+        &self,
+        held: &mut Leased,
+        root: &RequestId,
+        number: u64,
+    ) -> RoundResult<()> {
         let lease = Arc::clone(&held.lease);
         self.change_place(&lease, root, false, Some(leave_queue(root, number))).await?;
         held.item.attributes.remove(attr::PARKED);
@@ -88,7 +93,7 @@ impl Core {
         root: &RequestId,
         parks: bool,
         more: Option<Write>,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         lease.check()?;
         let name = attr::PARKED.to_owned();
         let (change, condition, count) = if parks {
@@ -112,13 +117,13 @@ impl Core {
                     return Ok(());
                 }
                 lease.lost.cancel();
-                Err(Halt::Lost)
+                Err(RoundError::Lost)
             }
         }
     }
 
     /// How a child stands in the queue of its root.
-    pub(crate) async fn turn_of(&self, root: &RequestId, number: u64) -> Step<Turn> {
+    pub(crate) async fn turn_of(&self, root: &RequestId, number: u64) -> RoundResult<Turn> {
         let Some(turns) = self.ports.store.get(&records::turns_key(root)).await? else {
             return Ok(Turn::None);
         };
@@ -133,20 +138,20 @@ impl Core {
     }
 
     /// Asks for a turn, if there is room in the queue.
-    pub(crate) async fn ask_for_turn(&self, root: &RequestId, number: u64) -> Step<()> {
+    pub(crate) async fn ask_for_turn(&self, root: &RequestId, number: u64) -> RoundResult<()> {
         let (set, member) = (ASKING.to_owned(), number.to_string());
         let changes = vec![Change::Include(set.clone(), member.clone()), Change::Add(VERSION.to_owned(), 1)];
         let write = Write::update(records::turns_key(root), changes);
         let asked =
             self.ports.store.write(write.when(Condition::Room { set, member, limit: MOST_ASKING })).await?;
         if matches!(asked, Written::Done(_)) {
-            self.wake(records::request_key(root), Lane::Root).await?;
+            self.wake(records::request_key(root), Priority::Root).await?;
         }
         Ok(())
     }
 
     /// Takes a child out of the queue that has no more to do.
-    pub(crate) async fn leave_queue(&self, root: &RequestId, number: u64) -> Step<()> {
+    pub(crate) async fn leave_queue(&self, root: &RequestId, number: u64) -> RoundResult<()> {
         self.ports.store.write(leave_queue(root, number)).await?;
         Ok(())
     }
@@ -154,12 +159,12 @@ impl Core {
     /// Gives at most `room` turns, and says how many it gave.
     pub(crate) async fn give_turns(
         &self,
-        held: &Held,
+        held: &Leased,
         tree: &dyn Tree,
         state: &RootState,
         tallies: &[Item],
         room: u64,
-    ) -> Step<u64> {
+    ) -> RoundResult<u64> {
         let id = id_of(held);
         let most = usize::try_from(room).unwrap_or(usize::MAX);
         let mut seen = turns(tallies).cloned();
@@ -188,7 +193,7 @@ impl Core {
                     let roster = tree.roster(held, state).await?;
                     let numbers = chosen.iter().filter_map(|number| number.parse().ok());
                     for child in numbers.filter_map(|number| roster.id(number)) {
-                        self.wake(records::request_key(&child), Lane::Begun).await?;
+                        self.wake(records::request_key(&child), Priority::Begun).await?;
                     }
                     return Ok(chosen.len() as u64);
                 }

@@ -15,10 +15,10 @@ use crate::{
     domain::{batch::BatchRequest, ids::RequestId, outcome::Outcome, request::FolderRequest},
     engine::{
         core::Core,
-        kind::{Kind, Refused},
-        lease::{Held, Step},
+        kind::{Kind, PlanError},
+        lease::{Leased, RoundResult},
         records::RootState,
-        round::Next,
+        round::AfterRound,
         tree::Tree,
     },
 };
@@ -42,11 +42,11 @@ impl Kind for Batch {
         "batch"
     }
 
-    async fn plan(&self, held: &mut Held) -> Step<Option<Next>> {
+    async fn plan(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>> {
         self.folders.plan(self, held).await
     }
 
-    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>> {
+    fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
         Ok(Box::new(self.folders.tree(self, state)))
     }
 }
@@ -64,19 +64,19 @@ impl FolderKind for Batch {
         _id: &RequestId,
         source: &str,
         request: &BatchRequest,
-    ) -> Result<Vec<FolderRequest>, Refused> {
+    ) -> Result<Vec<FolderRequest>, PlanError> {
         let most = self.core.settings.jobs.max_items_per_job;
         plan::plan(Planner::new(&self.core), source, request, most).await
     }
 
     async fn outcome(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         most_in_piece: usize,
         children: &[(RequestId, FolderRequest)],
         outcomes: &[Outcome],
         merged: Outcome,
-    ) -> Step<Outcome> {
+    ) -> RoundResult<Outcome> {
         let children = children.iter().map(|(_, spec)| spec).zip(outcomes);
         self.outcome_of_batch(held, most_in_piece, children, merged).await
     }

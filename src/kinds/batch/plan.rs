@@ -17,10 +17,10 @@ use crate::{
         outcome::{Culprit, ErrorName, Failure, culprit},
         request::FolderRequest,
     },
-    engine::{kind::Refused, several::several},
+    engine::{concurrent::join_buffered, kind::PlanError},
     kinds::sources::{
         checks,
-        external::{self, Outside},
+        external::{self, ExternalSource},
         find::{Found, find_sources},
         landings, limits,
         obstacles::{self, Top},
@@ -37,7 +37,7 @@ const WIDTH: usize = 8;
 /// What a source of the manifest turned out to be.
 enum Thing {
     Inside(Found),
-    Outside(Outside),
+    ExternalSource(ExternalSource),
 }
 
 impl Thing {
@@ -45,7 +45,7 @@ impl Thing {
     fn name(&self) -> &str {
         match self {
             Self::Inside(found) => found.data.name(),
-            Self::Outside(outside) => &outside.name,
+            Self::ExternalSource(outside) => &outside.name,
         }
     }
 
@@ -53,7 +53,7 @@ impl Thing {
     fn identity(&self) -> (&str, &str) {
         match self {
             Self::Inside(found) => ("", found.data.id.as_str()),
-            Self::Outside(outside) => (&outside.bucket, &outside.key),
+            Self::ExternalSource(outside) => (&outside.bucket, &outside.key),
         }
     }
 }
@@ -65,7 +65,7 @@ pub(crate) async fn plan(
     event_source: &str,
     request: &BatchRequest,
     most: usize,
-) -> Result<Vec<FolderRequest>, Refused> {
+) -> Result<Vec<FolderRequest>, PlanError> {
     with.rules.check_event_source(event_source)?;
     let mut projects = Projects::new(with.platform, with.rules);
     let mut targets = Vec::with_capacity(request.destinations.len());
@@ -107,16 +107,16 @@ pub(crate) async fn plan(
 }
 
 /// What the sources are, in their order.
-fn in_order(request: &BatchRequest, found: Vec<Found>, outside: Vec<Outside>) -> Vec<Thing> {
+fn in_order(request: &BatchRequest, found: Vec<Found>, outside: Vec<ExternalSource>) -> Vec<Thing> {
     let inside = found.into_iter().map(|found| (found.uri.clone(), Thing::Inside(found)));
-    let outside = outside.into_iter().map(|outside| (outside.uri.clone(), Thing::Outside(outside)));
+    let outside = outside.into_iter().map(|outside| (outside.uri.clone(), Thing::ExternalSource(outside)));
     let mut things: HashMap<String, Thing> = inside.chain(outside).collect();
     request.sources.iter().filter_map(|uri| things.remove(uri)).collect()
 }
 
 /// Those of the sources; one that was named in two ways comes once.
-fn apart(things: &[Thing], sources: &[usize]) -> (Vec<Found>, Vec<Outside>) {
-    let (mut inside, mut outside): (Vec<Found>, Vec<Outside>) = (Vec::new(), Vec::new());
+fn apart(things: &[Thing], sources: &[usize]) -> (Vec<Found>, Vec<ExternalSource>) {
+    let (mut inside, mut outside): (Vec<Found>, Vec<ExternalSource>) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
     for thing in sources.iter().filter_map(|source| things.get(*source)) {
         if !seen.insert(thing.identity()) {
@@ -124,7 +124,7 @@ fn apart(things: &[Thing], sources: &[usize]) -> (Vec<Found>, Vec<Outside>) {
         }
         match thing {
             Thing::Inside(found) => inside.push(found.clone()),
-            Thing::Outside(source) => outside.push(source.clone()),
+            Thing::ExternalSource(source) => outside.push(source.clone()),
         }
     }
     (inside, outside)
@@ -193,20 +193,20 @@ async fn look_at(
     request: &BatchRequest,
     targets: &[(Project, DataPath)],
     things: &[Thing],
-) -> Result<(), Refused> {
+) -> Result<(), PlanError> {
     let mut folders: BTreeMap<(&ProjectId, &DataPath), (&Project, Vec<Top<'_>>)> = BTreeMap::new();
     for ((project, path), destination) in targets.iter().zip(&request.destinations) {
         let (_, tops) = folders.entry((&project.id, path)).or_insert_with(|| (project, Vec::new()));
         let sources = destination.sources.iter().filter_map(|source| things.get(*source));
         tops.extend(sources.map(|thing| match thing {
             Thing::Inside(found) => Top::from(found),
-            Thing::Outside(outside) => Top::from(outside),
+            Thing::ExternalSource(outside) => Top::from(outside),
         }));
     }
     let looks = folders.into_iter().map(|((_, path), (project, tops))| async move {
         obstacles::check(with.platform, project, path, &tops).await
     });
-    several(WIDTH, looks).await.into_iter().collect()
+    join_buffered(WIDTH, looks).await.into_iter().collect()
 }
 
 /// Whether it is too many files, each counted as often as it is copied.
@@ -215,7 +215,7 @@ async fn check_count(
     request: &BatchRequest,
     things: &[Thing],
     children: &[FolderRequest],
-) -> Result<(), Refused> {
+) -> Result<(), PlanError> {
     let mut times = vec![0_u64; things.len()];
     for source in request.destinations.iter().flat_map(|destination| &destination.sources) {
         if let Some(times) = times.get_mut(*source) {
@@ -227,7 +227,7 @@ async fn check_count(
     for (thing, times) in things.iter().zip(times) {
         match thing {
             Thing::Inside(found) => inside.push((found, times)),
-            Thing::Outside(outside) => objects += outside.len() * times,
+            Thing::ExternalSource(outside) => objects += outside.len() * times,
         }
     }
     limits::check_files(with.platform, with.settings.max_files, &inside, objects, children).await

@@ -8,8 +8,8 @@ use crate::{
         request::FolderRequest,
     },
     engine::{
-        large::aside,
-        lease::{Held, Step, id_of},
+        large::spawn_blocking_if_large,
+        lease::{Leased, RoundResult, id_of},
         records::{self, attr},
     },
     events::outgoing::{self, Room},
@@ -22,7 +22,7 @@ use crate::{
 
 /// What is known of one piece while its children are gone through.
 #[derive(Debug, Default)]
-struct Piece<'a> {
+struct ReportPart<'a> {
     jobs: Vec<JobSummary>,
     failures: Vec<&'a Failure>,
 }
@@ -32,11 +32,11 @@ impl Batch {
     /// they ended; `merged` is the outcome without that.
     pub(crate) async fn outcome_of_batch<'a>(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         most: usize,
         children: impl Iterator<Item = (&'a FolderRequest, &'a Outcome)>,
         merged: Outcome,
-    ) -> Step<Outcome> {
+    ) -> RoundResult<Outcome> {
         let payload = Key::new(id_of(held).as_str(), records::PAYLOAD);
         let Some(payload) = self.core.ports.store.get(&payload).await? else { return Ok(merged) };
         let request: BatchRequest = self.core.read_document(&payload, attr::SPEC).await?;
@@ -46,11 +46,11 @@ impl Batch {
 
     /// Writes the whole output below `report.s3_prefix`, if there is such a place and the output is too
     /// long to be told everywhere.
-    async fn reported(&self, held: &mut Held, mut outcome: Outcome) -> Step<Outcome> {
+    async fn reported(&self, held: &mut Leased, mut outcome: Outcome) -> RoundResult<Outcome> {
         let Some(mut deliveries) = outcome.deliveries.take() else { return Ok(outcome) };
         let sources = deliveries.pieces.iter().flat_map(|piece| &piece.sources);
         let bytes = sources.map(String::len).sum();
-        let measured = aside(bytes, move || {
+        let measured = spawn_blocking_if_large(bytes, move || {
             let (whole, room) = outgoing::whole_deliveries(&deliveries);
             if room == Room::Nowhere {
                 deliveries.without_sources = true;
@@ -67,7 +67,7 @@ impl Batch {
     }
 
     /// Where the whole output now is, if there is a place for such things that can be written to.
-    async fn put_report(&self, held: &mut Held, whole: String) -> Step<Option<String>> {
+    async fn put_report(&self, held: &mut Leased, whole: String) -> RoundResult<Option<String>> {
         let id = id_of(held);
         let prefix = &self.core.settings.report.s3_prefix;
         let Some(at) = report_location(prefix, id.as_str()) else { return Ok(None) };
@@ -98,11 +98,11 @@ fn with_deliveries<'a>(
     children: impl Iterator<Item = (&'a FolderRequest, &'a Outcome)>,
     merged: Outcome,
 ) -> Outcome {
-    let mut pieces: Vec<Piece<'_>> = Vec::new();
+    let mut pieces: Vec<ReportPart<'_>> = Vec::new();
     for (spec, outcome) in children {
         let n = spec.piece.unwrap_or_default();
         if pieces.len() <= n {
-            pieces.resize_with(n + 1, Piece::default);
+            pieces.resize_with(n + 1, ReportPart::default);
         }
         let Some(piece) = pieces.get_mut(n) else { continue };
         let is_new = |job: &&JobSummary| !piece.jobs.iter().any(|known| known.job_id == job.job_id);
@@ -110,7 +110,7 @@ fn with_deliveries<'a>(
         piece.jobs.extend(new);
         piece.failures.extend(&outcome.failure);
     }
-    pieces.resize_with(request.pieces(most).count(), Piece::default);
+    pieces.resize_with(request.pieces(most).count(), ReportPart::default);
     let pieces: Vec<_> = request
         .pieces(most)
         .zip(pieces)

@@ -21,10 +21,10 @@ use crate::{
     },
     engine::{
         core::Core,
-        kind::{Kind, Refused},
-        lease::{Held, Step},
+        kind::{Kind, PlanError},
+        lease::{Leased, RoundResult},
         records::RootState,
-        round::Next,
+        round::AfterRound,
         tree::Tree,
     },
     planes::objects::ObjectsPlane,
@@ -57,8 +57,8 @@ impl Copy {
         }
         let children = match self.children(&RequestId::new("dry-run"), event_source, request).await {
             Ok(children) => children,
-            Err(Refused::Failed(failure) | Refused::NotYet(failure)) => return Ok(Err(failure)),
-            Err(Refused::Port(error)) => return Err(error),
+            Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => return Ok(Err(failure)),
+            Err(PlanError::Port(error)) => return Err(error),
         };
         match self.folders.preview(&children, most_bytes).await {
             Ok(preview) => Ok(Ok(preview)),
@@ -74,11 +74,11 @@ impl Kind for Copy {
         "copy"
     }
 
-    async fn plan(&self, held: &mut Held) -> Step<Option<Next>> {
+    async fn plan(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>> {
         self.folders.plan(self, held).await
     }
 
-    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>> {
+    fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
         Ok(match Slices::of(&self.core, self, state)? {
             Some(slices) => Box::new(slices),
             None => Box::new(self.folders.tree(self, state)),
@@ -94,7 +94,12 @@ impl FolderKind for Copy {
         request.dry_run
     }
 
-    async fn elsewhere(&self, held: &mut Held, source: &str, request: &CopyRequest) -> Step<Elsewhere> {
+    async fn elsewhere(
+        &self,
+        held: &mut Leased,
+        source: &str,
+        request: &CopyRequest,
+    ) -> RoundResult<Elsewhere> {
         self.plan_outward(held, source, request).await
     }
 
@@ -103,7 +108,7 @@ impl FolderKind for Copy {
         id: &RequestId,
         source: &str,
         request: &CopyRequest,
-    ) -> Result<Vec<FolderRequest>, Refused> {
+    ) -> Result<Vec<FolderRequest>, PlanError> {
         plan::plan(Planner::new(&self.core), id, source, request).await
     }
 }

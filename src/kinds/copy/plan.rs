@@ -9,12 +9,12 @@ use crate::{
         ids::RequestId,
         request::{CopyRequest, FolderRequest},
     },
-    engine::kind::Refused,
+    engine::kind::PlanError,
     kinds::{
         folders::staging,
         sources::{
             checks,
-            external::{self, Outside},
+            external::{self, ExternalSource},
             find::find_sources,
             landings, limits,
             obstacles::{self, Top},
@@ -31,7 +31,7 @@ pub(crate) async fn plan(
     id: &RequestId,
     event_source: &str,
     request: &CopyRequest,
-) -> Result<Vec<FolderRequest>, Refused> {
+) -> Result<Vec<FolderRequest>, PlanError> {
     with.rules.check_event_source(event_source)?;
     let mut projects = Projects::new(with.platform, with.rules);
     let (target, path) = projects.destination(&request.destination).await?;
@@ -54,7 +54,7 @@ pub(crate) async fn plan(
         let tops = if request.renaming.is_empty() { &tops[..] } else { &[] };
         obstacles::check(with.platform, &target, &path, tops).await?;
     }
-    let objects = outside.iter().map(Outside::len).sum();
+    let objects = outside.iter().map(ExternalSource::len).sum();
     let mut children = bring(with, &found, outside, &target, &path, &trees).await?;
     limits::check_folders(with.settings.max_folders, children.len(), None)?;
     let once: Vec<_> = found.iter().map(|found| (found, 1)).collect();

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{CopyOut, Judged, named};
+use super::{CopyOut, PlanResult, named};
 use crate::{
     domain::{
         copy_out::CopyOutRequest,
-        friendly,
+        duration_text,
         outcome::{Counters, ErrorName},
     },
     engine::{
-        evidence::Party,
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
+        liveness::RootRef,
         records::{self, RootState, attr, millis, set, started_at},
-        round::Next,
+        round::AfterRound,
         settings::Tags,
     },
     events::outgoing::Status,
@@ -50,7 +50,7 @@ pub(super) enum Entry {
 
 impl CopyOut {
     /// Writes the start marker.
-    pub(super) async fn enter(&self, request: &CopyOutRequest) -> Judged<Entry> {
+    pub(super) async fn enter(&self, request: &CopyOutRequest) -> PlanResult<Entry> {
         let tags = self.core.settings.copy_out.tags;
         let uri = request.destination();
         let with_tags = tags != Tags::Suppress;
@@ -134,15 +134,15 @@ impl CopyOut {
     /// has taken too long, and the request has ended.
     pub(super) async fn wait_for_access(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         request: &CopyOutRequest,
         why: &str,
-    ) -> Step<Option<Next>> {
+    ) -> RoundResult<Option<AfterRound>> {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         let mut waited: Waited = state.own()?;
         let patience = self.core.settings.copy_out.access_deadline;
         if millis(self.core.ports.clock.now()) >= records::after(started_at(&held.item), patience) {
-            let patience = friendly::print(patience);
+            let patience = duration_text::print(patience);
             let message =
                 format!("the destination has let nobody in for {patience} (copy_out.access_deadline): {why}");
             let failure = named(ErrorName::PolicyDenied, &message, &request.destination());
@@ -154,7 +154,7 @@ impl CopyOut {
             records::after(self.core.ports.clock.now(), self.core.settings.copy_out.access_retry);
         state.set_own(&waited)?;
         // To have asked is a sign of life.
-        self.core.moved(&[Party::of(&held.item)]);
+        self.core.record_progress(&[RootRef::of(&held.item)]);
         let changes = vec![
             set(attr::WAITING_FOR, WAITING),
             set(attr::WAITS_FOR, why),
@@ -163,16 +163,16 @@ impl CopyOut {
         self.core.save(held, changes).await?;
         signals::copy_out::waits_for_access(&held.lease.key.id, waited.refusals, why);
         self.core.tell_if_possible(held, Status::Running, Counters::default()).await;
-        Ok(Some(Next::at(waited.access_at)))
+        Ok(Some(AfterRound::at(waited.access_at)))
     }
 
     /// Whether tags are left out, having asked for those of one object of each source bucket.
     pub(super) async fn try_tags(
         &self,
-        held: &Held,
+        held: &Leased,
         request: &CopyOutRequest,
         buckets: &BTreeMap<String, (String, bool)>,
-    ) -> Judged<bool> {
+    ) -> PlanResult<bool> {
         let tags = self.core.settings.copy_out.tags;
         if tags == Tags::Suppress || request.options.without_tags {
             return Ok(tags != Tags::Suppress && request.options.without_tags);
@@ -181,7 +181,7 @@ impl CopyOut {
             let access = self.objects.bucket_access(bucket, *unsigned, &request.options).await?;
             let at = ObjectLocation::new(bucket, key);
             let ask = || self.core.ports.objects.tags(&at, &access);
-            match self.core.patiently(&[Party::of(&held.item)], ask).await {
+            match self.core.patiently(&[RootRef::of(&held.item)], ask).await {
                 Err(error) if error.is_passing() && error.class != Class::Unauthorized => {
                     return Err(error.into());
                 }

@@ -20,7 +20,7 @@ use crate::{
     },
     engine::{
         large,
-        lease::{Halt, Held, id_of},
+        lease::{Leased, RoundError, id_of},
     },
     kinds::slices::{Chunk, ChunkWriter},
 };
@@ -89,12 +89,13 @@ impl Collisions {
     pub(super) async fn judge(
         self,
         engine: &CopyOut,
-        held: &Held,
+        held: &Leased,
         request: &CopyOutRequest,
         chunks: &ChunkWriter,
     ) -> Result<(), NotBegun> {
         let most = if request.allow_collisions { MOST_SHARED + 1 } else { MOST };
-        let Doubts { shared, overwritten } = large::aside(self.bytes(), move || self.doubts(most)).await?;
+        let Doubts { shared, overwritten } =
+            large::spawn_blocking_if_large(self.bytes(), move || self.doubts(most)).await?;
         if shared.is_empty() && overwritten.is_empty() {
             return Ok(());
         }
@@ -120,21 +121,21 @@ impl Collisions {
         request: &CopyOutRequest,
     ) -> Result<(), NotBegun> {
         let Doubts { mut shared, overwritten } =
-            large::aside(self.bytes(), move || self.doubts(MOST)).await?;
+            large::spawn_blocking_if_large(self.bytes(), move || self.doubts(MOST)).await?;
         if request.allow_collisions {
             shared.clear();
         }
         if shared.is_empty() && overwritten.is_empty() {
             return Ok(());
         }
-        let (mut sharers, mut overwrites) = (Sharers::default(), Overwrites::default());
+        let (mut colliding_sources, mut overwrites) = (Sharers::default(), Overwrites::default());
         let mut lister = Lister::open(engine, request).await?;
         while let Some(items) = lister.next().await? {
             overwrites.note(&items, &overwritten, request);
-            sharers.note(items, &shared);
+            colliding_sources.note(items, &shared);
         }
         overwrites.refuse()?;
-        Ok(sharers.refuse()?)
+        Ok(colliding_sources.refuse()?)
     }
 
     /// What seems to be the matter, with at most so many keys of each kind.
@@ -168,7 +169,7 @@ impl Collisions {
 /// The plan that has just been written.
 struct Plan<'a> {
     engine: &'a CopyOut,
-    held: &'a Held,
+    held: &'a Leased,
     generation: u32,
     chunks: u32,
 }
@@ -177,7 +178,7 @@ impl Plan<'_> {
     async fn chunk(&self, n: u32) -> Result<Chunk, NotBegun> {
         self.held.lease.check()?;
         if self.engine.core.stop.is_cancelled() {
-            return Err(Halt::Stopping.into());
+            return Err(RoundError::Stopping.into());
         }
         Ok(Chunk::read(&self.engine.core, &id_of(self.held), self.generation, n).await?)
     }
@@ -198,11 +199,11 @@ impl Plan<'_> {
     }
 
     async fn refuse(&self, shared: &BTreeSet<u64>) -> Result<(), NotBegun> {
-        let mut sharers = Sharers::default();
+        let mut colliding_sources = Sharers::default();
         for n in 0..self.chunks {
-            sharers.note(self.chunk(n).await?.items, shared);
+            colliding_sources.note(self.chunk(n).await?.items, shared);
         }
-        Ok(sharers.refuse()?)
+        Ok(colliding_sources.refuse()?)
     }
 
     /// The last object of the list for each of these keys.

@@ -1,12 +1,12 @@
 //! What a copy-out would do. Nothing is written: S3 is only asked.
 
-use super::{CopyOut, NotBegun, Watch, check_own_keys, collisions::Collisions, list::Lister};
+use super::{CancellationCheck, CopyOut, NotBegun, check_own_keys, collisions::Collisions, list::Lister};
 use crate::{
     domain::{
         copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
         outcome::Outcome,
     },
-    engine::{evidence::Party, lease::Held, records::started_at, several::several},
+    engine::{concurrent::join_buffered, lease::Leased, liveness::RootRef, records::started_at},
     planes::objects::compare::are_equal,
     ports::{
         Class, Result,
@@ -27,10 +27,10 @@ impl CopyOut {
     /// Looks at both ends of everything in the list.
     pub(super) async fn dry_copy_out(
         &self,
-        held: &Held,
+        held: &Leased,
         request: &CopyOutRequest,
     ) -> std::result::Result<Outcome, NotBegun> {
-        let mut watch = Watch::new();
+        let mut watch = CancellationCheck::new();
         let mut lister = Lister::open(self, request).await?;
         let (mut total, mut plan, mut collisions) = (0, DryCopyOut::default(), Collisions::default());
         while let Some(items) = lister.next().await? {
@@ -41,7 +41,7 @@ impl CopyOut {
             }
             for chunk in items.chunks(WIDTH * 8) {
                 let looks = chunk.iter().map(|item| self.look_at_both(held, request, item));
-                for found in several(WIDTH, looks).await {
+                for found in join_buffered(WIDTH, looks).await {
                     match found? {
                         Found::Missing => plan.missing += 1,
                         Found::Ready { is_there: true, .. } => plan.already_copied += 1,
@@ -52,7 +52,7 @@ impl CopyOut {
                         }
                     }
                 }
-                self.core.moved(&[Party::of(&held.item)]);
+                self.core.record_progress(&[RootRef::of(&held.item)]);
                 if let Some(failure) = watch.stopped(&self.core, held).await? {
                     return Err(failure.into());
                 }
@@ -72,13 +72,13 @@ impl CopyOut {
         Ok(outcome)
     }
 
-    async fn look_at_both(&self, held: &Held, request: &CopyOutRequest, item: &SliceItem) -> Result<Found> {
+    async fn look_at_both(&self, held: &Leased, request: &CopyOutRequest, item: &SliceItem) -> Result<Found> {
         let Origin::Object { bucket, key, unsigned, .. } = &item.from else { return Ok(Found::Missing) };
         let from = ObjectLocation::new(bucket, key);
         let to = ObjectLocation::new(&request.destination_bucket, &item.to);
         let reading = self.objects.bucket_access(bucket, *unsigned, &request.options).await?;
         let writing = self.objects.bucket_access(&to.bucket, false, &request.options).await?;
-        let party = [Party::of(&held.item)];
+        let party = [RootRef::of(&held.item)];
         let (source, there) = tokio::join!(
             self.core.patiently(&party, || self.core.ports.objects.look(&from, &reading)),
             self.core.patiently(&party, || self.core.ports.objects.look(&to, &writing)),

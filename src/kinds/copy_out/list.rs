@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::{
-    CopyOut, DIRECTORY_BUCKET, Judged, named,
+    CopyOut, DIRECTORY_BUCKET, PlanResult, named,
     reading::{self, Pauses, Reading},
 };
 use crate::{
@@ -33,7 +33,7 @@ const BYTES: u64 = 4096;
 const BATCH: usize = 1000;
 
 /// Bytes of the list that are read at a time: of a gzipped one a thousand times as many may come out.
-const SIP: usize = 512;
+const READ_BYTES: usize = 512;
 
 /// Reads a list.
 pub(super) struct Lister<'a> {
@@ -53,7 +53,7 @@ pub(super) struct Lister<'a> {
 }
 
 /// Opens the list.
-pub(super) async fn open(engine: &CopyOut, request: &CopyOutRequest) -> Judged<ObjectBody> {
+pub(super) async fn open(engine: &CopyOut, request: &CopyOutRequest) -> PlanResult<ObjectBody> {
     let at = reading::place(request);
     let uri = at.to_string();
     engine.core.settings.policy.check_source(Place::Bucket(&at.bucket), &uri)?;
@@ -83,7 +83,7 @@ struct Wildcard {
 }
 
 impl<'a> Lister<'a> {
-    pub(super) async fn open(engine: &'a CopyOut, request: &'a CopyOutRequest) -> Judged<Self> {
+    pub(super) async fn open(engine: &'a CopyOut, request: &'a CopyOutRequest) -> PlanResult<Self> {
         Ok(Self::new(engine, request, open(engine, request).await?))
     }
 
@@ -109,7 +109,7 @@ impl<'a> Lister<'a> {
 
     /// The next items of the list, in its order, maybe none; `None` at its end. Waits for S3 once at most, so
     /// that whoever asks can look around between.
-    pub(super) async fn next(&mut self) -> Judged<Option<Vec<SliceItem>>> {
+    pub(super) async fn next(&mut self) -> PlanResult<Option<Vec<SliceItem>>> {
         let mut items = Vec::new();
         if let Some(wildcard) = self.wildcard.take() {
             self.wildcard = self.page(wildcard, &mut items).await?;
@@ -128,7 +128,7 @@ impl<'a> Lister<'a> {
     }
 
     /// Reads some more rows; false at the end of the list.
-    async fn read_on(&mut self) -> Judged<bool> {
+    async fn read_on(&mut self) -> PlanResult<bool> {
         let Some(mut reader) = self.reader.take() else { return Ok(false) };
         let mut rows = Vec::new();
         if self.piece.is_empty() {
@@ -140,9 +140,9 @@ impl<'a> Lister<'a> {
             self.piece = piece;
         }
         while rows.len() < BATCH && !self.piece.is_empty() {
-            let sip = self.piece.split_to(SIP.min(self.piece.len()));
-            reader.push(&sip, &mut rows)?;
-            // A sip of a gzipped list may be half a megabyte of nothing.
+            let read_chunk = self.piece.split_to(READ_BYTES.min(self.piece.len()));
+            reader.push(&read_chunk, &mut rows)?;
+            // A chunk of a gzipped list may be half a megabyte of nothing.
             tokio::task::consume_budget().await;
         }
         self.rows = rows.into();
@@ -151,7 +151,7 @@ impl<'a> Lister<'a> {
     }
 
     /// The object of a row, or the wildcard that it is.
-    async fn follow(&mut self, row: Instruction, items: &mut Vec<SliceItem>) -> Judged<()> {
+    async fn follow(&mut self, row: Instruction, items: &mut Vec<SliceItem>) -> PlanResult<()> {
         if !self.buckets.contains_key(&row.bucket) {
             let uri = format!("s3://{}/{}", row.bucket, row.key);
             self.engine.core.settings.policy.check_source(Place::Bucket(&row.bucket), &uri)?;
@@ -212,7 +212,11 @@ impl<'a> Lister<'a> {
     }
 
     /// The objects of one page of a wildcard; gives it back if there are more.
-    async fn page(&mut self, mut wildcard: Wildcard, items: &mut Vec<SliceItem>) -> Judged<Option<Wildcard>> {
+    async fn page(
+        &mut self,
+        mut wildcard: Wildcard,
+        items: &mut Vec<SliceItem>,
+    ) -> PlanResult<Option<Wildcard>> {
         let (row, engine) = (&wildcard.row, self.engine);
         let (prefix, from) = (row.wildcard().unwrap_or_default(), wildcard.from.as_deref());
         let refused =

@@ -31,11 +31,11 @@ use crate::{
     },
     engine::{
         core::Core,
-        evidence::Party,
-        kind::{Judged, Kind, NotBegun, Watch},
-        lease::{Halt, Held, Step, id_of},
+        kind::{CancellationCheck, Kind, NotBegun, PlanResult},
+        lease::{Leased, RoundError, RoundResult, id_of},
+        liveness::RootRef,
         records::{self, RootState, attr, started_at},
-        round::Next,
+        round::AfterRound,
         tree::Tree,
     },
     events::outgoing::Status,
@@ -66,23 +66,23 @@ impl Kind for CopyOut {
         "copy_out"
     }
 
-    async fn plan(&self, held: &mut Held) -> Step<Option<Next>> {
+    async fn plan(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>> {
         self.begin_copy_out(held).await
     }
 
-    fn tree<'a>(&'a self, state: &RootState) -> Step<Box<dyn Tree + 'a>> {
+    fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
         let slices = Slices::of(&self.core, self, state)?;
         Ok(Box::new(slices.unwrap_or_else(|| Slices::none(&self.core, self))))
     }
 
-    async fn abandon(&self, held: &mut Held) -> Step<()> {
+    async fn abandon(&self, held: &mut Leased) -> RoundResult<()> {
         self.drop_summary_if_possible(held).await
     }
 }
 
 impl CopyOut {
     /// Everything up to the plan; `Some` when there is something to wait for.
-    pub(crate) async fn begin_copy_out(&self, held: &mut Held) -> Step<Option<Next>> {
+    pub(crate) async fn begin_copy_out(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>> {
         let mut request = self.copy_out_request(held).await?;
         let state: RootState = records::document(&held.item, attr::STATE)?;
         let waited: Waited = state.own()?;
@@ -91,31 +91,35 @@ impl CopyOut {
         }
         // Whoever else wakes the request does not make its destination be asked more often.
         if records::millis(self.core.ports.clock.now()) < waited.access_at {
-            return Ok(Some(Next::at(waited.access_at)));
+            return Ok(Some(AfterRound::at(waited.access_at)));
         }
-        let party = [Party::of(&held.item)];
+        let party = [RootRef::of(&held.item)];
         match self.core.while_moving(&party, self.begin(held, &mut request)).await {
             Ok(next) => Ok(next),
             Err(NotBegun::Refused(failure) | NotBegun::NotYet(failure)) => {
                 self.core.fail(held, failure).await.map(|()| None)
             }
-            Err(NotBegun::At(at)) => Ok(Some(Next::at(at))),
-            Err(NotBegun::Halt(Halt::Port(error))) if error.is_passing() => {
+            Err(NotBegun::At(at)) => Ok(Some(AfterRound::at(at))),
+            Err(NotBegun::RoundError(RoundError::Port(error))) if error.is_passing() => {
                 self.core.not_yet_begun(held, error).await.map(|()| None)
             }
-            Err(NotBegun::Halt(halt)) => Err(halt),
+            Err(NotBegun::RoundError(halt)) => Err(halt),
         }
     }
 
     /// What the caller asked for, as it is meant here.
-    pub(super) async fn copy_out_request(&self, held: &Held) -> Step<CopyOutRequest> {
+    pub(super) async fn copy_out_request(&self, held: &Leased) -> RoundResult<CopyOutRequest> {
         let id = id_of(held);
         let payload = self.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
         let gone = || crate::ports::Error::new(Class::Invalid, "read payload", "it is gone");
         Ok(self.completed(self.core.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?))
     }
 
-    async fn begin(&self, held: &mut Held, request: &mut CopyOutRequest) -> Result<Option<Next>, NotBegun> {
+    async fn begin(
+        &self,
+        held: &mut Leased,
+        request: &mut CopyOutRequest,
+    ) -> Result<Option<AfterRound>, NotBegun> {
         let source = held.item.text(attr::SOURCE).unwrap_or_default().to_owned();
         self.judge_copy_out(&source, request).await?;
         if request.dry_run {
@@ -130,7 +134,7 @@ impl CopyOut {
             Entry::Closed(why) => return Ok(self.wait_for_access(held, request, &why).await?),
         }
         request.options.unwritten = unwritten;
-        let mut watch = Watch::new();
+        let mut watch = CancellationCheck::new();
         let mut lister = Lister::new(self, request, list?);
         let mut chunks = ChunkWriter::new(held, request.max_items_per_batch);
         let mut collisions = Collisions::default();
@@ -140,7 +144,7 @@ impl CopyOut {
                 collisions.note(&item, request);
                 chunks.take(&self.core, held, item).await?;
             }
-            self.core.moved(&[Party::of(&held.item)]);
+            self.core.record_progress(&[RootRef::of(&held.item)]);
             if let Some(failure) = watch.stopped(&self.core, held).await? {
                 return Err(failure.into());
             }
@@ -155,7 +159,7 @@ impl CopyOut {
     }
 
     /// What can be said of a request without looking at its list.
-    async fn judge_copy_out(&self, source: &str, request: &mut CopyOutRequest) -> Judged<()> {
+    async fn judge_copy_out(&self, source: &str, request: &mut CopyOutRequest) -> PlanResult<()> {
         let settings = &self.core.settings.copy_out;
         self.core.settings.policy.check_event_source(source)?;
         if let Some(failure) = request.refused.take() {
@@ -215,44 +219,44 @@ impl CopyOut {
 #[async_trait]
 impl SliceKind for CopyOut {
     /// Writes the summary before.
-    async fn end(&self, held: &mut Held, slices: &Slices<'_>) -> Step<bool> {
+    async fn end(&self, held: &mut Leased, slices: &Slices<'_>) -> RoundResult<bool> {
         let request = self.copy_out_request(held).await?;
-        let gathered = match self.summarise(held, slices, &request, None).await {
-            Err(Halt::Port(error)) if error.is_passing() => {
+        let settled_outcomes = match self.summarise(held, slices, &request, None).await {
+            Err(RoundError::Port(error)) if error.is_passing() => {
                 if error.class == Class::Unauthorized {
                     self.objects.keys.forget();
                 }
                 if !self.core.lasts_too_long(held).await? {
-                    return Err(Halt::Port(error));
+                    return Err(RoundError::Port(error));
                 }
                 self.summarise(held, slices, &request, Some(&error)).await?
             }
-            gathered => gathered?,
+            settled_outcomes => settled_outcomes?,
         };
-        let Some(gathered) = gathered else { return Ok(false) };
+        let Some(settled_outcomes) = settled_outcomes else { return Ok(false) };
         let mut outcome = Outcome::between(started_at(&held.item), self.core.ports.clock.now());
-        outcome.counters = gathered.counters;
-        let total = gathered.counters.files;
-        let failed = format!("{} of {total} copies failed", gathered.errors);
-        if let Some(mut failure) = gathered.unwritten {
-            if gathered.errors > 0 {
+        outcome.counters = settled_outcomes.counters;
+        let total = settled_outcomes.counters.files;
+        let failed = format!("{} of {total} copies failed", settled_outcomes.errors);
+        if let Some(mut failure) = settled_outcomes.unwritten {
+            if settled_outcomes.errors > 0 {
                 failure.message = format!("{failed}, and {}", failure.message);
-                failure = failure.naming(gathered.culprits);
-                failure.culprits_total = gathered.errors + 1;
+                failure = failure.naming(settled_outcomes.culprits);
+                failure.culprits_total = settled_outcomes.errors + 1;
             }
             outcome.failure = Some(failure);
-        } else if gathered.errors > 0 && !request.continue_on_error {
+        } else if settled_outcomes.errors > 0 && !request.continue_on_error {
             let message = failed;
-            let mut failure = Failure::new(ErrorName::CopyError, message).naming(gathered.culprits);
-            failure.culprits_total = gathered.errors;
+            let mut failure = Failure::new(ErrorName::CopyError, message).naming(settled_outcomes.culprits);
+            failure.culprits_total = settled_outcomes.errors;
             outcome.failure = Some(failure);
         }
         outcome.copy_out = Some(Box::new(CopyOutReport {
             destination_bucket: request.destination_bucket.clone(),
             destination_prefix: request.destination_prefix.clone(),
             summary: request.summary.clone(),
-            working: gathered.working.map(|at| (at.bucket, at.key)),
-            total: gathered.counters.files,
+            working: settled_outcomes.working.map(|at| (at.bucket, at.key)),
+            total: settled_outcomes.counters.files,
             dry_run: None,
         }));
         self.core.conclude(held, &outcome).await?;

@@ -8,10 +8,10 @@ use super::{CopyOut, named};
 use crate::{
     domain::{
         copy_out::{Copied, CopyOutRequest, CopyStatus, SliceItem},
-        friendly,
+        duration_text,
         outcome::{Counters, Culprit, ErrorName, Failure},
     },
-    engine::lease::{Halt, Held, Step},
+    engine::lease::{Leased, RoundError, RoundResult},
     events::summary,
     kinds::slices::Slices,
     ports::{
@@ -63,11 +63,11 @@ impl CopyOut {
     /// the slices have done is only counted.
     pub(super) async fn summarise(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         slices: &Slices<'_>,
         request: &CopyOutRequest,
         without: Option<&crate::ports::Error>,
-    ) -> Step<Option<Gathered>> {
+    ) -> RoundResult<Option<Gathered>> {
         let (there, beside) = places(request);
         let mut sinks = Vec::new();
         if without.is_some() {
@@ -79,10 +79,10 @@ impl CopyOut {
                 sinks.push(Sink::new(self, beside.clone(), request).await?);
             }
         }
-        let mut gathered = Gathered::default();
+        let mut settled_outcomes = Gathered::default();
         let mut rows = summary::header(request.brief_summary).into_bytes();
         for chunk in 0..slices.chunks {
-            let settled = match slices.gathered(held, chunk).await {
+            let settled = match slices.settled_outcomes(held, chunk).await {
                 Ok(Some(settled)) if held.lease.check().is_ok() && !self.core.stop.is_cancelled() => settled,
                 unfinished => {
                     for sink in &mut sinks {
@@ -90,7 +90,7 @@ impl CopyOut {
                     }
                     held.lease.check()?;
                     return match unfinished {
-                        Ok(Some(_)) => Err(Halt::Stopping),
+                        Ok(Some(_)) => Err(RoundError::Stopping),
                         Ok(None) => Ok(None),
                         Err(halt) => Err(halt),
                     };
@@ -98,7 +98,7 @@ impl CopyOut {
             };
             for (items, outcome) in &settled {
                 for (item, copied) in items.iter().zip(&outcome.objects) {
-                    gathered.count(item, copied);
+                    settled_outcomes.count(item, copied);
                     if without.is_none() {
                         let row = summary::row(request.brief_summary, &slices.common.bucket, item, copied);
                         rows.extend_from_slice(row.as_bytes());
@@ -115,11 +115,11 @@ impl CopyOut {
         }
         held.lease.check()?;
         if let Some(error) = without {
-            let limit = friendly::print(self.core.settings.heartbeat.outage_after);
+            let limit = duration_text::print(self.core.settings.heartbeat.outage_after);
             let message =
                 format!("the summary could not be written for {limit} (heartbeat.outage_after): {error}");
-            gathered.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
-            return Ok(Some(gathered));
+            settled_outcomes.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
+            return Ok(Some(settled_outcomes));
         }
         let rest = Bytes::from(rows);
         let written = sinks.into_iter().map(|sink| sink.finish(self, rest.clone()));
@@ -137,15 +137,15 @@ impl CopyOut {
                 return Err(crate::ports::Error { class: Class::Transient, ..error }.into());
             }
             let message = format!("the summary cannot be written: {error}");
-            gathered.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
+            settled_outcomes.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
         }
         match written.next() {
-            Some(Ok(())) => gathered.working = Some(beside),
+            Some(Ok(())) => settled_outcomes.working = Some(beside),
             // Where lists are read from need not be written to.
             Some(Err(error)) => signals::copy_out::summary_not_kept(&held.lease.key.id, &error),
-            None => gathered.working = Some(there),
+            None => settled_outcomes.working = Some(there),
         }
-        Ok(Some(gathered))
+        Ok(Some(settled_outcomes))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{CopyOut, summary::Sink};
 use crate::{
     domain::copy_out::CopyOutRequest,
     engine::{
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
         records::{self, RootState, attr, set},
     },
     ports::{
@@ -37,7 +37,7 @@ struct OwnUploads {
 
 impl CopyOut {
     /// Begins the uploads of a summary, unless they are begun.
-    pub(super) async fn begin_summary(&self, held: &mut Held, sinks: &mut [Sink]) -> Step<()> {
+    pub(super) async fn begin_summary(&self, held: &mut Leased, sinks: &mut [Sink]) -> RoundResult<()> {
         let state: RootState = records::document(&held.item, attr::STATE)?;
         if state.own::<Own>()?.summary.is_some() {
             return Ok(());
@@ -55,7 +55,7 @@ impl CopyOut {
     }
 
     /// Aborts what an earlier run has begun of the summary.
-    pub(super) async fn drop_summary(&self, held: &mut Held, request: &CopyOutRequest) -> Step<()> {
+    pub(super) async fn drop_summary(&self, held: &mut Leased, request: &CopyOutRequest) -> RoundResult<()> {
         let state: RootState = records::document(&held.item, attr::STATE)?;
         let Some(uploads) = state.own::<Own>()?.summary else { return Ok(()) };
         for (bucket, key, id) in &uploads.begun {
@@ -66,7 +66,7 @@ impl CopyOut {
 
     /// The same for a root that ends before its summary is written: that S3 is away must not hold up its
     /// end.
-    pub(crate) async fn drop_summary_if_possible(&self, held: &mut Held) -> Step<()> {
+    pub(crate) async fn drop_summary_if_possible(&self, held: &mut Leased) -> RoundResult<()> {
         let state = records::document::<RootState>(&held.item, attr::STATE);
         if state.and_then(|state| state.own::<Own>()).is_ok_and(|own| own.summary.is_some()) {
             let dropped = self.try_drop_summary(held).await;
@@ -78,18 +78,18 @@ impl CopyOut {
         Ok(())
     }
 
-    async fn try_drop_summary(&self, held: &mut Held) -> Step<()> {
+    async fn try_drop_summary(&self, held: &mut Leased) -> RoundResult<()> {
         let request = self.copy_out_request(held).await?;
         self.drop_summary(held, &request).await
     }
 
-    async fn abort(&self, request: &CopyOutRequest, to: &ObjectLocation, id: &UploadId) -> Step<()> {
+    async fn abort(&self, request: &CopyOutRequest, to: &ObjectLocation, id: &UploadId) -> RoundResult<()> {
         let access = self.objects.bucket_access(&to.bucket, false, &request.options).await?;
         passing(to, self.core.ports.objects.abort(to, id, &access).await)?;
         Ok(())
     }
 
-    async fn note_summary(&self, held: &mut Held, summary: Option<OwnUploads>) -> Step<()> {
+    async fn note_summary(&self, held: &mut Leased, summary: Option<OwnUploads>) -> RoundResult<()> {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         state.set_own(&Own { summary })?;
         self.core.save(held, vec![set(attr::STATE, records::text(&state)?)]).await

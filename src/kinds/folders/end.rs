@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::outcome::{Counters, Failure, Outcome},
     engine::{
-        lease::{Held, Step, id_of},
+        lease::{Leased, RoundResult, id_of},
         records::{self, Phase, RootState, attr, set, started_at},
         tree::End,
     },
@@ -25,7 +25,7 @@ const OPEN: End = End::NotBefore(i64::MAX);
 
 impl<K: FolderKind> FolderTree<'_, K> {
     /// Goes on to the next step, or to the end, when all children so far have settled.
-    pub(super) async fn end_step(&self, held: &mut Held) -> Step<End> {
+    pub(super) async fn end_step(&self, held: &mut Leased) -> RoundResult<End> {
         let core = &self.folders.core;
         let mut state: RootState = records::required(&held.item, attr::STATE)?;
         let own: Own = state.own()?;

@@ -19,8 +19,8 @@ use crate::{
         seen::Seen,
     },
     engine::{
-        evidence::Party,
-        lease::Held,
+        lease::Leased,
+        liveness::RootRef,
         records::{as_millis, millis, started_at},
     },
     planes::folder::reserved,
@@ -151,14 +151,14 @@ fn trees(spec: &FolderRequest) -> impl Iterator<Item = (&ProjectId, &DataId, &Da
 
 impl Folders {
     /// When everything shows that was there when the request came, milliseconds since 1970.
-    pub(crate) fn complete_at(&self, held: &Held) -> i64 {
+    pub(crate) fn complete_at(&self, held: &Leased) -> i64 {
         millis(started_at(&held.item)).saturating_add(as_millis(self.core.settings.jobs.settle))
     }
 
     /// Looks whether sources hold more than `children`, which have settled with these outcomes, have seen.
     pub(crate) async fn late(
         &self,
-        held: &Held,
+        held: &Leased,
         planned_at: i64,
         plan: &[Child],
         children: &[Child],
@@ -176,8 +176,8 @@ impl Folders {
         if tops.is_empty() {
             return Ok(Late::Nothing);
         }
-        let party = [Party::of(&held.item)];
-        self.core.moved(&party);
+        let party = [RootRef::of(&held.item)];
+        self.core.record_progress(&party);
         if millis(self.core.ports.clock.now()) < complete_at {
             return Ok(Late::At(complete_at));
         }

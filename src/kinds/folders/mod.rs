@@ -19,9 +19,9 @@ use crate::{
     domain::{ids::RequestId, outcome::Outcome, request::FolderRequest},
     engine::{
         core::Core,
-        kind::Refused,
-        lease::{Held, Step},
-        round::Next,
+        kind::PlanError,
+        lease::{Leased, RoundResult},
+        round::AfterRound,
     },
     planes::folder::FolderPlane,
 };
@@ -36,7 +36,12 @@ pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
     fn is_dry_run(request: &Self::Request) -> bool;
 
     /// Plans what needs other children than folders.
-    async fn elsewhere(&self, _held: &mut Held, _source: &str, _request: &Self::Request) -> Step<Elsewhere> {
+    async fn elsewhere(
+        &self,
+        _held: &mut Leased,
+        _source: &str,
+        _request: &Self::Request,
+    ) -> RoundResult<Elsewhere> {
         Ok(Elsewhere::No)
     }
 
@@ -44,24 +49,24 @@ pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Refused::Failed`] ends the request, the others have it tried again for a while.
+    /// [`PlanError::Failed`] ends the request, the others have it tried again for a while.
     async fn children(
         &self,
         id: &RequestId,
         source: &str,
         request: &Self::Request,
-    ) -> Result<Vec<FolderRequest>, Refused>;
+    ) -> Result<Vec<FolderRequest>, PlanError>;
 
     /// What is told of the children beyond what all such roots tell (`merged`). At most so many sources were in
     /// a piece of a manifest when it was planned.
     async fn outcome(
         &self,
-        _held: &mut Held,
+        _held: &mut Leased,
         _most_in_piece: usize,
         _children: &[(RequestId, FolderRequest)],
         _outcomes: &[Outcome],
         merged: Outcome,
-    ) -> Step<Outcome> {
+    ) -> RoundResult<Outcome> {
         Ok(merged)
     }
 }
@@ -74,7 +79,7 @@ pub(crate) enum Elsewhere {
     /// It is planned, or has ended.
     Done,
     /// It waits for its sources.
-    Waits(Next),
+    Waits(AfterRound),
 }
 
 /// What such a root remembers.

@@ -6,10 +6,10 @@ use super::Folders;
 use crate::{
     domain::outcome::Failure,
     engine::{
-        evidence::Party,
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
+        liveness::RootRef,
         records::{self, RootState, as_millis, attr, millis, set, started_at},
-        round::Next,
+        round::AfterRound,
     },
 };
 
@@ -20,7 +20,11 @@ const LATEST: Duration = Duration::from_secs(30);
 impl Folders {
     /// Sources are not there, or not ready, as far as ICAv2 shows them: it may hide for a while what was
     /// there when the request came. `None`: it has waited long enough, and fails.
-    pub(crate) async fn sources_not_yet(&self, held: &mut Held, failure: Failure) -> Step<Option<Next>> {
+    pub(crate) async fn sources_not_yet(
+        &self,
+        held: &mut Leased,
+        failure: Failure,
+    ) -> RoundResult<Option<AfterRound>> {
         let complete_at = self.complete_at(held);
         let (now, began) = (millis(self.core.ports.clock.now()), millis(started_at(&held.item)));
         if now >= complete_at {
@@ -32,11 +36,11 @@ impl Folders {
     }
 
     /// Lets a request that has not begun wait for its sources.
-    pub(crate) fn wait_for_sources(&self, held: &Held, until: i64) -> Step<Next> {
-        self.core.moved(&[Party::of(&held.item)]);
+    pub(crate) fn wait_for_sources(&self, held: &Leased, until: i64) -> RoundResult<AfterRound> {
+        self.core.record_progress(&[RootRef::of(&held.item)]);
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         // It has been told that it was received.
         state.told_at = millis(self.core.ports.clock.now());
-        Ok(Next::Due { changes: vec![set(attr::STATE, records::text(&state)?)], due_at: until })
+        Ok(AfterRound::Due { changes: vec![set(attr::STATE, records::text(&state)?)], due_at: until })
     }
 }

@@ -9,11 +9,11 @@ use crate::{
         request::FolderRequest,
     },
     engine::{
-        evidence::Party,
-        kind::Refused,
-        lease::{Held, Step, id_of},
+        kind::PlanError,
+        lease::{Leased, RoundResult, id_of},
+        liveness::RootRef,
         records::{self, Phase, RootState, attr, millis, set},
-        round::Next,
+        round::AfterRound,
     },
     events::outgoing::Status,
     ports::{Error, store::Key},
@@ -29,7 +29,11 @@ const CHUNK_BYTES: usize = 300_000;
 
 impl Folders {
     /// Resolves the request and stores what its children will be; what comes next, where it has to wait.
-    pub(crate) async fn plan<K: FolderKind>(&self, kind: &K, held: &mut Held) -> Step<Option<Next>> {
+    pub(crate) async fn plan<K: FolderKind>(
+        &self,
+        kind: &K,
+        held: &mut Leased,
+    ) -> RoundResult<Option<AfterRound>> {
         let id = id_of(held);
         let payload = self.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
         if records::document::<RootState>(&held.item, attr::STATE)?.told_at == 0 {
@@ -47,7 +51,7 @@ impl Folders {
             Elsewhere::Done => return Ok(None),
             Elsewhere::Waits(next) => return Ok(Some(next)),
         }
-        let party = [Party::of(&held.item)];
+        let party = [RootRef::of(&held.item)];
         let planned_at = millis(self.core.ports.clock.now());
         let planning = async {
             // The semaphore is never closed.
@@ -59,13 +63,13 @@ impl Folders {
                 return self.conclude_dry_run(held, &children).await.map(|()| None);
             }
             Ok(children) => children,
-            Err(Refused::Port(error)) => {
+            Err(PlanError::Port(error)) => {
                 return self.core.not_yet_begun(held, error).await.map(|()| None);
             }
-            Err(Refused::NotYet(failure)) if !is_dry_run => {
+            Err(PlanError::NotYet(failure)) if !is_dry_run => {
                 return self.sources_not_yet(held, failure).await;
             }
-            Err(Refused::Failed(failure) | Refused::NotYet(failure)) => {
+            Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => {
                 return self.core.fail(held, failure).await.map(|()| None);
             }
         };
@@ -77,7 +81,7 @@ impl Folders {
         let most_in_piece = self.core.settings.jobs.max_items_per_job;
         state.set_own(&Own { planned_at, most_in_piece, listed_again: false })?;
         signals::engine::planned(id.as_str(), usize::try_from(children).unwrap_or(usize::MAX));
-        self.core.moved(&party);
+        self.core.record_progress(&party);
         let phase = set(attr::PHASE, Phase::Planned.as_str());
         self.core.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await?;
         Ok(None)
@@ -86,10 +90,10 @@ impl Folders {
     /// Adds children to the plan, and goes on to their step.
     pub(crate) async fn plan_more(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         mut state: RootState,
         more: &[FolderRequest],
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         state.chunks += self.put_plan(held, state.generation, state.chunks, more).await?;
         state.set_own(&Own { listed_again: true, ..state.own()? })?;
         state.step = more.iter().map(|spec| spec.step).max().unwrap_or(state.step);
@@ -101,11 +105,11 @@ impl Folders {
     /// Stores children in the items of the plan from that one on; how many items they take.
     async fn put_plan(
         &self,
-        held: &Held,
+        held: &Leased,
         generation: u32,
         first: u32,
         children: &[FolderRequest],
-    ) -> Step<u32> {
+    ) -> RoundResult<u32> {
         let chunks = chunks(children)?;
         for (n, chunk) in (first..).zip(&chunks) {
             self.core.put_chunk(held, (generation, n), chunk, None).await?;

@@ -14,11 +14,11 @@ use crate::{
         route::Route,
     },
     engine::{
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
         records::started_at,
     },
     kinds::sources::landings::source_of,
-    planes::folder::{FolderPreview, Standing},
+    planes::folder::{FolderPreview, PreviewEntry},
     ports::{Error, blame::final_failure},
 };
 
@@ -42,7 +42,11 @@ const PAGE: u64 = 1000;
 
 impl Folders {
     /// Ends a request that only wants to know what would be done.
-    pub(crate) async fn conclude_dry_run(&self, held: &mut Held, children: &[FolderRequest]) -> Step<()> {
+    pub(crate) async fn conclude_dry_run(
+        &self,
+        held: &mut Leased,
+        children: &[FolderRequest],
+    ) -> RoundResult<()> {
         let outcome = match self.preview(children, TOLD).await {
             Ok(preview) => Outcome {
                 failure: None,
@@ -101,7 +105,7 @@ impl Folders {
                     size: 0,
                     conflict: Some(Conflict { there: "a file is there".to_owned(), then: OnConflict::Fail }),
                 };
-                (file, Standing::Kept)
+                (file, PreviewEntry::Kept)
             };
             draft.tell(children.iter().filter(stands).map(file).collect());
         }
@@ -129,7 +133,7 @@ impl Draft {
     }
 
     /// Takes files in; returns how many go by job, and how many are streamed.
-    pub(crate) fn tell(&mut self, files: Vec<(PreviewFile, Standing)>) -> (u64, u64) {
+    pub(crate) fn tell(&mut self, files: Vec<(PreviewFile, PreviewEntry)>) -> (u64, u64) {
         let totals = &mut self.preview.totals;
         let (mut by_job, mut apart) = (0_u64, 0_u64);
         for (file, standing) in files {
@@ -138,10 +142,10 @@ impl Draft {
             let fails = file.conflict.as_ref().is_some_and(|conflict| conflict.then == OnConflict::Fail);
             totals.failing += u64::from(fails);
             match standing {
-                Standing::Skipped => totals.skipped += 1,
-                Standing::InFlight => totals.in_flight += 1,
-                Standing::Unready => totals.unready += 1,
-                Standing::Brought | Standing::Kept => {}
+                PreviewEntry::Skipped => totals.skipped += 1,
+                PreviewEntry::InFlight => totals.in_flight += 1,
+                PreviewEntry::Unready => totals.unready += 1,
+                PreviewEntry::Brought | PreviewEntry::Kept => {}
             }
             if let Some(route) = file.route {
                 totals.bytes = totals.bytes.saturating_add(file.size);
@@ -153,7 +157,7 @@ impl Draft {
             match self.room.checked_sub(length) {
                 Some(room) => self.room = room,
                 // What stands in the way takes the place of what does not.
-                None if file.conflict.is_some() || standing == Standing::Unready => {
+                None if file.conflict.is_some() || standing == PreviewEntry::Unready => {
                     if self.rest.pop().is_none() {
                         continue;
                     }
@@ -163,7 +167,7 @@ impl Draft {
                     continue;
                 }
             }
-            if file.conflict.is_some() || standing == Standing::Unready {
+            if file.conflict.is_some() || standing == PreviewEntry::Unready {
                 self.preview.files.push(file);
             } else {
                 self.rest.push(file);

@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     domain::{
         diff::{Surroundings, Verdict, Wanted, verdict},
-        file::{DataKind, DataStatus, ETag, Standing},
+        file::{DataKind, DataStatus, ETag, FileInfo},
         ids::{ProjectId, RequestId, digest},
         location::{DataPath, MAX_PATH_BYTES},
         request::{FolderRequest, NamedFile, OnConflict, Want},
         route::Route,
     },
-    engine::kind::Refused,
+    engine::kind::PlanError,
     kinds::sources::renames::Renamed,
     planes::folder::reserved::PREFIX,
     ports::{
@@ -36,7 +36,7 @@ pub(crate) async fn put_aside(
     request: &RequestId,
     renamed: Vec<Renamed>,
     children: &mut Vec<FolderRequest>,
-) -> Result<(), Refused> {
+) -> Result<(), PlanError> {
     let of_jobs = renamed.into_iter().filter(|file| file.etag.as_ref().is_some_and(ETag::is_multipart));
     let mut by_child: BTreeMap<usize, Vec<Renamed>> = BTreeMap::new();
     for file in of_jobs {
@@ -134,7 +134,7 @@ async fn listing(
     platform: &dyn DataPlatform,
     project: &ProjectId,
     path: &DataPath,
-) -> Result<BTreeMap<String, Standing>, Refused> {
+) -> Result<BTreeMap<String, FileInfo>, PlanError> {
     let mut there = BTreeMap::new();
     let mut from = None;
     loop {
@@ -149,7 +149,7 @@ async fn listing(
 }
 
 /// Whether a file is to be brought, as things stand; the folder decides it again.
-fn is_missing(file: &Renamed, there: &BTreeMap<String, Standing>, on_conflict: OnConflict) -> bool {
+fn is_missing(file: &Renamed, there: &BTreeMap<String, FileInfo>, on_conflict: OnConflict) -> bool {
     let wanted =
         Wanted { name: file.name.clone(), size: file.size, etag: file.etag.clone(), route: Route::Stream };
     let verdict = verdict(&wanted, there.get(&file.name), Surroundings::default(), on_conflict);

@@ -14,7 +14,7 @@ use crate::{
     },
     engine::{
         core::Core,
-        lease::{Held, Step, id_of},
+        lease::{Leased, RoundResult, id_of},
         records::{self, RootState, attr},
         round::trouble_of,
         tree::{Child, End, Observed, Roster, Tree, Window, why},
@@ -47,11 +47,11 @@ impl Folders {
 
 impl<K: FolderKind> FolderTree<'_, K> {
     /// What the children are to be, of all steps.
-    pub(super) async fn plan(&self, held: &Held) -> Result<&[(RequestId, FolderRequest)], Error> {
+    pub(super) async fn plan(&self, held: &Leased) -> Result<&[(RequestId, FolderRequest)], Error> {
         self.plan.get_or_try_init(|| self.read_plan(held)).await.map(Vec::as_slice)
     }
 
-    async fn read_plan(&self, held: &Held) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
+    async fn read_plan(&self, held: &Leased) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
         let id = id_of(held);
         let mut children = Vec::new();
         for n in 0..self.chunks {
@@ -86,7 +86,7 @@ impl<K: FolderKind> Tree for FolderTree<'_, K> {
         Window::All
     }
 
-    async fn next(&self, held: &Held, state: &mut RootState, _room: u64) -> Step<Vec<Child>> {
+    async fn next(&self, held: &Leased, state: &mut RootState, _room: u64) -> RoundResult<Vec<Child>> {
         let plan = self.plan(held).await?;
         let later = plan.iter().filter(|(_, spec)| spec.step > state.step).count() as u64;
         let Needed { mut children, tree_jobs, .. } = self.folders.needed(plan, state.step).await?;
@@ -107,7 +107,7 @@ impl<K: FolderKind> Tree for FolderTree<'_, K> {
         children.into_iter().map(child).collect()
     }
 
-    async fn roster(&self, held: &Held, _state: &RootState) -> Step<Roster<'_>> {
+    async fn roster(&self, held: &Leased, _state: &RootState) -> RoundResult<Roster<'_>> {
         let needed = self.folders.needed(self.plan(held).await?, u32::MAX).await?.children;
         let count = needed.len() as u64;
         let child = move |n: u64| needed.get(usize::try_from(n).ok()?).map(|(id, _)| id.clone());
@@ -120,7 +120,7 @@ impl<K: FolderKind> Tree for FolderTree<'_, K> {
     }
 
     /// It is folders that look, for all children that wait for them.
-    async fn observe(&self, core: &Core, held: &Held, open: &[Item]) -> Step<Vec<Observed>> {
+    async fn observe(&self, core: &Core, held: &Leased, open: &[Item]) -> RoundResult<Vec<Observed>> {
         let folder = |(id, spec): &(RequestId, FolderRequest)| {
             (id.to_string(), waiter::folder_key(&FolderId::of(&spec.project, spec.path.as_str())))
         };
@@ -147,12 +147,12 @@ impl<K: FolderKind> Tree for FolderTree<'_, K> {
         Ok(open.iter().map(seen).collect())
     }
 
-    async fn end(&self, held: &mut Held) -> Step<End> {
+    async fn end(&self, held: &mut Leased) -> RoundResult<End> {
         self.end_step(held).await
     }
 
     /// It may have ended in the middle of a step, and then its staging folders are still there.
-    async fn clear_up(&self, held: &Held, outcome: &Outcome) -> Step<()> {
+    async fn clear_up(&self, held: &Leased, outcome: &Outcome) -> RoundResult<()> {
         if outcome.failure.is_some() {
             let specs = self.plan(held).await?.iter().map(|(_, spec)| spec);
             staging::clear(self.folders.core.ports.platform.as_ref(), &id_of(held), specs).await?;

@@ -13,7 +13,7 @@ use crate::{
     },
     engine::{
         core::Core,
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
         records::{self, Phase, RootState, attr, millis, set},
     },
     ports::{Error, store::Change},
@@ -46,7 +46,7 @@ impl Chunk {
     }
 
     /// Writes it: over the one that was read, if it was.
-    pub(crate) async fn put(&self, core: &Core, held: &Held, generation: u32, n: u32) -> Step<()> {
+    pub(crate) async fn put(&self, core: &Core, held: &Leased, generation: u32, n: u32) -> RoundResult<()> {
         core.put_chunk(held, (generation, n), self, self.seen.clone()).await
     }
 
@@ -97,7 +97,7 @@ pub(crate) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    pub(crate) fn new(held: &Held, per_slice: u32) -> Self {
+    pub(crate) fn new(held: &Leased, per_slice: u32) -> Self {
         Self {
             generation: u32::try_from(held.lease.epoch).unwrap_or(u32::MAX),
             per_slice: per_slice.max(1),
@@ -108,7 +108,7 @@ impl ChunkWriter {
         }
     }
 
-    pub(crate) async fn take(&mut self, core: &Core, held: &Held, item: SliceItem) -> Step<()> {
+    pub(crate) async fn take(&mut self, core: &Core, held: &Leased, item: SliceItem) -> RoundResult<()> {
         self.bytes += item.to.len() * 2 + 80;
         self.items += 1;
         self.chunk.items.push(item);
@@ -120,10 +120,10 @@ impl ChunkWriter {
     pub(crate) async fn finish(
         mut self,
         core: &Core,
-        held: &mut Held,
+        held: &mut Leased,
         common: Common,
         more: Vec<Change>,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         self.flush(core, held).await?;
         let (generation, chunks) = (self.generation, self.chunks);
         let children = self.items.div_ceil(u64::from(self.per_slice));
@@ -140,7 +140,7 @@ impl ChunkWriter {
     }
 
     /// Writes what is left.
-    pub(crate) async fn flush(&mut self, core: &Core, held: &Held) -> Step<()> {
+    pub(crate) async fn flush(&mut self, core: &Core, held: &Leased) -> RoundResult<()> {
         if self.chunk.items.is_empty() {
             return Ok(());
         }

@@ -19,8 +19,8 @@ use crate::{
     },
     engine::{
         core::Core,
-        evidence::Party,
-        lease::{Held, Step, id_of},
+        lease::{Leased, RoundResult, id_of},
+        liveness::RootRef,
         records::{self, Phase, RootState, after, attr},
         tree::{Child, End, Roster, Tree, Window},
     },
@@ -90,7 +90,7 @@ struct Own {
 #[async_trait]
 pub(crate) trait SliceKind: std::fmt::Debug + Send + Sync {
     /// Stores the outcome, once all slices have settled; false while one has not.
-    async fn end(&self, held: &mut Held, slices: &Slices<'_>) -> Step<bool>;
+    async fn end(&self, held: &mut Leased, slices: &Slices<'_>) -> RoundResult<bool>;
 }
 
 /// The slices of a root.
@@ -106,7 +106,11 @@ pub(crate) struct Slices<'a> {
 
 impl<'a> Slices<'a> {
     /// The slices of a root; `None` where it has none.
-    pub(crate) fn of(core: &'a Core, kind: &'a dyn SliceKind, state: &RootState) -> Step<Option<Self>> {
+    pub(crate) fn of(
+        core: &'a Core,
+        kind: &'a dyn SliceKind,
+        state: &RootState,
+    ) -> RoundResult<Option<Self>> {
         let (generation, chunks) = (state.generation, state.chunks);
         let common = state.own::<Own>()?.slices;
         Ok(common.map(|common| Self { core, kind, generation, chunks, common }))
@@ -122,7 +126,7 @@ impl<'a> Slices<'a> {
         RequestId::child(root, self.generation, self.plane(), &self.common.bucket, number)
     }
 
-    fn child(&self, held: &Held, number: u64, items: Vec<SliceItem>) -> ports::Result<Child> {
+    fn child(&self, held: &Leased, number: u64, items: Vec<SliceItem>) -> ports::Result<Child> {
         let Common { bucket, width, options, .. } = self.common.clone();
         let spec = SliceRequest { number, bucket, items, concurrency: width.max(1), options };
         Ok(Child {
@@ -133,11 +137,11 @@ impl<'a> Slices<'a> {
     }
 
     /// The outcomes of the slices of one chunk, with their items; `None` when one has not settled.
-    pub(crate) async fn gathered(
+    pub(crate) async fn settled_outcomes(
         &self,
-        held: &Held,
+        held: &Leased,
         chunk: u32,
-    ) -> Step<Option<Vec<(Vec<SliceItem>, Outcome)>>> {
+    ) -> RoundResult<Option<Vec<(Vec<SliceItem>, Outcome)>>> {
         let (id, per_slice) = (id_of(held), self.common.per_slice);
         let chunk = Chunk::read(self.core, &id, self.generation, chunk).await?;
         let slices = || chunk.slices(per_slice);
@@ -152,7 +156,7 @@ impl<'a> Slices<'a> {
             outcome.objects = chunk.with_superseded(place, items, outcome.objects);
             all.push((items.to_vec(), outcome));
         }
-        self.core.moved(&[Party::of(&held.item)]);
+        self.core.record_progress(&[RootRef::of(&held.item)]);
         Ok(Some(all))
     }
 }
@@ -171,7 +175,7 @@ impl Tree for Slices<'_> {
         Window::InFlight(self.common.window())
     }
 
-    async fn next(&self, held: &Held, state: &mut RootState, room: u64) -> Step<Vec<Child>> {
+    async fn next(&self, held: &Leased, state: &mut RootState, room: u64) -> RoundResult<Vec<Child>> {
         let mut own: Own = state.own()?;
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         let mut children = Vec::new();
@@ -193,14 +197,14 @@ impl Tree for Slices<'_> {
         Ok(children)
     }
 
-    async fn roster(&self, held: &Held, state: &RootState) -> Step<Roster<'_>> {
+    async fn roster(&self, held: &Leased, state: &RootState) -> RoundResult<Roster<'_>> {
         // A crash may have kept the last ones that were put from being counted.
         let put = state.spread.saturating_add(self.common.window()).min(state.children);
         let root = id_of(held);
         Ok(Roster::new(put, move |number| Some(self.id(&root, number))))
     }
 
-    async fn end(&self, held: &mut Held) -> Step<End> {
+    async fn end(&self, held: &mut Leased) -> RoundResult<End> {
         if self.kind.end(held, self).await? {
             return Ok(End::Reached);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{external::Outside, find::Found};
+use super::{external::ExternalSource, find::Found};
 use crate::{
     domain::{
         file::{DataKind, DataStatus, status_words},
@@ -10,7 +10,7 @@ use crate::{
         location::DataPath,
         outcome::{Culprit, ErrorName, Failure, culprit},
     },
-    engine::{kind::Refused, settings::SameProject},
+    engine::{kind::PlanError, settings::SameProject},
     ports::platform::Project,
 };
 
@@ -18,10 +18,10 @@ use crate::{
 const FEW: usize = 3;
 
 /// Every source once, however often and in whatever ways it was named: the first counts.
-pub(crate) fn once(found: Vec<Found>, outside: Vec<Outside>) -> (Vec<Found>, Vec<Outside>) {
+pub(crate) fn once(found: Vec<Found>, outside: Vec<ExternalSource>) -> (Vec<Found>, Vec<ExternalSource>) {
     let (mut ids, mut keys) = (HashSet::new(), HashSet::new());
     let found = found.into_iter().filter(|source| ids.insert(source.data.id.clone())).collect();
-    let is_new = |source: &Outside| keys.insert((source.bucket.clone(), source.key.clone()));
+    let is_new = |source: &ExternalSource| keys.insert((source.bucket.clone(), source.key.clone()));
     (found, outside.into_iter().filter(is_new).collect())
 }
 
@@ -42,7 +42,11 @@ fn few(names: &[&str]) -> String {
 }
 
 /// Two sources of one name; files that may get other names are judged with those.
-pub(crate) fn names(found: &[Found], outside: &[Outside], files_may_differ: bool) -> Result<(), Failure> {
+pub(crate) fn names(
+    found: &[Found],
+    outside: &[ExternalSource],
+    files_may_differ: bool,
+) -> Result<(), Failure> {
     let inside =
         found.iter().map(|source| (source.data.name(), &source.uri, source.data.kind == DataKind::File));
     let outside = outside.iter().map(|source| (source.name.as_str(), &source.uri, !source.is_folder));
@@ -108,13 +112,13 @@ pub(crate) fn same_project(allowed: SameProject, found: &[Found], target: &Proje
 }
 
 /// Sources named one by one that cannot be read now.
-pub(crate) fn ready(found: &[Found], outside: &[Outside]) -> Result<(), Refused> {
+pub(crate) fn ready(found: &[Found], outside: &[ExternalSource]) -> Result<(), PlanError> {
     let not_ready = |source: &&Found| {
         let data = &source.data;
         data.kind == DataKind::File && (data.status != DataStatus::Available || data.lacks_size())
     };
     let inside = found.iter().filter(not_ready).map(|source| (&source.uri, source.data.status));
-    let archived = |source: &&Outside| {
+    let archived = |source: &&ExternalSource| {
         !source.is_folder && source.objects.values().flatten().any(|object| object.archived)
     };
     let cold = outside.iter().filter(archived).map(|source| (&source.uri, DataStatus::Archived));
@@ -138,5 +142,5 @@ pub(crate) fn ready(found: &[Found], outside: &[Outside]) -> Result<(), Refused>
     let all = found.len() + outside.len();
     let message = format!("{} of {all} sources cannot be read now: {}", names.len(), few(&names));
     let failure = Failure::new(ErrorName::SourceNotReady, message).naming(culprits);
-    Err(if may_pass { Refused::NotYet(failure) } else { failure.into() })
+    Err(if may_pass { PlanError::NotYet(failure) } else { failure.into() })
 }

@@ -13,7 +13,7 @@ use crate::{
         policy::{Place, Rules},
         request::{FolderRequest, NamedObject, Want},
     },
-    engine::{kind::Refused, settings::CopySettings, several::several},
+    engine::{concurrent::join_buffered, kind::PlanError, settings::CopySettings},
     ports::{
         Class, Error,
         objects::{Access, ObjectInfo, ObjectLocation, ObjectStore},
@@ -29,7 +29,7 @@ pub(crate) const NAMELESS: &str = "objects have keys that no file in a project c
 
 /// A source that was found outside the projects.
 #[derive(Debug, Clone)]
-pub(crate) struct Outside {
+pub(crate) struct ExternalSource {
     pub(crate) uri: String,
     pub(crate) bucket: String,
     /// The key, or the prefix.
@@ -43,7 +43,7 @@ pub(crate) struct Outside {
     pub(crate) objects: BTreeMap<String, Vec<NamedObject>>,
 }
 
-impl Outside {
+impl ExternalSource {
     /// How many objects it is.
     pub(crate) fn len(&self) -> u64 {
         self.objects.values().map(|objects| objects.len() as u64).sum()
@@ -51,7 +51,7 @@ impl Outside {
 }
 
 /// A source that is not there, with why, or that was found.
-type Looked = Result<Result<Outside, String>, Refused>;
+type Looked = Result<Result<ExternalSource, String>, PlanError>;
 
 /// Refuses what must not be copied from, and whole buckets.
 pub(crate) fn check(rules: &Rules, at: &ObjectLocation, uri: &str) -> Result<(), Failure> {
@@ -81,7 +81,7 @@ pub(crate) async fn look(
         };
         (n, uri.clone(), looked)
     });
-    several(WIDTH, looks).await
+    join_buffered(WIDTH, looks).await
 }
 
 async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Looked {
@@ -99,12 +99,12 @@ async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Loo
     let name = object.name().to_owned();
     let objects = BTreeMap::from([(String::new(), vec![object])]);
     let ObjectLocation { bucket, key } = at;
-    Ok(Ok(Outside { uri: uri.to_owned(), bucket, key, is_folder: false, name, objects }))
+    Ok(Ok(ExternalSource { uri: uri.to_owned(), bucket, key, is_folder: false, name, objects }))
 }
 
 /// What an error means that says nothing of whether the source is there. Names that S3 gives out no more are
 /// names of buckets as long as S3 does not say otherwise.
-pub(crate) fn refused(bucket: &str, uri: &str, error: Error) -> Refused {
+pub(crate) fn refused(bucket: &str, uri: &str, error: Error) -> PlanError {
     if error.class == Class::Invalid && bucket::is_old(bucket) {
         let message = "S3 does not take the name of a bucket";
         return culprit(ErrorName::InvalidRequest, message, uri, &error.to_string()).into();
@@ -169,7 +169,7 @@ async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at:
         return Err(odd.into());
     }
     let ObjectLocation { bucket, key } = at;
-    Ok(Ok(Outside { uri: uri.to_owned(), bucket, key, is_folder: true, name, objects }))
+    Ok(Ok(ExternalSource { uri: uri.to_owned(), bucket, key, is_folder: true, name, objects }))
 }
 
 /// The folder that a key lies in, or why it cannot be one in a project.
@@ -207,7 +207,10 @@ fn named(info: ObjectInfo, opaque: bool) -> NamedObject {
 }
 
 /// Refuses prefixes that hold the data of a project: these are read as that project's, under its rules.
-pub(crate) async fn check_roots(platform: &dyn DataPlatform, outside: &[Outside]) -> Result<(), Refused> {
+pub(crate) async fn check_roots(
+    platform: &dyn DataPlatform,
+    outside: &[ExternalSource],
+) -> Result<(), PlanError> {
     for source in outside.iter().filter(|source| source.is_folder) {
         for folder in source.objects.keys() {
             let key = format!("{}{folder}", source.key);
@@ -223,7 +226,7 @@ pub(crate) async fn check_root(
     bucket: &str,
     key: &str,
     uri: &str,
-) -> Result<(), Refused> {
+) -> Result<(), PlanError> {
     let Some((project, _)) = platform.locate(bucket, key).await? else { return Ok(()) };
     let message = format!("a prefix outside ICAv2 holds the data of the project `{}`", project.name);
     let why = format!("s3://{bucket}/{key} is in it; name what lies beside it instead");
@@ -232,7 +235,7 @@ pub(crate) async fn check_root(
 
 /// The children that bring sources from outside.
 pub(crate) fn children(
-    outside: Vec<Outside>,
+    outside: Vec<ExternalSource>,
     target: &Project,
     path: &DataPath,
 ) -> Result<Vec<FolderRequest>, Failure> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     checks,
-    external::{self, Outside},
-    places::{Projects, Spot},
+    external::{self, ExternalSource},
+    places::{Projects, ResolvedSource},
 };
 use crate::{
     domain::{
@@ -14,7 +14,7 @@ use crate::{
         location::DataPath,
         outcome::{Culprit, ErrorName, culprit},
     },
-    engine::{kind::Refused, settings::CopySettings},
+    engine::{kind::PlanError, settings::CopySettings},
     ports::{
         objects::ObjectStore,
         platform::{DataPlatform, Folder},
@@ -41,12 +41,12 @@ pub(crate) async fn find_sources(
     objects: &dyn ObjectStore,
     settings: &CopySettings,
     uris: &[String],
-) -> Result<(Vec<Found>, Vec<Outside>), Refused> {
+) -> Result<(Vec<Found>, Vec<ExternalSource>), PlanError> {
     let mut wanted = Wanted::new();
     let mut places = Vec::new();
     for (n, uri) in uris.iter().enumerate() {
         match projects.place(uri, "a source", ErrorName::SourceNotFound).await? {
-            Spot::Inside(project, path) => {
+            ResolvedSource::Inside(project, path) => {
                 if path.is_root() {
                     let why = "name the folders in it instead";
                     let message = "the root of a project cannot be copied";
@@ -55,7 +55,7 @@ pub(crate) async fn find_sources(
                 projects.check_source(&project.id, &project.name, uri)?;
                 wanted.entry((project.id, path.parent())).or_default().push((n, path));
             }
-            Spot::Outside(at) => {
+            ResolvedSource::ExternalSource(at) => {
                 external::check(projects.rules, &at, uri)?;
                 places.push((n, uri, at));
             }
@@ -86,7 +86,7 @@ pub(crate) async fn find_sources(
         let all_hidden = missing.len() == is_hidden;
         let failure = checks::missing(missing.into_iter().map(|(_, culprit)| culprit).collect(), uris.len());
         // S3 shows at once what there is.
-        return Err(if all_hidden { Refused::NotYet(failure) } else { failure.into() });
+        return Err(if all_hidden { PlanError::NotYet(failure) } else { failure.into() });
     }
     Ok((in_order(found), in_order(outside)))
 }
@@ -102,7 +102,7 @@ async fn look_up(
     project: &ProjectId,
     parent: &DataPath,
     paths: &[(usize, DataPath)],
-) -> Result<Vec<Option<Data>>, Refused> {
+) -> Result<Vec<Option<Data>>, PlanError> {
     if paths.len() < LIST_FROM {
         let mut found = Vec::with_capacity(paths.len());
         for (_, path) in paths {

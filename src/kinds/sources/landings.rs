@@ -16,7 +16,7 @@ use crate::{
         outcome::{Culprit, ErrorName, Failure},
         request::{FolderRequest, Want},
     },
-    engine::kind::Refused,
+    engine::kind::PlanError,
     ports::{
         Class,
         objects::ObjectLocation,
@@ -28,7 +28,7 @@ use crate::{
 const LONG_NAME: usize = 255;
 
 /// Refuses children that want what no project can hold.
-pub(crate) async fn check(platform: &dyn DataPlatform, children: &[FolderRequest]) -> Result<(), Refused> {
+pub(crate) async fn check(platform: &dyn DataPlatform, children: &[FolderRequest]) -> Result<(), PlanError> {
     let plan = Plan::of(children);
     let mut wrong = Wrong::default();
     for (project, folders) in &plan.folders {
@@ -49,7 +49,7 @@ pub(crate) async fn check(platform: &dyn DataPlatform, children: &[FolderRequest
 }
 
 /// How many bytes a key in a project's bucket has besides its path. Where that is hidden, none are known.
-pub(crate) async fn prefix_of(platform: &dyn DataPlatform, project: &ProjectId) -> Result<usize, Refused> {
+pub(crate) async fn prefix_of(platform: &dyn DataPlatform, project: &ProjectId) -> Result<usize, PlanError> {
     match platform.storage(project).await {
         Ok(root) => Ok(root.map_or(0, |(_, prefix)| prefix.len())),
         Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound | Class::Invalid) => Ok(0),
@@ -90,7 +90,7 @@ impl<'a> Plan<'a> {
         room: &mut Room<'_>,
         (project, child, want): (&ProjectId, &FolderRequest, &Want),
         wrong: &mut Wrong,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), PlanError> {
         match want {
             Want::Level { project: from, id, path: source } => {
                 let may_be_long = room.bytes(LONG_NAME) > MAX_PATH_BYTES

@@ -15,7 +15,7 @@ use crate::{
         outcome::{Culprit, ErrorName, Failure},
         request::{FolderRequest, Want},
     },
-    engine::kind::Refused,
+    engine::kind::PlanError,
     ports::platform::{DataPlatform, Folder},
 };
 
@@ -38,7 +38,7 @@ pub(crate) async fn check_files(
     found: &[(&Found, u64)],
     outside: u64,
     children: &[FolderRequest],
-) -> Result<(), Refused> {
+) -> Result<(), PlanError> {
     if most == 0 {
         return Ok(());
     }

@@ -1,14 +1,14 @@
 //! What stands at a destination and gives way to nothing, whatever a request wants done about conflicts: seen
 //! with one call, before anything is copied. What one call does not show, the folders' own rounds find.
 
-use super::{external::Outside, find::Found};
+use super::{external::ExternalSource, find::Found};
 use crate::{
     domain::{
         file::{Data, DataKind, DataStatus},
         location::DataPath,
         outcome::{Culprit, ErrorName, Failure, culprit},
     },
-    engine::kind::Refused,
+    engine::kind::PlanError,
     ports::platform::{DataPlatform, Project},
 };
 
@@ -30,8 +30,8 @@ impl<'a> From<&'a Found> for Top<'a> {
     }
 }
 
-impl<'a> From<&'a Outside> for Top<'a> {
-    fn from(outside: &'a Outside) -> Self {
+impl<'a> From<&'a ExternalSource> for Top<'a> {
+    fn from(outside: &'a ExternalSource) -> Self {
         Self { name: &outside.name, is_folder: outside.is_folder, uri: &outside.uri }
     }
 }
@@ -42,7 +42,7 @@ pub(crate) async fn check(
     project: &Project,
     path: &DataPath,
     tops: &[Top<'_>],
-) -> Result<(), Refused> {
+) -> Result<(), PlanError> {
     let (mut paths, mut bytes) = (Vec::new(), 0);
     let mut above = path.clone();
     while !above.is_root() && bytes < ON_THE_WAY {

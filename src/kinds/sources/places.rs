@@ -9,7 +9,7 @@ use crate::{
         outcome::{ErrorName, Failure, culprit},
         policy::{Place, Rules},
     },
-    engine::kind::Refused,
+    engine::kind::PlanError,
     ports::{
         Class,
         blame::is_of_api,
@@ -20,11 +20,11 @@ use crate::{
 
 /// Where a URI leads.
 #[derive(Debug)]
-pub(crate) enum Spot {
+pub(crate) enum ResolvedSource {
     /// Into a project.
     Inside(Project, DataPath),
     /// To a bucket of no project that we see.
-    Outside(ObjectLocation),
+    ExternalSource(ObjectLocation),
 }
 
 /// Projects by the names that this request uses.
@@ -41,7 +41,12 @@ impl<'a> Projects<'a> {
 
     /// Where a URI leads, whether it is named `icav2://` or by the bucket that a project has for its
     /// own. An `icav2://` URI never leads outside.
-    pub(crate) async fn place(&mut self, uri: &str, what: &str, missing: ErrorName) -> Result<Spot, Refused> {
+    pub(crate) async fn place(
+        &mut self,
+        uri: &str,
+        what: &str,
+        missing: ErrorName,
+    ) -> Result<ResolvedSource, PlanError> {
         self.lead(uri, Location::parse(uri), what, missing).await
     }
 
@@ -51,18 +56,18 @@ impl<'a> Projects<'a> {
         location: Result<Location, LocationError>,
         what: &str,
         missing: ErrorName,
-    ) -> Result<Spot, Refused> {
+    ) -> Result<ResolvedSource, PlanError> {
         let no_place = |why: &str| {
             let message = format!("{what} is no URI of data");
-            Refused::Failed(culprit(ErrorName::InvalidRequest, message, uri, why))
+            PlanError::Failed(culprit(ErrorName::InvalidRequest, message, uri, why))
         };
         match location {
             Ok(Location::Icav2 { project, path }) => {
-                Ok(Spot::Inside(self.of(uri, &project, missing).await?, path))
+                Ok(ResolvedSource::Inside(self.of(uri, &project, missing).await?, path))
             }
             Ok(Location::S3 { bucket, key }) => match self.platform.locate(&bucket, &key).await {
-                Ok(Some((project, path))) => Ok(Spot::Inside(project, path)),
-                Ok(None) => Ok(Spot::Outside(ObjectLocation { bucket, key })),
+                Ok(Some((project, path))) => Ok(ResolvedSource::Inside(project, path)),
+                Ok(None) => Ok(ResolvedSource::ExternalSource(ObjectLocation { bucket, key })),
                 // What is wrong with the URI; what is wrong with the platform is not the caller's fault.
                 Err(error) if error.class == Class::Invalid && !is_of_api(&error) => {
                     Err(no_place(&error.to_string()))
@@ -73,7 +78,7 @@ impl<'a> Projects<'a> {
         }
     }
 
-    async fn of(&mut self, uri: &str, name: &str, error: ErrorName) -> Result<Project, Refused> {
+    async fn of(&mut self, uri: &str, name: &str, error: ErrorName) -> Result<Project, PlanError> {
         if let Some(project) = self.known.get(name) {
             return Ok(project.clone());
         }
@@ -91,13 +96,13 @@ impl<'a> Projects<'a> {
     }
 
     /// The folder that a copy goes to, which may be the root of a project.
-    pub(crate) async fn destination(&mut self, uri: &str) -> Result<(Project, DataPath), Refused> {
+    pub(crate) async fn destination(&mut self, uri: &str) -> Result<(Project, DataPath), PlanError> {
         let invalid = |message: &str, why: &str| culprit(ErrorName::InvalidRequest, message, uri, why);
         let location = Location::parse_destination(uri);
         let spot = self.lead(uri, location, "the destination", ErrorName::InvalidRequest).await?;
         let (project, path) = match spot {
-            Spot::Inside(project, path) => (project, path),
-            Spot::Outside(at) => {
+            ResolvedSource::Inside(project, path) => (project, path),
+            ResolvedSource::ExternalSource(at) => {
                 self.rules.check_destination(Place::Bucket(&at.bucket), uri)?;
                 let why = "it is in no ICAv2 project that this service sees";
                 return Err(invalid("only a copy of its own goes to a place outside ICAv2", why).into());

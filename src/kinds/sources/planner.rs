@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    external::{self, Outside},
+    external::{self, ExternalSource},
     find::Found,
     trees::{self, Trees},
 };
@@ -17,7 +17,7 @@ use crate::{
     },
     engine::{
         core::Core,
-        kind::Refused,
+        kind::PlanError,
         records::millis,
         settings::{CopySettings, SameProject},
     },
@@ -61,11 +61,11 @@ impl<'a> Planner<'a> {
 pub(crate) async fn bring(
     with: Planner<'_>,
     found: &[Found],
-    outside: Vec<Outside>,
+    outside: Vec<ExternalSource>,
     target: &Project,
     path: &DataPath,
     trees: &Trees,
-) -> Result<Vec<FolderRequest>, Refused> {
+) -> Result<Vec<FolderRequest>, PlanError> {
     let mut children = files_of(found, target, path);
     for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
         let below = trees.get(&folder.uri).map_or(&[][..], Vec::as_slice);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     find::Found,
-    places::{Projects, Spot},
+    places::{Projects, ResolvedSource},
 };
 use crate::{
     domain::{
@@ -18,7 +18,7 @@ use crate::{
         renaming::{RenameEntry, RenameSource, Renames, SourceRef, resolve},
         request::{FolderRequest, NamedFile, NamedObject, Want},
     },
-    engine::kind::Refused,
+    engine::kind::PlanError,
     ports::{
         Class,
         objects::ObjectLocation,
@@ -55,7 +55,7 @@ pub(crate) async fn apply(
     entries: &[RenameEntry],
     found: &[Found],
     children: &mut [FolderRequest],
-) -> Result<Vec<Renamed>, Refused> {
+) -> Result<Vec<Renamed>, PlanError> {
     if entries.is_empty() {
         return Ok(Vec::new());
     }
@@ -128,7 +128,7 @@ fn renamed(candidate: Candidate, renames: &Renames) -> Option<Renamed> {
 pub(crate) async fn canonical(
     projects: &mut Projects<'_>,
     entries: &[RenameEntry],
-) -> Result<(Vec<RenameEntry>, BTreeSet<(ProjectId, DataPath)>), Refused> {
+) -> Result<(Vec<RenameEntry>, BTreeSet<(ProjectId, DataPath)>), PlanError> {
     let mut canonical = Vec::with_capacity(entries.len());
     let mut folders = BTreeSet::new();
     for entry in entries {
@@ -136,11 +136,11 @@ pub(crate) async fn canonical(
         if let RenameSource::Uri(uri) = &entry.source {
             let what = "an entry of the renaming map";
             entry.source = match projects.place(uri, what, ErrorName::InvalidRequest).await? {
-                Spot::Inside(project, path) => {
+                ResolvedSource::Inside(project, path) => {
                     folders.insert((project.id.clone(), path.parent()));
                     RenameSource::Uri(shown(&project.id, &path))
                 }
-                Spot::Outside(at) => RenameSource::Uri(at.to_string()),
+                ResolvedSource::ExternalSource(at) => RenameSource::Uri(at.to_string()),
             };
         }
         canonical.push(entry);
@@ -153,7 +153,7 @@ async fn levels_of_ids(
     platform: &dyn DataPlatform,
     entries: &[RenameEntry],
     found: &[Found],
-) -> Result<BTreeSet<(ProjectId, DataPath)>, Refused> {
+) -> Result<BTreeSet<(ProjectId, DataPath)>, PlanError> {
     let named: BTreeSet<&str> = found.iter().map(|found| found.data.id.as_str()).collect();
     let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
     let projects: BTreeSet<&ProjectId> = folders.map(|found| &found.project).collect();
@@ -181,7 +181,7 @@ pub(crate) async fn files_in(
     platform: &dyn DataPlatform,
     project: &ProjectId,
     folder: &Folder,
-) -> Result<Vec<Data>, Refused> {
+) -> Result<Vec<Data>, PlanError> {
     let mut files = BTreeMap::new();
     let mut from = None;
     loop {

@@ -11,7 +11,7 @@ use crate::{
         request::{FolderRequest, Want},
         route::Folders,
     },
-    engine::{kind::Refused, settings::CopySettings},
+    engine::{kind::PlanError, settings::CopySettings},
     planes::folder::reserved,
     ports::{
         Class,
@@ -27,7 +27,7 @@ pub(crate) async fn trees_of(
     platform: &dyn DataPlatform,
     settings: &CopySettings,
     folders: impl Iterator<Item = &Found>,
-) -> Result<Trees, Refused> {
+) -> Result<Trees, PlanError> {
     let mut trees = Trees::new();
     let mut known = 0;
     for folder in folders {
@@ -47,7 +47,7 @@ pub(crate) async fn levels(
     target: &Project,
     destination: &DataPath,
     folders: &[Data],
-) -> Result<Vec<FolderRequest>, Refused> {
+) -> Result<Vec<FolderRequest>, PlanError> {
     let top = &source.data;
     let base = destination.folder(top.name());
     let mut children = Vec::new();
@@ -99,7 +99,7 @@ async fn not_around(
     folders: &[Data],
     target: &Project,
     destination: &DataPath,
-) -> Result<(), Refused> {
+) -> Result<(), PlanError> {
     if source.project == target.id {
         return Ok(());
     }
@@ -145,7 +145,7 @@ pub(crate) async fn tree_of(
     settings: &CopySettings,
     source: &Found,
     others: usize,
-) -> Result<Vec<Data>, Refused> {
+) -> Result<Vec<Data>, PlanError> {
     let check = |known: usize| {
         limits::check_folders(settings.max_folders, known.saturating_add(others), Some(&source.uri))
     };

@@ -11,7 +11,7 @@ use super::{
     stream_queue::StreamQueue,
 };
 use crate::engine::{
-    lease::{Held, Step},
+    lease::{Leased, RoundResult},
     records::{as_millis, millis},
 };
 use tokio::time::{Instant, sleep_until};
@@ -23,11 +23,11 @@ impl FolderPlane {
     /// Does what can be done now, and decides when to look again. True: at once.
     pub(super) async fn act(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         snapshot: &Snapshot,
         queue: &StreamQueue,
-    ) -> Step<bool> {
+    ) -> RoundResult<bool> {
         let window = Instant::now() + self.core.settings.jobs.batch_window;
         let now = millis(self.core.ports.clock.now());
         let mut deeds = Deeds::default();
@@ -78,11 +78,11 @@ impl FolderPlane {
     /// whose other files are still to be looked at.
     async fn batch_jobs(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         snapshot: &Snapshot,
         window: Option<Instant>,
-    ) -> Step<bool> {
+    ) -> RoundResult<bool> {
         if let Some(window) = window {
             tokio::select! {
                 biased;
@@ -99,10 +99,10 @@ impl FolderPlane {
     /// The snapshot with those who have begun to wait since it was taken; `None` when nobody has.
     async fn newcomers(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut FolderState,
         snapshot: &Snapshot,
-    ) -> Step<Option<Snapshot>> {
+    ) -> RoundResult<Option<Snapshot>> {
         let waiters = self.waiters(held, state).await?;
         if !state.has_not_seen(&waiters) {
             return Ok(None);
@@ -135,10 +135,10 @@ impl FolderPlane {
 
     async fn submit_batches(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         snapshot: &Snapshot,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         let mut batches = Batches::new(snapshot, &self.core.settings.jobs);
         while !self.core.stop.is_cancelled()
             && let Some(batch) = batches.next(state)

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::ids::{BatchId, DataId, ProjectId},
     engine::{
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
         records::{as_millis, millis},
     },
     ports::{
@@ -112,10 +112,10 @@ impl FolderPlane {
     /// Looks for the jobs of submissions that were never answered.
     pub(super) async fn adopt(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         waiters: &[Waiter],
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         let now = millis(self.core.ports.clock.now());
         let Some(oldest) = state.intents.iter().map(|intent| intent.at).min() else { return Ok(()) };
         if state.intents.iter().all(|intent| now < intent.look_at) {
@@ -212,7 +212,7 @@ impl FolderPlane {
         project: &ProjectId,
         folder: Option<&Destination>,
         job: &Job,
-    ) -> Step<Option<Intent>> {
+    ) -> RoundResult<Option<Intent>> {
         let batch = BatchId::new(job.subject.as_str());
         let its = self.folder_of(project, job).await?;
         if its.is_none() || its.as_ref() != folder {

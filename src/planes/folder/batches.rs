@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    claims::short,
+    claims::slot_owner_tag,
     names::Names,
-    snapshot::{Snapshot, Standing},
+    snapshot::{Snapshot, TreeStatus},
     state::FolderState,
     waiter::Waiter,
     wanted::{Resolved, Source},
@@ -130,7 +130,7 @@ impl Snapshot {
         let mut missing = Vec::new();
         for (waiter, (who, resolved, _)) in self.waiters.iter().enumerate() {
             for tree in &resolved.trees {
-                let is_missing = self.standing(who, tree) == Some(&Standing::Missing);
+                let is_missing = self.standing(who, tree) == Some(&TreeStatus::Missing);
                 if names.insert(&tree.item.wanted.name) && is_missing {
                     missing.push(Queued { source: &tree.item, waiter });
                 }
@@ -154,7 +154,7 @@ impl Snapshot {
     /// The roots that a batch is for.
     pub(super) fn roots(&self, batch: &[Queued<'_>]) -> BTreeSet<String> {
         let waiters: BTreeSet<usize> = batch.iter().map(|queued| queued.waiter).collect();
-        let root = |waiter: usize| self.waiters.get(waiter).map(|(waiter, ..)| short(&waiter.root));
+        let root = |waiter: usize| self.waiters.get(waiter).map(|(waiter, ..)| slot_owner_tag(&waiter.root));
         waiters.into_iter().filter_map(root).collect()
     }
 }

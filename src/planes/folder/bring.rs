@@ -18,7 +18,7 @@ use crate::{
         file::ETag,
         ids::{DataId, digest},
     },
-    engine::lease::{Halt, Lease, Step},
+    engine::lease::{Lease, RoundError, RoundResult},
     ports::{
         Class, Error,
         objects::{Access, BucketAccess, ObjectCopy, ObjectLocation, Precondition, Tagging, WriteOptions},
@@ -59,7 +59,7 @@ impl FolderPlane {
         task: &Task,
         url: Option<PresignedUrl>,
         made: &OnceLock<DataId>,
-    ) -> Step<Brought> {
+    ) -> RoundResult<Brought> {
         let brought = match task.way {
             Way::Put => self.put(lease, task, url, made).await?,
             Way::Parts => self.put_in_parts(lease, task, made).await?,
@@ -78,7 +78,7 @@ impl FolderPlane {
         task: &Task,
         url: Option<PresignedUrl>,
         made: &OnceLock<DataId>,
-    ) -> Step<Brought> {
+    ) -> RoundResult<Brought> {
         let wanted = &task.source.wanted;
         let from: StreamSource = match (&task.source.origin, url) {
             (Origin::Object(object), _) => object.as_ref().clone().into(),
@@ -102,7 +102,12 @@ impl FolderPlane {
         Ok(Brought { tag: etag, md5: Some(md5) })
     }
 
-    async fn put_in_parts(&self, lease: &Lease, task: &Task, made: &OnceLock<DataId>) -> Step<Brought> {
+    async fn put_in_parts(
+        &self,
+        lease: &Lease,
+        task: &Task,
+        made: &OnceLock<DataId>,
+    ) -> RoundResult<Brought> {
         let wanted = &task.source.wanted;
         let platform = self.core.ports.platform.as_ref();
         let from = match &task.source.origin {
@@ -160,7 +165,7 @@ impl FolderPlane {
     }
 
     /// What fails here is streamed from its source next time.
-    async fn copy_from_staging(&self, lease: &Lease, task: &Task) -> Step<()> {
+    async fn copy_from_staging(&self, lease: &Lease, task: &Task) -> RoundResult<()> {
         let wanted = &task.source.wanted;
         // Nothing is put aside for the root: it gives no credentials for what is in it.
         let folder = folder_of(&task.to)?.id().ok_or_else(|| unknown("the id of the destination folder"))?;
@@ -197,8 +202,8 @@ impl FolderPlane {
             .await;
         match copied {
             // Copied before, and not told: the next look compares it.
-            Err(Halt::Port(error)) if error.class == Class::Conflict => {}
-            Err(Halt::Port(error)) => return Err(again(error).into()),
+            Err(RoundError::Port(error)) if error.class == Class::Conflict => {}
+            Err(RoundError::Port(error)) => return Err(again(error).into()),
             other => other?,
         }
         signals::engine::file_copied(&lease.key.id, wanted.size);
@@ -211,10 +216,10 @@ impl FolderPlane {
         lease: &Lease,
         to: &Target,
         transfer: impl FnOnce(CancellationToken) -> F,
-    ) -> Step<T> {
+    ) -> RoundResult<T> {
         lease.check()?;
         let cut = self.core.cut.child_token();
-        let transfer = self.core.while_moving(&to.parties, transfer(cut.clone()));
+        let transfer = self.core.while_moving(&to.root_refs, transfer(cut.clone()));
         tokio::pin!(transfer);
         tokio::select! {
             biased;
@@ -222,7 +227,7 @@ impl FolderPlane {
             () = lease.lost.cancelled() => {
                 cut.cancel();
                 drop(timeout_at(Instant::now() + LAST_BREATH, transfer).await);
-                Err(Halt::Lost)
+                Err(RoundError::Lost)
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::{
-    claims::short,
+    claims::slot_owner_tag,
     snapshot::Snapshot,
     state::FolderState,
     submitted::{Past, RunningJob},
@@ -20,7 +20,7 @@ impl Past {
     pub(super) fn new(job: &RunningJob, snapshot: &Snapshot) -> Self {
         let names: HashSet<&str> = job.names.iter().map(String::as_str).collect();
         let theirs = snapshot.waiters.iter().filter(|(_, resolved, _)| is_wanted(resolved, &names));
-        let whose = theirs.map(|(waiter, ..)| short(&waiter.request));
+        let whose = theirs.map(|(waiter, ..)| slot_owner_tag(&waiter.request));
         let mut whose: Vec<_> = whose.take(MOST_NOTED + 1).collect();
         if whose.len() > MOST_NOTED {
             whose.clear();
@@ -53,7 +53,7 @@ impl FolderState {
 
     /// The jobs that have ended and carried files of a waiter.
     pub(super) fn past_jobs_of(&self, waiter: &Waiter) -> impl Iterator<Item = JobSummary> {
-        let who = short(&waiter.request);
+        let who = slot_owner_tag(&waiter.request);
         let past = self.history.iter().filter(move |past| past.whose.is_empty() || past.whose.contains(&who));
         past.map(|past| past.job.clone())
     }

@@ -11,10 +11,10 @@ use crate::{
         request::FolderRequest,
     },
     engine::{
-        dispatch::Lane,
-        lease::{Halt, Held, Step, id_of},
+        dispatch::Priority,
+        lease::{Leased, RoundError, RoundResult, id_of},
         records::{self, Phase, attr, millis, set, started_at},
-        round::Next,
+        round::AfterRound,
     },
     ports::store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, Transacted, Write},
 };
@@ -23,9 +23,9 @@ use crate::{
 const LOOK: std::time::Duration = std::time::Duration::from_mins(10);
 
 impl FolderPlane {
-    pub(crate) async fn child_round(&self, held: &mut Held) -> Step<Next> {
+    pub(crate) async fn child_round(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         if Phase::of(&held.item) == Some(Phase::Settled) {
-            return Ok(Next::Settled { changes: Vec::new() });
+            return Ok(AfterRound::Settled { changes: Vec::new() });
         }
         let id = id_of(held);
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
@@ -41,14 +41,14 @@ impl FolderPlane {
             return self.settle_stopped(held, &why).await;
         }
         self.wait_for_folder(held).await?;
-        Ok(Next::Due {
+        Ok(AfterRound::Due {
             changes: vec![set(attr::PHASE, Phase::Running.as_str())],
             due_at: records::after(self.core.ports.clock.now(), LOOK),
         })
     }
 
     /// Registers with the folder, and wakes it. May be repeated.
-    async fn wait_for_folder(&self, held: &Held) -> Step<()> {
+    async fn wait_for_folder(&self, held: &Leased) -> RoundResult<()> {
         let spec: FolderRequest = self.core.read_document(&held.item, attr::SPEC).await?;
         let folder = FolderId::of(&spec.project, spec.path.as_str());
         let now = self.core.ports.clock.now();
@@ -81,15 +81,15 @@ impl FolderPlane {
         if matches!(self.core.ports.store.transact(put).await?, Transacted::Refused(why) if why.contains(&0))
         {
             held.lease.lost.cancel();
-            return Err(Halt::Lost);
+            return Err(RoundError::Lost);
         }
         self.core.ports.store.write(register).await?;
-        self.core.inbox.offer(key, Lane::Begun);
+        self.core.inbox.offer(key, Priority::Begun);
         Ok(())
     }
 
     /// Settles the child of a folder.
-    pub(crate) async fn settle_child(&self, held: &mut Held, outcome: &Outcome) -> Step<Next> {
+    pub(crate) async fn settle_child(&self, held: &mut Leased, outcome: &Outcome) -> RoundResult<AfterRound> {
         let id = id_of(held);
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         let spec: FolderRequest = self.core.read_document(&held.item, attr::SPEC).await?;
@@ -105,13 +105,13 @@ impl FolderPlane {
 
 impl FolderPlane {
     /// Settles a child whose root was stopped; its folder learns that nobody waits.
-    pub(crate) async fn settle_stopped(&self, held: &mut Held, why: &Failure) -> Step<Next> {
+    pub(crate) async fn settle_stopped(&self, held: &mut Leased, why: &Failure) -> RoundResult<AfterRound> {
         let folder = folder_of(&held.item);
         let failure = Failure::new(ErrorName::Cancelled, why.message.clone());
         let outcome = self.core.failed_outcome(&held.item, failure);
         let next = self.settle_child(held, &outcome).await?;
         if let Some(folder) = folder {
-            self.core.wake(waiter::folder_key(&folder), Lane::Begun).await?;
+            self.core.wake(waiter::folder_key(&folder), Priority::Begun).await?;
         }
         Ok(next)
     }

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::wish::{Wish, root_of};
+use super::slot_request::{SlotRequest, root_of};
 use crate::{
     domain::ids::{ProjectId, RequestId, digest},
     engine::records::attr,
@@ -19,7 +19,7 @@ pub(super) const REPEAT: i64 = 30_000;
 const BELIEVED: i64 = 90_000;
 
 /// What stands for a root in a slot.
-pub(super) fn short(root: &RequestId) -> String {
+pub(super) fn slot_owner_tag(root: &RequestId) -> String {
     let mut text = digest(&[root.as_str()]);
     text.truncate(12);
     text
@@ -48,13 +48,13 @@ impl View {
     }
 
     /// Whether some root runs more jobs than this one.
-    pub(super) fn is_poor(&self, root: &str) -> bool {
+    pub(super) fn is_below_fair_share(&self, root: &str) -> bool {
         let own = self.jobs_of(root);
         self.running.iter().any(|member| self.jobs_of(root_of(member)) > own)
     }
 
     /// Who waits, with how many jobs each runs.
-    pub(super) fn rivals(&self, now: i64) -> BTreeMap<&str, usize> {
+    pub(super) fn contenders(&self, now: i64) -> BTreeMap<&str, usize> {
         let fresh = self.waiting.iter().filter_map(|entry| fresh(entry, now));
         fresh.map(|root| (root, self.jobs_of(root))).collect()
     }
@@ -85,7 +85,7 @@ pub(crate) struct Slots(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     seen: HashMap<ProjectId, View>,
-    waiting: HashMap<ProjectId, Vec<(Key, Wish)>>,
+    waiting: HashMap<ProjectId, Vec<(Key, SlotRequest)>>,
     called: HashSet<Key>,
 }
 
@@ -107,14 +107,14 @@ impl Slots {
     }
 
     /// Of these roots the one that, as far as is known here, has the fewest jobs.
-    pub(super) fn poorest(&self, project: &ProjectId, roots: &BTreeSet<String>) -> String {
+    pub(super) fn furthest_below_share(&self, project: &ProjectId, roots: &BTreeSet<String>) -> String {
         let known = self.known();
         let jobs = |root: &&String| known.seen.get(project).map_or(0, |view| view.jobs_of(root));
         roots.iter().min_by_key(jobs).cloned().unwrap_or_default()
     }
 
     /// Notes that a folder waits.
-    pub(super) fn wait(&self, project: &ProjectId, folder: &Key, wish: &Wish) {
+    pub(super) fn wait(&self, project: &ProjectId, folder: &Key, wish: &SlotRequest) {
         let mut known = self.known();
         known.called.remove(folder);
         let waiting = known.waiting.entry(project.clone()).or_default();
@@ -139,7 +139,7 @@ impl Slots {
         let Known { seen, waiting, called } = &mut *guard;
         let (view, waiting) = (seen.get(project)?, waiting.get_mut(project)?);
         let room = view.running.len() < limit;
-        let may = |(_, (_, wish)): &(usize, &(Key, Wish))| room || wish.express;
+        let may = |(_, (_, wish)): &(usize, &(Key, SlotRequest))| room || wish.express;
         let turn = waiting.iter().enumerate().filter(may);
         let (turn, _) = turn.min_by_key(|(_, (_, wish))| view.jobs_of(wish.root()))?;
         let (folder, _) = waiting.remove(turn);
@@ -201,11 +201,11 @@ mod tests {
     #[test]
     fn who_waits_is_believed_for_a_while() {
         let view = View::of(Some(&item(&["a:1", "a:2", "b:3"], &["c:4"], &["c@100", "b@99", "d@98", "e@x"])));
-        assert_eq!(view.rivals(NOW), BTreeMap::from([("b", 1), ("c", 1)]));
+        assert_eq!(view.contenders(NOW), BTreeMap::from([("b", 1), ("c", 1)]));
         assert_eq!(view.stale(NOW), BTreeSet::from(["d@98".into(), "e@x".into()]));
         assert_eq!(view.entries_of("c", NOW).len(), 3);
-        assert!(view.is_poor("c") && !view.is_poor("a"));
-        assert_eq!(View::of(None).rivals(NOW), BTreeMap::new());
+        assert!(view.is_below_fair_share("c") && !view.is_below_fair_share("a"));
+        assert_eq!(View::of(None).contenders(NOW), BTreeMap::new());
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         let folder = |name: &str| Key::new(name, "FOLDER");
         slots.see(&project, Some(&item(&["a:1", "a:2", "b:3"], &[], &[])));
         for (name, root) in [("f1", "a"), ("f2", "b"), ("f3", "b"), ("f4", "c")] {
-            slots.wait(&project, &folder(name), &Wish::new(root, name, name == "f3"));
+            slots.wait(&project, &folder(name), &SlotRequest::new(root, name, name == "f3"));
         }
         let next = ["f1", "f2", "f3", "f4"].map(|name| {
             let root = if name == "f1" {
@@ -243,6 +243,6 @@ mod tests {
         assert_eq!(slots.call(&project, 3), None);
         slots.leave(&project, &folder("f2"));
         assert_eq!(slots.call(&project, 20), Some(folder("f1")));
-        assert_eq!(slots.poorest(&project, &["a".into(), "b".into()].into()), "b");
+        assert_eq!(slots.furthest_below_share(&project, &["a".into(), "b".into()].into()), "b");
     }
 }

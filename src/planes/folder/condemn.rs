@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{
     domain::{
-        file::{DataStatus, Standing},
+        file::{DataStatus, FileInfo},
         ids::{DataId, ProjectId},
     },
     engine::{
-        lease::{Halt, Held, Lease, Step},
+        concurrent::join_buffered,
+        lease::{Lease, Leased, RoundError, RoundResult},
         records::millis,
-        several::several,
     },
     ports::Class,
     signals,
@@ -37,12 +37,12 @@ impl FolderPlane {
     /// something was deleted or pardoned.
     pub(super) async fn clear_leftovers(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         snapshot: &Snapshot,
-        fresh: Vec<(String, Standing)>,
+        fresh: Vec<(String, FileInfo)>,
         orphans: Vec<DataId>,
-    ) -> Step<bool> {
+    ) -> RoundResult<bool> {
         let fresh = self.without_strangers(state, snapshot, fresh).await?;
         if fresh.is_empty() && orphans.is_empty() {
             return Ok(false);
@@ -63,20 +63,20 @@ impl FolderPlane {
             .into_iter()
             .map(|(_, seen)| async move { (self.execute(lease, &snapshot.project, &seen).await, seen.id) });
         let mut done = Ok(());
-        for (sentence, id) in several(WIDTH, sentences).await {
+        for (sentence, id) in join_buffered(WIDTH, sentences).await {
             match sentence {
                 Ok(true) => {
                     if let Some(condemned) = state.condemned.get_mut(id.as_str()) {
                         condemned.deleted = true;
                     }
-                    self.core.moved(&state.parties);
+                    self.core.record_progress(&state.root_refs);
                 }
                 // Who condemned it first may still be on the way.
                 Ok(false) if repeated.contains(&id) => {}
                 Ok(false) => {
                     state.condemned.remove(id.as_str());
                 }
-                Err(Halt::Port(error)) if !error.may_have_happened && !repeated.contains(&id) => {
+                Err(RoundError::Port(error)) if !error.may_have_happened && !repeated.contains(&id) => {
                     // Nothing was deleted; the sentence is taken back and may be passed again.
                     state.condemned.remove(id.as_str());
                     done = Err(error.into());
@@ -104,9 +104,9 @@ impl FolderPlane {
         &self,
         state: &FolderState,
         snapshot: &Snapshot,
-        condemned: Vec<(String, Standing)>,
-    ) -> Step<Vec<(String, Standing)>> {
-        let ours = |(_, data): &(String, Standing)| data.status == DataStatus::Partial;
+        condemned: Vec<(String, FileInfo)>,
+    ) -> RoundResult<Vec<(String, FileInfo)>> {
+        let ours = |(_, data): &(String, FileInfo)| data.status == DataStatus::Partial;
         if condemned.iter().all(ours) || !self.foreign_job(state, snapshot).await? {
             return Ok(condemned);
         }
@@ -114,7 +114,7 @@ impl FolderPlane {
     }
 
     /// Looks once more and deletes; false when the file is not what was condemned any more.
-    async fn execute(&self, lease: &Lease, project: &ProjectId, seen: &Standing) -> Step<bool> {
+    async fn execute(&self, lease: &Lease, project: &ProjectId, seen: &FileInfo) -> RoundResult<bool> {
         match self.core.ports.platform.get(project, &seen.id).await {
             Ok(data) if (data.status, data.size, &data.etag) == (seen.status, seen.size, &seen.etag) => {
                 lease.check()?;

@@ -18,10 +18,10 @@ use super::{
 use crate::{
     domain::{
         diff::Content,
-        file::{DataKind, DataStatus, ETag, Standing},
+        file::{DataKind, DataStatus, ETag, FileInfo},
         ids::{DataId, ProjectId},
     },
-    engine::several::several,
+    engine::concurrent::join_buffered,
     ports::{
         Class, Error,
         objects::ObjectInfo,
@@ -83,7 +83,7 @@ pub(super) struct Doubt {
 
 impl Doubt {
     /// What would have to be known to tell the two apart, if anything would.
-    pub(super) fn of(origin: &Origin, etag: Option<&ETag>, size: u64, there: &Standing) -> Option<Self> {
+    pub(super) fn of(origin: &Origin, etag: Option<&ETag>, size: u64, there: &FileInfo) -> Option<Self> {
         let (etag, tag) = (etag?, there.etag.as_ref()?);
         let may_differ = etag.md5().zip(tag.md5()).is_some_and(|(a, b)| !a.eq_ignore_ascii_case(b));
         let is_there = there.kind == DataKind::File && there.status == DataStatus::Available;
@@ -105,7 +105,7 @@ fn id_of(origin: &Origin) -> String {
 
 impl FolderPlane {
     /// How a file compares with what stands in its place, beyond its size.
-    pub(super) fn tell_apart(&self, origin: &Origin, etag: Option<&ETag>, there: &Standing) -> Content {
+    pub(super) fn tell_apart(&self, origin: &Origin, etag: Option<&ETag>, there: &FileInfo) -> Content {
         let (Some(etag), Some(tag)) = (etag, &there.etag) else { return Content::Unknown };
         if etag.md5().is_none() || tag.md5().is_none() {
             return Content::Unknown;
@@ -119,7 +119,7 @@ impl FolderPlane {
 
     /// The same for a file of a folder that is reconciled: what our own upload was answered is what we
     /// have put there.
-    pub(super) fn content_here(&self, source: &Source, upload: Option<&Upload>, there: &Standing) -> Content {
+    pub(super) fn content_here(&self, source: &Source, upload: Option<&Upload>, there: &FileInfo) -> Content {
         let put = upload.filter(|upload| upload.tag.is_some() && upload.tag == there.etag);
         let Some(put) = put else {
             return self.tell_apart(&source.origin, source.wanted.etag.as_ref(), there);
@@ -176,7 +176,7 @@ impl FolderPlane {
             let look = self.core.ports.objects.look(&object.at, &object.access).await;
             (object.at.to_string(), etag, look)
         });
-        for (id, etag, look) in several(WIDTH, looks).await {
+        for (id, etag, look) in join_buffered(WIDTH, looks).await {
             let info = match look {
                 Ok(info) => info.unwrap_or_default(),
                 Err(error) if error.is_passing() => return Err(error),
@@ -212,7 +212,7 @@ impl FolderPlane {
             .iter()
             .zip(urls)
             .map(|((id, etag), url)| async move { (id, etag, self.look_behind(&url).await) });
-        for (id, etag, md5) in several(WIDTH, looks).await {
+        for (id, etag, md5) in join_buffered(WIDTH, looks).await {
             self.contents.note(id.as_str(), etag, md5?.as_deref());
         }
         Ok(())

@@ -16,10 +16,10 @@ use crate::{
         outcome::{Failure, Outcome},
     },
     engine::{
-        evidence::Party,
-        lease::{Held, Step},
+        concurrent::join_buffered,
+        lease::{Leased, RoundResult},
+        liveness::RootRef,
         records::{self, attr, millis, set},
-        several::several,
     },
     ports::{
         Error,
@@ -32,7 +32,7 @@ const WIDTH: usize = 16;
 
 impl FolderPlane {
     /// Those who are served now: who was seen before, and then the oldest of the others.
-    pub(super) async fn waiters(&self, held: &Held, state: &mut FolderState) -> Result<Vec<Waiter>, Error> {
+    pub(super) async fn waiters(&self, held: &Leased, state: &mut FolderState) -> Result<Vec<Waiter>, Error> {
         let mut items = self.core.ports.store.query(&held.lease.key.id, waiter::WAITER).await?;
         for item in items.iter().filter(|item| item.text(attr::SEEN).is_some()) {
             let request = request_of(item).to_owned();
@@ -43,22 +43,22 @@ impl FolderPlane {
         let order = |item: &Item| (!state.seen.contains_key(request_of(item)), item.number(attr::CREATED_AT));
         items.sort_by_cached_key(|item| (order(item), item.key.id_type.clone()));
         let later = items.split_off(items.len().min(self.core.settings.service.max_waiters));
-        state.crowd = parties(&later);
+        state.crowd = root_refs(&later);
         let reads = items.iter().map(|item| async move {
             Ok::<_, Error>(Waiter::read(item, self.core.read_document(item, attr::SPEC).await?))
         });
-        let waiters: Result<Vec<_>, _> = several(WIDTH, reads).await.into_iter().collect();
+        let waiters: Result<Vec<_>, _> = join_buffered(WIDTH, reads).await.into_iter().collect();
         let mut waiters = waiters?;
         // First come, first served, where two want the same name.
         waiters.sort_by(|a, b| (a.since, &a.request).cmp(&(b.since, &b.request)));
         // Those who stand in line move as those do who are served.
-        let moved = self.core.evidence.last_moved(&waiter::parties(&waiters));
-        self.core.evidence.moved(&state.crowd, moved);
+        let moved = self.core.liveness.last_moved(&waiter::root_refs(&waiters));
+        self.core.liveness.record_progress(&state.crowd, moved);
         Ok(waiters)
     }
 
     /// Stores what those have found who are seen for the first time.
-    pub(super) async fn mark_seen(&self, held: &Held, state: &mut FolderState) -> Step<()> {
+    pub(super) async fn mark_seen(&self, held: &Leased, state: &mut FolderState) -> RoundResult<()> {
         let new = state.seen.iter().filter(|(request, _)| !state.marked.contains(*request));
         let new: Vec<(String, Before)> = new.map(|(request, before)| (request.clone(), *before)).collect();
         if new.is_empty() {
@@ -73,7 +73,7 @@ impl FolderPlane {
                 mark.when(Condition::Has(attr::CREATED_AT.into())).when(Condition::Lacks(attr::SEEN.into()));
             self.core.ports.store.write(mark).await
         });
-        let marked: Result<Vec<_>, Error> = several(WIDTH, marks).await.into_iter().collect();
+        let marked: Result<Vec<_>, Error> = join_buffered(WIDTH, marks).await.into_iter().collect();
         marked?;
         state.marked.extend(new.into_iter().map(|(request, _)| request));
         Ok(())
@@ -82,10 +82,10 @@ impl FolderPlane {
     /// Gives waiters their outcomes.
     pub(super) async fn tell_waiters(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut FolderState,
         outcomes: Vec<(&Waiter, Outcome)>,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         if outcomes.is_empty() {
             return Ok(());
         }
@@ -93,7 +93,7 @@ impl FolderPlane {
             self.tell_waiter(held, waiter, outcome).await.map(|()| &waiter.request)
         });
         let mut failed = None;
-        for told in several(WIDTH, tells).await {
+        for told in join_buffered(WIDTH, tells).await {
             match told {
                 Ok(request) => {
                     state.seen.remove(request.as_str());
@@ -102,17 +102,17 @@ impl FolderPlane {
                 Err(halt) => failed = Some(halt),
             }
         }
-        self.core.moved(&state.crowd);
+        self.core.record_progress(&state.crowd);
         failed.map_or(Ok(()), Err)
     }
 
     /// Fails everyone who waits.
     pub(super) async fn fail_waiters(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         failure: &Failure,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         loop {
             let waiters = self.waiters(held, state).await?;
             if waiters.is_empty() {
@@ -135,15 +135,15 @@ fn request_of(waiter: &Item) -> &str {
 }
 
 /// The roots of those whose turn has not come.
-fn parties(items: &[Item]) -> Vec<Party> {
-    let mut parties: Vec<_> = items
+fn root_refs(items: &[Item]) -> Vec<RootRef> {
+    let mut root_refs: Vec<_> = items
         .iter()
-        .map(|item| Party {
+        .map(|item| RootRef {
             root: RequestId::new(item.text(attr::ROOT).unwrap_or_default()),
             since: item.number(attr::CREATED_AT).unwrap_or(0),
         })
         .collect();
-    parties.sort_by(|a, b| (&a.root, a.since).cmp(&(&b.root, b.since)));
-    parties.dedup_by(|later, first| later.root == first.root);
-    parties
+    root_refs.sort_by(|a, b| (&a.root, a.since).cmp(&(&b.root, b.since)));
+    root_refs.dedup_by(|later, first| later.root == first.root);
+    root_refs
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{
     LONGEST, LONGEST_WAIT,
-    snapshot::{Snapshot, Standing},
+    snapshot::{Snapshot, TreeStatus},
     state::{Condemned, ENTRY_BYTES, FolderState, MOST_REMEMBERED, Upload},
     wanted::Source,
 };
@@ -26,7 +26,7 @@ const ORPHANED: Duration = Duration::from_mins(10);
 #[derive(Debug)]
 pub(super) enum Action<'a> {
     /// These files are in the way, by name; those sentences are so old that nobody carries them out.
-    Clear { fresh: Vec<(String, file::Standing)>, orphans: Vec<DataId> },
+    Clear { fresh: Vec<(String, file::FileInfo)>, orphans: Vec<DataId> },
     /// These are to be streamed.
     Stream(Vec<Choice<'a>>),
     /// Jobs are to be asked for.
@@ -64,8 +64,8 @@ pub(super) fn decide<'a>(
 }
 
 /// What blocks a job, or is to be replaced, as much as the record has room for.
-fn in_the_way(snapshot: &Snapshot, state: &FolderState) -> Vec<(String, file::Standing)> {
-    let mut fresh: Vec<(String, file::Standing)> = snapshot
+fn in_the_way(snapshot: &Snapshot, state: &FolderState) -> Vec<(String, file::FileInfo)> {
+    let mut fresh: Vec<(String, file::FileInfo)> = snapshot
         .files()
         .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Condemn | Verdict::Replace))
         .filter_map(|(name, _)| Some((name.to_owned(), snapshot.listing.get(name)?.clone())))
@@ -259,7 +259,7 @@ fn waits_for_the_platform(state: &FolderState, snapshot: &Snapshot) -> bool {
         .files()
         .filter(|(_, (_, verdict))| matches!(verdict, Verdict::Wait | Verdict::Condemn | Verdict::Replace));
     let trees = snapshot.trees();
-    let coming = trees.iter().filter(|(_, (_, standing))| **standing == Standing::Coming);
+    let coming = trees.iter().filter(|(_, (_, standing))| **standing == TreeStatus::Coming);
     moving.map(|(name, _)| name).chain(coming.map(|(name, _)| *name)).any(|name| !told.contains(name))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     FolderPlane,
-    snapshot::{Snapshot, Standing},
+    snapshot::{Snapshot, TreeStatus},
     state::{Before, FolderState, MOST_REMEMBERED},
     waiter::Waiter,
     wanted::Resolved,
@@ -16,8 +16,8 @@ use crate::{
         route::Route,
     },
     engine::{
-        dispatch::Lane,
-        lease::{Held, Step},
+        dispatch::Priority,
+        lease::{Leased, RoundResult},
         records,
     },
     ports::store::{Key, Write, Written},
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How one wanted file stands, for good or not yet.
-enum Stand {
+enum FileResult {
     Done,
     /// Another file is there and stays, as the request wants it.
     Left,
@@ -47,10 +47,10 @@ impl FolderPlane {
     /// Gives every waiter that has nothing open its outcome. Returns how many still wait.
     pub(super) async fn finish(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         snapshot: &Snapshot,
-    ) -> Step<usize> {
+    ) -> RoundResult<usize> {
         let mut open = 0;
         let mut given_up = false;
         let patience = self.core.settings.jobs.max_attempts;
@@ -69,17 +69,20 @@ impl FolderPlane {
                     self.stand(state, snapshot, name, brought, snapshot.route(source), *verdict)
                 })
                 .collect();
-            let ended = |tree| matches!(snapshot.standing(waiter, tree), Some(Standing::Ended { .. }));
-            if stands.iter().any(|stand| matches!(stand, Stand::Open)) || !resolved.trees.iter().all(ended) {
+            let ended = |tree| matches!(snapshot.standing(waiter, tree), Some(TreeStatus::Ended { .. }));
+            if stands.iter().any(|stand| matches!(stand, FileResult::Open))
+                || !resolved.trees.iter().all(ended)
+            {
                 open += 1;
-                given_up |=
-                    stands.iter().any(|stand| matches!(stand, Stand::Failed(ErrorName::CopyJobFailed, _)));
+                given_up |= stands
+                    .iter()
+                    .any(|stand| matches!(stand, FileResult::Failed(ErrorName::CopyJobFailed, _)));
                 continue;
             }
             let before = state.seen.get(waiter.request.as_str()).copied().unwrap_or_default();
             let mut outcome = self.outcome(waiter, resolved, &stands, before);
             for tree in &resolved.trees {
-                if let Some(Standing::Ended { counters, unfinished }) = snapshot.standing(waiter, tree) {
+                if let Some(TreeStatus::Ended { counters, unfinished }) = snapshot.standing(waiter, tree) {
                     outcome.counters = outcome.counters.plus(counters);
                     outcome.unfinished = outcome.unfinished.and(unfinished);
                 }
@@ -103,24 +106,24 @@ impl FolderPlane {
         brought: bool,
         route: Route,
         verdict: Verdict,
-    ) -> Stand {
+    ) -> FileResult {
         let most = self.core.settings.jobs.max_attempts;
         match verdict {
-            Verdict::Done { .. } => Stand::Done,
-            Verdict::Clash(clash) => Stand::Failed(ErrorName::DestinationConflict, clash_words(clash)),
-            Verdict::Skipped => Stand::Left,
+            Verdict::Done { .. } => FileResult::Done,
+            Verdict::Clash(clash) => FileResult::Failed(ErrorName::DestinationConflict, clash_words(clash)),
+            Verdict::Skipped => FileResult::Left,
             Verdict::Wait | Verdict::Missing | Verdict::Overwrite | Verdict::Condemn | Verdict::Replace => {
                 match route {
                     Route::Stream | Route::S3Copy => match state.uploads.get(name) {
                         Some(upload) if upload.attempts >= most => {
-                            Stand::Failed(ErrorName::TransferFailed, upload.reason.clone())
+                            FileResult::Failed(ErrorName::TransferFailed, upload.reason.clone())
                         }
                         None if state.exhausted(most) >= MOST_REMEMBERED => {
                             let why =
                                 format!("not tried: {MOST_REMEMBERED} files of this folder have failed");
-                            Stand::Failed(ErrorName::TransferFailed, why)
+                            FileResult::Failed(ErrorName::TransferFailed, why)
                         }
-                        _ => Stand::Open,
+                        _ => FileResult::Open,
                     },
                     Route::Job if state.charged >= most && !brought => {
                         let reason = snapshot.reasons.get(name).cloned();
@@ -128,31 +131,37 @@ impl FolderPlane {
                             "" => format!("did not arrive in {most} rounds of copy jobs"),
                             trouble => trouble.to_owned(),
                         });
-                        Stand::Failed(ErrorName::CopyJobFailed, reason)
+                        FileResult::Failed(ErrorName::CopyJobFailed, reason)
                     }
-                    Route::Job => Stand::Open,
+                    Route::Job => FileResult::Open,
                 }
             }
         }
     }
 
-    fn outcome(&self, waiter: &Waiter, resolved: &Resolved, stands: &[Stand], before: Before) -> Outcome {
+    fn outcome(
+        &self,
+        waiter: &Waiter,
+        resolved: &Resolved,
+        stands: &[FileResult],
+        before: Before,
+    ) -> Outcome {
         let mut counters =
             Counters { files: (resolved.files.len() + resolved.unready.len()) as u64, ..Counters::default() };
         let mut culprits = Vec::new();
         for (source, stand) in resolved.files.iter().zip(stands) {
             match stand {
-                Stand::Done => {
+                FileResult::Done => {
                     counters.copied += 1;
                     counters.renamed += u64::from(source.renamed);
                     counters.bytes += source.wanted.size;
                 }
-                Stand::Failed(error, why) => {
+                FileResult::Failed(error, why) => {
                     let what = waiter.spec.path.file(&source.wanted.name).to_string();
                     culprits.push((*error, Culprit { what, why: why.clone() }));
                 }
-                Stand::Left => counters.skipped_conflict += 1,
-                Stand::Open => {}
+                FileResult::Left => counters.skipped_conflict += 1,
+                FileResult::Open => {}
             }
         }
         culprits.extend(resolved.unready.iter().cloned());
@@ -182,7 +191,12 @@ impl FolderPlane {
     }
 
     /// Stores a child's outcome and wakes the child, which takes it from there.
-    pub(super) async fn tell_waiter(&self, held: &Held, waiter: &Waiter, outcome: &Outcome) -> Step<()> {
+    pub(super) async fn tell_waiter(
+        &self,
+        held: &Leased,
+        waiter: &Waiter,
+        outcome: &Outcome,
+    ) -> RoundResult<()> {
         held.lease.check()?;
         self.core.store_outcome(held, &waiter.request, outcome).await?;
         let child = records::request_key(&waiter.request);
@@ -201,7 +215,7 @@ impl FolderPlane {
         self.sources.forget(&waiter.request);
         signals::engine::waiter_told(&held.lease.key.id, waiter.request.as_str(), outcome);
         if matches!(woken, Written::Done(_)) {
-            self.core.inbox.offer(child, Lane::Begun);
+            self.core.inbox.offer(child, Priority::Begun);
         }
         Ok(())
     }

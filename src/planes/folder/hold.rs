@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     engine::{
-        lease::{Halt, Held, Step},
+        lease::{Leased, RoundError, RoundResult},
         records::{self, attr, millis},
-        round::Next,
+        round::AfterRound,
     },
     signals,
 };
@@ -40,7 +40,7 @@ struct Hold<'a> {
 
 impl FolderPlane {
     /// Works on a folder until nothing more can be done at once and nothing is being streamed.
-    pub(super) async fn hold(&self, held: &mut Held, state: &mut FolderState) -> Step<Next> {
+    pub(super) async fn hold(&self, held: &mut Leased, state: &mut FolderState) -> RoundResult<AfterRound> {
         let queue = StreamQueue::default();
         let lease = Arc::clone(&held.lease);
         let rounds = async {
@@ -53,23 +53,28 @@ impl FolderPlane {
         self.rest(held, state)
     }
 
-    async fn rounds(&self, held: &mut Held, state: &mut FolderState, queue: &StreamQueue) -> Step<()> {
-        let mut hold = Hold { room: None, queue, seen: None };
-        let mut worked = self.work(held, state, &mut hold).await;
-        while !queue.is_empty() && !matches!(worked, Err(Halt::Lost | Halt::Stopping)) {
+    async fn rounds(
+        &self,
+        held: &mut Leased,
+        state: &mut FolderState,
+        queue: &StreamQueue,
+    ) -> RoundResult<()> {
+        let mut in_hand = Hold { room: None, queue, seen: None };
+        let mut worked = self.work(held, state, &mut in_hand).await;
+        while !queue.is_empty() && !matches!(worked, Err(RoundError::Lost | RoundError::Stopping)) {
             let is_over = self.until_news(queue).await;
             held.lease.check()?;
-            let goes_on = self.take_streamed(held, state, &hold, is_over)?;
+            let goes_on = self.take_streamed(held, state, &in_hand, is_over)?;
             if is_over && !goes_on {
                 // An error on the way must not put off the next look.
                 return worked.inspect_err(|_| state.look_at = millis(self.core.ports.clock.now()));
             }
-            worked = self.work(held, state, &mut hold).await;
+            worked = self.work(held, state, &mut in_hand).await;
             match &worked {
-                Ok(()) => self.core.moved(&state.parties),
+                Ok(()) => self.core.record_progress(&state.root_refs),
                 // It is tried again, now or when the streams have ended.
-                Err(Halt::Port(error)) => signals::engine::round_failed(&held.lease.key, error, 1),
-                Err(Halt::Lost | Halt::Stopping) => {}
+                Err(RoundError::Port(error)) => signals::engine::round_failed(&held.lease.key, error, 1),
+                Err(RoundError::Lost | RoundError::Stopping) => {}
             }
             queue.keep_for(|request| state.seen.contains_key(request));
         }
@@ -93,21 +98,21 @@ impl FolderPlane {
     /// do now.
     fn take_streamed(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut FolderState,
-        hold: &Hold<'_>,
+        in_hand: &Hold<'_>,
         is_over: bool,
-    ) -> Step<bool> {
-        if !is_over && !hold.queue.somebody_is_done() {
+    ) -> RoundResult<bool> {
+        if !is_over && !in_hand.queue.somebody_is_done() {
             return Ok(true);
         }
-        let Taken { done, left } = hold.queue.take();
+        let Taken { done, left } = in_hand.queue.take();
         for name in &left {
             state.set_live(name, false);
         }
         state.moved |= !done.is_empty();
         let put = self.note_streams(held, state, done)?;
-        let Some(snapshot) = hold.seen.as_ref().filter(|_| is_over) else {
+        let Some(snapshot) = in_hand.seen.as_ref().filter(|_| is_over) else {
             state.look_at = millis(self.core.ports.clock.now());
             return Ok(true);
         };
@@ -116,7 +121,7 @@ impl FolderPlane {
         Ok(again)
     }
 
-    fn note_round(&self, held: &Held, state: &mut FolderState, snapshot: &Snapshot, again: bool) {
+    fn note_round(&self, held: &Leased, state: &mut FolderState, snapshot: &Snapshot, again: bool) {
         let waits_for = signs::waits_for(state, snapshot);
         // Until it looks again: that it asks for a slot, or for a job, before then is no round.
         let wait = if again { 0 } else { state.look_at - millis(self.core.ports.clock.now()) };
@@ -127,12 +132,17 @@ impl FolderPlane {
     }
 
     /// Looks and acts until nothing more can be done at once.
-    async fn work<'a>(&'a self, held: &mut Held, state: &mut FolderState, hold: &mut Hold<'a>) -> Step<()> {
+    async fn work<'a>(
+        &'a self,
+        held: &mut Leased,
+        state: &mut FolderState,
+        in_hand: &mut Hold<'a>,
+    ) -> RoundResult<()> {
         loop {
             let waiters = self.waiters(held, state).await?;
             // Where an older version has seen them.
             self.mark_seen(held, state).await?;
-            state.parties = waiter::parties(&waiters);
+            state.root_refs = waiter::root_refs(&waiters);
             let woken = held.item.number(attr::WAKES) != state.last_wakes;
             state.last_wakes = held.item.number(attr::WAKES);
             let ended = self.poll_jobs(held, state, woken, &waiters).await?;
@@ -160,7 +170,7 @@ impl FolderPlane {
                 state.look_at = records::after(self.core.ports.clock.now(), LONGEST_WAIT);
                 return Ok(());
             }
-            state.parties = waiter::parties(&waiters);
+            state.root_refs = waiter::root_refs(&waiters);
             let came = state.has_not_seen(&waiters);
             // An error on the way must not put off the next look.
             state.look_at = now;
@@ -168,12 +178,12 @@ impl FolderPlane {
             if waiters.is_empty() {
                 continue;
             }
-            if hold.room.is_none() {
+            if in_hand.room.is_none() {
                 let Some(room) = self.room_for(state, &waiters).await else {
                     state.looked = Some((now, room::WAITS_FOR.to_owned()));
                     return Ok(());
                 };
-                hold.room = Some(room);
+                in_hand.room = Some(room);
             }
             if came {
                 // What was given up for others has not been tried for those who have just come.
@@ -194,13 +204,13 @@ impl FolderPlane {
                 // Nobody waits any more, unless somebody has just come.
                 continue;
             }
-            self.core.evidence.platform_answered(millis(self.core.ports.clock.now()));
+            self.core.liveness.platform_answered(millis(self.core.ports.clock.now()));
             self.mark_seen(held, state).await?;
-            let again = self.act(held, state, &snapshot, &hold.queue).await?;
-            if hold.queue.is_over() {
+            let again = self.act(held, state, &snapshot, in_hand.queue).await?;
+            if in_hand.queue.is_over() {
                 self.note_round(held, state, &snapshot, again);
             }
-            hold.seen = Some(snapshot);
+            in_hand.seen = Some(snapshot);
             if !again {
                 return Ok(());
             }

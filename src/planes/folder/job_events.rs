@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{FolderPlane, waiter};
 use crate::{
     domain::job::JobStatus,
-    engine::{dispatch::Lane, records::attr},
+    engine::{dispatch::Priority, records::attr},
     events::jobs::{JobNews, read_job_events},
     ports::{
         Error,
@@ -30,7 +30,7 @@ impl FolderPlane {
                 Ok(messages) => self.take_job_events(queue.as_ref(), &messages).await,
                 Err(error) => {
                     signals::engine::receive_failed("ica-events", &error);
-                    self.core.nap(PAUSE).await;
+                    self.core.sleep_unless_stopped(PAUSE).await;
                 }
             }
         }
@@ -85,7 +85,7 @@ impl FolderPlane {
         }
         let Some(item) = self.core.ports.store.get(&waiter::job_key(&news.job)).await? else { return Ok(()) };
         if let Some(folder) = item.text(attr::FOLDER) {
-            self.core.wake(Key::new(folder, waiter::FOLDER), Lane::Begun).await?;
+            self.core.wake(Key::new(folder, waiter::FOLDER), Priority::Begun).await?;
         }
         Ok(())
     }

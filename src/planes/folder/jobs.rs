@@ -12,20 +12,20 @@ use std::{
 use super::{
     FolderPlane,
     batches::Batch,
-    board::GRID,
     document,
+    job_status_cache::POLL_ALIGNMENT,
     names::Names,
     place::project_of,
+    slot_request::SlotRequest,
     snapshot::Snapshot,
     state::FolderState,
     submitted::{Intent, RunningJob, digest_of},
     waiter::{self, Waiter},
-    wish::Wish,
 };
 use crate::{
     domain::{ids::DataId, job::JobStatus},
     engine::{
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
         records::{self, as_millis, attr, millis},
     },
     ports::{
@@ -64,7 +64,7 @@ const LONGEST_REASON: usize = 300;
 
 /// What is known of a job that has ended badly.
 #[derive(Debug, Default)]
-pub(super) struct Ended {
+pub(super) struct JobEnd {
     /// Why files did not arrive, by name.
     pub reasons: BTreeMap<String, String>,
     /// What it has left at the destination.
@@ -78,11 +78,11 @@ impl FolderPlane {
     /// has ended badly and has not been looked at since.
     pub(super) async fn poll_jobs(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut FolderState,
         woken: bool,
         waiters: &[Waiter],
-    ) -> Step<Vec<Ended>> {
+    ) -> RoundResult<Vec<JobEnd>> {
         let now = millis(self.core.ports.clock.now());
         let long = as_millis(self.core.settings.heartbeat.outage_after);
         for n in 0..state.jobs.len() {
@@ -96,7 +96,7 @@ impl FolderPlane {
                 Ok(status) => {
                     // One that we do not know is a sign of life for a while only: it may be an end.
                     if !job.is_mute(now, long) {
-                        self.core.moved(&state.parties);
+                        self.core.record_progress(&state.root_refs);
                     }
                     status
                 }
@@ -156,14 +156,14 @@ impl FolderPlane {
     fn next_poll(&self, now: i64, polls: u32) -> i64 {
         let longest = self.core.settings.jobs.poll_interval;
         let wait = POLLS.get(polls as usize).copied().unwrap_or(longest).min(longest);
-        let grid = as_millis(GRID);
+        let grid = as_millis(POLL_ALIGNMENT);
         (now + as_millis(wait) + grid - 1).div_euclid(grid) * grid
     }
 
     /// What can be learnt of a job that has ended badly: its items name what failed, and what they
     /// created at the destination is ours to clean up without waiting.
-    async fn end_of(&self, job: &RunningJob, waiters: &[Waiter]) -> Step<Ended> {
-        let mut end = Ended::default();
+    async fn end_of(&self, job: &RunningJob, waiters: &[Waiter]) -> RoundResult<JobEnd> {
+        let mut end = JobEnd::default();
         let Some(project) = waiters.first().map(|waiter| &waiter.spec.project) else { return Ok(end) };
         let brought: HashSet<&String> = job.names.iter().collect();
         let mut names: HashMap<DataId, String> = HashMap::new();
@@ -213,11 +213,11 @@ impl FolderPlane {
     /// there is none, which the folder then waits for.
     pub(super) async fn submit(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         snapshot: &Snapshot,
         batch: &Batch<'_>,
-    ) -> Step<bool> {
+    ) -> RoundResult<bool> {
         let Some(folder) = &snapshot.folder else { return Ok(false) };
         if self.any_stopped(snapshot).await? {
             // The others go on without them.
@@ -231,8 +231,8 @@ impl FolderPlane {
         let waited = state.wish.take_if(|wish| wish.serves(batch.express));
         let had = waited.is_some();
         let mut wish = waited.unwrap_or_else(|| {
-            let root = self.slots.poorest(&snapshot.project, &snapshot.roots(&batch.files));
-            Wish::new(&root, &client, batch.express)
+            let root = self.slots.furthest_below_share(&snapshot.project, &snapshot.roots(&batch.files));
+            SlotRequest::new(&root, &client, batch.express)
         });
         let intent = Intent {
             client,
@@ -264,13 +264,13 @@ impl FolderPlane {
         held.lease.check()?;
         match self.core.ports.platform.submit(&snapshot.project, folder, &ids).await {
             Ok(submitted) => {
-                self.core.moved(&state.parties);
+                self.core.record_progress(&state.root_refs);
                 self.record(held, state, &intent, submitted).await?;
                 Ok(true)
             }
             Err(error) if error.may_have_happened => {
                 signals::engine::submission_unanswered(&held.lease.key.id, &error);
-                self.core.note_outage(&state.parties, &error);
+                self.core.note_outage(&state.root_refs, &error);
                 Ok(true)
             }
             Err(error) => {
@@ -292,11 +292,11 @@ impl FolderPlane {
     /// Notes a job that exists, in place of its intent.
     pub(super) async fn record(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         intent: &Intent,
         submitted: Submitted,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         let now = self.core.ports.clock.now();
         signals::engine::job_submitted(
             &held.lease.key.id,

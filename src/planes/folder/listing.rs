@@ -2,14 +2,14 @@
 //! of thousands of files and every look needs all of them.
 
 use crate::domain::{
-    file::{Data, DataKind, Standing},
+    file::{Data, DataKind, FileInfo},
     ids::DataId,
 };
 
 /// One listing of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    entries: Vec<(Box<str>, Standing)>,
+    entries: Vec<(Box<str>, FileInfo)>,
     /// Calls it took.
     pub pages: u32,
 }
@@ -18,7 +18,7 @@ impl Listing {
     /// Takes a page in.
     pub(super) fn add(&mut self, page: Vec<Data>) {
         self.pages += 1;
-        self.entries.extend(page.into_iter().map(|data| (Box::from(data.name()), Standing::from(data))));
+        self.entries.extend(page.into_iter().map(|data| (Box::from(data.name()), FileInfo::from(data))));
     }
 
     /// To be called once, when every page is in.
@@ -35,13 +35,13 @@ impl Listing {
         self.entries.is_empty()
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Standing> {
+    pub(super) fn get(&self, name: &str) -> Option<&FileInfo> {
         let at = self.entries.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
         self.entries.get(at).map(|(_, standing)| standing)
     }
 
     /// Everything that is there.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Standing> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &FileInfo> {
         self.entries.iter().map(|(_, standing)| standing)
     }
 

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     FolderPlane,
-    jobs::Ended,
+    jobs::JobEnd,
     listing::Listing,
     snapshot::Snapshot,
     state::{Before, FolderState},
@@ -21,7 +21,7 @@ use crate::{
         route::Route,
     },
     engine::{
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
         records::{as_millis, millis},
     },
     ports::{Class, Error, platform::Destination},
@@ -30,11 +30,11 @@ use crate::{
 impl FolderPlane {
     pub(super) async fn look(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         waiters: Vec<(Waiter, Arc<Resolved>)>,
-        ended: &[Ended],
-    ) -> Step<Snapshot> {
+        ended: &[JobEnd],
+    ) -> RoundResult<Snapshot> {
         let Some(spec) = waiters.first().map(|(waiter, _)| waiter.spec.clone()) else {
             return Err(Error::new(Class::Invalid, "look", "nobody waits").into());
         };
@@ -173,11 +173,11 @@ impl FolderPlane {
     /// is always there.
     async fn ensure_folder(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         project: &ProjectId,
         path: &DataPath,
-    ) -> Step<(Destination, bool)> {
+    ) -> RoundResult<(Destination, bool)> {
         if let Some(known) = state.destination(path) {
             return Ok((known, false));
         }

@@ -9,7 +9,6 @@
 mod act;
 mod adopt;
 mod batches;
-mod board;
 mod bring;
 mod carried;
 mod child;
@@ -21,6 +20,7 @@ mod decide;
 mod finish;
 mod hold;
 mod job_events;
+mod job_status_cache;
 mod jobs;
 mod listing;
 mod look;
@@ -35,6 +35,7 @@ mod rounds;
 #[cfg(test)]
 mod samples;
 mod signs;
+mod slot_request;
 mod slots;
 mod snapshot;
 mod sources;
@@ -46,10 +47,9 @@ mod task;
 mod trees;
 pub(crate) mod waiter;
 mod wanted;
-mod wish;
 
 pub(crate) use finish::clash_words;
-pub(crate) use preview::{FolderPreview, Standing};
+pub(crate) use preview::{FolderPreview, PreviewEntry};
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,16 +57,17 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use self::{
-    adopt::JobFolders, board::Board, claims::Slots, contents::Contents, sources::Sources, waiter::Waiter,
+    adopt::JobFolders, claims::Slots, contents::Contents, job_status_cache::JobStatusCache, sources::Sources,
+    waiter::Waiter,
 };
 use crate::{
     domain::outcome::{ErrorName, Failure},
     engine::{
         core::Core,
         kind::Plane,
-        lease::{Halt, Held, Step},
+        lease::{Leased, RoundError, RoundResult},
         records::{self, attr, millis, set},
-        round::Next,
+        round::AfterRound,
     },
     ports::{
         Error,
@@ -92,7 +93,7 @@ pub struct FolderPlane {
     files: Semaphore,
     sources: Sources,
     contents: Contents,
-    board: Board,
+    job_status_cache: JobStatusCache,
     slots: Slots,
     job_folders: JobFolders,
 }
@@ -106,7 +107,7 @@ impl FolderPlane {
             core,
             sources: Sources::default(),
             contents: Contents::default(),
-            board: Board::default(),
+            job_status_cache: JobStatusCache::default(),
             slots: Slots::default(),
             job_folders: JobFolders::default(),
         })
@@ -137,7 +138,7 @@ impl Plane for FolderPlane {
         most.saturating_sub(load.waiting.max(begun))
     }
 
-    async fn reconcile(&self, held: &mut Held) -> Step<Next> {
+    async fn reconcile(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         if held.lease.key.id_type == waiter::FOLDER {
             self.folder_round(held).await
         } else {
@@ -145,7 +146,7 @@ impl Plane for FolderPlane {
         }
     }
 
-    async fn give_up(&self, held: &mut Held, why: Failure) -> Step<Next> {
+    async fn give_up(&self, held: &mut Leased, why: Failure) -> RoundResult<AfterRound> {
         if held.lease.key.id_type == waiter::FOLDER {
             return self.give_up_folder(held).await;
         }
@@ -156,46 +157,46 @@ impl Plane for FolderPlane {
 
 impl FolderPlane {
     /// One round of a folder record.
-    pub(crate) async fn folder_round(&self, held: &mut Held) -> Step<Next> {
+    pub(crate) async fn folder_round(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         let mut state: FolderState = records::document(&held.item, attr::STATE)?;
         let result = self.hold(held, &mut state).await;
         match result {
-            Err(Halt::Port(error)) if !error.is_passing() => {
+            Err(RoundError::Port(error)) if !error.is_passing() => {
                 // It would be the same every time: whoever waits is told.
                 let failure = final_failure(&error);
                 self.fail_waiters(held, &mut state, &failure).await?;
                 self.rest(held, &state)
             }
             // What was learnt must not be lost with the error.
-            Err(Halt::Port(error)) => {
+            Err(RoundError::Port(error)) => {
                 let mut changes = vec![document(&state)?];
                 changes.extend(looked(&state));
                 if state.looked.is_none() {
-                    self.core.note_outage(&state.parties, &error);
+                    self.core.note_outage(&state.root_refs, &error);
                     self.core.note_platform_outage(&error);
                 }
                 self.core.save(held, changes).await?;
-                Err(Halt::Port(error))
+                Err(RoundError::Port(error))
             }
             other => other,
         }
     }
 
     /// What the record looks like until something happens.
-    fn rest(&self, held: &Held, state: &FolderState) -> Step<Next> {
+    fn rest(&self, held: &Leased, state: &FolderState) -> RoundResult<AfterRound> {
         held.lease.check()?;
         let mut changes = vec![document(state)?];
         changes.extend(looked(state));
         if state.is_idle() {
-            return Ok(Next::Settled { changes });
+            return Ok(AfterRound::Settled { changes });
         }
         let now = millis(self.core.ports.clock.now());
         if self.core.stop.is_cancelled() {
             // Another instance goes on at once.
-            return Ok(Next::Due { changes, due_at: now });
+            return Ok(AfterRound::Due { changes, due_at: now });
         }
         let due_at = state.due_at().clamp(now + 1, records::after(self.core.ports.clock.now(), LONGEST));
-        Ok(Next::Due { changes, due_at })
+        Ok(AfterRound::Due { changes, due_at })
     }
 
     /// The snapshot with the routes as the state has them now.
@@ -211,10 +212,10 @@ impl FolderPlane {
     /// others are not held up by them.
     async fn resolvable(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut FolderState,
         waiters: Vec<Waiter>,
-    ) -> Step<Vec<(Waiter, Arc<Resolved>)>> {
+    ) -> RoundResult<Vec<(Waiter, Arc<Resolved>)>> {
         let mut resolved = Vec::with_capacity(waiters.len());
         let mut failed = Vec::new();
         for waiter in waiters {
@@ -233,7 +234,7 @@ impl FolderPlane {
     }
 
     /// A folder whose every run ends its instance: its waiters are failed without its being run.
-    pub(crate) async fn give_up_folder(&self, held: &mut Held) -> Step<Next> {
+    pub(crate) async fn give_up_folder(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         let mut state: FolderState = records::document(&held.item, attr::STATE)?;
         let failure = Failure::new(ErrorName::Internal, "the folder broke every process that worked on it");
         self.fail_waiters(held, &mut state, &failure).await?;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        file::{DataKind, DataStatus, Standing},
+        file::{DataKind, DataStatus, FileInfo},
         ids::{DataId, JobId},
     },
     engine::records::{as_millis, millis},
@@ -89,7 +89,7 @@ impl FolderState {
 /// A PARTIAL file under a wanted name.
 struct Partial<'a> {
     name: &'a str,
-    data: &'a Standing,
+    data: &'a FileInfo,
     /// Whether jobs had to bring it with the whole of its folder, and it came meanwhile.
     of_tree: bool,
 }
@@ -166,7 +166,7 @@ impl FolderPlane {
 }
 
 fn partials(snapshot: &Snapshot) -> Vec<Partial<'_>> {
-    let is_partial = |data: &Standing| data.kind == DataKind::File && data.status == DataStatus::Partial;
+    let is_partial = |data: &FileInfo| data.kind == DataKind::File && data.status == DataStatus::Partial;
     if !snapshot.listing.all().any(is_partial) {
         return Vec::new();
     }
@@ -186,7 +186,7 @@ fn partials(snapshot: &Snapshot) -> Vec<Partial<'_>> {
 
 /// Whether jobs, which have ended, had to bring a file with its whole folder, and the file came meanwhile.
 /// Of what is in a folder jobs do not tell whether they have made it.
-fn of_tree(waiter: &Waiter, data: &Standing) -> bool {
+fn of_tree(waiter: &Waiter, data: &FileInfo) -> bool {
     let spec = &waiter.spec;
     let came = |since: i64| (since..=millis(waiter.since)).contains(&millis(data.created));
     spec.of_tree.is_some() && !spec.tree_jobs.is_empty() && spec.since.is_some_and(came)

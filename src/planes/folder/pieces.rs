@@ -12,7 +12,7 @@ use super::{
     FolderPlane,
     names::Names,
     snapshot::Snapshot,
-    state::{FolderState, Piece},
+    state::{BisectGroup, FolderState},
     submitted::{Past, RunningJob},
 };
 use crate::{
@@ -39,8 +39,9 @@ impl FolderState {
             return Vec::new();
         }
         let busy = self.under_way();
-        let free =
-            |piece: &&Piece| !piece.failed && !piece.names.iter().any(|name| busy.contains(name.as_str()));
+        let free = |piece: &&BisectGroup| {
+            !piece.failed && !piece.names.iter().any(|name| busy.contains(name.as_str()))
+        };
         self.pieces.iter().filter(free).map(|piece| piece.names.clone()).collect()
     }
 
@@ -58,7 +59,7 @@ impl FolderState {
         let size = names.len().div_ceil(parts.max(1)).max(1);
         for piece in names.chunks(size) {
             let names = piece.iter().cloned().collect();
-            self.pieces.push(Piece { names, isolated, ..Piece::default() });
+            self.pieces.push(BisectGroup { names, isolated, ..BisectGroup::default() });
         }
     }
 
@@ -138,7 +139,7 @@ impl FolderPlane {
             } else if job.piece {
                 state.piece_arrived |= missing.len() < job.names.len();
                 let missing: HashSet<&String> = missing.iter().collect();
-                let mine = |piece: &&mut Piece| piece.names.iter().any(|name| missing.contains(name));
+                let mine = |piece: &&mut BisectGroup| piece.names.iter().any(|name| missing.contains(name));
                 state.pieces.iter_mut().filter(mine).for_each(|piece| piece.failed = true);
             } else if !arrived {
                 charged |= state.take_apart(folder, snapshot, job, &missing);

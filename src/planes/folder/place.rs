@@ -6,7 +6,7 @@ use crate::{
         ids::{DataId, ProjectId},
         location::DataPath,
     },
-    engine::{lease::Held, records::attr},
+    engine::{lease::Leased, records::attr},
     ports::platform::Destination,
 };
 
@@ -27,12 +27,12 @@ impl FolderState {
 }
 
 /// The destination project.
-pub(super) fn project_of(held: &Held, waiters: &[Waiter]) -> Option<ProjectId> {
+pub(super) fn project_of(held: &Leased, waiters: &[Waiter]) -> Option<ProjectId> {
     place_of(held, waiters).map(|(project, _)| project)
 }
 
 /// The destination, by project and path: as the waiters say, or as the record does when nobody waits.
-pub(super) fn place_of(held: &Held, waiters: &[Waiter]) -> Option<(ProjectId, DataPath)> {
+pub(super) fn place_of(held: &Leased, waiters: &[Waiter]) -> Option<(ProjectId, DataPath)> {
     if let Some(waiter) = waiters.first() {
         return Some((waiter.spec.project.clone(), waiter.spec.path.clone()));
     }

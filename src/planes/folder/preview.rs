@@ -36,7 +36,7 @@ const WHOLE: &str = "its folder goes as one item of a job (copy.folders = \"whol
 /// What would be done in one folder.
 #[derive(Debug, Default)]
 pub(crate) struct FolderPreview {
-    pub files: Vec<(PreviewFile, Standing)>,
+    pub files: Vec<(PreviewFile, PreviewEntry)>,
     /// Whether its source goes as part of one item of a job.
     pub of_tree: bool,
     /// Whether the folder would have to be made.
@@ -49,7 +49,7 @@ pub(crate) struct FolderPreview {
 
 /// How a file stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum PreviewEntry {
     /// It would be brought.
     Brought,
     /// It is there.
@@ -171,30 +171,31 @@ fn stands(
     source: &Source,
     origin: String,
     found: Verdict,
-) -> (PreviewFile, Standing) {
+) -> (PreviewFile, PreviewEntry) {
     let whole = waiter.spec.of_tree.is_some();
     let route = if whole || source.staged.is_some() { Route::Job } else { snapshot.route(source) };
     let how = || if whole { WHOLE.to_owned() } else { why(snapshot, source, route).to_owned() };
     let there = snapshot.listing.get(&source.wanted.name);
     let (standing, reason) = match found {
-        Verdict::Done { by_size: false } => (Standing::Skipped, "is there already".to_owned()),
+        Verdict::Done { by_size: false } => (PreviewEntry::Skipped, "is there already".to_owned()),
         Verdict::Done { by_size: true } => {
-            (Standing::Skipped, "is there already, as far as its size tells".to_owned())
+            (PreviewEntry::Skipped, "is there already, as far as its size tells".to_owned())
         }
         Verdict::Wait if snapshot.is_strangers(&source.wanted.name) => (
-            Standing::InFlight,
+            PreviewEntry::InFlight,
             "somebody else is uploading it there, which is waited for and then told as a conflict".to_owned(),
         ),
-        Verdict::Wait => {
-            (Standing::InFlight, "is on its way already, or what stands there is on its way out".to_owned())
-        }
-        Verdict::Missing => (Standing::Brought, how()),
+        Verdict::Wait => (
+            PreviewEntry::InFlight,
+            "is on its way already, or what stands there is on its way out".to_owned(),
+        ),
+        Verdict::Missing => (PreviewEntry::Brought, how()),
         Verdict::Overwrite | Verdict::Condemn => {
-            (Standing::Brought, format!("{}; what an upload has left there gives way", how()))
+            (PreviewEntry::Brought, format!("{}; what an upload has left there gives way", how()))
         }
-        Verdict::Replace => (Standing::Brought, format!("{}; what stands there is deleted first", how())),
-        Verdict::Skipped => (Standing::Kept, "what stands there stays".to_owned()),
-        Verdict::Clash(_) => (Standing::Kept, "cannot be brought".to_owned()),
+        Verdict::Replace => (PreviewEntry::Brought, format!("{}; what stands there is deleted first", how())),
+        Verdict::Skipped => (PreviewEntry::Kept, "what stands there stays".to_owned()),
+        Verdict::Clash(_) => (PreviewEntry::Kept, "cannot be brought".to_owned()),
     };
     let then = match found {
         Verdict::Replace => Some(OnConflict::Overwrite),
@@ -205,7 +206,7 @@ fn stands(
     let file = PreviewFile {
         source: origin,
         destination: uri(&waiter.spec.project, &waiter.spec.path.file(&source.wanted.name)),
-        route: (standing == Standing::Brought).then_some(route),
+        route: (standing == PreviewEntry::Brought).then_some(route),
         reason,
         size: source.wanted.size,
         conflict: then
@@ -231,7 +232,7 @@ fn why(snapshot: &Snapshot, source: &Source, route: Route) -> &'static str {
     }
 }
 
-fn unready(waiter: &Waiter, culprit: &Culprit) -> (PreviewFile, Standing) {
+fn unready(waiter: &Waiter, culprit: &Culprit) -> (PreviewFile, PreviewEntry) {
     let from = waiter.spec.wants.first().and_then(|want| match want {
         Want::Files { project, .. } | Want::Level { project, .. } | Want::Tree { project, .. } => {
             Some(project)
@@ -248,7 +249,7 @@ fn unready(waiter: &Waiter, culprit: &Culprit) -> (PreviewFile, Standing) {
         size: 0,
         conflict: None,
     };
-    (file, Standing::Unready)
+    (file, PreviewEntry::Unready)
 }
 
 fn uri(project: &impl std::fmt::Display, path: &DataPath) -> String {
@@ -256,7 +257,7 @@ fn uri(project: &impl std::fmt::Display, path: &DataPath) -> String {
 }
 
 /// What stands in the way, whatever the request wants done about it.
-fn clash(source: &Source, there: Option<&file::Standing>) -> Option<Clash> {
+fn clash(source: &Source, there: Option<&file::FileInfo>) -> Option<Clash> {
     let around = Surroundings { content: Content::Other, ..Surroundings::default() };
     match verdict(&source.wanted, there, around, OnConflict::Fail) {
         Verdict::Clash(clash) => Some(clash),

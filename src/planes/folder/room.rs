@@ -58,7 +58,7 @@ impl FolderPlane {
                 () = self.core.stop.cancelled() => return None,
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => return None,
                 // Who holds the room for long streams.
-                () = sleep(MOVED_EVERY) => self.core.evidence.moved(&state.parties, self.core.evidence.streams_moved()),
+                () = sleep(MOVED_EVERY) => self.core.liveness.record_progress(&state.root_refs, self.core.liveness.streams_moved()),
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::{
         route::Route,
     },
     engine::{
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
         records::{attr, millis},
     },
     ports::Result,
@@ -24,7 +24,7 @@ const LONGEST_REASON: usize = 300;
 
 impl FolderPlane {
     /// Whether there was no look for so long that whoever wakes the folder is owed one.
-    pub(super) fn has_not_looked_lately(&self, held: &Held) -> bool {
+    pub(super) fn has_not_looked_lately(&self, held: &Leased) -> bool {
         let looked_at = held.item.number(attr::LOOKED_AT).unwrap_or(0);
         millis(self.core.ports.clock.now()) >= looked_at.saturating_add(LOOK_AGAIN)
     }
@@ -36,7 +36,7 @@ impl FolderPlane {
     }
 
     /// Whether a root is to end for which this snapshot was taken.
-    pub(super) async fn any_stopped(&self, snapshot: &Snapshot) -> Step<bool> {
+    pub(super) async fn any_stopped(&self, snapshot: &Snapshot) -> RoundResult<bool> {
         let roots: Vec<&RequestId> = snapshot.waiters.iter().map(|(waiter, ..)| &waiter.root).collect();
         Ok(!self.core.stopped(roots).await?.is_empty())
     }
@@ -44,25 +44,25 @@ impl FolderPlane {
     /// Takes note of who holds the places of a project.
     pub(super) fn queue_seen(&self, project: &ProjectId, view: &View) {
         let members = view.running.union(&view.express).cloned().collect();
-        self.core.evidence.queue_seen(project, &members, millis(self.core.ports.clock.now()));
+        self.core.liveness.queue_seen(project, &members, millis(self.core.ports.clock.now()));
     }
 
     /// The project had no free place. That others hold them than before is a sign that the queue
     /// moves.
     pub(super) fn stood_in_line(&self, state: &FolderState, project: &ProjectId) {
-        self.core.evidence.moved(&state.parties, self.core.evidence.queue_moved(project));
+        self.core.liveness.record_progress(&state.root_refs, self.core.liveness.queue_moved(project));
     }
 
     /// A file found no free stream. That others were given some is a sign that the queue moves.
     pub(super) fn waited_for_a_stream(&self, task: Option<&Task>) {
         if let Some(task) = task {
-            self.core.evidence.moved(&task.to.parties, self.core.evidence.streams_moved());
+            self.core.liveness.record_progress(&task.to.root_refs, self.core.liveness.streams_moved());
         }
     }
 
     /// A file was given a stream.
     pub(super) fn stream_began(&self) {
-        self.core.evidence.stream_began(millis(self.core.ports.clock.now()));
+        self.core.liveness.stream_began(millis(self.core.ports.clock.now()));
     }
 }
 

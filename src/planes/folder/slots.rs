@@ -16,15 +16,15 @@ use super::{
     FolderPlane,
     claims::{REPEAT, View},
     place::project_of,
+    slot_request::{SlotClass, SlotRequest},
     state::FolderState,
     waiter::{self, Waiter},
-    wish::{Taken, Wish},
 };
 use crate::{
     domain::ids::ProjectId,
     engine::{
-        dispatch::Lane,
-        lease::{Held, Step},
+        dispatch::Priority,
+        lease::{Leased, RoundResult},
         records::{self, as_millis, attr, millis},
     },
     ports::{
@@ -39,10 +39,10 @@ use crate::{
 const MOST_WAITING: usize = 500;
 
 /// How long a free slot is left to somebody with a better claim.
-const COURTESY: Duration = Duration::from_secs(3);
+const FAIRNESS_GRACE: Duration = Duration::from_secs(3);
 
 /// A folder asks again after this time at least, and after this time at the latest; in between, the
-/// more of them wait on an instance, the later. Less than [`COURTESY`], and less than a root is
+/// more of them wait on an instance, the later. Less than [`FAIRNESS_GRACE`], and less than a root is
 /// believed to wait.
 const SOONEST: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(45);
@@ -56,10 +56,10 @@ impl FolderPlane {
     /// taken now.
     pub(super) async fn ask_again(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut FolderState,
         waiters: &[Waiter],
-    ) -> Step<bool> {
+    ) -> RoundResult<bool> {
         let Some(wish) = &mut state.wish else { return Ok(false) };
         let Some(project) = project_of(held, waiters) else { return Ok(false) };
         if waiters.is_empty() {
@@ -81,10 +81,10 @@ impl FolderPlane {
     /// it: whoever took it so late may have died of what made it late.
     pub(super) async fn give_back_late(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut FolderState,
         waiters: &[Waiter],
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         let now = millis(self.core.ports.clock.now());
         let over =
             |state: &FolderState| state.late.iter().find(|(_, at)| now >= **at).map(|(slot, _)| slot.clone());
@@ -99,10 +99,10 @@ impl FolderPlane {
     /// Gives up what the next job waited for or had.
     pub(super) async fn drop_wish(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut FolderState,
         project: &ProjectId,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         let Some(wish) = &state.wish else { return Ok(()) };
         self.slots.leave(project, &held.lease.key);
         self.give_back(project, &wish.member).await?;
@@ -117,18 +117,18 @@ impl FolderPlane {
     /// Takes the slot of a wish; false when it has to wait, which is noted in it.
     pub(super) async fn take_slot(
         &self,
-        held: &Held,
+        held: &Leased,
         project: &ProjectId,
-        wish: &mut Wish,
+        wish: &mut SlotRequest,
         refusals: &mut u32,
-    ) -> Step<bool> {
+    ) -> RoundResult<bool> {
         held.lease.check()?;
         wish.inherited |= !wish.by.is_empty() && wish.by != self.core.instance.as_str();
         self.core.instance.as_str().clone_into(&mut wish.by);
         let taken = self.try_slot(held, project, wish).await?;
         if taken.is_some() {
             if let Err(halt) = held.lease.check() {
-                // Taken late, by who stood still: whoever goes on has given it up, and nobody would give
+                // Taken late, by an instance that stood still: the one that goes on has given it up, and none would give
                 // it back.
                 self.give_back(project, &wish.member).await?;
                 return Err(halt);
@@ -144,7 +144,12 @@ impl FolderPlane {
         Ok(false)
     }
 
-    async fn try_slot(&self, held: &Held, project: &ProjectId, wish: &mut Wish) -> Step<Option<Taken>> {
+    async fn try_slot(
+        &self,
+        held: &Leased,
+        project: &ProjectId,
+        wish: &mut SlotRequest,
+    ) -> RoundResult<Option<SlotClass>> {
         let limit = i64::from(self.core.settings.jobs.max_running_jobs);
         let mut view = if self.slots.was_full(project, self.core.settings.jobs.max_running_jobs as usize) {
             // A write that is refused costs as much as the item is large, and it is large where many wait.
@@ -156,7 +161,7 @@ impl FolderPlane {
             match self.core.ports.store.write(unclaimed).await? {
                 Written::Done(item) => {
                     self.slots.see(project, item.as_ref());
-                    return Ok(Some(Taken::Usual));
+                    return Ok(Some(SlotClass::Regular));
                 }
                 Written::Refused(item) => self.slots.see(project, item.as_ref()),
             }
@@ -164,7 +169,7 @@ impl FolderPlane {
         // A take whose answer was lost, or whose taker has died.
         if view.running.contains(&wish.member) || view.express.contains(&wish.member) {
             let usual = view.running.contains(&wish.member);
-            return Ok(Some(if usual { Taken::Usual } else { Taken::Express }));
+            return Ok(Some(if usual { SlotClass::Regular } else { SlotClass::Express }));
         }
         let now = millis(self.core.ports.clock.now());
         let room = i64::try_from(view.running.len()).is_ok_and(|running| running < limit);
@@ -177,7 +182,7 @@ impl FolderPlane {
             view = match self.core.ports.store.write(take).await? {
                 Written::Done(item) => {
                     self.slots.see(project, item.as_ref());
-                    return Ok(Some(Taken::Usual));
+                    return Ok(Some(SlotClass::Regular));
                 }
                 Written::Refused(item) => self.slots.see(project, item.as_ref()),
             };
@@ -188,7 +193,7 @@ impl FolderPlane {
             match self.core.ports.store.write(take).await? {
                 Written::Done(item) => {
                     self.slots.see(project, item.as_ref());
-                    return Ok(Some(Taken::Express));
+                    return Ok(Some(SlotClass::Express));
                 }
                 Written::Refused(item) => view = self.slots.see(project, item.as_ref()),
             }
@@ -201,16 +206,17 @@ impl FolderPlane {
     /// wait; `None` when somebody with fewer running jobs comes first.
     fn turn(
         &self,
-        held: &Held,
+        held: &Leased,
         project: &ProjectId,
         view: &View,
-        wish: &mut Wish,
+        wish: &mut SlotRequest,
         now: i64,
     ) -> Option<BTreeSet<String>> {
         let mine = view.jobs_of(wish.root());
-        let rivals = view.rivals(now);
-        let poorer = rivals.into_iter().filter(|(root, jobs)| *root != wish.root() && *jobs < mine);
-        let first = poorer.min_by_key(|(_, jobs)| *jobs).map(|(root, _)| root);
+        let contenders = view.contenders(now);
+        let further_below_share =
+            contenders.into_iter().filter(|(root, jobs)| *root != wish.root() && *jobs < mine);
+        let first = further_below_share.min_by_key(|(_, jobs)| *jobs).map(|(root, _)| root);
         let mut done_with = view.stale(now);
         if !self.slots.others_wait(project, &held.lease.key, wish.root()) {
             done_with.extend(view.entries_of(wish.root(), now));
@@ -224,7 +230,7 @@ impl FolderPlane {
             // They have let it pass: whoever was first is gone, or does not want it any more.
             Some((since, before)) if taken <= before => {
                 done_with.extend(view.entries_of(first, now));
-                (now >= since + as_millis(COURTESY)).then_some(done_with)
+                (now >= since + as_millis(FAIRNESS_GRACE)).then_some(done_with)
             }
             Some(_) | None => {
                 wish.yielded = Some((now, taken));
@@ -237,12 +243,12 @@ impl FolderPlane {
     /// it has the best claim. A slot that this instance gives back is offered at once.
     async fn queue_up(
         &self,
-        held: &Held,
+        held: &Leased,
         project: &ProjectId,
         view: &View,
-        wish: &mut Wish,
+        wish: &mut SlotRequest,
         now: i64,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         self.queue_seen(project, view);
         let entry = format!("{}@{}", wish.root(), now.div_euclid(REPEAT));
         if !view.waiting.contains(&entry) && view.waiting.len() < MOST_WAITING {
@@ -252,9 +258,9 @@ impl FolderPlane {
         }
         let (others, next) = self.slots.place(project, &held.lease.key, wish.root());
         let wait = match &wish.yielded {
-            Some((since, _)) if *since == now => COURTESY,
+            Some((since, _)) if *since == now => FAIRNESS_GRACE,
             // A slot is kept free for it only for so long.
-            _ if next && view.is_poor(wish.root()) => SOONEST,
+            _ if next && view.is_below_fair_share(wish.root()) => SOONEST,
             _ => EACH.saturating_mul(u32::try_from(others).unwrap_or(u32::MAX)).clamp(SOONEST, LATEST),
         };
         wish.try_at = now + as_millis(wait.mul_f64(1.0 + 0.25 * self.core.ports.chance.unit()));
@@ -272,13 +278,19 @@ impl FolderPlane {
         }
         let limit = self.core.settings.jobs.max_running_jobs as usize;
         if let Some(folder) = self.slots.call(project, limit) {
-            self.core.inbox.offer(folder, Lane::Begun);
+            self.core.inbox.offer(folder, Priority::Begun);
         }
         Ok(())
     }
 }
 
-fn include(project: &ProjectId, set: &str, wish: &Wish, limit: i64, done_with: BTreeSet<String>) -> Write {
+fn include(
+    project: &ProjectId,
+    set: &str,
+    wish: &SlotRequest,
+    limit: i64,
+    done_with: BTreeSet<String>,
+) -> Write {
     let member = wish.member.clone();
     let mut changes = vec![Change::Include(set.into(), member.clone())];
     if !done_with.is_empty() {

@@ -19,7 +19,7 @@ use crate::{
         outcome::{Counters, Unfinished},
         route::Route,
     },
-    engine::evidence::Party,
+    engine::liveness::RootRef,
     ports::platform::Destination,
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Snapshot {
     /// What is there, by exact name.
     pub listing: Arc<Listing>,
     /// How source folders stand that go as one item of a job, by waiter and name.
-    pub standings: BTreeMap<(String, String), Standing>,
+    pub standings: BTreeMap<(String, String), TreeStatus>,
     /// Names that are streamed although a job would be their route.
     pub streamed: BTreeSet<String>,
     /// Why files of ended jobs did not arrive, by name.
@@ -74,8 +74,8 @@ impl Snapshot {
     }
 
     /// The roots for which it was taken.
-    pub(super) fn parties(&self) -> Vec<Party> {
-        waiter::parties(self.waiters.iter().map(|(waiter, ..)| waiter))
+    pub(super) fn root_refs(&self) -> Vec<RootRef> {
+        waiter::root_refs(self.waiters.iter().map(|(waiter, ..)| waiter))
     }
 
     /// Every wanted file with its verdict, by name, each name once: the first waiter's.
@@ -131,7 +131,7 @@ impl Snapshot {
 
     /// Whether what stands under that name is a PARTIAL file that is not ours.
     pub(super) fn is_strangers(&self, name: &str) -> bool {
-        let is_partial = |data: &&file::Standing| data.status == DataStatus::Partial;
+        let is_partial = |data: &&file::FileInfo| data.status == DataStatus::Partial;
         self.listing.get(name).filter(is_partial).is_some_and(|data| !self.ours.contains(&data.id))
     }
 
@@ -155,7 +155,7 @@ impl Snapshot {
     }
 
     /// Every tree with how it stands, each name once: the first waiter's.
-    pub(super) fn trees(&self) -> BTreeMap<&str, (&Source, &Standing)> {
+    pub(super) fn trees(&self) -> BTreeMap<&str, (&Source, &TreeStatus)> {
         let mut trees = BTreeMap::new();
         for (waiter, resolved, _) in &self.waiters {
             for tree in &resolved.trees {
@@ -169,14 +169,14 @@ impl Snapshot {
     }
 
     /// How a waiter's tree stands.
-    pub(super) fn standing(&self, waiter: &Waiter, tree: &Tree) -> Option<&Standing> {
+    pub(super) fn standing(&self, waiter: &Waiter, tree: &Tree) -> Option<&TreeStatus> {
         self.standings.get(&key(waiter, &tree.item.wanted.name))
     }
 }
 
 /// How a tree stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum TreeStatus {
     /// On its way.
     Coming,
     /// To be asked of a job.
@@ -190,7 +190,7 @@ pub(super) enum Standing {
     },
 }
 
-impl Standing {
+impl TreeStatus {
     /// Whether all of it is there.
     pub(super) fn is_complete(&self) -> bool {
         matches!(self, Self::Ended { unfinished, .. } if unfinished.is_nothing())

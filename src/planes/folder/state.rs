@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     names::Names,
+    slot_request::SlotRequest,
     submitted::{Intent, Left, Past, RunningJob, Spent},
     waiter::Waiter,
-    wish::Wish,
 };
 use crate::{
     domain::{file::ETag, ids::DataId},
-    engine::evidence::Party,
+    engine::liveness::RootRef,
 };
 
 /// Uploads and condemned files that are remembered at a time. Together with the jobs they must fit
@@ -32,7 +32,7 @@ const HISTORY: usize = 100;
 /// Files of a job that failed, which are now submitted apart from all others.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Piece {
+pub(super) struct BisectGroup {
     pub names: Names,
     /// Failed in the present cut.
     pub failed: bool,
@@ -128,7 +128,7 @@ pub(super) struct FolderState {
     pub marked: BTreeSet<String>,
     /// The roots of those whose turn to be served has not come.
     #[serde(skip)]
-    pub crowd: Vec<Party>,
+    pub crowd: Vec<RootRef>,
     /// Rounds of jobs in a row that brought nothing.
     pub charged: u32,
     /// No submission before.
@@ -146,13 +146,13 @@ pub(super) struct FolderState {
     pub refusals: u32,
     /// The slot that the next job waits for, or has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub wish: Option<Wish>,
+    pub wish: Option<SlotRequest>,
     /// Slots that were given up while another instance may have been on the way to them, with when
     /// they are given back for good.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub late: BTreeMap<String, i64>,
     /// What is submitted piece by piece.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<BisectGroup>,
     /// Whether a piece of the present cut has arrived.
     pub piece_arrived: bool,
     /// Multi-part files that no job would bring and that are streamed instead.
@@ -168,7 +168,7 @@ pub(super) struct FolderState {
     pub last_wakes: Option<i64>,
     /// For whom this round works.
     #[serde(skip)]
-    pub parties: Vec<Party>,
+    pub root_refs: Vec<RootRef>,
     /// Whether this round has brought or learnt anything.
     #[serde(skip)]
     pub moved: bool,

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     engine::{
         backoff::jittered,
-        lease::{Halt, Held, Lease, Step},
+        lease::{Lease, Leased, RoundError, RoundResult},
         records::{self, millis},
     },
     ports::{Class, Error, transfers::PresignedUrl},
@@ -39,7 +39,7 @@ type Ready = (Task, Result<Option<PresignedUrl>, Arc<Error>>);
 type Fetched<'a> = Result<(Option<SemaphorePermit<'a>>, Vec<Ready>), Vec<Task>>;
 
 /// A stream that has ended, or that found no place before it had to pause.
-enum Ended {
+enum StreamEnd {
     Streamed(Streamed),
     NotStarted(Task),
 }
@@ -49,16 +49,16 @@ impl FolderPlane {
     /// is made.
     pub(super) async fn begin_streams(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         state: &mut FolderState,
         snapshot: &Snapshot,
         chosen: Vec<Choice<'_>>,
         queue: &StreamQueue,
-    ) -> Step<()> {
+    ) -> RoundResult<()> {
         let to = Arc::new(Target {
             project: snapshot.project.clone(),
             folder: snapshot.folder.clone(),
-            parties: snapshot.parties(),
+            root_refs: snapshot.root_refs(),
         });
         let mut tasks = Vec::new();
         for Choice { source, target, claims, is_fresh, is_due } in chosen {
@@ -131,8 +131,8 @@ impl FolderPlane {
                     }
                 }
                 Some(ended) = under_way.next(), if !under_way.is_empty() => match ended {
-                    Ended::Streamed(streamed) => queue.ended(streamed),
-                    Ended::NotStarted(task) => queue.put_back(vec![task]),
+                    StreamEnd::Streamed(streamed) => queue.ended(streamed),
+                    StreamEnd::NotStarted(task) => queue.put_back(vec![task]),
                 },
                 () = queue.until_changed() => {}
                 () = self.core.stop.cancelled(), if !ends => {}
@@ -205,14 +205,14 @@ impl FolderPlane {
         task: Task,
         url: Result<Option<PresignedUrl>, Arc<Error>>,
         place: Option<SemaphorePermit<'_>>,
-    ) -> Ended {
+    ) -> StreamEnd {
         let place = match place {
             Some(place) => Some(place),
             None => self.place(lease, queue).await,
         };
         let Some(_place) = place else {
             self.waited_for_a_stream(Some(&task));
-            return Ended::NotStarted(task);
+            return StreamEnd::NotStarted(task);
         };
         self.stream_began();
         let made = OnceLock::new();
@@ -221,17 +221,17 @@ impl FolderPlane {
             Err(error) => Err(again(&error).into()),
         };
         let Task { source, claims, .. } = task;
-        Ended::Streamed(Streamed { name: source.wanted.name, result, made: made.into_inner(), claims })
+        StreamEnd::Streamed(Streamed { name: source.wanted.name, result, made: made.into_inner(), claims })
     }
 
     /// Takes the results into the state; how many were put. Only the loss of the lease ends the
     /// round.
     pub(super) fn note_streams(
         &self,
-        held: &Held,
+        held: &Leased,
         state: &mut FolderState,
         done: Vec<Streamed>,
-    ) -> Step<usize> {
+    ) -> RoundResult<usize> {
         let now = self.core.ports.clock.now();
         let mut put = 0;
         for streamed in done {
@@ -242,10 +242,10 @@ impl FolderPlane {
                 Ok(Brought { tag, md5 }) => {
                     upload.put_at = Some(millis(now));
                     (upload.tag, upload.md5, upload.troubles) = (tag, md5, 0);
-                    self.core.moved(&state.parties);
+                    self.core.record_progress(&state.root_refs);
                     put += 1;
                 }
-                Err(Halt::Port(error)) => {
+                Err(RoundError::Port(error)) => {
                     signals::engine::stream_failed(&held.lease.key.id, &error, upload.attempts + 1);
                     upload.attempts = match error.class {
                         // Our own stop is nobody's fault, and a name that is taken shows in a listing
@@ -254,7 +254,7 @@ impl FolderPlane {
                         Class::Conflict => upload.attempts,
                         _ if is_not_its_fault(&error) => {
                             upload.troubles = upload.troubles.saturating_add(1);
-                            self.core.note_outage(&state.parties, &error);
+                            self.core.note_outage(&state.root_refs, &error);
                             upload.attempts
                         }
                         Class::NotFound | Class::Forbidden => self.core.settings.jobs.max_attempts,

@@ -132,7 +132,7 @@ impl RunningJob {
 pub(super) struct Past {
     #[serde(flatten)]
     pub job: JobSummary,
-    /// Whose files it carried, as [`super::claims::short`] has them; empty: anybody's.
+    /// Whose files it carried, as [`super::claims::slot_owner_tag`] has them; empty: anybody's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub whose: Vec<String>,
 }

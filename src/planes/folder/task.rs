@@ -8,7 +8,7 @@ use crate::{
         file::ETag,
         ids::{DataId, ProjectId},
     },
-    engine::{evidence::Party, lease::Step},
+    engine::{lease::RoundResult, liveness::RootRef},
     ports::platform::Destination,
 };
 
@@ -41,7 +41,7 @@ pub(super) struct Task {
 pub(super) struct Target {
     pub project: ProjectId,
     pub folder: Option<Destination>,
-    pub parties: Vec<Party>,
+    pub root_refs: Vec<RootRef>,
 }
 
 impl Task {
@@ -66,7 +66,7 @@ pub(super) struct Brought {
 #[derive(Debug)]
 pub(super) struct Streamed {
     pub name: String,
-    pub result: Step<Brought>,
+    pub result: RoundResult<Brought>,
     /// The file that was made for it.
     pub made: Option<DataId>,
     pub claims: Option<DataId>,

@@ -12,7 +12,7 @@ use std::{
 use super::{
     FolderPlane,
     contents::Doubt,
-    snapshot::{Snapshot, Standing, key},
+    snapshot::{Snapshot, TreeStatus, key},
     state::FolderState,
     waiter::Waiter,
     wanted::{Origin, Source, Tree},
@@ -35,7 +35,7 @@ use crate::{
 const TRIES: u32 = 2;
 
 /// What stands at the destination of a tree, by path below it.
-pub(super) type Below = BTreeMap<String, file::Standing>;
+pub(super) type Below = BTreeMap<String, file::FileInfo>;
 
 /// What the files of one folder come to.
 #[derive(Debug, Default)]
@@ -52,8 +52,8 @@ impl Tree {
         below: &Below,
         tries: u32,
         empty_folders: bool,
-        content: impl Fn(&Origin, Option<&ETag>, &file::Standing) -> Content,
-    ) -> Standing {
+        content: impl Fn(&Origin, Option<&ETag>, &file::FileInfo) -> Content,
+    ) -> TreeStatus {
         let mut levels: BTreeMap<&str, Level> = BTreeMap::new();
         let (mut blocked, mut missing) = (!self.unready.is_empty(), false);
         for folder in &self.unready {
@@ -81,11 +81,11 @@ impl Tree {
         let unfinished = levels.iter().filter(|(_, level)| level.incomplete);
         let unfinished: BTreeSet<_> = unfinished.map(|(folder, _)| self.place(waiter, folder)).collect();
         if missing && !blocked && tries < TRIES {
-            return Standing::Missing;
+            return TreeStatus::Missing;
         }
         let complete = levels.values().filter(|level| !level.incomplete);
         let counters = complete.fold(Counters::default(), |sum, level| sum.plus(&level.counters));
-        Standing::Ended { counters, unfinished: Unfinished::of(unfinished.into_iter().flatten().collect()) }
+        TreeStatus::Ended { counters, unfinished: Unfinished::of(unfinished.into_iter().flatten().collect()) }
     }
 
     fn origin(&self, id: &DataId) -> Origin {
@@ -114,7 +114,7 @@ fn folder_of(path: &str) -> &str {
 }
 
 /// Counts a file that is there: as copied where it came since the request was planned.
-fn count(counters: &mut Counters, size: u64, by_size: bool, waiter: &Waiter, there: Option<&file::Standing>) {
+fn count(counters: &mut Counters, size: u64, by_size: bool, waiter: &Waiter, there: Option<&file::FileInfo>) {
     counters.files += 1;
     if there.is_some_and(|data| is_news(waiter, data)) {
         counters.copied += 1;
@@ -126,7 +126,7 @@ fn count(counters: &mut Counters, size: u64, by_size: bool, waiter: &Waiter, the
 }
 
 /// Whether an earlier step of the same request has brought that file.
-pub(super) fn is_news(waiter: &Waiter, there: &file::Standing) -> bool {
+pub(super) fn is_news(waiter: &Waiter, there: &file::FileInfo) -> bool {
     waiter.spec.since.is_some_and(|since| millis(there.created) >= since)
 }
 
@@ -227,7 +227,7 @@ impl FolderPlane {
             for tree in &resolved.trees {
                 let name = &tree.item.wanted.name;
                 let standing = if running.contains(name) {
-                    Standing::Coming
+                    TreeStatus::Coming
                 } else {
                     let below = match seen.get(name) {
                         Some(below) => Arc::clone(below),
@@ -236,13 +236,17 @@ impl FolderPlane {
                     seen.insert(name.clone(), Arc::clone(&below));
                     let tries = state.trees.get(name).copied().unwrap_or(0);
                     self.settle_doubts(&snapshot.project, tree.doubts(&below)).await?;
-                    let content = |origin: &Origin, etag: Option<&ETag>, there: &file::Standing| {
+                    let content = |origin: &Origin, etag: Option<&ETag>, there: &file::FileInfo| {
                         self.tell_apart(origin, etag, there)
                     };
                     let standing =
                         tree.stand(waiter, &below, tries, self.core.settings.copy.empty_folders, content);
                     // A job that has ended well is believed for as long as the index may lag.
-                    if flying.contains(name) && !standing.is_complete() { Standing::Coming } else { standing }
+                    if flying.contains(name) && !standing.is_complete() {
+                        TreeStatus::Coming
+                    } else {
+                        standing
+                    }
                 };
                 standings.insert(key(waiter, name), standing);
             }
@@ -253,7 +257,7 @@ impl FolderPlane {
 
     async fn destination_of(&self, waiter: &Waiter, snapshot: &Snapshot, name: &str) -> Result<Below, Error> {
         let bare = name.trim_end_matches('/');
-        let is_folder = |data: &file::Standing| data.kind == DataKind::Folder;
+        let is_folder = |data: &file::FileInfo| data.kind == DataKind::Folder;
         if !snapshot.listing.get(bare).is_some_and(is_folder) {
             return Ok(Below::new());
         }

@@ -8,7 +8,7 @@ use crate::{
         request::FolderRequest,
     },
     engine::{
-        evidence::Party,
+        liveness::RootRef,
         records::{attr, millis},
     },
     ports::store::{Item, Key},
@@ -82,12 +82,12 @@ pub(crate) fn siblings(item: &Item) -> u64 {
 }
 
 /// The roots of these waiters, each once.
-pub(crate) fn parties<'a>(waiters: impl IntoIterator<Item = &'a Waiter>) -> Vec<Party> {
-    let mut parties: Vec<Party> = waiters
+pub(crate) fn root_refs<'a>(waiters: impl IntoIterator<Item = &'a Waiter>) -> Vec<RootRef> {
+    let mut root_refs: Vec<RootRef> = waiters
         .into_iter()
-        .map(|waiter| Party { root: waiter.root.clone(), since: millis(waiter.since) })
+        .map(|waiter| RootRef { root: waiter.root.clone(), since: millis(waiter.since) })
         .collect();
-    parties.sort_by(|a, b| (&a.root, a.since).cmp(&(&b.root, b.since)));
-    parties.dedup_by(|later, first| later.root == first.root);
-    parties
+    root_refs.sort_by(|a, b| (&a.root, a.since).cmp(&(&b.root, b.since)));
+    root_refs.dedup_by(|later, first| later.root == first.root);
+    root_refs
 }

@@ -50,7 +50,7 @@ impl Keys {
 
 /// What the secret of a bucket holds.
 #[derive(Deserialize)]
-struct Held {
+struct CachedClient {
     access_key_id: String,
     secret_access_key: SecretText,
     #[serde(default)]
@@ -97,7 +97,7 @@ impl ObjectsPlane {
         }
         let text = self.core.ports.secrets.read(id).await?;
         // What is wrong with it is not said in serde's words, which quote.
-        let held: Held = serde_json::from_str(text.expose_secret()).map_err(|_| {
+        let held: CachedClient = serde_json::from_str(text.expose_secret()).map_err(|_| {
             let why = format!(
                 "the secret `{id}` must hold JSON with access_key_id and secret_access_key, and maybe session_token"
             );
@@ -114,7 +114,7 @@ impl ObjectsPlane {
 }
 
 /// Whether S3 can copy from the one to the other by itself: the same S3, and rights to both at once.
-pub(crate) fn share_a_house(options: &SliceOptions, from: &str, to: &str) -> bool {
+pub(crate) fn same_endpoint(options: &SliceOptions, from: &str, to: &str) -> bool {
     let none = BucketDefinition::default();
     let (from, to) = (options.buckets.get(from).unwrap_or(&none), options.buckets.get(to).unwrap_or(&none));
     let is_public = from.rights == Rights::None;
@@ -168,7 +168,7 @@ mod tests {
             ("a", "ceph", false),
             ("a", "public", false),
         ] {
-            assert_eq!(share_a_house(&options, from, to), inside, "{from} → {to}");
+            assert_eq!(same_endpoint(&options, from, to), inside, "{from} → {to}");
         }
     }
 }

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::desk::Desk;
+use super::slice_run::SliceRun;
 use crate::{
-    domain::friendly,
+    domain::duration_text,
     engine::records::{as_millis, millis},
     ports::{Class, Error},
 };
@@ -16,7 +16,7 @@ use crate::{
 /// How long other operations at the same key are waited for.
 const OTHERS: Duration = Duration::from_mins(5);
 
-impl Desk<'_> {
+impl SliceRun<'_> {
     /// Whether a failed try counts, `before` which so many answers had come: an S3 that does not answer
     /// at all is no fault of the object. That it does not know our keys is an answer.
     pub(super) fn is_charged(&self, error: &Error, before: [u64; 2]) -> bool {
@@ -49,7 +49,7 @@ impl Desk<'_> {
         if waited < as_millis(limit) || faults + 1 < most {
             return None;
         }
-        let limit = friendly::print(limit);
+        let limit = duration_text::print(limit);
         Some(format!("{} tries, for longer than {limit}{why}", faults + 1))
     }
 

@@ -1,8 +1,8 @@
 //! Copies inside one S3: no byte passes here.
 
 use super::{
-    desk::{End, Tried, Trouble},
     object::{Found, Try},
+    slice_run::{End, ObjectError, ObjectResult},
 };
 use crate::{
     domain::file::ETag,
@@ -17,8 +17,8 @@ use crate::{
 
 impl Try<'_, '_> {
     /// Copies the object with one call, or in parts: in those that it has, so that the `ETag` stays.
-    pub(super) async fn copy_inside(&self, found: &Found, only_if: &Precondition) -> Tried<()> {
-        let settings = &self.desk.engine.core.settings.copy_out;
+    pub(super) async fn copy_inside(&self, found: &Found, only_if: &Precondition) -> ObjectResult<()> {
+        let settings = &self.slice_run.engine.core.settings.copy_out;
         let size = found.info.size;
         if self.in_own_parts(found, None, only_if).await? {
             return Ok(());
@@ -37,7 +37,7 @@ impl Try<'_, '_> {
         found: &Found,
         from: Option<&StreamSource>,
         only_if: &Precondition,
-    ) -> Tried<bool> {
+    ) -> ObjectResult<bool> {
         // Few calls tell the sizes of nearly all; the tags of the parts show whether they told them.
         let mut tried = None;
         for each in [false, true] {
@@ -58,9 +58,9 @@ impl Try<'_, '_> {
     }
 
     /// The sizes of the parts that the source was uploaded in; `each`: having asked for every one.
-    async fn own_parts(&self, found: &Found, each: bool) -> Tried<Option<Vec<u64>>> {
+    async fn own_parts(&self, found: &Found, each: bool) -> ObjectResult<Option<Vec<u64>>> {
         let (Some((at, access)), true) = (&found.at, has_parts(&found.info)) else { return Ok(None) };
-        let objects = &self.desk.engine.core.ports.objects;
+        let objects = &self.slice_run.engine.core.ports.objects;
         let sizes = if each {
             objects.each_part_size(at, &found.info, access)
         } else {
@@ -73,10 +73,10 @@ impl Try<'_, '_> {
         }
     }
 
-    async fn copy_whole(&self, found: &Found, only_if: &Precondition) -> Tried<()> {
+    async fn copy_whole(&self, found: &Found, only_if: &Precondition) -> ObjectResult<()> {
         let Some((at, _)) = &found.at else { return Err(nowhere().into()) };
         // Of another plan, or of a source that has changed.
-        self.desk.discard(self.index).await?;
+        self.slice_run.discard(self.index).await?;
         let info = &found.info;
         let keeps = self.wants_tags() && (info.tags > 0 || found.listed || self.tags() == Tags::Copy);
         let mut copy = ObjectCopy {
@@ -89,10 +89,10 @@ impl Try<'_, '_> {
             options: self.options(),
             tagging: if keeps { Tagging::Keep } else { Tagging::Drop },
         };
-        let objects = &self.desk.engine.core.ports.objects;
+        let objects = &self.slice_run.engine.core.ports.objects;
         let made = match self.effect(End::Destination, objects.copy(&copy, &self.access)).await {
             // The tags of this one are not for us.
-            Err(Trouble::Port(error)) if keeps && self.may_lack_tags(&error) => {
+            Err(ObjectError::Port(error)) if keeps && self.may_lack_tags(&error) => {
                 copy.tagging = Tagging::Drop;
                 self.effect(End::Destination, objects.copy(&copy, &self.access)).await?
             }
@@ -106,7 +106,7 @@ impl Try<'_, '_> {
     }
 
     /// Only a look tells whether the tag of the source is an MD5.
-    async fn verify_by_look(&self, found: &Found, made: &ETag) -> Tried<()> {
+    async fn verify_by_look(&self, found: &Found, made: &ETag) -> ObjectResult<()> {
         let source = match self.find(false).await? {
             Some(source) if source.info.etag == found.info.etag => source.info,
             _ => {
@@ -120,7 +120,7 @@ impl Try<'_, '_> {
 
     /// What goes with what is written, but for tags.
     pub(super) fn options(&self) -> WriteOptions {
-        let settings = &self.desk.engine.core.settings.copy_out;
+        let settings = &self.slice_run.engine.core.settings.copy_out;
         let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         WriteOptions {
             tags: None,
@@ -131,10 +131,10 @@ impl Try<'_, '_> {
     }
 
     /// The same with the source's tags, where they are wanted.
-    pub(super) async fn options_with_tags(&self, found: &Found) -> Tried<WriteOptions> {
+    pub(super) async fn options_with_tags(&self, found: &Found) -> ObjectResult<WriteOptions> {
         let mut options = self.options();
         if let (Some((at, access)), true) = (&found.at, self.wants_tags() && found.info.tags > 0) {
-            let tags = self.desk.engine.core.ports.objects.tags(at, access);
+            let tags = self.slice_run.engine.core.ports.objects.tags(at, access);
             options.tags = match self.call(End::Source, tags).await {
                 Ok(tags) => Some(tags).filter(|tags| !tags.is_empty()),
                 Err(error) if self.may_lack_tags(&error) => None,
@@ -150,11 +150,11 @@ impl Try<'_, '_> {
     }
 
     fn wants_tags(&self) -> bool {
-        self.tags() != Tags::Suppress && !self.desk.spec.options.without_tags
+        self.tags() != Tags::Suppress && !self.slice_run.spec.options.without_tags
     }
 
     fn tags(&self) -> Tags {
-        self.desk.engine.core.settings.copy_out.tags
+        self.slice_run.engine.core.settings.copy_out.tags
     }
 }
 

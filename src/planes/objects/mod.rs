@@ -13,13 +13,13 @@ pub(crate) mod access;
 mod charge;
 pub(crate) mod compare;
 pub(crate) mod conflict;
-mod desk;
-mod glance;
 mod inside;
+mod listing_cache;
 mod object;
 mod parts;
 mod refusals;
 mod settle;
+mod slice_run;
 mod state;
 mod stream;
 mod thaw;
@@ -30,15 +30,15 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use self::{access::Keys, desk::Desk, glance::Glances, state::SliceState, work::Left};
+use self::{access::Keys, listing_cache::ListingCache, slice_run::SliceRun, state::SliceState, work::Left};
 use crate::{
     domain::{copy_out::SliceRequest, ids::RequestId, outcome::Failure},
     engine::{
         core::Core,
         kind::Plane,
-        lease::{Halt, Held, Step},
+        lease::{Leased, RoundError, RoundResult},
         records::{Phase, attr, millis, set},
-        round::Next,
+        round::AfterRound,
     },
     policy::limit::Limits,
 };
@@ -50,7 +50,7 @@ pub struct ObjectsPlane {
     /// How many calls buckets take.
     limits: Limits,
     pub(crate) keys: Keys,
-    glances: Glances,
+    listing_cache: ListingCache,
 }
 
 impl ObjectsPlane {
@@ -61,7 +61,7 @@ impl ObjectsPlane {
             limits: Limits::new(core.settings.copy_out.max_concurrency),
             core,
             keys: Keys::default(),
-            glances: Glances::default(),
+            listing_cache: ListingCache::default(),
         })
     }
 }
@@ -72,11 +72,11 @@ impl Plane for ObjectsPlane {
         "slice"
     }
 
-    async fn reconcile(&self, held: &mut Held) -> Step<Next> {
+    async fn reconcile(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         self.slice_round(held).await
     }
 
-    async fn give_up(&self, held: &mut Held, why: Failure) -> Step<Next> {
+    async fn give_up(&self, held: &mut Leased, why: Failure) -> RoundResult<AfterRound> {
         self.give_up_slice(held, why).await
     }
 }
@@ -84,9 +84,9 @@ impl Plane for ObjectsPlane {
 impl ObjectsPlane {
     /// One round of a slice: works on its objects until all have ended, or those that are left wait for
     /// a time that is not near.
-    pub(crate) async fn slice_round(&self, held: &mut Held) -> Step<Next> {
+    pub(crate) async fn slice_round(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         if Phase::of(&held.item) == Some(Phase::Settled) {
-            return Ok(Next::Settled { changes: Vec::new() });
+            return Ok(AfterRound::Settled { changes: Vec::new() });
         }
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         let spec: SliceRequest = self.core.read_document(&held.item, attr::SPEC).await?;
@@ -102,41 +102,41 @@ impl ObjectsPlane {
             return self.stop_slice(held, &spec, state, why).await;
         }
         let turn = self.join_in(held, &root, &spec, &mut state).await?;
-        let desk = Desk::new(self, held, &spec, state);
+        let slice_run = SliceRun::new(self, held, &spec, state);
         if news {
-            desk.change(|_| ());
+            slice_run.change(|_| ());
         }
-        let left = Box::pin(desk.work(&root)).await;
+        let left = Box::pin(slice_run.work(&root)).await;
         match left {
             Ok(Left::Nothing) => {
-                let state = desk.into_state();
+                let state = slice_run.into_state();
                 self.settle_slice(held, &spec, &state, None).await
             }
             Ok(Left::Stopped(why)) => {
-                let state = desk.into_state();
+                let state = slice_run.into_state();
                 self.stop_slice(held, &spec, state, why).await
             }
             Ok(Left::Waits(due_at)) => {
-                if let Err(halt) = self.wait_in_turn(&root, &desk, turn).await {
-                    if matches!(halt, Halt::Port(_)) {
-                        drop(desk.store().await);
+                if let Err(halt) = self.wait_in_turn(&root, &slice_run, turn).await {
+                    if matches!(halt, RoundError::Port(_)) {
+                        drop(slice_run.store().await);
                     }
                     return Err(halt);
                 }
-                let mut changes = desk.unstored().await?;
-                changes.extend([set(attr::LOOKED_AT, began), set(attr::WAITS_FOR, desk.waits_for())]);
-                Ok(Next::Due { changes, due_at })
+                let mut changes = slice_run.unstored().await?;
+                changes.extend([set(attr::LOOKED_AT, began), set(attr::WAITS_FOR, slice_run.waits_for())]);
+                Ok(AfterRound::Due { changes, due_at })
             }
-            Err(Halt::Stopping) => {
+            Err(RoundError::Stopping) => {
                 let due_at = millis(self.core.ports.clock.now());
-                Ok(Next::Due { changes: desk.unstored().await?, due_at })
+                Ok(AfterRound::Due { changes: slice_run.unstored().await?, due_at })
             }
-            Err(Halt::Port(error)) => {
+            Err(RoundError::Port(error)) => {
                 // What is known must not be lost to an error of something else.
-                drop(desk.store().await);
-                Err(Halt::Port(error))
+                drop(slice_run.store().await);
+                Err(RoundError::Port(error))
             }
-            Err(Halt::Lost) => Err(Halt::Lost),
+            Err(RoundError::Lost) => Err(RoundError::Lost),
         }
     }
 }

@@ -3,11 +3,11 @@
 use tokio::time::Instant;
 
 use super::{
-    access::share_a_house,
+    access::same_endpoint,
     compare,
     conflict::{Way, way},
-    desk::{Desk, End, Tried, Trouble},
     refusals::{advice, has_changed, is_upload_gone},
+    slice_run::{End, ObjectError, ObjectResult, SliceRun},
 };
 use crate::{
     domain::{
@@ -15,7 +15,7 @@ use crate::{
         file::ETag,
         instruction::doubt_of,
     },
-    engine::lease::Step,
+    engine::lease::RoundResult,
     ports::{
         Class, Error,
         objects::{Access, ObjectInfo, ObjectLocation, Precondition},
@@ -62,7 +62,7 @@ enum Brought {
 /// One try for one object.
 #[derive(Debug)]
 pub(super) struct Try<'a, 'd> {
-    pub desk: &'a Desk<'d>,
+    pub slice_run: &'a SliceRun<'d>,
     pub index: usize,
     pub item: &'a SliceItem,
     pub to: ObjectLocation,
@@ -84,9 +84,9 @@ pub(super) struct Found {
     pub listed: bool,
 }
 
-impl<'d> Desk<'d> {
+impl<'d> SliceRun<'d> {
     /// One try for one object. Only what ends the round is an error.
-    pub(super) async fn attempt(&self, index: usize) -> Step<Ended> {
+    pub(super) async fn attempt(&self, index: usize) -> RoundResult<Ended> {
         let Some(item) = self.spec.items.get(index) else {
             return Ok(Ended::Done(failed(format!("the slice has no object {index}"))));
         };
@@ -94,7 +94,7 @@ impl<'d> Desk<'d> {
         let of = format!("{} could not be copied to s3://{}/{}", item.from, self.spec.bucket, item.to);
         let result = match self.begin(index, item).await {
             Ok(attempt) => attempt.bring().await,
-            Err(error) => Err(Trouble::Port(error)),
+            Err(error) => Err(ObjectError::Port(error)),
         };
         let elapsed = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let why = match result {
@@ -110,9 +110,9 @@ impl<'d> Desk<'d> {
             }
             Ok(Brought::Left(left)) => return Ok(Ended::Done(Copied { elapsed, ..left })),
             Ok(Brought::Thawing) => return Ok(Ended::Thawing),
-            Err(Trouble::Halt(halt)) => return Err(halt),
-            Err(Trouble::Refused(why)) => why,
-            Err(Trouble::Port(error)) if error.is_passing() => {
+            Err(ObjectError::RoundError(halt)) => return Err(halt),
+            Err(ObjectError::Refused(why)) => why,
+            Err(ObjectError::Port(error)) if error.is_passing() => {
                 if error.class == Class::Unauthorized {
                     self.engine.keys.forget();
                 }
@@ -123,7 +123,7 @@ impl<'d> Desk<'d> {
                 };
                 format!("{of}: {error} ({tries}){}", advice(&error))
             }
-            Err(Trouble::Port(error)) => format!("{of}: {error}{}", advice(&error)),
+            Err(ObjectError::Port(error)) => format!("{of}: {error}{}", advice(&error)),
         };
         // Before it is given up, nothing of it may be left behind.
         match self.discard(index).await {
@@ -140,19 +140,19 @@ impl<'d> Desk<'d> {
         let (bucket, options) = (&self.spec.bucket, &self.spec.options);
         let access = self.engine.bucket_access(bucket, false, options).await?;
         let together = match &item.from {
-            Origin::Object { bucket: from, .. } => share_a_house(options, from, bucket),
+            Origin::Object { bucket: from, .. } => same_endpoint(options, from, bucket),
             Origin::Data { .. } => false,
         };
         let to = ObjectLocation::new(bucket.as_str(), item.to.as_str());
-        Ok(Try { desk: self, index, item, to, access, together })
+        Ok(Try { slice_run: self, index, item, to, access, together })
     }
 }
 
 impl Try<'_, '_> {
-    async fn bring(&self) -> Tried<Brought> {
+    async fn bring(&self) -> ObjectResult<Brought> {
         let mut blind = Precondition::Absent;
         let mut conflict = None;
-        let mut is_first = self.together && self.desk.is_first(self.index);
+        let mut is_first = self.together && self.slice_run.is_first(self.index);
         let mut tried = None;
         for _ in 0..LOOKS {
             let see = async { if is_first { Ok(There::Nothing) } else { self.see().await } };
@@ -169,15 +169,18 @@ impl Try<'_, '_> {
                 blind = Precondition::Absent;
             }
             if let Some(why) = self.contradiction(&found.info) {
-                return Err(Trouble::Refused(format!("{} is not what the list says: {why}", self.item.from)));
+                return Err(ObjectError::Refused(format!(
+                    "{} is not what the list says: {why}",
+                    self.item.from
+                )));
             }
             self.doubt(&mut found, &there).await?;
-            let only_if = match way(self.desk.spec.options.on_conflict, &found.info, there, &blind) {
+            let only_if = match way(self.slice_run.spec.options.on_conflict, &found.info, there, &blind) {
                 Way::Write(only_if) => only_if,
                 Way::Equal(there) => return self.is_there(&found.info, &there).await,
                 Way::Left(left) => return self.leave(left).await,
             };
-            if found.info.archived && self.desk.spec.options.without_thaw {
+            if found.info.archived && self.slice_run.spec.options.without_thaw {
                 // Listings do not tell it of every class.
                 let why = format!("{} is archived", self.item.from);
                 return self.leave(Copied { detail: Detail::Archived, ..failed(why) }).await;
@@ -186,23 +189,23 @@ impl Try<'_, '_> {
                 self.thaw(&found).await?;
                 return Ok(Brought::Thawing);
             }
-            if self.desk.is_parked {
+            if self.slice_run.is_parked {
                 self.wait_for_turn();
                 return Ok(Brought::Thawing);
             }
-            self.desk.change(|state| {
+            self.slice_run.change(|state| {
                 state.thawing.remove(&self.index);
                 state.sent.insert(self.index);
             });
             match self.copy(&found, &only_if).await {
-                Err(Trouble::Port(error)) if has_changed(&error) || found.is_doubted(&error) => {
+                Err(ObjectError::Port(error)) if has_changed(&error) || found.is_doubted(&error) => {
                     if has_changed(&error) {
                         // Whoever may not see it learns so that there is something.
                         blind = Precondition::None;
                     }
                     tried = Some(found.info.etag);
                     conflict = Some(error);
-                    self.desk.change(|state| {
+                    self.slice_run.change(|state| {
                         // A copy is asked for once: what it found there is not its own. An upload may be gone
                         // because it was completed, and the answer was lost.
                         let is_lost = conflict.as_ref().is_some_and(is_upload_gone);
@@ -217,33 +220,36 @@ impl Try<'_, '_> {
         }
         let why = conflict.map(|error| error.to_string()).unwrap_or_default();
         let from = &self.item.from;
-        Err(Trouble::Refused(format!("{from} or {} changed each time while it was copied: {why}", self.to)))
+        Err(ObjectError::Refused(format!(
+            "{from} or {} changed each time while it was copied: {why}",
+            self.to
+        )))
     }
 
     /// It is there and equal: brought by us, if we have asked for it before.
-    async fn is_there(&self, source: &ObjectInfo, there: &ObjectInfo) -> Tried<Brought> {
-        let ours = self.desk.read(|state| {
-            let since_we_began = || there.modified.is_some_and(|at| at + SKEW >= self.desk.since);
+    async fn is_there(&self, source: &ObjectInfo, there: &ObjectInfo) -> ObjectResult<Brought> {
+        let ours = self.slice_run.read(|state| {
+            let since_we_began = || there.modified.is_some_and(|at| at + SKEW >= self.slice_run.since);
             state.sent.contains(&self.index) || (state.interrupted && since_we_began())
         });
-        self.desk.discard(self.index).await?;
+        self.slice_run.discard(self.index).await?;
         Ok(if ours { Brought::Copied(source.size) } else { Brought::There })
     }
 
     /// Nothing is brought.
-    async fn leave(&self, left: Copied) -> Tried<Brought> {
-        self.desk.discard(self.index).await?;
+    async fn leave(&self, left: Copied) -> ObjectResult<Brought> {
+        self.slice_run.discard(self.index).await?;
         Ok(Brought::Left(left))
     }
 
     /// Looks for the source; `None` when there is none, or it is not for us. `is_first`: a listing will do.
-    pub(super) async fn find(&self, is_first: bool) -> Tried<Option<Found>> {
-        let engine = self.desk.engine;
+    pub(super) async fn find(&self, is_first: bool) -> ObjectResult<Option<Found>> {
+        let engine = self.slice_run.engine;
         match &self.item.from {
             Origin::Object { bucket, key, unsigned, .. } => {
-                let access = engine.bucket_access(bucket, *unsigned, &self.desk.spec.options).await?;
+                let access = engine.bucket_access(bucket, *unsigned, &self.slice_run.spec.options).await?;
                 let at = ObjectLocation::new(bucket.as_str(), key.as_str());
-                if is_first && let Some(info) = self.glance(&at, &access).await {
+                if is_first && let Some(info) = self.listing_cache(&at, &access).await {
                     return Ok(Some(Found { info, at: Some((at, access)), is_public: false, listed: true }));
                 }
                 let info = match self.call(End::Source, engine.core.ports.objects.look(&at, &access)).await {
@@ -269,8 +275,8 @@ impl Try<'_, '_> {
     }
 
     /// Looks at the destination.
-    async fn see(&self) -> Tried<There> {
-        let look = self.desk.engine.core.ports.objects.look(&self.to, &self.access);
+    async fn see(&self) -> ObjectResult<There> {
+        let look = self.slice_run.engine.core.ports.objects.look(&self.to, &self.access);
         match self.call(End::Destination, look).await {
             Ok(Some(there)) => Ok(There::Object(Box::new(there))),
             Ok(None) => Ok(There::Nothing),
@@ -279,11 +285,11 @@ impl Try<'_, '_> {
         }
     }
 
-    async fn copy(&self, found: &Found, only_if: &Precondition) -> Tried<()> {
+    async fn copy(&self, found: &Found, only_if: &Precondition) -> ObjectResult<()> {
         if self.together {
             match Box::pin(self.copy_inside(found, only_if)).await {
                 // Everybody may read it, but S3 asks for our right to.
-                Err(Trouble::Port(error)) if error.class == Class::Forbidden && found.is_public => {}
+                Err(ObjectError::Port(error)) if error.class == Class::Forbidden && found.is_public => {}
                 done => return done,
             }
         }
@@ -297,7 +303,7 @@ impl Try<'_, '_> {
         source: &ObjectInfo,
         made: &ETag,
         expected: Option<&ETag>,
-    ) -> Tried<()> {
+    ) -> ObjectResult<()> {
         if expected == Some(made) {
             return Ok(());
         }
@@ -326,11 +332,14 @@ impl Try<'_, '_> {
         end: End,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let desk = self.desk;
+        let slice_run = self.slice_run;
         // A source that is elsewhere says nothing of the bucket.
-        let permit =
-            if end == End::Destination || self.together { Some(desk.limit.permit().await) } else { None };
-        let result = desk.engine.core.while_moving(&desk.parties, call).await;
+        let permit = if end == End::Destination || self.together {
+            Some(slice_run.limit.permit().await)
+        } else {
+            None
+        };
+        let result = slice_run.engine.core.while_moving(&slice_run.root_refs, call).await;
         match &result {
             Err(error) if error.class == Class::Throttled => {
                 if let Some(permit) = permit {
@@ -339,9 +348,9 @@ impl Try<'_, '_> {
             }
             Err(error) if error.is_passing() => {}
             _ => {
-                desk.answered(end);
+                slice_run.answered(end);
                 if self.together {
-                    desk.answered(if end == End::Source { End::Destination } else { End::Source });
+                    slice_run.answered(if end == End::Source { End::Destination } else { End::Source });
                 }
                 if let Some(permit) = permit {
                     permit.succeeded();
@@ -352,16 +361,20 @@ impl Try<'_, '_> {
     }
 
     /// The same for what changes something: only while the lease holds.
-    pub(super) async fn effect<T>(&self, end: End, call: impl Future<Output = Result<T, Error>>) -> Tried<T> {
+    pub(super) async fn effect<T>(
+        &self,
+        end: End,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> ObjectResult<T> {
         let guarded = async {
-            if self.desk.lease.check().is_err() {
+            if self.slice_run.lease.check().is_err() {
                 return Ok(None);
             }
             call.await.map(Some)
         };
         match self.call(end, guarded).await? {
             Some(done) => Ok(done),
-            None => Err(Trouble::Halt(crate::engine::lease::Halt::Lost)),
+            None => Err(ObjectError::RoundError(crate::engine::lease::RoundError::Lost)),
         }
     }
 }

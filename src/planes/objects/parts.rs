@@ -11,9 +11,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::sleep;
 
 use super::{
-    desk::{Desk, End, Tried, Trouble},
     inside::nowhere,
     object::{Found, Try},
+    slice_run::{End, ObjectError, ObjectResult, SliceRun},
     state::Begun,
 };
 use crate::{
@@ -54,7 +54,7 @@ impl Try<'_, '_> {
         sizes: &[u64],
         alike: bool,
         only_if: &Precondition,
-    ) -> Tried<bool> {
+    ) -> ObjectResult<bool> {
         let Some((at, _)) = &found.at else { return Err(nowhere().into()) };
         self.make(found, sizes, alike, only_if, &Maker::Inside(at)).await
     }
@@ -67,7 +67,7 @@ impl Try<'_, '_> {
         sizes: &[u64],
         alike: bool,
         only_if: &Precondition,
-    ) -> Tried<bool> {
+    ) -> ObjectResult<bool> {
         self.make(found, sizes, alike, only_if, &Maker::Stream(from)).await
     }
 
@@ -79,8 +79,8 @@ impl Try<'_, '_> {
         alike: bool,
         only_if: &Precondition,
         maker: &Maker<'_>,
-    ) -> Tried<bool> {
-        let settings = &self.desk.engine.core.settings.copy_out;
+    ) -> ObjectResult<bool> {
+        let settings = &self.slice_run.engine.core.settings.copy_out;
         let streamed = matches!(maker, Maker::Stream(_));
         let (upload, mut made) = self.upload(found, sizes, streamed).await?;
         let missing: Vec<_> = ranges(sizes).filter(|(number, _)| !made.contains_key(number)).collect();
@@ -97,35 +97,35 @@ impl Try<'_, '_> {
         let source = found.info.etag.clone().filter(|tag| alike && !found.info.opaque && tag.is_multipart());
         let joined = parts::joined(&parts);
         if source.is_some() && joined.is_some() && joined != source {
-            self.desk.discard(self.index).await?;
+            self.slice_run.discard(self.index).await?;
             return Ok(false);
         }
-        let objects = &self.desk.engine.core.ports.objects;
+        let objects = &self.slice_run.engine.core.ports.objects;
         let complete = objects.complete(&self.to, &upload, &parts, only_if, &self.access);
         let etag = match self.effect(End::Destination, complete).await {
-            Err(Trouble::Port(error)) => return Err(self.not_completed(error).await?.into()),
+            Err(ObjectError::Port(error)) => return Err(self.not_completed(error).await?.into()),
             etag => etag?,
         };
-        self.desk.change(|state| state.uploads.remove(&self.index));
+        self.slice_run.change(|state| state.uploads.remove(&self.index));
         let expected = source.or(joined);
         self.verify(&found.info, &etag, expected.as_ref()).await.map(|()| true)
     }
 
     /// What becomes of an upload that could not be completed.
-    async fn not_completed(&self, error: Error) -> Tried<Error> {
+    async fn not_completed(&self, error: Error) -> ObjectResult<Error> {
         match error.code.as_deref() {
             // Completed before, or ended by others: a look shows which.
             Some("NoSuchUpload") => {
-                self.desk.change(|state| state.uploads.remove(&self.index));
+                self.slice_run.change(|state| state.uploads.remove(&self.index));
                 Ok(Error { class: Class::Conflict, ..error })
             }
             // S3 wants such an upload to be begun anew, once the other operation has ended.
             Some("ConditionalRequestConflict") => {
-                self.desk.discard(self.index).await?;
+                self.slice_run.discard(self.index).await?;
                 Ok(error)
             }
             Some("InvalidPart" | "InvalidPartOrder") => {
-                self.desk.discard(self.index).await?;
+                self.slice_run.discard(self.index).await?;
                 Ok(Error { class: Class::Conflict, ..error })
             }
             _ => Ok(error),
@@ -139,9 +139,9 @@ impl Try<'_, '_> {
         found: &Found,
         sizes: &[u64],
         streamed: bool,
-    ) -> Tried<(UploadId, BTreeMap<u32, PartTag>)> {
-        let objects = &self.desk.engine.core.ports.objects;
-        let known = self.desk.read(|state| state.uploads.get(&self.index).cloned());
+    ) -> ObjectResult<(UploadId, BTreeMap<u32, PartTag>)> {
+        let objects = &self.slice_run.engine.core.ports.objects;
+        let known = self.slice_run.read(|state| state.uploads.get(&self.index).cloned());
         if let Some(begun) = known {
             let id = UploadId(begun.upload);
             if begun.etag == found.info.etag && begun.streamed == streamed {
@@ -149,7 +149,7 @@ impl Try<'_, '_> {
                 let listed = match self.call(End::Destination, listed).await {
                     // Who may not look cannot go on with it.
                     Err(error) if error.class == Class::Forbidden => {
-                        self.desk.discard(self.index).await?;
+                        self.slice_run.discard(self.index).await?;
                         None
                     }
                     listed => listed?,
@@ -157,28 +157,28 @@ impl Try<'_, '_> {
                 match listed {
                     Some(parts) if fit(&parts, sizes) => {
                         let made = parts.into_iter().map(|(part, _)| (part.number, part)).collect();
-                        signals::slice::upload_adopted(&self.desk.lease.key.id);
+                        signals::slice::upload_adopted(&self.slice_run.lease.key.id);
                         return Ok((id, made));
                     }
-                    Some(_) => self.desk.discard(self.index).await?,
+                    Some(_) => self.slice_run.discard(self.index).await?,
                     None => {
-                        self.desk.change(|state| state.uploads.remove(&self.index));
+                        self.slice_run.change(|state| state.uploads.remove(&self.index));
                     }
                 }
             } else {
-                self.desk.discard(self.index).await?;
+                self.slice_run.discard(self.index).await?;
             }
         }
         let id = self.begin_upload(found, streamed).await?;
         Ok((id, BTreeMap::new()))
     }
 
-    async fn begin_upload(&self, found: &Found, streamed: bool) -> Tried<UploadId> {
-        let objects = &self.desk.engine.core.ports.objects;
+    async fn begin_upload(&self, found: &Found, streamed: bool) -> ObjectResult<UploadId> {
+        let objects = &self.slice_run.engine.core.ports.objects;
         let mut options = WriteOptions { streamed, ..self.options_with_tags(found).await? };
         let first = objects.begin(&self.to, Some(&found.info), &options, &self.access);
         let begun = match self.effect(End::Destination, first).await {
-            Err(Trouble::Port(error)) if options.tags.is_some() && self.may_lack_tags(&error) => {
+            Err(ObjectError::Port(error)) if options.tags.is_some() && self.may_lack_tags(&error) => {
                 options.tags = None;
                 let again = objects.begin(&self.to, Some(&found.info), &options, &self.access);
                 self.effect(End::Destination, again).await
@@ -187,8 +187,8 @@ impl Try<'_, '_> {
         };
         let id = begun?;
         let (upload, etag) = (id.0.clone(), found.info.etag.clone());
-        self.desk.change(|state| state.uploads.insert(self.index, Begun { upload, etag, streamed }));
-        if let Err(halt) = self.desk.store().await {
+        self.slice_run.change(|state| state.uploads.insert(self.index, Begun { upload, etag, streamed }));
+        if let Err(halt) = self.slice_run.store().await {
             drop(objects.abort(&self.to, &id, &self.access).await);
             return Err(halt.into());
         }
@@ -202,13 +202,13 @@ impl Try<'_, '_> {
         number: u32,
         range: Range<u64>,
         maker: &Maker<'_>,
-    ) -> Tried<PartTag> {
+    ) -> ObjectResult<PartTag> {
         let (mut failures, mut complaints) = (0, 0);
         loop {
             let error = match self.try_part(found, upload, number, range.clone(), maker).await {
-                Err(Trouble::Port(error)) => error,
+                Err(ObjectError::Port(error)) => error,
                 made => {
-                    self.desk.moved();
+                    self.slice_run.record_progress();
                     return made;
                 }
             };
@@ -225,7 +225,7 @@ impl Try<'_, '_> {
             if *tries >= most {
                 return Err(error.into());
             }
-            let wait = jittered(BASE, CAP, *tries, self.desk.engine.core.ports.chance.as_ref());
+            let wait = jittered(BASE, CAP, *tries, self.slice_run.engine.core.ports.chance.as_ref());
             sleep(error.retry_after.unwrap_or_default().clamp(wait, CAP.max(wait))).await;
         }
     }
@@ -237,8 +237,8 @@ impl Try<'_, '_> {
         number: u32,
         range: Range<u64>,
         maker: &Maker<'_>,
-    ) -> Tried<PartTag> {
-        let engine = self.desk.engine;
+    ) -> ObjectResult<PartTag> {
+        let engine = self.slice_run.engine;
         let size = range.end - range.start;
         let made = match maker {
             Maker::Inside(from) => {
@@ -269,13 +269,13 @@ impl Try<'_, '_> {
             }
         };
         if made.is_ok() {
-            self.desk.has_advanced(self.index);
+            self.slice_run.has_advanced(self.index);
         }
         made
     }
 }
 
-impl Desk<'_> {
+impl SliceRun<'_> {
     /// Aborts what was begun for an object and is not needed.
     pub(super) async fn discard(&self, index: usize) -> Result<(), Error> {
         let Some(begun) = self.read(|state| state.uploads.get(&index).cloned()) else { return Ok(()) };

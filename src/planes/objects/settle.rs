@@ -1,6 +1,6 @@
 //! The end of a slice: one row for each object, and the root told.
 
-use super::{ObjectsPlane, desk::Desk, object::failed, state::SliceState};
+use super::{ObjectsPlane, object::failed, slice_run::SliceRun, state::SliceState};
 use crate::{
     domain::{
         copy_out::SliceRequest,
@@ -8,11 +8,11 @@ use crate::{
         outcome::{Counters, ErrorName, Failure, Outcome},
     },
     engine::{
+        concurrent::join_buffered,
         large,
-        lease::{Held, Step},
+        lease::{Leased, RoundResult},
         records::{self, attr, started_at},
-        round::Next,
-        several::several,
+        round::AfterRound,
         tree::turns::is_parked,
     },
     ports::{Error, store::Change},
@@ -29,11 +29,11 @@ impl ObjectsPlane {
     /// Settles a slice: whatever has no result by now failed for the reason given.
     pub(super) async fn settle_slice(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         spec: &SliceRequest,
         state: &SliceState,
         failure: Option<Failure>,
-    ) -> Step<Next> {
+    ) -> RoundResult<AfterRound> {
         let undone = failure.as_ref().map_or("it was not tried", |failure| failure.message.as_str());
         let objects: Vec<_> = (0..spec.items.len())
             .map(|index| state.done.get(&index).cloned().unwrap_or_else(|| failed(undone.to_owned())))
@@ -65,50 +65,50 @@ impl ObjectsPlane {
     /// Settles a slice whose root was stopped. What it has begun is aborted first.
     pub(super) async fn stop_slice(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         spec: &SliceRequest,
         state: SliceState,
         why: Failure,
-    ) -> Step<Next> {
+    ) -> RoundResult<AfterRound> {
         // With pauses of `retry_cap` between, some hours: what is begun costs room, but nobody waits for it.
         let gives_up = held.item.number(attr::FAILURES).unwrap_or(0) >= MOST_FAILURES;
-        let desk = Desk::new(self, held, spec, state);
-        for (index, aborted) in desk.discard_all().await? {
+        let slice_run = SliceRun::new(self, held, spec, state);
+        for (index, aborted) in slice_run.discard_all().await? {
             match aborted {
                 Err(error) if error.is_passing() && !gives_up => return Err(error.into()),
-                Err(error) => desk.upload_left(index, &error),
+                Err(error) => slice_run.upload_left(index, &error),
                 Ok(()) => {}
             }
         }
-        let state = desk.into_state();
+        let state = slice_run.into_state();
         let failure = Failure::new(ErrorName::Cancelled, why.message);
         self.settle_slice(held, spec, &state, Some(failure)).await
     }
 
     /// Settles a slice that broke every process that worked on it. What it has begun is aborted.
-    pub(crate) async fn give_up_slice(&self, held: &mut Held, failure: Failure) -> Step<Next> {
+    pub(crate) async fn give_up_slice(&self, held: &mut Leased, failure: Failure) -> RoundResult<AfterRound> {
         let spec: SliceRequest = self.core.read_document(&held.item, attr::SPEC).await?;
         let state: SliceState = self.core.document_or_default(&held.item, attr::STATE).await?;
-        let desk = Desk::new(self, held, &spec, state);
-        for (index, aborted) in desk.discard_all().await? {
+        let slice_run = SliceRun::new(self, held, &spec, state);
+        for (index, aborted) in slice_run.discard_all().await? {
             if let Err(error) = aborted {
-                desk.upload_left(index, &error);
+                slice_run.upload_left(index, &error);
             }
         }
-        let state = desk.into_state();
+        let state = slice_run.into_state();
         self.settle_slice(held, &spec, &state, Some(failure)).await
     }
 }
 
-impl Desk<'_> {
+impl SliceRun<'_> {
     /// Aborts all that was begun and has not ended.
-    async fn discard_all(&self) -> Step<Vec<(usize, Result<(), Error>)>> {
+    async fn discard_all(&self) -> RoundResult<Vec<(usize, Result<(), Error>)>> {
         let begun: Vec<usize> = self.read(|state| state.uploads.keys().copied().collect());
         let mut aborted = Vec::with_capacity(begun.len());
         for chunk in begun.chunks(WIDTH) {
             self.lease.check()?;
             let each = chunk.iter().map(|index| async move { (*index, self.discard(*index).await) });
-            aborted.extend(several(WIDTH, each).await);
+            aborted.extend(join_buffered(WIDTH, each).await);
         }
         Ok(aborted)
     }

@@ -4,9 +4,9 @@
 use super::{
     compare,
     conflict::{Likeness, likeness},
-    desk::{End, Tried, Trouble},
     inside::{cut, has_parts},
     object::{Found, There, Try},
+    slice_run::{End, ObjectError, ObjectResult},
 };
 use crate::{
     domain::{copy_out::Origin, diff::Clash, file::ETag},
@@ -25,10 +25,10 @@ const PART: u64 = 64 << 20;
 
 impl Try<'_, '_> {
     /// Streams the object: in the parts that it has, else with one call, else in parts.
-    pub(super) async fn stream(&self, found: &Found, only_if: &Precondition) -> Tried<()> {
-        let engine = self.desk.engine;
-        let place = engine.core.while_moving(&self.desk.parties, engine.core.streams.acquire()).await;
-        engine.core.evidence.stream_began(millis(engine.core.ports.clock.now()));
+    pub(super) async fn stream(&self, found: &Found, only_if: &Precondition) -> ObjectResult<()> {
+        let engine = self.slice_run.engine;
+        let place = engine.core.while_moving(&self.slice_run.root_refs, engine.core.streams.acquire()).await;
+        engine.core.liveness.stream_began(millis(engine.core.ports.clock.now()));
         let found = &self.located(found).await?;
         let from = self.reading(found).await?;
         let settings = &engine.core.settings;
@@ -45,23 +45,23 @@ impl Try<'_, '_> {
             self.stream_in_parts(found, &from, &sizes, false, only_if).await?;
         }
         drop(place);
-        signals::engine::file_streamed(&self.desk.lease.key.id, size);
+        signals::engine::file_streamed(&self.slice_run.lease.key.id, size);
         Ok(())
     }
 
     /// The source with where it is in S3: a file of ICAv2 with credentials for it, where there are some.
-    async fn located(&self, found: &Found) -> Tried<Found> {
+    async fn located(&self, found: &Found) -> ObjectResult<Found> {
         let (info, is_public) = (found.info.clone(), found.is_public);
         let Origin::Data { project, id, .. } = &self.item.from else {
             return Ok(Found { info, at: found.at.clone(), is_public, listed: found.listed });
         };
-        let access = self.desk.engine.core.ports.platform.read_access(project, id);
+        let access = self.slice_run.engine.core.ports.platform.read_access(project, id);
         let at = match self.call(End::Source, access).await {
             Ok(access) => Some((access.below(""), Access::Temporary(access))),
             Err(error) if matches!(error.class, Class::Forbidden | Class::Invalid | Class::Conflict) => None,
             Err(error) if error.class == Class::NotFound => {
                 let why = format!("{} does not exist or is not accessible", self.item.from);
-                return Err(Trouble::Refused(why));
+                return Err(ObjectError::Refused(why));
             }
             Err(error) => return Err(error.into()),
         };
@@ -78,7 +78,7 @@ impl Try<'_, '_> {
 
     /// Finds out, before another content is seen in another tag, whether the tag of a file of ICAv2 is an
     /// MD5: no answer of S3 has shown that yet.
-    pub(super) async fn doubt(&self, found: &mut Found, there: &There) -> Tried<()> {
+    pub(super) async fn doubt(&self, found: &mut Found, there: &There) -> ObjectResult<()> {
         let There::Object(there) = there else { return Ok(()) };
         let differs = likeness(&found.info, there) == Likeness::Other(Clash::Content);
         if found.at.is_some() || !differs {
@@ -86,7 +86,7 @@ impl Try<'_, '_> {
         }
         found.info.opaque = true;
         if let Some((at, access)) = &self.located(found).await?.at {
-            let look = self.desk.engine.core.ports.objects.look(at, access);
+            let look = self.slice_run.engine.core.ports.objects.look(at, access);
             match self.call(End::Source, look).await {
                 Ok(Some(info)) => (found.info.etag, found.info.opaque) = (info.etag, info.opaque),
                 Err(error) if error.is_passing() => return Err(error.into()),
@@ -97,7 +97,7 @@ impl Try<'_, '_> {
         Ok(())
     }
 
-    async fn reading(&self, found: &Found) -> Tried<StreamSource> {
+    async fn reading(&self, found: &Found) -> ObjectResult<StreamSource> {
         match (&found.at, &self.item.from) {
             (Some((at, access)), _) => {
                 let etag = found.info.etag.clone();
@@ -105,7 +105,7 @@ impl Try<'_, '_> {
             }
             (None, Origin::Data { project, id, .. }) => {
                 let ids = [id.clone()];
-                let urls = self.desk.engine.core.ports.platform.download_urls(project, &ids);
+                let urls = self.slice_run.engine.core.ports.platform.download_urls(project, &ids);
                 let url = self.call(End::Source, urls).await?.into_iter().next();
                 Ok(url.ok_or_else(|| unreadable("ICAv2 gave no URL to read it"))?.into())
             }
@@ -113,10 +113,15 @@ impl Try<'_, '_> {
         }
     }
 
-    async fn stream_whole(&self, found: &Found, from: StreamSource, only_if: &Precondition) -> Tried<()> {
-        self.desk.discard(self.index).await?;
+    async fn stream_whole(
+        &self,
+        found: &Found,
+        from: StreamSource,
+        only_if: &Precondition,
+    ) -> ObjectResult<()> {
+        self.slice_run.discard(self.index).await?;
         let info = &found.info;
-        let engine = self.desk.engine;
+        let engine = self.slice_run.engine;
         let mut options = self.options_with_tags(found).await?;
         let put = |options| ObjectPut {
             to: self.to.clone(),
@@ -130,7 +135,7 @@ impl Try<'_, '_> {
             self.effect(End::Destination, engine.core.ports.transfers.stream_object(stream, &engine.core.cut))
         };
         let made = match stream(options.clone()).await {
-            Err(Trouble::Port(error)) if options.tags.is_some() && self.may_lack_tags(&error) => {
+            Err(ObjectError::Port(error)) if options.tags.is_some() && self.may_lack_tags(&error) => {
                 options.tags = None;
                 stream(options).await?
             }

@@ -1,14 +1,14 @@
 //! Archived objects: asked back once, and waited for on a timer of their own.
 
 use super::{
-    desk::{End, Tried, Trouble},
     object::{Found, Try},
+    slice_run::{End, ObjectError, ObjectResult},
     state::Thawing,
 };
 use crate::{
     domain::{
         copy_out::{Thaw, ThawParams},
-        friendly,
+        duration_text,
     },
     engine::{
         records::{as_millis, millis},
@@ -20,12 +20,12 @@ use crate::{
 
 impl Try<'_, '_> {
     /// Sees to it that the object comes back, and notes when to look again.
-    pub(super) async fn thaw(&self, found: &Found) -> Tried<()> {
-        let engine = self.desk.engine;
+    pub(super) async fn thaw(&self, found: &Found) -> ObjectResult<()> {
+        let engine = self.slice_run.engine;
         let settings = &engine.core.settings.copy_out;
         let now = millis(engine.core.ports.clock.now());
         let under_way = found.info.restore == Some(Restore::Ongoing);
-        let known = self.desk.read(|state| state.thawing.get(&self.index).cloned());
+        let known = self.slice_run.read(|state| state.thawing.get(&self.index).cloned());
         let first = known.is_none();
         let mut thawing =
             known.unwrap_or(Thawing { since: now, check_at: 0, checks: 0, asked: under_way, is_back: false });
@@ -33,36 +33,37 @@ impl Try<'_, '_> {
         thawing.is_back = false;
         let deadline = thawing.since.saturating_add(as_millis(settings.thaw_deadline));
         if !first && now >= deadline {
-            self.desk.change(|state| state.thawing.remove(&self.index));
-            let (from, limit) = (&self.item.from, friendly::print(settings.thaw_deadline));
+            self.slice_run.change(|state| state.thawing.remove(&self.index));
+            let (from, limit) = (&self.item.from, duration_text::print(settings.thaw_deadline));
             let why = format!("{from} was not restored within {limit} (copy_out.thaw_deadline)");
-            return Err(Trouble::Refused(why));
+            return Err(ObjectError::Refused(why));
         }
         thawing.check_at = now.saturating_add(wait(settings, thawing.checks)).min(deadline);
         thawing.checks += u32::from(thawing.asked);
         let ask = !thawing.asked;
-        self.desk.change(|state| state.thawing.insert(self.index, thawing));
+        self.slice_run.change(|state| state.thawing.insert(self.index, thawing));
         if ask {
             self.ask(found).await?;
         }
         // That it was looked at is a sign: a restore takes hours.
-        self.desk.moved();
+        self.slice_run.record_progress();
         Ok(())
     }
 
-    async fn ask(&self, found: &Found) -> Tried<()> {
+    async fn ask(&self, found: &Found) -> ObjectResult<()> {
         let Some((at, access)) = &found.at else { return Err(super::inside::nowhere().into()) };
-        let request = request(&found.info, &self.desk.spec.options.thaw);
+        let request = request(&found.info, &self.slice_run.spec.options.thaw);
         // Whoever comes after us knows that it was asked for, and since when it is waited for.
-        self.desk.store().await?;
-        self.effect(End::Source, self.desk.engine.core.ports.objects.restore(at, &request, access)).await?;
-        self.desk.change(|state| {
+        self.slice_run.store().await?;
+        self.effect(End::Source, self.slice_run.engine.core.ports.objects.restore(at, &request, access))
+            .await?;
+        self.slice_run.change(|state| {
             if let Some(thawing) = state.thawing.get_mut(&self.index) {
                 thawing.asked = true;
                 thawing.checks = 1;
             }
         });
-        signals::slice::restore_asked(&self.desk.lease.key.id, &request.tier);
+        signals::slice::restore_asked(&self.slice_run.lease.key.id, &request.tier);
         Ok(())
     }
 }

@@ -4,15 +4,15 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
     ObjectsPlane,
-    desk::Desk,
     object::Try,
+    slice_run::SliceRun,
     state::{SliceState, Thawing},
 };
 use crate::{
     domain::{copy_out::SliceRequest, ids::RequestId},
     engine::{
-        dispatch::Lane,
-        lease::{Held, Step},
+        dispatch::Priority,
+        lease::{Leased, RoundResult},
         records::{self, as_millis, millis},
         tree::turns::{Turn, is_parked},
     },
@@ -25,11 +25,11 @@ impl ObjectsPlane {
     /// How a parked slice stands in the queue; takes its turn if it has one.
     pub(super) async fn join_in(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         root: &RequestId,
         spec: &SliceRequest,
         state: &mut SliceState,
-    ) -> Step<Turn> {
+    ) -> RoundResult<Turn> {
         if !is_parked(&held.item) {
             return Ok(Turn::None);
         }
@@ -45,14 +45,19 @@ impl ObjectsPlane {
 
     /// Parks a slice of which nothing is left but waiting, so that others may begin meanwhile; one whose
     /// objects have come back asks for a turn.
-    pub(super) async fn wait_in_turn(&self, root: &RequestId, desk: &Desk<'_>, turn: Turn) -> Step<()> {
-        if desk.is_parked {
-            if desk.wants_turn.load(Ordering::Relaxed) && turn == Turn::None {
-                self.core.ask_for_turn(root, desk.spec.number).await?;
+    pub(super) async fn wait_in_turn(
+        &self,
+        root: &RequestId,
+        slice_run: &SliceRun<'_>,
+        turn: Turn,
+    ) -> RoundResult<()> {
+        if slice_run.is_parked {
+            if slice_run.wants_turn.load(Ordering::Relaxed) && turn == Turn::None {
+                self.core.ask_for_turn(root, slice_run.spec.number).await?;
             }
-        } else if desk.is_in_turns && desk.only_thaws() {
-            self.core.park(&desk.lease, root).await?;
-            self.core.wake(records::request_key(root), Lane::Root).await?;
+        } else if slice_run.is_in_turns && slice_run.only_thaws() {
+            self.core.park(&slice_run.lease, root).await?;
+            self.core.wake(records::request_key(root), Priority::Root).await?;
         }
         Ok(())
     }
@@ -61,12 +66,12 @@ impl ObjectsPlane {
 impl Try<'_, '_> {
     /// The object has come back, and waits for the turn of its slice.
     pub(super) fn wait_for_turn(&self) {
-        let engine = self.desk.engine;
+        let engine = self.slice_run.engine;
         let now = millis(engine.core.ports.clock.now());
         let again = engine.core.settings.copy_out.thaw_check.max(2 * AGAIN);
         let again = again.mul_f64(0.5 + engine.core.ports.chance.unit() / 2.0);
-        self.desk.wants_turn.store(true, Ordering::Relaxed);
-        self.desk.change(|state| {
+        self.slice_run.wants_turn.store(true, Ordering::Relaxed);
+        self.slice_run.change(|state| {
             // Restored copies expire: who has waited too long is asked back anew, and waited for as long.
             let check_at = now.saturating_add(as_millis(again));
             let back = Thawing { since: now, check_at, checks: 0, asked: false, is_back: true };
@@ -75,7 +80,7 @@ impl Try<'_, '_> {
     }
 }
 
-impl Desk<'_> {
+impl SliceRun<'_> {
     /// What is left, in words.
     pub(super) fn waits_for(&self) -> String {
         self.read(|state| {

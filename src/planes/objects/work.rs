@@ -11,14 +11,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{
     NEAR,
     charge::is_under_way,
-    desk::{Desk, Streaks},
     object::Ended,
+    slice_run::{SliceRun, Streaks},
 };
 use crate::{
     domain::{ids::RequestId, outcome::Failure},
     engine::{
         backoff::jittered,
-        lease::{Halt, Step},
+        lease::{RoundError, RoundResult},
         records::{as_millis, millis},
     },
     ports::{Class, Error},
@@ -69,12 +69,13 @@ impl Queue {
     }
 }
 
-impl Desk<'_> {
+impl SliceRun<'_> {
     /// Works on the objects of the slice.
-    pub(super) async fn work(&self, root: &RequestId) -> Step<Left> {
+    pub(super) async fn work(&self, root: &RequestId) -> RoundResult<Left> {
         let mut queue = self.queue();
         let width = usize::try_from(self.spec.concurrency).unwrap_or(usize::MAX).max(1);
-        let mut under_way: FuturesUnordered<BoxFuture<'_, (usize, Step<Ended>)>> = FuturesUnordered::new();
+        let mut under_way: FuturesUnordered<BoxFuture<'_, (usize, RoundResult<Ended>)>> =
+            FuturesUnordered::new();
         let upkeep = self.upkeep(root);
         tokio::pin!(upkeep);
         let (stop, cut) = (&self.engine.core.stop, &self.engine.core.cut);
@@ -92,7 +93,7 @@ impl Desk<'_> {
                     return Ok(Left::Nothing);
                 }
                 if !may_begin {
-                    return Err(Halt::Stopping);
+                    return Err(RoundError::Stopping);
                 }
                 if let Some(left) = self.leave(&mut queue)? {
                     return Ok(left);
@@ -101,8 +102,8 @@ impl Desk<'_> {
             let next = queue.next();
             tokio::select! {
                 biased;
-                () = self.lease.lost.cancelled() => return Err(Halt::Lost),
-                () = cut.cancelled() => return Err(Halt::Stopping),
+                () = self.lease.lost.cancelled() => return Err(RoundError::Lost),
+                () = cut.cancelled() => return Err(RoundError::Stopping),
                 Some((index, ended)) = under_way.next(), if !under_way.is_empty() => {
                     self.note(&mut queue, index, ended?);
                 }
@@ -137,13 +138,13 @@ impl Desk<'_> {
     }
 
     /// Whether the round ends, now that nothing is under way; `None`: what waits is nearly due.
-    fn leave(&self, queue: &mut Queue) -> Step<Option<Left>> {
+    fn leave(&self, queue: &mut Queue) -> RoundResult<Option<Left>> {
         let Some(next) = queue.next() else { return Ok(None) };
         // Nobody has answered: it is not the objects that are broken.
         if self.answers().contains(&0)
             && let Some(fault) = queue.fault.take()
         {
-            return Err(Halt::Port(fault));
+            return Err(RoundError::Port(fault));
         }
         let wait = next.saturating_duration_since(Instant::now());
         if wait <= NEAR {
@@ -164,7 +165,7 @@ impl Desk<'_> {
                     state.done.insert(index, copied);
                 });
                 queue.streaks.remove(&index);
-                self.moved();
+                self.record_progress();
             }
             Ended::Thawing => {
                 let check_at = self.read(|state| state.thawing.get(&index).map(|thawing| thawing.check_at));
@@ -175,7 +176,7 @@ impl Desk<'_> {
                 queue.later.insert((Instant::now() + Duration::from_millis(wait.unsigned_abs()), index));
             }
             Ended::Failed(error, counts) => {
-                self.engine.core.note_outage(&self.parties, &error);
+                self.engine.core.note_outage(&self.root_refs, &error);
                 self.note_failed(index, &error, counts);
                 let streak = queue.streaks.entry(index).or_default();
                 let wait = if error.class == Class::Throttled || is_under_way(&error) {
@@ -200,11 +201,11 @@ impl Desk<'_> {
     }
 
     /// Stores results now and then; ends when the root is to stop.
-    async fn upkeep(&self, root: &RequestId) -> Step<Failure> {
+    async fn upkeep(&self, root: &RequestId) -> RoundResult<Failure> {
         loop {
             sleep(UPKEEP).await;
             match self.store().await {
-                Err(Halt::Port(_)) | Ok(()) => {}
+                Err(RoundError::Port(_)) | Ok(()) => {}
                 Err(halt) => return Err(halt),
             }
             if let Ok(Some(why)) = self.engine.core.stop_of(root).await {

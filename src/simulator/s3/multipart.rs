@@ -22,7 +22,7 @@ use super::{
 };
 use crate::simulator::{
     HASHED_AT_ONCE, Simulator,
-    content::{Content, HEAD, Piece},
+    content::{Content, Extent, HEAD},
     parts::Parts,
     state::State,
 };
@@ -96,7 +96,7 @@ pub(super) async fn part(
     simulator.with(|state| {
         let at = state.now();
         let content = Arc::new(Content::uploaded(sent.kept, sent.size, sent.md5));
-        let piece = Piece { content, start: 0, size: sent.size };
+        let piece = Extent { content, start: 0, size: sent.size };
         let part = Part { piece, md5: sent.md5, head: sent.head, at, crc32, held: true };
         upload(state, id, bucket, key)?.put(input.part_number, part);
         Ok::<_, S3Error>(())
@@ -155,7 +155,7 @@ pub(super) async fn part_copy(
     first.truncate(usize::try_from(end - start).unwrap_or(HEAD).min(HEAD));
     let at = simulator.with(|state| {
         let at = state.now();
-        let piece = Piece { content: from.content, start, size: end - start };
+        let piece = Extent { content: from.content, start, size: end - start };
         let part = Part { piece, md5, head: first.to_vec(), at, crc32, held: false };
         upload(state, id, bucket, key)?.put(input.part_number, part);
         Ok::<_, S3Error>(at)

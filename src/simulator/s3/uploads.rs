@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::store::About;
 use crate::simulator::{
-    content::{Content, KEPT_BYTES, Piece, tag_of},
+    content::{Content, Extent, KEPT_BYTES, tag_of},
     parts::Parts,
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Upload {
 /// One part: bytes that were sent, or a range of an object.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
-    pub(super) piece: Piece,
+    pub(super) piece: Extent,
     pub(super) md5: [u8; 16],
     /// The first bytes, by which known content is found when the bytes are not kept.
     pub(super) head: Vec<u8>,
@@ -130,7 +130,7 @@ mod tests {
         let mut upload = Upload::new("b".to_owned(), "k".to_owned(), Arc::default(), Timestamp::UNIX_EPOCH);
         for (number, start) in (1..).zip((0..content.size()).step_by(30 * 1024 * 1024)) {
             let size = (content.size() - start).min(30 * MIB);
-            let piece = Piece { content: Arc::clone(content), start, size };
+            let piece = Extent { content: Arc::clone(content), start, size };
             let md5 = content.hash(start, start + size);
             let first = content.chunk(start).slice(..crate::simulator::content::HEAD).to_vec();
             upload

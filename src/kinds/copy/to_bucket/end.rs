@@ -10,7 +10,7 @@ use crate::{
         outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
     },
     engine::{
-        lease::{Halt, Held, Step},
+        lease::{Leased, RoundError, RoundResult},
         records::{attr, started_at},
     },
     kinds::{
@@ -29,17 +29,19 @@ const PRECEDENCE: [ErrorName; 4] = [
 
 #[async_trait]
 impl SliceKind for Copy {
-    async fn end(&self, held: &mut Held, slices: &Slices<'_>) -> Step<bool> {
+    async fn end(&self, held: &mut Leased, slices: &Slices<'_>) -> RoundResult<bool> {
         let mut counters = Counters::default();
         let mut names = BTreeSet::new();
         let mut failure = Failure::new(ErrorName::TransferFailed, String::new());
         for chunk in 0..slices.chunks {
             held.lease.check()?;
             if self.core.stop.is_cancelled() {
-                return Err(Halt::Stopping);
+                return Err(RoundError::Stopping);
             }
-            let Some(gathered) = slices.gathered(held, chunk).await? else { return Ok(false) };
-            for (items, outcome) in gathered {
+            let Some(settled_outcomes) = slices.settled_outcomes(held, chunk).await? else {
+                return Ok(false);
+            };
+            for (items, outcome) in settled_outcomes {
                 for (item, copied) in items.iter().zip(outcome.objects) {
                     copied.count(item, &mut counters);
                     if copied.status != CopyStatus::Error {

@@ -19,9 +19,9 @@ use crate::{
         request::CopyRequest,
     },
     engine::{
-        evidence::Party,
-        kind::{Judged, NotBegun, Watch},
-        lease::{Halt, Held, Step},
+        kind::{CancellationCheck, NotBegun, PlanResult},
+        lease::{Leased, RoundError, RoundResult},
+        liveness::RootRef,
         records::{self, started_at},
     },
     kinds::{
@@ -29,7 +29,7 @@ use crate::{
         folders::{Elsewhere, preview::TOLD},
         slices::{ChunkWriter, Common},
         sources::{
-            places::{Projects, Spot},
+            places::{Projects, ResolvedSource},
             planner::Planner,
         },
     },
@@ -49,11 +49,11 @@ impl Copy {
     /// Plans a copy that leaves ICAv2, or ends it if it only asks or is refused.
     pub(crate) async fn plan_outward(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         source: &str,
         request: &CopyRequest,
-    ) -> Step<Elsewhere> {
-        let party = [Party::of(&held.item)];
+    ) -> RoundResult<Elsewhere> {
+        let party = [RootRef::of(&held.item)];
         match self.core.while_moving(&party, self.begin_outward(held, source, request)).await {
             Ok(true) => Ok(Elsewhere::Done),
             Ok(false) => Ok(Elsewhere::No),
@@ -67,16 +67,16 @@ impl Copy {
                 .await?
                 .map_or(Elsewhere::Done, Elsewhere::Waits)),
             Err(NotBegun::At(at)) => self.folders.wait_for_sources(held, at).map(Elsewhere::Waits),
-            Err(NotBegun::Halt(Halt::Port(error))) if error.is_passing() => {
+            Err(NotBegun::RoundError(RoundError::Port(error))) if error.is_passing() => {
                 self.core.not_yet_begun(held, error).await.map(|()| Elsewhere::Done)
             }
-            Err(NotBegun::Halt(halt)) => Err(halt),
+            Err(NotBegun::RoundError(halt)) => Err(halt),
         }
     }
 
     async fn begin_outward(
         &self,
-        held: &mut Held,
+        held: &mut Leased,
         source: &str,
         request: &CopyRequest,
     ) -> Result<bool, NotBegun> {
@@ -91,13 +91,13 @@ impl Copy {
         let Some(mut walk) = self.walk(source, request).await? else { return Ok(false) };
         held.lease.check()?;
         self.try_entry(walk.target(), walk.first_key()).await?;
-        let mut watch = Watch::new();
+        let mut watch = CancellationCheck::new();
         let mut chunks = ChunkWriter::new(held, PER_SLICE);
         while let Some(landings) = walk.next().await? {
             for landing in landings {
                 chunks.take(&self.core, held, landing.item).await?;
             }
-            self.core.moved(&[Party::of(&held.item)]);
+            self.core.record_progress(&[RootRef::of(&held.item)]);
             if let Some(failure) = watch.stopped(&self.core, held).await? {
                 return Err(failure.into());
             }
@@ -125,7 +125,7 @@ impl Copy {
     }
 
     /// What a request wants, where it goes to a place outside; `None` where that is a project.
-    async fn walk(&self, source: &str, request: &CopyRequest) -> Judged<Option<Walk<'_>>> {
+    async fn walk(&self, source: &str, request: &CopyRequest) -> PlanResult<Option<Walk<'_>>> {
         // Nothing else leads outside, and it would be looked up twice.
         if !request.destination.starts_with("s3://") {
             return Ok(None);
@@ -135,14 +135,14 @@ impl Copy {
         let mut projects = Projects::new(self.core.ports.platform.as_ref(), rules);
         let invalid = ErrorName::InvalidRequest;
         let spot = projects.place(&request.destination, "the destination", invalid).await?;
-        let Spot::Outside(at) = spot else { return Ok(None) };
+        let ResolvedSource::ExternalSource(at) = spot else { return Ok(None) };
         let target = Target { bucket: at.bucket, prefix: at.key, uri: request.destination.clone() };
         target.judge(rules, &self.core.settings.copy_out.deny_destination_buckets)?;
         Ok(Some(Walk::open(Planner::new(&self.core), projects, request, target).await?))
     }
 
     /// Whether the destination lets us in. An upload that is ended at once leaves nothing there.
-    async fn try_entry(&self, target: &Target, key: String) -> Judged<()> {
+    async fn try_entry(&self, target: &Target, key: String) -> PlanResult<()> {
         let at = ObjectLocation::new(target.bucket.as_str(), key);
         let (objects, options) = (&self.core.ports.objects, self.objects.write_options(false));
         let error = match objects.begin(&at, None, &options, &Access::Own).await {

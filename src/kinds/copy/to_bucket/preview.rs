@@ -1,9 +1,9 @@
 //! What a copy that leaves ICAv2 would do. Nothing is written: the destination is only looked at.
 
 use super::{
-    Judged, NotBegun, Watch, culprit,
+    CancellationCheck, NotBegun, PlanResult, culprit,
     target::Target,
-    walk::{Landing, Walk},
+    walk::{TargetPath, Walk},
 };
 use crate::{
     domain::{
@@ -15,13 +15,13 @@ use crate::{
         route::Route,
     },
     engine::{
-        evidence::Party,
-        lease::{Halt, Held},
-        several::several,
+        concurrent::join_buffered,
+        lease::{Leased, RoundError},
+        liveness::RootRef,
     },
     kinds::{copy::Copy, folders::preview::Draft, sources::external},
     planes::{
-        folder::{Standing, clash_words},
+        folder::{PreviewEntry, clash_words},
         objects::conflict::{Likeness, likeness},
     },
     ports::{
@@ -48,8 +48,8 @@ impl Copy {
             Ok(preview) => Ok(preview.map(Ok)),
             Err(NotBegun::Refused(failure) | NotBegun::NotYet(failure)) => Ok(Some(Err(failure))),
             Err(NotBegun::At(_)) => Ok(None),
-            Err(NotBegun::Halt(Halt::Port(error))) => Err(error),
-            Err(NotBegun::Halt(Halt::Lost | Halt::Stopping)) => {
+            Err(NotBegun::RoundError(RoundError::Port(error))) => Err(error),
+            Err(NotBegun::RoundError(RoundError::Lost | RoundError::Stopping)) => {
                 Err(Error::new(Class::Transient, "plan", "the process is stopping"))
             }
         }
@@ -61,12 +61,12 @@ impl Copy {
         source: &str,
         request: &CopyRequest,
         most_bytes: usize,
-        held: Option<&Held>,
+        held: Option<&Leased>,
     ) -> Result<Option<Preview>, NotBegun> {
         let Some(mut walk) = self.walk(source, request).await? else { return Ok(None) };
         self.look_at_bucket(walk.target()).await?;
         let on_conflict = request.on_conflict.unwrap_or(self.core.settings.copy.on_conflict);
-        let mut watch = Watch::new();
+        let mut watch = CancellationCheck::new();
         let mut draft = Draft::new(most_bytes, self.core.settings.jobs.max_items_per_job);
         while let Some(landings) = walk.next().await? {
             let mut files = self.looked_at(&walk, &landings, on_conflict).await?;
@@ -75,7 +75,7 @@ impl Copy {
             // Each file is asked for by itself.
             draft.calls(streamed);
             let Some(held) = held else { continue };
-            self.core.moved(&[Party::of(&held.item)]);
+            self.core.record_progress(&[RootRef::of(&held.item)]);
             if let Some(failure) = watch.stopped(&self.core, held).await? {
                 return Err(failure.into());
             }
@@ -88,7 +88,7 @@ impl Copy {
 
     /// Whether there is a bucket at all, as far as it may be looked at. That nothing may be written there only
     /// shows when it is tried.
-    async fn look_at_bucket(&self, target: &Target) -> Judged<()> {
+    async fn look_at_bucket(&self, target: &Target) -> PlanResult<()> {
         let (bucket, prefix) = (target.bucket.as_str(), target.prefix.as_str());
         match self.core.ports.objects.list(bucket, prefix, None, &Access::Own).await {
             Err(error) if error.class == Class::NotFound => {
@@ -104,20 +104,20 @@ impl Copy {
     async fn looked_at(
         &self,
         walk: &Walk<'_>,
-        landings: &[Landing],
+        landings: &[TargetPath],
         on_conflict: OnConflict,
-    ) -> Judged<Vec<(PreviewFile, Standing)>> {
+    ) -> PlanResult<Vec<(PreviewFile, PreviewEntry)>> {
         let looks = landings.iter().map(|landing| self.look_outward(walk.target(), landing, on_conflict));
-        let files: ports::Result<Vec<_>> = several(WIDTH, looks).await.into_iter().collect();
+        let files: ports::Result<Vec<_>> = join_buffered(WIDTH, looks).await.into_iter().collect();
         Ok(files?)
     }
 
     async fn look_outward(
         &self,
         target: &Target,
-        landing: &Landing,
+        landing: &TargetPath,
         on_conflict: OnConflict,
-    ) -> ports::Result<(PreviewFile, Standing)> {
+    ) -> ports::Result<(PreviewFile, PreviewEntry)> {
         let to = ObjectLocation::new(target.bucket.as_str(), landing.item.to.as_str());
         let (route, how) = match &landing.item.from {
             Origin::Data { .. } => (Route::Stream, "is read from ICAv2 and written to the bucket"),
@@ -134,14 +134,14 @@ impl Copy {
         if let Some(status) = landing.unready {
             file.route = None;
             status_words(status).clone_into(&mut file.reason);
-            return Ok((file, Standing::Unready));
+            return Ok((file, PreviewEntry::Unready));
         }
         let there = match self.core.ports.objects.look(&to, &Access::Own).await {
             Ok(Some(there)) => there,
-            Ok(None) => return Ok((file, Standing::Brought)),
+            Ok(None) => return Ok((file, PreviewEntry::Brought)),
             Err(error) if error.class == Class::Forbidden => {
                 file.reason = format!("{how}; {UNSEEN}");
-                return Ok((file, Standing::Brought));
+                return Ok((file, PreviewEntry::Brought));
             }
             Err(error) => return Err(error),
         };
@@ -157,16 +157,16 @@ impl Copy {
         let reason = match on_conflict {
             OnConflict::Overwrite => {
                 file.reason = format!("{how}; what stands there is replaced");
-                return Ok((file, Standing::Brought));
+                return Ok((file, PreviewEntry::Brought));
             }
             OnConflict::Skip => "what stands there stays",
             OnConflict::Fail => "cannot be brought",
         };
         (file.route, file.reason) = (None, reason.to_owned());
-        Ok((file, Standing::Kept))
+        Ok((file, PreviewEntry::Kept))
     }
 }
 
-fn is_there(file: PreviewFile, reason: &str) -> (PreviewFile, Standing) {
-    (PreviewFile { route: None, reason: reason.to_owned(), ..file }, Standing::Skipped)
+fn is_there(file: PreviewFile, reason: &str) -> (PreviewFile, PreviewEntry) {
+    (PreviewFile { route: None, reason: reason.to_owned(), ..file }, PreviewEntry::Skipped)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Judged, culprit};
+use super::{PlanResult, culprit};
 use crate::{
     domain::{
         instruction::is_directory_bucket,
@@ -56,7 +56,7 @@ impl Target {
         platform: &dyn DataPlatform,
         folder: &str,
         uri: &str,
-    ) -> Judged<()> {
+    ) -> PlanResult<()> {
         let why = match platform.locate(&self.bucket, folder).await {
             Ok(None) => return Ok(()),
             Ok(Some((project, path))) => {
@@ -72,12 +72,12 @@ impl Target {
 
 /// Sources in the bucket that is copied to.
 #[derive(Debug, Default)]
-pub(super) struct Guard {
+pub(super) struct SelfCopyCheck {
     prefixes: Vec<String>,
     keys: HashSet<String>,
 }
 
-impl Guard {
+impl SelfCopyCheck {
     /// Takes a source in that is everything below a prefix; refuses one that holds the destination.
     pub(super) fn add_prefix(
         &mut self,

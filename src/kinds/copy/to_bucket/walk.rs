@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    Judged, culprit,
+    PlanResult, culprit,
     names::Names,
-    target::{Guard, Target},
+    target::{SelfCopyCheck, Target},
 };
 use crate::{
     domain::{
@@ -16,12 +16,12 @@ use crate::{
         request::{CopyRequest, NamedObject},
         seen::Seen,
     },
-    engine::several::several,
+    engine::concurrent::join_buffered,
     kinds::sources::{
         checks,
-        external::{self, Outside},
+        external::{self, ExternalSource},
         find::{Found, find_sources},
-        places::{Projects, Spot},
+        places::{Projects, ResolvedSource},
         planner::Planner,
         renames, trees,
     },
@@ -38,7 +38,7 @@ const WIDTH: usize = 8;
 
 /// A file or an object, with where it lands.
 #[derive(Debug)]
-pub(super) struct Landing {
+pub(super) struct TargetPath {
     pub item: SliceItem,
     /// What is known of it.
     pub info: ObjectInfo,
@@ -47,7 +47,7 @@ pub(super) struct Landing {
 }
 
 /// What is still to be gone through.
-enum Piece {
+enum WalkStep {
     /// Files and objects that were named one by one.
     Named(Vec<(Origin, ObjectInfo, String)>),
     Level(Level),
@@ -81,8 +81,8 @@ pub(super) struct Walk<'a> {
     with: Planner<'a>,
     target: Target,
     names: Names,
-    guard: Guard,
-    queue: VecDeque<Piece>,
+    guard: SelfCopyCheck,
+    queue: VecDeque<WalkStep>,
     sources: usize,
     first: String,
     files: u64,
@@ -101,13 +101,14 @@ impl<'a> Walk<'a> {
         mut projects: Projects<'a>,
         request: &CopyRequest,
         target: Target,
-    ) -> Judged<Self> {
-        let (mut near, mut prefixes, mut guard) = (Vec::new(), Vec::new(), Guard::default());
+    ) -> PlanResult<Self> {
+        let (mut near, mut prefixes, mut guard) = (Vec::new(), Vec::new(), SelfCopyCheck::default());
         for uri in request.sources.iter().chain(&request.external) {
             // A prefix may hold any number of objects: they are not looked at before their turn.
             if uri.starts_with("s3://")
                 && uri.ends_with('/')
-                && let Spot::Outside(at) = projects.place(uri, "a source", ErrorName::SourceNotFound).await?
+                && let ResolvedSource::ExternalSource(at) =
+                    projects.place(uri, "a source", ErrorName::SourceNotFound).await?
             {
                 external::check(with.rules, &at, uri)?;
                 guard.add_prefix(&target, &at.bucket, &at.key, uri)?;
@@ -150,7 +151,7 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
-    fn queue_named(&mut self, found: &[Found], outside: &[Outside]) {
+    fn queue_named(&mut self, found: &[Found], outside: &[ExternalSource]) {
         let files = found.iter().filter(|found| found.data.kind == DataKind::File).map(|found| {
             let name = found.data.name().to_owned();
             (origin(&found.project, &found.data), of_file(found.data.size, found.data.etag.as_ref()), name)
@@ -165,11 +166,11 @@ impl<'a> Walk<'a> {
         });
         let named: Vec<_> = files.chain(objects).collect();
         if !named.is_empty() {
-            self.queue.push_back(Piece::Named(named));
+            self.queue.push_back(WalkStep::Named(named));
         }
     }
 
-    async fn queue_tree(&mut self, source: &Found) -> Judged<()> {
+    async fn queue_tree(&mut self, source: &Found) -> PlanResult<()> {
         let base = format!("{}{}/", self.target.prefix, source.data.name());
         let folders = trees::tree_of(self.with.platform, self.with.settings, source, 0).await?;
         self.calls += 1 + folders.len() as u64 / 1000;
@@ -177,17 +178,17 @@ impl<'a> Walk<'a> {
             let to = format!("{base}{}", trees::inside(self.with.settings, source, folder)?);
             self.target.check_open(self.with.platform, &to, &source.uri).await?;
             let (project, id) = (source.project.clone(), folder.id.clone());
-            self.queue.push_back(Piece::Level(Level { project, id, to, from: None }));
+            self.queue.push_back(WalkStep::Level(Level { project, id, to, from: None }));
         }
         Ok(())
     }
 
-    async fn queue_prefix(&mut self, source: Outside) -> Judged<()> {
-        let Outside { uri, bucket, key, name, .. } = source;
+    async fn queue_prefix(&mut self, source: ExternalSource) -> PlanResult<()> {
+        let ExternalSource { uri, bucket, key, name, .. } = source;
         let to = format!("{}{name}/", self.target.prefix);
         self.target.check_open(self.with.platform, &to, &uri).await?;
         let prefix = Prefix { uri, bucket, key, to, from: None, open: None, seen: false };
-        self.queue.push_back(Piece::Prefix(prefix));
+        self.queue.push_back(WalkStep::Prefix(prefix));
         Ok(())
     }
 
@@ -202,28 +203,28 @@ impl<'a> Walk<'a> {
     }
 
     /// What comes next, which may be nothing; `None` at the end.
-    pub(super) async fn next(&mut self) -> Judged<Option<Vec<Landing>>> {
+    pub(super) async fn next(&mut self) -> PlanResult<Option<Vec<TargetPath>>> {
         let landings = match self.queue.pop_front() {
             None => return Ok(None),
-            Some(Piece::Named(named)) => {
+            Some(WalkStep::Named(named)) => {
                 let folder = self.target.prefix.clone();
                 let lands = |(from, info, name): (Origin, _, String)| {
                     self.land(from, info, None, (&folder, &name), true)
                 };
                 named.into_iter().map(lands).collect::<Result<_, _>>()?
             }
-            Some(Piece::Level(level)) => self.levels(level).await?,
-            Some(Piece::Prefix(prefix)) => self.page_of(prefix).await?,
+            Some(WalkStep::Level(level)) => self.levels(level).await?,
+            Some(WalkStep::Prefix(prefix)) => self.page_of(prefix).await?,
         };
         Ok(Some(landings))
     }
 
     /// A page of this folder, and of some that come next.
-    async fn levels(&mut self, first: Level) -> Judged<Vec<Landing>> {
+    async fn levels(&mut self, first: Level) -> PlanResult<Vec<TargetPath>> {
         let mut levels = vec![first];
         while levels.len() < WIDTH
-            && let Some(Piece::Level(level)) =
-                self.queue.pop_front_if(|piece| matches!(piece, Piece::Level(_)))
+            && let Some(WalkStep::Level(level)) =
+                self.queue.pop_front_if(|piece| matches!(piece, WalkStep::Level(_)))
         {
             levels.push(level);
         }
@@ -235,7 +236,7 @@ impl<'a> Walk<'a> {
             (level, page)
         });
         let mut landings = Vec::new();
-        for (level, page) in several(WIDTH, pages).await {
+        for (level, page) in join_buffered(WIDTH, pages).await {
             let page = page?;
             let seen = self.seen.get_or_insert_with(|| Seen::at(self.with.now));
             page.items.iter().filter(|data| !reserved::holds(&data.path)).for_each(|data| seen.add(data));
@@ -251,14 +252,14 @@ impl<'a> Walk<'a> {
                 landings.push(self.land(from, info, unready, (&level.to, data.name()), false)?);
             }
             if page.next.is_some() {
-                self.queue.push_front(Piece::Level(Level { from: page.next, ..level }));
+                self.queue.push_front(WalkStep::Level(Level { from: page.next, ..level }));
             }
         }
         Ok(landings)
     }
 
     /// A page of what is below a prefix.
-    async fn page_of(&mut self, mut prefix: Prefix) -> Judged<Vec<Landing>> {
+    async fn page_of(&mut self, mut prefix: Prefix) -> PlanResult<Vec<TargetPath>> {
         let with = self.with;
         let page = match with
             .objects
@@ -304,7 +305,7 @@ impl<'a> Walk<'a> {
         }
         prefix.from = page.next;
         if prefix.from.is_some() {
-            self.queue.push_front(Piece::Prefix(prefix));
+            self.queue.push_front(WalkStep::Prefix(prefix));
         } else if !prefix.seen {
             let why = "there is nothing below this prefix".to_owned();
             self.missing.push(Culprit { what: prefix.uri, why });
@@ -320,7 +321,7 @@ impl<'a> Walk<'a> {
         unready: Option<DataStatus>,
         (folder, name): (&str, &str),
         named: bool,
-    ) -> Result<Landing, Failure> {
+    ) -> Result<TargetPath, Failure> {
         let source = from.to_string();
         self.files += 1;
         let most = self.with.settings.max_files;
@@ -341,7 +342,7 @@ impl<'a> Walk<'a> {
                 self.unready.culprits.push(Culprit { what: source, why: status_words(status).to_owned() });
             }
         }
-        Ok(Landing { item: SliceItem { from, to }, info, unready })
+        Ok(TargetPath { item: SliceItem { from, to }, info, unready })
     }
 
     /// Whether source folders may have held more than was shown. All have gone by.
@@ -368,13 +369,13 @@ impl<'a> Walk<'a> {
 }
 
 /// A prefix as a source, none of whose objects have been looked at.
-fn named_prefix(uri: &str, bucket: String, key: String) -> Result<Outside, Failure> {
+fn named_prefix(uri: &str, bucket: String, key: String) -> Result<ExternalSource, Failure> {
     let name = key.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
     if name.is_empty() {
         let message = "a prefix without a name cannot be copied";
         return Err(culprit(ErrorName::InvalidRequest, message, uri, "its last name is empty"));
     }
-    Ok(Outside { uri: uri.to_owned(), bucket, key, is_folder: true, name, objects: BTreeMap::new() })
+    Ok(ExternalSource { uri: uri.to_owned(), bucket, key, is_folder: true, name, objects: BTreeMap::new() })
 }
 
 fn origin(project: &ProjectId, data: &Data) -> Origin {

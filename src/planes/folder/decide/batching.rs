@@ -30,7 +30,7 @@ enum Stage<'a> {
     Pieces(VecDeque<Names>),
     Line(Line<'a>),
     /// There is no slot for all of them: those of small requests may go by the express lane.
-    Lane(Line<'a>),
+    Priority(Line<'a>),
     Over,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Batches<'a> {
                     }
                     self.refused(express);
                 }
-                Stage::Lane(line) => {
+                Stage::Priority(line) => {
                     let (files, _) = line.next(self.most);
                     let batch = self.as_fits(state, files, true);
                     if batch.is_none() {
@@ -95,7 +95,7 @@ impl<'a> Batches<'a> {
             Stage::Trees(_) | Stage::Pieces(_) if went => {}
             Stage::Line(line) if went => line.went(batch.files.len()),
             Stage::Line(_) => self.refused(batch.express),
-            Stage::Trees(_) | Stage::Pieces(_) | Stage::Lane(_) | Stage::Over => self.stage = Stage::Over,
+            Stage::Trees(_) | Stage::Pieces(_) | Stage::Priority(_) | Stage::Over => self.stage = Stage::Over,
         }
     }
 
@@ -123,7 +123,7 @@ impl<'a> Batches<'a> {
     /// The front of the line does not go.
     fn refused(&mut self, express: bool) {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Line(line) if !express => Stage::Lane(Line { others: VecDeque::new(), ..line }),
+            Stage::Line(line) if !express => Stage::Priority(Line { others: VecDeque::new(), ..line }),
             _ => Stage::Over,
         };
     }

@@ -20,10 +20,10 @@ use crate::{
         batches::{Batch, Queued},
         listing::Listing,
         samples::{snapshot, source},
-        state::Piece,
+        slot_request::SlotRequest,
+        state::BisectGroup,
         submitted::Intent,
         wanted::Resolved,
-        wish::Wish,
     },
 };
 
@@ -75,7 +75,7 @@ fn jobs_are_asked_for_when_there_is_something_for_them_and_it_is_time() {
     let idle = FolderState::default;
     let two = snapshot(&[("a", 2, 1)]);
     let none = snapshot(&[("a", 0, 1)]);
-    let waits = Some(Wish::new("a", "1", false));
+    let waits = Some(SlotRequest::new("a", "1", false));
     let table = [
         ("few wait", idle(), &two, 3, "later"),
         ("as many as a job takes", idle(), &two, 2, "at once"),
@@ -108,7 +108,7 @@ fn the_next_look_is_when_the_first_of_all_reasons_is_due() {
     };
     let failed = |retry_at, attempts| Upload { attempts, retry_at, ..Upload::default() };
     let (long, longest) = (as_millis(LONGEST_WAIT), as_millis(LONGEST));
-    let wish = Some(Wish::new("a", "1", false));
+    let wish = Some(SlotRequest::new("a", "1", false));
     let table = [
         ("nothing will tell", idle(), 0, long),
         ("something is on its way", idle(), 1, SECOND),
@@ -262,7 +262,7 @@ fn small_requests_may_go_where_there_is_no_slot_for_all() {
         let mut batches = Batches::new(&snapshot, &settings);
         let all = batches.next(&state).unwrap();
         assert_eq!((all.files.len(), all.express), (6, false));
-        state.wish = Some(Wish::new("a", "1", false));
+        state.wish = Some(SlotRequest::new("a", "1", false));
         batches.went(&all, false);
         let small = batches.next(&state);
         let names = small.as_ref().map(|batch| batch.names.to_vec());
@@ -291,8 +291,8 @@ proptest! {
         let settings = settings(most, lane);
         let needed = needed(&snapshot);
         let set_apart: Vec<_> = needed.iter().take(apart).cloned().collect();
-        let pieces = set_apart.chunks(most).map(|names| Piece {
-            names: names.iter().cloned().collect(), ..Piece::default()
+        let pieces = set_apart.chunks(most).map(|names| BisectGroup {
+            names: names.iter().cloned().collect(), ..BisectGroup::default()
         });
         let mut state = FolderState { pieces: pieces.collect(), ..FolderState::default() };
         let mut batches = Batches::new(&snapshot, &settings);

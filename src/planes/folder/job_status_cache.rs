@@ -26,7 +26,7 @@ const RECENT: Duration = Duration::from_mins(2);
 const FRESH: Duration = Duration::from_millis(300);
 
 /// Jobs that are asked for are asked for at these instants, so that they meet.
-pub(crate) const GRID: Duration = Duration::from_millis(500);
+pub(crate) const POLL_ALIGNMENT: Duration = Duration::from_millis(500);
 
 /// What the last page said.
 #[derive(Debug)]
@@ -81,13 +81,13 @@ impl Known {
 
 /// What this instance knows of jobs.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
+pub(crate) struct JobStatusCache {
     known: Mutex<Known>,
-    /// Held by whoever reads a page, so that those who ask together cause one, and fail together.
+    /// Held while a page is read, so that requests made together cause one reading, and fail together.
     reading: tokio::sync::Mutex<()>,
 }
 
-impl Board {
+impl JobStatusCache {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,9 +98,9 @@ impl FolderPlane {
     /// only what is read from now on tells.
     pub(crate) async fn job_status(&self, job: &JobId, news: bool) -> Result<JobStatus> {
         let asked = Instant::now();
-        if self.board.known().ask(job, asked) {
+        if self.job_status_cache.known().ask(job, asked) {
             self.read_jobs(asked, news).await;
-            let known = self.board.known();
+            let known = self.job_status_cache.known();
             if let Some(status) = known.fresh(asked, news).and_then(|page| page.jobs.get(job)) {
                 return Ok(*status);
             }
@@ -111,19 +111,19 @@ impl FolderPlane {
 
     /// Reads the page for everybody who waits for it.
     async fn read_jobs(&self, asked: Instant, news: bool) {
-        let _turn = self.board.reading.lock().await;
-        if self.board.known().is_answered(asked, news) {
+        let _turn = self.job_status_cache.reading.lock().await;
+        if self.job_status_cache.known().is_answered(asked, news) {
             return;
         }
         let read = Instant::now();
         match self.core.ports.platform.jobs(None).await {
             Ok(page) => {
                 let jobs = page.items.into_iter().map(|job| (job.id, job.status)).collect();
-                self.board.known().take(Page { read, done: Instant::now(), jobs });
+                self.job_status_cache.known().take(Page { read, done: Instant::now(), jobs });
             }
             Err(error) => {
                 signals::api::jobs_unread(&error);
-                self.board.known().fail(Instant::now());
+                self.job_status_cache.known().fail(Instant::now());
             }
         }
     }

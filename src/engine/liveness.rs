@@ -19,10 +19,10 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
+    concurrent::join_buffered,
     core::Core,
-    lease::Held,
+    lease::Leased,
     records::{self, as_millis, attr, millis, set, started_at},
-    several::several,
 };
 use crate::{
     domain::ids::{ProjectId, RequestId},
@@ -55,13 +55,13 @@ const OVERDUE: Duration = Duration::from_mins(1);
 
 /// A root on whose behalf something is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Party {
+pub(crate) struct RootRef {
     pub root: RequestId,
     /// When it began to wait, milliseconds since 1970.
     pub since: i64,
 }
 
-impl Party {
+impl RootRef {
     /// The root of a request record, itself or its parent.
     pub(crate) fn of(record: &Item) -> Self {
         let root = RequestId::new(record.text(attr::ROOT).unwrap_or(&record.key.id));
@@ -71,14 +71,14 @@ impl Party {
 
 /// What is known of one root, milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
-struct Noted {
+struct NotedProgress {
     moved: i64,
     outage: i64,
     told_moved: i64,
     told_outage: i64,
 }
 
-impl Noted {
+impl NotedProgress {
     const fn is_news(&self) -> bool {
         self.moved > self.told_moved || self.outage > self.told_outage
     }
@@ -97,9 +97,9 @@ impl Noted {
 
 /// The signs of life that this instance has seen.
 #[derive(Debug, Default)]
-pub(crate) struct Evidence {
+pub(crate) struct Liveness {
     // In an order that is the same every time: so are the histories of the simulation.
-    roots: Mutex<BTreeMap<RequestId, Noted>>,
+    roots: Mutex<BTreeMap<RequestId, NotedProgress>>,
     /// Who held the places of a project when it was last looked at, and since when.
     queues: Mutex<HashMap<ProjectId, (u64, i64)>>,
     /// When a record that had to wait was last given a place on this instance.
@@ -111,20 +111,20 @@ pub(crate) struct Evidence {
     platform_answered: AtomicI64,
 }
 
-impl Evidence {
-    fn roots(&self) -> MutexGuard<'_, BTreeMap<RequestId, Noted>> {
+impl Liveness {
+    fn roots(&self) -> MutexGuard<'_, BTreeMap<RequestId, NotedProgress>> {
         self.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, parties: &[Party], what: impl Fn(&mut Noted)) {
+    fn note(&self, root_refs: &[RootRef], what: impl Fn(&mut NotedProgress)) {
         let mut roots = self.roots();
-        for party in parties {
+        for party in root_refs {
             if let Some(noted) = roots.get_mut(&party.root) {
                 what(noted);
             } else if roots.len() < MOST_ROOTS {
                 // That it was made is known to all.
                 let since = party.since;
-                let mut noted = Noted { moved: since, outage: 0, told_moved: since, told_outage: 0 };
+                let mut noted = NotedProgress { moved: since, outage: 0, told_moved: since, told_outage: 0 };
                 what(&mut noted);
                 roots.insert(party.root.clone(), noted);
             }
@@ -132,19 +132,24 @@ impl Evidence {
     }
 
     /// These roots have moved.
-    pub(crate) fn moved(&self, parties: &[Party], at: i64) {
-        self.note(parties, |noted| noted.moved = noted.moved.max(at));
+    pub(crate) fn record_progress(&self, root_refs: &[RootRef], at: i64) {
+        self.note(root_refs, |noted| noted.moved = noted.moved.max(at));
     }
 
     /// When one of these roots last moved, as far as is known here.
-    pub(crate) fn last_moved(&self, parties: &[Party]) -> i64 {
+    pub(crate) fn last_moved(&self, root_refs: &[RootRef]) -> i64 {
         let roots = self.roots();
-        parties.iter().filter_map(|party| roots.get(&party.root)).map(|noted| noted.moved).max().unwrap_or(0)
+        root_refs
+            .iter()
+            .filter_map(|party| roots.get(&party.root))
+            .map(|noted| noted.moved)
+            .max()
+            .unwrap_or(0)
     }
 
     /// These roots met a platform that answers with faults.
-    pub(crate) fn outage(&self, parties: &[Party], at: i64) {
-        self.note(parties, |noted| noted.outage = noted.outage.max(at));
+    pub(crate) fn outage(&self, root_refs: &[RootRef], at: i64) {
+        self.note(root_refs, |noted| noted.outage = noted.outage.max(at));
     }
 
     /// The platform answers with faults, or not at all. That concerns everybody who needs it: most of them
@@ -206,7 +211,7 @@ impl Evidence {
     }
 
     /// What is to be written now; forgets what has been silent for long.
-    fn due(&self, now: i64, period: i64) -> Vec<(RequestId, Noted)> {
+    fn due(&self, now: i64, period: i64) -> Vec<(RequestId, NotedProgress)> {
         let outage = self.outage_of_platform();
         let mut roots = self.roots();
         roots.retain(|_, noted| {
@@ -217,30 +222,30 @@ impl Evidence {
         due.take(MOST_WRITES).map(|(root, noted)| (root.clone(), *noted)).collect()
     }
 
-    fn told(&self, root: &RequestId, what: Noted) {
+    fn told(&self, root: &RequestId, what: NotedProgress) {
         if let Some(noted) = self.roots().get_mut(root) {
             (noted.told_moved, noted.told_outage) = (what.moved, what.outage);
         }
     }
 
     /// What this instance itself has seen of a root.
-    fn seen(&self, root: &str) -> Signs {
+    fn seen(&self, root: &str) -> ProgressMarks {
         let roots = self.roots();
         let noted = roots.get(&RequestId::new(root));
         let outage = noted.map_or(0, |noted| noted.outage).max(self.outage_of_platform());
         let outage = Some(outage).filter(|at| *at > 0);
-        Signs { moved: noted.map(|noted| noted.moved), outage }
+        ProgressMarks { moved: noted.map(|noted| noted.moved), outage }
     }
 }
 
 /// The signs of one root as they are stored, milliseconds since 1970; `None`: none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Signs {
+pub(crate) struct ProgressMarks {
     pub moved: Option<i64>,
     pub outage: Option<i64>,
 }
 
-impl Signs {
+impl ProgressMarks {
     /// Whether heartbeats may be sent on them.
     pub(crate) fn are_fresh(&self, now: i64, stalled_after: i64, outage_after: i64) -> bool {
         // Nothing is known about a token of an older version: it is kept alive.
@@ -253,7 +258,7 @@ impl Signs {
 
 impl Core {
     /// Whether a root shows signs of life.
-    pub(crate) fn is_alive(&self, signs: &Signs) -> bool {
+    pub(crate) fn is_alive(&self, signs: &ProgressMarks) -> bool {
         let heartbeat = &self.settings.heartbeat;
         let now = millis(self.ports.clock.now());
         signs.are_fresh(now, as_millis(heartbeat.stalled_after), as_millis(heartbeat.outage_after))
@@ -261,46 +266,46 @@ impl Core {
 
     /// The signs of a root: what is stored among these items, what this instance has seen itself, and
     /// what is a sign too: that it was made.
-    pub(crate) fn signs(&self, root: &str, items: &[Item], made: Option<i64>) -> Signs {
+    pub(crate) fn signs(&self, root: &str, items: &[Item], made: Option<i64>) -> ProgressMarks {
         let stored = items.iter().find(|item| item.key.id_type == records::SIGNS);
         let number = |name: &str| stored.and_then(|item| item.number(name));
-        let seen = self.evidence.seen(root);
-        Signs {
+        let seen = self.liveness.seen(root);
+        ProgressMarks {
             moved: number(attr::EVIDENCE_AT).max(made).max(seen.moved),
             outage: number(attr::OUTAGE_AT).max(seen.outage),
         }
     }
 
     /// Something was done for these roots.
-    pub(crate) fn moved(&self, parties: &[Party]) {
-        self.evidence.moved(parties, millis(self.ports.clock.now()));
+    pub(crate) fn record_progress(&self, root_refs: &[RootRef]) {
+        self.liveness.record_progress(root_refs, millis(self.ports.clock.now()));
     }
 
     /// Takes note of an error: only what a platform in trouble answers is a sign.
-    pub(crate) fn note_outage(&self, parties: &[Party], error: &Error) {
+    pub(crate) fn note_outage(&self, root_refs: &[RootRef], error: &Error) {
         if matches!(error.class, Class::Transient | Class::Throttled) {
-            self.evidence.outage(parties, millis(self.ports.clock.now()));
+            self.liveness.outage(root_refs, millis(self.ports.clock.now()));
         }
     }
 
     /// The same for all who need the platform.
     pub(crate) fn note_platform_outage(&self, error: &Error) {
         if matches!(error.class, Class::Transient | Class::Throttled) {
-            self.evidence.platform_outage(millis(self.ports.clock.now()));
+            self.liveness.platform_outage(millis(self.ports.clock.now()));
         }
     }
 
     /// The same for the record of a request; a folder knows for whom it works.
-    pub(crate) fn note_outage_of(&self, held: &Held, error: &Error) {
+    pub(crate) fn note_outage_of(&self, held: &Leased, error: &Error) {
         if held.lease.key.id_type == records::REQUEST {
-            self.note_outage(&[Party::of(&held.item)], error);
+            self.note_outage(&[RootRef::of(&held.item)], error);
         }
     }
 
     /// When nothing can be decided any longer about a root that shows no sign of life: nothing has moved
     /// for as long as an outage is believed in, and those who were asked to look had the time to.
     /// Milliseconds since 1970.
-    pub(crate) fn silence_ends(&self, signs: &Signs, look_since: i64) -> i64 {
+    pub(crate) fn silence_ends(&self, signs: &ProgressMarks, look_since: i64) -> i64 {
         let heartbeat = &self.settings.heartbeat;
         let moved = signs.moved.unwrap_or(look_since);
         let outage = moved.saturating_add(as_millis(heartbeat.outage_after));
@@ -308,13 +313,13 @@ impl Core {
     }
 
     /// Waits for work that is given up when it is stuck: as long as it goes on, it moves.
-    pub(crate) async fn while_moving<T>(&self, parties: &[Party], work: impl Future<Output = T>) -> T {
+    pub(crate) async fn while_moving<T>(&self, root_refs: &[RootRef], work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                () = sleep(STUCK_AFTER) => self.moved(parties),
+                () = sleep(STUCK_AFTER) => self.record_progress(root_refs),
             }
         }
     }
@@ -322,7 +327,7 @@ impl Core {
     /// Whether a record waits for nothing but a place on an instance, while places are given.
     pub(crate) fn waits_for_a_place(&self, record: &Item) -> bool {
         let now = millis(self.ports.clock.now());
-        let moved = self.evidence.runs_moved.load(Ordering::Relaxed);
+        let moved = self.liveness.runs_moved.load(Ordering::Relaxed);
         let held = record.text(attr::OWNER).is_some_and(|owner| !owner.is_empty())
             && record.number(attr::LEASE_UNTIL).is_some_and(|until| now < until);
         let due = record.number(DUE_AT).is_some_and(|at| at.saturating_add(as_millis(OVERDUE)) < now);
@@ -337,16 +342,16 @@ impl Core {
         // Beyond the life of the root, so that a late sign of one that has ended goes too.
         let keep = self.settings.service.keep + heartbeat.outage_after;
         let expire_at = records::after(now, keep) / 1000;
-        let due = self.evidence.due(millis(now), as_millis(period));
+        let due = self.liveness.due(millis(now), as_millis(period));
         let writes = due.into_iter().map(|(root, noted)| async move {
             let mut changes = vec![set(EXPIRE_AT, expire_at), set(attr::EVIDENCE_AT, noted.moved)];
             if noted.outage > 0 {
                 changes.push(set(attr::OUTAGE_AT, noted.outage));
             }
             let written = self.ports.store.write(Write::update(records::signs_key(&root), changes)).await;
-            written.map(|_| self.evidence.told(&root, noted))
+            written.map(|_| self.liveness.told(&root, noted))
         });
-        let written: Vec<Result<()>> = several(WIDTH, writes).await;
+        let written: Vec<Result<()>> = join_buffered(WIDTH, writes).await;
         if let Some(error) = written.into_iter().find_map(Result::err) {
             signals::engine::evidence_untold(&error);
         }

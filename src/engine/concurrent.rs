@@ -3,7 +3,10 @@
 use futures_util::{StreamExt as _, stream};
 
 /// Runs the futures, at most `width` at a time, and returns what they gave, in no order.
-pub(crate) async fn several<F: Future>(width: usize, futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+pub(crate) async fn join_buffered<F: Future>(
+    width: usize,
+    futures: impl IntoIterator<Item = F>,
+) -> Vec<F::Output> {
     let futures: Vec<F> = futures.into_iter().collect();
     stream::iter(futures).buffer_unordered(width).collect().await
 }

@@ -15,8 +15,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    desk::{Desk, End},
     object::{Found, Try},
+    slice_run::{End, SliceRun},
 };
 use crate::{
     domain::{copy_out::Origin, file::ETag},
@@ -43,7 +43,7 @@ const READY: [&str; 5] = ["STANDARD", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR",
 
 /// What listings have shown, by folder; only of buckets that are used with our own rights.
 #[derive(Debug, Default)]
-pub(crate) struct Glances(Mutex<Places>);
+pub(crate) struct ListingCache(Mutex<Places>);
 
 #[derive(Default)]
 struct Places {
@@ -101,7 +101,7 @@ impl Seen {
     }
 }
 
-impl Glances {
+impl ListingCache {
     fn folder(&self, bucket: &str, folder: &str) -> Option<Arc<Folder>> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if places.closed.get(bucket).is_some_and(|at| at.elapsed() < FRESH) {
@@ -130,23 +130,23 @@ impl Glances {
 
 impl Try<'_, '_> {
     /// What a listing tells of the source, if that is enough to copy it; it may have changed since.
-    pub(super) async fn glance(&self, at: &ObjectLocation, access: &Access) -> Option<ObjectInfo> {
+    pub(super) async fn listing_cache(&self, at: &ObjectLocation, access: &Access) -> Option<ObjectInfo> {
         if !matches!((access, &self.item.from), (Access::Own, Origin::Object { sums: None, .. })) {
             return None;
         }
-        let engine = self.desk.engine;
+        let engine = self.slice_run.engine;
         let (bucket, key) = (at.bucket.as_str(), at.key.as_str());
         let folder = folder_of(key);
-        let shown = engine.glances.folder(bucket, folder)?;
+        let shown = engine.listing_cache.folder(bucket, folder)?;
         let mut shown = shown.lock().await;
         shown.pages.retain(|page| page.read_at.elapsed() < FRESH);
         if let Some(page) = shown.pages.iter().find(|page| page.covers(key)) {
             return page.get(key);
         }
-        let asked = self.desk.neighbours(self.index, bucket, folder);
+        let asked = self.slice_run.neighbours(self.index, bucket, folder);
         let is_sparse = shown.sparse.is_some_and(|at| at.elapsed() < FRESH);
         // Whoever waited for the lock may have waited for a refusal.
-        if is_sparse || asked.len() < WORTH || engine.glances.folder(bucket, folder).is_none() {
+        if is_sparse || asked.len() < WORTH || engine.listing_cache.folder(bucket, folder).is_none() {
             return None;
         }
         // A short list costs little, and a long one goes on.
@@ -154,7 +154,7 @@ impl Try<'_, '_> {
         let after = before(key);
         let list = engine.core.ports.objects.list_after(bucket, folder, &after, most, access);
         let Ok(page) = self.call(End::Source, list).await else {
-            engine.glances.close(bucket);
+            engine.listing_cache.close(bucket);
             return None;
         };
         let largest = engine.core.settings.copy_out.multipart_threshold.min(parts::MOST_BYTES);
@@ -176,7 +176,7 @@ impl Found {
     }
 }
 
-impl Desk<'_> {
+impl SliceRun<'_> {
     /// The keys of that object and those after it, as long as they are in that folder and in order.
     fn neighbours(&self, index: usize, bucket: &str, folder: &str) -> Vec<&str> {
         let mut keys: Vec<&str> = Vec::new();

@@ -15,8 +15,8 @@ use super::{ObjectsPlane, state::SliceState};
 use crate::{
     domain::copy_out::SliceRequest,
     engine::{
-        evidence::Party,
-        lease::{Halt, Held, Lease, Step},
+        lease::{Lease, Leased, RoundError, RoundResult},
+        liveness::RootRef,
         records::{Phase, attr, set, started_at},
         tree::turns::{is_in_turns, is_parked},
     },
@@ -26,27 +26,27 @@ use crate::{
 
 /// Why an object was not brought.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum ObjectError {
     /// A port failed.
     Port(Error),
     /// It cannot be brought, for this reason.
     Refused(String),
     /// The whole round ends.
-    Halt(Halt),
+    RoundError(RoundError),
 }
 
 /// Result of a step for one object.
-pub(super) type Tried<T> = Result<T, Trouble>;
+pub(super) type ObjectResult<T> = Result<T, ObjectError>;
 
-impl From<Error> for Trouble {
+impl From<Error> for ObjectError {
     fn from(error: Error) -> Self {
         Self::Port(error)
     }
 }
 
-impl From<Halt> for Trouble {
-    fn from(halt: Halt) -> Self {
-        Self::Halt(halt)
+impl From<RoundError> for ObjectError {
+    fn from(halt: RoundError) -> Self {
+        Self::RoundError(halt)
     }
 }
 
@@ -59,11 +59,11 @@ pub(super) enum End {
 
 /// One round of one slice.
 #[derive(Debug)]
-pub(super) struct Desk<'a> {
+pub(super) struct SliceRun<'a> {
     pub engine: &'a ObjectsPlane,
     pub spec: &'a SliceRequest,
     pub lease: Arc<Lease>,
-    pub parties: [Party; 1],
+    pub root_refs: [RootRef; 1],
     /// How many calls the destination bucket takes.
     pub limit: Arc<Limit>,
     /// Nothing of ours at the destination is older.
@@ -73,7 +73,7 @@ pub(super) struct Desk<'a> {
     pub is_parked: bool,
     /// Whether something has come back that waits for the slice's turn.
     pub wants_turn: AtomicBool,
-    held: tokio::sync::Mutex<&'a mut Held>,
+    held: tokio::sync::Mutex<&'a mut Leased>,
     state: Mutex<Versioned>,
     /// Answers of source and destination so far.
     answers: [AtomicU64; 2],
@@ -87,10 +87,10 @@ struct Versioned {
     stored: u64,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> SliceRun<'a> {
     pub(super) fn new(
         engine: &'a ObjectsPlane,
-        held: &'a mut Held,
+        held: &'a mut Leased,
         spec: &'a SliceRequest,
         state: SliceState,
     ) -> Self {
@@ -98,7 +98,7 @@ impl<'a> Desk<'a> {
             engine,
             spec,
             lease: Arc::clone(&held.lease),
-            parties: [Party::of(&held.item)],
+            root_refs: [RootRef::of(&held.item)],
             limit: engine.limits.of(&spec.bucket),
             since: started_at(&held.item),
             is_in_turns: is_in_turns(&held.item),
@@ -123,7 +123,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Stores the state, if it has changed since. Those who want it at the same time share a write.
-    pub(super) async fn store(&self) -> Step<()> {
+    pub(super) async fn store(&self) -> RoundResult<()> {
         let wanted = self.versions().0;
         let mut held = self.held.lock().await;
         if self.versions().1 >= wanted {
@@ -136,7 +136,7 @@ impl<'a> Desk<'a> {
     }
 
     /// The changes that store the state, to be written with something else; none where it is stored.
-    pub(super) async fn unstored(&self) -> Step<Vec<Change>> {
+    pub(super) async fn unstored(&self) -> RoundResult<Vec<Change>> {
         let (version, stored) = self.versions();
         if version == stored {
             return Ok(Vec::new());
@@ -144,7 +144,7 @@ impl<'a> Desk<'a> {
         Ok(self.changes().await?.1)
     }
 
-    async fn changes(&self) -> Step<(u64, Vec<Change>)> {
+    async fn changes(&self) -> RoundResult<(u64, Vec<Change>)> {
         let (version, state) = {
             let versioned = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             (versioned.version, versioned.state.clone())
@@ -186,8 +186,8 @@ impl<'a> Desk<'a> {
     }
 
     /// Something was done.
-    pub(super) fn moved(&self) {
-        self.engine.core.moved(&self.parties);
+    pub(super) fn record_progress(&self) {
+        self.engine.core.record_progress(&self.root_refs);
     }
 
     /// The state, when nobody works on it any more.

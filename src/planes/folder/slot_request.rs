@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The slot that the next job of a folder waits for, or has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Wish {
+pub(super) struct SlotRequest {
     /// `{root}:{id}`, as it will be among those that run.
     pub member: String,
     /// Whether an express slot will do.
@@ -13,7 +13,7 @@ pub(super) struct Wish {
     pub try_at: i64,
     /// Whether it is taken. Not stored: whoever reads the wish asks, and is told.
     #[serde(skip)]
-    pub taken: Option<Taken>,
+    pub taken: Option<SlotClass>,
     /// Since when a free slot is left to somebody else, and how many were taken then.
     #[serde(default)]
     pub yielded: Option<(i64, usize)>,
@@ -27,12 +27,12 @@ pub(super) struct Wish {
 
 /// Which kind of slot was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    Usual,
+pub(super) enum SlotClass {
+    Regular,
     Express,
 }
 
-impl Wish {
+impl SlotRequest {
     /// A wish of that root.
     pub(super) fn new(root: &str, id: &str, express: bool) -> Self {
         let member = format!("{root}:{id}");
@@ -42,8 +42,8 @@ impl Wish {
     /// Whether it is a slot that such a job may have.
     pub(super) fn serves(&self, express: bool) -> bool {
         match self.taken {
-            Some(Taken::Usual) => true,
-            Some(Taken::Express) => express,
+            Some(SlotClass::Regular) => true,
+            Some(SlotClass::Express) => express,
             None => false,
         }
     }
