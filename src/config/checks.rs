@@ -100,8 +100,8 @@ impl Complaints {
             ("icav2.settle", icav2.settle),
             ("icav2.abandoned_after", icav2.abandoned_after),
             ("icav2.submit_settle", icav2.submit_settle),
-            ("icav2.retry_base", icav2.retry_base),
-            ("icav2.retry_cap", icav2.retry_cap),
+            ("service.retry_base", service.retry_base),
+            ("service.retry_cap", service.retry_cap),
             ("heartbeat.promise", heartbeat.promise),
             ("heartbeat.stalled_after", heartbeat.stalled_after),
             ("heartbeat.outage_after", heartbeat.outage_after),
@@ -149,10 +149,13 @@ impl Complaints {
             ),
         );
         self.add_unless(
-            icav2.retry_base <= icav2.retry_cap,
-            "icav2.retry_base",
-            "icav2.retry_cap",
-            format!("must not be longer than icav2.retry_cap ({})", duration_text::print(icav2.retry_cap)),
+            service.retry_base <= service.retry_cap,
+            "service.retry_base",
+            "service.retry_cap",
+            format!(
+                "must not be longer than service.retry_cap ({})",
+                duration_text::print(service.retry_cap)
+            ),
         );
         let (every, promise) = (heartbeat.every(), duration_text::print(heartbeat.promise));
         self.add_unless(
@@ -173,8 +176,8 @@ impl Complaints {
         );
         // A pause of our own must not be taken for a standstill.
         self.add_unless(
-            heartbeat.stalled_after.is_zero() || icav2.retry_cap < heartbeat.stalled_after,
-            "icav2.retry_cap",
+            heartbeat.stalled_after.is_zero() || service.retry_cap < heartbeat.stalled_after,
+            "service.retry_cap",
             "heartbeat.stalled_after",
             format!(
                 "must be shorter than heartbeat.stalled_after ({})",

@@ -58,12 +58,6 @@ pub struct Icav2 {
     /// See [`JobSettings::submit_settle`].
     #[serde(with = "duration_text")]
     pub submit_settle: Duration,
-    /// See [`JobSettings::retry_base`].
-    #[serde(with = "duration_text")]
-    pub retry_base: Duration,
-    /// See [`JobSettings::retry_cap`].
-    #[serde(with = "duration_text")]
-    pub retry_cap: Duration,
 }
 
 impl Icav2 {
@@ -81,8 +75,6 @@ impl Icav2 {
             settle: self.settle,
             abandoned_after: self.abandoned_after,
             submit_settle: self.submit_settle,
-            retry_base: self.retry_base,
-            retry_cap: self.retry_cap,
         }
     }
 

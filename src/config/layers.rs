@@ -15,6 +15,14 @@ use toml::{Table, Value};
 use super::problems::{Origin, Problem};
 use crate::domain::duration_text;
 
+/// Settings that have got another name, with the one that they have now.
+const MOVED: &[(&str, &str)] =
+    &[("icav2.retry_base", "service.retry_base"), ("icav2.retry_cap", "service.retry_cap")];
+
+/// Settings that are no more, with the value that says what is done now, and why there is no other.
+const GONE: &[(&str, &str, &str)] =
+    &[("heartbeat.enabled", "true", "is no setting any more: heartbeats are always sent")];
+
 /// Settings by full name (`section.key`), as far as they are laid.
 pub(super) struct Layers {
     known: BTreeMap<String, Value>,
@@ -75,6 +83,16 @@ impl Layers {
     }
 
     fn set(&mut self, key: &str, value: Value, origin: &Origin) {
+        if let Some((_, is_now)) = MOVED.iter().find(|(was, _)| *was == key) {
+            return self.set(is_now, value, origin);
+        }
+        if let Some((_, only, why)) = GONE.iter().find(|(was, ..)| *was == key) {
+            let said = value.as_bool().map(|value| value.to_string());
+            if said.as_deref().or(value.as_str()) != Some(*only) {
+                self.note(key, origin, *why);
+            }
+            return;
+        }
         let Some(default) = self.known.get(key) else {
             let is_section = self.known.keys().any(|known| parent(known) == Some(key));
             return match value {

@@ -112,6 +112,21 @@ fn variables_take_the_type_of_their_setting() {
 }
 
 #[test]
+fn names_that_settings_had_before_are_taken_and_what_is_gone_is_told() {
+    let old = file("[icav2]\nretry_base = \"7s\"\n[heartbeat]\nenabled = true\n");
+    let env = vars(&[("COPY_MANAGER__ICAV2__RETRY_CAP", "9m"), ("COPY_MANAGER__HEARTBEAT__ENABLED", "true")]);
+    let service = load(Some(old.path()), env).unwrap().service;
+    assert_eq!((service.retry_base, service.retry_cap), (seconds(7), seconds(9 * 60)));
+
+    let told = complaints("[icav2]\nretry_base = 7\n[heartbeat]\nenabled = false\n", &[]);
+    let expected = [
+        "heartbeat.enabled (file FILE): is no setting any more: heartbeats are always sent",
+        "service.retry_base (file FILE): must be a duration such as \"5s\", not an integer",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn lists_are_written_with_commas_in_variables() {
     let variable = [("COPY_MANAGER__POLICY__SOURCE_PROJECTS", "lab-*, 7b2f")];
     let allowed = load(None, vars(&variable)).unwrap().policy.source_projects;

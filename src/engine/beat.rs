@@ -67,26 +67,24 @@ impl Core {
             let outcome = self.outcome_to_tell(item, Some(outcome)).await?;
             return self.pay_token(item, &token, &outcome).await.map(drop);
         }
-        if self.settings.heartbeat.enabled {
-            let signs = self.signs(&key.id, &items, item.number(attr::CREATED_AT));
-            if !self.is_alive(&signs) {
-                match self.ports.store.get(&records::request_key(&RequestId::new(key.id.as_str()))).await? {
-                    Some(root) if root.number(DUE_AT).is_some() => {
-                        if !self.waits_for_a_place(&root) {
-                            return self.withhold(item).await;
-                        }
+        let signs = self.signs(&key.id, &items, item.number(attr::CREATED_AT));
+        if !self.is_alive(&signs) {
+            match self.ports.store.get(&records::request_key(&RequestId::new(key.id.as_str()))).await? {
+                Some(root) if root.number(DUE_AT).is_some() => {
+                    if !self.waits_for_a_place(&root) {
+                        return self.withhold(item).await;
                     }
-                    // Nobody will ever answer it.
-                    root => return self.orphaned(item, &token, root.as_ref()).await,
                 }
+                // Nobody will ever answer it.
+                root => return self.orphaned(item, &token, root.as_ref()).await,
             }
-            self.callbacks.ready().await;
-            if self.ports.callbacks.heartbeat(&token).await? == Delivery::Gone {
-                signals::engine::caller_gone(&key.id);
-                return self.let_go(item).await;
-            }
-            signals::engine::beat_sent(&key.id);
         }
+        self.callbacks.ready().await;
+        if self.ports.callbacks.heartbeat(&token).await? == Delivery::Gone {
+            signals::engine::caller_gone(&key.id);
+            return self.let_go(item).await;
+        }
+        signals::engine::beat_sent(&key.id);
         // Smeared, so that a thousand requests of one second do not beat in one second for ever.
         let wait = self.settings.heartbeat.every().mul_f64(1.0 - 0.1 * self.ports.chance.unit());
         let mut next = vec![set(DUE_AT, records::after(self.ports.clock.now(), wait))];

@@ -197,7 +197,7 @@ impl Core {
     }
 
     fn wait(&self, tries: u32) -> Duration {
-        jittered(self.settings.jobs.retry_base, LONGEST_WAIT, tries, self.ports.chance.as_ref())
+        jittered(self.settings.service.retry_base, LONGEST_WAIT, tries, self.ports.chance.as_ref())
     }
 
     /// Answers the tokens that were not tried yet, or whose time has come; when to look again.

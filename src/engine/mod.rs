@@ -33,6 +33,8 @@ mod root;
 pub(crate) mod round;
 pub mod settings;
 mod stop;
+#[cfg(test)]
+pub(crate) mod stored;
 mod submit;
 mod timers;
 pub(crate) mod tree;

@@ -76,7 +76,7 @@ impl Core {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         let now = millis(self.ports.clock.now());
         let limit = self.settings.heartbeat.outage_after;
-        let pause = as_millis((limit / 4).max(self.settings.jobs.retry_cap * 2));
+        let pause = as_millis((limit / 4).max(self.settings.service.retry_cap * 2));
         if state.trouble_since == 0 || now > state.trouble_at.saturating_add(pause) {
             state.trouble_since = now;
         }

@@ -195,10 +195,10 @@ impl Engine {
 impl Core {
     /// How long to wait after an error.
     pub(crate) fn pause(&self, error: &Error, failures: i64) -> Duration {
-        let jobs = &self.settings.jobs;
+        let service = &self.settings.service;
         let tries = u32::try_from(failures).unwrap_or(0);
-        let wait = jittered(jobs.retry_base, jobs.retry_cap, tries, self.ports.chance.as_ref());
-        error.retry_after.map_or(wait, |hint| hint.min(jobs.retry_cap).max(wait))
+        let wait = jittered(service.retry_base, service.retry_cap, tries, self.ports.chance.as_ref());
+        error.retry_after.map_or(wait, |hint| hint.min(service.retry_cap).max(wait))
     }
 }
 

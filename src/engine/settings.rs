@@ -177,18 +177,12 @@ pub struct JobSettings {
     pub abandoned_after: Duration,
     /// How long an unanswered submission is looked for before it is made again.
     pub submit_settle: Duration,
-    /// The first wait after a failed round; doubled each time, with full jitter.
-    pub retry_base: Duration,
-    /// The longest such wait.
-    pub retry_cap: Duration,
 }
 
 /// What is done about tokens (`[heartbeat]`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatSettings {
-    /// Whether heartbeats are sent at all; off only in tests of what happens without.
-    pub enabled: bool,
     /// No token ever goes longer without a heartbeat.
     #[serde(with = "duration_text")]
     pub promise: Duration,
@@ -249,6 +243,12 @@ pub struct ServiceSettings {
     /// How long a lease is good for.
     #[serde(with = "duration_text")]
     pub lease: Duration,
+    /// The first wait after a failed round; doubled each time, with full jitter.
+    #[serde(with = "duration_text")]
+    pub retry_base: Duration,
+    /// The longest such wait.
+    #[serde(with = "duration_text")]
+    pub retry_cap: Duration,
     /// How long a stop may take.
     #[serde(with = "duration_text")]
     pub drain_timeout: Duration,
@@ -305,12 +305,9 @@ impl Settings {
                 settle: Duration::from_mins(2),
                 abandoned_after: Duration::from_hours(36),
                 submit_settle: Duration::from_mins(1),
-                retry_base: Duration::from_secs(5),
-                retry_cap: Duration::from_mins(5),
             },
             policy: Rules::default(),
             heartbeat: HeartbeatSettings {
-                enabled: true,
                 promise: Duration::from_mins(5),
                 interval: String::new(),
                 publish: true,
@@ -327,6 +324,8 @@ impl Settings {
                 max_payload: 16 << 20,
                 tick: Duration::from_secs(5),
                 lease: Duration::from_secs(45),
+                retry_base: Duration::from_secs(5),
+                retry_cap: Duration::from_mins(5),
                 drain_timeout: Duration::from_secs(100),
                 keep: Duration::from_hours(720),
             },

@@ -128,7 +128,7 @@ async fn house() -> House {
     house.settings.heartbeat.promise = MINUTE;
     house.settings.heartbeat.stalled_after = MINUTE;
     house.settings.heartbeat.outage_after = 4 * MINUTE;
-    house.settings.jobs.retry_cap = Duration::from_secs(20);
+    house.settings.service.retry_cap = Duration::from_secs(20);
     house.settings.jobs.poll_interval = Duration::from_secs(10);
     house.settings.jobs.settle = Duration::from_secs(10);
     house.settings.jobs.submit_settle = Duration::from_secs(10);

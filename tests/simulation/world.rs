@@ -770,7 +770,7 @@ fn settings(dice: &mut Dice, settle: u64) -> Settings {
 /// As they are installed, but for shorter pauses after errors.
 fn plain_settings() -> Settings {
     let mut all = Settings::for_tests();
-    all.jobs.retry_base = Duration::from_secs(2);
-    all.jobs.retry_cap = Duration::from_mins(1);
+    all.service.retry_base = Duration::from_secs(2);
+    all.service.retry_cap = Duration::from_mins(1);
     all
 }

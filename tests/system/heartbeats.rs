@@ -21,6 +21,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const SCALED: [(&str, &str); 3] =
     [("HEARTBEAT__PROMISE", "5s"), ("HEARTBEAT__INTERVAL", "3s"), ("SERVICE__TICK", "1s")];
 
+/// Heartbeats that come when the caller has given up.
+const LATE: [(&str, &str); 3] =
+    [("HEARTBEAT__PROMISE", "120s"), ("HEARTBEAT__INTERVAL", "100s"), ("SERVICE__TICK", "1s")];
+
 struct Scene {
     lab: Lab,
     daemon: Process,
@@ -29,13 +33,11 @@ struct Scene {
 }
 
 impl Scene {
-    async fn start(localstack: &Arc<Emulator>, stage: &str, enabled: &str) -> Option<Self> {
+    async fn start(localstack: &Arc<Emulator>, stage: &str, settings: &[(&str, &str)]) -> Option<Self> {
         let duration = format!("{}s", COPY.as_secs());
         let options = ["--job-duration", &*duration];
         let lab = Lab::on_localstack(localstack, stage, &regular(1, 2), &options).await?;
-        let mut settings = SCALED.to_vec();
-        settings.push(("HEARTBEAT__ENABLED", enabled));
-        let daemon = lab.serve(stage, &settings).await;
+        let daemon = lab.serve(stage, settings).await;
         let mut task = machine::jsonpath(&lab.stack.external_bus_name, &machine::jsonpath_detail());
         task["HeartbeatSeconds"] = 6.into();
         let machine = Machine::create(&lab.aws.sfn, stage, task).await;
@@ -53,8 +55,8 @@ impl Scene {
 async fn heartbeats_keep_a_long_copy_alive_and_nothing_else_does() {
     let Some(localstack) = Emulator::start_localstack().await.map(Arc::new) else { return };
     let (beating, silent) = tokio::join!(
-        Scene::start(&localstack, "beating", "true"),
-        Scene::start(&localstack, "silent", "false"),
+        Scene::start(&localstack, "beating", &SCALED),
+        Scene::start(&localstack, "silent", &LATE),
     );
     let (Some(beating), Some(silent)) = (beating, silent) else { return };
     let ((lived, long), (died, short)) = tokio::join!(beating.ended(), silent.ended());

@@ -224,8 +224,8 @@ impl Fleet {
         let world = serde_json::from_value(serde_json::json!({"projects": []})).unwrap();
         let mut settings = Settings::for_tests();
         settings.service.lease = Duration::from_secs(20);
-        settings.jobs.retry_base = Duration::from_secs(1);
-        settings.jobs.retry_cap = Duration::from_secs(20);
+        settings.service.retry_base = Duration::from_secs(1);
+        settings.service.retry_cap = Duration::from_secs(20);
         Self {
             table: Arc::new(Shaky {
                 table,

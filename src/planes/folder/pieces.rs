@@ -198,8 +198,9 @@ impl FolderPlane {
 
     /// No submission for a while, longer after each round that brought nothing.
     pub(super) fn pause_jobs(&self, state: &mut FolderState) {
-        let jobs = &self.core.settings.jobs;
-        let wait = jittered(jobs.retry_base, jobs.retry_cap, state.charged, self.core.ports.chance.as_ref());
+        let service = &self.core.settings.service;
+        let wait =
+            jittered(service.retry_base, service.retry_cap, state.charged, self.core.ports.chance.as_ref());
         state.not_before = millis(self.core.ports.clock.now()) + as_millis(wait);
     }
 }

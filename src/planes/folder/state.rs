@@ -291,3 +291,23 @@ impl FolderState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::stored::{are_kept, documents};
+
+    #[test]
+    fn reads_what_earlier_versions_wrote() {
+        let mut documents = documents("FOLDER", "state");
+        for text in &mut documents {
+            // What waiters have found is written beside each of them by now, and read where it was before.
+            let mut document: serde_json::Value = serde_json::from_str(text).unwrap();
+            let seen = document.as_object_mut().unwrap().remove("seen").unwrap();
+            let state: FolderState = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_value(&state.seen).unwrap(), seen);
+            *text = document.to_string();
+        }
+        assert!(are_kept::<FolderState>(&documents) >= 10);
+    }
+}

@@ -274,10 +274,10 @@ impl FolderPlane {
                     }
                     upload.put_at = None;
                     (upload.tag, upload.md5) = (None, None);
-                    let jobs = &self.core.settings.jobs;
+                    let service = &self.core.settings.service;
                     let chance = self.core.ports.chance.as_ref();
                     let tries = upload.attempts.saturating_add(upload.troubles);
-                    let wait = jittered(jobs.retry_base, jobs.retry_cap, tries, chance);
+                    let wait = jittered(service.retry_base, service.retry_cap, tries, chance);
                     upload.retry_at = records::after(now, wait);
                 }
                 Err(halt) => return Err(halt),

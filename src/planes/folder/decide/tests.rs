@@ -43,8 +43,6 @@ fn settings(most: usize, lane: bool) -> JobSettings {
         settle: Duration::from_secs(30),
         abandoned_after: Duration::from_hours(36),
         submit_settle: Duration::from_mins(2),
-        retry_base: Duration::from_secs(1),
-        retry_cap: Duration::from_mins(1),
     }
 }
 
