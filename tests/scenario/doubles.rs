@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -132,6 +132,8 @@ pub(crate) struct Buses {
     pub(crate) local: LocalBus,
     pub(crate) told: Mutex<Vec<Value>>,
     pub(crate) lose_children: AtomicBool,
+    /// How many events were.
+    pub(crate) lost: AtomicUsize,
     /// Whether the outer bus takes nothing.
     pub(crate) refuse: AtomicBool,
 }
@@ -145,7 +147,9 @@ impl EventBus for Buses {
                     return Err(Error::new(Class::Transient, "PutEvents", "no answer"));
                 }
                 Bus::External => self.told.lock().unwrap().push(serde_json::from_str(&event.detail).unwrap()),
-                Bus::Internal if self.lose_children.load(Ordering::Relaxed) => {}
+                Bus::Internal if self.lose_children.load(Ordering::Relaxed) => {
+                    self.lost.fetch_add(1, Ordering::Relaxed);
+                }
                 Bus::Internal => drop(self.local.publish(std::slice::from_ref(event)).await?),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use http::StatusCode;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -115,6 +116,8 @@ async fn lost_child_events_cost_a_tick() {
     let _instance = house.instance();
     house.ask(&["/run/"], "/in/", "t").await;
     house.success("t", Duration::from_secs(40)).await;
+    assert!(house.buses.lost.load(Ordering::Relaxed) > 0, "no event of a child was lost");
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,10 +133,17 @@ async fn the_platforms_delays_are_waited_out() {
 #[tokio::test(start_paused = true)]
 async fn throttling_slows_and_does_not_fail() {
     let house = House::new(&FILES, &[], &[], |_| {}).await;
-    house.faults(json!({"rateLimit": 2}));
     let _instance = house.instance();
+    house.ask(&["/run/"], "/in/fast/", "fast").await;
+    let (quick, _) = house.answer("fast", Duration::from_mins(10)).await;
+    house.faults(json!({"rateLimit": 2}));
+    let began = tokio::time::Instant::now();
     house.ask(&["/run/"], "/in/", "t").await;
     house.success("t", Duration::from_mins(10)).await;
+    let throttled = |(_, status): &&(_, StatusCode)| *status == StatusCode::TOO_MANY_REQUESTS;
+    assert!(house.answers.lock().unwrap().iter().filter(throttled).count() > 0, "no call was throttled");
+    assert!(began.elapsed() > quick, "{:?} at two calls a second, {quick:?} before", began.elapsed());
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
 }
 
 #[tokio::test(start_paused = true)]
