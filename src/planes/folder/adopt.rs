@@ -38,8 +38,8 @@ const MOST_KNOWN: usize = 10_000;
 const MOST_MADE: usize = 200_000;
 
 /// What this instance has asked about the batches of jobs, and what never changes: into which folder each
-/// copies (everybody who looks for a job of his passes by all the jobs of the others), and what those have
-/// made that have ended.
+/// copies (a holder that looks for a job of its own passes by all the jobs of the others), and what those
+/// have made that have ended.
 #[derive(Debug, Default)]
 pub(crate) struct JobFolders {
     /// `None` where there is no such batch, or none that we may see.
@@ -163,7 +163,7 @@ impl FolderPlane {
         }
         let over = |intent: &&Intent| now >= intent.at + settle + as_millis(GHOST_FOR);
         for ghost in state.intents.iter().filter(over) {
-            // Whoever stood still on the way to its slot may have taken it after it was given up.
+            // An instance that stood still on the way to its slot may have taken it after it was given up.
             self.give_back(&project, ghost.slot()).await?;
         }
         state.intents.retain(|intent| !over(&intent));

@@ -1,5 +1,5 @@
 //! Which files travel together, and in which order: those of small requests first, the others by
-//! turns, so that nobody waits behind the whole of somebody else's folder.
+//! turns, so that no request waits behind the whole of another's folder.
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -216,7 +216,7 @@ mod tests {
             ..Resolved::default()
         });
         snapshot.index();
-        // Two want the same files, and who came first has gone.
+        // Two waiters want the same files, and the one that came first has gone.
         snapshot.keep(|waiter| waiter.root.as_str() != "a");
         let line = snapshot.line(&HashSet::new());
         let (batch, _) = line.next(1000);

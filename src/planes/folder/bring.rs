@@ -121,7 +121,7 @@ impl FolderPlane {
                 }
             }
         };
-        // Who knows the source's parts can make the same ones, and so the same tag.
+        // Where the source's parts are known, the same ones can be made, and so the same tag.
         let parts = self.parts_of(&from).await?;
         lease.check()?;
         let access = if let Some(id) = &task.target {

@@ -1,8 +1,8 @@
 //! Whether files of one size whose tags differ are the same.
 //!
 //! A tag that looks like an MD5 may be none: its form does not tell, only S3's answer about the object
-//! does, which names its encryption. So whoever is in doubt asks for one byte of it. What was read or
-//! written here is known without that. Where nothing is proven, sizes are compared.
+//! does, which names its encryption. So in doubt this plane asks for one byte of it. What was read or written
+//! here is known without that. Where nothing is proven, sizes are compared.
 
 use std::{
     collections::{BTreeMap, HashMap},

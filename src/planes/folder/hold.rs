@@ -94,7 +94,7 @@ impl FolderPlane {
         }
     }
 
-    /// Takes note of streams, once all have ended or somebody has all of its files; whether there is more to
+    /// Takes note of streams, once all have ended or a waiter has all of its files; whether there is more to
     /// do now.
     fn take_streamed(
         &self,
@@ -166,7 +166,7 @@ impl FolderPlane {
             }
             state.forget_all_but(&waiters, now);
             if waiters.is_empty() {
-                // Those who are to end make room for others when they have.
+                // Waiters that are to end make room for others when they have.
                 state.look_at = records::after(self.core.ports.clock.now(), LONGEST_WAIT);
                 return Ok(());
             }
@@ -186,7 +186,8 @@ impl FolderPlane {
                 in_hand.room = Some(room);
             }
             if came {
-                // What was given up for others has not been tried for those who have just come.
+                // Files that were given up for other waiters have not been tried for those that have just
+                // come.
                 state.charged = 0;
                 state.trees.clear();
                 let most = self.core.settings.jobs.max_attempts;
@@ -201,7 +202,7 @@ impl FolderPlane {
             let open = self.finish(held, state, &snapshot).await?;
             snapshot.keep(|waiter| state.seen.contains_key(waiter.request.as_str()));
             if open == 0 {
-                // Nobody waits any more, unless somebody has just come.
+                // No waiter is left, unless one has just come.
                 continue;
             }
             self.core.liveness.platform_answered(millis(self.core.ports.clock.now()));

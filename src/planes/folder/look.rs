@@ -204,7 +204,7 @@ impl FolderPlane {
         }
         match made {
             Ok(made) => Ok((state.found(made.id), true)),
-            // Somebody else made it, perhaps as a parent of its own folder; the index may lag.
+            // Another instance or writer made it, perhaps as a parent of its own folder; the index may lag.
             Err(error) if error.class == Class::Conflict => {
                 if let Some(there) = platform.find(project, path).await? {
                     return Ok((state.found(there.id), false));

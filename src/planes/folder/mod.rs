@@ -2,9 +2,9 @@
 //! it.
 //!
 //! A round compares what the waiters want with one listing of the folder and with what is in
-//! flight, does what is missing, and says when to look again. Whoever holds the folder's lease acts
-//! there, nobody else. What is remembered between rounds is only what cannot be seen: submissions,
-//! jobs, upload nonces, condemned files ([`state`]).
+//! flight, does what is missing, and says when to look again. Only the holder, the instance that has the
+//! folder's lease, acts there. Between rounds the record keeps only what cannot be seen: submissions, jobs,
+//! upload nonces, condemned files ([`state`]).
 
 mod act;
 mod adopt;
@@ -162,7 +162,7 @@ impl FolderPlane {
         let result = self.hold(held, &mut state).await;
         match result {
             Err(RoundError::Port(error)) if !error.is_passing() => {
-                // It would be the same every time: whoever waits is told.
+                // It would be the same every time: the waiters are told.
                 let failure = final_failure(&error);
                 self.fail_waiters(held, &mut state, &failure).await?;
                 self.rest(held, &state)
@@ -208,8 +208,8 @@ impl FolderPlane {
         snapshot
     }
 
-    /// The waiters with what they want. Those whose sources cannot be read for good are told so; the
-    /// others are not held up by them.
+    /// The waiters with what they want. A waiter whose sources cannot be read for good is told so, and does
+    /// not hold up the others.
     async fn resolvable(
         &self,
         held: &Leased,

@@ -153,8 +153,8 @@ impl FolderPlane {
             }
         }
         state.pieces.retain(|piece| !piece.names.is_empty());
-        // Others are not kept waiting by pieces that have nothing to send now, because somebody else is at work
-        // on their files, for example.
+        // Other pieces are not kept waiting by those that have nothing to send now, because another writer is
+        // at work on their files, for example.
         let rest = state.resting(snapshot);
         let failed = state.pieces.iter().filter(|piece| piece.failed).count();
         if failed > 0 && failed + rest.len() == state.pieces.len() {

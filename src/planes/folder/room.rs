@@ -57,7 +57,7 @@ impl FolderPlane {
                 room = &mut room => return room.ok().map(Some),
                 () = self.core.stop.cancelled() => return None,
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => return None,
-                // Who holds the room for long streams.
+                // The folder that holds the room streams for long.
                 () = sleep(MOVED_EVERY) => self.core.liveness.record_progress(&state.root_refs, self.core.liveness.streams_moved()),
             }
         }

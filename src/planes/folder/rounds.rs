@@ -10,7 +10,7 @@ use crate::{domain::ids::digest, signals};
 /// Rounds in a row after which it is told.
 pub(crate) const MOST_IN_VAIN: u32 = 10;
 
-/// Who comes again sooner, in milliseconds, does not wait.
+/// A round that comes again sooner, in milliseconds, does not wait.
 const WAIT: i64 = 1000;
 
 impl FolderState {

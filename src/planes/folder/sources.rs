@@ -174,7 +174,7 @@ impl FolderPlane {
                 let file = NamedFile { id: data.id, path: data.path, size: data.size, etag: data.etag };
                 into.files.push(self.source(waiter, project, file));
             }
-            // On its way out: whoever deletes it does not want it copied.
+            // It is on its way out: the user that deletes it does not want it copied.
             DataStatus::Deleting => {}
             DataStatus::Partial
             | DataStatus::Archiving

@@ -26,7 +26,7 @@ const MOST_BYTES: usize = 330_000;
 /// What one upload or condemned file takes of it, at most.
 pub(super) const ENTRY_BYTES: usize = 1_000;
 
-/// How many ended jobs are kept for the outcomes of those who wait.
+/// How many ended jobs are kept for the outcomes of waiters.
 const HISTORY: usize = 100;
 
 /// Files of a job that failed, which are now submitted apart from all others.
@@ -120,10 +120,11 @@ pub(super) struct FolderState {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub spent: Vec<Spent>,
     pub condemned: BTreeMap<String, Condemned>,
-    /// Who is served, by request. It is stored with each of them; older versions stored it here.
+    /// The waiters that are served, by request, with what each found. It is stored with each of them; older
+    /// versions stored it here.
     #[serde(skip_serializing)]
     pub seen: BTreeMap<String, Before>,
-    /// Those of them with whom it is stored.
+    /// Those of them with which it is stored.
     #[serde(skip)]
     pub marked: BTreeSet<String>,
     /// The roots of those whose turn to be served has not come.
@@ -207,7 +208,7 @@ impl FolderState {
         waiters.iter().any(|waiter| !self.seen.contains_key(waiter.request.as_str()))
     }
 
-    /// When the next round is needed, if nobody brings news before.
+    /// When the next round is needed, if no news comes before.
     pub(super) fn due_at(&self) -> i64 {
         let polls = self.running().map(|job| job.next_poll);
         let waited_for = !self.seen.is_empty() || !self.crowd.is_empty();

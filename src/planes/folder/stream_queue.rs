@@ -105,7 +105,7 @@ impl StreamQueue {
         self.tell_if_over();
     }
 
-    /// Leaves what has not begun and nobody waits for any more.
+    /// Leaves out files that have not begun and that no waiter waits for any more.
     pub(super) fn keep_for(&self, waits: impl Fn(&str) -> bool) {
         let mut inner = self.inner();
         let before = inner.wanted.len();
@@ -119,7 +119,7 @@ impl StreamQueue {
         self.tell_if_over();
     }
 
-    /// Whether somebody has all of its files while others have not; true once for each.
+    /// Whether a waiter has all of its files while others have not; true once for each.
     pub(super) fn somebody_is_done(&self) -> bool {
         let mut inner = self.inner();
         let before = inner.wanted.len();

@@ -95,7 +95,7 @@ pub(super) struct RunningJob {
     /// Since when its status could not be read, or is one that is not known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mute_since: Option<i64>,
-    /// ICAv2 knows of no such job: nobody can say whether it is still at work.
+    /// ICAv2 knows of no such job: nothing says whether it is still at work.
     #[serde(default)]
     pub lost: bool,
     /// What its items say was copied although the job has failed: it may show late, like what a job
@@ -132,7 +132,7 @@ impl RunningJob {
 pub(super) struct Past {
     #[serde(flatten)]
     pub job: JobSummary,
-    /// Whose files it carried, as [`super::claims::slot_owner_tag`] has them; empty: anybody's.
+    /// The roots whose files it carried, as [`super::claims::slot_owner_tag`] has them; empty: any root's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub whose: Vec<String>,
 }
@@ -145,7 +145,7 @@ pub(super) struct Spent {
     pub made_at: i64,
 }
 
-/// What may have been left of a file that nobody here wants any more.
+/// What may have been left of a file that no waiter wants any more.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Left {
