@@ -148,7 +148,7 @@ impl Try<'_, '_> {
     }
 }
 
-/// The parts that a file most likely has, where nobody tells.
+/// The parts that a file most likely has, where neither end tells.
 fn guessed(found: &Found) -> Option<Vec<u64>> {
     let info = &found.info;
     let count = info.etag.as_ref().filter(|_| has_parts(info)).and_then(parts::count)?;
