@@ -1,5 +1,5 @@
-//! What every record's work needs: the ports, the settings, who this instance is, and what it knows of the
-//! progress of roots. Leases, documents, wakes, outcomes and tokens are its methods, each in a file of
+//! What every record's work needs: the ports, the settings, the name of this instance, and what it knows of
+//! the progress of roots. Leases, documents, wakes, outcomes and tokens are its methods, each in a file of
 //! its own. It knows neither kinds nor planes, which hold it.
 
 use std::{num::NonZeroU32, sync::Arc};

@@ -43,7 +43,7 @@ const GRACE: Duration = Duration::from_hours(24);
 /// How much later than a token itself its root looks whether it was answered.
 const AFTER_TOKEN: Duration = Duration::from_secs(10);
 
-/// What a root owes to others than tokens, whose records say it themselves.
+/// The debts of a root other than to tokens, whose records say it themselves.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Debts {
@@ -168,8 +168,8 @@ impl Engine {
 }
 
 impl Core {
-    /// The outcome of a root, as it is told. One that is gone or cannot be read is told as a defect: whoever
-    /// waits is not to wait for ever.
+    /// The outcome of a root, as it is told. One that is gone or cannot be read is told as a defect: a caller
+    /// is not to wait for ever.
     pub(crate) async fn outcome_to_tell(
         &self,
         request: &Item,

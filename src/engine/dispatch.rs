@@ -30,7 +30,7 @@ const BEFORE_A_ROOT: u32 = 15;
 /// For how long a record that has begun may not have made its first call.
 const BEGUN: Duration = Duration::from_secs(1);
 
-/// Who waits where.
+/// The queue in which a record waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Priority {
     /// Children and folders: work that has begun.

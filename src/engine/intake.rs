@@ -2,8 +2,8 @@
 //!
 //! Storing comes before deleting, so nothing is lost; deleting comes before working, so no
 //! visibility timeout ever bounds a copy. A message that cannot be understood fails its task token
-//! at once, is told to everybody and leaves a record; without a token it is left to the dead letters,
-//! where a person can see it.
+//! at once, is told to the bus and leaves a record; without a token it is left to the dead letters, where a
+//! person can see it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -183,7 +183,7 @@ impl Core {
     }
 
     /// A message that could not be stored on its last receive has its token answered before it goes
-    /// to the dead letters, so that nobody hangs on it; unless an earlier receive has stored it, or this
+    /// to the dead letters, so that no caller hangs on it; unless an earlier receive has stored it, or this
     /// one without hearing so: then its request lives, and answers for itself.
     async fn answer_before_dead_letter(&self, message: &Message, arrival: &Arrival) -> Fate {
         let last = self.ports.requests.max_receives().is_some_and(|most| message.receives >= most);

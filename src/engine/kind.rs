@@ -24,7 +24,7 @@ use crate::{
 ///
 /// - All calls for one root come from the holder of its lease, one after the other.
 /// - `plan` is called while the root has no plan, no outcome, and was not stopped. The first outcome that is
-///   stored stands, whoever stores it.
+///   stored stands, whichever instance stores it.
 /// - `tree` is called when the root has a plan, and when it has an outcome, with or without a plan.
 /// - `abandon` is called before the outcome of a stopped root is stored.
 ///
@@ -51,8 +51,8 @@ pub(crate) trait Kind: fmt::Debug + Send + Sync {
     /// The children of a root, as they are planned.
     fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>>;
 
-    /// Clears away what a root that is to end early would leave behind. What does not pass is logged, and
-    /// holds up nobody.
+    /// Clears away what a root that is to end early would leave behind. A failure that does not pass is
+    /// logged, and does not hold up the root.
     async fn abandon(&self, _held: &mut Leased) -> RoundResult<()> {
         Ok(())
     }

@@ -7,8 +7,8 @@
 //!
 //! Parts are put before the item that names them, so no document is ever there in part; their key
 //! comes from owner and content, so putting them again changes nothing. An owner that dies between
-//! the two leaves parts that nobody names. Nothing looks for those, or for the parts of what has
-//! settled: they expire by themselves, long after any request has ended.
+//! the two leaves parts that no item names. Nothing looks for those, or for the parts of what has settled:
+//! they expire by themselves, long after any request has ended.
 
 use std::{
     io::{Read as _, Write as _},
@@ -65,7 +65,8 @@ pub(crate) fn removal(name: &str) -> [Change; 3] {
 }
 
 impl Core {
-    /// When what a root needs until it settles may go, where nobody knows of it any more; seconds since 1970.
+    /// When an item that a root needs until it settles may expire, where no record knows of it any more;
+    /// seconds since 1970.
     pub(crate) fn outlives_a_root(&self) -> i64 {
         records::after(self.ports.clock.now(), self.settings.service.keep.saturating_add(LIFE)) / 1000
     }
@@ -173,7 +174,7 @@ impl Core {
     }
 }
 
-/// Does what takes its time where it holds up nobody.
+/// Does work that takes its time where it holds up no other task.
 pub(crate) async fn spawn_blocking_if_large<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,

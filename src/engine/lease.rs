@@ -39,7 +39,7 @@ pub(crate) enum RoundError {
     /// A port failed; try again later.
     #[error(transparent)]
     Port(#[from] Error),
-    /// The lease is gone: somebody else acts now, or may.
+    /// The lease is gone: another instance acts now, or may.
     #[error("the lease is lost")]
     Lost,
     /// The process is stopping.
@@ -137,14 +137,14 @@ impl Core {
         let starts = item.number(attr::STARTS).unwrap_or(0);
         let is_suspect = !owner.is_empty() && owner != self.instance.as_str() && starts >= SUSPECT;
         let alone = if is_suspect {
-            // Another one's turn: it stays due.
+            // It is another suspect's turn: this one stays due.
             let Some(alone) = self.quarantine.enter() else { return Ok(None) };
             Some(alone)
         } else {
             None
         };
-        // Who did not give it back is this very process, which therefore has not died of it; that it did
-        // not come to an end can be seen all the same.
+        // This very process did not give it back, and so has not died of it; that the round did not come to
+        // an end can be seen all the same.
         let start = if owner == self.instance.as_str() {
             set(attr::STARTS, 2)
         } else {
@@ -296,7 +296,8 @@ impl Core {
                     held.item = item;
                     return Ok(Released::News);
                 }
-                // Free, and nobody has taken it since: our own release, whose answer was lost.
+                // The record is free, and no instance has taken it since: our own release did it, whose
+                // answer was lost.
                 Ok(Released::Yes)
             }
             _ => {

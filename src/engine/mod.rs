@@ -78,7 +78,7 @@ impl Engine {
         })
     }
 
-    /// Who this instance is, in leases and log lines.
+    /// The name of this instance, in leases and log lines.
     pub fn instance(&self) -> &InstanceId {
         &self.core.instance
     }

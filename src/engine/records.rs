@@ -1,7 +1,7 @@
 //! The records of the one table: their keys, their attributes, their small documents.
 //!
 //! No item has two kinds of writer. Of the leased records (`REQUEST`, `FOLDER`) only the holder
-//! writes, except that anyone may add to `wakes`, and set `due_at` to now while doing so: a holder
+//! writes, except that any instance may add to `wakes`, and set `due_at` to now while doing so: a holder
 //! overwrites both when it releases.
 
 use std::time::Duration;
@@ -97,7 +97,7 @@ pub(crate) enum Phase {
     Running,
     /// The outcome is stored; answers are owed.
     Finishing,
-    /// Nothing is owed to anyone.
+    /// Nothing is owed any more.
     Settled,
 }
 
@@ -138,7 +138,7 @@ pub(crate) struct RootState {
     pub told_at: i64,
     /// When it was first without a sign of life and had a look begun; 0 while there are signs.
     pub look_since: i64,
-    /// When it was first known that everyone has looked since; 0 before.
+    /// When it was first known that all its children have been looked at since; 0 before.
     pub looked_at: i64,
     /// Since when something that may pass has kept it from being begun, or ended; milliseconds since
     /// 1970; 0: nothing does.
@@ -147,7 +147,7 @@ pub(crate) struct RootState {
     pub trouble_at: i64,
     /// Stopped; when its children were last looked at. 0 before.
     pub children_at: i64,
-    /// What it owes to others than tokens, once it has an outcome.
+    /// Its debts other than to tokens, once it has an outcome.
     pub debts: Debts,
     /// What its kind remembers besides, in fields of its own.
     #[serde(flatten)]
@@ -254,7 +254,7 @@ pub(crate) fn new_request(
 }
 
 /// Tells a leased record that there is news: its holder will not release without another round,
-/// and if nobody holds it, it is due now. Settled records (no `due_at`) stay as they are.
+/// and if no instance holds it, it is due now. Settled records (no `due_at`) stay as they are.
 pub(crate) fn wake(key: Key, now: Timestamp) -> Write {
     Write::update(
         key,

@@ -1,4 +1,4 @@
-//! Requests that are not taken: their token is answered, everybody is told, and whoever looks them up
+//! Requests that are not taken: their token is answered, the bus is told, and a caller that looks them up
 //! finds out why.
 //!
 //! The record is written last: where it is, all of that has happened. A message that comes again is

@@ -32,9 +32,9 @@ pub struct Order {
     pub destination: String,
     /// What is asked for, as its kind reads it.
     pub payload: Json,
-    /// Who asks.
+    /// The event source that asks.
     pub source: String,
-    /// Who is to be told.
+    /// The token that is to be answered.
     pub token: Option<TaskToken>,
 }
 

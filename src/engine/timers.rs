@@ -1,6 +1,6 @@
 //! The interval tasks: heartbeats, evidence of progress, and the walk of the due index. There are three,
 //! so that none waits for another: a Step Functions outage makes heartbeats slow, and must hold up neither
-//! what is due nor what is known of live requests.
+//! due records nor the signs of live requests.
 //!
 //! The first walk is also the recovery after a start; nothing about a restart is special.
 
@@ -38,15 +38,15 @@ const BEATS: usize = 32;
 pub(crate) const ASKED_BEATS: usize = 1000;
 const MOST_IN_LINE: usize = 4000;
 
-/// How often the index is searched for what is due later than anything of ours can be.
+/// How often the index is searched for records that are due later than anything of ours can be.
 const STRAYS_EVERY: Duration = Duration::from_mins(1);
 
-/// How far clocks may differ before a time in the index counts as one that nobody has meant.
+/// How far clocks may differ before a time in the index counts as one that no instance can have meant.
 const DIFFER: Duration = Duration::from_mins(1);
 
 impl Engine {
     /// Sends heartbeats until `end`: they go on while work drains. The walk of the index waits for no
-    /// heartbeat, and a heartbeat for no other one: what takes long holds up nobody's.
+    /// heartbeat, and a heartbeat for no other one: one that takes long holds up no other.
     pub async fn heartbeats(self: Arc<Self>, end: CancellationToken) {
         tokio::select! {
             biased;
@@ -165,8 +165,8 @@ impl Engine {
         }
     }
 
-    /// Makes due what would be due later than any of ours can be: it was written by a clock that was
-    /// ahead of this one, and nobody would look at it until this one is there.
+    /// Makes records due that would be due later than any of ours can be: an instance wrote them whose clock
+    /// was ahead of this one, and no instance would look at them until this one is there.
     async fn recover_strays(&self, shard: u8) {
         let now = millis(self.core.ports.clock.now());
         let longest =

@@ -34,7 +34,7 @@ pub struct RequestView {
     pub updated_at: Timestamp,
     /// How it ended.
     pub outcome: Option<Outcome>,
-    /// Whether everybody has been told.
+    /// Whether every caller, and the bus, has been told.
     pub settled: bool,
 }
 

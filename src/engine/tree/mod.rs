@@ -81,7 +81,7 @@ const BLOCK: usize = 100;
 /// What can be seen of a child that has not settled.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// When somebody last completed a look for it, milliseconds since 1970; 0: never.
+    /// When a holder last completed a look for it, milliseconds since 1970; 0: never.
     pub looked_at: i64,
     /// Whether it waits for nothing but a place on an instance, while places are given.
     pub waits_for_a_place: bool,
@@ -122,7 +122,7 @@ pub(super) enum Advance {
 ///
 /// # Assumptions
 ///
-/// - The ids of children come from the plan alone: whoever puts them again, puts the same.
+/// - The ids of children come from the plan alone: an instance that puts them again puts the same.
 /// - The roster holds every child that may have been put, also those whose putting was not counted.
 /// - `end` looks at the records of the children before it believes that they have settled.
 ///
@@ -137,7 +137,7 @@ pub(crate) trait Tree: fmt::Debug + Send + Sync {
     /// What its children are called in a failure.
     fn noun(&self) -> &'static str;
 
-    /// What is said where nobody could look at them, and nothing is known of why.
+    /// The words for children that no holder could look at, where nothing is known of why.
     fn unlooked(&self) -> Option<&'static str> {
         None
     }

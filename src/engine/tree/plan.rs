@@ -46,7 +46,7 @@ impl Core {
     ) -> RoundResult<()> {
         held.lease.check()?;
         let key = records::plan_key(&id_of(held), generation, n);
-        // Until the root settles, and for good where nobody knows of it any more.
+        // The chunk stays until the root settles, and expires where no record knows of it any more.
         let expire_at = self.outlives_a_root();
         let own = self.ports.chance.uuid().to_string();
         let item = self.with_document(Item::new(key), attr::SPEC, chunk).await?;

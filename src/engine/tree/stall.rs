@@ -23,7 +23,7 @@ use crate::{
     signals,
 };
 
-/// What a look has brought to light is written down within that many ticks.
+/// The signs that a look has found are written down within that many ticks.
 const TICKS: u32 = 4;
 
 /// The shortest wait between two judgements.
@@ -42,7 +42,7 @@ pub(super) enum Judgement {
 #[derive(Debug, Default)]
 struct Open {
     count: u64,
-    /// Those that nobody has looked at since.
+    /// Those that no holder has looked at since.
     unlooked: u64,
     waits_for_a_place: bool,
     culprits: Vec<Culprit>,
@@ -120,7 +120,7 @@ impl Core {
             let more = format!(", and they cannot be looked at{trouble}");
             return Ok(open.stalled(self.settings.heartbeat.outage_after, state, tree, &more));
         }
-        // Seldom when it takes long: whoever cannot look now may not be able to for hours.
+        // Seldom when it takes long: a holder that cannot look now may not be able to for hours.
         let waited = Duration::from_millis(u64::try_from(now - state.look_since).unwrap_or(0));
         let wait = (waited / 2).clamp(AT_LEAST, self.settings.heartbeat.every().max(AT_LEAST));
         Ok(Judgement::Open(records::after(clock, wait).min(ends_at)))
