@@ -58,8 +58,8 @@ impl Thing {
     }
 }
 
-/// What children a manifest needs, each with the piece that it is for. `event_source` is who asked,
-/// and `most` how many sources a piece has.
+/// The children that a manifest needs, each with the piece that it is for. `event_source` is the source that
+/// asked, and `most` how many sources a piece has.
 pub(crate) async fn plan(
     with: Planner<'_>,
     event_source: &str,

@@ -130,8 +130,8 @@ impl CopyOut {
         self.core.ports.objects.put(&at, marker, Some("text/plain"), &options, &access).await.map(drop)
     }
 
-    /// The destination is tried again in a while: who receives may not have allowed it yet. `None` when that
-    /// has taken too long, and the request has ended.
+    /// The destination is tried again in a while: its owner may not have allowed it yet. `None` when that has
+    /// taken too long, and the request has ended.
     pub(super) async fn wait_for_access(
         &self,
         held: &mut Leased,

@@ -84,8 +84,8 @@ impl Collisions {
         runs.sum::<usize>() + self.sources.capacity() * size_of::<u64>()
     }
 
-    /// Refuses a list with collisions, or marks in the plan who is not brought. The same object twice is no
-    /// collision.
+    /// Refuses a list with collisions, or marks in the plan the objects that are not brought. The same object
+    /// twice is no collision.
     pub(super) async fn judge(
         self,
         engine: &CopyOut,

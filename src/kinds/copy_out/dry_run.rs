@@ -90,7 +90,7 @@ impl CopyOut {
     }
 }
 
-/// S3 says 403 to whoever may not list, where there is nothing.
+/// S3 says 403 to a caller that may not list, where there is nothing.
 fn absent_if_denied(found: Result<Option<ObjectInfo>>) -> Result<Option<ObjectInfo>> {
     match found {
         Err(error) if !error.is_passing() || error.class == Class::Unauthorized => Ok(None),

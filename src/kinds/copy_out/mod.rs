@@ -89,7 +89,7 @@ impl CopyOut {
         if waited.refusals == 0 {
             self.core.tell_if_possible(held, Status::Received, Counters::default()).await;
         }
-        // Whoever else wakes the request does not make its destination be asked more often.
+        // A wake of the request does not make its destination be asked more often.
         if records::millis(self.core.ports.clock.now()) < waited.access_at {
             return Ok(Some(AfterRound::at(waited.access_at)));
         }
@@ -186,7 +186,7 @@ impl CopyOut {
             Err(error) if error.is_passing() && error.class != Class::Unauthorized => {
                 return Err(error.into());
             }
-            // Who has no ICAv2 has no projects either.
+            // A service without ICAv2 has no projects either.
             Ok(None) | Err(_) => {}
         }
         if request.list_bucket.is_none() && settings.working_bucket.is_empty() {

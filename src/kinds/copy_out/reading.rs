@@ -92,7 +92,7 @@ impl<'a> Reading<'a> {
                     return Ok(Some(piece));
                 }
                 Ok(None) if is_whole => return Ok(None),
-                // How the connection ends is nobody's business any more.
+                // How the connection ends does not matter any more.
                 Ok(Some(Err(_))) if is_whole && self.known.is_some() => return Ok(None),
                 Ok(None) => broke("the list ended early"),
                 Ok(Some(Err(error))) => broke("the list broke off").caused_by(error),

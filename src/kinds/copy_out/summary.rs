@@ -132,7 +132,7 @@ impl CopyOut {
             if error.is_passing() {
                 return Err(error.into());
             }
-            // Somebody has cleared it away: it is written again.
+            // Another writer has cleared the upload away: the summary is written again.
             if error.code.as_deref() == Some("NoSuchUpload") {
                 return Err(crate::ports::Error { class: Class::Transient, ..error }.into());
             }

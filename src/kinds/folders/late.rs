@@ -1,10 +1,10 @@
-//! What source folders come to hold after they were listed.
+//! Data that source folders come to hold after they were listed.
 //!
-//! ICAv2 shows what was written with a delay (`icav2.settle`), and copies are asked for when whatever
-//! writes their sources has just ended. So source folders that were fresh when they were listed, or held
-//! nothing, are listed once more, each with all below it: so late that everything shows that was there
-//! when the request came. Folders in which something is new are gone through again by further children,
-//! which take the places of those that did so before.
+//! ICAv2 shows new data with a delay (`icav2.settle`), and copies are asked for when the writer of their
+//! sources has just ended. So source folders that were fresh when they were listed, or held nothing, are
+//! listed once more, each with all below it: so late that everything shows that was there when the request
+//! came. Folders in which something is new are gone through again by further children, which take the places
+//! of those that did so before.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -311,7 +311,7 @@ impl Again {
         FolderRequest { step: self.step, since, again: true, of_tree: None, ..spec.clone() }
     }
 
-    /// Folders that nobody has gone through.
+    /// Folders that no child has gone through.
     fn new_folders(
         &self,
         all: &[Data],
@@ -347,7 +347,8 @@ fn below(above: &FolderRequest, folder: &Data) -> Option<FolderRequest> {
     Some(FolderRequest { on_conflict, step, since, piece, again, ..at })
 }
 
-/// Takes back what became of folders that were gone through once more: whoever did that tells all of it.
+/// Takes back the outcomes of folders that were gone through once more: the child that did that tells all of
+/// it.
 pub(crate) fn replace(children: &[Child], outcomes: &mut [Outcome]) {
     let key = |to: &FolderRequest, project: &ProjectId, path: &DataPath| {
         (to.project.clone(), to.path.clone(), project.clone(), path.clone())

@@ -45,7 +45,7 @@ pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
         Ok(Elsewhere::No)
     }
 
-    /// What children it needs. `source` is who asked.
+    /// The children that it needs. `source` is the event source that asked.
     ///
     /// # Errors
     ///

@@ -22,7 +22,7 @@ use crate::{
     ports::{Error, blame::final_failure},
 };
 
-/// Bytes of files that are told to a caller; whoever tells cuts to what is allowed there.
+/// Bytes of files that are told to a caller; the code that tells it cuts it to what is allowed there.
 pub(crate) const TOLD: usize = 256 * 1024;
 
 /// What the names of the fields, and what is around them, take for each file.

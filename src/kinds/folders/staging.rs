@@ -96,7 +96,7 @@ fn top(root: &RequestId, destination: &DataPath) -> DataPath {
     destination.folder(&format!("{PREFIX}{}", own.get(..32).unwrap_or(&own)))
 }
 
-/// Deletes the staging folders of a request, and only these. May be repeated.
+/// Deletes the staging folders of a request, and only these. The call may be repeated.
 pub(crate) async fn clear(
     platform: &dyn DataPlatform,
     root: &RequestId,
@@ -110,7 +110,7 @@ pub(crate) async fn clear(
     for (project, path) in own {
         match delete(platform, &project, &path).await {
             Err(error) if error.is_passing() => return Err(error),
-            // It costs room, but it is in nobody's way.
+            // It costs room, but it is in the way of no request.
             Err(error) if error.class != Class::NotFound => {
                 signals::engine::staging_left(path.as_str(), &error);
             }

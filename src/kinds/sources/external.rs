@@ -154,7 +154,8 @@ async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at:
                 let message = format!("the request has more files than copy.max_files = {most}");
                 return Err(culprit(ErrorName::InvalidRequest, message, uri, "has more files").into());
             }
-            // How an object is encrypted, S3 tells only of one at a time: who doubts its tag asks.
+            // How an object is encrypted, S3 tells only of one at a time: it is asked for where the tag is in
+            // doubt.
             objects.entry(folder.to_owned()).or_default().push(named(info, false));
         }
         from = page.next;

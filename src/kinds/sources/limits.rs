@@ -5,8 +5,8 @@
 //!
 //! Asking for files costs one call per folder source: the API says how many lie below a path without
 //! listing them. Its filter knows no case, so it may count those of a folder besides, whose name
-//! differs in case only; who is over the limit by that count is counted again, file by file. What is
-//! inside a folder that another project owns is only seen by that second count.
+//! differs in case only; a request that is over the limit by that count is counted again, file by file. What
+//! is inside a folder that another project owns is only seen by that second count.
 
 use super::{find::Found, renames::files_in};
 use crate::{

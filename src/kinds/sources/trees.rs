@@ -124,7 +124,7 @@ async fn not_around(
     Ok(())
 }
 
-/// Refuses folders whose content the platform does not show: what is in them would be left out, and nobody
+/// Refuses folders whose content the platform does not show: what is in them would be left out, and no caller
 /// would know.
 fn not_unseen(source: &Found, folders: &[Data]) -> Result<(), Failure> {
     let unseen = folders.iter().filter(|folder| folder.unseen).map(|folder| Culprit {

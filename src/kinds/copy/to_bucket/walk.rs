@@ -243,7 +243,7 @@ impl<'a> Walk<'a> {
             for data in page.items.into_iter().filter(|data| data.kind == DataKind::File) {
                 let unready = match data.status {
                     DataStatus::Available => None,
-                    // On its way out: whoever deletes it does not want it copied.
+                    // It is on its way out: the user that deletes it does not want it copied.
                     DataStatus::Deleting => continue,
                     status => Some(status),
                 };
