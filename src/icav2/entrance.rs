@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Client {
-    /// The error of a call that ICAv2 answers whoever asks, as the listing of projects: 404 then says that this is
-    /// not ICAv2.
+    /// The error of a call that ICAv2 answers to any caller, as the listing of projects: 404 then says that
+    /// this is not ICAv2.
     pub(super) fn entering(&self, error: Error) -> Error {
         if error.class == Class::NotFound { self.elsewhere(error) } else { error }
     }
