@@ -39,7 +39,7 @@ impl Core {
             signals::engine::beat_failed(&key.id, &error);
             let wait =
                 RETRY.mul_f64(0.5 + self.ports.chance.unit() / 2.0).min(self.settings.heartbeat.promise / 10);
-            // What cannot be put off is due, and found again.
+            // A token that cannot be put off is due, and found again.
             drop(self.put_off(&key, wait).await);
         }
         key

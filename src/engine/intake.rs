@@ -49,7 +49,8 @@ impl Engine {
     pub async fn intake(self: Arc<Self>) {
         let queue = Arc::clone(&self.core.ports.requests);
         while !self.core.stop.is_cancelled() {
-            // Waited for even when stopping: what a dropped receive has taken would stay invisible.
+            // The receive is waited for even when stopping: messages that a dropped one has taken would stay
+            // invisible.
             match queue.receive().await {
                 Ok(messages) if self.core.stop.is_cancelled() => {
                     self.core.hand_back(queue.as_ref(), &messages).await;
@@ -104,7 +105,7 @@ impl Core {
         {
             signals::engine::receive_failed("copy-requests", &error);
         }
-        // Not waited for: what callers are told must not hold up what they ask.
+        // The beats are not waited for: answers to callers must not hold up their requests.
         fates.into_iter().filter_map(|((_, token), _)| token).for_each(|token| self.beat_soon(token));
     }
 

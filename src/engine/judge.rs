@@ -15,7 +15,7 @@ use crate::{
     ports::Error,
 };
 
-/// What becomes of an event.
+/// The verdict on an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventVerdict {
     /// It may go on the queue. Its request will be found under that id.

@@ -62,7 +62,7 @@ pub(crate) struct Lease {
     pub(crate) lost: CancellationToken,
 }
 
-/// A record that this instance holds, with what it last read of it.
+/// A record that this instance holds, as it last read it.
 #[derive(Debug)]
 pub(crate) struct Leased {
     pub(crate) lease: Arc<Lease>,
@@ -73,7 +73,7 @@ pub(crate) struct Leased {
     pub(crate) alone: Option<Alone>,
 }
 
-/// What became of a release.
+/// The result of a release.
 #[derive(Debug)]
 pub(crate) enum Released {
     /// Done; the record is free.
@@ -224,7 +224,7 @@ impl Core {
     /// Writes attributes of a held record. Each such write has a revision of its own and follows the one
     /// before: an attempt that lands late changes nothing, and one whose answer was lost recognises itself.
     /// Where an earlier one turns out to have happened of which we had not heard, nothing is written over it:
-    /// what is to be written was made without knowing of it, and the round begins anew.
+    /// the new attributes were made without knowing of it, and the round begins anew.
     pub(crate) async fn save(&self, held: &mut Leased, mut changes: Vec<Change>) -> RoundResult<()> {
         held.lease.check()?;
         let seen = held.item.number(attr::REVISION);
@@ -240,7 +240,7 @@ impl Core {
             }
         };
         let is_ours = item.number(attr::REVISION) == Some(held.tried);
-        // `wakes` as of the round's start must survive: what came since is news.
+        // `wakes` as of the round's start must survive: a wake that came since is news.
         let wakes = held.item.attributes.get(attr::WAKES).cloned();
         held.item = item;
         match wakes {

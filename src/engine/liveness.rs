@@ -1,4 +1,4 @@
-//! Signs of life: what heartbeats are sent on.
+//! Signs of life: heartbeats are sent on them.
 //!
 //! A task that sees a request move notes it here, in memory; the timers write it down, at most once in a
 //! while for each root and only where there is something new, so that any instance may beat. That a request
@@ -69,7 +69,7 @@ impl RootRef {
     }
 }
 
-/// What is known of one root, milliseconds since 1970.
+/// The signs of one root, milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 struct NotedProgress {
     moved: i64,
@@ -210,7 +210,7 @@ impl Liveness {
         self.streams_moved.load(Ordering::Relaxed)
     }
 
-    /// What is to be written now; forgets what has been silent for long.
+    /// The signs that are to be written now; forgets roots that have been silent for long.
     fn due(&self, now: i64, period: i64) -> Vec<(RequestId, NotedProgress)> {
         let outage = self.outage_of_platform();
         let mut roots = self.roots();
@@ -228,7 +228,7 @@ impl Liveness {
         }
     }
 
-    /// What this instance itself has seen of a root.
+    /// The signs of a root that this instance itself has seen.
     fn seen(&self, root: &str) -> ProgressMarks {
         let roots = self.roots();
         let noted = roots.get(&RequestId::new(root));

@@ -95,7 +95,7 @@ impl Core {
             held.lease.lost.cancel();
             return Err(RoundError::Lost);
         };
-        // What came since the round began is news.
+        // A wake that came since the round began is news.
         match held.item.attributes.get(attr::WAKES) {
             Some(wakes) => item.attributes.insert(attr::WAKES.to_owned(), wakes.clone()),
             None => item.attributes.remove(attr::WAKES),

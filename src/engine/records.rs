@@ -82,7 +82,8 @@ pub(crate) mod attr {
     pub(crate) const WAITING_FOR: &str = "waiting_for";
     /// How many children of one root were put together.
     pub(crate) const SIBLINGS: &str = "siblings";
-    /// What a waiter found when its folder first saw it; written by the folder's holder, once.
+    /// The files that a waiter found there when its folder first saw it; written by the folder's holder,
+    /// once.
     pub(crate) const SEEN: &str = "seen";
 }
 
@@ -120,7 +121,7 @@ impl Phase {
     }
 }
 
-/// The document of a root: what its holder remembers between rounds.
+/// The document of a root: the state that its holder keeps between rounds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct RootState {
@@ -162,7 +163,7 @@ impl RootState {
         })
     }
 
-    /// Remembers that, in the place of what stood in the fields of `T`.
+    /// Remembers that, in the place of the fields of `T`.
     pub(crate) fn set_own<T: Serialize + DeserializeOwned>(&mut self, own: &T) -> Result<()> {
         for name in fields(&self.own::<T>()?)?.keys() {
             self.of_kind.remove(name);

@@ -71,7 +71,7 @@ impl Engine {
         self.deliver(held).await
     }
 
-    /// Ends a root with this failure; what had arrived is counted.
+    /// Ends a root with this failure; the counters of its children are kept.
     async fn conclude_stopped(&self, held: &mut Leased, failure: Failure) -> RoundResult<()> {
         let id = id_of(held);
         if let Some(kind) = self.kind_of(held) {

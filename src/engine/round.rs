@@ -121,7 +121,7 @@ impl Engine {
                     return;
                 }
                 Ok(Released::News) => {
-                    // What the round has learnt need not be learnt again.
+                    // The findings of the round are stored, so that it need not make them again.
                     if let Err(halt) = self.core.save(held, parting.changes).await {
                         return signals::engine::release_failed(&key, &halt);
                     }

@@ -26,7 +26,7 @@ use crate::{
     signals,
 };
 
-/// What became of a wish to end a request.
+/// The answer to a wish to end a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancel {
     /// There is no such request.
@@ -38,7 +38,7 @@ pub enum Cancel {
 }
 
 impl Engine {
-    /// Ends a request made by a caller. What has arrived stays; `reason` becomes part of the failure's
+    /// Ends a request made by a caller. Data that has arrived stays; `reason` becomes part of the failure's
     /// message.
     pub async fn cancel(&self, id: &str, reason: &str) -> Result<Cancel> {
         let root = RequestId::new(id);

@@ -33,8 +33,8 @@ const PAGE: usize = 500;
 /// Heartbeats under way at a time.
 const BEATS: usize = 32;
 
-/// Heartbeats that may be asked for at a time, and tokens that may stand in line for one; what does not fit is
-/// found by the next walk.
+/// Heartbeats that may be asked for at a time, and tokens that may stand in line for one; those that do not
+/// fit are found by the next walk.
 pub(crate) const ASKED_BEATS: usize = 1000;
 const MOST_IN_LINE: usize = 4000;
 
@@ -96,8 +96,8 @@ impl Engine {
         }
     }
 
-    /// Writes down what is known of the progress of roots, until `end`: heartbeats are sent on it while
-    /// work drains, too.
+    /// Writes down the signs of life of roots, until `end`: heartbeats are sent on them while work drains,
+    /// too.
     pub async fn progress(self: Arc<Self>, end: CancellationToken) {
         let mut ticks = self.ticks();
         loop {
@@ -109,7 +109,7 @@ impl Engine {
         }
     }
 
-    /// Wakes what waits for time, until stopped.
+    /// Wakes the records that wait for time, until stopped.
     pub async fn timers(self: Arc<Self>) {
         let mut ticks = self.ticks();
         let mut strays = Rarely::default();

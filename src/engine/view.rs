@@ -1,4 +1,4 @@
-//! What can be seen of a request from outside.
+//! A request as it is seen from outside.
 
 use jiff::Timestamp;
 

@@ -47,7 +47,7 @@ impl Core {
                 most.saturating_sub(at_work + turns::given(&tallies))
             }
         };
-        // What waited may have to be done soon, so it goes before what has not begun.
+        // A child that waited may have to go on soon, so it goes before those that have not begun.
         room -= self.give_turns(held, tree, &state, &tallies, room).await?;
         let has_more = tree.window() == Window::All || state.spread < state.children;
         let mut is_news = room > 0 && has_more;

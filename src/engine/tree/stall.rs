@@ -3,7 +3,8 @@
 //! Silence alone proves nothing: it has the children woken. Only when for each a look has been completed since,
 //! and there is still no sign, nothing moves. A look that cannot be completed, in an outage for example,
 //! decides nothing; but when nothing has moved for as long as an outage is believed in
-//! (`heartbeat.outage_after`), the root ends all the same, with what kept its children from being looked at.
+//! (`heartbeat.outage_after`), the root ends all the same, with the error that kept its children from being
+//! looked at.
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ const TICKS: u32 = 4;
 /// The shortest wait between two judgements.
 const AT_LEAST: Duration = Duration::from_secs(10);
 
-/// What is known about a root without a sign of life.
+/// The judgement on a root without a sign of life.
 #[derive(Debug)]
 pub(super) enum Judgement {
     /// It does not move.
@@ -71,8 +72,8 @@ impl Open {
 }
 
 impl Core {
-    /// Judges a root by its signs; the first time that there are none, it only has a look begun. What is known
-    /// of a silence is noted in `state`.
+    /// Judges a root by its signs; the first time that there are none, it only has a look begun. The times of
+    /// a silence are noted in `state`.
     pub(super) async fn judge(
         &self,
         held: &Leased,
