@@ -26,7 +26,7 @@ pub(super) fn slot_owner_tag(root: &RequestId) -> String {
     text
 }
 
-/// What the `SLOTS` item says at one moment.
+/// The content of the `SLOTS` item at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct View {
     pub running: BTreeSet<String>,
@@ -79,7 +79,7 @@ fn fresh(entry: &str, now: i64) -> Option<&str> {
     (now < said.saturating_mul(REPEAT).saturating_add(BELIEVED)).then_some(root)
 }
 
-/// What one instance knows of slots: a hint of the jobs that run, and which of its folders wait.
+/// The knowledge of one instance about slots: a hint of the jobs that run, and which of its folders wait.
 #[derive(Debug, Default)]
 pub(crate) struct Slots(Mutex<Known>);
 

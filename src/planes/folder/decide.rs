@@ -22,7 +22,7 @@ use crate::{
 /// After this time no instance can still be on its way to delete a file that it condemned.
 const ORPHANED: Duration = Duration::from_mins(10);
 
-/// What is to be done, in this order.
+/// The actions of a holder, in this order.
 #[derive(Debug)]
 pub(super) enum Action<'a> {
     /// These files are in the way, by name; those sentences are so old that no instance carries them out.
@@ -37,7 +37,7 @@ pub(super) enum Action<'a> {
     },
 }
 
-/// What is to be done at `now` (milliseconds).
+/// The actions to take at `now` (milliseconds).
 pub(super) fn decide<'a>(
     snapshot: &'a Snapshot,
     state: &FolderState,
@@ -102,7 +102,7 @@ pub(super) struct Choice<'a> {
     pub is_due: bool,
 }
 
-/// The files that are to be streamed, as many as the record has room for beside what is condemned.
+/// The files that are to be streamed, as many as the record has room for beside the condemned files.
 fn streams<'a>(
     snapshot: &'a Snapshot,
     state: &FolderState,
@@ -159,7 +159,7 @@ fn next_look(state: &FolderState, snapshot: &Snapshot, now: i64, waits: u32, tri
     if state.not_before > now {
         looks.push(state.not_before);
     }
-    // Only what could be streamed if its time had come; the rest waits for the platform.
+    // Only files that could be streamed if their time had come; the rest waits for the platform.
     let could = |name: &str| matches!(snapshot.get(name), Some((_, Verdict::Missing | Verdict::Overwrite)));
     let retries = state
         .uploads
@@ -182,7 +182,7 @@ impl FolderState {
     }
 }
 
-/// What has come since a look.
+/// The news since a look.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deeds {
     /// Something was cleared away.

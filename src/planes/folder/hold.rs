@@ -1,6 +1,6 @@
-//! The holder of a folder: a loop over what brings news. It looks and acts until nothing more can be done
-//! at once; while files are being streamed, it waits for the end of a stream or for its own clock, and looks
-//! after everything else: jobs end, others come. What is being streamed counts as in flight.
+//! The holder of a folder: a loop over its news. It looks and acts until nothing more can be done at once;
+//! while files are being streamed, it waits for the end of a stream or for its own clock, and looks after
+//! everything else: jobs end, waiters come. Files that are being streamed count as in flight.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,13 +28,13 @@ use crate::{
 /// How often a folder looks after its other business while it streams.
 const MIND_EVERY: Duration = Duration::from_secs(5);
 
-/// What the holder has in hand.
+/// The work that the holder has in hand.
 #[derive(Debug)]
 struct Hold<'a> {
     /// Room for the files of the folder, once it was asked for.
     room: Option<Room<'a>>,
     queue: &'a StreamQueue,
-    /// What the last look showed.
+    /// The snapshot of the last look.
     seen: Option<Snapshot>,
 }
 
@@ -195,7 +195,7 @@ impl FolderPlane {
             }
             let snapshot = self.look(held, state, waiters, &ended).await?;
             self.charge(&held.lease.key.id.clone(), state, &snapshot);
-            // What a job would not bring may be streamed from now on.
+            // Files that a job would not bring may be streamed from now on.
             let mut snapshot = self.rerouted(state, snapshot);
             state.moved = came || slot || !ended.is_empty();
             state.show(&snapshot);

@@ -28,7 +28,7 @@ const FRESH: Duration = Duration::from_millis(300);
 /// Jobs that are asked for are asked for at these instants, so that they meet.
 pub(crate) const POLL_ALIGNMENT: Duration = Duration::from_millis(500);
 
-/// What the last page said.
+/// The content of the last page.
 #[derive(Debug)]
 struct Page {
     read: Instant,
@@ -79,7 +79,7 @@ impl Known {
     }
 }
 
-/// What this instance knows of jobs.
+/// The statuses of jobs that this instance knows.
 #[derive(Debug, Default)]
 pub(crate) struct JobStatusCache {
     known: Mutex<Known>,
@@ -95,7 +95,7 @@ impl JobStatusCache {
 
 impl FolderPlane {
     /// The status of a job of ours, as of now. `news`: something has happened since a moment ago, so that
-    /// only what is read from now on tells.
+    /// only a page that is read from now on tells.
     pub(crate) async fn job_status(&self, job: &JobId, news: bool) -> Result<JobStatus> {
         let asked = Instant::now();
         if self.job_status_cache.known().ask(job, asked) {

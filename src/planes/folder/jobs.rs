@@ -47,7 +47,7 @@ const POLLS: [Duration; 5] = [
 ];
 
 /// The time between two looks after jobs, in milliseconds for each page of the listing: jobs of a
-/// large folder end one after the other, and one listing shows what several have brought.
+/// large folder end one after the other, and one listing shows the files of several.
 const LOOK_PER_PAGE: i64 = 50;
 
 /// How often an unanswered submission is looked for.
@@ -62,7 +62,7 @@ const LEFT: [&str; 2] = ["FAILED", "PARTIALLY_COPIED"];
 /// How much of a reason is kept, in characters.
 const LONGEST_REASON: usize = 300;
 
-/// What is known of a job that has ended badly.
+/// The report on a job that has ended badly.
 #[derive(Debug, Default)]
 pub(super) struct JobEnd {
     /// Why files did not arrive, by name.
@@ -160,8 +160,8 @@ impl FolderPlane {
         (now + as_millis(wait) + grid - 1).div_euclid(grid) * grid
     }
 
-    /// What can be learnt of a job that has ended badly: its items name the files that failed, and the files
-    /// that they created at the destination are ours to clean up without waiting.
+    /// The report on a job that has ended badly: its items name the files that failed, and the files that
+    /// they created at the destination are ours to clean up without waiting.
     async fn end_of(&self, job: &RunningJob, waiters: &[Waiter]) -> RoundResult<JobEnd> {
         let mut end = JobEnd::default();
         let Some(project) = waiters.first().map(|waiter| &waiter.spec.project) else { return Ok(end) };

@@ -1,10 +1,10 @@
 //! Whose a PARTIAL file is: nothing is deleted or written over whose writer may be alive.
 //!
-//! Ours is what can be proved: a file that a create call of ours returned, and what a job of ours that
-//! has ended says it has made, or has made in a folder that it had to bring as a whole and that no other
-//! writer was in before. Neither age nor an empty list of jobs proves anything: an upload may last as long as
-//! the credentials it was given. Only after `icav2.abandoned_after` a PARTIAL file is taken for abandoned,
-//! and then no running job may be at work in its folder.
+//! Ours are the files of which it can be proved: those that a create call of ours returned, and those that a
+//! job of ours that has ended says it has made, or has made in a folder that it had to bring as a whole and
+//! that no other writer was in before. Neither age nor an empty list of jobs proves anything: an upload may
+//! last as long as the credentials it was given. Only after `icav2.abandoned_after` a PARTIAL file is taken
+//! for abandoned, and then no running job may be at work in its folder.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -185,7 +185,7 @@ fn partials(snapshot: &Snapshot) -> Vec<Partial<'_>> {
 }
 
 /// Whether jobs, which have ended, had to bring a file with its whole folder, and the file came meanwhile.
-/// Of what is in a folder jobs do not tell whether they have made it.
+/// Jobs do not tell of a file in a folder whether they have made it.
 fn of_tree(waiter: &Waiter, data: &FileInfo) -> bool {
     let spec = &waiter.spec;
     let came = |since: i64| (since..=millis(waiter.since)).contains(&millis(data.created));

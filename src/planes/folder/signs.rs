@@ -1,5 +1,5 @@
-//! What a folder knows about those it works for: that they move, that they are to end, and what they
-//! wait for.
+//! The knowledge of a folder about the roots that it works for: that they move, that they are to end, and
+//! what they wait for.
 
 use super::{FolderPlane, claims::View, snapshot::Snapshot, state::FolderState, task::Task, waiter};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 /// A folder that is woken looks again when its last look is older than that, in milliseconds.
 const LOOK_AGAIN: i64 = 5 * 60 * 1000;
 
-/// How much is said about what a folder waits for, in characters.
+/// The most characters of the reason for which a folder waits.
 const LONGEST_REASON: usize = 300;
 
 impl FolderPlane {
@@ -65,7 +65,7 @@ impl FolderPlane {
     }
 }
 
-/// What the files of a folder wait for, in one sentence.
+/// The reason for which the files of a folder wait, in one sentence.
 pub(super) fn waits_for(state: &FolderState, snapshot: &Snapshot) -> String {
     let mut first = None;
     let mut open = 0_usize;

@@ -1,4 +1,4 @@
-//! What one look at a folder showed: the files that are wanted there, those that stand there, and how the
+//! The result of one look at a folder: the files that are wanted there, those that stand there, and how the
 //! ones compare with the others. [`super::look`] takes it; decisions read it, and to read it makes no call.
 
 use std::{
@@ -23,7 +23,7 @@ use crate::{
     ports::platform::Destination,
 };
 
-/// What one look showed.
+/// The result of one look.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub project: ProjectId,
@@ -129,7 +129,7 @@ impl Snapshot {
         self.wanted = wanted.into_iter().map(|(_, waiter, file)| (waiter, file)).collect();
     }
 
-    /// Whether what stands under that name is a PARTIAL file that is not ours.
+    /// Whether a PARTIAL file that is not ours stands under that name.
     pub(super) fn is_strangers(&self, name: &str) -> bool {
         let is_partial = |data: &&file::FileInfo| data.status == DataStatus::Partial;
         self.listing.get(name).filter(is_partial).is_some_and(|data| !self.ours.contains(&data.id))
@@ -197,7 +197,7 @@ impl TreeStatus {
     }
 }
 
-/// Under what a waiter's tree is found among [`Snapshot::standings`].
+/// The key of a waiter's tree in [`Snapshot::standings`].
 pub(super) fn key(waiter: &Waiter, name: &str) -> (String, String) {
     (waiter.request.to_string(), name.to_owned())
 }

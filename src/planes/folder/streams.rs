@@ -82,7 +82,7 @@ impl FolderPlane {
         Ok(())
     }
 
-    /// Streams what the holder hands over, several at a time, until no more will come.
+    /// Streams the files that the holder hands over, several at a time, until no more will come.
     ///
     /// A file that has no place among the streams asks for nothing, and what was asked for is used however
     /// long it took: or the calls would be made in vain, by every folder again and again.

@@ -14,7 +14,7 @@ use crate::{
     ports::store::{Item, Key},
 };
 
-/// A folder: what its holder remembers.
+/// A folder: the state that its holder keeps.
 pub(crate) const FOLDER: &str = "FOLDER";
 /// The waiters of a folder; one item for each, followed by the child.
 pub(crate) const WAITER: &str = "WAITER#";

@@ -1,9 +1,9 @@
 //! The slice reconciler: brings some of the objects of a list into one bucket.
 //!
-//! Both ends say what is true: each object is looked at, and copied unless the destination has its equal. The
-//! state only remembers what a look cannot show: results, uploads begun, restores asked for. So it is stored
-//! when one of these must survive, and else only every few seconds: a slice of small objects is taken and
-//! settled, and nothing between.
+//! The two ends decide: each object is looked at, and copied unless the destination has its equal. The state
+//! only remembers what a look cannot show: results, uploads begun, restores asked for. So it is stored when
+//! one of these must survive, and else only every few seconds: a slice of small objects is taken and settled,
+//! and nothing between.
 //!
 //! The failure of an object stands in its own row of the outcome and in no other. A failure that passes is
 //! tried again, and counts as a try only if both ends have answered something meanwhile: an S3 that is away
@@ -132,7 +132,7 @@ impl ObjectsPlane {
                 Ok(AfterRound::Due { changes: slice_run.unstored().await?, due_at })
             }
             Err(RoundError::Port(error)) => {
-                // What is known must not be lost to an error of something else.
+                // Results must not be lost to an error of something else.
                 drop(slice_run.store().await);
                 Err(RoundError::Port(error))
             }

@@ -142,7 +142,7 @@ impl Try<'_, '_> {
             made => made?,
         };
         let Some(etag) = made.etag else { return Ok(()) };
-        // What was sent is known, whatever the tag of the source says.
+        // The bytes that were sent are known, whatever the tag of the source says.
         let source = ObjectInfo { opaque: false, ..info.clone() };
         self.verify(&source, &etag, Some(&ETag::new(&made.md5))).await
     }
