@@ -107,7 +107,7 @@ impl CopyOut {
         }
     }
 
-    /// What the caller asked for, as it is meant here.
+    /// The request of the caller, as it is meant here.
     pub(super) async fn copy_out_request(&self, held: &Leased) -> RoundResult<CopyOutRequest> {
         let id = id_of(held);
         let payload = self.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
@@ -158,7 +158,7 @@ impl CopyOut {
         Ok(None)
     }
 
-    /// What can be said of a request without looking at its list.
+    /// Judges a request without looking at its list.
     async fn judge_copy_out(&self, source: &str, request: &mut CopyOutRequest) -> PlanResult<()> {
         let settings = &self.core.settings.copy_out;
         self.core.settings.policy.check_event_source(source)?;
@@ -200,7 +200,7 @@ impl CopyOut {
         Ok(())
     }
 
-    /// What a request means here, beside what it says.
+    /// A request with the settings of this installation filled in.
     fn completed(&self, mut request: CopyOutRequest) -> CopyOutRequest {
         let settings = &self.core.settings.copy_out;
         if request.list_bucket.is_none() && !settings.working_bucket.is_empty() {

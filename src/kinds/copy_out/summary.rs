@@ -24,7 +24,7 @@ use crate::{
 /// Bytes of a part of a long summary; S3 takes at least 5 MiB.
 const PART: usize = 8 << 20;
 
-/// What the slices of a list have done.
+/// The results of the slices of a list.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) counters: Counters,

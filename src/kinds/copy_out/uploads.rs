@@ -96,7 +96,7 @@ impl CopyOut {
     }
 }
 
-/// What does not pass is told, and not waited for.
+/// An error that does not pass is told, and not waited for.
 fn passing<T>(to: &ObjectLocation, done: Result<T, Error>) -> Result<Option<T>, Error> {
     match done {
         Ok(done) => Ok(Some(done)),

@@ -1,10 +1,10 @@
 //! Files that get another name and are worth a job all the same.
 //!
-//! A job keeps names, and what it brought can only get another one by going through us, except where
-//! the destination project has a bucket of its own: there S3 copies it, without its bytes passing
-//! here. So such files go first, in a step of their own, into a staging folder that belongs to this
-//! request alone, and from there to their place. Staging only saves bytes: what is not in it when its
-//! turn comes is streamed from its source.
+//! A job keeps names, and a file that it brought can only get another one by going through us, except where
+//! the destination project has a bucket of its own: there S3 copies it, without its bytes passing here. So
+//! such files go first, in a step of their own, into a staging folder that belongs to this request alone, and
+//! from there to their place. Staging only saves bytes: a file that is not in it when its turn comes is
+//! streamed from its source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,7 +129,7 @@ async fn delete(platform: &dyn DataPlatform, project: &ProjectId, path: &DataPat
     }
 }
 
-/// What stands in a folder, by name; nothing where there is no folder.
+/// The entries of a folder, by name; none where there is no folder.
 async fn listing(
     platform: &dyn DataPlatform,
     project: &ProjectId,

@@ -38,8 +38,9 @@ pub(crate) async fn trees_of(
     Ok(trees)
 }
 
-/// The children that bring one folder: one per folder of its tree, which is `folders`. They are marked as parts of it where
-/// a job could bring it whole, which it cannot where something is linked from another project.
+/// The children that bring one folder: one per folder of its tree, which is `folders`. They are marked as
+/// parts of it where a job could bring it whole, which it cannot where something is linked from another
+/// project.
 pub(crate) async fn levels(
     platform: &dyn DataPlatform,
     settings: &CopySettings,
