@@ -295,7 +295,7 @@ impl Core {
         }
     }
 
-    /// The same for the record of a request; a folder knows for whom it works.
+    /// The same for the record of a request; a folder knows the roots for which it works.
     pub(crate) fn note_outage_of(&self, held: &Leased, error: &Error) {
         if held.lease.key.id_type == records::REQUEST {
             self.note_outage(&[RootRef::of(&held.item)], error);

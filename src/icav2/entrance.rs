@@ -1,5 +1,5 @@
-//! Whether it is ICAv2 that answers. A wrong `icav2.base_url` leads to pages, redirects or a bare 404, and that is
-//! never a caller's mistake.
+//! Whether it is ICAv2 that answers. A wrong `icav2.base_url` leads to pages, redirects or a bare 404, and
+//! that is never a caller's mistake.
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
@@ -17,7 +17,8 @@ impl Client {
         if error.class == Class::NotFound { self.elsewhere(error) } else { error }
     }
 
-    /// The error of a call for something that may be missing, or everything is: the listing of projects tells.
+    /// The error of a call for something that may be missing, or everything is: the listing of projects
+    /// tells.
     pub(super) async fn entering_for(&self, error: Error) -> Error {
         if error.class != Class::NotFound {
             return error;

@@ -29,8 +29,8 @@ const READS: [&str; 3] = ["Head", "Get", "List"];
 pub(super) enum Answer {
     /// The bucket is in that region.
     Elsewhere { region: String, error: Error },
-    /// Nothing of what was asked, nor was anything done: it is asked again at once, and the error stands only if
-    /// that does not help.
+    /// Nothing of what was asked, nor was anything done: it is asked again at once, and the error stands only
+    /// if that does not help.
     Odd(Error),
     /// That.
     Final(Error),

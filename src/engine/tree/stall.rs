@@ -1,8 +1,8 @@
 //! Whether a root that shows no sign of life is to end as `Stalled`.
 //!
-//! Silence alone proves nothing: it has the children woken. Only when for each a look has been completed since,
-//! and there is still no sign, nothing moves. A look that cannot be completed, in an outage for example,
-//! decides nothing; but when nothing has moved for as long as an outage is believed in
+//! Silence alone proves nothing: it has the children woken. Only when for each a look has been completed
+//! since, and there is still no sign, nothing moves. A look that cannot be completed, in an outage for
+//! example, decides nothing; but when nothing has moved for as long as an outage is believed in
 //! (`heartbeat.outage_after`), the root ends all the same, with the error that kept its children from being
 //! looked at.
 

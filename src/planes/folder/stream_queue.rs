@@ -51,7 +51,7 @@ impl StreamQueue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over files that are wanted by those for whom the snapshot was taken.
+    /// Hands over files that the waiters of the snapshot want.
     pub(super) fn hand_over(&self, snapshot: &Snapshot, tasks: Vec<Task>) {
         if tasks.is_empty() {
             return;
