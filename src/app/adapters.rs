@@ -76,7 +76,7 @@ pub(super) async fn build(
     }
 }
 
-/// Ports for whoever only looks: the ICAv2 and the S3 of the settings, and records that end with the
+/// Ports for a command that only looks: the ICAv2 and the S3 of the settings, and records that end with the
 /// process.
 pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

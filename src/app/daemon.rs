@@ -99,7 +99,7 @@ pub(super) async fn start(
     })
 }
 
-/// Who takes messages of SNS, if any topic is named.
+/// The inbox for messages of SNS, if any topic is named.
 fn notices(topics: &[String]) -> anyhow::Result<Option<Inbox>> {
     if topics.is_empty() {
         return Ok(None);
@@ -108,7 +108,7 @@ fn notices(topics: &[String]) -> anyhow::Result<Option<Inbox>> {
     Ok(Some(Inbox::new(topics.to_vec(), Box::new(network))))
 }
 
-/// Tells, once somebody reads again, how many lines nobody could read.
+/// Tells, once the log is read again, how many lines were lost.
 pub(super) async fn tell_lost_lines(mut dropped: Dropped, off: CancellationToken) -> Result<(), Infallible> {
     loop {
         tokio::select! {

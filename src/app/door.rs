@@ -19,7 +19,7 @@ use crate::{
     runtime::Readiness,
 };
 
-/// What the requests queue takes; on a bus of everybody's, what else comes is somebody else's.
+/// The events that the requests queue takes; on a shared bus, any other event is for another service.
 const CLAIMED: [&str; 4] = [COPY_REQUEST, BATCH_REQUEST, COPY_OUT_REQUEST, CHILD_REQUEST];
 
 /// The engine, from outside.
@@ -44,7 +44,7 @@ impl Door {
         Self { engine, folders, entrance, notices, readiness }
     }
 
-    /// Wakes who waits for the jobs that these events are about.
+    /// Wakes the folders that wait for the jobs that these events are about.
     async fn hear(&self, events: &str) -> Result<(usize, u32), ApiError> {
         let heard = self.folders.hear_events(events).await;
         heard.map_err(|error| refused(&error))?.map_err(ApiError::invalid)
@@ -62,7 +62,7 @@ impl Backend for Door {
             self.hear(&event.to_string()).await?;
             return Ok(Accepted { event_id: id, request_id: None });
         }
-        // Here nobody else takes events, so what we do not take is told.
+        // Here no other service takes events, so the sender is told of an event that we do not take.
         let is_for_us = is_claimed || matches!(self.entrance, Entrance::Embedded(_));
         let judged =
             if is_for_us { Some(self.engine.judge_event(&event.to_string(), &id).await) } else { None };

@@ -20,7 +20,7 @@ const TOLD: usize = 256 << 20;
 pub struct PlanOptions {
     /// The settings file, over the defaults and under the environment.
     pub config: Option<PathBuf>,
-    /// Who asks, as far as `policy.event_sources` goes.
+    /// The event source that asks, as far as `policy.event_sources` goes.
     pub event_source: String,
     /// What would be copied.
     pub request: CopyRequest,

@@ -26,7 +26,7 @@ use crate::{
 const LOOKS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(2));
 /// Between two questions to a platform that does not answer as it should.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
-/// A project that nobody has. What is asked is whether there is an answer.
+/// A project that does not exist. The question is whether there is an answer.
 const NO_PROJECT: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A queue, and whether it can be received from.
@@ -146,7 +146,7 @@ pub(super) async fn ask_platform(
     loop {
         let ask = async {
             if conditions.iter().any(|condition| !condition.is_held()) {
-                // What it says is heard by those who watch its calls.
+                // The watchers of its calls hear what it says.
                 drop(platform.project(NO_PROJECT).await);
             }
             sleep(ASK_AGAIN).await;

@@ -49,7 +49,7 @@ where
     }
 }
 
-/// Whether a call was not made because nobody knows who we are.
+/// Whether a call was not made because there are no credentials.
 fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -74,9 +74,9 @@ fn lacks_place(error: &(dyn StdError + 'static)) -> Option<String> {
     None
 }
 
-/// Whether a call has not even got as far as a connection, though we know who we are. What breaks there is
-/// an error of the network or of HTTP; anything else is an endpoint that does not exist or a request that
-/// cannot be signed, and will be the same every time.
+/// Whether a call has not even got as far as a connection, though we have credentials. A failure there is an
+/// error of the network or of HTTP; anything else is an endpoint that does not exist or a request that cannot
+/// be signed, and will be the same every time.
 fn was_never_made(unsent: &ConnectorError) -> bool {
     if !unsent.is_other() {
         return false;

@@ -15,7 +15,7 @@ pub struct Settings {
     pub ica_events_queue_url: Option<String>,
     /// The table.
     pub table_name: Option<String>,
-    /// The bus that everybody listens to.
+    /// The bus that callers listen to.
     pub external_bus_name: String,
     /// The bus of child events.
     pub internal_bus_name: Option<String>,

@@ -1,8 +1,8 @@
 //! The table, in DynamoDB: keys `id` and `id_type`, index `due` (`deploy/stateful.yaml`).
 //!
 //! The SDK may try a write again after its answer was lost, and then finds its own condition
-//! broken: whoever writes recognises their own write in the item that `Refused` carries. An update of
-//! nothing but removals does not make an item that is not there.
+//! broken: a writer recognises its own write in the item that `Refused` carries. An update of nothing but
+//! removals does not make an item that is not there.
 
 use std::{
     collections::{BTreeMap, HashMap},

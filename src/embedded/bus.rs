@@ -1,5 +1,5 @@
 //! The buses of the embedded mode: internal events become messages on the requests queue, as an
-//! EventBridge rule would make them; external ones go to whoever wants outcomes.
+//! EventBridge rule would make them; external ones go to the receiver of outcomes.
 
 use std::sync::Arc;
 

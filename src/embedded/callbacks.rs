@@ -34,7 +34,7 @@ pub struct LocalCallbacks {
     database: Database,
     outcomes: Outcomes,
     clock: Arc<dyn Clock>,
-    /// A token takes always the same turn, so that two who answer it do so one after the other.
+    /// A token takes always the same turn, so that two tasks that answer it do so one after the other.
     turns: [Mutex<()>; TURNS],
 }
 

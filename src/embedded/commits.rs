@@ -1,6 +1,6 @@
 //! Writes that share a commit.
 //!
-//! A commit waits for the disk, and what comes meanwhile is committed together with the next one. A
+//! A commit waits for the disk, and writes that come meanwhile are committed together with the next one. A
 //! write that fails is undone alone, and none is answered before it is on disk.
 
 use std::{
@@ -24,7 +24,7 @@ enum Fate {
     OnDisk,
     /// Nothing of it was written.
     Undone(Class, String),
-    /// Nobody knows whether it was.
+    /// It is not known whether it was.
     Unknown(Class, String),
 }
 
@@ -32,7 +32,7 @@ enum Fate {
 trait QueuedWrite: Send {
     /// Does the work; false when it is to be undone.
     fn work(&mut self, transaction: &Transaction<'_>) -> bool;
-    /// Tells who waits for it.
+    /// Tells the task that waits for it.
     fn answer(self: Box<Self>, fate: &Fate);
 }
 
@@ -51,7 +51,7 @@ where
 {
     fn work(&mut self, transaction: &Transaction<'_>) -> bool {
         let Some(work) = self.work.take() else { return false };
-        // Others wait in the same commit, and for those that come after it.
+        // Other tasks wait in the same commit, and for those that come after it.
         self.done = catch_unwind(AssertUnwindSafe(|| work(transaction))).ok();
         matches!(self.done, Some(Ok(_)))
     }
@@ -64,7 +64,7 @@ where
             (Fate::Undone(class, why), _) => Some(error(*class, why)),
             (Fate::Unknown(class, why), _) => Some(error(*class, why).map_err(Error::ambiguous)),
         };
-        // Whoever does not wait any more need not know; whose work broke learns it by silence.
+        // A task that does not wait any more need not know; one whose work broke learns it by silence.
         done.map(|done| answer.send(done).ok());
     }
 }
@@ -76,7 +76,7 @@ pub(super) struct Commits(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     writes: VecDeque<Box<dyn QueuedWrite>>,
-    /// Whether somebody commits, and will come to all that wait.
+    /// Whether a task commits, and will come to all writes that wait.
     is_served: bool,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Debug for Commits {
 }
 
 impl Commits {
-    /// Puts a write into the next commit; its answer, and whether somebody must be sent to
+    /// Puts a write into the next commit; its answer, and whether a task must be sent to
     /// [`serve`](Self::serve).
     pub(super) fn ask<T: Send + 'static>(
         &self,
@@ -101,7 +101,7 @@ impl Commits {
         (answered, !was_served)
     }
 
-    /// Commits until nobody waits. Blocks.
+    /// Commits until no write waits. Blocks.
     pub(super) fn serve(&self, connection: &Mutex<Connection>) {
         loop {
             let writes: Vec<_> = {

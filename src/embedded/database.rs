@@ -1,9 +1,9 @@
 //! One SQLite database, shared by the store, the queues and the callbacks.
 //!
 //! Writes are durable when they are answered (WAL, `synchronous=FULL`); those that come at the same time
-//! share a commit. A file is worked on in `spawn_blocking`, and read through a connection of its own, so
-//! that nobody who looks waits for the disk; a database in memory is worked on in place, which takes
-//! microseconds and keeps the order of things in simulations the same for the same seed.
+//! share a commit. A file is worked on in `spawn_blocking`, and read through a connection of its own, so that
+//! no reader waits for the disk; a database in memory is worked on in place, which takes microseconds and
+//! keeps the order of things in simulations the same for the same seed.
 
 use std::{
     fs::{self, OpenOptions},
@@ -81,7 +81,7 @@ impl Database {
         Self { connection, reader, commits: Arc::default(), in_memory }
     }
 
-    /// Does `work`, all of it or nothing. Others may do theirs in the same transaction.
+    /// Does `work`, all of it or nothing. Other tasks may do theirs in the same transaction.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -118,8 +118,8 @@ impl Database {
     }
 }
 
-/// Sees to it that nobody but the owner may read the file: it holds task tokens. What SQLite puts beside
-/// it, it gives the same mode. A file that is there already is its owner's to close.
+/// Sees to it that only the owner may read the file: it holds task tokens. What SQLite puts beside it, it
+/// gives the same mode. A file that is there already is its owner's to close.
 fn keep_to_ourselves(path: &Path) -> Result<()> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {

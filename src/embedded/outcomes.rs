@@ -1,4 +1,4 @@
-//! Where those who wait are told, in the embedded mode: a webhook, or the log.
+//! Where callers are told, in the embedded mode: a webhook, or the log.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// Nobody to post to: the log is all.
+    /// Outcomes without a webhook: the log is all.
     #[must_use]
     pub fn to_log() -> Self {
         Self::default()
@@ -35,7 +35,7 @@ impl Outcomes {
         Ok(Self { webhook: Some((client, url)) })
     }
 
-    /// Posts, if there is somebody to post to. Anything but 2xx is an error.
+    /// Posts, if there is a webhook. Anything but 2xx is an error.
     pub(super) async fn post(&self, body: &Json) -> Result<()> {
         let Some((client, url)) = &self.webhook else { return Ok(()) };
         let answer = client.post(url.clone()).json(body).send().await.map_err(unanswered)?;
@@ -93,7 +93,7 @@ mod tests {
                 "HTTP/1.1 307 Elsewhere\r\nlocation: http://{elsewhere}/\r\ncontent-length: 0\r\n\r\n"
             );
             stream.write_all(answer.as_bytes()).await.unwrap();
-            // Whoever follows never hears anything there.
+            // A client that follows never hears anything there.
             let _followed = second.accept().await;
         };
         let outcomes = Outcomes::to_webhook(&webhook).unwrap();

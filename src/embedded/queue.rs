@@ -1,7 +1,7 @@
-//! A queue in SQLite: what was pushed is there after a crash, until somebody deletes it.
+//! A queue in SQLite: a message that was pushed is there after a crash, until it is deleted.
 //!
 //! Visibility is counted on tokio's clock from when the queue was opened. A file belongs to one
-//! process, so nobody holds a message when it is opened: all of them are visible then.
+//! process, so no task holds a message when it is opened: all of them are visible then.
 
 use std::{sync::Arc, time::Duration};
 
@@ -110,7 +110,7 @@ impl SqliteQueue {
         Ok(id)
     }
 
-    /// The newest messages that nobody could finish, oldest first.
+    /// The newest messages that could not be finished, oldest first.
     pub async fn dead_letters(&self) -> Result<Vec<Message>> {
         let name = self.name;
         let look = move |connection: &Connection| {

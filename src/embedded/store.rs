@@ -144,7 +144,7 @@ fn write_one(connection: &Connection, write: &Write) -> Result<Written> {
     }
 }
 
-/// Refuses what DynamoDB would refuse, so that nobody gets used to it here.
+/// Refuses what DynamoDB would refuse, so that no code gets used to it here.
 fn check_transaction(writes: &[Write]) -> Result<()> {
     let wrong = |message| Err(Error::new(Class::Invalid, "write items", message));
     let mut keys: Vec<&Key> = writes.iter().map(|write| &write.key).collect();

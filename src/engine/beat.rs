@@ -27,7 +27,7 @@ use crate::{
 /// How soon a beat is tried again that could not be sent.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How a token has ended: nobody waits on it, it was answered, or it could not be.
+/// How a token has ended: its caller is gone, it was answered, or it could not be.
 const GONE: &str = "gone";
 const ANSWERED: &str = "answered";
 pub(crate) const UNANSWERED: &str = "unanswered";
@@ -39,7 +39,7 @@ impl Core {
             signals::engine::beat_failed(&key.id, &error);
             let wait =
                 RETRY.mul_f64(0.5 + self.ports.chance.unit() / 2.0).min(self.settings.heartbeat.promise / 10);
-            // What cannot be put off is due, and found again.
+            // A token that cannot be put off is due, and found again.
             drop(self.put_off(&key, wait).await);
         }
         key
@@ -75,7 +75,7 @@ impl Core {
                         return self.withhold(item).await;
                     }
                 }
-                // Nobody will ever answer it.
+                // No root will ever answer it.
                 root => return self.orphaned(item, &token, root.as_ref()).await,
             }
         }
@@ -111,7 +111,7 @@ impl Core {
     }
 
     /// Sends no beat for want of a sign of life, and has the root look into it. Comes back soon, so
-    /// that the next sign is followed by a beat; later, nobody waits for that any more.
+    /// that the next sign is followed by a beat; later, no caller waits for that any more.
     async fn withhold(&self, item: &Item) -> Result<(), Error> {
         let now = self.ports.clock.now();
         let since = item.number(attr::WITHHELD_AT);
@@ -128,7 +128,7 @@ impl Core {
         self.come_back(item, changes).await
     }
 
-    /// A token nobody waits on any more, and perhaps the last one of its root.
+    /// Lets go of a token whose caller is gone, and which is perhaps the last one of its root.
     async fn let_go(&self, item: &Item) -> Result<(), Error> {
         if self.settings.heartbeat.on_caller_gone == OnCallerGone::Stop {
             // Marked first: of two callers that leave at once, one sees that the other has left.

@@ -1,6 +1,6 @@
-//! What every record's work needs: the ports, the settings, who this instance is, and what it knows of the
-//! progress of roots. Leases, documents, wakes, outcomes and tokens are its methods, each in a file of
-//! its own. It knows neither kinds nor planes, which hold it.
+//! The things that every record's work needs: the ports, the settings, the name of this instance, and the
+//! signs of roots that it has seen. Leases, documents, wakes, outcomes and tokens are its methods, each in a
+//! file of its own. It knows neither kinds nor planes, which hold it.
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     ports::{Ports, store::Key},
 };
 
-/// What the engine, the planes and the kinds of one instance share.
+/// The state that the engine, the planes and the kinds of one instance share.
 #[derive(Debug)]
 pub struct Core {
     pub(crate) ports: Ports,
@@ -44,7 +44,7 @@ pub struct Core {
     pub(crate) cut: CancellationToken,
 }
 
-/// What comes in for the engine's loops.
+/// The queues of the engine's loops.
 #[derive(Debug)]
 pub struct Incoming {
     pub(super) posts: mpsc::Receiver<InboxMessage>,
@@ -52,8 +52,8 @@ pub struct Incoming {
 }
 
 impl Core {
-    /// A core over these ports, and what its engine receives from. `stop` ends intake and lets work under
-    /// way come to an end; `cut` ends streams too.
+    /// A core over these ports, and the queues that its engine receives from. `stop` ends intake and lets
+    /// work under way come to an end; `cut` ends streams too.
     #[must_use]
     pub fn new(
         ports: Ports,

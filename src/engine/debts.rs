@@ -1,9 +1,9 @@
-//! What a root owes once it has an outcome: an answer to each token, the news to the bus, and to the table
+//! The debts of a root that has an outcome: an answer to each token, the news to the bus, and to the table
 //! that nothing of it stays behind.
 //!
 //! These are debts of their own: each is paid when it can be, tried again at a time of its own, and none
-//! waits for another. None is owed for ever either: after `service.keep` it is given up, loudly, and so is
-//! what can never be paid. Then the root settles.
+//! waits for another. None is owed for ever either: after `service.keep` it is given up, loudly, and so is a
+//! debt that can never be paid. Then the root settles.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ const GRACE: Duration = Duration::from_hours(24);
 /// How much later than a token itself its root looks whether it was answered.
 const AFTER_TOKEN: Duration = Duration::from_secs(10);
 
-/// What a root owes to others than tokens, whose records say it themselves.
+/// The debts of a root other than to tokens, whose records say it themselves.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Debts {
@@ -76,7 +76,7 @@ impl Debt {
 }
 
 impl Engine {
-    /// Pays what a root owes, as far as that can be done now.
+    /// Pays the debts of a root, as far as that can be done now.
     pub(crate) async fn deliver(&self, held: &mut Leased) -> RoundResult<AfterRound> {
         let id = id_of(held);
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
@@ -86,7 +86,7 @@ impl Engine {
         let stored = ends.iter().find(|item| item.key == outcome);
         let outcome = self.core.outcome_to_tell(&held.item, stored).await?;
         if stored.is_none() {
-            // So that from now on it is the same, and the time of what is owed comes.
+            // It is stored so that it stays the same from now on, and the time of the debts comes.
             self.core.store_outcome(held, &id, &outcome).await?;
         }
         let tokens_at = self.core.pay_tokens(held, &outcome).await?;
@@ -157,7 +157,7 @@ impl Engine {
         let tallies = self.core.ports.store.query(id.as_str(), records::TALLY).await?;
         let own = tallies.into_iter().chain(ends).map(|item| item.key);
         let own = own.chain([Key::new(id.as_str(), records::PAYLOAD)]).collect();
-        // As long as something is owed, what is to be told must be there.
+        // As long as something is owed, the outcome that is to be told must be there.
         self.core.expire(own, self.core.settings.service.keep.saturating_add(GRACE)).await?;
         if let Some(tree) = tree {
             tree.clear_up(held, outcome).await?;
@@ -168,8 +168,8 @@ impl Engine {
 }
 
 impl Core {
-    /// The outcome of a root, as it is told. One that is gone or cannot be read is told as a defect: whoever
-    /// waits is not to wait for ever.
+    /// The outcome of a root, as it is told. One that is gone or cannot be read is told as a defect: a caller
+    /// is not to wait for ever.
     pub(crate) async fn outcome_to_tell(
         &self,
         request: &Item,
@@ -190,7 +190,7 @@ impl Core {
         }
     }
 
-    /// Whether what is owed since a request has ended is given up.
+    /// Whether the debts of a request that has ended are given up.
     fn is_forfeit(&self, outcome: &Outcome) -> bool {
         let until = records::after(outcome.finished_at, self.settings.service.keep);
         millis(self.ports.clock.now()) >= until

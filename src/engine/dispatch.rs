@@ -1,8 +1,8 @@
 //! Runs records, a bounded number at a time, each at most once at a time on this instance.
 //!
 //! The inbox is a shortcut, not a promise: a key that finds it full is found again by the timers.
-//! Roots go after children and folders, so that what has begun is finished first; but not for ever, because
-//! a root may have been stopped, or its children may have settled.
+//! Roots go after children and folders, so that work that has begun is finished first; but not for ever,
+//! because a root may have been stopped, or its children may have settled.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -30,7 +30,7 @@ const BEFORE_A_ROOT: u32 = 15;
 /// For how long a record that has begun may not have made its first call.
 const BEGUN: Duration = Duration::from_secs(1);
 
-/// Who waits where.
+/// The queue in which a record waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Priority {
     /// Children and folders: work that has begun.
@@ -74,7 +74,7 @@ fn is_owned(key: &Key) -> bool {
     key.id_type != records::REQUEST
 }
 
-/// The lane of a record, by what it is.
+/// The lane of a record, by its type.
 pub(crate) fn lane(key: &Key) -> Priority {
     if key.id_type == records::REQUEST && !key.id.starts_with("child.") {
         Priority::Root
@@ -86,7 +86,7 @@ pub(crate) fn lane(key: &Key) -> Priority {
 /// Keys that wait for a free place, each once.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// What has begun and asks nothing of ICAv2, or not much.
+    /// Records that have begun and ask nothing of ICAv2, or not much.
     begun: VecDeque<Key>,
     /// Records that planes own: each stands for several children.
     owned: VecDeque<Key>,
@@ -109,8 +109,8 @@ impl Waiting {
         }
     }
 
-    /// The next one: records that planes own and others that have begun by turns, then roots. The former
-    /// only where their plane has room.
+    /// The next one: records that planes own and other records that have begun, by turns, then roots. The
+    /// former only where their plane has room.
     fn pop(&mut self, room: bool) -> Option<Key> {
         let begun = if self.since_a_root < BEFORE_A_ROOT { self.pop_begun(room) } else { None };
         self.since_a_root = if begun.is_some() { self.since_a_root + 1 } else { 0 };
@@ -158,7 +158,7 @@ impl Later {
     }
 }
 
-/// What is under way.
+/// The runs that are under way.
 #[derive(Debug)]
 struct Running {
     key: Key,

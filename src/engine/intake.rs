@@ -2,8 +2,8 @@
 //!
 //! Storing comes before deleting, so nothing is lost; deleting comes before working, so no
 //! visibility timeout ever bounds a copy. A message that cannot be understood fails its task token
-//! at once, is told to everybody and leaves a record; without a token it is left to the dead letters,
-//! where a person can see it.
+//! at once, is told to the bus and leaves a record; without a token it is left to the dead letters, where a
+//! person can see it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +49,8 @@ impl Engine {
     pub async fn intake(self: Arc<Self>) {
         let queue = Arc::clone(&self.core.ports.requests);
         while !self.core.stop.is_cancelled() {
-            // Waited for even when stopping: what a dropped receive has taken would stay invisible.
+            // The receive is waited for even when stopping: messages that a dropped one has taken would stay
+            // invisible.
             match queue.receive().await {
                 Ok(messages) if self.core.stop.is_cancelled() => {
                     self.core.hand_back(queue.as_ref(), &messages).await;
@@ -104,7 +105,7 @@ impl Core {
         {
             signals::engine::receive_failed("copy-requests", &error);
         }
-        // Not waited for: what callers are told must not hold up what they ask.
+        // The beats are not waited for: answers to callers must not hold up their requests.
         fates.into_iter().filter_map(|((_, token), _)| token).for_each(|token| self.beat_soon(token));
     }
 
@@ -183,7 +184,7 @@ impl Core {
     }
 
     /// A message that could not be stored on its last receive has its token answered before it goes
-    /// to the dead letters, so that nobody hangs on it; unless an earlier receive has stored it, or this
+    /// to the dead letters, so that no caller hangs on it; unless an earlier receive has stored it, or this
     /// one without hearing so: then its request lives, and answers for itself.
     async fn answer_before_dead_letter(&self, message: &Message, arrival: &Arrival) -> Fate {
         let last = self.ports.requests.max_receives().is_some_and(|most| message.receives >= most);

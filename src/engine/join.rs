@@ -29,7 +29,7 @@ use crate::{
 /// A request on its way in.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    /// What is asked for.
+    /// The request, as it was read.
     pub submission: Submission,
     /// The event that brought it, or the message where there was none.
     pub own: String,
@@ -37,7 +37,7 @@ pub(crate) struct Arrival {
     pub id: RequestId,
     /// Where it goes, and what kind it is.
     destination: String,
-    /// Whether what it asks for stands in an object, which may change while the message does not.
+    /// Whether its payload stands in an object, which may change while the message does not.
     is_elsewhere: bool,
 }
 
@@ -56,12 +56,12 @@ impl Arrival {
         }
     }
 
-    /// Whether it is known what is asked for.
+    /// Whether its payload is known.
     pub(crate) const fn is_whole(&self) -> bool {
         !self.is_elsewhere
     }
 
-    /// What its caller knows it by.
+    /// The names by which its caller knows it.
     pub(crate) fn names(&self) -> Names<'_> {
         let Submission { source, request_id, .. } = &self.submission;
         Names { own: &self.own, source, name: request_id.as_deref() }
@@ -97,7 +97,7 @@ impl Arrival {
 /// What is there already of a request.
 #[derive(Debug)]
 pub(crate) enum Before {
-    /// Nothing, or what is left of a request of that id that has expired.
+    /// Nothing, or the remains of a request of that id that has expired.
     Nothing,
     /// The same request, of that id; whether the token is known as well.
     Same { id: RequestId, with_token: bool },
@@ -138,7 +138,7 @@ impl Core {
         self.join(arrival).await.map(|fate| (fate, token_key))
     }
 
-    /// The writes that make a root: its record, what it asks for, and that it has no outcome yet.
+    /// The writes that make a root: its record, its payload, and that it has no outcome yet.
     pub(super) async fn root_records<T: Serialize + Sync>(
         &self,
         id: &RequestId,

@@ -1,6 +1,6 @@
-//! What is said of an event while its sender still waits for the answer.
+//! The verdict on an event while its sender still waits for the answer.
 //!
-//! The same is said as to a message on the queue, by the same code; only that somebody hears it.
+//! It is the same as for a message on the queue, by the same code; only that the sender hears it.
 
 use super::{
     Engine,
@@ -15,7 +15,7 @@ use crate::{
     ports::Error,
 };
 
-/// What becomes of an event.
+/// The verdict on an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventVerdict {
     /// It may go on the queue. Its request will be found under that id.
@@ -65,7 +65,7 @@ impl Engine {
 }
 
 impl Core {
-    /// A payload that is elsewhere is fetched later, when nobody waits for it on a line.
+    /// A payload that is elsewhere is fetched later, when no sender waits for it on a line.
     async fn judge_request(&self, arrival: Arrival) -> Result<EventVerdict, Error> {
         let before = if arrival.is_whole() { self.before(&arrival).await? } else { Before::Nothing };
         match before {

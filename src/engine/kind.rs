@@ -1,5 +1,6 @@
-//! What a kind of work is to the engine, and what a plane is. The engine owns records, leases, children,
-//! heartbeats and answers; a kind decides what is to be done and how it ended, a plane does it.
+//! The traits by which the engine knows a kind of work, and a plane. The engine owns records, leases,
+//! children, heartbeats and answers; a kind decides which children a request needs and how it ended, a plane
+//! works them off.
 
 use std::{fmt, time::Duration};
 
@@ -24,7 +25,7 @@ use crate::{
 ///
 /// - All calls for one root come from the holder of its lease, one after the other.
 /// - `plan` is called while the root has no plan, no outcome, and was not stopped. The first outcome that is
-///   stored stands, whoever stores it.
+///   stored stands, whichever instance stores it.
 /// - `tree` is called when the root has a plan, and when it has an outcome, with or without a plan.
 /// - `abandon` is called before the outcome of a stopped root is stored.
 ///
@@ -32,27 +33,27 @@ use crate::{
 ///
 /// - Every method may be called again after it has had its effect (a crash, a lost answer, a lost lease),
 ///   and then comes to the same end, or to one as good.
-/// - A method checks the lease before each effect, and says with [`AfterRound`] what it waits for instead of
-///   sleeping for longer than some seconds.
+/// - A method checks the lease before each effect, and returns an [`AfterRound`] with the time of the next
+///   round instead of sleeping for longer than some seconds.
 ///
 /// # Errors
 ///
-/// [`RoundError::Port`] has the root tried again with growing pauses, [`RoundError::Lost`] and [`RoundError::Stopping`] end
-/// the round at once.
+/// [`RoundError::Port`] has the root tried again with growing pauses, [`RoundError::Lost`] and
+/// [`RoundError::Stopping`] end the round at once.
 #[async_trait]
 pub(crate) trait Kind: fmt::Debug + Send + Sync {
     /// Its name in records, events and metrics: unique, never changed, never used again.
     fn name(&self) -> &'static str;
 
-    /// Plans a root: stores what its children will be, or its outcome (`Core::conclude`) where it needs none.
+    /// Plans a root: stores the plan of its children, or its outcome (`Core::conclude`) where it needs none.
     /// `Some` when there is something to wait for before that.
     async fn plan(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>>;
 
     /// The children of a root, as they are planned.
     fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>>;
 
-    /// Clears away what a root that is to end early would leave behind. What does not pass is logged, and
-    /// holds up nobody.
+    /// Clears away what a root that is to end early would leave behind. A failure that does not pass is
+    /// logged, and does not hold up the root.
     async fn abandon(&self, _held: &mut Leased) -> RoundResult<()> {
         Ok(())
     }
@@ -117,7 +118,7 @@ impl From<Failure> for PlanError {
 }
 
 impl From<Error> for PlanError {
-    /// What passes is tried again; what does not, ends the request.
+    /// An error that passes has the request tried again; any other ends it.
     fn from(error: Error) -> Self {
         if error.is_passing() { Self::Port(error) } else { Self::Failed(final_failure(&error)) }
     }

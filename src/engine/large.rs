@@ -1,14 +1,13 @@
 //! Documents of any size in items that hold 400 KB (DynamoDB).
 //!
 //! A small document stands in its attribute as it is, where people can read it. A larger one is
-//! gzipped, in an attribute of that name with `_gz`: that costs less to write, too. What does not fit
-//! even so is cut into parts, which are items of their own, and the attribute with `_parts` names
-//! them.
+//! gzipped, in an attribute of that name with `_gz`: that costs less to write, too. A document that does not
+//! fit even so is cut into parts, which are items of their own, and the attribute with `_parts` names them.
 //!
 //! Parts are put before the item that names them, so no document is ever there in part; their key
 //! comes from owner and content, so putting them again changes nothing. An owner that dies between
-//! the two leaves parts that nobody names. Nothing looks for those, or for the parts of what has
-//! settled: they expire by themselves, long after any request has ended.
+//! the two leaves parts that no item names. Nothing looks for those, or for the parts of documents of settled
+//! requests: they expire by themselves, long after any request has ended.
 
 use std::{
     io::{Read as _, Write as _},
@@ -32,7 +31,7 @@ use crate::{
 /// Bytes of a document that is kept as it is.
 const PLAIN: usize = 32 * 1024;
 
-/// Characters of a packed document, or of one part of it, in one item. What else an item holds has
+/// Characters of a packed document, or of one part of it, in one item. The other attributes of an item have
 /// the rest of its 400 KB.
 const PIECE: usize = 350_000;
 
@@ -42,7 +41,7 @@ const SLOW: usize = 256 * 1024;
 /// Bytes that a document may have when it is unpacked.
 const LARGEST: u64 = 1 << 30;
 
-/// How long what a root needs is kept beyond `service.keep`: longer than any request takes.
+/// How long the items that a root needs are kept beyond `service.keep`: longer than any request takes.
 const LIFE: Duration = Duration::from_hours(60 * 24);
 
 /// Parts written at a time.
@@ -65,7 +64,8 @@ pub(crate) fn removal(name: &str) -> [Change; 3] {
 }
 
 impl Core {
-    /// When what a root needs until it settles may go, where nobody knows of it any more; seconds since 1970.
+    /// When an item that a root needs until it settles may expire, where no record knows of it any more;
+    /// seconds since 1970.
     pub(crate) fn outlives_a_root(&self) -> i64 {
         records::after(self.ports.clock.now(), self.settings.service.keep.saturating_add(LIFE)) / 1000
     }
@@ -114,7 +114,7 @@ impl Core {
             let item = Item::new(Key::new(&id, format!("PART#{n:06}")))
                 .with(PART, piece.as_ref())
                 .with(EXPIRE_AT, expire_at);
-            // Over what is there: it is the same, and lives on.
+            // It is put over the part that is there: that is the same, and lives on.
             let put = Write { key: item.key, action: Action::Put(item.attributes), conditions: Vec::new() };
             self.ports.store.write(put)
         });
@@ -173,7 +173,7 @@ impl Core {
     }
 }
 
-/// Does what takes its time where it holds up nobody.
+/// Does work that takes its time where it holds up no other task.
 pub(crate) async fn spawn_blocking_if_large<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,

@@ -39,7 +39,7 @@ pub(crate) enum RoundError {
     /// A port failed; try again later.
     #[error(transparent)]
     Port(#[from] Error),
-    /// The lease is gone: somebody else acts now, or may.
+    /// The lease is gone: another instance acts now, or may.
     #[error("the lease is lost")]
     Lost,
     /// The process is stopping.
@@ -62,7 +62,7 @@ pub(crate) struct Lease {
     pub(crate) lost: CancellationToken,
 }
 
-/// A record that this instance holds, with what it last read of it.
+/// A record that this instance holds, as it last read it.
 #[derive(Debug)]
 pub(crate) struct Leased {
     pub(crate) lease: Arc<Lease>,
@@ -73,7 +73,7 @@ pub(crate) struct Leased {
     pub(crate) alone: Option<Alone>,
 }
 
-/// What became of a release.
+/// The result of a release.
 #[derive(Debug)]
 pub(crate) enum Released {
     /// Done; the record is free.
@@ -137,14 +137,14 @@ impl Core {
         let starts = item.number(attr::STARTS).unwrap_or(0);
         let is_suspect = !owner.is_empty() && owner != self.instance.as_str() && starts >= SUSPECT;
         let alone = if is_suspect {
-            // Another one's turn: it stays due.
+            // It is another suspect's turn: this one stays due.
             let Some(alone) = self.quarantine.enter() else { return Ok(None) };
             Some(alone)
         } else {
             None
         };
-        // Who did not give it back is this very process, which therefore has not died of it; that it did
-        // not come to an end can be seen all the same.
+        // This very process did not give it back, and so has not died of it; that the round did not come to
+        // an end can be seen all the same.
         let start = if owner == self.instance.as_str() {
             set(attr::STARTS, 2)
         } else {
@@ -224,7 +224,7 @@ impl Core {
     /// Writes attributes of a held record. Each such write has a revision of its own and follows the one
     /// before: an attempt that lands late changes nothing, and one whose answer was lost recognises itself.
     /// Where an earlier one turns out to have happened of which we had not heard, nothing is written over it:
-    /// what is to be written was made without knowing of it, and the round begins anew.
+    /// the new attributes were made without knowing of it, and the round begins anew.
     pub(crate) async fn save(&self, held: &mut Leased, mut changes: Vec<Change>) -> RoundResult<()> {
         held.lease.check()?;
         let seen = held.item.number(attr::REVISION);
@@ -240,7 +240,7 @@ impl Core {
             }
         };
         let is_ours = item.number(attr::REVISION) == Some(held.tried);
-        // `wakes` as of the round's start must survive: what came since is news.
+        // `wakes` as of the round's start must survive: a wake that came since is news.
         let wakes = held.item.attributes.get(attr::WAKES).cloned();
         held.item = item;
         match wakes {
@@ -296,7 +296,8 @@ impl Core {
                     held.item = item;
                     return Ok(Released::News);
                 }
-                // Free, and nobody has taken it since: our own release, whose answer was lost.
+                // The record is free, and no instance has taken it since: our own release did it, whose
+                // answer was lost.
                 Ok(Released::Yes)
             }
             _ => {

@@ -1,9 +1,9 @@
-//! Signs of life: what heartbeats are sent on.
+//! Signs of life: heartbeats are sent on them.
 //!
-//! Whoever sees a request move notes it here, in memory; the timers write it down, at most once in a
-//! while for each root and only where there is something new, so that any instance may beat. That a
-//! request was made counts as a sign too, so a short one costs no write at all. A platform that
-//! answers with faults is noted apart: it is believed for longer than silence, but not for ever.
+//! A task that sees a request move notes it here, in memory; the timers write it down, at most once in a
+//! while for each root and only where there is something new, so that any instance may beat. That a request
+//! was made counts as a sign too, so a short one costs no write at all. A platform that answers with faults
+//! is noted apart: it is believed for longer than silence, but not for ever.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -50,7 +50,7 @@ const WRITES_BEFORE_A_STALL: u32 = 6;
 /// stuck are given up before.
 const STUCK_AFTER: Duration = Duration::from_mins(2);
 
-/// What is due for that long, and held by nobody, waits for a place on an instance.
+/// A record that has been due for that long, and that no instance holds, waits for a place on one.
 const OVERDUE: Duration = Duration::from_mins(1);
 
 /// A root on whose behalf something is done.
@@ -69,7 +69,7 @@ impl RootRef {
     }
 }
 
-/// What is known of one root, milliseconds since 1970.
+/// The signs of one root, milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 struct NotedProgress {
     moved: i64,
@@ -100,7 +100,7 @@ impl NotedProgress {
 pub(crate) struct Liveness {
     // In an order that is the same every time: so are the histories of the simulation.
     roots: Mutex<BTreeMap<RequestId, NotedProgress>>,
-    /// Who held the places of a project when it was last looked at, and since when.
+    /// The jobs that held the places of a project when it was last looked at, and since when.
     queues: Mutex<HashMap<ProjectId, (u64, i64)>>,
     /// When a record that had to wait was last given a place on this instance.
     runs_moved: AtomicI64,
@@ -152,7 +152,7 @@ impl Liveness {
         self.note(root_refs, |noted| noted.outage = noted.outage.max(at));
     }
 
-    /// The platform answers with faults, or not at all. That concerns everybody who needs it: most of them
+    /// The platform answers with faults, or not at all. That concerns every root that needs it: most of them
     /// stand in line behind the call that has failed.
     pub(crate) fn platform_outage(&self, at: i64) {
         self.platform_outage.fetch_max(at, Ordering::Relaxed);
@@ -174,7 +174,7 @@ impl Liveness {
         self.roots().remove(root);
     }
 
-    /// Who holds the places of a project now.
+    /// The jobs that hold the places of a project now.
     pub(crate) fn queue_seen(&self, project: &ProjectId, members: &BTreeSet<String>, now: i64) {
         let mut hasher = DefaultHasher::new();
         members.hash(&mut hasher);
@@ -189,7 +189,7 @@ impl Liveness {
         }
     }
 
-    /// When others were last seen to hold the places of a project than before.
+    /// When other jobs were last seen to hold the places of a project than before.
     pub(crate) fn queue_moved(&self, project: &ProjectId) -> i64 {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.get(project).map_or(0, |(_, at)| *at)
@@ -210,7 +210,7 @@ impl Liveness {
         self.streams_moved.load(Ordering::Relaxed)
     }
 
-    /// What is to be written now; forgets what has been silent for long.
+    /// The signs that are to be written now; forgets roots that have been silent for long.
     fn due(&self, now: i64, period: i64) -> Vec<(RequestId, NotedProgress)> {
         let outage = self.outage_of_platform();
         let mut roots = self.roots();
@@ -228,7 +228,7 @@ impl Liveness {
         }
     }
 
-    /// What this instance itself has seen of a root.
+    /// The signs of a root that this instance itself has seen.
     fn seen(&self, root: &str) -> ProgressMarks {
         let roots = self.roots();
         let noted = roots.get(&RequestId::new(root));
@@ -264,8 +264,8 @@ impl Core {
         signs.are_fresh(now, as_millis(heartbeat.stalled_after), as_millis(heartbeat.outage_after))
     }
 
-    /// The signs of a root: what is stored among these items, what this instance has seen itself, and
-    /// what is a sign too: that it was made.
+    /// The signs of a root: those that are stored among these items, those that this instance has seen
+    /// itself, and that the root was made, which is a sign too.
     pub(crate) fn signs(&self, root: &str, items: &[Item], made: Option<i64>) -> ProgressMarks {
         let stored = items.iter().find(|item| item.key.id_type == records::SIGNS);
         let number = |name: &str| stored.and_then(|item| item.number(name));
@@ -281,21 +281,21 @@ impl Core {
         self.liveness.record_progress(root_refs, millis(self.ports.clock.now()));
     }
 
-    /// Takes note of an error: only what a platform in trouble answers is a sign.
+    /// Takes note of an error: only the answer of a platform in trouble is a sign.
     pub(crate) fn note_outage(&self, root_refs: &[RootRef], error: &Error) {
         if matches!(error.class, Class::Transient | Class::Throttled) {
             self.liveness.outage(root_refs, millis(self.ports.clock.now()));
         }
     }
 
-    /// The same for all who need the platform.
+    /// The same for all roots that need the platform.
     pub(crate) fn note_platform_outage(&self, error: &Error) {
         if matches!(error.class, Class::Transient | Class::Throttled) {
             self.liveness.platform_outage(millis(self.ports.clock.now()));
         }
     }
 
-    /// The same for the record of a request; a folder knows for whom it works.
+    /// The same for the record of a request; a folder knows the roots for which it works.
     pub(crate) fn note_outage_of(&self, held: &Leased, error: &Error) {
         if held.lease.key.id_type == records::REQUEST {
             self.note_outage(&[RootRef::of(&held.item)], error);
@@ -303,7 +303,7 @@ impl Core {
     }
 
     /// When nothing can be decided any longer about a root that shows no sign of life: nothing has moved
-    /// for as long as an outage is believed in, and those who were asked to look had the time to.
+    /// for as long as an outage is believed in, and the holders that were asked to look had the time to.
     /// Milliseconds since 1970.
     pub(crate) fn silence_ends(&self, signs: &ProgressMarks, look_since: i64) -> i64 {
         let heartbeat = &self.settings.heartbeat;
@@ -334,7 +334,7 @@ impl Core {
         due && !held && now.saturating_sub(moved) < as_millis(self.settings.heartbeat.stalled_after)
     }
 
-    /// Writes down what is new since the last time.
+    /// Writes down the signs that are new since the last time.
     pub(crate) async fn tell_evidence(&self) {
         let heartbeat = &self.settings.heartbeat;
         let period = heartbeat.every().max(heartbeat.stalled_after / WRITES_BEFORE_A_STALL);

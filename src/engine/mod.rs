@@ -1,10 +1,10 @@
-//! Durable work: records under leases, what wakes them, roots with their children, heartbeats, and what
-//! is owed at the end. It knows no kind of work, no folder and no bucket.
+//! Durable work: records under leases, their wakes, roots with their children, heartbeats, and the debts at
+//! the end. It knows no kind of work, no folder and no bucket.
 //!
 //! A request is a root record. Its kind ([`kind::Kind`]) decides what children it needs and how it ended;
 //! a plane ([`kind::Plane`]) works the children off. Which there are is said by the [`Registry`], which
-//! `app` fills. [`intake`] brings requests from the queue, [`timers`] what is due, and [`dispatch`] runs
-//! records, a bounded number at a time, each under a [`lease`].
+//! `app` fills. [`intake`] brings requests from the queue, [`timers`] the records that are due, and
+//! [`dispatch`] runs records, a bounded number at a time, each under a [`lease`].
 //!
 //! Events, counters and indexes are hints; truth is consistent reads of records.
 
@@ -56,7 +56,7 @@ use self::{
 };
 use crate::{domain::ids::InstanceId, ports::store::Key};
 
-/// How many keys may wait for a run; what does not fit is found again by the timers.
+/// How many keys may wait for a run; those that do not fit are found again by the timers.
 const INBOX: usize = 10_000;
 
 /// The engine of one instance: the loops that run records.
@@ -80,7 +80,7 @@ impl Engine {
         })
     }
 
-    /// Who this instance is, in leases and log lines.
+    /// The name of this instance, in leases and log lines.
     pub fn instance(&self) -> &InstanceId {
         &self.core.instance
     }

@@ -1,5 +1,5 @@
-//! What a request is found by besides its id: the event or message that brought it, and the name that
-//! its caller chose.
+//! The names by which a request is found besides its id: the event or message that brought it, and the name
+//! that its caller chose.
 //!
 //! A name leads to an id, and that either to a record or to another name: a refused request is kept
 //! under the event that brought it, so that the name stays free for the corrected one.
@@ -25,7 +25,7 @@ const HOPS: usize = 3;
 /// The longest name that is looked for; ids of records are shorter.
 const LONGEST: usize = 1024;
 
-/// What a caller knows its request by.
+/// The names by which a caller knows its request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names<'a> {
     /// The event, or the message where there was none.

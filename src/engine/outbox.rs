@@ -1,4 +1,5 @@
-//! How a root ends: the outcome is stored once, then everybody is told who waits for it ([`super::debts`]).
+//! How a root ends: the outcome is stored once, then every caller that waits for it is told
+//! ([`super::debts`]).
 
 use std::time::Duration;
 
@@ -60,8 +61,9 @@ impl Core {
         self.save(held, vec![set(attr::PHASE, Phase::Finishing.as_str())]).await
     }
 
-    /// Stores an outcome, if there is none and the lease still holds: whoever stood still on the way has
-    /// been followed by another, who may have found something else. False: there was one.
+    /// Stores an outcome, if there is none and the lease still holds: a holder that stood still on the way
+    /// has been followed by the next holder, which may have found something else. False: there was an
+    /// outcome.
     pub(crate) async fn store_outcome(
         &self,
         held: &Leased,
@@ -111,8 +113,8 @@ impl Core {
         refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// The same for news on the way, which nobody depends on: a bus that does not take them must not
-    /// hold up a copy.
+    /// The same for news on the way, on which no caller depends: a bus that does not take them must not hold
+    /// up a copy.
     pub(crate) async fn tell_if_possible(&self, held: &Leased, status: Status, counters: Counters) {
         if let Err(error) = self.tell(held, status, counters, None).await {
             signals::engine::publish_failed(&held.lease.key.id, &error);

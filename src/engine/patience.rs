@@ -1,6 +1,6 @@
-//! What passes, before anything is begun and after: calls are made again a few times, so that one of many
-//! that fails does not make everything begin anew; and what cannot be begun, or summed up, is not tried for
-//! ever.
+//! Failures that pass, before anything is begun and after: calls are made again a few times, so that one of
+//! many that fails does not make everything begin anew; and a request that cannot be begun, or summed up, is
+//! not tried for ever.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ const BASE: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(20);
 
 impl Core {
-    /// Makes a call, and makes it again a few times if it fails with what passes. A process that is to stop
-    /// does not wait.
+    /// Makes a call, and makes it again a few times if it fails with an error that passes. A process that is
+    /// to stop does not wait.
     pub(crate) async fn patiently<T, F>(&self, root_refs: &[RootRef], call: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -70,7 +70,7 @@ impl Core {
     }
 
     /// Notes that something that may pass is in the way, and says whether it has been for longer than an
-    /// outage is believed in. A time in which nobody tried does not count.
+    /// outage is believed in. A time in which no instance tried does not count.
     pub(crate) async fn lasts_too_long(&self, held: &mut Leased) -> RoundResult<bool> {
         self.read_again(held).await?;
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
@@ -85,8 +85,8 @@ impl Core {
         Ok(now >= state.trouble_since.saturating_add(as_millis(limit)))
     }
 
-    /// Reads a held record as it is stored: what went wrong may be a write that has happened all the same,
-    /// and whoever wrote on from what it was before would take a plan for none.
+    /// Reads a held record as it is stored: a write that failed may have happened all the same, and a holder
+    /// that went on from the record as it was before would take a plan for none.
     async fn read_again(&self, held: &mut Leased) -> RoundResult<()> {
         held.lease.check()?;
         let stored = self.ports.store.get(&held.lease.key).await?;
@@ -95,7 +95,7 @@ impl Core {
             held.lease.lost.cancel();
             return Err(RoundError::Lost);
         };
-        // What came since the round began is news.
+        // A wake that came since the round began is news.
         match held.item.attributes.get(attr::WAKES) {
             Some(wakes) => item.attributes.insert(attr::WAKES.to_owned(), wakes.clone()),
             None => item.attributes.remove(attr::WAKES),

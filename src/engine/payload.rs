@@ -19,7 +19,7 @@ use crate::{
 /// Payloads read at a time: taking one apart needs several times its bytes.
 pub(crate) const AT_ONCE: usize = 2;
 
-/// How long an object may take to come; its message is invisible to others only for so long.
+/// How long an object may take to come; its message is invisible to other instances only for so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a payload was not read.

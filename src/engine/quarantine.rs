@@ -1,13 +1,14 @@
-//! Who is suspected when instances die (poison).
+//! The records that are suspected when instances die (poison).
 //!
 //! An instance that dies leaves every record that it had in hand without a clean release, the innocent ones
 //! too. So from the third such end in a row on a record is run alone: of all suspects an instance runs one
-//! at a time, beside work that nobody suspects. Who waits for that turn is not acquired, so its count stays
-//! what it is; only one that is run alone, again and again, and never given back, is given up in the end.
-//! Nothing is written for it but the count of the acquisitions themselves.
+//! at a time, beside work that is not suspected. A suspect that waits for that turn is not acquired, so its
+//! count stays what it is; only one that is run alone, again and again, and never given back, is given up in
+//! the end. Nothing is written for it but the count of the acquisitions themselves.
 //!
-//! A suspect keeps the turn for a while only, lest a long stream keep it for hours. Who is still there then
-//! is cleared for now; if its instance dies all the same, it is run alone for twice as long the next time.
+//! A suspect keeps the turn for a while only, lest a long stream keep it for hours. A suspect that still runs
+//! then is cleared for now; if its instance dies all the same, it is run alone for twice as long the next
+//! time.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! The records of the one table: their keys, their attributes, their small documents.
 //!
 //! No item has two kinds of writer. Of the leased records (`REQUEST`, `FOLDER`) only the holder
-//! writes, except that anyone may add to `wakes`, and set `due_at` to now while doing so: a holder
+//! writes, except that any instance may add to `wakes`, and set `due_at` to now while doing so: a holder
 //! overwrites both when it releases.
 
 use std::time::Duration;
@@ -82,7 +82,8 @@ pub(crate) mod attr {
     pub(crate) const WAITING_FOR: &str = "waiting_for";
     /// How many children of one root were put together.
     pub(crate) const SIBLINGS: &str = "siblings";
-    /// What a waiter found when its folder first saw it; written by the folder's holder, once.
+    /// The files that a waiter found there when its folder first saw it; written by the folder's holder,
+    /// once.
     pub(crate) const SEEN: &str = "seen";
 }
 
@@ -97,7 +98,7 @@ pub(crate) enum Phase {
     Running,
     /// The outcome is stored; answers are owed.
     Finishing,
-    /// Nothing is owed to anyone.
+    /// Nothing is owed any more.
     Settled,
 }
 
@@ -120,7 +121,7 @@ impl Phase {
     }
 }
 
-/// The document of a root: what its holder remembers between rounds.
+/// The document of a root: the state that its holder keeps between rounds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct RootState {
@@ -138,7 +139,7 @@ pub(crate) struct RootState {
     pub told_at: i64,
     /// When it was first without a sign of life and had a look begun; 0 while there are signs.
     pub look_since: i64,
-    /// When it was first known that everyone has looked since; 0 before.
+    /// When it was first known that all its children have been looked at since; 0 before.
     pub looked_at: i64,
     /// Since when something that may pass has kept it from being begun, or ended; milliseconds since
     /// 1970; 0: nothing does.
@@ -147,7 +148,7 @@ pub(crate) struct RootState {
     pub trouble_at: i64,
     /// Stopped; when its children were last looked at. 0 before.
     pub children_at: i64,
-    /// What it owes to others than tokens, once it has an outcome.
+    /// Its debts other than to tokens, once it has an outcome.
     pub debts: Debts,
     /// What its kind remembers besides, in fields of its own.
     #[serde(flatten)]
@@ -162,7 +163,7 @@ impl RootState {
         })
     }
 
-    /// Remembers that, in the place of what stood in the fields of `T`.
+    /// Remembers that, in the place of the fields of `T`.
     pub(crate) fn set_own<T: Serialize + DeserializeOwned>(&mut self, own: &T) -> Result<()> {
         for name in fields(&self.own::<T>()?)?.keys() {
             self.of_kind.remove(name);
@@ -254,7 +255,7 @@ pub(crate) fn new_request(
 }
 
 /// Tells a leased record that there is news: its holder will not release without another round,
-/// and if nobody holds it, it is due now. Settled records (no `due_at`) stay as they are.
+/// and if no instance holds it, it is due now. Settled records (no `due_at`) stay as they are.
 pub(crate) fn wake(key: Key, now: Timestamp) -> Write {
     Write::update(
         key,

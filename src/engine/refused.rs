@@ -1,4 +1,4 @@
-//! Requests that are not taken: their token is answered, everybody is told, and whoever looks them up
+//! Requests that are not taken: their token is answered, the bus is told, and a caller that looks them up
 //! finds out why.
 //!
 //! The record is written last: where it is, all of that has happened. A message that comes again is
@@ -33,7 +33,7 @@ use crate::{
 /// A request that is not taken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RejectedMessage<'a> {
-    /// What its caller knows it by.
+    /// The names by which its caller knows it.
     pub names: Names<'a>,
     /// Its kind, as far as it can be made out.
     pub kind: Kind,
@@ -89,7 +89,7 @@ impl Core {
         let stored = Item::new(Key::new(id.as_str(), records::OUTCOME)).with(EXPIRE_AT, expire_at);
         let stored = self.with_document(stored, attr::OUTCOME, &outcome).await?;
         let mut writes = vec![Write::put_new(request), Write::put_new(stored)];
-        // Where the names have led elsewhere so far, they lead to what was refused last.
+        // Where the names have led elsewhere so far, they lead to the request that was refused last.
         let own = Names { own: id.as_str(), ..names };
         let taken = match names.named() {
             Some(named) => self.ports.store.get(&records::request_key(&named)).await?.is_some(),

@@ -21,7 +21,7 @@ impl Engine {
         if self.registry.kind(name).is_some() {
             return self.root_round(held).await;
         }
-        // Of a newer version: somebody else's.
+        // It is of a newer version: an instance of that version works on it.
         Ok(AfterRound::at(records::after(self.core.ports.clock.now(), self.core.settings.service.lease * 2)))
     }
 
@@ -64,14 +64,14 @@ impl Engine {
             return plane.give_up(held, failure).await;
         }
         if Phase::of(&held.item) != Some(Phase::Finishing) {
-            // Its children are not to go on for nobody.
+            // Its children are not to go on for a request that has ended.
             let failure = self.core.put_stop(&id_of(held), failure).await?;
             self.conclude_stopped(held, failure).await?;
         }
         self.deliver(held).await
     }
 
-    /// Ends a root with this failure; what had arrived is counted.
+    /// Ends a root with this failure; the counters of its children are kept.
     async fn conclude_stopped(&self, held: &mut Leased, failure: Failure) -> RoundResult<()> {
         let id = id_of(held);
         if let Some(kind) = self.kind_of(held) {

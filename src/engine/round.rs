@@ -21,8 +21,8 @@ use crate::{
     signals,
 };
 
-/// After how many acquisitions without a clean release a record is given up: whoever runs it dies. High
-/// enough for a bad hour in which instances die, or lose the table, of something else.
+/// After how many acquisitions without a clean release a record is given up: every instance that runs it
+/// dies. High enough for a bad hour in which instances die, or lose the table, of something else.
 const MAX_UNFINISHED_ROUNDS: i64 = 10;
 
 /// After how many rounds in a row with an error that trying again cannot mend a record is given up.
@@ -40,7 +40,7 @@ const RELEASE_CAP: Duration = Duration::from_secs(5);
 pub(crate) enum AfterRound {
     /// Changes to write with the release, and when to look again, milliseconds since 1970.
     Due { changes: Vec<Change>, due_at: i64 },
-    /// Changes to write with the release; nobody has to look again.
+    /// Changes to write with the release; no round has to look again.
     Settled { changes: Vec<Change> },
     /// The round has given the record back itself.
     Released,
@@ -60,7 +60,7 @@ impl AfterRound {
     }
 }
 
-/// What an error means to whoever waits.
+/// The meaning of an error, in the words that a caller is told.
 pub(crate) fn in_words(error: &Error) -> String {
     if error.class == Class::Unauthorized {
         return format!("the access token, or the keys, of this service are not accepted: {error}");
@@ -121,7 +121,7 @@ impl Engine {
                     return;
                 }
                 Ok(Released::News) => {
-                    // What the round has learnt need not be learnt again.
+                    // The findings of the round are stored, so that it need not make them again.
                     if let Err(halt) = self.core.save(held, parting.changes).await {
                         return signals::engine::release_failed(&key, &halt);
                     }
@@ -131,8 +131,8 @@ impl Engine {
         }
     }
 
-    /// Releases a record, again and again while the lease holds: what is not given back waits for the
-    /// lease to run out, and looks like something that somebody has died of.
+    /// Releases a record, again and again while the lease holds: a record that is not given back waits for
+    /// the lease to run out, and looks as if an instance had died of it.
     async fn give_back_record(&self, held: &mut Leased, parting: &Release) -> RoundResult<Released> {
         let mut tries = 0;
         loop {
@@ -202,7 +202,7 @@ impl Core {
     }
 }
 
-/// Why a record is given up that nobody survives, or can work on.
+/// Why a record is given up that no instance survives, or can work on.
 pub(super) fn broken() -> Failure {
     Failure::new(ErrorName::Internal, "the request broke every process that worked on it")
 }

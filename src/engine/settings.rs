@@ -173,7 +173,7 @@ pub struct JobSettings {
     pub poll_interval: Duration,
     /// How long the API may take to show what has happened.
     pub settle: Duration,
-    /// How old a PARTIAL file must be that is not ours before nobody is believed to be writing it.
+    /// How old a PARTIAL file that is not ours must be before it is taken for abandoned.
     pub abandoned_after: Duration,
     /// How long an unanswered submission is looked for before it is made again.
     pub submit_settle: Duration,
@@ -203,7 +203,7 @@ pub struct HeartbeatSettings {
     pub on_caller_gone: OnCallerGone,
 }
 
-/// What becomes of a copy that nobody waits for any more (`heartbeat.on_caller_gone`).
+/// What becomes of a copy for which no caller waits any more (`heartbeat.on_caller_gone`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnCallerGone {

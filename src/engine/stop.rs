@@ -1,9 +1,9 @@
 //! The order to end a request before its children have: cancelled, deserted or stalled.
 //!
-//! It is given once, by whoever is first, in an item of its own, and never changes an outcome. The
-//! root ends with it at once; its children read it when they are acquired and give up their places;
-//! folders read it before they begin anything. The root settles when its children have. Jobs cannot
-//! be cancelled: a folder keeps them until they are over.
+//! It is given once, by the instance that is first, in an item of its own, and never changes an outcome. The
+//! root ends with it at once; its children read it when they are acquired and give up their places; folders
+//! read it before they begin anything. The root settles when its children have. Jobs cannot be cancelled: a
+//! folder keeps them until they are over.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ use crate::{
     signals,
 };
 
-/// What became of a wish to end a request.
+/// The answer to a wish to end a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancel {
     /// There is no such request.
@@ -38,7 +38,7 @@ pub enum Cancel {
 }
 
 impl Engine {
-    /// Ends a request made by a caller. What has arrived stays; `reason` becomes part of the failure's
+    /// Ends a request made by a caller. Data that has arrived stays; `reason` becomes part of the failure's
     /// message.
     pub async fn cancel(&self, id: &str, reason: &str) -> Result<Cancel> {
         let root = RequestId::new(id);
@@ -75,7 +75,7 @@ impl Core {
 
     /// Gives the order; returns the one that stands, which may be an earlier one.
     pub(crate) async fn put_stop(&self, root: &RequestId, failure: Failure) -> Result<Failure> {
-        // It may come when the root has just settled, and nobody would clear it away.
+        // It may come when the root has just settled, and then no root would clear it away.
         let expire_at = self.outlives_a_root();
         let item = Item::new(records::stop_key(root))
             .with(attr::FAILURE, records::text(&failure)?)

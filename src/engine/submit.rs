@@ -30,15 +30,15 @@ pub struct Order {
     pub id: RequestId,
     /// Where it goes, as it is shown.
     pub destination: String,
-    /// What is asked for, as its kind reads it.
+    /// The payload, as its kind reads it.
     pub payload: Json,
-    /// Who asks.
+    /// The event source that asks.
     pub source: String,
-    /// Who is to be told.
+    /// The token that is to be answered.
     pub token: Option<TaskToken>,
 }
 
-/// What became of an order.
+/// The answer to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submitted {
     /// Its root was made.

@@ -1,6 +1,6 @@
 //! The interval tasks: heartbeats, evidence of progress, and the walk of the due index. There are three,
 //! so that none waits for another: a Step Functions outage makes heartbeats slow, and must hold up neither
-//! what is due nor what is known of live requests.
+//! due records nor the signs of live requests.
 //!
 //! The first walk is also the recovery after a start; nothing about a restart is special.
 
@@ -33,20 +33,20 @@ const PAGE: usize = 500;
 /// Heartbeats under way at a time.
 const BEATS: usize = 32;
 
-/// Heartbeats that may be asked for at a time, and tokens that may stand in line for one; what does not fit is
-/// found by the next walk.
+/// Heartbeats that may be asked for at a time, and tokens that may stand in line for one; those that do not
+/// fit are found by the next walk.
 pub(crate) const ASKED_BEATS: usize = 1000;
 const MOST_IN_LINE: usize = 4000;
 
-/// How often the index is searched for what is due later than anything of ours can be.
+/// How often the index is searched for records that are due later than anything of ours can be.
 const STRAYS_EVERY: Duration = Duration::from_mins(1);
 
-/// How far clocks may differ before a time in the index counts as one that nobody has meant.
+/// How far clocks may differ before a time in the index counts as one that no instance can have meant.
 const DIFFER: Duration = Duration::from_mins(1);
 
 impl Engine {
     /// Sends heartbeats until `end`: they go on while work drains. The walk of the index waits for no
-    /// heartbeat, and a heartbeat for no other one: what takes long holds up nobody's.
+    /// heartbeat, and a heartbeat for no other one: one that takes long holds up no other.
     pub async fn heartbeats(self: Arc<Self>, end: CancellationToken) {
         tokio::select! {
             biased;
@@ -96,8 +96,8 @@ impl Engine {
         }
     }
 
-    /// Writes down what is known of the progress of roots, until `end`: heartbeats are sent on it while
-    /// work drains, too.
+    /// Writes down the signs of life of roots, until `end`: heartbeats are sent on them while work drains,
+    /// too.
     pub async fn progress(self: Arc<Self>, end: CancellationToken) {
         let mut ticks = self.ticks();
         loop {
@@ -109,7 +109,7 @@ impl Engine {
         }
     }
 
-    /// Wakes what waits for time, until stopped.
+    /// Wakes the records that wait for time, until stopped.
     pub async fn timers(self: Arc<Self>) {
         let mut ticks = self.ticks();
         let mut strays = Rarely::default();
@@ -165,8 +165,8 @@ impl Engine {
         }
     }
 
-    /// Makes due what would be due later than any of ours can be: it was written by a clock that was
-    /// ahead of this one, and nobody would look at it until this one is there.
+    /// Makes records due that would be due later than any of ours can be: an instance wrote them whose clock
+    /// was ahead of this one, and no instance would look at them until this one is there.
     async fn recover_strays(&self, shard: u8) {
         let now = millis(self.core.ports.clock.now());
         let longest =

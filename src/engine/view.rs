@@ -1,4 +1,4 @@
-//! What can be seen of a request from outside.
+//! A request as it is seen from outside.
 
 use jiff::Timestamp;
 
@@ -34,7 +34,7 @@ pub struct RequestView {
     pub updated_at: Timestamp,
     /// How it ended.
     pub outcome: Option<Outcome>,
-    /// Whether everybody has been told.
+    /// Whether every caller, and the bus, has been told.
     pub settled: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Wakes: news for a record, whoever holds it.
+//! Wakes: news for a record, whichever instance holds it.
 
 use super::{core::Core, dispatch::Priority, records};
 use crate::ports::{Error, store::Key};

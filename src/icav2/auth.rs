@@ -30,8 +30,8 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// Calls that waited for a fetch that failed fail with it, instead of each trying in turn.
 const FAIL_TOGETHER: Duration = Duration::from_millis(100);
 
-/// Holds the token for all calls. Whoever needs a new one holds the lock while fetching, so calls
-/// that are refused together cause one fetch.
+/// Holds the token for all calls. A call that needs a new one holds the lock while fetching, so calls that
+/// are refused together cause one fetch.
 #[derive(Debug)]
 pub(super) struct Auth {
     source: Arc<dyn TokenSource>,
@@ -57,7 +57,7 @@ struct Failure {
 #[derive(Debug, Clone)]
 struct CachedToken {
     bearer: Bearer,
-    /// When everybody's clock has passed its beginning.
+    /// When every clock has passed its beginning.
     ripe: Option<Timestamp>,
     /// When to look for the next one.
     look: Option<Timestamp>,
@@ -91,7 +91,7 @@ impl Auth {
         let now = self.clock.now();
         if let Some(current) = state.held.as_mut() {
             if !same(&current.bearer.secret, refused) {
-                // Somebody was faster, or it is the predecessor that was refused.
+                // Another call was faster, or it is the predecessor that was refused.
                 current.before = None;
                 return Ok(Some(current.bearer.secret.clone()));
             }
@@ -105,7 +105,7 @@ impl Auth {
         Ok((!same(&token, refused)).then_some(token))
     }
 
-    /// Whether this call is the one to look for the next token; others go on with the one at hand.
+    /// Whether this call is the one to look for the next token; other calls go on with the one at hand.
     async fn takes_the_look(&self, now: Timestamp) -> bool {
         let mut state = self.state.lock().await;
         let due = state.held.as_mut().filter(|held| held.look.is_some_and(|look| look <= now));
@@ -126,7 +126,7 @@ impl Auth {
         }
     }
 
-    /// Fetches for everybody who waits for the lock.
+    /// Fetches for all calls that wait for the lock.
     async fn fetch(&self, state: &mut State, reason: &'static str) -> Result<CachedToken> {
         if let Some(failure) = state.failed.as_ref().filter(|failure| failure.at.elapsed() < FAIL_TOGETHER) {
             return Err(Error::new(failure.class, failure.operation, failure.message.clone()));
@@ -151,7 +151,7 @@ impl CachedToken {
         let ripe = Claims::of(&bearer.secret).begins().and_then(|begins| begins.checked_add(SKEW).ok());
         let look = bearer.expires.and_then(|ends| {
             let left = ends.duration_since(now).max(SignedDuration::ZERO);
-            // Ended already: whoever keeps it may put the next one there any moment.
+            // It has ended already: its keeper may put the next one there any moment.
             let wait = if left.is_zero() { LOOK_AGAIN } else { left - MARGIN.min(left / 10) };
             now.checked_add(wait).ok()
         });

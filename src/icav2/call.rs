@@ -24,7 +24,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// Slashes stay readable in queries, as in the calls that others make.
+/// Slashes stay readable in queries, as in the calls that other clients make.
 const QUERY: &AsciiSet = &UNRESERVED.remove(b'/');
 
 /// What happens when the same call is made twice.
@@ -38,7 +38,7 @@ enum Effect {
     Each,
 }
 
-/// Who we say we are.
+/// The identity that we show.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Credential<'a> {
     /// `Authorization: Bearer`.

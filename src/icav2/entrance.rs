@@ -1,5 +1,5 @@
-//! Whether it is ICAv2 that answers. A wrong `icav2.base_url` leads to pages, redirects or a bare 404, and that is
-//! never a caller's mistake.
+//! Whether it is ICAv2 that answers. A wrong `icav2.base_url` leads to pages, redirects or a bare 404, and
+//! that is never a caller's mistake.
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
@@ -11,13 +11,14 @@ use crate::{
 };
 
 impl Client {
-    /// The error of a call that ICAv2 answers whoever asks, as the listing of projects: 404 then says that this is
-    /// not ICAv2.
+    /// The error of a call that ICAv2 answers to any caller, as the listing of projects: 404 then says that
+    /// this is not ICAv2.
     pub(super) fn entering(&self, error: Error) -> Error {
         if error.class == Class::NotFound { self.elsewhere(error) } else { error }
     }
 
-    /// The error of a call for something that may be missing, or everything is: the listing of projects tells.
+    /// The error of a call for something that may be missing, or everything is: the listing of projects
+    /// tells.
     pub(super) async fn entering_for(&self, error: Error) -> Error {
         if error.class != Class::NotFound {
             return error;

@@ -25,7 +25,7 @@ use crate::{
 
 /// The most that is known to work.
 pub(super) const PAGE_SIZE: &str = "1000";
-/// Who asks for jobs wants the newest, or those that have not ended.
+/// A caller that asks for jobs wants the newest, or those that have not ended.
 const JOBS_PAGE: u64 = 100;
 const RUNNING_PAGE: u64 = 1000;
 /// The statuses of jobs that have not ended, as the API filters by them.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{call::Call, transport::TransportError};
 use crate::ports::{Class, Error};
 
-/// How much of a body that nobody can parse is shown.
+/// How much of a body that cannot be parsed is shown.
 const EXCERPT: usize = 200;
 
 /// `application/problem+json`, as far as we read it.
@@ -21,8 +21,7 @@ struct Problem {
     detail: Option<String>,
 }
 
-/// The error of an answer outside 2xx. `secret` is what we authenticated with: whoever answers may
-/// quote it.
+/// The error of an answer outside 2xx. `secret` is what we authenticated with: the server may quote it.
 pub(super) fn refusal(
     call: &Call,
     answer: &Parts,
@@ -89,7 +88,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Duration::try_from(wait).ok()
 }
 
-/// A text of somebody else's as it may stand in a message: on one line, not endless, without what we
+/// A text of another service as it may stand in a message: on one line, not endless, without what we
 /// authenticated with, without JWTs and without the queries of URLs, which may sign them.
 fn shown(text: &str, secret: &SecretString) -> String {
     let text = match secret.expose_secret() {

@@ -1,4 +1,4 @@
-//! Which project an S3 location lies in: comparing roots, without asking anybody.
+//! Which project an S3 location lies in: comparing roots, without any call.
 //!
 //! A root is a bucket and a key prefix of whole segments. Of the roots that hold a key the longest
 //! counts, whatever their order: a project may sit at the root of a storage configuration and others

@@ -45,7 +45,7 @@ const AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub(super) struct Storages {
     picture: Mutex<Option<Arc<Picture>>>,
-    /// Held by whoever draws the picture, so that those who miss together cause one.
+    /// Held by the call that draws the picture, so that calls that miss together cause one.
     drawing: tokio::sync::Mutex<()>,
     roots: Recent<ProjectId, Option<Root>>,
 }
@@ -239,7 +239,7 @@ impl Client {
         let mut found = Vec::new();
         let mut from: Option<String> = None;
         loop {
-            // A project hidden from somebody's lists holds its data all the same.
+            // A project hidden from a user's lists holds its data all the same.
             let mut call =
                 Call::read(PROJECTS, &[]).with("includeHiddenProjects", "true").with("pageSize", PAGE_SIZE);
             if let Some(token) = &from {

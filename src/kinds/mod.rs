@@ -1,6 +1,6 @@
-//! What callers ask for: each kind decides what a request needs and how it ended.
+//! The kinds of requests: each decides which children a request needs and how it ended.
 //!
-//! [`sources`] is what planning copies shares, [`folders`] and [`slices`] the life of roots whose
+//! [`sources`] holds the steps that plans of copies share, [`folders`] and [`slices`] the life of roots whose
 //! children are those.
 
 pub mod batch;

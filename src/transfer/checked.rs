@@ -26,7 +26,7 @@ pub(super) struct Promise {
     pub(super) announced: bool,
 }
 
-/// What a body and whoever watches it share.
+/// The state that a body shares with the task that watches it.
 #[derive(Debug, Clone)]
 pub(super) struct Progress(Arc<Mutex<State>>);
 

@@ -28,7 +28,7 @@ const ERROR_BYTES: usize = 4096;
 /// Presigned URLs by reqwest.
 ///
 /// Bodies are taken as they are: a file stored with `Content-Encoding: gzip` must arrive compressed.
-/// Nothing here limits the time a body takes; whoever moves the bytes watches them.
+/// Nothing here limits the time a body takes; the task that moves the bytes watches them.
 #[derive(Debug)]
 pub struct ReqwestWire {
     client: Client,

@@ -57,8 +57,8 @@ impl Streams {
         done
     }
 
-    /// Begins an upload, after ending those of ours that were left behind. Of uploads to the same key that
-    /// this process has not begun nobody can tell whose they are: they stay.
+    /// Begins an upload, after ending those of ours that were left behind. It cannot be told whose the
+    /// uploads to the same key are that this process has not begun: they stay.
     async fn begin_anew(&self, objects: &dyn ObjectStore, upload: &PartsUpload) -> Result<UploadId> {
         let PartsUpload { to, access, .. } = upload;
         for id in self.begun.of(to) {

@@ -191,7 +191,7 @@ impl Transfers for Streams {
 }
 
 /// A body whose first chunk has been let through. Not before that is a PUT opened: a small file is wholly
-/// checked by then, and an empty one has no chunk that could be held back, or that anybody would ask for.
+/// checked by then, and an empty one has no chunk that could be held back, or that a reader would ask for.
 pub(super) async fn begun(mut body: Body, progress: &Progress) -> Result<Body> {
     match body.next().await {
         None => Ok(stream::empty().boxed()),

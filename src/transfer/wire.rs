@@ -48,7 +48,7 @@ pub trait Wire: Send + Sync + fmt::Debug {
     /// Opens a GET.
     async fn get(&self, url: &PresignedUrl) -> Result<Opened>;
 
-    /// Opens a GET of a range that is not empty. Who cannot is of no use to large files.
+    /// Opens a GET of a range that is not empty. A wire that cannot is of no use to large files.
     async fn get_range(&self, _url: &PresignedUrl, _range: Range<u64>) -> Result<Opened> {
         Err(Error::new(Class::Invalid, GET, "ranges cannot be read here"))
     }
@@ -65,7 +65,7 @@ pub trait Wire: Send + Sync + fmt::Debug {
 /// S3 names the encryption of everything that is encrypted. With its own keys (`AES256`), or with none,
 /// the tag of what was written with one call is the MD5 of its bytes; with KMS, two layers of it, or a
 /// customer's key it is not. That no encryption is named proves something only where it is S3 that
-/// answers: others may encrypt and not say so.
+/// answers: another server may encrypt and not say so.
 #[must_use]
 pub fn tagged(headers: &HeaderMap) -> Tagged {
     let mut ways = headers.get_all("x-amz-server-side-encryption").iter().peekable();

@@ -156,7 +156,7 @@ impl TaskCallbacks for Callers {
     }
 }
 
-/// Nothing comes, nothing is streamed; events are counted by nobody.
+/// Nothing comes, nothing is streamed; events are not counted.
 #[derive(Debug)]
 struct Nothing;
 

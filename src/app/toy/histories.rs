@@ -25,7 +25,7 @@ async fn lives(seed: u64) {
     for _ in 0..30 {
         for ((order, _, is_cancelled), given) in orders.iter().zip(&mut given) {
             let Some(instance) = instances.iter().flatten().next() else { continue };
-            // Who gets no answer asks again, and some do although they have got one.
+            // A caller that gets no answer asks again, and some do although they have got one.
             if !*given || below(10) == 0 {
                 *given |= instance.engine.submit(order).await.is_ok();
             } else if *is_cancelled && below(5) == 0 {

@@ -50,9 +50,9 @@ pub(super) struct Chores {
     pub count: u64,
     /// How many at a time; 0: all at once.
     pub in_flight: u64,
-    /// Of so many chores one waits for a while, and leaves its place to others; 0: none does.
+    /// Of so many chores one waits for a while, and leaves its place to other chores; 0: none does.
     pub one_waits_in: u64,
-    /// The number of the chore that never ends, or kills who does it.
+    /// The number of the chore that never ends, or kills the instance that does it.
     pub stuck: Option<u64>,
     pub deadly: Option<u64>,
 }
@@ -81,7 +81,7 @@ pub(super) struct World {
     pub most: AtomicUsize,
 }
 
-/// One that is under way, until it is dropped: also by who dies.
+/// One that is under way, until it is dropped: also by an instance that dies.
 struct UnderWay<'a>(&'a World);
 
 impl World {

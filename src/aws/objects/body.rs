@@ -36,7 +36,7 @@ pub(super) fn write(bytes: ByteStream, size: u64) -> primitives::ByteStream {
 }
 
 /// The SDK wants bodies that may be shared between threads. This one never is, and so the lock is
-/// never taken: whoever polls has the only reference.
+/// never taken: the task that polls has the only reference.
 struct Sent {
     bytes: Mutex<ByteStream>,
     left: u64,

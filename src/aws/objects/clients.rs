@@ -56,7 +56,7 @@ struct Set {
     once: Client,
 }
 
-/// Who calls, where.
+/// The identity that calls, and the endpoint that is called.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Place {
     who: Who,

@@ -1,4 +1,4 @@
-//! Who calls S3, and with which keys.
+//! The identities that call S3, and their keys.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::ports::objects::{Access, EndpointKeys};
 
-/// Whoever calls.
+/// An identity that calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Who {
     Own,
@@ -16,7 +16,7 @@ pub(super) enum Who {
     Key(String, u64),
 }
 
-/// Who that is.
+/// The identity of an access.
 pub(super) fn who(access: &Access) -> Who {
     let hash = |secret: &SecretString, token: Option<&SecretString>| {
         let mut hash = DefaultHasher::new();
@@ -58,7 +58,7 @@ pub(super) fn credentials(access: &Access) -> Option<Credentials> {
     Some(Credentials::new(id, secret.expose_secret(), token, None, "given"))
 }
 
-/// Whether nobody says in which region the bucket is.
+/// Whether nothing says in which region the bucket is.
 pub(super) fn is_anywhere(access: &Access) -> bool {
     match access {
         Access::Own | Access::Unsigned => true,

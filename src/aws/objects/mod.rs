@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// S3, with our own role or with temporary credentials. Nothing is read from the environment before
-/// the first call, so that who has no AWS need not know of this.
+/// the first call, so that a user without AWS need not know of this.
 #[derive(Debug)]
 pub struct S3Objects {
     clients: Clients,
@@ -60,8 +60,8 @@ impl S3Objects {
         Self { clients: self.clients.with(settings.clone()) }
     }
 
-    /// Whether we offer to pay for a call that names these buckets. Who owns one may want it; of all others
-    /// S3 does not heed it.
+    /// Whether we offer to pay for a call that names these buckets. The owner of a bucket may want it; for
+    /// all other buckets S3 does not heed it.
     fn payer(&self, buckets: &[&str]) -> Option<RequestPayer> {
         buckets.iter().any(|bucket| self.clients.pays(bucket)).then_some(RequestPayer::Requester)
     }

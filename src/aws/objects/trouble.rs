@@ -29,8 +29,8 @@ const READS: [&str; 3] = ["Head", "Get", "List"];
 pub(super) enum Answer {
     /// The bucket is in that region.
     Elsewhere { region: String, error: Error },
-    /// Nothing of what was asked, nor was anything done: it is asked again at once, and the error stands only if
-    /// that does not help.
+    /// Nothing of what was asked, nor was anything done: it is asked again at once, and the error stands only
+    /// if that does not help.
     Odd(Error),
     /// That.
     Final(Error),
@@ -121,7 +121,7 @@ fn cut(words: &str) -> String {
     words.chars().take(MOST_WORDS).collect()
 }
 
-/// How far our clock is from that of whoever answered, if that is far.
+/// How far our clock is from that of the server that answered, if that is far.
 fn apart(answer: &HttpResponse) -> Option<SignedDuration> {
     let theirs: Timestamp = answer.headers().get("date").and_then(http_date).as_ref().and_then(instant)?;
     let apart = theirs.duration_since(SystemClock::new().now());

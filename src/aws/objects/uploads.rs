@@ -61,7 +61,7 @@ impl PartUploads for S3Objects {
                     .set_checksum_algorithm(checksum.clone())
                     .set_request_payer(self.payer(&[&to.bucket]))
                     .customize()
-                    // Asked twice, there are two, and of one nobody knows.
+                    // Asked twice, there are two, and the id of one is lost.
                     .config_override(Config::builder().retry_config(RetryConfig::disabled()))
                     .send()
             })

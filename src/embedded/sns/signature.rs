@@ -10,7 +10,7 @@ use rustls_pki_types::{
 
 use crate::events::sns::Digest;
 
-/// Whether whoever has the key of that certificate signed the text.
+/// Whether the text was signed with the key of that certificate.
 pub(super) fn is_signed(digest: Digest, text: &[u8], signature: &[u8], by: &CertificateDer<'_>) -> bool {
     let algorithm = match digest {
         Digest::Sha1 => Rsa { parameters: &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, id: SHA1_WITH_RSA },

@@ -66,7 +66,7 @@ async fn a_topic_that_asks_is_told_that_it_may_send() {
         assert_eq!(sns.inbox().open(message).await, Ok(None));
         assert!(sns.called.lock().unwrap()[1].contains("Action=ConfirmSubscription"));
     }
-    // Signed, but leading elsewhere: nobody is called.
+    // Signed, but leading elsewhere: no address is called.
     let sns = Sns::default();
     let asked = sns.inbox().open(fixture!("confirmation-elsewhere.json")).await;
     assert!(matches!(asked, Err(Unheard::Untrusted(_))), "{asked:?}");

@@ -47,7 +47,7 @@ impl Core {
                 most.saturating_sub(at_work + turns::given(&tallies))
             }
         };
-        // What waited may have to be done soon, so it goes before what has not begun.
+        // A child that waited may have to go on soon, so it goes before those that have not begun.
         room -= self.give_turns(held, tree, &state, &tallies, room).await?;
         let has_more = tree.window() == Window::All || state.spread < state.children;
         let mut is_news = room > 0 && has_more;
@@ -91,7 +91,7 @@ impl Core {
         Ok(Advance::Wait(AfterRound::Due { changes, due_at }))
     }
 
-    /// Puts children and tells the fleet. May be repeated: the ids come from the plan.
+    /// Puts children and tells the fleet. The call may be repeated: the ids come from the plan.
     async fn put_children(&self, held: &Leased, tree: &dyn Tree, children: Vec<Child>) -> RoundResult<()> {
         let (id, now, lease) = (&id_of(held), self.ports.clock.now(), &Arc::clone(&held.lease));
         let told = children.iter().map(|child| Event {
@@ -108,7 +108,7 @@ impl Core {
             lease.check()?;
             let item = records::new_request(&child.id, id, tree.plane(), &child.destination, now);
             let (name, spec) = self.attribute(&item.key, attr::SPEC, child.spec).await?;
-            // One that is put late, when its root has settled, is cleared away by nobody.
+            // A child that is put late is not cleared away by its root, which has settled.
             let item = item.with(mark.0, mark.1).with(EXPIRE_AT, self.outlives_a_root());
             self.ports.store.write(Write::put_new(item.with(&name, spec))).await?;
             RoundResult::Ok(())

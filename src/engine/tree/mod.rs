@@ -1,5 +1,5 @@
 //! A root and its children: put as their window has room, parked while they only wait, watched, and settled;
-//! waited for where the root was stopped, and cleared away at its end. What the children are, a kind says
+//! waited for where the root was stopped, and cleared away at its end. A kind says which children there are
 //! ([`Tree`]).
 
 pub(crate) mod children;
@@ -78,21 +78,21 @@ impl fmt::Debug for Roster<'_> {
 /// Children that are asked for together.
 const BLOCK: usize = 100;
 
-/// What can be seen of a child that has not settled.
+/// A child that has not settled, as far as it can be seen.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// When somebody last completed a look for it, milliseconds since 1970; 0: never.
+    /// When a holder last completed a look for it, milliseconds since 1970; 0: never.
     pub looked_at: i64,
     /// Whether it waits for nothing but a place on an instance, while places are given.
     pub waits_for_a_place: bool,
     /// What it is called in a failure, and what it waits for.
     pub what: String,
     pub why: String,
-    /// What keeps it from being looked at, where that is to be told.
+    /// The error that keeps it from being looked at, where that is to be told.
     pub trouble: Option<String>,
 }
 
-/// What came of a root all of whose children seem to have settled.
+/// The next state of a root all of whose children seem to have settled.
 #[derive(Debug)]
 pub(crate) enum End {
     /// Its phase has changed: the next step begins, or its outcome is stored.
@@ -112,7 +112,7 @@ pub(super) enum Advance {
     Stalled(Failure),
 }
 
-/// What the children of one root are, as they are planned.
+/// The children of one root, as they are planned.
 ///
 /// # Guarantees
 ///
@@ -122,7 +122,7 @@ pub(super) enum Advance {
 ///
 /// # Assumptions
 ///
-/// - The ids of children come from the plan alone: whoever puts them again, puts the same.
+/// - The ids of children come from the plan alone: an instance that puts them again puts the same.
 /// - The roster holds every child that may have been put, also those whose putting was not counted.
 /// - `end` looks at the records of the children before it believes that they have settled.
 ///
@@ -134,10 +134,10 @@ pub(crate) trait Tree: fmt::Debug + Send + Sync {
     /// The name of the plane that works its children off.
     fn plane(&self) -> &'static str;
 
-    /// What its children are called in a failure.
+    /// The word for its children in a failure.
     fn noun(&self) -> &'static str;
 
-    /// What is said where nobody could look at them, and nothing is known of why.
+    /// The words for children that no holder could look at, where nothing is known of why.
     fn unlooked(&self) -> Option<&'static str> {
         None
     }
@@ -156,7 +156,7 @@ pub(crate) trait Tree: fmt::Debug + Send + Sync {
         vec![records::request_key(child)]
     }
 
-    /// What can be seen of children that have not settled.
+    /// The children among these that have not settled, as far as they can be seen.
     async fn observe(&self, core: &Core, _held: &Leased, open: &[Item]) -> RoundResult<Vec<Observed>> {
         let seen = |child: &Item| Observed {
             looked_at: child.number(attr::LOOKED_AT).unwrap_or(0),
@@ -171,7 +171,7 @@ pub(crate) trait Tree: fmt::Debug + Send + Sync {
     /// Begins the next step, or stores the outcome.
     async fn end(&self, held: &mut Leased) -> RoundResult<End>;
 
-    /// Clears away what the root leaves beside its records.
+    /// Clears away the things that the root leaves beside its records.
     async fn clear_up(&self, _held: &Leased, _outcome: &Outcome) -> RoundResult<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The plan of a root, in items of the table: what its children will be.
+//! The plan of a root, in items of the table: the children that it will have.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -21,7 +21,7 @@ pub(super) fn keys(root: &RequestId, state: &RootState) -> Vec<Key> {
 }
 
 impl Core {
-    /// What an item of a plan holds, and which write of it was read.
+    /// The content of an item of a plan, and which write of it was read.
     pub(crate) async fn chunk<T: DeserializeOwned>(
         &self,
         root: &RequestId,
@@ -35,8 +35,9 @@ impl Core {
         Ok((chunk, item.text(attr::REVISION).map(str::to_owned)))
     }
 
-    /// Writes an item of a plan: over the one that was read (`seen`), or over what an earlier round of the
-    /// same generation has left. An attempt that lands late finds another one there, and changes nothing.
+    /// Writes an item of a plan: over the one that was read (`seen`), or over the one that an earlier round
+    /// of the same generation has left. An attempt that lands late finds another one there, and changes
+    /// nothing.
     pub(crate) async fn put_chunk<T: Serialize + Sync>(
         &self,
         held: &Leased,
@@ -46,7 +47,7 @@ impl Core {
     ) -> RoundResult<()> {
         held.lease.check()?;
         let key = records::plan_key(&id_of(held), generation, n);
-        // Until the root settles, and for good where nobody knows of it any more.
+        // The chunk stays until the root settles, and expires where no record knows of it any more.
         let expire_at = self.outlives_a_root();
         let own = self.ports.chance.uuid().to_string();
         let item = self.with_document(Item::new(key), attr::SPEC, chunk).await?;

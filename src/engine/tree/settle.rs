@@ -63,8 +63,8 @@ impl Core {
         Ok(AfterRound::Released)
     }
 
-    /// Wakes the root of a child that has just settled. Nobody comes back to it for that: what fails is tried
-    /// again for a moment, and after that the root's own clock is left.
+    /// Wakes the root of a child that has just settled. No round comes back to the child for that: a wake
+    /// that fails is tried again for a moment, and after that the root's own clock is left.
     async fn wake_root(&self, root: &RequestId) -> Result<(), Error> {
         let mut tries = 0;
         loop {

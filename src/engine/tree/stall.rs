@@ -1,9 +1,10 @@
 //! Whether a root that shows no sign of life is to end as `Stalled`.
 //!
-//! Silence alone proves nothing: it has the children woken. Only when for each a look has been completed since,
-//! and there is still no sign, nothing moves. A look that cannot be completed, in an outage for example,
-//! decides nothing; but when nothing has moved for as long as an outage is believed in
-//! (`heartbeat.outage_after`), the root ends all the same, with what kept its children from being looked at.
+//! Silence alone proves nothing: it has the children woken. Only when for each a look has been completed
+//! since, and there is still no sign, nothing moves. A look that cannot be completed, in an outage for
+//! example, decides nothing; but when nothing has moved for as long as an outage is believed in
+//! (`heartbeat.outage_after`), the root ends all the same, with the error that kept its children from being
+//! looked at.
 
 use std::time::Duration;
 
@@ -23,13 +24,13 @@ use crate::{
     signals,
 };
 
-/// What a look has brought to light is written down within that many ticks.
+/// The signs that a look has found are written down within that many ticks.
 const TICKS: u32 = 4;
 
 /// The shortest wait between two judgements.
 const AT_LEAST: Duration = Duration::from_secs(10);
 
-/// What is known about a root without a sign of life.
+/// The judgement on a root without a sign of life.
 #[derive(Debug)]
 pub(super) enum Judgement {
     /// It does not move.
@@ -42,7 +43,7 @@ pub(super) enum Judgement {
 #[derive(Debug, Default)]
 struct Open {
     count: u64,
-    /// Those that nobody has looked at since.
+    /// Those that no holder has looked at since.
     unlooked: u64,
     waits_for_a_place: bool,
     culprits: Vec<Culprit>,
@@ -71,8 +72,8 @@ impl Open {
 }
 
 impl Core {
-    /// Judges a root by its signs; the first time that there are none, it only has a look begun. What is known
-    /// of a silence is noted in `state`.
+    /// Judges a root by its signs; the first time that there are none, it only has a look begun. The times of
+    /// a silence are noted in `state`.
     pub(super) async fn judge(
         &self,
         held: &Leased,
@@ -120,7 +121,7 @@ impl Core {
             let more = format!(", and they cannot be looked at{trouble}");
             return Ok(open.stalled(self.settings.heartbeat.outage_after, state, tree, &more));
         }
-        // Seldom when it takes long: whoever cannot look now may not be able to for hours.
+        // Seldom when it takes long: a holder that cannot look now may not be able to for hours.
         let waited = Duration::from_millis(u64::try_from(now - state.look_since).unwrap_or(0));
         let wait = (waited / 2).clamp(AT_LEAST, self.settings.heartbeat.every().max(AT_LEAST));
         Ok(Judgement::Open(records::after(clock, wait).min(ends_at)))

@@ -1,13 +1,13 @@
 //! Children that only wait, and how they come back to work (decision 0010).
 //!
-//! Such a child is parked: it does not count against the window of its root, so that others begin
-//! meanwhile. Its own record says so, and the tally of its root counts it; both change in one
-//! transaction, so a repeated write counts nobody twice. When what they wait for has come, maybe for
-//! all children at once, each asks for a turn, and its root gives turns out of the same window that
-//! new children are put from: never more is in flight than the caller asked for.
+//! Such a child is parked: it does not count against the window of its root, so that other children begin
+//! meanwhile. Its own record says so, and the tally of its root counts it; both change in one transaction, so
+//! a repeated write counts no child twice. When what they wait for has come, maybe for all children at once,
+//! each asks for a turn, and its root gives turns out of the same window that new children are put from:
+//! never more is in flight than the caller asked for.
 //!
-//! Those who ask stand in a set of a bounded size; who finds it full comes again. A turn that was given
-//! counts as in flight until the child has taken it.
+//! The children that ask stand in a set of a bounded size; one that finds it full comes again. A turn that
+//! was given counts as in flight until the child has taken it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -26,7 +26,7 @@ use crate::{
 /// Children that stand in the queue for a turn at a time.
 const MOST_ASKING: i64 = 256;
 
-/// How often turns are given anew when others have written meanwhile.
+/// How often turns are given anew when another task has written meanwhile.
 const TRIES: usize = 4;
 
 const ASKING: &str = "asking";
@@ -69,7 +69,7 @@ fn turns(tallies: &[Item]) -> Option<&Item> {
 }
 
 impl Core {
-    /// Parks a child. May be repeated.
+    /// Parks a child. The call may be repeated.
     pub(crate) async fn park(&self, lease: &Arc<Lease>, root: &RequestId) -> RoundResult<()> {
         self.change_place(lease, root, true, None).await
     }

@@ -3,8 +3,8 @@
 //! Every piece of it, a destination with as many sources as one job takes, becomes one child; a source
 //! that is a folder adds one child for each folder below it. A source is looked up once, however many
 //! destinations it has. Everything that can be refused is refused here, before anything is copied,
-//! and then the whole manifest is: what is delivered is never half of what two sources of one name
-//! would make.
+//! and then the whole manifest is: a delivery is never half of the one that two sources of one name would
+//! make.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -34,7 +34,7 @@ use crate::{
 /// Destinations looked at at a time.
 const WIDTH: usize = 8;
 
-/// What a source of the manifest turned out to be.
+/// A source of the manifest, as it was found.
 enum Thing {
     Inside(Found),
     ExternalSource(ExternalSource),
@@ -49,7 +49,7 @@ impl Thing {
         }
     }
 
-    /// What it is, however it was named.
+    /// Its identity, however it was named.
     fn identity(&self) -> (&str, &str) {
         match self {
             Self::Inside(found) => ("", found.data.id.as_str()),
@@ -58,8 +58,8 @@ impl Thing {
     }
 }
 
-/// What children a manifest needs, each with the piece that it is for. `event_source` is who asked,
-/// and `most` how many sources a piece has.
+/// The children that a manifest needs, each with the piece that it is for. `event_source` is the source that
+/// asked, and `most` how many sources a piece has.
 pub(crate) async fn plan(
     with: Planner<'_>,
     event_source: &str,
@@ -106,7 +106,7 @@ pub(crate) async fn plan(
     Ok(children)
 }
 
-/// What the sources are, in their order.
+/// The sources as they were found, in their order.
 fn in_order(request: &BatchRequest, found: Vec<Found>, outside: Vec<ExternalSource>) -> Vec<Thing> {
     let inside = found.into_iter().map(|found| (found.uri.clone(), Thing::Inside(found)));
     let outside = outside.into_iter().map(|outside| (outside.uri.clone(), Thing::ExternalSource(outside)));
@@ -168,8 +168,8 @@ fn check_names(
     Err(Failure::new(ErrorName::InvalidRequest, message).naming(culprits))
 }
 
-/// A destination inside a source, also inside one that goes elsewhere: what is brought there could
-/// become part of what is copied.
+/// A destination inside a source, also inside one that goes elsewhere: files that are brought there could
+/// become part of the source.
 fn check_places(targets: &[(Project, DataPath)], things: &[Thing]) -> Result<(), Failure> {
     for thing in things {
         let Thing::Inside(found) = thing else { continue };

@@ -20,7 +20,7 @@ use crate::{
     signals,
 };
 
-/// What is known of one piece while its children are gone through.
+/// The report on one piece while its children are gone through.
 #[derive(Debug, Default)]
 struct ReportPart<'a> {
     jobs: Vec<JobSummary>,
@@ -28,8 +28,8 @@ struct ReportPart<'a> {
 }
 
 impl Batch {
-    /// What became of a manifest that was cut into pieces of `most` sources, from its children and how
-    /// they ended; `merged` is the outcome without that.
+    /// The outcome of a manifest that was cut into pieces of `most` sources, from its children and how they
+    /// ended; `merged` is the outcome without that.
     pub(crate) async fn outcome_of_batch<'a>(
         &self,
         held: &mut Leased,
@@ -76,7 +76,7 @@ impl Batch {
             Ok(_) => Ok(Some(at.to_string())),
             Err(error) if error.is_passing() && !self.core.lasts_too_long(held).await? => Err(error.into()),
             Err(error) => {
-                // What was copied was copied: the caller is told so, if not in full.
+                // The copies are made: the caller is told so, if not in full.
                 signals::batch::report_failed(id.as_str(), &at, &error);
                 Ok(None)
             }

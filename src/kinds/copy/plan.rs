@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What children a copy needs. `event_source` is who asked.
+/// The children that a copy needs. `event_source` is the source that asked.
 pub(crate) async fn plan(
     with: Planner<'_>,
     id: &RequestId,

@@ -1,4 +1,4 @@
-//! Whether the destination may be written to: the start marker, and what becomes of tags.
+//! Whether the destination may be written to: the start marker, and whether tags can be written.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ use crate::{
     signals,
 };
 
-/// What the start marker says; its readers know it so.
+/// The text of the start marker; its readers know it so.
 const MARKER: &str =
     "A file created by copy out to ensure correct permissions and to indicate that start of the copy process";
 
-/// What stands in the record of a request that waits for its destination to let it in.
+/// The mark in the record of a request that waits for its destination to let it in.
 pub(super) const WAITING: &str = "waiting_for_access";
 
-/// What a root remembers of a destination that does not let us in.
+/// The state that a root keeps of a destination that does not let us in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Waited {
@@ -130,8 +130,8 @@ impl CopyOut {
         self.core.ports.objects.put(&at, marker, Some("text/plain"), &options, &access).await.map(drop)
     }
 
-    /// The destination is tried again in a while: who receives may not have allowed it yet. `None` when that
-    /// has taken too long, and the request has ended.
+    /// The destination is tried again in a while: its owner may not have allowed it yet. `None` when that has
+    /// taken too long, and the request has ended.
     pub(super) async fn wait_for_access(
         &self,
         held: &mut Leased,
@@ -194,7 +194,7 @@ impl CopyOut {
                     signals::copy_out::without_tags(&uri, "the source does not permit them to be read");
                     return Ok(true);
                 }
-                // What is not there is told about that object.
+                // An object that is not there is told in its own row.
                 Ok(_) | Err(_) => {}
             }
         }

@@ -1,9 +1,9 @@
-//! Objects of one list that would have the same key at the destination. Unless the request allows it, the list
-//! is refused; else the last of them is brought, and of the others it is said that it took their place. A list
-//! that would write over its own sources is always refused.
+//! Objects of one list that would have the same key at the destination. Unless the request allows it, the
+//! list is refused; else the last of them is brought, and the rows of the others say that it took their
+//! place. A list that would write over its own sources is always refused.
 //!
-//! A line costs 16 bytes here, in runs of a fixed length, so that nothing has to be moved and doubled when more
-//! come. What looks like a collision is looked up in the plan, so that no two keys are ever called the same
+//! A line costs 16 bytes here, in runs of a fixed length, so that nothing has to be moved and doubled when
+//! more come. An apparent collision is looked up in the plan, so that no two keys are ever called the same
 //! that are not.
 
 use std::{
@@ -38,7 +38,7 @@ const RUN: usize = 64 * 1024;
 /// Hashes of key and source.
 type Line = (u64, u64);
 
-/// What of a list has gone by.
+/// The part of a list that has gone by.
 #[derive(Debug, Default)]
 pub(super) struct Collisions {
     /// Sorted.
@@ -84,8 +84,8 @@ impl Collisions {
         runs.sum::<usize>() + self.sources.capacity() * size_of::<u64>()
     }
 
-    /// Refuses a list with collisions, or marks in the plan who is not brought. The same object twice is no
-    /// collision.
+    /// Refuses a list with collisions, or marks in the plan the objects that are not brought. The same object
+    /// twice is no collision.
     pub(super) async fn judge(
         self,
         engine: &CopyOut,
@@ -138,7 +138,7 @@ impl Collisions {
         Ok(colliding_sources.refuse()?)
     }
 
-    /// What seems to be the matter, with at most so many keys of each kind.
+    /// The apparent collisions, with at most so many keys of each kind.
     fn doubts(mut self, most: usize) -> Doubts {
         self.close();
         self.sources.sort_unstable();

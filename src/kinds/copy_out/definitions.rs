@@ -1,5 +1,5 @@
-//! What `bucketDefinitions` may name. Whoever may ask for a copy could otherwise have any secret used that
-//! the service may read, and have us call whatever we can reach.
+//! The endpoints and secrets that `bucketDefinitions` may name. A caller that may ask for a copy could
+//! otherwise have any secret used that the service may read, and have us call whatever we can reach.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a copy-out would do. Nothing is written: S3 is only asked.
+//! The acts of a copy-out, told without doing them. Nothing is written: S3 is only asked.
 
 use super::{CancellationCheck, CopyOut, NotBegun, check_own_keys, collisions::Collisions, list::Lister};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 /// Objects looked at at a time.
 const WIDTH: usize = 32;
 
-/// What is found at the two ends of an item.
+/// The state of the two ends of an item.
 enum Found {
     Missing,
     Ready { bytes: u64, archived: bool, is_there: bool },
@@ -90,7 +90,7 @@ impl CopyOut {
     }
 }
 
-/// S3 says 403 to whoever may not list, where there is nothing.
+/// S3 says 403 to a caller that may not list, where there is nothing.
 fn absent_if_denied(found: Result<Option<ObjectInfo>>) -> Result<Option<ObjectInfo>> {
     match found {
         Err(error) if !error.is_passing() || error.class == Class::Unauthorized => Ok(None),

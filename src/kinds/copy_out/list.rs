@@ -108,7 +108,7 @@ impl<'a> Lister<'a> {
     }
 
     /// The next items of the list, in its order, maybe none; `None` at its end. Waits for S3 once at most, so
-    /// that whoever asks can look around between.
+    /// that the caller can look around between.
     pub(super) async fn next(&mut self) -> PlanResult<Option<Vec<SliceItem>>> {
         let mut items = Vec::new();
         if let Some(wildcard) = self.wildcard.take() {

@@ -89,7 +89,7 @@ impl CopyOut {
         if waited.refusals == 0 {
             self.core.tell_if_possible(held, Status::Received, Counters::default()).await;
         }
-        // Whoever else wakes the request does not make its destination be asked more often.
+        // A wake of the request does not make its destination be asked more often.
         if records::millis(self.core.ports.clock.now()) < waited.access_at {
             return Ok(Some(AfterRound::at(waited.access_at)));
         }
@@ -107,7 +107,7 @@ impl CopyOut {
         }
     }
 
-    /// What the caller asked for, as it is meant here.
+    /// The request of the caller, as it is meant here.
     pub(super) async fn copy_out_request(&self, held: &Leased) -> RoundResult<CopyOutRequest> {
         let id = id_of(held);
         let payload = self.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
@@ -158,7 +158,7 @@ impl CopyOut {
         Ok(None)
     }
 
-    /// What can be said of a request without looking at its list.
+    /// Judges a request without looking at its list.
     async fn judge_copy_out(&self, source: &str, request: &mut CopyOutRequest) -> PlanResult<()> {
         let settings = &self.core.settings.copy_out;
         self.core.settings.policy.check_event_source(source)?;
@@ -186,7 +186,7 @@ impl CopyOut {
             Err(error) if error.is_passing() && error.class != Class::Unauthorized => {
                 return Err(error.into());
             }
-            // Who has no ICAv2 has no projects either.
+            // A service without ICAv2 has no projects either.
             Ok(None) | Err(_) => {}
         }
         if request.list_bucket.is_none() && settings.working_bucket.is_empty() {
@@ -200,7 +200,7 @@ impl CopyOut {
         Ok(())
     }
 
-    /// What a request means here, beside what it says.
+    /// A request with the settings of this installation filled in.
     fn completed(&self, mut request: CopyOutRequest) -> CopyOutRequest {
         let settings = &self.core.settings.copy_out;
         if request.list_bucket.is_none() && !settings.working_bucket.is_empty() {

@@ -64,7 +64,7 @@ pub(super) struct Reading<'a> {
     engine: &'a CopyOut,
     request: &'a CopyOutRequest,
     at: ObjectLocation,
-    /// What it must still be, and its bytes; without both it cannot be gone on with.
+    /// The tag that it must still have, and its bytes; without both it cannot be gone on with.
     known: Option<(ETag, u64)>,
     bytes: ByteStream,
     /// Bytes that have come.
@@ -92,7 +92,7 @@ impl<'a> Reading<'a> {
                     return Ok(Some(piece));
                 }
                 Ok(None) if is_whole => return Ok(None),
-                // How the connection ends is nobody's business any more.
+                // How the connection ends does not matter any more.
                 Ok(Some(Err(_))) if is_whole && self.known.is_some() => return Ok(None),
                 Ok(None) => broke("the list ended early"),
                 Ok(Some(Err(error))) => broke("the list broke off").caused_by(error),
@@ -120,7 +120,8 @@ impl<'a> Reading<'a> {
                     return Ok(());
                 }
                 Err(passing) if passing.is_passing() => error = passing,
-                // What has been read is nothing worth any more: the next round begins with what is there.
+                // The part that has been read is worth nothing any more: the next round begins with the list
+                // that is there.
                 other => {
                     let changed = "the list has changed while it was read";
                     let changed = Error::new(Class::Transient, "GetObject", changed);

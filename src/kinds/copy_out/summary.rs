@@ -24,7 +24,7 @@ use crate::{
 /// Bytes of a part of a long summary; S3 takes at least 5 MiB.
 const PART: usize = 8 << 20;
 
-/// What the slices of a list have done.
+/// The results of the slices of a list.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) counters: Counters,
@@ -132,7 +132,7 @@ impl CopyOut {
             if error.is_passing() {
                 return Err(error.into());
             }
-            // Somebody has cleared it away: it is written again.
+            // Another writer has cleared the upload away: the summary is written again.
             if error.code.as_deref() == Some("NoSuchUpload") {
                 return Err(crate::ports::Error { class: Class::Transient, ..error }.into());
             }

@@ -1,6 +1,6 @@
-//! The uploads of a long summary: none of them is left behind, whoever dies while it is written.
+//! The uploads of a long summary: none of them is left behind, also when an instance dies while it writes it.
 //!
-//! Their ids are stored before the first part is sent, and whoever comes next aborts those. One whose id was
+//! Their ids are stored before the first part is sent, and the next holder aborts those. One whose id was
 //! lost holds no part and costs nothing.
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::{
     signals,
 };
 
-/// What a root remembers of its summary.
+/// The state that a root keeps of its summary.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Own {
@@ -54,7 +54,7 @@ impl CopyOut {
         Ok(())
     }
 
-    /// Aborts what an earlier run has begun of the summary.
+    /// Aborts the uploads of the summary that an earlier run has begun.
     pub(super) async fn drop_summary(&self, held: &mut Leased, request: &CopyOutRequest) -> RoundResult<()> {
         let state: RootState = records::document(&held.item, attr::STATE)?;
         let Some(uploads) = state.own::<Own>()?.summary else { return Ok(()) };
@@ -96,7 +96,7 @@ impl CopyOut {
     }
 }
 
-/// What does not pass is told, and not waited for.
+/// An error that does not pass is told, and not waited for.
 fn passing<T>(to: &ObjectLocation, done: Result<T, Error>) -> Result<Option<T>, Error> {
     match done {
         Ok(done) => Ok(Some(done)),

@@ -54,7 +54,7 @@ impl<K: FolderKind> FolderTree<'_, K> {
             let Some(item) = settled.get(key) else { return Ok(OPEN) };
             let mut outcome: Outcome = core.read_document(item, attr::OUTCOME).await?;
             if spec.staging || (spec.sends_trees() && (all_trees || outcome.failure.is_some())) {
-                // Those who came after tell all of it.
+                // The children that came after tell all of it.
                 outcome.counters = Counters::default();
                 outcome.failure = None;
             }

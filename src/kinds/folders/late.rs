@@ -1,10 +1,10 @@
-//! What source folders come to hold after they were listed.
+//! Data that source folders come to hold after they were listed.
 //!
-//! ICAv2 shows what was written with a delay (`icav2.settle`), and copies are asked for when whatever
-//! writes their sources has just ended. So source folders that were fresh when they were listed, or held
-//! nothing, are listed once more, each with all below it: so late that everything shows that was there
-//! when the request came. Folders in which something is new are gone through again by further children,
-//! which take the places of those that did so before.
+//! ICAv2 shows new data with a delay (`icav2.settle`), and copies are asked for when the writer of their
+//! sources has just ended. So source folders that were fresh when they were listed, or held nothing, are
+//! listed once more, each with all below it: so late that everything shows that was there when the request
+//! came. Folders in which something is new are gone through again by further children, which take the places
+//! of those that did so before.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -32,7 +32,7 @@ use crate::{
 
 type Child = (RequestId, FolderRequest);
 
-/// What is to be done about sources that were fresh.
+/// The way to go on with sources that were fresh.
 #[derive(Debug)]
 pub(crate) enum Late {
     /// Nothing: all that was there has been seen.
@@ -41,7 +41,7 @@ pub(crate) enum Late {
     At(i64),
     /// These are needed besides.
     More(Vec<FolderRequest>),
-    /// What has come cannot be brought.
+    /// Data has come that cannot be brought.
     Refused(Failure),
 }
 
@@ -112,17 +112,17 @@ impl Top {
     }
 }
 
-/// What has become of the folders of a source since they were gone through.
+/// The changes in the folders of a source since they were gone through.
 #[derive(Debug, Default)]
 struct Changed<'a> {
     /// They hold other files than these children saw.
     children: Vec<&'a Child>,
-    /// Trees that hold what these saw.
+    /// Trees that hold the files that these children saw.
     not: Vec<(&'a FolderRequest, &'a Outcome)>,
 }
 
 impl Changed<'_> {
-    /// Whether a tree that holds what was seen has brought that folder, and counted what is in it.
+    /// Whether a tree that holds the files that were seen has brought that folder, and counted its files.
     fn is_brought(&self, folder: &DataPath, to: &FolderRequest) -> bool {
         self.not.iter().any(|(spec, outcome)| {
             let is_of = |tree: &DataPath| {
@@ -170,8 +170,8 @@ impl Folders {
         }
         let (complete_at, settle) = (self.complete_at(held), as_millis(self.core.settings.jobs.settle));
         let mut tops = tops(children, outcomes);
-        // A folder that was listed late enough has shown its files, but those below it were looked for when the
-        // plan was made.
+        // A folder that was listed late enough has shown its files, but those below it were looked for when
+        // the plan was made.
         tops.retain(|top| Seen { at: top.seen.at.min(planned_at), ..top.seen }.is_fresh(complete_at, settle));
         if tops.is_empty() {
             return Ok(Late::Nothing);
@@ -226,7 +226,7 @@ impl Folders {
     }
 }
 
-/// Source folders that lie in no other, with what was seen in them and below.
+/// Source folders that lie in no other, with the files that were seen in them and below.
 fn tops(children: &[Child], outcomes: &[Outcome]) -> Vec<Top> {
     let mut folders: BTreeMap<(&ProjectId, &DataPath), Seen> = BTreeMap::new();
     for ((_, spec), outcome) in children.iter().zip(outcomes) {
@@ -299,7 +299,7 @@ async fn everything(
     Ok(all)
 }
 
-/// What the children that are needed besides have in common.
+/// The fields that the children that are needed besides have in common.
 struct Again {
     step: u32,
     since: i64,
@@ -311,7 +311,7 @@ impl Again {
         FolderRequest { step: self.step, since, again: true, of_tree: None, ..spec.clone() }
     }
 
-    /// Folders that nobody has gone through.
+    /// Folders that no child has gone through.
     fn new_folders(
         &self,
         all: &[Data],
@@ -347,7 +347,8 @@ fn below(above: &FolderRequest, folder: &Data) -> Option<FolderRequest> {
     Some(FolderRequest { on_conflict, step, since, piece, again, ..at })
 }
 
-/// Takes back what became of folders that were gone through once more: whoever did that tells all of it.
+/// Takes back the outcomes of folders that were gone through once more: the child that did that tells all of
+/// it.
 pub(crate) fn replace(children: &[Child], outcomes: &mut [Outcome]) {
     let key = |to: &FolderRequest, project: &ProjectId, path: &DataPath| {
         (to.project.clone(), to.path.clone(), project.clone(), path.clone())

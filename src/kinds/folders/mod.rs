@@ -1,5 +1,5 @@
-//! The life of roots whose children are folders of projects: planned whole, put a step at a time, watched
-//! by what their folders have seen, and ended by one outcome out of the children's.
+//! The life of roots whose children are folders of projects: planned whole, put a step at a time, watched by
+//! the looks of their folders, and ended by one outcome out of the children's.
 
 mod end;
 mod late;
@@ -26,16 +26,16 @@ use crate::{
     planes::folder::FolderPlane,
 };
 
-/// What a kind decides whose children are folders.
+/// The decisions of a kind whose children are folders.
 #[async_trait]
 pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
-    /// What a caller asks for, as stored.
+    /// The request of a caller, as stored.
     type Request: DeserializeOwned + Send + Sync;
 
     /// Whether it only asks what would be done.
     fn is_dry_run(request: &Self::Request) -> bool;
 
-    /// Plans what needs other children than folders.
+    /// Plans requests that need other children than folders.
     async fn elsewhere(
         &self,
         _held: &mut Leased,
@@ -45,11 +45,11 @@ pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
         Ok(Elsewhere::No)
     }
 
-    /// What children it needs. `source` is who asked.
+    /// The children that it needs. `source` is the event source that asked.
     ///
     /// # Errors
     ///
-    /// [`PlanError::Failed`] ends the request, the others have it tried again for a while.
+    /// [`PlanError::Failed`] ends the request, the other errors have it tried again for a while.
     async fn children(
         &self,
         id: &RequestId,
@@ -57,8 +57,8 @@ pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
         request: &Self::Request,
     ) -> Result<Vec<FolderRequest>, PlanError>;
 
-    /// What is told of the children beyond what all such roots tell (`merged`). At most so many sources were in
-    /// a piece of a manifest when it was planned.
+    /// The outcome of a root: `merged`, which is that of every such root, and all that this kind adds to it.
+    /// At most so many sources were in a piece of a manifest when it was planned.
     async fn outcome(
         &self,
         _held: &mut Leased,
@@ -71,7 +71,7 @@ pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
     }
 }
 
-/// What was made of a request that needs no folders.
+/// The result for a request that may need no folders.
 #[derive(Debug)]
 pub(crate) enum Elsewhere {
     /// Nothing: its children are folders.
@@ -82,7 +82,7 @@ pub(crate) enum Elsewhere {
     Waits(AfterRound),
 }
 
-/// What such a root remembers.
+/// The state that such a root keeps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Own {
@@ -94,7 +94,7 @@ struct Own {
     listed_again: bool,
 }
 
-/// What such roots are planned and ended with.
+/// The tools with which such roots are planned and ended.
 #[derive(Debug)]
 pub(crate) struct Folders {
     pub(super) core: Arc<Core>,

@@ -1,5 +1,5 @@
-//! The plan of a root: what its children will be. Made once, stored before any child is put, and read
-//! from there ever after.
+//! The plan of a root: the children that it will have. It is made once, stored before any child is put, and
+//! read from there ever after.
 
 use super::{Elsewhere, FolderKind, Folders, Own};
 use crate::{
@@ -20,15 +20,16 @@ use crate::{
     signals,
 };
 
-/// Requests that are planned at a time. Each makes calls one after the other; with more of them, what has
-/// begun would stand in line behind what has not.
+/// Requests that are planned at a time. Each makes calls one after the other; with more of them, requests
+/// that have begun would stand in line behind those that have not.
 pub(super) const AT_ONCE: usize = 16;
 
 /// Bytes of plan in one item; an item holds at most 400 KB.
 const CHUNK_BYTES: usize = 300_000;
 
 impl Folders {
-    /// Resolves the request and stores what its children will be; what comes next, where it has to wait.
+    /// Resolves the request and stores the plan of its children; returns the next round, where it has to
+    /// wait.
     pub(crate) async fn plan<K: FolderKind>(
         &self,
         kind: &K,
@@ -147,7 +148,7 @@ impl Folders {
             jobs.extend(its_jobs.map(|job| JobId::new(job.job_id.as_str())));
             unfinished = match outcome {
                 Some(outcome) if outcome.failure.is_none() => unfinished.and(&outcome.unfinished),
-                // It failed before it could say what is there.
+                // It failed before it could say which files are there.
                 Some(_) | None => Unfinished::Everything,
             };
         }

@@ -1,4 +1,4 @@
-//! `dryRun`: what a copy would do, said without doing it.
+//! `dryRun`: the acts of a copy, told without doing them.
 //!
 //! The plan, the listings and the verdicts are made by the code that makes them for a copy; only
 //! nothing follows from them. One folder is looked at at a time, so the memory that it takes is that
@@ -22,10 +22,10 @@ use crate::{
     ports::{Error, blame::final_failure},
 };
 
-/// Bytes of files that are told to a caller; whoever tells cuts to what is allowed there.
+/// Bytes of files that are told to a caller; the code that tells it cuts it to what is allowed there.
 pub(crate) const TOLD: usize = 256 * 1024;
 
-/// What the names of the fields, and what is around them, take for each file.
+/// The bytes that the names of the fields, and the signs around them, take for each file.
 const FRAME: usize = 120;
 
 /// Calls for a copy job: its submission and, about, its polls.
@@ -41,7 +41,7 @@ const FILES_PER_URL_CALL: u64 = 25;
 const PAGE: u64 = 1000;
 
 impl Folders {
-    /// Ends a request that only wants to know what would be done.
+    /// Ends a request for a dry run.
     pub(crate) async fn conclude_dry_run(
         &self,
         held: &mut Leased,
@@ -69,7 +69,7 @@ impl Folders {
         let mut draft = Draft::new(most_bytes, self.core.settings.jobs.max_items_per_job);
         let same_folder =
             |a: &FolderRequest, b: &FolderRequest| (&a.project, &a.path) == (&b.project, &b.path);
-        // What is only on its way through is told where it arrives.
+        // A file that is only on its way through is told where it arrives.
         let told = |child: &&FolderRequest| !child.staging && !child.sends_trees();
         let children: Vec<_> = children.iter().filter(told).collect();
         let mut new = Vec::new();
@@ -156,7 +156,7 @@ impl Draft {
             let length = file.source.len() + file.destination.len() + file.reason.len() + FRAME;
             match self.room.checked_sub(length) {
                 Some(room) => self.room = room,
-                // What stands in the way takes the place of what does not.
+                // A file with an obstacle takes the place of one without.
                 None if file.conflict.is_some() || standing == PreviewEntry::Unready => {
                     if self.rest.pop().is_none() {
                         continue;

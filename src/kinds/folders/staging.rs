@@ -1,10 +1,10 @@
 //! Files that get another name and are worth a job all the same.
 //!
-//! A job keeps names, and what it brought can only get another one by going through us, except where
-//! the destination project has a bucket of its own: there S3 copies it, without its bytes passing
-//! here. So such files go first, in a step of their own, into a staging folder that belongs to this
-//! request alone, and from there to their place. Staging only saves bytes: what is not in it when its
-//! turn comes is streamed from its source.
+//! A job keeps names, and a file that it brought can only get another one by going through us, except where
+//! the destination project has a bucket of its own: there S3 copies it, without its bytes passing here. So
+//! such files go first, in a step of their own, into a staging folder that belongs to this request alone, and
+//! from there to their place. Staging only saves bytes: a file that is not in it when its turn comes is
+//! streamed from its source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,7 +96,7 @@ fn top(root: &RequestId, destination: &DataPath) -> DataPath {
     destination.folder(&format!("{PREFIX}{}", own.get(..32).unwrap_or(&own)))
 }
 
-/// Deletes the staging folders of a request, and only these. May be repeated.
+/// Deletes the staging folders of a request, and only these. The call may be repeated.
 pub(crate) async fn clear(
     platform: &dyn DataPlatform,
     root: &RequestId,
@@ -110,7 +110,7 @@ pub(crate) async fn clear(
     for (project, path) in own {
         match delete(platform, &project, &path).await {
             Err(error) if error.is_passing() => return Err(error),
-            // It costs room, but it is in nobody's way.
+            // It costs room, but it is in the way of no request.
             Err(error) if error.class != Class::NotFound => {
                 signals::engine::staging_left(path.as_str(), &error);
             }
@@ -129,7 +129,7 @@ async fn delete(platform: &dyn DataPlatform, project: &ProjectId, path: &DataPat
     }
 }
 
-/// What stands in a folder, by name; nothing where there is no folder.
+/// The entries of a folder, by name; none where there is no folder.
 async fn listing(
     platform: &dyn DataPlatform,
     project: &ProjectId,

@@ -46,7 +46,7 @@ impl Folders {
 }
 
 impl<K: FolderKind> FolderTree<'_, K> {
-    /// What the children are to be, of all steps.
+    /// The children that are planned, of all steps.
     pub(super) async fn plan(&self, held: &Leased) -> Result<&[(RequestId, FolderRequest)], Error> {
         self.plan.get_or_try_init(|| self.read_plan(held)).await.map(Vec::as_slice)
     }

@@ -66,7 +66,7 @@ impl Chunk {
         all.filter(|(place, _)| !self.superseded.contains_key(place)).map(|(_, item)| item.clone()).collect()
     }
 
-    /// What became of the items of a slice, with those that were not brought in their places.
+    /// The results of the items of a slice, with those that were not brought in their places.
     pub(crate) fn with_superseded(
         &self,
         start: usize,
@@ -116,7 +116,7 @@ impl ChunkWriter {
         if is_full && self.bytes >= CHUNK_BYTES { self.flush(core, held).await } else { Ok(()) }
     }
 
-    /// Writes what is left, and has the slices begin.
+    /// Writes the items that are left, and has the slices begin.
     pub(crate) async fn finish(
         mut self,
         core: &Core,
@@ -139,7 +139,7 @@ impl ChunkWriter {
         core.save(held, changes).await
     }
 
-    /// Writes what is left.
+    /// Writes the items that are left.
     pub(crate) async fn flush(&mut self, core: &Core, held: &Leased) -> RoundResult<()> {
         if self.chunk.items.is_empty() {
             return Ok(());

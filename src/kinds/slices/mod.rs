@@ -1,6 +1,6 @@
 //! The life of roots whose children are slices: some objects of a list each, which go into one bucket. The
-//! plan is written in chunks, and slices are put a window at a time: a list may have a million objects, and no
-//! more of it is held in memory than that.
+//! plan is written in chunks, and slices are put a window at a time: a list may have a million objects, and
+//! no more of it is held in memory than that.
 
 mod chunks;
 
@@ -33,7 +33,7 @@ const AHEAD: std::time::Duration = std::time::Duration::from_secs(5);
 /// In how many goes a slice is worked off, where there are more slices than can be under way.
 const WAVES: u32 = 4;
 
-/// What all slices of a root have in common.
+/// The fields that all slices of a root have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Common {
@@ -45,7 +45,7 @@ pub(crate) struct Common {
     pub in_flight: u32,
     /// Objects of one slice in flight.
     pub width: u32,
-    /// What holds for all objects.
+    /// The options of all objects.
     pub options: SliceOptions,
 }
 
@@ -75,18 +75,18 @@ struct Cursor {
     slices: u32,
 }
 
-/// What such a root remembers.
+/// The state that such a root keeps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Own {
-    /// What its slices have in common. None: it has none.
+    /// The fields that its slices have in common. None: it has no slices.
     #[serde(skip_serializing_if = "Option::is_none")]
     slices: Option<Common>,
     /// Which slice is put next.
     cursor: Cursor,
 }
 
-/// What a kind decides whose children are slices.
+/// The decisions of a kind whose children are slices.
 #[async_trait]
 pub(crate) trait SliceKind: std::fmt::Debug + Send + Sync {
     /// Stores the outcome, once all slices have settled; false while one has not.

@@ -1,4 +1,4 @@
-//! What is refused about the sources of a copy before anything is copied.
+//! The refusals for the sources of a copy, before anything is copied.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

@@ -53,7 +53,7 @@ impl ExternalSource {
 /// A source that is not there, with why, or that was found.
 type Looked = Result<Result<ExternalSource, String>, PlanError>;
 
-/// Refuses what must not be copied from, and whole buckets.
+/// Refuses sources that must not be copied from, and whole buckets.
 pub(crate) fn check(rules: &Rules, at: &ObjectLocation, uri: &str) -> Result<(), Failure> {
     rules.check_source(Place::Bucket(&at.bucket), uri)?;
     if is_directory_bucket(&at.bucket) {
@@ -102,8 +102,8 @@ async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Loo
     Ok(Ok(ExternalSource { uri: uri.to_owned(), bucket, key, is_folder: false, name, objects }))
 }
 
-/// What an error means that says nothing of whether the source is there. Names that S3 gives out no more are
-/// names of buckets as long as S3 does not say otherwise.
+/// The meaning of an error that says nothing of whether the source is there. Names that S3 gives out no more
+/// are names of buckets as long as S3 does not say otherwise.
 pub(crate) fn refused(bucket: &str, uri: &str, error: Error) -> PlanError {
     if error.class == Class::Invalid && bucket::is_old(bucket) {
         let message = "S3 does not take the name of a bucket";
@@ -154,7 +154,8 @@ async fn prefix(store: &dyn ObjectStore, settings: &CopySettings, uri: &str, at:
                 let message = format!("the request has more files than copy.max_files = {most}");
                 return Err(culprit(ErrorName::InvalidRequest, message, uri, "has more files").into());
             }
-            // How an object is encrypted, S3 tells only of one at a time: who doubts its tag asks.
+            // How an object is encrypted, S3 tells only of one at a time: it is asked for where the tag is in
+            // doubt.
             objects.entry(folder.to_owned()).or_default().push(named(info, false));
         }
         from = page.next;

@@ -1,4 +1,4 @@
-//! Finding what a request names in projects.
+//! Finding the files and folders that a request names in projects.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,8 +2,8 @@
 //!
 //! S3 holds `a` and `a/b` side by side, and any number of bytes after a key's last slash. A project holds a
 //! file or a folder of one name, and its paths are keys of a bucket, behind the prefix that the project has
-//! there. Of most files the plan knows names and places. Of a source folder in a project it knows the folders;
-//! the files in one are looked at only where they could be too long or in the way of something else.
+//! there. Of most files the plan knows names and places. Of a source folder in a project it knows the
+//! folders; the files in one are looked at only where they could be too long or in the way of something else.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -24,10 +24,11 @@ use crate::{
     },
 };
 
-/// Names are seldom longer, in bytes: folders of a project are only looked into where these could be too long.
+/// Names are seldom longer, in bytes: folders of a project are only looked into where these could be too
+/// long.
 const LONG_NAME: usize = 255;
 
-/// Refuses children that want what no project can hold.
+/// Refuses children that want files or folders that no project can hold.
 pub(crate) async fn check(platform: &dyn DataPlatform, children: &[FolderRequest]) -> Result<(), PlanError> {
     let plan = Plan::of(children);
     let mut wrong = Wrong::default();
@@ -57,7 +58,7 @@ pub(crate) async fn prefix_of(platform: &dyn DataPlatform, project: &ProjectId) 
     }
 }
 
-/// What lies in one folder, as wanted by which children.
+/// The entries of one folder, with the children that want them.
 type Wants<'a> = Vec<(&'a FolderRequest, &'a Want)>;
 
 /// All that a request wants, by where it would lie.
@@ -173,7 +174,7 @@ impl Room<'_> {
     }
 }
 
-/// What cannot be.
+/// The files and folders that cannot be.
 #[derive(Default)]
 struct Wrong {
     alike: Vec<Culprit>,

@@ -1,12 +1,12 @@
 //! How many files a copy may have (`copy.max_files`), and how many folders it may write to
 //! (`copy.max_folders`), found out before anything is copied.
 //!
-//! Folders are counted as they are found, so that nothing grows beyond what is allowed.
+//! Folders are counted as they are found, so that nothing grows beyond the limit.
 //!
 //! Asking for files costs one call per folder source: the API says how many lie below a path without
 //! listing them. Its filter knows no case, so it may count those of a folder besides, whose name
-//! differs in case only; who is over the limit by that count is counted again, file by file. What is
-//! inside a folder that another project owns is only seen by that second count.
+//! differs in case only; a request that is over the limit by that count is counted again, file by file. What
+//! is inside a folder that another project owns is only seen by that second count.
 
 use super::{find::Found, renames::files_in};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     ports::platform::{DataPlatform, Folder},
 };
 
-/// Refuses what has more than `most` folders, each as often as it is copied; 0 is no limit.
+/// Refuses a request that has more than `most` folders, each as often as it is copied; 0 is no limit.
 pub(crate) fn check_folders(most: u64, folders: usize, uri: Option<&str>) -> Result<(), Failure> {
     if most == 0 || folders as u64 <= most {
         return Ok(());
@@ -30,8 +30,8 @@ pub(crate) fn check_folders(most: u64, folders: usize, uri: Option<&str>) -> Res
     Err(Failure::new(ErrorName::InvalidRequest, message).naming(culprit))
 }
 
-/// Refuses what has more than `most` files, `outside` among them; 0 is no limit, and asks nothing. What
-/// was found comes with how often it is copied.
+/// Refuses a request that has more than `most` files, `outside` among them; 0 is no limit, and asks nothing.
+/// Each source comes with how often it is copied.
 pub(crate) async fn check_files(
     platform: &dyn DataPlatform,
     most: u64,

@@ -1,4 +1,5 @@
-//! What plans of copies share: sources found and judged, places looked up, names given, limits kept.
+//! The steps that plans of copies share: sources found and judged, places looked up, names given, limits
+//! kept.
 
 pub(crate) mod checks;
 pub(crate) mod external;

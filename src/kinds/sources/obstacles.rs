@@ -1,5 +1,5 @@
-//! What stands at a destination and gives way to nothing, whatever a request wants done about conflicts: seen
-//! with one call, before anything is copied. What one call does not show, the folders' own rounds find.
+//! Obstacles at a destination that give way to nothing, whatever a request wants done about conflicts: seen
+//! with one call, before anything is copied. Those that one call does not show, the folders' own rounds find.
 
 use super::{external::ExternalSource, find::Found};
 use crate::{
@@ -36,7 +36,7 @@ impl<'a> From<&'a ExternalSource> for Top<'a> {
     }
 }
 
-/// Refuses a destination that cannot be a folder of this project, and what cannot be put into it.
+/// Refuses a destination that cannot be a folder of this project, and sources that cannot be put into it.
 pub(crate) async fn check(
     platform: &dyn DataPlatform,
     project: &Project,

@@ -68,7 +68,7 @@ impl<'a> Projects<'a> {
             Ok(Location::S3 { bucket, key }) => match self.platform.locate(&bucket, &key).await {
                 Ok(Some((project, path))) => Ok(ResolvedSource::Inside(project, path)),
                 Ok(None) => Ok(ResolvedSource::ExternalSource(ObjectLocation { bucket, key })),
-                // What is wrong with the URI; what is wrong with the platform is not the caller's fault.
+                // The URI is at fault; a fault of the platform is not the caller's.
                 Err(error) if error.class == Class::Invalid && !is_of_api(&error) => {
                     Err(no_place(&error.to_string()))
                 }

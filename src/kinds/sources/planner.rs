@@ -1,4 +1,4 @@
-//! What plans of copies are made with, and the children that bring what was found into a folder.
+//! The tools of plans of copies, and the children that bring the sources that were found into a folder.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ use crate::{
 /// Named files in one child; more are cut into several children of the same folder.
 const FILES_PER_CHILD: usize = 1000;
 
-/// What a plan is made with.
+/// The tools of a plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Planner<'a> {
     pub platform: &'a dyn DataPlatform,
@@ -57,7 +57,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The children that bring what was found into a folder.
+/// The children that bring the sources that were found into a folder.
 pub(crate) async fn bring(
     with: Planner<'_>,
     found: &[Found],
@@ -96,7 +96,7 @@ fn files_of(found: &[Found], target: &Project, path: &DataPath) -> Vec<FolderReq
         .collect()
 }
 
-/// Cuts what is named one by one into pieces for one child each.
+/// Cuts sources that are named one by one into pieces for one child each.
 pub(crate) fn cut<T>(things: Vec<T>) -> Vec<Vec<T>> {
     let mut things = things.into_iter();
     let pieces = std::iter::from_fn(|| {

@@ -38,8 +38,9 @@ pub(crate) async fn trees_of(
     Ok(trees)
 }
 
-/// The children that bring one folder: one per folder of its tree, which is `folders`. They are marked as parts of it where
-/// a job could bring it whole, which it cannot where something is linked from another project.
+/// The children that bring one folder: one per folder of its tree, which is `folders`. They are marked as
+/// parts of it where a job could bring it whole, which it cannot where something is linked from another
+/// project.
 pub(crate) async fn levels(
     platform: &dyn DataPlatform,
     settings: &CopySettings,
@@ -124,7 +125,7 @@ async fn not_around(
     Ok(())
 }
 
-/// Refuses folders whose content the platform does not show: what is in them would be left out, and nobody
+/// Refuses folders whose content the platform does not show: what is in them would be left out, and no caller
 /// would know.
 fn not_unseen(source: &Found, folders: &[Data]) -> Result<(), Failure> {
     let unseen = folders.iter().filter(|folder| folder.unseen).map(|folder| Culprit {

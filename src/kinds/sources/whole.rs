@@ -1,8 +1,8 @@
 //! Source folders that go as one item of a copy job (`copy.folders = "whole"`).
 //!
-//! One child asks a job for the folders and compares what arrived, file by file; the children that
-//! would bring the same folders one by one wait, and those whose folders are complete are never
-//! needed. So a good job costs a handful of calls, and a bad one loses nothing.
+//! One child asks a job for the folders and compares every file that arrived; the children that would bring
+//! the same folders one by one wait, and those whose folders are complete are never needed. So a good job
+//! costs a handful of calls, and a bad one loses nothing.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What a round does about what is missing: clear, batch, submit, stream. What is done is decided in
-//! [`super::decide`].
+//! The acts of a round that bring missing files: clear, batch, submit, stream. Which of them is done is
+//! decided in [`super::decide`].
 
 use std::sync::Arc;
 
@@ -68,13 +68,13 @@ impl FolderPlane {
         let stops = self.core.stop.is_cancelled();
         match look.filter(|_| !stops) {
             Some(Look { at, waits }) => (state.look_at, state.waits) = (at, waits),
-            // Whoever goes on, this instance or another, begins with a look.
+            // The next holder, this instance or another, begins with a look.
             None => state.look_at = now,
         }
         look.is_none() && !stops
     }
 
-    /// Keeps a batch open until the end of its window, then submits it. True when somebody came meanwhile,
+    /// Keeps a batch open until the end of its window, then submits it. True when a waiter came meanwhile,
     /// whose other files are still to be looked at.
     async fn batch_jobs(
         &self,
@@ -90,13 +90,13 @@ impl FolderPlane {
                 () = sleep_until(window) => {}
             }
         }
-        // Whoever came meanwhile travels with us.
+        // The files of waiters that came meanwhile travel with these.
         let merged = self.newcomers(held, state, snapshot).await?;
         self.submit_batches(held, state, merged.as_ref().unwrap_or(snapshot)).await?;
         Ok(merged.is_some())
     }
 
-    /// The snapshot with those who have begun to wait since it was taken; `None` when nobody has.
+    /// The snapshot with the waiters that have come since it was taken; `None` when none has.
     async fn newcomers(
         &self,
         held: &Leased,
@@ -121,7 +121,7 @@ impl FolderPlane {
             match self.resolve(&waiter).await {
                 Ok(files) => merged.waiters.push((waiter, files, Vec::new())),
                 Err(error) if error.is_passing() => return Err(error.into()),
-                // Told at the next look, and nobody else's business.
+                // This waiter is told at the next look, and does not hold up the others.
                 Err(_) => {}
             }
         }

@@ -37,9 +37,9 @@ const MOST_KNOWN: usize = 10_000;
 /// How many files that jobs have made are remembered, about 100 bytes each.
 const MOST_MADE: usize = 200_000;
 
-/// What this instance has asked about the batches of jobs, and what never changes: into which folder each
-/// copies (everybody who looks for a job of his passes by all the jobs of the others), and what those have
-/// made that have ended.
+/// The answers about the batches of jobs that this instance has got, and that never change: into which folder
+/// each copies (a holder that looks for a job of its own passes by all the jobs of the others), and the files
+/// that the ended ones have made.
 #[derive(Debug, Default)]
 pub(crate) struct JobFolders {
     /// `None` where there is no such batch, or none that we may see.
@@ -52,7 +52,7 @@ fn lock<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl FolderPlane {
-    /// Into which folder a batch of that project is copied; `None` for what is no such batch.
+    /// Into which folder a batch of that project is copied; `None` where there is no such batch.
     async fn folder_of(&self, project: &ProjectId, job: &Job) -> Result<Option<Destination>> {
         let batch = BatchId::new(job.subject.as_str());
         if let Some(folder) = lock(&self.job_folders.folders).get(&batch) {
@@ -75,7 +75,7 @@ impl FolderPlane {
         Ok(folder)
     }
 
-    /// What the items of a batch say that they have made. Its job has ended.
+    /// The files that the items of a batch say that they have made. Its job has ended.
     pub(super) async fn made_by(&self, project: &ProjectId, batch: &BatchId) -> Result<Arc<HashSet<DataId>>> {
         if let Some(made) = lock(&self.job_folders.made).get(batch) {
             return Ok(Arc::clone(made));
@@ -98,7 +98,7 @@ impl FolderPlane {
         Ok(self.note_made(batch, made))
     }
 
-    /// Remembers what the items of a batch say that they have made.
+    /// Remembers the files that the items of a batch say that they have made.
     pub(super) fn note_made(&self, batch: &BatchId, made: HashSet<DataId>) -> Arc<HashSet<DataId>> {
         let made = Arc::new(made);
         let mut known = lock(&self.job_folders.made);
@@ -163,7 +163,7 @@ impl FolderPlane {
         }
         let over = |intent: &&Intent| now >= intent.at + settle + as_millis(GHOST_FOR);
         for ghost in state.intents.iter().filter(over) {
-            // Whoever stood still on the way to its slot may have taken it after it was given up.
+            // An instance that stood still on the way to its slot may have taken it after it was given up.
             self.give_back(&project, ghost.slot()).await?;
         }
         state.intents.retain(|intent| !over(&intent));

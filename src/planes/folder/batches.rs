@@ -1,5 +1,5 @@
 //! Which files travel together, and in which order: those of small requests first, the others by
-//! turns, so that nobody waits behind the whole of somebody else's folder.
+//! turns, so that no request waits behind the whole of another's folder.
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -19,7 +19,7 @@ use crate::domain::{diff::Verdict, route::Route};
 /// A root of at most so many files is small.
 const SMALL: u64 = 100;
 
-/// What a job takes of the record besides its names.
+/// The bytes that a job takes of the record besides its names.
 const JOB_BYTES: usize = 1_000;
 
 /// A file that waits for a job.
@@ -90,7 +90,7 @@ impl Snapshot {
         self.files().filter(|(_, (source, verdict))| self.needs_job(source, *verdict)).take(most).count()
     }
 
-    /// What has to be brought by jobs now, but for those names.
+    /// The files that jobs have to bring now, but for those names.
     pub(super) fn line(&self, but: &HashSet<&str>) -> Line<'_> {
         let mut line = Line::default();
         let mut rushed = HashSet::new();
@@ -216,7 +216,7 @@ mod tests {
             ..Resolved::default()
         });
         snapshot.index();
-        // Two want the same files, and who came first has gone.
+        // Two waiters want the same files, and the one that came first has gone.
         snapshot.keep(|waiter| waiter.root.as_str() != "a");
         let line = snapshot.line(&HashSet::new());
         let (batch, _) = line.next(1000);

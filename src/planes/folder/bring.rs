@@ -51,8 +51,8 @@ impl FolderPlane {
         }
     }
 
-    /// Brings one file; what the destination said of it. `url` is where to read it, where that is needed; a
-    /// file that is made for it is told in `made` before anything is written.
+    /// Brings one file; returns the answer of the destination. `url` is where to read it, where that is
+    /// needed; a file that is made for it is told in `made` before anything is written.
     pub(super) async fn bring(
         &self,
         lease: &Lease,
@@ -121,7 +121,7 @@ impl FolderPlane {
                 }
             }
         };
-        // Who knows the source's parts can make the same ones, and so the same tag.
+        // Where the source's parts are known, the same ones can be made, and so the same tag.
         let parts = self.parts_of(&from).await?;
         lease.check()?;
         let access = if let Some(id) = &task.target {
@@ -164,10 +164,10 @@ impl FolderPlane {
         }
     }
 
-    /// What fails here is streamed from its source next time.
+    /// A file that fails here is streamed from its source next time.
     async fn copy_from_staging(&self, lease: &Lease, task: &Task) -> RoundResult<()> {
         let wanted = &task.source.wanted;
-        // Nothing is put aside for the root: it gives no credentials for what is in it.
+        // Nothing is put aside for the root: it gives no credentials for the files in it.
         let folder = folder_of(&task.to)?.id().ok_or_else(|| unknown("the id of the destination folder"))?;
         let again = |error: Error| Error::new(Class::Transient, "copy from staging", error.to_string());
         let access = self.core.ports.platform.write_access(&task.to.project, folder).await.map_err(again)?;
@@ -253,7 +253,7 @@ fn folder_of(to: &Target) -> Result<&Destination, Error> {
     to.folder.as_ref().ok_or_else(|| unknown("the destination folder"))
 }
 
-/// What stands for a folder in an idempotency key; nonces tell those of several projects apart.
+/// The part of an idempotency key that stands for a folder; nonces tell those of several projects apart.
 fn key_of(folder: &Destination) -> &str {
     folder.id().map_or("/", DataId::as_str)
 }

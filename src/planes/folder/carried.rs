@@ -1,4 +1,4 @@
-//! Which jobs carried whose files: an outcome lists the jobs of its own request, not those of others
+//! Which jobs carried whose files: an outcome lists the jobs of its own request, not those of other requests
 //! that were at the same folder.
 
 use std::collections::HashSet;
@@ -58,7 +58,7 @@ impl FolderState {
         past.map(|past| past.job.clone())
     }
 
-    /// What the jobs carry that are known now.
+    /// The files that the jobs carry that are known now.
     pub(super) fn carried(&self) -> Vec<(HashSet<&str>, &RunningJob)> {
         self.jobs.iter().map(|job| (job.names.iter().map(String::as_str).collect(), job)).collect()
     }

@@ -47,7 +47,7 @@ impl FolderPlane {
         })
     }
 
-    /// Registers with the folder, and wakes it. May be repeated.
+    /// Registers with the folder, and wakes it. The call may be repeated.
     async fn wait_for_folder(&self, held: &Leased) -> RoundResult<()> {
         let spec: FolderRequest = self.core.read_document(&held.item, attr::SPEC).await?;
         let folder = FolderId::of(&spec.project, spec.path.as_str());
@@ -73,9 +73,9 @@ impl FolderPlane {
             siblings: waiter::siblings(&held.item),
         };
         held.lease.check()?;
-        // The waiter first: a folder that is woken must find it. Only while the child is ours: put by who
-        // stood still on the way, it would be left behind by a child that has settled meanwhile, and the
-        // folder would go on working for nobody.
+        // The waiter is put first: a folder that is woken must find it. It is put only while the child is
+        // ours: put by an instance that stood still on the way, it would be left behind by a child that has
+        // settled meanwhile, and the folder would go on working for no request.
         let item = self.core.with_document(waiter.item(&folder), attr::SPEC, &waiter.spec).await?;
         let put = vec![held.lease.still_held(), Write::put_new(item)];
         if matches!(self.core.ports.store.transact(put).await?, Transacted::Refused(why) if why.contains(&0))
@@ -94,17 +94,17 @@ impl FolderPlane {
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         let spec: FolderRequest = self.core.read_document(&held.item, attr::SPEC).await?;
         let folder = FolderId::of(&spec.project, spec.path.as_str());
-        // What is only on its way through is counted where it arrives.
+        // Files that are only on their way through are counted where they arrive.
         let counted = if spec.staging { Counters::default() } else { outcome.counters };
         held.lease.check()?;
-        // The waiter goes first: once the child has settled, nobody would come back for it.
+        // The waiter goes first: once the child has settled, no round would come back for it.
         self.core.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;
         self.core.settle_as(held, &root, outcome, Vec::new(), records::tally(&counted)).await
     }
 }
 
 impl FolderPlane {
-    /// Settles a child whose root was stopped; its folder learns that nobody waits.
+    /// Settles a child whose root was stopped; its folder learns that the child waits no more.
     pub(crate) async fn settle_stopped(&self, held: &mut Leased, why: &Failure) -> RoundResult<AfterRound> {
         let folder = folder_of(&held.item);
         let failure = Failure::new(ErrorName::Cancelled, why.message.clone());

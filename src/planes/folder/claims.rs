@@ -1,4 +1,5 @@
-//! Who runs jobs in a project and who waits to, as the `SLOTS` item says and as one instance knows.
+//! The roots that run jobs in a project and those that wait to, as the `SLOTS` item says and as one instance
+//! knows.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -18,14 +19,14 @@ pub(super) const REPEAT: i64 = 30_000;
 /// How long it is believed after the beginning of that time.
 const BELIEVED: i64 = 90_000;
 
-/// What stands for a root in a slot.
+/// The tag that stands for a root in a slot.
 pub(super) fn slot_owner_tag(root: &RequestId) -> String {
     let mut text = digest(&[root.as_str()]);
     text.truncate(12);
     text
 }
 
-/// What the `SLOTS` item says at one moment.
+/// The content of the `SLOTS` item at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct View {
     pub running: BTreeSet<String>,
@@ -53,19 +54,19 @@ impl View {
         self.running.iter().any(|member| self.jobs_of(root_of(member)) > own)
     }
 
-    /// Who waits, with how many jobs each runs.
+    /// The roots that wait, with how many jobs each runs.
     pub(super) fn contenders(&self, now: i64) -> BTreeMap<&str, usize> {
         let fresh = self.waiting.iter().filter_map(|entry| fresh(entry, now));
         fresh.map(|root| (root, self.jobs_of(root))).collect()
     }
 
-    /// What a root has said, and what nobody believes any more.
+    /// The entries of a root, and those that are not believed any more.
     pub(super) fn entries_of(&self, root: &str, now: i64) -> BTreeSet<String> {
         let its = |entry: &&String| fresh(entry, now).is_none_or(|waits| waits == root);
         self.waiting.iter().filter(its).cloned().collect()
     }
 
-    /// What nobody believes any more.
+    /// The entries that are not believed any more.
     pub(super) fn stale(&self, now: i64) -> BTreeSet<String> {
         self.waiting.iter().filter(|entry| fresh(entry, now).is_none()).cloned().collect()
     }
@@ -78,7 +79,7 @@ fn fresh(entry: &str, now: i64) -> Option<&str> {
     (now < said.saturating_mul(REPEAT).saturating_add(BELIEVED)).then_some(root)
 }
 
-/// What one instance knows of slots: a hint of who runs, and which of its folders wait.
+/// The knowledge of one instance about slots: a hint of the jobs that run, and which of its folders wait.
 #[derive(Debug, Default)]
 pub(crate) struct Slots(Mutex<Known>);
 

@@ -1,12 +1,12 @@
 //! Deleting PARTIAL leftovers, and files that a request wants overwritten: the one dangerous act.
 //!
-//! Condemn (stored first, so that nobody accepts the file as present), look again by id, pardon it
-//! if it is no longer PARTIAL, else delete. Only names that this folder's requests want are ever
-//! condemned, and of PARTIAL files only those that are ours ([`super::own`]).
+//! A file is condemned (stored first, so that no waiter takes it for present), looked at again by id,
+//! pardoned if it is no longer PARTIAL, and else deleted. Only names that this folder's requests want are
+//! ever condemned, and of PARTIAL files only those that are ours ([`super::own`]).
 //!
 //! A sentence that was never seen to be carried out (its author died, or the delete was not answered)
-//! is carried out by whoever comes next while the file is still what it was. Nobody is pardoned then:
-//! the first delete may still be on its way, and is waited for ten minutes.
+//! is carried out by the next round, of this or another holder, while the file is still what it was. No file
+//! is pardoned then: the first delete may still be on its way, and is given ten minutes.
 
 use std::collections::HashSet;
 
@@ -33,8 +33,8 @@ use crate::{
 const WIDTH: usize = 8;
 
 impl FolderPlane {
-    /// Condemns what is in the way and deletes it, and looks at what was condemned long ago; true when
-    /// something was deleted or pardoned.
+    /// Condemns the files that are in the way and deletes them, and looks at those condemned long ago; true
+    /// when one was deleted or pardoned.
     pub(super) async fn clear_leftovers(
         &self,
         held: &mut Leased,
@@ -71,7 +71,7 @@ impl FolderPlane {
                     }
                     self.core.record_progress(&state.root_refs);
                 }
-                // Who condemned it first may still be on the way.
+                // The instance that condemned it first may still be on its way to delete it.
                 Ok(false) if repeated.contains(&id) => {}
                 Ok(false) => {
                     state.condemned.remove(id.as_str());

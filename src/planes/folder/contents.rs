@@ -1,8 +1,8 @@
 //! Whether files of one size whose tags differ are the same.
 //!
 //! A tag that looks like an MD5 may be none: its form does not tell, only S3's answer about the object
-//! does, which names its encryption. So whoever is in doubt asks for one byte of it. What was read or
-//! written here is known without that. Where nothing is proven, sizes are compared.
+//! does, which names its encryption. So in doubt this plane asks for one byte of it. The content of objects
+//! that were read or written here is known without that. Where nothing is proven, sizes are compared.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// What is remembered at most, about 200 bytes each; then it begins anew.
+/// The most tags that are remembered, about 200 bytes each; then the memory begins anew.
 const MOST_KNOWN: usize = 100_000;
 
 /// Objects asked about in one look at most; more are compared by size.
@@ -44,7 +44,7 @@ const WIDTH: usize = 16;
 /// How often an object is asked about.
 const TRIES: u32 = 2;
 
-/// What was found out about the tags of objects.
+/// The findings about the tags of objects.
 #[derive(Debug, Default)]
 pub(crate) struct Contents(Mutex<HashMap<(String, ETag), Proof>>);
 
@@ -82,7 +82,7 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// What would have to be known to tell the two apart, if anything would.
+    /// The question whose answer would tell the two apart, if there is one.
     pub(super) fn of(origin: &Origin, etag: Option<&ETag>, size: u64, there: &FileInfo) -> Option<Self> {
         let (etag, tag) = (etag?, there.etag.as_ref()?);
         let may_differ = etag.md5().zip(tag.md5()).is_some_and(|(a, b)| !a.eq_ignore_ascii_case(b));
@@ -104,7 +104,7 @@ fn id_of(origin: &Origin) -> String {
 }
 
 impl FolderPlane {
-    /// How a file compares with what stands in its place, beyond its size.
+    /// How a file compares with the one that stands in its place, beyond its size.
     pub(super) fn tell_apart(&self, origin: &Origin, etag: Option<&ETag>, there: &FileInfo) -> Content {
         let (Some(etag), Some(tag)) = (etag, &there.etag) else { return Content::Unknown };
         if etag.md5().is_none() || tag.md5().is_none() {
@@ -134,7 +134,7 @@ impl FolderPlane {
         Content::Same
     }
 
-    /// Asks about what cannot be told apart yet and has to be.
+    /// Asks about files that cannot be told apart yet and have to be.
     pub(super) async fn weigh(&self, state: &FolderState, snapshot: &Snapshot) -> Result<(), Error> {
         let mut doubts = Vec::new();
         for (_, resolved, _) in &snapshot.waiters {
@@ -218,7 +218,7 @@ impl FolderPlane {
         Ok(())
     }
 
-    /// The MD5 that S3 shows of what is behind a URL. A URL that is refused shows none.
+    /// The MD5 that S3 shows of the object behind a URL. A URL that is refused shows none.
     async fn look_behind(&self, url: &PresignedUrl) -> Result<Option<String>, Error> {
         let mut tries = 1;
         loop {

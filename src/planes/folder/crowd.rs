@@ -1,7 +1,7 @@
-//! Who waits for a folder: read, served some at a time, marked when first seen, and told.
+//! The waiters of a folder: read, served some at a time, marked when first seen, and told.
 //!
-//! Thousands may wait for one folder. What is known of each is stored with it, and not in the folder's
-//! own record, which would have no room for all; and a round works for no more than
+//! Thousands of children may wait for one folder. What is known of each is stored with its waiter, and not in
+//! the folder's own record, which would have no room for all; and a round works for no more than
 //! `service.max_waiters` of them, those that were seen first.
 
 use super::{
@@ -31,7 +31,7 @@ use crate::{
 const WIDTH: usize = 16;
 
 impl FolderPlane {
-    /// Those who are served now: who was seen before, and then the oldest of the others.
+    /// The waiters that are served now: those that were seen before, and then the oldest of the others.
     pub(super) async fn waiters(&self, held: &Leased, state: &mut FolderState) -> Result<Vec<Waiter>, Error> {
         let mut items = self.core.ports.store.query(&held.lease.key.id, waiter::WAITER).await?;
         for item in items.iter().filter(|item| item.text(attr::SEEN).is_some()) {
@@ -51,13 +51,13 @@ impl FolderPlane {
         let mut waiters = waiters?;
         // First come, first served, where two want the same name.
         waiters.sort_by(|a, b| (a.since, &a.request).cmp(&(b.since, &b.request)));
-        // Those who stand in line move as those do who are served.
+        // Waiters that stand in line move as those do that are served.
         let moved = self.core.liveness.last_moved(&waiter::root_refs(&waiters));
         self.core.liveness.record_progress(&state.crowd, moved);
         Ok(waiters)
     }
 
-    /// Stores what those have found who are seen for the first time.
+    /// Stores what each waiter that is seen for the first time has found there.
     pub(super) async fn mark_seen(&self, held: &Leased, state: &mut FolderState) -> RoundResult<()> {
         let new = state.seen.iter().filter(|(request, _)| !state.marked.contains(*request));
         let new: Vec<(String, Before)> = new.map(|(request, before)| (request.clone(), *before)).collect();
@@ -68,7 +68,7 @@ impl FolderPlane {
         let marks = new.iter().map(|(request, before)| async move {
             let key = Key::new(held.lease.key.id.as_str(), format!("{}{request}", waiter::WAITER));
             let mark = Write::update(key, vec![set(attr::SEEN, records::text(before)?)]);
-            // Once, and not for somebody who does not wait any more.
+            // Once, and not for a waiter that is gone.
             let mark =
                 mark.when(Condition::Has(attr::CREATED_AT.into())).when(Condition::Lacks(attr::SEEN.into()));
             self.core.ports.store.write(mark).await
@@ -106,7 +106,7 @@ impl FolderPlane {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Fails everyone who waits.
+    /// Fails all waiters.
     pub(super) async fn fail_waiters(
         &self,
         held: &mut Leased,
@@ -134,7 +134,7 @@ fn request_of(waiter: &Item) -> &str {
     waiter.key.id_type.strip_prefix(waiter::WAITER).unwrap_or_default()
 }
 
-/// The roots of those whose turn has not come.
+/// The roots of the waiters whose turn has not come.
 fn root_refs(items: &[Item]) -> Vec<RootRef> {
     let mut root_refs: Vec<_> = items
         .iter()

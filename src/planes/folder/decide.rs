@@ -1,6 +1,6 @@
-//! What the holder of a folder does next: what is deleted, which files are streamed, whether jobs are asked
-//! for, when it looks again. Decided from what a look showed and from what is remembered; nothing is asked
-//! and nothing is changed here.
+//! What the holder of a folder does next: which files are deleted, which are streamed, whether jobs are asked
+//! for, when it looks again. All of it is decided from the snapshot of a look and the state of the folder;
+//! nothing is asked and nothing is changed here.
 
 mod batching;
 
@@ -19,25 +19,25 @@ use crate::{
     engine::{records::as_millis, settings::JobSettings},
 };
 
-/// After this time nobody can still be on the way to delete what it condemned.
+/// After this time no instance can still be on its way to delete a file that it condemned.
 const ORPHANED: Duration = Duration::from_mins(10);
 
-/// What is to be done, in this order.
+/// The actions of a holder, in this order.
 #[derive(Debug)]
 pub(super) enum Action<'a> {
-    /// These files are in the way, by name; those sentences are so old that nobody carries them out.
+    /// These files are in the way, by name; those sentences are so old that no instance carries them out.
     Clear { fresh: Vec<(String, file::FileInfo)>, orphans: Vec<DataId> },
     /// These are to be streamed.
     Stream(Vec<Choice<'a>>),
     /// Jobs are to be asked for.
     AskForJobs {
-        /// As many wait as a job takes, or somebody has waited for a slot; else when others have had the
-        /// time to come.
+        /// As many files wait as a job takes, or the slot is there that was waited for; else when other
+        /// waiters have had the time to come.
         at_once: bool,
     },
 }
 
-/// What is to be done at `now` (milliseconds).
+/// The actions to take at `now` (milliseconds).
 pub(super) fn decide<'a>(
     snapshot: &'a Snapshot,
     state: &FolderState,
@@ -63,7 +63,7 @@ pub(super) fn decide<'a>(
     actions
 }
 
-/// What blocks a job, or is to be replaced, as much as the record has room for.
+/// The files that block a job, or are to be replaced, as many as the record has room for.
 fn in_the_way(snapshot: &Snapshot, state: &FolderState) -> Vec<(String, file::FileInfo)> {
     let mut fresh: Vec<(String, file::FileInfo)> = snapshot
         .files()
@@ -102,7 +102,7 @@ pub(super) struct Choice<'a> {
     pub is_due: bool,
 }
 
-/// The files that are to be streamed, as many as the record has room for beside what is condemned.
+/// The files that are to be streamed, as many as the record has room for beside the condemned files.
 fn streams<'a>(
     snapshot: &'a Snapshot,
     state: &FolderState,
@@ -148,8 +148,8 @@ fn streams<'a>(
     chosen
 }
 
-/// When to look again: soon while something is on its way that nobody will tell about (for the `waits`th time), at the end of a pause, or when
-/// a job or a newcomer brings news.
+/// When to look again: soon while something is on its way that nothing of ours will tell about (for the
+/// `waits`th time), at the end of a pause, or when a job or a newcomer brings news.
 fn next_look(state: &FolderState, snapshot: &Snapshot, now: i64, waits: u32, tries: u32) -> i64 {
     let mut looks = Vec::new();
     if waits > 0 {
@@ -159,7 +159,7 @@ fn next_look(state: &FolderState, snapshot: &Snapshot, now: i64, waits: u32, tri
     if state.not_before > now {
         looks.push(state.not_before);
     }
-    // Only what could be streamed if its time had come; the rest waits for the platform.
+    // Only files that could be streamed if their time had come; the rest waits for the platform.
     let could = |name: &str| matches!(snapshot.get(name), Some((_, Verdict::Missing | Verdict::Overwrite)));
     let retries = state
         .uploads
@@ -168,7 +168,7 @@ fn next_look(state: &FolderState, snapshot: &Snapshot, now: i64, waits: u32, tri
         .filter(|(name, _)| could(name));
     looks.extend(retries.map(|(_, upload)| upload.retry_at.max(now + 1)));
     looks.extend(snapshot.overdue_at.map(|at| at.max(now + 1)));
-    // Where nothing of ours will tell and no time was set, whoever waits must not wait for long.
+    // Where nothing of ours will tell and no time was set, the waiters must not wait for long.
     let told = state.is_busy() || state.is_streaming() || state.wish.is_some();
     let longest = if told || !looks.is_empty() { LONGEST } else { LONGEST_WAIT };
     looks.push(now + as_millis(longest));
@@ -182,12 +182,12 @@ impl FolderState {
     }
 }
 
-/// What has come since a look.
+/// The news since a look.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deeds {
     /// Something was cleared away.
     pub cleared: bool,
-    /// Somebody came, or there is other news.
+    /// A waiter came, or there is other news.
     pub news: bool,
     /// How many files were put.
     pub put: usize,
@@ -208,7 +208,7 @@ pub(super) fn look_after(
     if news || left || is_last || (put > 0 && held_back(state, snapshot)) {
         return None;
     }
-    // Whether something is awaited that nobody will tell about.
+    // Whether something is awaited that nothing of ours will tell about.
     let awaits = cleared
         || (put > 0 && waits_for_streams_alone(state, snapshot))
         || waits_for_the_platform(state, snapshot);
@@ -216,7 +216,7 @@ pub(super) fn look_after(
     Some(Look { at: next_look(state, snapshot, now, waits, tries), waits })
 }
 
-/// When to look, and how often in a row that was for what nobody will tell about.
+/// When to look, and how often in a row that was for something that nothing of ours will tell about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
     pub at: i64,
@@ -232,8 +232,8 @@ fn held_back(state: &FolderState, snapshot: &Snapshot) -> bool {
     })
 }
 
-/// Whether somebody waits for nothing but files that have just been streamed: no job of ours that ends
-/// will have them looked at.
+/// Whether a waiter waits for nothing but files that have just been streamed: no job of ours that ends will
+/// have them looked at.
 fn waits_for_streams_alone(state: &FolderState, snapshot: &Snapshot) -> bool {
     let has_gone_out = |source: &Source| {
         state.uploads.get(&source.wanted.name).is_some_and(|upload| upload.put_at.is_some())

@@ -1,4 +1,4 @@
-//! What a waiter is told once nothing of what it wants is open any more.
+//! The outcome that a waiter is told once nothing that it wants is open any more.
 
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ enum FileResult {
     Failed(ErrorName, String),
 }
 
-/// Which failure names a set of files, when there are several: what the caller can act on first.
+/// Which failure names a set of files when there are several: those come first that the caller can act on.
 const PRECEDENCE: [ErrorName; 6] = [
     ErrorName::InvalidRequest,
     ErrorName::SourceNotFound,
@@ -165,7 +165,7 @@ impl FolderPlane {
             }
         }
         culprits.extend(resolved.unready.iter().cloned());
-        // What was there at first may have gone, or have been replaced by others, since.
+        // Files that were there at first may have gone, or have been replaced by other files, since.
         counters.skipped = before.skipped.min(counters.copied);
         counters.skipped_by_size = before.by_size.min(counters.skipped);
         counters.copied -= counters.skipped;
@@ -201,12 +201,13 @@ impl FolderPlane {
         self.core.store_outcome(held, &waiter.request, outcome).await?;
         let child = records::request_key(&waiter.request);
         let folder = crate::domain::ids::FolderId::new(held.lease.key.id.as_str());
-        // Woken before it is no longer waited for: who dies in between leaves a waiter that is told
-        // again, not a child that nobody wakes.
+        // The child is woken before its waiter is deleted: a holder that dies in between leaves a waiter that
+        // is told again, not a child that is never woken.
         let woken =
             self.core.ports.store.write(records::wake(child.clone(), self.core.ports.clock.now())).await?;
         if matches!(woken, Written::Refused(_)) {
-            // It has settled without us, its root being stopped: nobody else would clear this away.
+            // The child has settled without us, its root being stopped: nothing else would clear this outcome
+            // away.
             let keep = records::retire(self.core.ports.clock.now(), self.core.settings.service.keep);
             let outcome = Key::new(waiter.request.as_str(), records::OUTCOME);
             self.core.ports.store.write(Write::update(outcome, keep)).await?;
@@ -220,7 +221,7 @@ impl FolderPlane {
         Ok(())
     }
 
-    /// The outcome of a waiter for whom nothing was done.
+    /// The outcome of a waiter for which nothing was done.
     pub(super) fn failed(&self, waiter: &Waiter, state: &FolderState, failure: Failure) -> Outcome {
         Outcome {
             failure: Some(failure),

@@ -1,6 +1,6 @@
-//! The holder of a folder: a loop over what brings news. It looks and acts until nothing more can be done
-//! at once; while files are being streamed, it waits for the end of a stream or for its own clock, and looks
-//! after everything else: jobs end, others come. What is being streamed counts as in flight.
+//! The holder of a folder: a loop over its news. It looks and acts until nothing more can be done at once;
+//! while files are being streamed, it waits for the end of a stream or for its own clock, and looks after
+//! everything else: jobs end, waiters come. Files that are being streamed count as in flight.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,13 +28,13 @@ use crate::{
 /// How often a folder looks after its other business while it streams.
 const MIND_EVERY: Duration = Duration::from_secs(5);
 
-/// What the holder has in hand.
+/// The work that the holder has in hand.
 #[derive(Debug)]
 struct Hold<'a> {
     /// Room for the files of the folder, once it was asked for.
     room: Option<Room<'a>>,
     queue: &'a StreamQueue,
-    /// What the last look showed.
+    /// The snapshot of the last look.
     seen: Option<Snapshot>,
 }
 
@@ -94,7 +94,7 @@ impl FolderPlane {
         }
     }
 
-    /// Takes note of streams, once all have ended or somebody has all of its files; whether there is more to
+    /// Takes note of streams, once all have ended or a waiter has all of its files; whether there is more to
     /// do now.
     fn take_streamed(
         &self,
@@ -166,7 +166,7 @@ impl FolderPlane {
             }
             state.forget_all_but(&waiters, now);
             if waiters.is_empty() {
-                // Those who are to end make room for others when they have.
+                // Waiters that are to end make room for others when they have.
                 state.look_at = records::after(self.core.ports.clock.now(), LONGEST_WAIT);
                 return Ok(());
             }
@@ -186,7 +186,8 @@ impl FolderPlane {
                 in_hand.room = Some(room);
             }
             if came {
-                // What was given up for others has not been tried for those who have just come.
+                // Files that were given up for other waiters have not been tried for those that have just
+                // come.
                 state.charged = 0;
                 state.trees.clear();
                 let most = self.core.settings.jobs.max_attempts;
@@ -194,14 +195,14 @@ impl FolderPlane {
             }
             let snapshot = self.look(held, state, waiters, &ended).await?;
             self.charge(&held.lease.key.id.clone(), state, &snapshot);
-            // What a job would not bring may be streamed from now on.
+            // Files that a job would not bring may be streamed from now on.
             let mut snapshot = self.rerouted(state, snapshot);
             state.moved = came || slot || !ended.is_empty();
             state.show(&snapshot);
             let open = self.finish(held, state, &snapshot).await?;
             snapshot.keep(|waiter| state.seen.contains_key(waiter.request.as_str()));
             if open == 0 {
-                // Nobody waits any more, unless somebody has just come.
+                // No waiter is left, unless one has just come.
                 continue;
             }
             self.core.liveness.platform_answered(millis(self.core.ports.clock.now()));

@@ -22,13 +22,13 @@ const SEVERAL: usize = 3;
 /// A job that was asked for within this time runs here, as far as the count goes.
 const RECENT: Duration = Duration::from_mins(2);
 
-/// A page is good for everybody who asks at about the same time, unless there is news.
+/// A page is good for all tasks that ask at about the same time, unless there is news.
 const FRESH: Duration = Duration::from_millis(300);
 
 /// Jobs that are asked for are asked for at these instants, so that they meet.
 pub(crate) const POLL_ALIGNMENT: Duration = Duration::from_millis(500);
 
-/// What the last page said.
+/// The content of the last page.
 #[derive(Debug)]
 struct Page {
     read: Instant,
@@ -43,8 +43,8 @@ struct Known {
     page: Option<Page>,
     /// When a page could last not be read.
     failed: Option<Instant>,
-    /// Until when jobs are asked for one by one: others have filled the page with theirs, or it cannot be
-    /// read.
+    /// Until when jobs are asked for one by one: other users have filled the page with their jobs, or it
+    /// cannot be read.
     crowded: Option<Instant>,
 }
 
@@ -62,7 +62,7 @@ impl Known {
         self.page.as_ref().filter(|page| page.read >= asked || just(page))
     }
 
-    /// Whether nothing is to be read for who asked then: it has been, or could not be.
+    /// Whether no page is to be read for a task that asked then: one has been read since, or could not be.
     fn is_answered(&self, asked: Instant, news: bool) -> bool {
         self.failed.is_some_and(|failed| failed >= asked) || self.fresh(asked, news).is_some()
     }
@@ -79,7 +79,7 @@ impl Known {
     }
 }
 
-/// What this instance knows of jobs.
+/// The statuses of jobs that this instance knows.
 #[derive(Debug, Default)]
 pub(crate) struct JobStatusCache {
     known: Mutex<Known>,
@@ -95,7 +95,7 @@ impl JobStatusCache {
 
 impl FolderPlane {
     /// The status of a job of ours, as of now. `news`: something has happened since a moment ago, so that
-    /// only what is read from now on tells.
+    /// only a page that is read from now on tells.
     pub(crate) async fn job_status(&self, job: &JobId, news: bool) -> Result<JobStatus> {
         let asked = Instant::now();
         if self.job_status_cache.known().ask(job, asked) {
@@ -109,7 +109,7 @@ impl FolderPlane {
         Ok(self.core.ports.platform.job(job).await?.status)
     }
 
-    /// Reads the page for everybody who waits for it.
+    /// Reads the page for all tasks that wait for it.
     async fn read_jobs(&self, asked: Instant, news: bool) {
         let _turn = self.job_status_cache.reading.lock().await;
         if self.job_status_cache.known().is_answered(asked, news) {
@@ -152,7 +152,7 @@ mod tests {
         assert!(fresh(&known, FRESH / 2, false) && !fresh(&known, FRESH, false));
         assert!(fresh(&known, Duration::ZERO, true) && !fresh(&known, FRESH / 2, true), "there is news");
         assert!(known.ask(&job(1), now));
-        // Others have filled it: for a while it is not worth its call.
+        // Jobs of other users have filled it: for a while it is not worth its call.
         known.take(page(&[1, 7, 8]));
         assert!(!known.ask(&job(1), now) && !known.ask(&job(2), now + RECENT - FRESH));
         assert!(!known.ask(&job(1), now + RECENT), "the others have not been asked for lately");

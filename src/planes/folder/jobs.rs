@@ -47,35 +47,35 @@ const POLLS: [Duration; 5] = [
 ];
 
 /// The time between two looks after jobs, in milliseconds for each page of the listing: jobs of a
-/// large folder end one after the other, and one listing shows what several have brought.
+/// large folder end one after the other, and one listing shows the files of several.
 const LOOK_PER_PAGE: i64 = 50;
 
 /// How often an unanswered submission is looked for.
 pub(super) const ADOPT_EVERY: Duration = Duration::from_secs(5);
 
-/// How an item ends that was.
+/// The status of an item that was copied.
 const COPIED: &str = "COPIED";
 
-/// How items end that were not copied, or not as a whole.
+/// The statuses of items that were not copied, or not as a whole.
 const LEFT: [&str; 2] = ["FAILED", "PARTIALLY_COPIED"];
 
 /// How much of a reason is kept, in characters.
 const LONGEST_REASON: usize = 300;
 
-/// What is known of a job that has ended badly.
+/// The report on a job that has ended badly.
 #[derive(Debug, Default)]
 pub(super) struct JobEnd {
     /// Why files did not arrive, by name.
     pub reasons: BTreeMap<String, String>,
-    /// What it has left at the destination.
+    /// The files that it has left at the destination.
     pub leftovers: Vec<DataId>,
-    /// What was copied all the same.
+    /// The files that were copied all the same.
     copied: Names,
 }
 
 impl FolderPlane {
-    /// Asks for running jobs that are due, or for all of them when there may be news. Returns what
-    /// has ended badly and has not been looked at since.
+    /// Asks for running jobs that are due, or for all of them when there may be news. Returns the ends of
+    /// those that ended badly and have not been looked at since.
     pub(super) async fn poll_jobs(
         &self,
         held: &Leased,
@@ -100,7 +100,7 @@ impl FolderPlane {
                     }
                     status
                 }
-                // Nobody will ever tell how it ended.
+                // ICAv2 will never tell how it ended.
                 Err(error) if error.class == Class::NotFound => {
                     job.lost = true;
                     JobStatus::Failed
@@ -132,7 +132,7 @@ impl FolderPlane {
             }
         }
         if waiters.is_empty() {
-            // Nobody needs to know how it ends, and nobody can tell.
+            // No waiter needs to know how it ends, and ICAv2 does not tell.
             state.jobs.retain(|job| !job.is_mute(now, long));
         }
         let failed: Vec<RunningJob> = state.jobs.iter().filter(|job| job.has_failed()).cloned().collect();
@@ -160,8 +160,8 @@ impl FolderPlane {
         (now + as_millis(wait) + grid - 1).div_euclid(grid) * grid
     }
 
-    /// What can be learnt of a job that has ended badly: its items name what failed, and what they
-    /// created at the destination is ours to clean up without waiting.
+    /// The report on a job that has ended badly: its items name the files that failed, and the files that
+    /// they created at the destination are ours to clean up without waiting.
     async fn end_of(&self, job: &RunningJob, waiters: &[Waiter]) -> RoundResult<JobEnd> {
         let mut end = JobEnd::default();
         let Some(project) = waiters.first().map(|waiter| &waiter.spec.project) else { return Ok(end) };
@@ -183,12 +183,12 @@ impl FolderPlane {
             {
                 Ok(page) => page,
                 Err(error) if error.is_passing() => return Err(error.into()),
-                // Nothing to be learnt; leftovers are treated like anybody's.
+                // There is nothing to be learnt; leftovers are treated like those of another writer.
                 Err(_) => return Ok(end),
             };
             for item in page.items {
                 made.extend(item.created.clone());
-                // Of a job that nobody knows of, only what an item says has ended.
+                // Of a job that ICAv2 does not know, only the items that say so have ended.
                 let has_ended = !job.lost || LEFT.contains(&item.status.as_str());
                 if item.status == COPIED {
                     copied.extend(names.get(&item.data).cloned());
@@ -220,7 +220,7 @@ impl FolderPlane {
     ) -> RoundResult<bool> {
         let Some(folder) = &snapshot.folder else { return Ok(false) };
         if self.any_stopped(snapshot).await? {
-            // The others go on without them.
+            // The other waiters go on without the stopped ones.
             state.look_again = true;
             return Ok(false);
         }
@@ -248,7 +248,8 @@ impl FolderPlane {
             digest: digest_of(&ids),
             ids: Vec::new(),
         };
-        // The intent first: a slot that is taken is always somebody's, who gives it back.
+        // The intent is stored first: a slot that is taken always belongs to a stored intent, whose holder
+        // gives it back.
         state.intents.push(intent.clone());
         self.core.save(held, vec![document(state)?]).await?;
         if !had && !self.take_slot(held, &snapshot.project, &mut wish, &mut state.refusals).await? {

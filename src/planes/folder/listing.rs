@@ -1,5 +1,5 @@
-//! What is in a folder, by exact name: sorted once and searched, because a folder may hold hundreds
-//! of thousands of files and every look needs all of them.
+//! The entries of a folder, by exact name: sorted once and searched, because a folder may hold hundreds of
+//! thousands of files and every look needs all of them.
 
 use crate::domain::{
     file::{Data, DataKind, FileInfo},

@@ -1,4 +1,4 @@
-//! One look at the destination: what is wanted against what is there.
+//! One look at the destination: the wanted files against those that are there.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -101,7 +101,7 @@ impl FolderPlane {
             let ended_at = if of_tree { state.failed_at.max(millis(waiter.since)) } else { state.failed_at };
             let judged = resolved.files.iter().map(|source| {
                 let there = listing.get(&source.wanted.name);
-                // Only what would be deleted is spared so; a stream writes the same bytes again.
+                // Only files that would be deleted are spared so; a stream writes the same bytes again.
                 let by_job = source.wanted.route == Route::Job && !streamed.contains(&source.wanted.name);
                 let ended_at = if by_job { ended_at } else { 0 };
                 let stranger = there.is_some_and(|data| match data.status {
@@ -204,7 +204,7 @@ impl FolderPlane {
         }
         match made {
             Ok(made) => Ok((state.found(made.id), true)),
-            // Somebody else made it, perhaps as a parent of its own folder; the index may lag.
+            // Another instance or writer made it, perhaps as a parent of its own folder; the index may lag.
             Err(error) if error.class == Class::Conflict => {
                 if let Some(there) = platform.find(project, path).await? {
                     return Ok((state.found(there.id), false));
@@ -265,7 +265,7 @@ fn vanished(state: &mut FolderState) -> Error {
     Error::new(Class::Transient, "list destination", "the destination folder has vanished")
 }
 
-/// What a waiter found done when it came.
+/// The files that a waiter found done when it came.
 fn before(waiter: &Waiter, resolved: &Resolved, verdicts: &[Verdict], listing: &Listing) -> Before {
     let mut before = Before::default();
     for (source, verdict) in resolved.files.iter().zip(verdicts) {

@@ -1,10 +1,10 @@
 //! The folder reconciler: moves data into one destination folder, for every request that waits for
 //! it.
 //!
-//! A round compares what the waiters want with one listing of the folder and with what is in
-//! flight, does what is missing, and says when to look again. Whoever holds the folder's lease acts
-//! there, nobody else. What is remembered between rounds is only what cannot be seen: submissions,
-//! jobs, upload nonces, condemned files ([`state`]).
+//! A round compares the files that the waiters want with one listing of the folder and with those in flight,
+//! brings the missing ones, and says when to look again. Only the holder, the instance that has the folder's
+//! lease, acts there. Between rounds the record keeps only facts that cannot be seen: submissions, jobs,
+//! upload nonces, condemned files ([`state`]).
 
 mod act;
 mod adopt;
@@ -162,12 +162,12 @@ impl FolderPlane {
         let result = self.hold(held, &mut state).await;
         match result {
             Err(RoundError::Port(error)) if !error.is_passing() => {
-                // It would be the same every time: whoever waits is told.
+                // It would be the same every time: the waiters are told.
                 let failure = final_failure(&error);
                 self.fail_waiters(held, &mut state, &failure).await?;
                 self.rest(held, &state)
             }
-            // What was learnt must not be lost with the error.
+            // The findings of the round must not be lost with the error.
             Err(RoundError::Port(error)) => {
                 let mut changes = vec![document(&state)?];
                 changes.extend(looked(&state));
@@ -182,7 +182,7 @@ impl FolderPlane {
         }
     }
 
-    /// What the record looks like until something happens.
+    /// The record as it stays until something happens.
     fn rest(&self, held: &Leased, state: &FolderState) -> RoundResult<AfterRound> {
         held.lease.check()?;
         let mut changes = vec![document(state)?];
@@ -208,8 +208,8 @@ impl FolderPlane {
         snapshot
     }
 
-    /// The waiters with what they want. Those whose sources cannot be read for good are told so; the
-    /// others are not held up by them.
+    /// The waiters with what they want. A waiter whose sources cannot be read for good is told so, and does
+    /// not hold up the others.
     async fn resolvable(
         &self,
         held: &Leased,
@@ -242,7 +242,7 @@ impl FolderPlane {
     }
 }
 
-/// The changes that tell of a look and of what it has found everything to wait for.
+/// The changes that tell of a look and of the reason for which it has found everything to wait.
 fn looked(state: &FolderState) -> Vec<Change> {
     state.looked.as_ref().map_or_else(Vec::new, |(at, waits_for)| {
         vec![set(attr::LOOKED_AT, *at), set(attr::WAITS_FOR, waits_for.as_str())]

@@ -1,10 +1,10 @@
 //! Whose a PARTIAL file is: nothing is deleted or written over whose writer may be alive.
 //!
-//! Ours is what can be proved: a file that a create call of ours returned, and what a job of ours that
-//! has ended says it has made, or has made in a folder that it had to bring as a whole and that nobody
-//! was in before. Neither age nor an empty list of jobs proves anything: an upload may last as long as the
-//! credentials it was given. Only after `icav2.abandoned_after` a PARTIAL file is taken for abandoned, and
-//! then no running job may be at work in its folder.
+//! Ours are the files of which it can be proved: those that a create call of ours returned, and those that a
+//! job of ours that has ended says it has made, or has made in a folder that it had to bring as a whole and
+//! that no other writer was in before. Neither age nor an empty list of jobs proves anything: an upload may
+//! last as long as the credentials it was given. Only after `icav2.abandoned_after` a PARTIAL file is taken
+//! for abandoned, and then no running job may be at work in its folder.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -137,8 +137,8 @@ impl FolderPlane {
     }
 
     /// When the first of our jobs began that had to bring this folder with the whole of another, if the
-    /// folder has been made since: nobody was in it before. What others upload here while such a job runs
-    /// cannot be told from what the job has left.
+    /// folder has been made since: no writer was in it before. Files that another writer uploads here while
+    /// such a job runs cannot be told from those that the job has left.
     async fn tree_began(&self, snapshot: &Snapshot, folder: &DataId) -> Result<Option<i64>> {
         let jobs: BTreeSet<&JobId> =
             snapshot.waiters.iter().flat_map(|(waiter, ..)| &waiter.spec.tree_jobs).collect();
@@ -158,8 +158,8 @@ impl FolderPlane {
         }
     }
 
-    /// How long somebody waits for what is not ours: a little less than it takes to be told that nothing
-    /// moves, which would say less.
+    /// How long a waiter waits for a file that is not ours: a little less than it takes to be told that
+    /// nothing moves, which would say less.
     pub(super) fn patience(&self) -> i64 {
         as_millis(self.core.settings.heartbeat.stalled_after) / 10 * 9
     }
@@ -185,7 +185,7 @@ fn partials(snapshot: &Snapshot) -> Vec<Partial<'_>> {
 }
 
 /// Whether jobs, which have ended, had to bring a file with its whole folder, and the file came meanwhile.
-/// Of what is in a folder jobs do not tell whether they have made it.
+/// Jobs do not tell of a file in a folder whether they have made it.
 fn of_tree(waiter: &Waiter, data: &FileInfo) -> bool {
     let spec = &waiter.spec;
     let came = |since: i64| (since..=millis(waiter.since)).contains(&millis(data.created));

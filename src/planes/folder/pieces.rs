@@ -1,4 +1,4 @@
-//! What jobs that ended say about their files, and how a bad one is found.
+//! The news of jobs that ended about their files, and how a bad file is found.
 //!
 //! A job that fails may be bad luck (one in five is) or hold a poisoned file, with which every job
 //! fails. So a set that has failed twice as a whole is cut into pieces, each submitted on its own.
@@ -72,7 +72,7 @@ impl FolderState {
         missing: &[String],
     ) -> bool {
         if missing.len() < job.names.len() {
-            // Some arrived: those that did not are suspects, and no longer travel with others.
+            // Some arrived: those that did not are suspects, and no longer travel with other files.
             self.cut(missing, CUT, true);
             signals::engine::set_cut(folder, missing.len(), self.pieces.len());
             return false;
@@ -135,7 +135,7 @@ impl FolderPlane {
             bad |= !arrived;
             well |= *arrived;
             if state.note_trees(&job.names, *arrived) {
-                // What is left of it is decided by comparing, not by cutting.
+                // The files that are left of it are judged by comparing, not by cutting.
             } else if job.piece {
                 state.piece_arrived |= missing.len() < job.names.len();
                 let missing: HashSet<&String> = missing.iter().collect();
@@ -145,7 +145,7 @@ impl FolderPlane {
                 charged |= state.take_apart(folder, snapshot, job, &missing);
             }
         }
-        // What is there, or will never be, is no suspect any more.
+        // A file that is there, or will never be, is no suspect any more.
         let is_suspect = |name: &String| snapshot.is_open(name) && !snapshot.is_clash(name);
         for piece in &mut state.pieces {
             if !piece.names.iter().all(is_suspect) {
@@ -153,8 +153,8 @@ impl FolderPlane {
             }
         }
         state.pieces.retain(|piece| !piece.names.is_empty());
-        // Others are not kept waiting by pieces that have nothing to send now, because somebody else is at work
-        // on their files, for example.
+        // Other pieces are not kept waiting by those that have nothing to send now, because another writer is
+        // at work on their files, for example.
         let rest = state.resting(snapshot);
         let failed = state.pieces.iter().filter(|piece| piece.failed).count();
         if failed > 0 && failed + rest.len() == state.pieces.len() {
@@ -182,7 +182,7 @@ impl FolderPlane {
         let settle = as_millis(self.core.settings.jobs.settle);
         let mut judged = Vec::new();
         state.jobs.retain(|job| {
-            // What was copied and does not show up for long enough was not copied.
+            // A file that was copied and does not show up for long enough was not copied.
             if job.ended_at.is_none() || job.may_show(|name| snapshot.is_open(name), now, settle) {
                 return true;
             }

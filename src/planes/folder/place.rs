@@ -31,7 +31,7 @@ pub(super) fn project_of(held: &Leased, waiters: &[Waiter]) -> Option<ProjectId>
     place_of(held, waiters).map(|(project, _)| project)
 }
 
-/// The destination, by project and path: as the waiters say, or as the record does when nobody waits.
+/// The destination, by project and path: as the waiters say, or as the record does when there is no waiter.
 pub(super) fn place_of(held: &Leased, waiters: &[Waiter]) -> Option<(ProjectId, DataPath)> {
     if let Some(waiter) = waiters.first() {
         return Some((waiter.spec.project.clone(), waiter.spec.path.clone()));

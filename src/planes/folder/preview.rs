@@ -1,5 +1,5 @@
-//! What would be done in one folder: resolved, listed and judged by the same code that does it, and
-//! then only said.
+//! The actions that would be taken in one folder: resolved, listed and judged by the same code that does it,
+//! and then only said.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,7 +33,7 @@ use crate::{
 /// Why a file goes with its folder.
 const WHOLE: &str = "its folder goes as one item of a job (copy.folders = \"whole\")";
 
-/// What would be done in one folder.
+/// The actions that would be taken in one folder.
 #[derive(Debug, Default)]
 pub(crate) struct FolderPreview {
     pub files: Vec<(PreviewFile, PreviewEntry)>,
@@ -63,7 +63,7 @@ pub(crate) enum PreviewEntry {
 }
 
 impl FolderPlane {
-    /// What would be done for requests that want files in one folder. Nothing is changed.
+    /// The actions that would be taken for requests that want files in one folder. Nothing is changed.
     pub(crate) async fn preview_folder(&self, specs: &[&FolderRequest]) -> Result<FolderPreview, Error> {
         let Some(FolderRequest { project, path, .. }) = specs.first() else {
             return Ok(FolderPreview::default());
@@ -164,7 +164,7 @@ impl FolderPlane {
     }
 }
 
-/// What would become of one file.
+/// The fate of one file.
 fn stands(
     snapshot: &Snapshot,
     waiter: &Waiter,
@@ -256,7 +256,7 @@ fn uri(project: &impl std::fmt::Display, path: &DataPath) -> String {
     format!("icav2://{project}{path}")
 }
 
-/// What stands in the way, whatever the request wants done about it.
+/// The thing that stands in the way, whatever the request wants done about it.
 fn clash(source: &Source, there: Option<&file::FileInfo>) -> Option<Clash> {
     let around = Surroundings { content: Content::Other, ..Surroundings::default() };
     match verdict(&source.wanted, there, around, OnConflict::Fail) {

@@ -1,8 +1,8 @@
 //! How much the folders under way may hold in memory together.
 //!
 //! A file takes some 700 bytes while its folder is being worked on. Small folders are bounded by their
-//! number (`service.max_active`); what large ones hold beyond that they take from one store
-//! (`service.max_files`), and wait where there is none left.
+//! number (`service.max_active`); large ones take room for more files from one store (`service.max_files`),
+//! and wait where there is none left.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::engine::records::millis;
 /// A folder of no more files has room.
 const SMALL: usize = 1000;
 
-/// What a page of a listing holds.
+/// The files that a page of a listing holds.
 const PAGE: usize = 1000;
 
-/// How often a folder that waits looks whether others move.
+/// How often a folder that waits looks whether other folders move.
 const MOVED_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
 
-/// What a folder that waits for it waits for.
+/// The reason for which a folder waits for room.
 pub(super) const WAITS_FOR: &str =
     "waits until other large folders need less memory on this instance (service.max_files)";
 
@@ -31,8 +31,8 @@ pub(super) const WAITS_FOR: &str =
 pub(super) type Room<'a> = Option<SemaphorePermit<'a>>;
 
 impl FolderPlane {
-    /// Room for what is wanted and what the folder held when it was listed last. `None`: there is none,
-    /// and jobs of the folder are to be asked for.
+    /// Room for the files that are wanted and those that the folder held when it was listed last. `None`:
+    /// there is none, and jobs of the folder are to be asked for.
     pub(super) async fn room_for(
         &self,
         state: &FolderState,
@@ -57,7 +57,7 @@ impl FolderPlane {
                 room = &mut room => return room.ok().map(Some),
                 () = self.core.stop.cancelled() => return None,
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => return None,
-                // Who holds the room for long streams.
+                // The folder that holds the room streams for long.
                 () = sleep(MOVED_EVERY) => self.core.liveness.record_progress(&state.root_refs, self.core.liveness.streams_moved()),
             }
         }

@@ -10,11 +10,11 @@ use crate::{domain::ids::digest, signals};
 /// Rounds in a row after which it is told.
 pub(crate) const MOST_IN_VAIN: u32 = 10;
 
-/// Who comes again sooner, in milliseconds, does not wait.
+/// A round that comes again sooner, in milliseconds, does not wait.
 const WAIT: i64 = 1000;
 
 impl FolderState {
-    /// Takes note of what a look shows; what is other than the last time is news.
+    /// Takes note of the snapshot of a look; a difference from the last one is news.
     pub(super) fn show(&mut self, snapshot: &Snapshot) {
         let size = |name: &str| snapshot.listing.get(name).map(|there| there.size);
         let files = snapshot.files();

@@ -1,5 +1,5 @@
-//! What a folder knows about those it works for: that they move, that they are to end, and what they
-//! wait for.
+//! The knowledge of a folder about the roots that it works for: that they move, that they are to end, and
+//! what they wait for.
 
 use super::{FolderPlane, claims::View, snapshot::Snapshot, state::FolderState, task::Task, waiter};
 use crate::{
@@ -19,11 +19,11 @@ use crate::{
 /// A folder that is woken looks again when its last look is older than that, in milliseconds.
 const LOOK_AGAIN: i64 = 5 * 60 * 1000;
 
-/// How much is said about what a folder waits for, in characters.
+/// The most characters of the reason for which a folder waits.
 const LONGEST_REASON: usize = 300;
 
 impl FolderPlane {
-    /// Whether there was no look for so long that whoever wakes the folder is owed one.
+    /// Whether there was no look for so long that a request that wakes the folder is owed one.
     pub(super) fn has_not_looked_lately(&self, held: &Leased) -> bool {
         let looked_at = held.item.number(attr::LOOKED_AT).unwrap_or(0);
         millis(self.core.ports.clock.now()) >= looked_at.saturating_add(LOOK_AGAIN)
@@ -41,19 +41,18 @@ impl FolderPlane {
         Ok(!self.core.stopped(roots).await?.is_empty())
     }
 
-    /// Takes note of who holds the places of a project.
+    /// Takes note of the jobs that hold the places of a project.
     pub(super) fn queue_seen(&self, project: &ProjectId, view: &View) {
         let members = view.running.union(&view.express).cloned().collect();
         self.core.liveness.queue_seen(project, &members, millis(self.core.ports.clock.now()));
     }
 
-    /// The project had no free place. That others hold them than before is a sign that the queue
-    /// moves.
+    /// The project had no free place. That other jobs hold them than before is a sign that the queue moves.
     pub(super) fn stood_in_line(&self, state: &FolderState, project: &ProjectId) {
         self.core.liveness.record_progress(&state.root_refs, self.core.liveness.queue_moved(project));
     }
 
-    /// A file found no free stream. That others were given some is a sign that the queue moves.
+    /// A file found no free stream. That other files were given some is a sign that the queue moves.
     pub(super) fn waited_for_a_stream(&self, task: Option<&Task>) {
         if let Some(task) = task {
             self.core.liveness.record_progress(&task.to.root_refs, self.core.liveness.streams_moved());
@@ -66,7 +65,7 @@ impl FolderPlane {
     }
 }
 
-/// What the files of a folder wait for, in one sentence.
+/// The reason for which the files of a folder wait, in one sentence.
 pub(super) fn waits_for(state: &FolderState, snapshot: &Snapshot) -> String {
     let mut first = None;
     let mut open = 0_usize;

@@ -11,10 +11,10 @@ pub(super) struct SlotRequest {
     pub express: bool,
     /// When to ask again.
     pub try_at: i64,
-    /// Whether it is taken. Not stored: whoever reads the wish asks, and is told.
+    /// Whether it is taken. Not stored: a holder that reads the wish asks for the slot, and is told.
     #[serde(skip)]
     pub taken: Option<SlotClass>,
-    /// Since when a free slot is left to somebody else, and how many were taken then.
+    /// Since when a free slot is left to another root, and how many were taken then.
     #[serde(default)]
     pub yielded: Option<(i64, usize)>,
     /// Which instance asked for it last.

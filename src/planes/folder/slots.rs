@@ -1,14 +1,14 @@
 //! The places of a project's running jobs, shared fairly between roots over the fleet.
 //!
-//! The `SLOTS` item of a project holds who runs a job, `{root}:{id}` in `running` and in `express`,
-//! and which roots wait for one, `{root}@{half minute}` in `waiting`. Only the first two are a
-//! promise. Who waits is a hint that ages away: a root that does not repeat itself is forgotten, and
-//! one that lets a free slot pass is passed over.
+//! The `SLOTS` item of a project holds the roots that run a job, `{root}:{id}` in `running` and in `express`,
+//! and those that wait for one, `{root}@{half minute}` in `waiting`. Only the first two are a promise. An
+//! entry in `waiting` is a hint that ages away: a root that does not repeat itself is forgotten, and one that
+//! lets a free slot pass is passed over.
 //!
-//! Where nobody waits, a slot costs one conditional write. Where somebody does, that write is refused
-//! and shows the item, and whose turn it is follows from it. Where the project was full when it was last
-//! seen, the item is read first. On one instance, folders that wait are
-//! called when a slot is given back; otherwise they come again by themselves.
+//! Where no root waits, a slot costs one conditional write. Where one does, that write is refused and shows
+//! the item, and whose turn it is follows from it. Where the project was full when it was last seen, the item
+//! is read first. On one instance, folders that wait are called when a slot is given back; otherwise they
+//! come again by themselves.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -34,11 +34,11 @@ use crate::{
     signals,
 };
 
-/// Roots that may be known to wait: the item must stay small. Who is not among them only loses its
+/// Roots that may be known to wait: the item must stay small. A root that is not among them only loses its
 /// claim to be let in first.
 const MOST_WAITING: usize = 500;
 
-/// How long a free slot is left to somebody with a better claim.
+/// How long a free slot is left to a root with a better claim.
 const FAIRNESS_GRACE: Duration = Duration::from_secs(3);
 
 /// A folder asks again after this time at least, and after this time at the latest; in between, the
@@ -48,7 +48,7 @@ const SOONEST: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(45);
 const EACH: Duration = Duration::from_millis(500);
 
-/// After this time nobody can still be on the way to a slot that was given up.
+/// After this time no instance can still be on its way to a slot that was given up.
 const LATE: Duration = Duration::from_mins(10);
 
 impl FolderPlane {
@@ -77,8 +77,8 @@ impl FolderPlane {
         Ok(false)
     }
 
-    /// Gives back, once more and for good, what was given up while somebody may have been on the way to
-    /// it: whoever took it so late may have died of what made it late.
+    /// Gives back, once more and for good, slots that were given up while another instance may have been on
+    /// its way to them: one that took a slot so late may have died of what made it late.
     pub(super) async fn give_back_late(
         &self,
         held: &Leased,
@@ -96,7 +96,7 @@ impl FolderPlane {
         Ok(())
     }
 
-    /// Gives up what the next job waited for or had.
+    /// Gives up the slot that the next job waited for or had.
     pub(super) async fn drop_wish(
         &self,
         held: &Leased,
@@ -128,8 +128,8 @@ impl FolderPlane {
         let taken = self.try_slot(held, project, wish).await?;
         if taken.is_some() {
             if let Err(halt) = held.lease.check() {
-                // Taken late, by an instance that stood still: the one that goes on has given it up, and none would give
-                // it back.
+                // This instance stood still and took it late: the next holder has given it up, and none would
+                // give it back.
                 self.give_back(project, &wish.member).await?;
                 return Err(halt);
             }
@@ -152,7 +152,8 @@ impl FolderPlane {
     ) -> RoundResult<Option<SlotClass>> {
         let limit = i64::from(self.core.settings.jobs.max_running_jobs);
         let mut view = if self.slots.was_full(project, self.core.settings.jobs.max_running_jobs as usize) {
-            // A write that is refused costs as much as the item is large, and it is large where many wait.
+            // A write that is refused costs as much as the item is large, and it is large where many roots
+            // wait.
             let item = self.core.ports.store.get(&waiter::slots_key(project)).await?;
             self.slots.see(project, item.as_ref())
         } else {
@@ -174,7 +175,7 @@ impl FolderPlane {
         let now = millis(self.core.ports.clock.now());
         let room = i64::try_from(view.running.len()).is_ok_and(|running| running < limit);
         if !room {
-            // Whoever is let in first has to have a slot to take.
+            // The root that is let in first has to have a slot to take.
             wish.yielded = None;
         }
         if room && let Some(done_with) = self.turn(held, project, &view, wish, now) {
@@ -202,8 +203,8 @@ impl FolderPlane {
         Ok(None)
     }
 
-    /// Whether a free slot is this wish's to take, with the entries that are then dropped from those who
-    /// wait; `None` when somebody with fewer running jobs comes first.
+    /// Whether a free slot is this wish's to take, with the entries that are then dropped from `waiting`;
+    /// `None` when a root with fewer running jobs comes first.
     fn turn(
         &self,
         held: &Leased,
@@ -227,7 +228,7 @@ impl FolderPlane {
         };
         let taken = view.running.len();
         match wish.yielded {
-            // They have let it pass: whoever was first is gone, or does not want it any more.
+            // The others have let it pass: the root that was first is gone, or does not want it any more.
             Some((since, before)) if taken <= before => {
                 done_with.extend(view.entries_of(first, now));
                 (now >= since + as_millis(FAIRNESS_GRACE)).then_some(done_with)
@@ -267,7 +268,7 @@ impl FolderPlane {
         Ok(())
     }
 
-    /// Gives a slot back, of whichever kind it was, and calls who may have it.
+    /// Gives a slot back, of whichever kind it was, and calls the folder that may have it.
     pub(super) async fn give_back(&self, project: &ProjectId, slot: &str) -> Result<(), Error> {
         let sets = [attr::RUNNING, attr::EXPRESS];
         let free = sets.map(|set| Change::Exclude(set.into(), [slot.to_owned()].into()));

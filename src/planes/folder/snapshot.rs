@@ -1,5 +1,5 @@
-//! What one look at a folder showed: what is wanted there, what stands there, and how the one compares with
-//! the other. It is taken by [`super::look`]; whoever decides reads it, and nobody asks anything to read it.
+//! The result of one look at a folder: the files that are wanted there, those that stand there, and how the
+//! ones compare with the others. [`super::look`] takes it; decisions read it, and to read it makes no call.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,15 +23,15 @@ use crate::{
     ports::platform::Destination,
 };
 
-/// What one look showed.
+/// The result of one look.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub project: ProjectId,
     /// The destination folder; none where no file is wanted and empty folders are not made.
     pub folder: Option<Destination>,
-    /// Who waits, with what each wants and how each of its files stands.
+    /// The waiters, with what each wants and how each of its files stands.
     pub waiters: Vec<(Waiter, Arc<Resolved>, Vec<Verdict>)>,
-    /// What is there, by exact name.
+    /// The entries that are there, by exact name.
     pub listing: Arc<Listing>,
     /// How source folders stand that go as one item of a job, by waiter and name.
     pub standings: BTreeMap<(String, String), TreeStatus>,
@@ -41,16 +41,16 @@ pub(super) struct Snapshot {
     pub reasons: BTreeMap<String, String>,
     /// PARTIAL files that our own ended jobs have left.
     pub leftovers: BTreeSet<DataId>,
-    /// PARTIAL files that are ours, or nobody's any more.
+    /// PARTIAL files that are ours, or taken for abandoned.
     pub ours: BTreeSet<DataId>,
-    /// When whoever waits longest for what is not ours has waited long enough.
+    /// When the waiter that waits longest for a file that is not ours has waited long enough.
     pub overdue_at: Option<i64>,
     /// Every wanted name once, in order: whose it is, and which of its files. Made by each judgement.
     pub wanted: Vec<(u32, u32)>,
 }
 
 impl Snapshot {
-    /// What a look at a folder shows before anything is judged.
+    /// The snapshot of a look before anything is judged.
     pub(super) fn new(
         project: ProjectId,
         folder: Option<Destination>,
@@ -90,7 +90,7 @@ impl Snapshot {
             .flat_map(|(_, resolved, verdicts)| resolved.files.iter().zip(verdicts.iter().copied()))
     }
 
-    /// How the file of that name stands, if anybody wants it.
+    /// How the file of that name stands, if a waiter wants it.
     pub(super) fn get(&self, name: &str) -> Option<(&Source, Verdict)> {
         let name_at = |at: &(u32, u32)| self.at(*at).map(|(name, _)| name);
         let found = self.wanted.binary_search_by(|at| name_at(at).cmp(&Some(name))).ok()?;
@@ -108,7 +108,7 @@ impl Snapshot {
         Some((&source.wanted.name, (source, *verdicts.get(file as usize)?)))
     }
 
-    /// Leaves out those who do not wait any more. Where two wanted one name, it is the next one's turn.
+    /// Leaves out waiters that do not wait any more. Where two wanted one name, it is the next one's turn.
     pub(super) fn keep(&mut self, waits: impl Fn(&Waiter) -> bool) {
         self.waiters.retain(|(waiter, ..)| waits(waiter));
         self.index();
@@ -129,7 +129,7 @@ impl Snapshot {
         self.wanted = wanted.into_iter().map(|(_, waiter, file)| (waiter, file)).collect();
     }
 
-    /// Whether what stands under that name is a PARTIAL file that is not ours.
+    /// Whether a PARTIAL file that is not ours stands under that name.
     pub(super) fn is_strangers(&self, name: &str) -> bool {
         let is_partial = |data: &&file::FileInfo| data.status == DataStatus::Partial;
         self.listing.get(name).filter(is_partial).is_some_and(|data| !self.ours.contains(&data.id))
@@ -183,9 +183,9 @@ pub(super) enum TreeStatus {
     Missing,
     /// All that jobs will do is done.
     Ended {
-        /// What is complete; what is not is counted by those who bring it.
+        /// All that is complete; the rest is counted by the children that bring it.
         counters: Counters,
-        /// What is not.
+        /// The folders that are not complete.
         unfinished: Unfinished,
     },
 }
@@ -197,7 +197,7 @@ impl TreeStatus {
     }
 }
 
-/// Under what a waiter's tree is found among [`Snapshot::standings`].
+/// The key of a waiter's tree in [`Snapshot::standings`].
 pub(super) fn key(waiter: &Waiter, name: &str) -> (String, String) {
     (waiter.request.to_string(), name.to_owned())
 }

@@ -1,4 +1,4 @@
-//! What a waiter wants, file by file. Resolved once per waiter and instance, and kept while it
+//! The sources of a waiter, file by file. They are resolved once per waiter and instance, and kept while it
 //! waits, because every look needs it and a listing costs a call per thousand files.
 
 use std::{
@@ -32,10 +32,10 @@ use crate::{
 };
 
 /// How many files may be remembered on one instance, about 300 bytes each: one folder of the size we
-/// promise to bring, and others beside it.
+/// promise to bring, and other files beside it.
 const MOST_FILES: usize = 400_000;
 
-/// What was resolved, as long as it is in use.
+/// The resolved sources, as long as they are in use.
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Mutex<Known>);
 
@@ -43,7 +43,7 @@ pub(crate) struct Sources(Mutex<Known>);
 struct Known {
     resolved: HashMap<RequestId, (u64, Arc<Resolved>)>,
     files: usize,
-    /// Counts what was asked for: the lowest is what was not asked for the longest.
+    /// Counts the questions for sources: the entry with the lowest count was not asked for the longest.
     asked: u64,
 }
 
@@ -174,7 +174,7 @@ impl FolderPlane {
                 let file = NamedFile { id: data.id, path: data.path, size: data.size, etag: data.etag };
                 into.files.push(self.source(waiter, project, file));
             }
-            // On its way out: whoever deletes it does not want it copied.
+            // It is on its way out: the user that deletes it does not want it copied.
             DataStatus::Deleting => {}
             DataStatus::Partial
             | DataStatus::Archiving

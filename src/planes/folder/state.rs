@@ -1,5 +1,5 @@
-//! What a folder remembers between rounds: what no listing shows.
-//! One JSON document in the `FOLDER` item, written only by the holder of its lease.
+//! The state that a folder keeps between rounds: all that no listing shows. One JSON document in the `FOLDER`
+//! item, written only by the holder of its lease.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -23,10 +23,10 @@ pub(super) const MOST_REMEMBERED: usize = 500;
 /// How large the document may become, in bytes; what does not fit waits for its turn.
 const MOST_BYTES: usize = 330_000;
 
-/// What one upload or condemned file takes of it, at most.
+/// The bytes that one upload or condemned file takes of it, at most.
 pub(super) const ENTRY_BYTES: usize = 1_000;
 
-/// How many ended jobs are kept for the outcomes of those who wait.
+/// How many ended jobs are kept for the outcomes of waiters.
 const HISTORY: usize = 100;
 
 /// Files of a job that failed, which are now submitted apart from all others.
@@ -36,7 +36,7 @@ pub(super) struct BisectGroup {
     pub names: Names,
     /// Failed in the present cut.
     pub failed: bool,
-    /// Others of the same set have arrived: what keeps failing is in here.
+    /// Other files of the same set have arrived: the one that keeps failing is in here.
     pub isolated: bool,
     /// How often it has failed as a single, isolated file.
     pub alone: u32,
@@ -59,7 +59,7 @@ pub(super) struct Upload {
     /// Tries in a row that failed through no fault of the file.
     #[serde(skip_serializing_if = "is_zero")]
     pub troubles: u32,
-    /// The tag that the destination gave to what was put there, and the MD5 of that.
+    /// The tag that the destination gave to the file that was put there, and the MD5 of that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<ETag>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +91,7 @@ pub(super) struct Condemned {
     pub deleted: bool,
 }
 
-/// What a waiter found when it came: files that need no work, and so are not ours to count.
+/// The findings of a waiter when it came: files that need no work, and so are not ours to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Before {
     pub skipped: u64,
@@ -113,20 +113,21 @@ pub(super) struct FolderState {
     pub jobs: Vec<RunningJob>,
     pub history: Vec<Past>,
     pub uploads: BTreeMap<String, Upload>,
-    /// What uploads that are forgotten may have left, by name.
+    /// The files that forgotten uploads may have left, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub left: BTreeMap<String, Left>,
     /// Jobs that have ended without all of their files, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub spent: Vec<Spent>,
     pub condemned: BTreeMap<String, Condemned>,
-    /// Who is served, by request. It is stored with each of them; older versions stored it here.
+    /// The waiters that are served, by request, with what each found. It is stored with each of them; older
+    /// versions stored it here.
     #[serde(skip_serializing)]
     pub seen: BTreeMap<String, Before>,
-    /// Those of them with whom it is stored.
+    /// Those of them with which it is stored.
     #[serde(skip)]
     pub marked: BTreeSet<String>,
-    /// The roots of those whose turn to be served has not come.
+    /// The roots of waiters whose turn to be served has not come.
     #[serde(skip)]
     pub crowd: Vec<RootRef>,
     /// Rounds of jobs in a row that brought nothing.
@@ -135,7 +136,7 @@ pub(super) struct FolderState {
     pub not_before: i64,
     /// No look before, unless there is news.
     pub look_at: i64,
-    /// When a job was last seen to have ended badly: what it did bring may still be told as PARTIAL.
+    /// When a job was last seen to have ended badly: files that it did bring may still be told as PARTIAL.
     pub failed_at: i64,
     /// When the folder was listed last, and how many calls that took.
     pub looked_at: i64,
@@ -151,7 +152,7 @@ pub(super) struct FolderState {
     /// they are given back for good.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub late: BTreeMap<String, i64>,
-    /// What is submitted piece by piece.
+    /// The sets of files that are submitted piece by piece.
     pub pieces: Vec<BisectGroup>,
     /// Whether a piece of the present cut has arrived.
     pub piece_arrived: bool,
@@ -161,12 +162,12 @@ pub(super) struct FolderState {
     pub trees: BTreeMap<String, u32>,
     /// Why jobs could not be submitted, the last time that happened.
     pub trouble: String,
-    /// What the last round did needs a look at once.
+    /// The acts of the last round need a look at once.
     #[serde(skip)]
     pub look_again: bool,
     /// `wakes` as of the last round.
     pub last_wakes: Option<i64>,
-    /// For whom this round works.
+    /// The roots for which this round works.
     #[serde(skip)]
     pub root_refs: Vec<RootRef>,
     /// Whether this round has brought or learnt anything.
@@ -188,7 +189,7 @@ impl FolderState {
         !under_way && !self.is_streaming() && self.seen.is_empty() && self.crowd.is_empty()
     }
 
-    /// Drops what belonged to waiters that are gone.
+    /// Drops the entries of waiters that are gone.
     pub(super) fn forget_all_but(&mut self, waiters: &[Waiter], now: i64) {
         let here: BTreeSet<_> = waiters.iter().map(|waiter| waiter.request.as_str()).collect();
         self.seen.retain(|id, _| here.contains(id.as_str()));
@@ -207,7 +208,7 @@ impl FolderState {
         waiters.iter().any(|waiter| !self.seen.contains_key(waiter.request.as_str()))
     }
 
-    /// When the next round is needed, if nobody brings news before.
+    /// When the next round is needed, if no news comes before.
     pub(super) fn due_at(&self) -> i64 {
         let polls = self.running().map(|job| job.next_poll);
         let waited_for = !self.seen.is_empty() || !self.crowd.is_empty();
@@ -225,7 +226,7 @@ impl FolderState {
 
     /// How many more bytes the document may have.
     pub(super) fn room(&self) -> usize {
-        // What is not JSON cannot happen here; no room is the safe answer.
+        // A state that is no JSON cannot happen here; no room is the safe answer.
         MOST_BYTES.saturating_sub(serde_json::to_string(self).map_or(MOST_BYTES, |text| text.len()))
     }
 

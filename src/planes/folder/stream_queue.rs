@@ -1,5 +1,5 @@
-//! Files handed over to be streamed, and what has become of them: what the holder of a folder and its
-//! streams tell each other.
+//! Files handed over to be streamed, and their results: the channel between the holder of a folder and its
+//! streams.
 
 use std::{
     collections::HashSet,
@@ -13,7 +13,7 @@ use super::{
     task::{Streamed, Task},
 };
 
-/// The queue of one holder. What it holds is bounded by what a folder remembers of uploads.
+/// The queue of one holder. Its length is bounded by the uploads that a folder remembers.
 #[derive(Debug, Default)]
 pub(super) struct StreamQueue {
     inner: Mutex<Inner>,
@@ -37,7 +37,7 @@ struct Inner {
     closed: bool,
 }
 
-/// What is under way no more.
+/// The files that are under way no more.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     /// Streamed, well or badly.
@@ -51,7 +51,7 @@ impl StreamQueue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over files that are wanted by those for whom the snapshot was taken.
+    /// Hands over files that the waiters of the snapshot want.
     pub(super) fn hand_over(&self, snapshot: &Snapshot, tasks: Vec<Task>) {
         if tasks.is_empty() {
             return;
@@ -105,7 +105,7 @@ impl StreamQueue {
         self.tell_if_over();
     }
 
-    /// Leaves what has not begun and nobody waits for any more.
+    /// Leaves out files that have not begun and that no waiter waits for any more.
     pub(super) fn keep_for(&self, waits: impl Fn(&str) -> bool) {
         let mut inner = self.inner();
         let before = inner.wanted.len();
@@ -119,7 +119,7 @@ impl StreamQueue {
         self.tell_if_over();
     }
 
-    /// Whether somebody has all of its files while others have not; true once for each.
+    /// Whether a waiter has all of its files while other waiters have not; true once for each.
     pub(super) fn somebody_is_done(&self) -> bool {
         let mut inner = self.inner();
         let before = inner.wanted.len();
@@ -127,7 +127,7 @@ impl StreamQueue {
         inner.wanted.len() < before && !inner.wanted.is_empty()
     }
 
-    /// What has ended since the last time.
+    /// The files that have ended since the last time.
     pub(super) fn take(&self) -> Taken {
         let mut inner = self.inner();
         Taken { done: std::mem::take(&mut inner.done), left: std::mem::take(&mut inner.left) }

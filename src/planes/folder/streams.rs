@@ -82,7 +82,7 @@ impl FolderPlane {
         Ok(())
     }
 
-    /// Streams what the holder hands over, several at a time, until no more will come.
+    /// Streams the files that the holder hands over, several at a time, until no more will come.
     ///
     /// A file that has no place among the streams asks for nothing, and what was asked for is used however
     /// long it took: or the calls would be made in vain, by every folder again and again.
@@ -248,8 +248,8 @@ impl FolderPlane {
                 Err(RoundError::Port(error)) => {
                     signals::engine::stream_failed(&held.lease.key.id, &error, upload.attempts + 1);
                     upload.attempts = match error.class {
-                        // Our own stop is nobody's fault, and a name that is taken shows in a listing
-                        // sooner or later.
+                        // Our own stop is not the fault of the file, and a name that is taken shows in a
+                        // listing sooner or later.
                         _ if self.core.cut.is_cancelled() => upload.attempts,
                         Class::Conflict => upload.attempts,
                         _ if is_not_its_fault(&error) => {
@@ -263,7 +263,7 @@ impl FolderPlane {
                             upload.attempts + 1
                         }
                     };
-                    // Nothing more is to come: whoever waits for it is told.
+                    // No other try is to come: the waiters for the file are told.
                     state.look_again |= upload.attempts >= self.core.settings.jobs.max_attempts;
                     upload.reason = error.to_string().chars().take(200).collect();
                     if upload.id.is_some() {
@@ -288,7 +288,7 @@ impl FolderPlane {
 }
 
 /// Whether a try failed for what has nothing to do with its file, so that it does not count: this machine
-/// lacked something, our token is stale, somebody asks us to slow down, ICAv2 does not answer (those who
+/// lacked something, our token is stale, a server asks us to slow down, ICAv2 does not answer (the roots that
 /// wait for it end by [`crate::engine::settings::HeartbeatSettings::outage_after`]).
 fn is_not_its_fault(error: &Error) -> bool {
     match error.class {

@@ -59,7 +59,7 @@ impl Intent {
     }
 }
 
-/// What stands for a set of source files, sorted by id.
+/// The digest of a set of source files, sorted by id.
 pub(super) fn digest_of(sorted: &[DataId]) -> String {
     digest(&sorted.iter().map(DataId::as_str).collect::<Vec<_>>())
 }
@@ -87,7 +87,7 @@ pub(super) struct RunningJob {
     pub polls: u32,
     /// When to ask again.
     pub next_poll: i64,
-    /// When it was seen to have ended. It stays until a look has shown what it brought.
+    /// When it was seen to have ended. It stays until a look has shown the files that it brought.
     pub ended_at: Option<i64>,
     /// When ICAv2 made it, by its own clock.
     #[serde(default)]
@@ -95,11 +95,11 @@ pub(super) struct RunningJob {
     /// Since when its status could not be read, or is one that is not known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mute_since: Option<i64>,
-    /// ICAv2 knows of no such job: nobody can say whether it is still at work.
+    /// ICAv2 knows of no such job: nothing says whether it is still at work.
     #[serde(default)]
     pub lost: bool,
-    /// What its items say was copied although the job has failed: it may show late, like what a job
-    /// that succeeded has brought.
+    /// The files that its items say were copied although the job has failed: they may show late, like those
+    /// of a job that succeeded.
     #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
     pub copied: Names,
 }
@@ -115,8 +115,7 @@ impl RunningJob {
         if self.has_failed() { &self.copied } else { &self.names }
     }
 
-    /// Whether something of what it has brought may still show, as far as `now` and `settle`
-    /// (milliseconds) tell.
+    /// Whether a file that it has brought may still show, as far as `now` and `settle` (milliseconds) tell.
     pub(super) fn may_show(&self, is_open: impl Fn(&str) -> bool, now: i64, settle: i64) -> bool {
         self.ended_at.is_none_or(|at| now < at + settle) && self.brings().iter().any(|name| is_open(name))
     }
@@ -132,7 +131,7 @@ impl RunningJob {
 pub(super) struct Past {
     #[serde(flatten)]
     pub job: JobSummary,
-    /// Whose files it carried, as [`super::claims::slot_owner_tag`] has them; empty: anybody's.
+    /// The roots whose files it carried, as [`super::claims::slot_owner_tag`] has them; empty: any root's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub whose: Vec<String>,
 }
@@ -141,18 +140,18 @@ pub(super) struct Past {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Spent {
     pub batch: BatchId,
-    /// When ICAv2 made it: what was there before is not its work.
+    /// When ICAv2 made it: files that were there before are not its work.
     pub made_at: i64,
 }
 
-/// What may have been left of a file that nobody here wants any more.
+/// The remains of a file that no waiter wants any more.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Left {
     /// The file that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<DataId>,
-    /// What it was made with, where the answer was not seen.
+    /// The nonce that it was made with, where the answer was not seen.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub nonce: String,
     pub at: i64,

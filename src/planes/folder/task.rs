@@ -1,4 +1,4 @@
-//! A file that is streamed, from the choice to what became of it.
+//! A file that is streamed, from the choice to the result.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(super) struct Task {
     pub to: Arc<Target>,
 }
 
-/// Where files are streamed to, and for whom.
+/// Where files are streamed to, and for which roots.
 #[derive(Debug)]
 pub(super) struct Target {
     pub project: ProjectId,
@@ -54,15 +54,15 @@ impl Task {
     }
 }
 
-/// What the destination said of a file that was brought.
+/// The answer of the destination about a file that was brought.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
     pub tag: Option<ETag>,
-    /// The MD5 of what was sent.
+    /// The MD5 of the bytes that were sent.
     pub md5: Option<String>,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Debug)]
 pub(super) struct Streamed {
     pub name: String,

@@ -1,7 +1,7 @@
-//! Source folders that go as one item of a copy job, and how what arrived is compared, file by file.
+//! Source folders that go as one item of a copy job, and how the files that arrived are compared, one by one.
 //!
-//! Such a folder is tried by jobs only as long as nothing stands in their way. What they leave is not
-//! mended here: the outcome names the destination folders that still lack something, and the root has
+//! Such a folder is tried by jobs only as long as nothing stands in their way. Files that they leave out are
+//! not brought here: the outcome names the destination folders that still lack something, and the root has
 //! those brought one by one.
 
 use std::{
@@ -34,10 +34,10 @@ use crate::{
 /// Jobs that may try to bring a folder.
 const TRIES: u32 = 2;
 
-/// What stands at the destination of a tree, by path below it.
+/// The files that stand at the destination of a tree, by path below it.
 pub(super) type Below = BTreeMap<String, file::FileInfo>;
 
-/// What the files of one folder come to.
+/// The sums over the files of one folder.
 #[derive(Debug, Default)]
 struct Level {
     counters: Counters,
@@ -45,7 +45,7 @@ struct Level {
 }
 
 impl Tree {
-    /// Compares what is wanted with what is there. `tries`: jobs that have tried already.
+    /// Compares the files that are wanted with those that are there. `tries`: jobs that have tried already.
     fn stand(
         &self,
         waiter: &Waiter,

@@ -1,4 +1,4 @@
-//! The records of this plane: folders, those who wait for them, jobs, and the slots of projects.
+//! The records of this plane: folders, the waiters of each, jobs, and the slots of projects.
 
 use jiff::Timestamp;
 
@@ -14,13 +14,13 @@ use crate::{
     ports::store::{Item, Key},
 };
 
-/// A folder: what its holder remembers.
+/// A folder: the state that its holder keeps.
 pub(crate) const FOLDER: &str = "FOLDER";
-/// Who waits for a folder; one item for each, followed by the child.
+/// The waiters of a folder; one item for each, followed by the child.
 pub(crate) const WAITER: &str = "WAITER#";
 /// The folder that runs a job.
 const JOB_ID: &str = "JOB_ID";
-/// Who runs jobs in a project, and who waits to.
+/// The roots that run jobs in a project, and those that wait to.
 const SLOTS: &str = "SLOTS";
 
 pub(crate) fn folder_key(id: &FolderId) -> Key {
@@ -76,7 +76,7 @@ impl Waiter {
     }
 }
 
-/// How many children the root of a child or a waiter has; one where nobody wrote it down.
+/// How many children the root of a child or a waiter has; one where it was not written down.
 pub(crate) fn siblings(item: &Item) -> u64 {
     item.number(attr::SIBLINGS).and_then(|n| u64::try_from(n).ok()).unwrap_or(1).max(1)
 }

@@ -1,4 +1,5 @@
-//! What a waiter wants, as it was read: files, where each comes from, and source folders that go whole.
+//! The sources of a waiter, as they were read: files, where each comes from, and source folders that go
+//! whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +44,7 @@ impl Source {
     }
 }
 
-/// All of what one waiter wants.
+/// All that one waiter wants.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub files: Vec<Source>,
@@ -58,7 +59,7 @@ pub(super) struct Resolved {
 /// A source folder with everything below it.
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// What a job is asked for. Its name ends in `/`, unlike that of any file.
+    /// The item that a job is asked for. Its name ends in `/`, unlike that of any file.
     pub item: Source,
     /// Files by their path below the folder.
     pub files: BTreeMap<String, (DataId, u64, Option<ETag>)>,

@@ -48,7 +48,7 @@ impl Keys {
     }
 }
 
-/// What the secret of a bucket holds.
+/// The content of the secret of a bucket.
 #[derive(Deserialize)]
 struct CachedClient {
     access_key_id: String,
@@ -124,7 +124,7 @@ pub(crate) fn same_endpoint(options: &SliceOptions, from: &str, to: &str) -> boo
 }
 
 impl ObjectsPlane {
-    /// How we write to buckets of others.
+    /// How we write to buckets of other owners.
     pub(crate) fn write_options(&self, with_tags: bool) -> WriteOptions {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         WriteOptions {

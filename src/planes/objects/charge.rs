@@ -1,8 +1,8 @@
 //! Which failed tries of an object count, and when it has been tried often enough.
 //!
-//! What looks like an outage is charged to nobody, but only for as long as an outage is believed in
-//! (`heartbeat.outage_after`): then the object ends as an error that says who did not answer. Another
-//! operation on its key is waited for in the same way, and not for as long.
+//! A failure that looks like an outage is charged to no object, but only for as long as an outage is believed
+//! in (`heartbeat.outage_after`): then the object ends as an error that says which port did not answer.
+//! Another operation on its key is waited for in the same way, and not for as long.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ impl SliceRun<'_> {
 
     /// Something of an object was made: whatever was in its way has passed.
     pub(super) fn has_advanced(&self, index: usize) {
-        // What others do at the same key they go on doing while parts are made.
+        // Another operation at the same key goes on while parts are made.
         if self.read(|state| state.faults.get(&index).is_some_and(|fault| !fault.by_others)) {
             self.change(|state| state.faults.remove(&index));
         }

@@ -24,7 +24,7 @@ pub(super) fn checksums_agree(a: &ObjectInfo, b: &ObjectInfo) -> Option<bool> {
         if ours == theirs {
             return Some(true);
         }
-        // What differs is another content only where the whole was summed up.
+        // Different sums mean different contents only where the whole was summed up.
         if parts(ours).is_none() && parts(theirs).is_none() {
             said = Some(false);
         }
@@ -33,7 +33,7 @@ pub(super) fn checksums_agree(a: &ObjectInfo, b: &ObjectInfo) -> Option<bool> {
 }
 
 /// What contradicts the sums that a list gives for an object (`md5:…`, `sha256:…`, in hex or base64,
-/// several with commas between); what S3 does not know of the object is not compared.
+/// several with commas between); sums that S3 does not know are not compared.
 pub(super) fn contradiction(source: &ObjectInfo, sums: &str) -> Option<String> {
     sums.split([',', ' ']).find_map(|sum| {
         let (name, wanted) = sum.trim().split_once(':')?;

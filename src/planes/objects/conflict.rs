@@ -1,7 +1,7 @@
-//! What is done about what stands at the destination (`onConflict`).
+//! The ways to deal with an object that stands at the destination (`onConflict`).
 //!
 //! A list overwrites whatever is not surely equal. A copy asks first, and then compares as copies into
-//! projects do: what has the same size, and nothing that tells the two apart, is taken for the same.
+//! projects do: an object of the same size, with nothing that tells the two apart, is taken for the same.
 
 use super::{
     compare::{are_equal, checksums_agree},
@@ -32,7 +32,7 @@ pub(crate) enum Likeness {
     Other(Clash),
 }
 
-/// Compares what is copied with what stands in its place.
+/// Compares an object that is copied with the one that stands in its place.
 pub(crate) fn likeness(source: &ObjectInfo, there: &ObjectInfo) -> Likeness {
     if are_equal(source, there) {
         Likeness::Equal
@@ -53,7 +53,7 @@ fn md5s_differ(a: &ObjectInfo, b: &ObjectInfo) -> bool {
     md5(a).zip(md5(b)).is_some_and(|(a, b)| a != b)
 }
 
-/// What one look at both ends comes to.
+/// The result of one look at both ends.
 #[derive(Debug)]
 pub(super) enum Way {
     /// It is to be written, if that holds.
@@ -64,8 +64,8 @@ pub(super) enum Way {
     Left(Copied),
 }
 
-/// What is done about an object. `blind`: what a destination that cannot be seen is written with; none
-/// once that has shown that something is there.
+/// The way to deal with an object. `blind`: the condition under which a destination that cannot be seen is
+/// written; none once that has shown that something is there.
 pub(super) fn way(
     on_conflict: Option<OnConflict>,
     source: &ObjectInfo,

@@ -118,7 +118,7 @@ impl Try<'_, '_> {
         self.verify(&source, made, expected).await
     }
 
-    /// What goes with what is written, but for tags.
+    /// The options that go with a written object, but for tags.
     pub(super) fn options(&self) -> WriteOptions {
         let settings = &self.slice_run.engine.core.settings.copy_out;
         let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
@@ -144,7 +144,7 @@ impl Try<'_, '_> {
         Ok(options)
     }
 
-    /// Whether what was refused may be tried without tags.
+    /// Whether a write that was refused may be tried without tags.
     pub(super) fn may_lack_tags(&self, error: &Error) -> bool {
         error.class == Class::Forbidden && self.tags() == Tags::BestEffort
     }

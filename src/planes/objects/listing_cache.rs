@@ -1,9 +1,9 @@
 //! Sources that a listing has shown, so that not each of them is looked at.
 //!
 //! To copy a small object to where nothing is takes its size and its `ETag`, and these a page of a listing
-//! tells of a thousand at once. What it tells is a hint: the copy goes on the condition that the source
-//! still has that `ETag`, and where that does not hold both ends are looked at as ever. What a listing
-//! does not show, or not well enough, is looked at by itself.
+//! tells of a thousand at once. A page is a hint: the copy goes on the condition that the source still has
+//! that `ETag`, and where that does not hold both ends are looked at as ever. An object that a listing does
+//! not show, or not well enough, is looked at by itself.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// How long what was listed is believed, and what listed badly is not listed again.
+/// How long a page is believed, and for how long a place that cannot be listed well is not listed again.
 const FRESH: Duration = Duration::from_mins(1);
 /// So many objects of a slice in one folder are worth a listing.
 const WORTH: usize = 4;
@@ -59,7 +59,7 @@ impl fmt::Debug for Places {
     }
 }
 
-/// Who lists it holds the lock, so that the others find what they need.
+/// The task that lists it holds the lock, so that the others find its page.
 type Folder = tokio::sync::Mutex<Shown>;
 
 #[derive(Default)]
@@ -145,7 +145,7 @@ impl Try<'_, '_> {
         }
         let asked = self.slice_run.neighbours(self.index, bucket, folder);
         let is_sparse = shown.sparse.is_some_and(|at| at.elapsed() < FRESH);
-        // Whoever waited for the lock may have waited for a refusal.
+        // A task that waited for the lock may have waited for a refusal.
         if is_sparse || asked.len() < WORTH || engine.listing_cache.folder(bucket, folder).is_none() {
             return None;
         }

@@ -1,13 +1,13 @@
 //! The slice reconciler: brings some of the objects of a list into one bucket.
 //!
-//! What is true is what both ends say: each object is looked at, and copied unless the destination has
-//! its equal. The state only remembers what a look cannot show: results, uploads begun, restores asked
-//! for. So it is stored when one of these must survive, and else only every few seconds: a slice of
-//! small objects is taken and settled, and nothing between.
+//! The two ends decide: each object is looked at, and copied unless the destination has its equal. The state
+//! only remembers what a look cannot show: results, uploads begun, restores asked for. So it is stored when
+//! one of these must survive, and else only every few seconds: a slice of small objects is taken and settled,
+//! and nothing between.
 //!
-//! One object's failure is its row in the outcome and nobody else's. What passes is tried again, and
-//! counts as a try only if both ends have answered something meanwhile: an S3 that is away altogether
-//! ends the round as an error, and is waited for like any other port.
+//! The failure of an object stands in its own row of the outcome and in no other. A failure that passes is
+//! tried again, and counts as a try only if both ends have answered something meanwhile: an S3 that is away
+//! altogether ends the round as an error, and is waited for like any other port.
 
 pub(crate) mod access;
 mod charge;
@@ -92,8 +92,8 @@ impl ObjectsPlane {
         let spec: SliceRequest = self.core.read_document(&held.item, attr::SPEC).await?;
         let mut state: SliceState = self.core.document_or_default(&held.item, attr::STATE).await?;
         let began = millis(self.core.ports.clock.now());
-        // A run that was not given back, or ended in an error, may have copied what nobody wrote down,
-        // and begun uploads.
+        // A run that was not given back, or ended in an error, may have copied objects and begun uploads of
+        // which the state says nothing.
         let number = |name: &str| held.item.number(name).unwrap_or(0);
         let interrupted = number(attr::STARTS) > 1 || number(attr::FAILURES) > 0;
         let news = interrupted && !state.interrupted;
@@ -132,7 +132,7 @@ impl ObjectsPlane {
                 Ok(AfterRound::Due { changes: slice_run.unstored().await?, due_at })
             }
             Err(RoundError::Port(error)) => {
-                // What is known must not be lost to an error of something else.
+                // Results must not be lost to an error of something else.
                 drop(slice_run.store().await);
                 Err(RoundError::Port(error))
             }

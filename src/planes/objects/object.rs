@@ -78,7 +78,7 @@ pub(super) struct Found {
     pub info: ObjectInfo,
     /// Where it is in S3, and with whose rights it is read; `None` where ICAv2 is still to be asked.
     pub at: Option<(ObjectLocation, Access)>,
-    /// Whether S3 lets everybody read it, so that our own rights may not do.
+    /// Whether S3 lets any caller read it, so that our own rights may not do.
     pub is_public: bool,
     /// Whether only a listing has told of it: not its tags, nor whether its tag is an MD5.
     pub listed: bool,
@@ -200,7 +200,7 @@ impl Try<'_, '_> {
             match self.copy(&found, &only_if).await {
                 Err(ObjectError::Port(error)) if has_changed(&error) || found.is_doubted(&error) => {
                     if has_changed(&error) {
-                        // Whoever may not see it learns so that there is something.
+                        // Without the right to look at the destination, we learn so that something is there.
                         blind = Precondition::None;
                     }
                     tried = Some(found.info.etag);
@@ -288,7 +288,7 @@ impl Try<'_, '_> {
     async fn copy(&self, found: &Found, only_if: &Precondition) -> ObjectResult<()> {
         if self.together {
             match Box::pin(self.copy_inside(found, only_if)).await {
-                // Everybody may read it, but S3 asks for our right to.
+                // Any caller may read it, but S3 asks for our right to.
                 Err(ObjectError::Port(error)) if error.class == Class::Forbidden && found.is_public => {}
                 done => return done,
             }

@@ -3,7 +3,7 @@
 //! The id of an upload is stored before its first part. After a crash the upload is taken over as S3
 //! lists it, and only the parts that it lacks are made; what is not needed any more is aborted. An
 //! upload whose id was lost before it was stored holds no part, costs nothing, and stays: at the same key
-//! others may have begun one, and nobody can tell the two apart.
+//! another writer may have begun one, and the two cannot be told apart.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
@@ -114,7 +114,7 @@ impl Try<'_, '_> {
     /// What becomes of an upload that could not be completed.
     async fn not_completed(&self, error: Error) -> ObjectResult<Error> {
         match error.code.as_deref() {
-            // Completed before, or ended by others: a look shows which.
+            // It was completed before, or another writer ended it: a look shows which.
             Some("NoSuchUpload") => {
                 self.slice_run.change(|state| state.uploads.remove(&self.index));
                 Ok(Error { class: Class::Conflict, ..error })
@@ -147,7 +147,7 @@ impl Try<'_, '_> {
             if begun.etag == found.info.etag && begun.streamed == streamed {
                 let listed = objects.parts_of(&self.to, &id, &self.access);
                 let listed = match self.call(End::Destination, listed).await {
-                    // Who may not look cannot go on with it.
+                    // Without the right to list its parts we cannot go on with it.
                     Err(error) if error.class == Class::Forbidden => {
                         self.slice_run.discard(self.index).await?;
                         None

@@ -8,8 +8,8 @@ pub(super) fn is_upload_gone(error: &Error) -> bool {
 }
 
 /// Whether the two ends are not what they were a moment ago: of a condition on an object that is gone S3
-/// says that there is no such key, what was restored may be archived again, and an upload may have been
-/// cleared away by somebody who took it for a leftover of his own.
+/// says that there is no such key, a restored object may be archived again, and an upload may have been
+/// cleared away by another writer that took it for a leftover of its own.
 pub(super) fn has_changed(error: &Error) -> bool {
     let code = error.code.as_deref();
     error.class == Class::Conflict

@@ -70,7 +70,8 @@ impl ObjectsPlane {
         state: SliceState,
         why: Failure,
     ) -> RoundResult<AfterRound> {
-        // With pauses of `retry_cap` between, some hours: what is begun costs room, but nobody waits for it.
+        // With pauses of `retry_cap` between, some hours: an upload that was begun costs room, but no request
+        // waits for it.
         let gives_up = held.item.number(attr::FAILURES).unwrap_or(0) >= MOST_FAILURES;
         let slice_run = SliceRun::new(self, held, spec, state);
         for (index, aborted) in slice_run.discard_all().await? {

@@ -115,14 +115,14 @@ impl<'a> SliceRun<'a> {
         read(&self.state.lock().unwrap_or_else(PoisonError::into_inner).state)
     }
 
-    /// Changes the state. Stored when somebody needs it to be, or with the next occasion.
+    /// Changes the state. It is stored when a caller needs it to be, or with the next occasion.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut SliceState) -> T) -> T {
         let mut versioned = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         versioned.version += 1;
         change(&mut versioned.state)
     }
 
-    /// Stores the state, if it has changed since. Those who want it at the same time share a write.
+    /// Stores the state, if it has changed since. Calls made at the same time share a write.
     pub(super) async fn store(&self) -> RoundResult<()> {
         let wanted = self.versions().0;
         let mut held = self.held.lock().await;
@@ -175,8 +175,8 @@ impl<'a> SliceRun<'a> {
         self.answers.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// Whether this is the first try for an object of which nothing can be there, unless others have put
-    /// it there since the request began.
+    /// Whether this is the first try for an object of which nothing can be there, unless another writer has
+    /// put it there since the request began.
     pub(super) fn is_first(&self, index: usize) -> bool {
         let tried = |state: &SliceState| {
             let begun = state.sent.contains(&index) || state.uploads.contains_key(&index);
@@ -190,11 +190,11 @@ impl<'a> SliceRun<'a> {
         self.engine.core.record_progress(&self.root_refs);
     }
 
-    /// The state, when nobody works on it any more.
+    /// The state, when no task works on it any more.
     pub(super) fn into_state(self) -> SliceState {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).state
     }
 }
 
-/// Failures in a row that nobody is charged for, by object; only in memory.
+/// Failures in a row that no object is charged for, by object; only in memory.
 pub(super) type Streaks = BTreeMap<usize, u32>;

@@ -28,7 +28,7 @@ pub(super) struct SliceState {
     /// Whether a run ended without its state being stored, so that any object may be ours.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
-    /// Objects of which nobody has answered, so that no try counted.
+    /// Objects for which a port did not answer, so that no try counted.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub faults: BTreeMap<usize, Fault>,
 }
@@ -54,14 +54,14 @@ pub(super) struct Thawing {
     pub check_at: i64,
     /// How often it was looked at.
     pub checks: u32,
-    /// Whether the restore was asked for, by us or by others.
+    /// Whether the restore was asked for, by us or by another user of the bucket.
     pub asked: bool,
     /// Whether it can be read again, and waits for the turn of its slice.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_back: bool,
 }
 
-/// What stands in the way of an object, as long as nobody is charged for it.
+/// An obstacle that is not charged to its object.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Fault {
     /// Since when.

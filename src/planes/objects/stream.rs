@@ -142,13 +142,13 @@ impl Try<'_, '_> {
             made => made?,
         };
         let Some(etag) = made.etag else { return Ok(()) };
-        // What was sent is known, whatever the tag of the source says.
+        // The bytes that were sent are known, whatever the tag of the source says.
         let source = ObjectInfo { opaque: false, ..info.clone() };
         self.verify(&source, &etag, Some(&ETag::new(&made.md5))).await
     }
 }
 
-/// The parts that a file most likely has, where nobody tells.
+/// The parts that a file most likely has, where neither end tells.
 fn guessed(found: &Found) -> Option<Vec<u64>> {
     let info = &found.info;
     let count = info.etag.as_ref().filter(|_| has_parts(info)).and_then(parts::count)?;

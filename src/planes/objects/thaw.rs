@@ -53,7 +53,7 @@ impl Try<'_, '_> {
     async fn ask(&self, found: &Found) -> ObjectResult<()> {
         let Some((at, access)) = &found.at else { return Err(super::inside::nowhere().into()) };
         let request = request(&found.info, &self.slice_run.spec.options.thaw);
-        // Whoever comes after us knows that it was asked for, and since when it is waited for.
+        // The next holder then knows that it was asked for, and since when it is waited for.
         self.slice_run.store().await?;
         self.effect(End::Source, self.slice_run.engine.core.ports.objects.restore(at, &request, access))
             .await?;

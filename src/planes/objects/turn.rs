@@ -43,8 +43,8 @@ impl ObjectsPlane {
         Ok(turn)
     }
 
-    /// Parks a slice of which nothing is left but waiting, so that others may begin meanwhile; one whose
-    /// objects have come back asks for a turn.
+    /// Parks a slice of which nothing is left but waiting, so that other slices may begin meanwhile; one
+    /// whose objects have come back asks for a turn.
     pub(super) async fn wait_in_turn(
         &self,
         root: &RequestId,
@@ -72,7 +72,8 @@ impl Try<'_, '_> {
         let again = again.mul_f64(0.5 + engine.core.ports.chance.unit() / 2.0);
         self.slice_run.wants_turn.store(true, Ordering::Relaxed);
         self.slice_run.change(|state| {
-            // Restored copies expire: who has waited too long is asked back anew, and waited for as long.
+            // Restored copies expire: an object that has waited too long is asked back anew, and waited for
+            // as long.
             let check_at = now.saturating_add(as_millis(again));
             let back = Thawing { since: now, check_at, checks: 0, asked: false, is_back: true };
             state.thawing.insert(self.index, back);

@@ -48,7 +48,7 @@ struct Queue {
     later: BTreeSet<(Instant, usize)>,
     /// Failures in a row, for growing waits.
     streaks: Streaks,
-    /// The last error that counted for nobody.
+    /// The last error that was charged to no object.
     fault: Option<Error>,
 }
 
@@ -140,7 +140,7 @@ impl SliceRun<'_> {
     /// Whether the round ends, now that nothing is under way; `None`: what waits is nearly due.
     fn leave(&self, queue: &mut Queue) -> RoundResult<Option<Left>> {
         let Some(next) = queue.next() else { return Ok(None) };
-        // Nobody has answered: it is not the objects that are broken.
+        // One of the two ends has not answered: it is not the objects that are broken.
         if self.answers().contains(&0)
             && let Some(fault) = queue.fault.take()
         {

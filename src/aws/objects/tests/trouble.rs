@@ -44,7 +44,7 @@ async fn an_answer_that_can_never_be_read_is_not_asked_for_for_ever() {
     let error = stub.s3.list("data", "x", None, &Access::Own).await.unwrap_err();
     assert_eq!((error.class, stub.seen().len()), (Class::Invalid, 3));
     assert_eq!(error.to_string(), "ListObjectsV2: the answer cannot be understood");
-    // What was copied may be there: whoever asks again looks first.
+    // The copy may be there: a caller that asks again looks first.
     let copied = Stub::new(|_| ok("<CopyObjectResult><\u{1}/></CopyObjectResult>")).await;
     let error = copied.s3.copy(&super::copy(5, None), &Access::Own).await.unwrap_err();
     assert_eq!((error.class, error.may_have_happened, copied.seen().len()), (Class::Transient, true, 1));

@@ -1,4 +1,4 @@
-//! The end of a copy that leaves ICAv2: what became of its objects, told as of any copy.
+//! The end of a copy that leaves ICAv2: the results of its objects, told as of any copy.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Which failure names a set of objects, when there are several: what the caller can act on first.
+/// Which failure names a set of objects when there are several: those come first that the caller can act on.
 const PRECEDENCE: [ErrorName; 4] = [
     ErrorName::SourceNotFound,
     ErrorName::SourceNotReady,

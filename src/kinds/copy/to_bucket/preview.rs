@@ -1,4 +1,5 @@
-//! What a copy that leaves ICAv2 would do. Nothing is written: the destination is only looked at.
+//! The acts of a copy that leaves ICAv2, told without doing them. Nothing is written: the destination is only
+//! looked at.
 
 use super::{
     CancellationCheck, NotBegun, PlanResult, culprit,
@@ -36,8 +37,8 @@ const WIDTH: usize = 32;
 const UNSEEN: &str = "this service may not look whether something is there";
 
 impl Copy {
-    /// What a request that leaves ICAv2 would do, with at most so many bytes of files; `None` where it
-    /// goes to a project. A request that would be refused is the inner error.
+    /// The acts of a request that leaves ICAv2, with at most so many bytes of files; `None` where it goes to
+    /// a project. A request that would be refused is the inner error.
     pub(crate) async fn dry_outward(
         &self,
         source: &str,
@@ -86,8 +87,8 @@ impl Copy {
         Ok(Some(draft.finish()))
     }
 
-    /// Whether there is a bucket at all, as far as it may be looked at. That nothing may be written there only
-    /// shows when it is tried.
+    /// Whether there is a bucket at all, as far as it may be looked at. That nothing may be written there
+    /// only shows when it is tried.
     async fn look_at_bucket(&self, target: &Target) -> PlanResult<()> {
         let (bucket, prefix) = (target.bucket.as_str(), target.prefix.as_str());
         match self.core.ports.objects.list(bucket, prefix, None, &Access::Own).await {

@@ -1,4 +1,4 @@
-//! Where a copy goes that leaves ICAv2, and what must not be written there.
+//! Where a copy goes that leaves ICAv2, and which keys must not be written there.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ const LONGEST_KEY: usize = 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub bucket: String,
-    /// What keys there start with; empty, or ends with `/`.
+    /// The prefix of keys there; empty, or ends with `/`.
     pub prefix: String,
     /// As the caller wrote it.
     pub uri: String,
@@ -31,7 +31,7 @@ impl Target {
         self.prefix.chars().chain(name.chars().filter(|letter| !letter.is_control())).collect()
     }
 
-    /// Refuses what is no folder, and what the installation does not allow.
+    /// Refuses a target that is no folder, and one that the installation does not allow.
     pub(super) fn judge(&self, rules: &Rules, denied: &[Glob]) -> Result<(), Failure> {
         if !self.prefix.is_empty() && !self.prefix.ends_with('/') {
             let message = "the destination must be a folder";

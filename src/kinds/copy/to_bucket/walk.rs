@@ -40,13 +40,13 @@ const WIDTH: usize = 8;
 #[derive(Debug)]
 pub(super) struct TargetPath {
     pub item: SliceItem,
-    /// What is known of it.
+    /// Its source, as far as it is known.
     pub info: ObjectInfo,
     /// Why it cannot be read, if it cannot.
     pub unready: Option<DataStatus>,
 }
 
-/// What is still to be gone through.
+/// A step that is still to be gone through.
 enum WalkStep {
     /// Files and objects that were named one by one.
     Named(Vec<(Origin, ObjectInfo, String)>),
@@ -58,7 +58,7 @@ enum WalkStep {
 struct Level {
     project: ProjectId,
     id: DataId,
-    /// What the keys of its files start with.
+    /// The prefix of the keys of its files.
     to: String,
     from: Option<String>,
 }
@@ -68,7 +68,7 @@ struct Prefix {
     uri: String,
     bucket: String,
     key: String,
-    /// What the keys of its objects start with.
+    /// The prefix of the keys of its objects.
     to: String,
     from: Option<String>,
     /// The folder that was last seen to be in no project.
@@ -87,7 +87,7 @@ pub(super) struct Walk<'a> {
     first: String,
     files: u64,
     missing: Vec<Culprit>,
-    /// What the folders of projects were seen to hold, if there are any.
+    /// The content that the folders of projects were seen to hold, if there are any.
     seen: Option<Seen>,
     unready: Failure,
     /// Calls of the platform's API.
@@ -95,7 +95,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Finds the sources; what can be refused by their names is refused here.
+    /// Finds the sources; those that can be refused by their names are refused here.
     pub(super) async fn open(
         with: Planner<'a>,
         mut projects: Projects<'a>,
@@ -202,7 +202,7 @@ impl<'a> Walk<'a> {
         self.first.clone()
     }
 
-    /// What comes next, which may be nothing; `None` at the end.
+    /// The next items, which may be none; `None` at the end.
     pub(super) async fn next(&mut self) -> PlanResult<Option<Vec<TargetPath>>> {
         let landings = match self.queue.pop_front() {
             None => return Ok(None),
@@ -243,7 +243,7 @@ impl<'a> Walk<'a> {
             for data in page.items.into_iter().filter(|data| data.kind == DataKind::File) {
                 let unready = match data.status {
                     DataStatus::Available => None,
-                    // On its way out: whoever deletes it does not want it copied.
+                    // It is on its way out: the user that deletes it does not want it copied.
                     DataStatus::Deleting => continue,
                     status => Some(status),
                 };
@@ -258,7 +258,7 @@ impl<'a> Walk<'a> {
         Ok(landings)
     }
 
-    /// A page of what is below a prefix.
+    /// A page of the objects below a prefix.
     async fn page_of(&mut self, mut prefix: Prefix) -> PlanResult<Vec<TargetPath>> {
         let with = self.with;
         let page = match with
@@ -359,7 +359,7 @@ impl<'a> Walk<'a> {
         Err(Failure { message, ..self.unready.clone() })
     }
 
-    /// Refuses prefixes of nothing, and what names contradict each other. All have gone by.
+    /// Refuses prefixes of nothing, and names that contradict each other. All have gone by.
     pub(super) fn finish(self) -> Result<(), Failure> {
         if !self.missing.is_empty() {
             return Err(checks::missing(self.missing, self.sources));

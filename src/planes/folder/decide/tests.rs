@@ -226,7 +226,7 @@ fn files_are_streamed_when_it_is_their_time_and_as_many_as_are_remembered() {
     assert_eq!(streams(&many, &full, 0, NOW, TRIES).len(), 3, "no room for those that are not known");
 }
 
-/// What somebody wants: the first letter of the names, how many files, and how many siblings there are.
+/// What a waiter wants: the first letter of the names, how many files, and how many siblings there are.
 type Wants = (usize, usize, i64);
 
 /// `there`: how many files of each letter are there already.
@@ -273,8 +273,8 @@ fn small_requests_may_go_where_there_is_no_slot_for_all() {
 }
 
 proptest! {
-    /// Whoever refuses slots, and when: no file travels twice, none that is not needed, none in a batch of
-    /// others' kind, and where every slot is given all go.
+    /// Whichever slots are refused, and when: no file travels twice, none that is not needed, none in a batch
+    /// of another kind, and where every slot is given all go.
     #[test]
     fn each_needed_file_goes_in_one_batch(
         wants in prop::collection::vec((0..3_usize, 0..40_usize, 1..120_i64), 1..5),
