@@ -61,6 +61,12 @@ pub(super) async fn start(
     );
     supervisor.spawn_service("progress", OnError::Stop, done(engine.clone().progress(phases.off.clone())));
 
+    supervisor.spawn_service(
+        "fleet",
+        OnError::Stop,
+        done(engine.clone().share_with_fleet(phases.off.clone())),
+    );
+
     let (latch, table) = (readiness.latch("table"), readiness.condition("table"));
     let looks = watched::look_at_table(store, table, latch, phases.off.clone());
     supervisor.spawn_service("looks at the table", OnError::Log, looks);

@@ -94,6 +94,7 @@ impl Engine {
         self.pay_estate(held, &mut state, &outcome, ends).await?;
         let due = [tokens_at, state.debts.news.next(), state.debts.estate.next()];
         let Some(due_at) = due.into_iter().flatten().min() else {
+            self.core.wake_those_who_wait(held).await?;
             return Ok(AfterRound::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] });
         };
         let changes = vec![set(attr::STATE, records::text(&state)?)];

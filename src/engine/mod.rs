@@ -8,12 +8,14 @@
 //!
 //! Events, counters and indexes are hints; truth is consistent reads of records.
 
+mod await_root;
 pub(crate) mod backoff;
 mod beat;
 pub(crate) mod concurrent;
 pub mod core;
 mod debts;
 pub(crate) mod dispatch;
+mod fleet;
 mod intake;
 mod join;
 mod judge;
@@ -31,6 +33,7 @@ mod refused;
 mod registry;
 mod root;
 pub(crate) mod round;
+pub mod schedule;
 pub mod settings;
 mod stop;
 #[cfg(test)]

@@ -58,6 +58,11 @@ pub(crate) mod attr {
     pub(crate) const STATE: &str = "state";
     pub(crate) const SPEC: &str = "spec";
     pub(crate) const HASH: &str = "payload_hash";
+    /// Of a schedule: milliseconds between two of its roots, and when the next is due.
+    pub(crate) const EVERY: &str = "every";
+    pub(crate) const NEXT_AT: &str = "next_at";
+    /// The roots that wait for the end of this one.
+    pub(crate) const AWAITED_BY: &str = "awaited_by";
     pub(crate) const SOURCE: &str = "source";
     pub(crate) const DESTINATION: &str = "destination";
     pub(crate) const ROOT: &str = "root";

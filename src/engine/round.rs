@@ -9,8 +9,9 @@ use super::{
     backoff::jittered,
     core::Core,
     dispatch::lane,
-    lease::{Leased, Released, RoundError, RoundResult},
+    lease::{LONGEST_SLEEP, Leased, Released, RoundError, RoundResult},
     records::{self, attr, millis, set},
+    schedule,
 };
 use crate::{
     domain::outcome::{ErrorName, Failure},
@@ -115,7 +116,7 @@ impl Engine {
                 Ok(Released::Yes) => {
                     if let Some(due_at) = parting.due_at {
                         let wait = due_at.saturating_sub(millis(self.core.ports.clock.now()));
-                        let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+                        let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0)).min(LONGEST_SLEEP);
                         self.core.inbox.later(key.clone(), lane(&key), wait);
                     }
                     return;
@@ -183,6 +184,9 @@ impl Engine {
             } else {
                 Box::pin(self.request_round(held)).await
             };
+        }
+        if record_type == schedule::SCHEDULE {
+            return Box::pin(self.schedule_round(held)).await;
         }
         match self.registry.owner_of(record_type) {
             Some(plane) if poisoned => plane.give_up(held, broken()).await,

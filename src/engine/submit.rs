@@ -61,7 +61,7 @@ impl Engine {
 }
 
 impl Core {
-    async fn submit(&self, order: &Order) -> Result<Submitted> {
+    pub(super) async fn submit(&self, order: &Order) -> Result<Submitted> {
         let Order { kind, id, destination, payload, source, token } = order;
         let hash = digest(&[&payload.to_string()]);
         let request = records::new_request(id, id, kind, destination, self.ports.clock.now())

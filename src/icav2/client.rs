@@ -80,6 +80,11 @@ impl Client {
         Load { waiting, per_second }
     }
 
+    /// So many instances share the pace.
+    pub(super) fn share_pace(&self, instances: NonZeroU32) {
+        self.pace.share(instances);
+    }
+
     /// Makes a call and reads its answer.
     pub(super) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
         let body = self.run(call).await?;

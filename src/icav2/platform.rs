@@ -1,6 +1,6 @@
 //! The calls: what of the API the engine uses, and how it is asked.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, num::NonZeroU32};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -312,5 +312,9 @@ impl DataPlatform for Client {
 
     fn load(&self) -> Load {
         self.queue()
+    }
+
+    fn share(&self, instances: NonZeroU32) {
+        self.share_pace(instances);
     }
 }

@@ -65,6 +65,8 @@ struct State {
     limiter: Limiter,
     /// Share of the full rate, in `FLOOR..=1`.
     share: f64,
+    /// How many share the full rate.
+    among: f64,
     /// The share at which the other side complained last.
     ceiling: Option<f64>,
     cut: Instant,
@@ -80,7 +82,8 @@ impl Pace {
         let full = f64::from(rate.get());
         let now = Instant::now();
         let limiter = limiter(full, burst, &clock);
-        let state = State { limiter, share: 1.0, ceiling: None, cut: now, changed: now, held_until: now };
+        let state =
+            State { limiter, share: 1.0, among: 1.0, ceiling: None, cut: now, changed: now, held_until: now };
         Self {
             clock,
             full,
@@ -103,7 +106,8 @@ impl Pace {
     /// How many wait for a permit, and how many permits there are a second at present.
     #[must_use]
     pub fn queue(&self) -> (usize, f64) {
-        (self.waiting.load(Ordering::Relaxed), self.full * self.state().share)
+        let state = self.state();
+        (self.waiting.load(Ordering::Relaxed), self.rate(&state))
     }
 
     /// The other side complained: a lower rate, and nobody calls before `retry_after` has passed.
@@ -121,7 +125,14 @@ impl Pace {
             state.ceiling = Some(found);
             self.change(&mut state, now, cut * found);
         }
-        self.full * state.share
+        self.rate(&state)
+    }
+
+    /// So many instances keep the full rate together.
+    pub fn share(&self, among: NonZeroU32) {
+        let mut state = self.state();
+        state.among = f64::from(among.get());
+        self.renew(&mut state);
     }
 
     /// The other side is content.
@@ -139,8 +150,16 @@ impl Pace {
     fn change(&self, state: &mut State, now: Instant, share: f64) {
         state.share = share.clamp(FLOOR, 1.0);
         state.changed = now;
-        let burst = if state.share < 1.0 { NonZeroU32::MIN } else { self.burst };
-        state.limiter = limiter(self.full * state.share, burst, &self.clock);
+        self.renew(state);
+    }
+
+    fn rate(&self, state: &State) -> f64 {
+        self.full / state.among * state.share
+    }
+
+    fn renew(&self, state: &mut State) {
+        let burst = if state.share < 1.0 || state.among > 1.0 { NonZeroU32::MIN } else { self.burst };
+        state.limiter = limiter(self.rate(state), burst, &self.clock);
     }
 
     /// How long to wait before asking again; `None` when a permit was taken.

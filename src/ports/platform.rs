@@ -9,6 +9,8 @@
 //! - Reads and calls with an idempotency key are tried again inside for a few seconds; `submit`
 //!   never is, because the API has no key for it.
 
+use std::num::NonZeroU32;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -241,6 +243,10 @@ pub trait DataPlatform: Send + Sync + std::fmt::Debug {
     fn load(&self) -> Load {
         Load { waiting: 0, per_second: f64::INFINITY }
     }
+
+    /// So many instances share what the tenant allows: this one takes its part of the pace.
+    fn share(&self, _instances: NonZeroU32) {}
+
     /// The jobs that have not ended, newest first, a page at a time.
     async fn running_jobs(&self, from: Option<&str>) -> Result<Page<Job>>;
 }

@@ -201,6 +201,7 @@ impl Transfers for Nothing {
 #[derive(Debug)]
 pub(super) struct Instance {
     pub engine: Arc<Engine>,
+    pub platform: Arc<Client>,
     _tasks: JoinSet<()>,
 }
 
@@ -249,20 +250,20 @@ impl Fleet {
     /// Starts an instance whose only kind of work are chores.
     pub(super) fn instance(&self) -> Instance {
         let dice = Arc::new(Dice::from_seed(self.seed.fetch_add(1, Ordering::Relaxed)));
-        let platform = Client::new(
+        let platform = Arc::new(Client::new(
             Arc::new(InProcess::new(&self.simulator)),
             Arc::new(StaticToken::new("none").unwrap()),
             self.clock.clone(),
             dice.clone(),
             icav2::Settings::default(),
-        );
+        ));
         let ports = Ports {
             store: self.table.clone(),
             requests: Arc::new(Nothing),
             job_events: None,
             bus: Arc::new(Nothing),
             callbacks: self.callers.clone(),
-            platform: Arc::new(platform),
+            platform: platform.clone(),
             objects: Arc::new(NoObjects),
             secrets: Arc::new(NoSecrets),
             transfers: Arc::new(Nothing),
@@ -280,7 +281,7 @@ impl Fleet {
         tasks.spawn(engine.clone().timers());
         tasks.spawn(engine.clone().progress(off.clone()));
         tasks.spawn(engine.clone().heartbeats(off));
-        Instance { engine, _tasks: tasks }
+        Instance { engine, platform, _tasks: tasks }
     }
 
     /// The order for some chores; its name is its token.
@@ -315,6 +316,16 @@ impl Fleet {
             open += self.table.table.due(shard, i64::MAX, 10_000).await.unwrap().len();
         }
         open
+    }
+
+    /// Milliseconds since 1970.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.clock.now().as_millisecond()
+    }
+
+    /// How many chores were done.
+    pub(super) fn all_done(&self) -> u32 {
+        self.world.done.lock().unwrap().values().sum()
     }
 
     /// How often each chore of an order was done.

@@ -17,7 +17,8 @@ async fn lives(seed: u64) {
     let orders: Vec<_> = (0..=below(4))
         .map(|n| {
             let (count, in_flight) = (1 + below(40), [0, 1, 3, 10][usize::try_from(below(4)).unwrap()]);
-            let chores = Chores { count, in_flight, one_waits_in: below(5), stuck: None, deadly: None };
+            let chores =
+                Chores { count, in_flight, one_waits_in: below(5), stuck: None, deadly: None, after: None };
             (Fleet::order(&n.to_string(), &chores), chores, below(6) == 0)
         })
         .collect();

@@ -7,13 +7,13 @@ use tokio::time::sleep;
 use super::{Chores, fleet::Fleet};
 use crate::engine::{Cancel, Submitted};
 
-fn chores(count: u64, in_flight: u64) -> Chores {
-    Chores { count, in_flight, one_waits_in: 0, stuck: None, deadly: None }
+pub(super) fn chores(count: u64, in_flight: u64) -> Chores {
+    Chores { count, in_flight, one_waits_in: 0, stuck: None, deadly: None, after: None }
 }
 
-const SOON: Duration = Duration::from_mins(10);
+pub(super) const SOON: Duration = Duration::from_mins(10);
 
-async fn settles(fleet: &Fleet) {
+pub(super) async fn settles(fleet: &Fleet) {
     for _ in 0..200 {
         if fleet.open().await == 0 {
             return;

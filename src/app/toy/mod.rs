@@ -11,6 +11,7 @@
 mod fleet;
 mod histories;
 mod machine;
+mod needs;
 
 use std::{
     collections::BTreeMap,
@@ -55,6 +56,9 @@ pub(super) struct Chores {
     /// The number of the chore that never ends, or kills the instance that does it.
     pub stuck: Option<u64>,
     pub deadly: Option<u64>,
+    /// They begin when that root has settled.
+    #[serde(default)]
+    pub after: Option<RequestId>,
 }
 
 /// What one child is to do.
@@ -127,6 +131,11 @@ impl Kind for ChoresKind {
             return self.core.conclude(held, &outcome).await.map(|()| None);
         };
         let chores: Chores = self.core.read_document(&payload, attr::SPEC).await?;
+        if let Some(other) = &chores.after
+            && !self.core.has_settled(other, &id_of(held)).await?
+        {
+            return Ok(Some(AfterRound::at(i64::MAX)));
+        }
         let generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
         let mut state = RootState { generation, children: chores.count, ..RootState::default() };
         state.set_own(&Own { chores: Some(chores) })?;

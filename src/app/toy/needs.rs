@@ -1,0 +1,132 @@
+//! What kinds need of each other and of the fleet: roots by schedule, roots that wait for another one, a pace
+//! that is shared.
+
+use std::time::Duration;
+
+use tokio::{task::JoinHandle, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Chores,
+    fleet::{Fleet, Instance},
+    machine::{SOON, chores, settles},
+};
+use crate::{
+    engine::{Submitted, schedule::Schedule},
+    ports::platform::DataPlatform as _,
+};
+
+fn hourly(name: &str, count: u64) -> Schedule {
+    let order = Fleet::order(name, &chores(count, 0));
+    Schedule { name: name.to_owned(), every: Duration::from_hours(1), order }
+}
+
+/// How often all chores of a schedule were done, by the first of its times.
+fn done_at(fleet: &Fleet, schedule: &Schedule, first: i64, n: i64) -> usize {
+    let root = schedule.root_at(first + n * 3_600_000);
+    let order = crate::engine::Order { id: root, ..schedule.order.clone() };
+    fleet.done(&order).len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_makes_a_root_at_each_of_its_times_whoever_dies() {
+    let fleet = Fleet::new(11);
+    let first = fleet.now_ms();
+    let schedule = hourly("nightly", 2);
+    let one = fleet.instance();
+    one.engine.put_schedule(&schedule).await.unwrap();
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(done_at(&fleet, &schedule, first, 0), 2, "the first is made at once");
+    // The same again changes nothing.
+    one.engine.put_schedule(&schedule).await.unwrap();
+    sleep(Duration::from_mins(40)).await;
+    assert_eq!(fleet.all_done(), 2);
+    drop(one);
+    let two = fleet.instance();
+    sleep(Duration::from_mins(90)).await;
+    assert_eq!((done_at(&fleet, &schedule, first, 1), done_at(&fleet, &schedule, first, 2)), (2, 2));
+    // Where no instance was there, one root stands for all times that have passed.
+    drop(two);
+    sleep(Duration::from_hours(5)).await;
+    let three = fleet.instance();
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(fleet.all_done(), 8);
+    three.engine.remove_schedule("nightly").await.unwrap();
+    sleep(Duration::from_hours(3)).await;
+    assert_eq!(fleet.all_done(), 8);
+    settles(&fleet).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_is_changed_by_putting_it_again_and_never_comes_too_often() {
+    let fleet = Fleet::new(12);
+    let instance = fleet.instance();
+    let hasty = Schedule { every: Duration::from_secs(9), ..hourly("a", 1) };
+    assert!(instance.engine.put_schedule(&hasty).await.is_err());
+    instance.engine.put_schedule(&hourly("a", 1)).await.unwrap();
+    sleep(Duration::from_mins(1)).await;
+    instance.engine.put_schedule(&hourly("a", 3)).await.unwrap();
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(fleet.all_done(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_root_begins_when_the_one_it_waits_for_has_settled() {
+    for dies in [false, true] {
+        let fleet = Fleet::new(13);
+        let instance = fleet.instance();
+        let before = Fleet::order("before", &chores(6, 1));
+        let after = Fleet::order("after", &Chores { after: Some(before.id.clone()), ..chores(1, 0) });
+        assert_eq!(instance.engine.submit(&before).await.unwrap(), Submitted::New);
+        instance.engine.submit(&after).await.unwrap();
+        sleep(Duration::from_secs(4)).await;
+        assert!(fleet.done(&after).is_empty());
+        let instance = if dies {
+            drop(instance);
+            fleet.instance()
+        } else {
+            instance
+        };
+        let (ended, _) = fleet.answer("before", SOON).await;
+        let (began, answer) = fleet.answer("after", SOON).await;
+        answer.unwrap();
+        assert!(began > ended && began < ended + Duration::from_secs(30), "{ended:?} {began:?}");
+        settles(&fleet).await;
+        // One that waits for what has ended, or never was, waits for nothing.
+        for (name, other) in [("late", &before.id), ("vain", &crate::domain::ids::RequestId::new("order.x"))]
+        {
+            let order = Fleet::order(name, &Chores { after: Some(other.clone()), ..chores(1, 0) });
+            instance.engine.submit(&order).await.unwrap();
+            fleet.answer(name, SOON).await.1.unwrap();
+        }
+    }
+}
+
+/// Has an instance share its pace, until it is told to end, or dies.
+fn shares(instance: &Instance) -> (CancellationToken, JoinHandle<()>) {
+    let end = CancellationToken::new();
+    let task = tokio::spawn(instance.engine.clone().share_with_fleet(end.clone()));
+    (end, task)
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_keep_one_pace_together_whoever_comes_goes_or_dies() {
+    let fleet = Fleet::new(14);
+    let (one, two, three) = (fleet.instance(), fleet.instance(), fleet.instance());
+    let pace = |instance: &Instance| instance.platform.load().per_second;
+    let alone = pace(&one);
+    let ends = [&one, &two, &three].map(shares);
+    sleep(Duration::from_secs(45)).await;
+    let together: f64 = [&one, &two, &three].map(pace).iter().sum();
+    assert!((together - alone).abs() < 0.001, "{together} of {alone}");
+    // One ends, and tells.
+    ends[2].0.cancel();
+    sleep(Duration::from_secs(25)).await;
+    assert!((pace(&one) - alone / 2.0).abs() < 0.001, "{}", pace(&one));
+    // One dies: it counts for a minute more.
+    ends[1].1.abort();
+    sleep(Duration::from_secs(10)).await;
+    assert!((pace(&one) - alone / 2.0).abs() < 0.001, "{}", pace(&one));
+    sleep(Duration::from_secs(90)).await;
+    assert!((pace(&one) - alone).abs() < 0.001, "{}", pace(&one));
+}

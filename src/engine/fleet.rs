@@ -1,0 +1,84 @@
+//! The fleet: how many instances are alive, so that they share what a tenant allows.
+//!
+//! An instance writes a record of itself every [`EVERY`], which counts for [`COUNTS_FOR`]; one that ends
+//! deletes it. So an instance that has died is counted for a minute longer, and one that has just begun may
+//! call at the full pace until its first count. Both are for seconds, and ICAv2 answers too many calls with
+//! 429, after which the pace falls.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Engine,
+    core::Core,
+    records::{self, attr, set},
+};
+use crate::{
+    ports::{
+        Result,
+        store::{EXPIRE_AT, Item, Key, Write},
+    },
+    signals,
+};
+
+/// How often an instance tells that it is alive, and counts the others.
+const EVERY: Duration = Duration::from_secs(20);
+
+/// For how long that counts.
+const COUNTS_FOR: Duration = Duration::from_mins(1);
+
+/// The partition of the instances' records.
+const FLEET: &str = "fleet";
+
+/// What begins the type of such a record.
+const INSTANCE: &str = "INSTANCE#";
+
+impl Engine {
+    /// Tells that this instance is alive, and shares the pace of ICAv2 with the others, until `end`: calls are
+    /// made while work drains, too.
+    pub async fn share_with_fleet(self: Arc<Self>, end: CancellationToken) {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut known = NonZeroU32::MIN;
+        loop {
+            tokio::select! {
+                biased;
+                () = end.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            match self.core.count_instances().await {
+                Ok(alive) if alive != known => {
+                    known = alive;
+                    self.core.ports.platform.share(alive);
+                    signals::engine::fleet_counted(alive.get());
+                }
+                Ok(_) => {}
+                // The pace stays as it is.
+                Err(error) => signals::engine::fleet_not_counted(&error),
+            }
+        }
+        // Where this fails the others count a minute longer.
+        drop(self.core.ports.store.write(Write::delete(self.core.own_key())).await);
+    }
+}
+
+impl Core {
+    fn own_key(&self) -> Key {
+        Key::new(FLEET, format!("{INSTANCE}{}", self.instance.as_str()))
+    }
+
+    /// How many instances are alive, this one among them.
+    async fn count_instances(&self) -> Result<NonZeroU32> {
+        let now = self.ports.clock.now();
+        let until = records::after(now, COUNTS_FOR);
+        let alive = vec![set(attr::LEASE_UNTIL, until), set(EXPIRE_AT, until / 1000)];
+        self.ports.store.write(Write::update(self.own_key(), alive)).await?;
+        let instances = self.ports.store.query(FLEET, INSTANCE).await?;
+        let is_alive =
+            |item: &&Item| item.number(attr::LEASE_UNTIL).is_some_and(|at| at > records::millis(now));
+        let alive = u32::try_from(instances.iter().filter(is_alive).count()).unwrap_or(u32::MAX);
+        Ok(NonZeroU32::new(alive).unwrap_or(NonZeroU32::MIN))
+    }
+}
