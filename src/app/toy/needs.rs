@@ -103,6 +103,7 @@ async fn a_root_begins_when_the_one_it_waits_for_has_settled() {
 }
 
 /// Has an instance share its pace, until it is told to end, or dies.
+#[expect(clippy::disallowed_methods, reason = "it ends with its test")]
 fn shares(instance: &Instance) -> (CancellationToken, JoinHandle<()>) {
     let end = CancellationToken::new();
     let task = tokio::spawn(instance.engine.clone().share_with_fleet(end.clone()));
