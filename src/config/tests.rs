@@ -204,7 +204,7 @@ fn values_must_fit_each_other() {
     ";
     let expected = [
         "service.keep (file FILE): must be longer than nothing",
-        "icav2.retry_base (file FILE): must not be longer than icav2.retry_cap (5m)",
+        "service.retry_base (file FILE): must not be longer than service.retry_cap (5m)",
         "heartbeat.interval (file FILE): must be shorter than heartbeat.promise (5m)",
         "service.lease (default): must last for at least three times service.tick (20s)",
         "icav2.s3_endpoint_url (file FILE): must be a URL that starts with http:// or https://",
@@ -249,7 +249,7 @@ fn signs_of_life_come_more_often_than_they_are_missed() {
     );
     assert_eq!(
         complaints("[icav2]\nretry_cap = \"30m\"\n", &[]),
-        ["icav2.retry_cap (file FILE): must be shorter than heartbeat.stalled_after (30m)"]
+        ["service.retry_cap (file FILE): must be shorter than heartbeat.stalled_after (30m)"]
     );
     assert_eq!(
         complaints("[icav2]\npoll_interval = \"20m\"\n", &[]),

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::time::{DelayQueue, delay_queue};
 
-use super::{Engine, records, schedule::SCHEDULE};
+use super::{Engine, records};
 use crate::{ports::store::Key, signals};
 
 /// How often it is looked whether planes have room for more of their records.
@@ -76,7 +76,8 @@ fn is_owned(key: &Key) -> bool {
 
 /// The lane of a record, by its type.
 pub(crate) fn lane(key: &Key) -> Priority {
-    if key.id_type == SCHEDULE || (key.id_type == records::REQUEST && !key.id.starts_with("child.")) {
+    if key.id_type == records::SCHEDULE || (key.id_type == records::REQUEST && !key.id.starts_with("child."))
+    {
         Priority::Root
     } else {
         Priority::Begun

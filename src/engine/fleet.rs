@@ -52,11 +52,11 @@ impl Engine {
                 Ok(alive) if alive != known => {
                     known = alive;
                     self.core.ports.platform.share(alive);
-                    signals::engine::fleet_counted(alive.get());
+                    signals::fleet::counted(alive.get());
                 }
                 Ok(_) => {}
                 // The pace stays as it is.
-                Err(error) => signals::engine::fleet_not_counted(&error),
+                Err(error) => signals::fleet::not_counted(&error),
             }
         }
         // Where this fails the others count a minute longer.

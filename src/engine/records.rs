@@ -26,6 +26,7 @@ use crate::{
 pub(crate) const SCHEMA: i64 = 1;
 
 pub(crate) const REQUEST: &str = "REQUEST";
+pub(crate) const SCHEDULE: &str = "SCHEDULE";
 pub(crate) const PAYLOAD: &str = "PAYLOAD";
 pub(crate) const OUTCOME: &str = "OUTCOME";
 pub(crate) const TOKEN: &str = "TOKEN#";

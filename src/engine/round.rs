@@ -11,7 +11,6 @@ use super::{
     dispatch::lane,
     lease::{LONGEST_SLEEP, Leased, Released, RoundError, RoundResult},
     records::{self, attr, millis, set},
-    schedule,
 };
 use crate::{
     domain::outcome::{ErrorName, Failure},
@@ -185,7 +184,7 @@ impl Engine {
                 Box::pin(self.request_round(held)).await
             };
         }
-        if record_type == schedule::SCHEDULE {
+        if record_type == records::SCHEDULE {
             return Box::pin(self.schedule_round(held)).await;
         }
         match self.registry.owner_of(record_type) {

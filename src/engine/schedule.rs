@@ -23,9 +23,6 @@ use crate::{
     },
 };
 
-/// The type of a schedule's record.
-pub(crate) const SCHEDULE: &str = "SCHEDULE";
-
 /// Between two roots of a schedule there is at least that.
 const SHORTEST: Duration = Duration::from_secs(10);
 
@@ -53,7 +50,7 @@ fn root_at(name: &str, at: i64) -> RequestId {
 }
 
 fn key(name: &str) -> Key {
-    Key::new(format!("schedule.{name}"), SCHEDULE)
+    Key::new(format!("schedule.{name}"), records::SCHEDULE)
 }
 
 impl Engine {

@@ -46,7 +46,6 @@ pub const METRICS: &[(&str, &str)] = &[
         "Times that a folder has gone through ten rounds which brought and learnt nothing and waited for nothing",
     ),
     ("copy_manager_leases_lost_total", "Leases that another instance has taken over"),
-    ("copy_manager_instances", "Instances on the table that are alive, this one among them"),
     ("copy_manager_runs_active", "Records this instance works on"),
     ("copy_manager_runs_waiting", "Records that wait for a place on this instance"),
 ];
@@ -394,15 +393,4 @@ pub fn rounds_in_vain(folder: &str, rounds: u32, waits_for: &str) {
 pub fn run_broke(key: Option<&impl Display>, why: &dyn Error) {
     let record = key.map(ToString::to_string);
     error!(record, error = chain(why), "run broke");
-}
-
-/// So many instances share the pace of ICAv2 from now on.
-pub fn fleet_counted(instances: u32) {
-    gauge!("copy_manager_instances").set(instances);
-    info!(instances, "pace shared");
-}
-
-/// How many instances there are could not be found out; the pace stays as it is.
-pub fn fleet_not_counted(error: &dyn Error) {
-    warn!(error = chain(error), "instances not counted");
 }

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod copy_out;
 pub mod ends;
 pub mod engine;
+pub mod fleet;
 pub mod process;
 pub mod queue;
 pub mod slice;
@@ -17,6 +18,7 @@ pub fn describe() {
         copy_out::METRICS,
         ends::METRICS,
         engine::METRICS,
+        fleet::METRICS,
         process::METRICS,
         queue::METRICS,
         slice::METRICS,

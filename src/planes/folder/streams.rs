@@ -95,7 +95,8 @@ impl FolderPlane {
         // is not polled would keep its turn for ever.
         let mut fetching: Option<BoxFuture<'_, Fetched<'_>>> = None;
         loop {
-            let ends = self.core.stop.is_cancelled() || lease.check().is_err();
+            let is_over = self.core.stop.is_cancelled() || lease.lost.is_cancelled();
+            let ends = is_over || lease.check().is_err();
             if ends {
                 place = None;
                 queue.put_back(ready.drain(..).map(|(task, _)| task).collect());
@@ -135,8 +136,8 @@ impl FolderPlane {
                     StreamEnd::NotStarted(task) => queue.put_back(vec![task]),
                 },
                 () = queue.until_changed() => {}
-                () = self.core.stop.cancelled(), if !ends => {}
-                () = lease.lost.cancelled(), if !ends => {}
+                () = self.core.stop.cancelled(), if !is_over => {}
+                () = lease.lost.cancelled(), if !is_over => {}
             }
         }
     }

@@ -1,0 +1,23 @@
+//! What is told of the instances that share a table.
+
+use std::error::Error;
+
+use metrics::gauge;
+use tracing::{info, warn};
+
+use super::engine::chain;
+
+/// Metrics of the fleet: name and meaning.
+pub const METRICS: &[(&str, &str)] =
+    &[("copy_manager_instances", "Instances on the table that are alive, this one among them")];
+
+/// So many instances share the pace of ICAv2 from now on.
+pub fn counted(instances: u32) {
+    gauge!("copy_manager_instances").set(instances);
+    info!(instances, "pace shared");
+}
+
+/// How many instances there are could not be found out; the pace stays as it is.
+pub fn not_counted(error: &dyn Error) {
+    warn!(error = chain(error), "instances not counted");
+}
