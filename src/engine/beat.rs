@@ -2,7 +2,7 @@
 //!
 //! The beat is sent first and the next one noted afterwards: an instance that dies in between costs
 //! a second beat, never a missing one. Beats are honest: sent while the request shows signs of life
-//! ([`super::evidence`]), and not for longer. A token whose request has an outcome is answered here too,
+//! ([`super::liveness`]), and not for longer. A token whose request has an outcome is answered here too,
 //! which is how a token that came late gets its answer.
 
 use std::time::Duration;
