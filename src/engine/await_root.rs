@@ -26,18 +26,18 @@ impl Core {
         let mut there = self.ports.store.get(&key).await?;
         loop {
             let Some(item) = there else { return Ok(true) };
-            let Some(phase) = Phase::of(&item).filter(|phase| *phase != Phase::Settled) else {
+            // A phase that only a newer version knows is no end.
+            let phase = item.text(attr::PHASE).unwrap_or_default();
+            if phase == Phase::Settled.as_str() {
                 return Ok(true);
-            };
-            if item.members(attr::AWAITED_BY).contains(waiter.as_str()) {
-                return Ok(false);
             }
-            // Its holder does not give the record back before it has seen who waits.
+            // Its holder does not give the record back before it has woken the waiter (again): a waiter that
+            // was woken may ask before the end is stored.
             let changes = vec![
                 Change::Include(attr::AWAITED_BY.into(), waiter.to_string()),
                 Change::Add(attr::WAKES.into(), 1),
             ];
-            let same_phase = Condition::Equals(attr::PHASE.into(), Value::from(phase.as_str()));
+            let same_phase = Condition::Equals(attr::PHASE.into(), Value::from(phase));
             match self.ports.store.write(Write::update(key.clone(), changes).when(same_phase)).await? {
                 Written::Done(_) => return Ok(false),
                 Written::Refused(now) => there = now,

@@ -7,7 +7,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -28,6 +28,9 @@ const EVERY: Duration = Duration::from_secs(20);
 
 /// For how long that counts.
 const COUNTS_FOR: Duration = Duration::from_mins(1);
+
+/// For how long an instance that ends tries to tell.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The partition of the instances' records.
 const FLEET: &str = "fleet";
@@ -59,8 +62,9 @@ impl Engine {
                 Err(error) => signals::fleet::not_counted(&error),
             }
         }
-        // Where this fails the others count a minute longer.
-        drop(self.core.ports.store.write(Write::delete(self.core.own_key())).await);
+        // Where this fails, or takes long, the others count a minute longer.
+        let farewell = self.core.ports.store.write(Write::delete(self.core.own_key()));
+        drop(timeout(FAREWELL, farewell).await);
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     Engine,
     core::Core,
     dispatch::Priority,
-    lease::{Leased, RoundResult},
+    lease::{LONGEST_SLEEP, Leased, RoundResult},
     records::{self, as_millis, attr, millis, set},
     round::AfterRound,
     submit::Order,
@@ -19,9 +19,12 @@ use crate::{
     domain::ids::RequestId,
     ports::{
         Class, Error, Result,
-        store::{Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write},
+        store::{Change, DUE_AT, DUE_SHARD, Item, Key, Value, Write},
     },
 };
+
+/// What begins the id of a schedule's record.
+const PREFIX: &str = "schedule.";
 
 /// Between two roots of a schedule there is at least that.
 const SHORTEST: Duration = Duration::from_secs(10);
@@ -50,7 +53,7 @@ fn root_at(name: &str, at: i64) -> RequestId {
 }
 
 fn key(name: &str) -> Key {
-    Key::new(format!("schedule.{name}"), records::SCHEDULE)
+    Key::new(format!("{PREFIX}{name}"), records::SCHEDULE)
 }
 
 impl Engine {
@@ -86,14 +89,14 @@ impl Engine {
         let passed = (now - next) / every;
         let at = next + passed * every;
         let Some(kind) = self.registry.kind(&text(attr::KIND)) else {
-            let message = format!("there is no kind `{}` in this version", text(attr::KIND));
-            return Err(Error::new(Class::Invalid, "schedule", message).into());
+            // A newer version has put it, and an instance of that version makes its roots.
+            return Ok(AfterRound::at(records::after(self.core.ports.clock.now(), LONGEST_SLEEP)));
         };
         let payload = serde_json::from_str(&text(attr::SPEC))
             .map_err(|error| Error::new(Class::Invalid, "schedule", error.to_string()))?;
         let order = Order {
             kind: kind.name(),
-            id: root_at(held.lease.key.id.trim_start_matches("schedule."), at),
+            id: root_at(held.lease.key.id.strip_prefix(PREFIX).unwrap_or_default(), at),
             destination: text(attr::DESTINATION),
             payload,
             source: text(attr::SOURCE),
@@ -133,8 +136,9 @@ impl Core {
             set(DUE_SHARD, records::shard(&key)),
             set(DUE_AT, now),
         ]);
-        let condition = if there.is_some() { Condition::Present } else { Condition::Absent };
-        self.ports.store.write(Write::update(key.clone(), changes).when(condition)).await?;
+        // A holder does not give the record back before it has seen that it was changed.
+        changes.push(Change::Add(attr::WAKES.into(), 1));
+        self.ports.store.write(Write::update(key.clone(), changes)).await?;
         self.inbox.offer(key, Priority::Root);
         Ok(())
     }

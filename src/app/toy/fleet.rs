@@ -202,6 +202,7 @@ impl Transfers for Nothing {
 pub(super) struct Instance {
     pub engine: Arc<Engine>,
     pub platform: Arc<Client>,
+    pub core: Arc<Core>,
     _tasks: JoinSet<()>,
 }
 
@@ -275,13 +276,13 @@ impl Fleet {
         let registry = Registry::default()
             .with_plane(Arc::new(ChoresPlane { core: core.clone(), world: self.world.clone() }))
             .with_kind(Arc::new(ChoresKind { core: core.clone() }));
-        let engine = Engine::new(core, incoming, registry);
+        let engine = Engine::new(core.clone(), incoming, registry);
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().timers());
         tasks.spawn(engine.clone().progress(off.clone()));
         tasks.spawn(engine.clone().heartbeats(off));
-        Instance { engine, platform, _tasks: tasks }
+        Instance { engine, platform, core, _tasks: tasks }
     }
 
     /// The order for some chores; its name is its token.

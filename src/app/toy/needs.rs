@@ -12,8 +12,12 @@ use super::{
     machine::{SOON, chores, settles},
 };
 use crate::{
+    domain::ids::RequestId,
     engine::{Submitted, schedule::Schedule},
-    ports::platform::DataPlatform as _,
+    ports::{
+        platform::DataPlatform as _,
+        store::{Change, Key, Store as _, Write},
+    },
 };
 
 fn hourly(name: &str, count: u64) -> Schedule {
@@ -93,13 +97,29 @@ async fn a_root_begins_when_the_one_it_waits_for_has_settled() {
         assert!(began > ended && began < ended + Duration::from_secs(30), "{ended:?} {began:?}");
         settles(&fleet).await;
         // One that waits for what has ended, or never was, waits for nothing.
-        for (name, other) in [("late", &before.id), ("vain", &crate::domain::ids::RequestId::new("order.x"))]
-        {
+        for (name, other) in [("late", &before.id), ("vain", &RequestId::new("order.x"))] {
             let order = Fleet::order(name, &Chores { after: Some(other.clone()), ..chores(1, 0) });
             instance.engine.submit(&order).await.unwrap();
             fleet.answer(name, SOON).await.1.unwrap();
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_asks_before_the_end_is_stored_is_woken_again() {
+    let fleet = Fleet::new(15);
+    let instance = fleet.instance();
+    let (root, waiter) = (RequestId::new("order.root"), RequestId::new("order.waiter"));
+    let key = Key::new(root.as_str(), "REQUEST");
+    let root_in = |phase: &str| Write::update(key.clone(), vec![Change::Set("phase".into(), phase.into())]);
+    let wakes = async || fleet.table.get(&key).await.unwrap().unwrap().number("wakes");
+    for (phase, asked) in [("FINISHING", 1), ("FINISHING", 2), ("OF_A_NEWER_VERSION", 3)] {
+        fleet.table.write(root_in(phase)).await.unwrap();
+        assert!(!instance.core.has_settled(&root, &waiter).await.unwrap(), "{phase}");
+        assert_eq!(wakes().await, Some(asked), "the holder has to look once more");
+    }
+    fleet.table.write(root_in("SETTLED")).await.unwrap();
+    assert!(instance.core.has_settled(&root, &waiter).await.unwrap());
 }
 
 /// Has an instance share its pace, until it is told to end, or dies.

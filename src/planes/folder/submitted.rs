@@ -100,7 +100,8 @@ pub(super) struct RunningJob {
     pub lost: bool,
     /// The files that its items say were copied although the job has failed: they may show late, like those
     /// of a job that succeeded.
-    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    /// It is not stored: every round reads the items of such a job.
+    #[serde(skip)]
     pub copied: Names,
 }
 
