@@ -6,14 +6,16 @@ use serde_json::json;
 
 use super::{Global, output};
 use crate::{
-    app::{Misconfigured, Unreachable},
+    app::Misconfigured,
     domain::outcome::ErrorName,
+    ports::{self, Class},
 };
 
 /// The codes, for `--help`.
 pub(super) const CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 refused, nothing was copied; \
     4 something stands where a file has to be, or a source is not ready; 5 a daemon or service could not be \
-    reached, try again; 78 the configuration cannot be used; 124 --timeout is over; 130 interrupted.";
+    reached, try again; 78 the configuration cannot be used, or the token or \
+    role in it is refused; 124 --timeout is over; 130 interrupted.";
 
 /// As clap has it.
 pub(super) const WRONG_USAGE: u8 = 2;
@@ -102,15 +104,27 @@ pub(super) fn of_failure(error: &str) -> u8 {
     }
 }
 
+/// Whether a service has answered and does not let us do it: credentials are the operator's to mend.
+const fn is_refusal(class: Class) -> bool {
+    matches!(class, Class::Unauthorized | Class::Forbidden)
+}
+
 /// Tells an error, as data where data is asked for; the exit code that goes with it.
 pub(super) fn tell(error: &anyhow::Error, global: &Global) -> ExitCode {
     let ended = error.chain().find_map(|error| error.downcast_ref::<Ended>());
     let misconfigured = error.chain().any(<dyn Error>::is::<Misconfigured>);
-    let unreachable = error.chain().any(<dyn Error>::is::<Unreachable>);
+    let class = error.chain().find_map(|error| error.downcast_ref::<ports::Error>()).map(|error| error.class);
     let (code, name, action) = match ended {
         Some(ended) => (ended.code(), ended.name(), ended.action()),
-        None if unreachable => (UNREACHABLE, "Unreachable", "see that it can be reached, then try again"),
         None if misconfigured => (CONFIGURATION, "Configuration", "correct the settings that are named"),
+        None if class.is_some_and(is_refusal) => (
+            CONFIGURATION,
+            "Configuration",
+            "see that the token or the role is valid and allows what is named",
+        ),
+        None if class.is_some_and(Class::is_passing) => {
+            (UNREACHABLE, "Unreachable", "see that it can be reached, then try again")
+        }
         None => (1, "Failed", ""),
     };
     if global.json {
@@ -134,7 +148,10 @@ mod tests {
         for (error, expected) in [
             (Misconfigured("no such key".into()).into(), 78),
             (anyhow::anyhow!("x"), 1),
-            (Unreachable("x".into()).into(), 5),
+            (ports::Error::new(Class::Unauthorized, "GET /api/projects", "401").into(), 78),
+            (ports::Error::new(Class::Forbidden, "GET /api/projects", "403").into(), 78),
+            (ports::Error::new(Class::Throttled, "GET /api/projects", "429").into(), 5),
+            (ports::Error::new(Class::Invalid, "GET /api/projects", "not JSON").into(), 1),
             (Ended::Refused("x".into()).into(), 3),
             (Ended::Unreachable("x".into()).into(), 5),
             (Ended::TimedOut { within: "1s".into(), look: look() }.into(), 124),

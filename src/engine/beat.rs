@@ -36,7 +36,7 @@ impl Core {
     /// Looks after one token that is due, and gives back its key.
     pub(crate) async fn beat(&self, key: Key) -> Key {
         if let Err(error) = self.try_beat(&key).await {
-            signals::engine::beat_failed(&key.id, &error);
+            signals::engine::callback_failed(signals::engine::Callback::Heartbeat, &key.id, &error);
             let wait =
                 RETRY.mul_f64(0.5 + self.ports.chance.unit() / 2.0).min(self.settings.heartbeat.promise / 10);
             // A token that cannot be put off is due, and found again.

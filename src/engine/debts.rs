@@ -182,7 +182,7 @@ impl Core {
         };
         match read {
             Err(error) if !error.is_passing() => {
-                signals::engine::beat_failed(&request.key.id, &error);
+                signals::engine::callback_failed(signals::engine::Callback::Answer, &request.key.id, &error);
                 let failure =
                     Failure::new(ErrorName::Internal, "how the request ended cannot be read any more");
                 Ok(self.failed_outcome(request, failure))
@@ -228,7 +228,7 @@ impl Core {
             return Ok(None);
         }
         let Err(error) = self.answer(item, token, outcome).await else { return Ok(None) };
-        signals::engine::beat_failed(&item.key.id, &error);
+        signals::engine::callback_failed(signals::engine::Callback::Answer, &item.key.id, &error);
         let tries = item.number(attr::TRIES).unwrap_or(0);
         let wait = self.wait(u32::try_from(tries).unwrap_or(u32::MAX));
         let due_at = records::after(self.ports.clock.now(), wait.max(error.retry_after.unwrap_or_default()));
@@ -258,7 +258,7 @@ impl Core {
                 signals::engine::answered(root.as_str(), last.failure.as_ref(), gone);
             }
             Err(error) => {
-                signals::engine::beat_failed(root.as_str(), &error);
+                signals::engine::callback_failed(signals::engine::Callback::Answer, root.as_str(), &error);
                 signals::ends::token_given_up(root.as_str());
             }
         }

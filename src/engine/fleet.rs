@@ -39,7 +39,7 @@ const FLEET: &str = "fleet";
 const INSTANCE: &str = "INSTANCE#";
 
 impl Engine {
-    /// Tells that this instance is alive, and shares the pace of ICAv2 with the others, until `end`: calls are
+    /// Tells that this instance is alive, and shares the paces of ICAv2 and of Step Functions with the others, until `end`: calls are
     /// made while work drains, too.
     pub async fn share_with_fleet(self: Arc<Self>, end: CancellationToken) {
         let mut ticks = interval(EVERY);
@@ -55,6 +55,7 @@ impl Engine {
                 Ok(alive) if alive != known => {
                     known = alive;
                     self.core.ports.platform.share(alive);
+                    self.core.callbacks.share(alive);
                     signals::fleet::counted(alive.get());
                 }
                 Ok(_) => {}

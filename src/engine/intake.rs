@@ -72,7 +72,7 @@ impl Core {
         if !receipts.is_empty()
             && let Err(error) = queue.release(&receipts).await
         {
-            signals::engine::receive_failed("release", &error);
+            signals::engine::not_handed_back(receipts.len(), &error);
         }
     }
 
@@ -96,14 +96,14 @@ impl Core {
         if !delete.is_empty() {
             match self.ports.requests.delete(&delete).await {
                 Ok(failed) if failed.is_empty() => {}
-                Ok(failed) => signals::engine::delete_failed(failed.len()),
-                Err(error) => signals::engine::receive_failed("copy-requests", &error),
+                Ok(failed) => signals::engine::delete_failed(failed.len(), None),
+                Err(error) => signals::engine::delete_failed(delete.len(), Some(&error)),
             }
         }
         if !release.is_empty()
             && let Err(error) = self.ports.requests.release(&release).await
         {
-            signals::engine::receive_failed("copy-requests", &error);
+            signals::engine::not_handed_back(release.len(), &error);
         }
         // The beats are not waited for: answers to callers must not hold up their requests.
         fates.into_iter().filter_map(|((_, token), _)| token).for_each(|token| self.beat_soon(token));
@@ -199,7 +199,7 @@ impl Core {
             )
             .naming([Culprit { what: message.id.clone(), why: "see the dead-letter queue".into() }]);
             if let Err(error) = self.fail_now(&RequestId::new(message.id.as_str()), token, failure).await {
-                signals::engine::beat_failed(&message.id, &error);
+                signals::engine::callback_failed(signals::engine::Callback::Answer, &message.id, &error);
             }
         }
         Fate::Leave

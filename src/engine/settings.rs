@@ -191,7 +191,7 @@ pub struct HeartbeatSettings {
     pub interval: String,
     /// Whether a RUNNING event with counters goes on the bus at each beat.
     pub publish: bool,
-    /// How many callbacks this instance makes per second.
+    /// How many callbacks all instances on the table make per second together.
     pub calls_per_second: u32,
     /// Without evidence of progress for that long, beats stop and a look decides.
     #[serde(with = "duration_text")]
@@ -311,7 +311,7 @@ impl Settings {
                 promise: Duration::from_mins(5),
                 interval: String::new(),
                 publish: true,
-                calls_per_second: 100,
+                calls_per_second: 300,
                 stalled_after: Duration::from_mins(30),
                 outage_after: Duration::from_hours(6),
                 on_caller_gone: OnCallerGone::Finish,

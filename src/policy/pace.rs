@@ -158,7 +158,10 @@ impl Pace {
     }
 
     fn renew(&self, state: &mut State) {
-        let burst = if state.share < 1.0 || state.among > 1.0 { NonZeroU32::MIN } else { self.burst };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a u32")]
+        let part = (f64::from(self.burst.get()) / state.among) as u32;
+        let part = if state.share < 1.0 { None } else { NonZeroU32::new(part) };
+        let burst = part.unwrap_or(NonZeroU32::MIN);
         state.limiter = limiter(self.rate(state), burst, &self.clock);
     }
 

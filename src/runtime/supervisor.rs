@@ -219,7 +219,7 @@ impl Supervisor {
                 }
             }
         }
-        .instrument(error_span!("task", task.name = name))
+        .instrument(error_span!("task", task = name))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Display};
 
 use tracing::warn;
 
-use super::engine::chain;
+use super::chain;
 
 /// The whole output of a request could not be written to S3.
 pub fn report_failed(request: &str, at: &dyn Display, why: &dyn Error) {

@@ -1,9 +1,11 @@
 //! What is told about copies between buckets.
 
-use std::fmt::Display;
+use std::{error::Error, fmt::Display};
 
 use metrics::counter;
 use tracing::{info, warn};
+
+use super::chain;
 
 /// Metrics: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[(
@@ -15,25 +17,25 @@ pub const METRICS: &[(&str, &str)] = &[(
 pub fn waits_for_access(request: &str, tries: u32, why: &str) {
     counter!("copy_manager_destinations_refused_total").increment(1);
     info!(
-        request,
-        tries,
-        why,
+        request_id = request,
+        attempts = tries,
+        reason = why,
         state = "waiting_for_access",
         "the destination refuses to be written to, waiting"
     );
 }
 
 /// Tags are left out.
-pub fn without_tags(place: &str, why: &str) {
-    warn!(place, why, "tags are not copied");
+pub fn without_tags(object: &str, why: &str) {
+    warn!(object, reason = why, "tags are not copied");
 }
 
 /// A list broke off while it was read; it is gone on with.
-pub fn list_broke_off(list: &impl Display, after: u64, error: &impl Display) {
-    warn!(%list, after, %error, "the list broke off, going on");
+pub fn list_broke_off(list: &dyn Display, after: u64, why: &dyn Error) {
+    warn!(object = %list, after, error = chain(why), "list download interrupted, going on");
 }
 
 /// The summary beside the list could not be written.
-pub fn summary_not_kept(request: &str, error: &impl Display) {
-    warn!(request, %error, "the summary is at the destination only");
+pub fn summary_not_kept(request: &str, why: &dyn Error) {
+    warn!(request_id = request, error = chain(why), "the summary is at the destination only");
 }

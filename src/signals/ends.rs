@@ -5,7 +5,7 @@ use std::{error::Error, fmt::Display};
 use metrics::counter;
 use tracing::{error, info, warn};
 
-use super::engine::chain;
+use super::chain;
 
 /// Metrics of what was given up: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[
@@ -24,30 +24,36 @@ pub fn failed_without_words() {
 /// A token could not be answered for as long as records are kept, and is forgotten.
 pub fn token_given_up(request: &str) {
     counter!("copy_manager_debts_given_up_total", "what" => "token").increment(1);
-    error!(request.id = request, "token given up, its caller was never told");
+    error!(request_id = request, "token given up, its caller was never told");
 }
 
 /// How a request ended could not be told on the bus for as long as records are kept.
 pub fn news_given_up(request: &str) {
     counter!("copy_manager_debts_given_up_total", "what" => "event").increment(1);
-    error!(request.id = request, "state change given up, it was never told");
+    error!(request_id = request, "state change given up, it was never told");
 }
 
 /// What a request has left behind could not be cleared up for as long as records are kept, or not at all.
 pub fn estate_given_up(request: &str, why: &dyn Display) {
     counter!("copy_manager_debts_given_up_total", "what" => "estate").increment(1);
-    error!(request.id = request, why = %why, "records of a request left behind");
+    error!(request_id = request, reason = %why, "records of a request left behind");
 }
 
 /// What is owed to somebody else than a token could not be given, and is tried again.
 pub fn debt_unpaid(request: &str, what: &'static str, why: &dyn Error, tries: u32) {
-    warn!(request.id = request, what, error = chain(why), tries, "still owed");
+    warn!(
+        request_id = request,
+        owed = what,
+        error = chain(why),
+        attempts = tries,
+        "debt not settled, tried again later"
+    );
 }
 
 /// A record that cannot even be given up is not looked at any more.
 pub fn record_given_up(key: &dyn Display, why: &dyn Error) {
     counter!("copy_manager_records_given_up_total").increment(1);
-    error!(record = %key, error = chain(why), "record given up");
+    error!(record = %key, error = chain(why), "record given up: it cannot be read or run");
 }
 
 /// A record is run alone: instances died while they had it in hand.
@@ -58,5 +64,5 @@ pub fn suspected(key: &dyn Display, times: i64) {
 
 /// Nobody has died of a record that was run alone; others get their turn.
 pub fn survived(key: &dyn Display) {
-    info!(record = %key, "nobody has died of the record for now");
+    info!(record = %key, "record run alone, no instance has died of it");
 }

@@ -8,6 +8,7 @@ use std::{error::Error, fmt::Display};
 use metrics::{counter, gauge};
 use tracing::{debug, error, info, warn};
 
+use super::chain;
 use crate::domain::{
     ids::{DataId, JobId},
     job::JobStatus,
@@ -36,7 +37,10 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     ("copy_manager_heartbeats_total", "Heartbeats sent"),
     ("copy_manager_heartbeats_withheld_total", "Heartbeats not sent for want of a sign of life"),
-    ("copy_manager_heartbeats_failed_total", "Callbacks that failed and are tried again"),
+    (
+        "copy_manager_callbacks_failed_total",
+        "Heartbeats and answers that failed and are tried again, by call",
+    ),
     ("copy_manager_answers_total", "Task tokens answered, by error name (none: success)"),
     ("copy_manager_callers_gone_total", "Task tokens nobody waits on any more"),
     ("copy_manager_ica_events_total", "ICAv2 events received, by relevance"),
@@ -56,28 +60,13 @@ fn error_name(failure: Option<&Failure>) -> &'static str {
     failure.map_or(NONE, |failure| failure.error.as_str())
 }
 
-/// An error with everything that lies beneath it, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(beneath) = source {
-        let said = beneath.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        source = beneath.source();
-    }
-    text
-}
-
 /// A request was stored.
 pub fn received(request: &str, source: &str, has_token: bool, unknown: &[String]) {
     counter!("copy_manager_requests_received_total").increment(1);
-    info!(request.id = request, event.source = source, token = has_token, "request received");
+    info!(request_id = request, event_source = source, has_token, "request received");
     if !unknown.is_empty() {
         let (few, total) = (shown(unknown), unknown.len());
-        warn!(request.id = request, fields = ?few, fields.total = total, "unknown fields ignored");
+        warn!(request_id = request, unknown_fields = ?few, unknown_fields_total = total, "unknown fields ignored");
     }
 }
 
@@ -91,16 +80,16 @@ fn shown(names: &[String]) -> Vec<String> {
 /// A request came again.
 pub fn repeated(request: &str) {
     counter!("copy_manager_requests_repeated_total").increment(1);
-    info!(request.id = request, "request repeated");
+    info!(request_id = request, "request repeated");
 }
 
 /// The id, name or token of a request came again with another payload.
 pub fn contradiction(request: &str, refused: &str, source: &str) {
     counter!("copy_manager_requests_malformed_total").increment(1);
     warn!(
-        request.id = request,
-        refused.id = refused,
-        event.source = source,
+        request_id = request,
+        refused_id = refused,
+        event_source = source,
         "request id used with another payload"
     );
 }
@@ -108,7 +97,7 @@ pub fn contradiction(request: &str, refused: &str, source: &str) {
 /// A message could not be understood.
 pub fn malformed(message: &str, source: &str, has_token: bool, reason: &str) {
     counter!("copy_manager_requests_malformed_total").increment(1);
-    warn!(message.id = message, event.source = source, token = has_token, reason, "message malformed");
+    warn!(message_id = message, event_source = source, has_token, reason, "message malformed");
 }
 
 /// A message is of a kind this version does not know.
@@ -118,12 +107,12 @@ pub fn unknown_kind(detail_type: &str) {
 
 /// A message could not be stored and comes back.
 pub fn store_failed(message: &str, why: &dyn Error) {
-    error!(message.id = message, error = chain(why), "request could not be stored");
+    error!(message_id = message, error = chain(why), "request could not be stored");
 }
 
 /// The payload of a request could not be read from S3 now, and its message comes back.
 pub fn payload_unread(message: &str, why: &dyn Error) {
-    warn!(message.id = message, error = chain(why), "payload unread");
+    warn!(message_id = message, error = chain(why), "payload unread");
 }
 
 /// A queue could not be read or written.
@@ -131,9 +120,24 @@ pub fn receive_failed(queue: &str, why: &dyn Error) {
     warn!(queue, error = chain(why), "queue unavailable");
 }
 
-/// Messages were not deleted and come back.
-pub fn delete_failed(messages: usize) {
-    warn!(messages, "messages not deleted, they will be received again");
+/// The table did not answer.
+pub fn store_unavailable(why: &dyn Error) {
+    warn!(error = chain(why), "store unavailable");
+}
+
+/// What a job event says could not be stored; the event is received again.
+pub fn job_event_not_heard(job: &str, why: &dyn Error) {
+    warn!(job_id = job, error = chain(why), "job event not stored");
+}
+
+/// Messages were not given back to the other instances; they are received again when their time is over.
+pub fn not_handed_back(messages: usize, why: &dyn Error) {
+    warn!(messages, error = chain(why), "messages not released, received again later");
+}
+
+/// Messages were not deleted and come back; without an error where the queue refused only these.
+pub fn delete_failed(messages: usize, why: Option<&dyn Error>) {
+    warn!(messages, error = why.map(chain), "messages not deleted, they will be received again");
 }
 
 /// ICAv2 events were received.
@@ -145,17 +149,17 @@ pub fn job_events(jobs: usize, others: u32) {
 
 /// A root has its plan.
 pub fn planned(request: &str, children: usize) {
-    info!(request.id = request, children, "request planned");
+    info!(request_id = request, children, "request planned");
 }
 
 /// Some children were not told on the internal bus; the timers will find them.
 pub fn children_untold(request: &str, children: usize) {
-    warn!(request.id = request, children, "child events refused by the bus");
+    warn!(request_id = request, children, "child events refused by the bus");
 }
 
 /// The bus did not take an event.
 pub fn publish_failed(request: &str, why: &dyn Error) {
-    warn!(request.id = request, error = chain(why), "event not published");
+    warn!(request_id = request, error = chain(why), "event not published");
 }
 
 /// A child has ended.
@@ -164,14 +168,14 @@ pub fn child_settled(root: &str, child: &str, outcome: &Outcome) {
     counter!("copy_manager_files_copied_total").increment(outcome.counters.copied);
     counter!("copy_manager_bytes_copied_total").increment(outcome.counters.bytes);
     info!(
-        request.id = root,
-        child.id = child,
-        files.copied = outcome.counters.copied,
-        files.skipped = outcome.counters.skipped,
-        files.failed = outcome.counters.failed,
-        copy.bytes = outcome.counters.bytes,
-        error.name = error_name(outcome.failure.as_ref()),
-        "folder settled"
+        request_id = root,
+        child_id = child,
+        files_copied = outcome.counters.copied,
+        files_skipped = outcome.counters.skipped,
+        files_failed = outcome.counters.failed,
+        bytes = outcome.counters.bytes,
+        error_name = error_name(outcome.failure.as_ref()),
+        "child settled"
     );
 }
 
@@ -181,13 +185,13 @@ pub fn concluded(request: &str, outcome: &Outcome) {
     counter!("copy_manager_requests_concluded_total", "error" => name).increment(1);
     let took = outcome.finished_at.duration_since(outcome.started_at).as_millis();
     info!(
-        request.id = request,
-        error.name = name,
+        request_id = request,
+        error_name = name,
         reason = outcome.failure.as_ref().map(|failure| failure.message.as_str()),
-        files.copied = outcome.counters.copied,
-        files.skipped = outcome.counters.skipped,
-        files.failed = outcome.counters.failed,
-        copy.bytes = outcome.counters.bytes,
+        files_copied = outcome.counters.copied,
+        files_skipped = outcome.counters.skipped,
+        files_failed = outcome.counters.failed,
+        bytes = outcome.counters.bytes,
         jobs = outcome.jobs.len(),
         took_ms = i64::try_from(took).unwrap_or(i64::MAX),
         "request concluded"
@@ -197,152 +201,170 @@ pub fn concluded(request: &str, outcome: &Outcome) {
 /// A heartbeat was sent.
 pub fn beat_sent(request: &str) {
     counter!("copy_manager_heartbeats_total").increment(1);
-    debug!(request.id = request, "heartbeat sent");
+    debug!(request_id = request, "heartbeat sent");
 }
 
 /// A heartbeat was not sent: there was no sign of life for too long.
 pub fn beat_withheld(request: &str, first: bool) {
     counter!("copy_manager_heartbeats_withheld_total").increment(1);
     if first {
-        warn!(request.id = request, "heartbeats withheld, no sign of life");
+        warn!(request_id = request, "heartbeats withheld: no progress");
     } else {
-        debug!(request.id = request, "heartbeat withheld");
+        debug!(request_id = request, "heartbeat withheld");
     }
 }
 
 /// A root shows no sign of life; its folders are asked for a look.
 pub fn silent(request: &str, folders: usize) {
-    warn!(request.id = request, folders, "no sign of life, looking");
+    warn!(request_id = request, folders, "no progress, looking at the destinations");
 }
 
 /// A root is to end before its children have.
 pub fn stopped(request: &str, failure: &Failure) {
-    info!(request.id = request, error.name = failure.error.as_str(), "request stopped");
+    info!(request_id = request, error_name = failure.error.as_str(), "request stopped");
 }
 
 /// Signs of life could not be written and are written with the next tick.
 pub fn evidence_untold(why: &dyn Error) {
-    warn!(error = chain(why), "signs of life not written");
+    warn!(error = chain(why), "progress not stored");
 }
 
 /// A callback failed and is tried again.
-pub fn beat_failed(request: &str, why: &dyn Error) {
-    counter!("copy_manager_heartbeats_failed_total").increment(1);
-    warn!(request.id = request, error = chain(why), "callback failed");
+pub fn callback_failed(call: Callback, request: &str, why: &dyn Error) {
+    counter!("copy_manager_callbacks_failed_total", "call" => call.as_str()).increment(1);
+    warn!(request_id = request, call = call.as_str(), error = chain(why), "callback failed");
+}
+
+/// What was to be told of a task token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Callback {
+    /// That its request is alive.
+    Heartbeat,
+    /// How its request has ended.
+    Answer,
+}
+
+impl Callback {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Heartbeat => "heartbeat",
+            Self::Answer => "answer",
+        }
+    }
 }
 
 /// Nobody waits on a token any more; the copy goes on.
 pub fn caller_gone(request: &str) {
     counter!("copy_manager_callers_gone_total").increment(1);
-    warn!(request.id = request, "caller gone");
+    warn!(request_id = request, "caller gone, its token has ended");
 }
 
 /// A token was answered.
 pub fn answered(request: &str, failure: Option<&Failure>, gone: bool) {
     let name = error_name(failure);
     counter!("copy_manager_answers_total", "error" => name).increment(1);
-    info!(request.id = request, error.name = name, caller.gone = gone, "token answered");
+    info!(request_id = request, error_name = name, caller_gone = gone, "token answered");
 }
 
 /// A waiter of a folder has its outcome.
 pub fn waiter_told(folder: &str, child: &str, outcome: &Outcome) {
     debug!(
-        folder.id = folder,
-        child.id = child,
-        error.name = error_name(outcome.failure.as_ref()),
-        "waiter told"
+        folder_id = folder,
+        child_id = child,
+        error_name = error_name(outcome.failure.as_ref()),
+        "child notified of its outcome"
     );
 }
 
 /// A copy job was submitted.
 pub fn job_submitted(folder: &str, job: &JobId, files: usize, attempt: u32) {
     counter!("copy_manager_jobs_submitted_total").increment(1);
-    info!(folder.id = folder, job.id = job.as_str(), files, attempt, "copy job submitted");
+    info!(folder_id = folder, job_id = job.as_str(), files, attempts = attempt, "copy job submitted");
 }
 
 /// A copy job has ended.
 pub fn job_ended(folder: &str, job: &JobId, status: JobStatus, attempt: u32, files: usize) {
     counter!("copy_manager_jobs_ended_total", "status" => status.as_str()).increment(1);
     info!(
-        folder.id = folder,
-        job.id = job.as_str(),
-        job.status = status.as_str(),
+        folder_id = folder,
+        job_id = job.as_str(),
+        job_status = status.as_str(),
         files,
-        attempt,
+        attempts = attempt,
         "copy job ended"
     );
 }
 
 /// A submission got no answer; its job is looked for.
 pub fn submission_unanswered(folder: &str, why: &dyn Error) {
-    warn!(folder.id = folder, error = chain(why), "submission unanswered");
+    warn!(folder_id = folder, error = chain(why), "copy job submission unanswered, looking for the job");
 }
 
 /// Files whose job failed are submitted apart from others.
 pub fn set_cut(folder: &str, files: usize, pieces: usize) {
-    info!(folder.id = folder, files, pieces, "failed files set apart");
+    info!(folder_id = folder, files, pieces, "failed copy job split");
 }
 
 /// A file that no job would bring is streamed.
 pub fn file_rerouted(folder: &str) {
     counter!("copy_manager_files_rerouted_total").increment(1);
-    warn!(folder.id = folder, "file streamed because every job with it fails");
+    warn!(folder_id = folder, "file streamed because every job with it fails");
 }
 
 /// The platform refuses to make a job.
 pub fn submission_refused(folder: &str, why: &dyn Error) {
-    warn!(folder.id = folder, error = chain(why), "submission refused");
+    warn!(folder_id = folder, error = chain(why), "copy job submission refused");
 }
 
 /// A job could not be asked for.
 pub fn poll_failed(folder: &str, job: &JobId, why: &dyn Error) {
-    warn!(folder.id = folder, job.id = job.as_str(), error = chain(why), "copy job cannot be read");
+    warn!(folder_id = folder, job_id = job.as_str(), error = chain(why), "copy job cannot be read");
 }
 
 /// The job of an unanswered submission was found.
 pub fn job_adopted(folder: &str, job: &JobId) {
     counter!("copy_manager_jobs_adopted_total").increment(1);
-    info!(folder.id = folder, job.id = job.as_str(), "copy job adopted");
+    info!(folder_id = folder, job_id = job.as_str(), "copy job adopted");
 }
 
 /// The job of an unanswered submission was not found; it is made again.
 pub fn submission_lost(folder: &str, files: usize) {
-    warn!(folder.id = folder, files, "submission lost");
+    warn!(folder_id = folder, files, "copy job submission not found, submitted again");
 }
 
 /// The project runs as many jobs as it may.
 pub fn no_slot(folder: &str, limit: i64) {
-    debug!(folder.id = folder, limit, "no free job slot");
+    debug!(folder_id = folder, limit, "no free job slot");
 }
 
 /// A file at the destination was deleted: a PARTIAL leftover, or one that is overwritten.
 pub fn condemned_deleted(folder: &str, id: &DataId, partial: bool) {
     let why = if partial { "leftover" } else { "overwrite" };
     counter!("copy_manager_files_deleted_total", "why" => why).increment(1);
-    info!(folder.id = folder, data.id = id.as_str(), why, "file at the destination deleted");
+    info!(folder_id = folder, data_id = id.as_str(), reason = why, "file at the destination deleted");
 }
 
 /// A file went through this process.
 pub fn file_streamed(folder: &str, bytes: u64) {
     counter!("copy_manager_files_streamed_total").increment(1);
-    debug!(folder.id = folder, copy.bytes = bytes, "file streamed");
+    debug!(folder_id = folder, bytes, "file streamed");
 }
 
 /// S3 copied a file inside its project's bucket.
 pub fn file_copied(folder: &str, bytes: u64) {
     counter!("copy_manager_files_copied_in_s3_total").increment(1);
-    debug!(folder.id = folder, copy.bytes = bytes, "file copied inside S3");
+    debug!(folder_id = folder, bytes, "file copied inside S3");
 }
 
 /// A staging folder could not be deleted; it may be by hand.
 pub fn staging_left(path: &str, why: &dyn Error) {
-    warn!(folder.path = path, error = chain(why), "staging folder left behind");
+    warn!(folder_path = path, error = chain(why), "staging folder left behind");
 }
 
 /// A stream failed and is tried again.
 pub fn stream_failed(folder: &str, why: &dyn Error, attempts: u32) {
     counter!("copy_manager_streams_failed_total").increment(1);
-    warn!(folder.id = folder, error = chain(why), attempts, "stream failed");
+    warn!(folder_id = folder, error = chain(why), attempts, "stream failed");
 }
 
 /// How busy this instance is.
@@ -364,7 +386,7 @@ pub fn lease_lost(key: &dyn Display) {
 
 /// A record is taken whose last holder did not give it back, as that many before it in a row.
 pub fn taken_over(key: &dyn Display, from: &str, times: i64) {
-    info!(record = %key, from, times, "record taken over");
+    info!(record = %key, holder = from, times, "record taken over");
 }
 
 /// A lease could not be renewed this time.
@@ -386,11 +408,11 @@ pub fn round_failed(key: &dyn Display, why: &dyn Error, failures: i64) {
 /// A folder goes through round after round for nothing: a defect of ours.
 pub fn rounds_in_vain(folder: &str, rounds: u32, waits_for: &str) {
     counter!("copy_manager_rounds_in_vain_total").increment(1);
-    warn!(folder.id = folder, rounds, waits_for, "rounds in vain");
+    warn!(folder_id = folder, rounds, waits_for, "rounds without progress");
 }
 
 /// A run panicked.
 pub fn run_broke(key: Option<&impl Display>, why: &dyn Error) {
     let record = key.map(ToString::to_string);
-    error!(record, error = chain(why), "run broke");
+    error!(record, error = chain(why), "task of a record panicked");
 }

@@ -5,13 +5,13 @@ use std::error::Error;
 use metrics::gauge;
 use tracing::{info, warn};
 
-use super::engine::chain;
+use super::chain;
 
 /// Metrics of the fleet: name and meaning.
 pub const METRICS: &[(&str, &str)] =
     &[("copy_manager_instances", "Instances on the table that are alive, this one among them")];
 
-/// So many instances share the pace of ICAv2 from now on.
+/// So many instances share the paces of ICAv2 and of Step Functions from now on.
 pub fn counted(instances: u32) {
     gauge!("copy_manager_instances").set(instances);
     info!(instances, "pace shared");

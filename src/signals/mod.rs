@@ -11,6 +11,8 @@ pub mod queue;
 pub mod slice;
 pub mod timers;
 
+use std::error::Error;
+
 /// What each metric means, for whoever reads `/metrics`. Counters end in `_total`, histograms in `_seconds`.
 pub fn describe() {
     let tables = [
@@ -32,5 +34,34 @@ pub fn describe() {
         } else {
             metrics::describe_gauge!(name, meaning);
         }
+    }
+}
+
+/// An error with everything that lies beneath it, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(beneath) = source {
+        let said = beneath.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = beneath.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no lease")]
+        struct Outer(#[source] std::fmt::Error);
+        let told = chain(&Outer(std::fmt::Error));
+        assert!(told.starts_with("no lease: an error occurred"), "{told}");
     }
 }

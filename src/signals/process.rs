@@ -5,6 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use metrics::{counter, gauge};
 use tracing::{debug, error, info, warn};
 
+use super::chain;
+
 /// Gauge: 1 while the process takes new work.
 pub const READY: &str = "copy_manager_ready";
 /// Counter, by `task`: tasks that ended with an error.
@@ -26,12 +28,7 @@ pub const METRICS: &[(&str, &str)] = &[
 /// Everything that must work does; the admin interface listens at `address`.
 pub fn ready(address: SocketAddr) {
     gauge!(READY).set(1.0);
-    info!(
-        address = %address,
-        version = env!("CARGO_PKG_VERSION"),
-        process.id = std::process::id(),
-        "ready"
-    );
+    info!(address = %address, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready: requests are taken");
 }
 
 /// The admin interface, which asks nobody who they are, listens where others than this machine may call.
@@ -57,22 +54,22 @@ pub fn file_limit_stays(why: &dyn std::error::Error) {
 /// No new work is taken from here on.
 pub fn stopping(reason: &str, deadline: Duration) {
     gauge!(READY).set(0.0);
-    info!(reason, deadline_ms = millis(deadline), "stopping");
+    info!(reason, deadline_ms = millis(deadline), "stopping: no new work is taken");
 }
 
 /// All work in hand reached its end in time.
 pub fn drained(took: Duration) {
-    info!(took_ms = millis(took), "drained");
+    info!(took_ms = millis(took), "shutdown complete: all work in hand has ended");
 }
 
 /// The time is nearly up: what is still in hand is handed over.
 pub fn cut(tasks: &[&str]) {
-    warn!(tasks = tasks.join(" "), "cut");
+    warn!(tasks = tasks.join(" "), "shutdown deadline near: work in hand is handed over");
 }
 
 /// These tasks did not even hand over in time; their leases will run out.
 pub fn abandoned(tasks: &[&str]) {
-    error!(tasks = tasks.join(" "), "abandoned");
+    error!(tasks = tasks.join(" "), "shutdown incomplete: tasks left behind, their leases run out");
 }
 
 /// A second signal came during the drain.
@@ -95,7 +92,7 @@ pub fn task_panicked(task: &'static str, message: &str) {
 /// Some thread panicked.
 pub fn panicked(location: &str, message: &str) {
     counter!(PANICS).increment(1);
-    error!(location, error = message, "panic");
+    error!(location, error = message, "a thread panicked");
 }
 
 /// Log lines were dropped because nobody read what came before them.
@@ -104,32 +101,6 @@ pub fn lines_lost(lines: u64) {
     warn!(lines, "log lines lost: standard output was not read");
 }
 
-/// An error with all that lies beneath it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_is_told_with_its_causes() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("no lease")]
-        struct Outer(#[source] std::fmt::Error);
-        let told = chain(&Outer(std::fmt::Error));
-        assert!(told.starts_with("no lease: an error occurred"), "{told}");
-    }
 }

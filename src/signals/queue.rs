@@ -21,7 +21,7 @@ const PUBLISHED: &str = "copy_manager_events_published_total";
 /// A message went to the dead letters: nobody could finish it.
 pub fn dead_lettered(queue: &str, message_id: &str, receives: u32) {
     counter!(DEAD_LETTERED, "queue" => queue.to_owned()).increment(1);
-    warn!(queue.name = queue, message.id = message_id, message.receives = receives, "message dead-lettered");
+    warn!(queue, message_id, receives, "message dead-lettered");
 }
 
 /// Others than its owner may read the database, which holds task tokens.
@@ -32,25 +32,25 @@ pub fn database_is_open(file: &Path, mode: u32) {
 
 /// A topic of SNS has sent a message about this subscription itself.
 pub fn sns_subscription(topic: &str, message: &str) {
-    info!(sns.topic = topic, sns.message = message, "subscription to a topic");
+    info!(sns_topic = topic, sns_message_id = message, "subscription to a topic");
 }
 
 /// Messages could not be deleted; they come back.
 pub fn not_deleted(queue: &str, code: &str, count: usize) {
     counter!(NOT_DELETED, "queue" => queue.to_owned()).increment(count as u64);
-    warn!(queue.name = queue, error.code = code, messages = count, "messages not deleted");
+    warn!(queue, error_code = code, messages = count, "messages not deleted");
 }
 
 /// Messages could not be made visible; they come back after their visibility timeout.
 pub fn not_released(queue: &str, code: &str, count: usize) {
     counter!(NOT_RELEASED, "queue" => queue.to_owned()).increment(count as u64);
-    warn!(queue.name = queue, error.code = code, messages = count, "messages not released");
+    warn!(queue, error_code = code, messages = count, "messages not released");
 }
 
 /// An event for everybody, where the log is the bus.
 pub fn event_published(detail_type: &str, detail: &str) {
     counter!(PUBLISHED, "detail_type" => detail_type.to_owned()).increment(1);
-    info!(event.detail_type = detail_type, event.detail = detail, "event published");
+    info!(detail_type, detail, "event published");
 }
 
 /// A heartbeat, where nobody listens to heartbeats.
@@ -60,5 +60,5 @@ pub fn heartbeat_noted() {
 
 /// The answer to a task token, where the log is the caller. The token itself is not told.
 pub fn task_answered(status: &str, answer: &str) {
-    info!(task.status = status, task.answer = answer, "task answered");
+    info!(task_status = status, answer, "task answered");
 }

@@ -5,6 +5,8 @@ use std::{error::Error, fmt::Display};
 use metrics::{counter, gauge};
 use tracing::{debug, info, warn};
 
+use super::chain;
+
 /// Metrics of slices: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[
     (SLOWED, "Calls that S3 answered with SlowDown, by bucket"),
@@ -27,29 +29,34 @@ pub fn slowed_down(bucket: &str, places: usize) {
     counter!(SLOWED, "bucket" => bucket.to_owned()).increment(1);
     #[expect(clippy::cast_precision_loss, reason = "hundreds")]
     gauge!(PLACES, "bucket" => bucket.to_owned()).set(places as f64);
-    debug!(s3.bucket = bucket, places, "asked to slow down");
+    debug!(bucket, concurrency = places, "S3 asked us to slow down");
 }
 
 /// A try for one object failed, and another follows.
 pub fn try_failed(slice: &str, why: &dyn Error, counts: bool) {
     counter!(TRIES).increment(1);
-    warn!(child.id = slice, error = %why, counts, "object not copied, to be tried again");
+    warn!(
+        child_id = slice,
+        error = chain(why),
+        counts_as_attempt = counts,
+        "object not copied, to be tried again"
+    );
 }
 
 /// An upload that was begun earlier goes on.
 pub fn upload_adopted(slice: &str) {
     counter!(ADOPTED).increment(1);
-    info!(child.id = slice, "upload taken over");
+    info!(child_id = slice, "multipart upload resumed");
 }
 
 /// An upload may have been left behind.
 pub fn upload_left(object: &dyn Display, why: &dyn Error) {
     counter!(LEFT).increment(1);
-    warn!(object = %object, error = %why, "an upload in parts may have been left behind");
+    warn!(object = %object, error = chain(why), "an upload in parts may have been left behind");
 }
 
 /// An archived object was asked for.
 pub fn restore_asked(slice: &str, tier: &str) {
     counter!(RESTORES, "tier" => tier.to_owned()).increment(1);
-    info!(child.id = slice, tier, "restore asked for");
+    info!(child_id = slice, tier, "restore requested");
 }

@@ -5,7 +5,7 @@ use std::{error::Error, fmt::Display};
 use metrics::counter;
 use tracing::warn;
 
-use super::engine::chain;
+use super::chain;
 
 /// Metrics: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[

@@ -61,7 +61,7 @@ async fn a_daemon_that_stops_in_the_middle_of_a_folder_hands_it_over_within_seco
     assert_same(&lab.platform, "/run/", "/in/run/").await;
     second.says("token answered").await;
     assert_eq!((first.answers(), execution.answers().await), (0, 1));
-    assert_eq!((first.said("folder settled").len(), second.said("folder settled").len()), (0, 1));
+    assert_eq!((first.said("child settled").len(), second.said("child settled").len()), (0, 1));
     let status = first.ended().await;
     assert!(status.success(), "{status}");
 }

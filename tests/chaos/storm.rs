@@ -264,7 +264,13 @@ fn bad_end(daemon: &Process, status: ExitStatus) -> u64 {
     if status.success() {
         return 0;
     }
-    let told = ["ready", "stopping", "cut", "abandoned"].map(|message| daemon.said(message));
+    let told = [
+        "ready: requests are taken",
+        "stopping: no new work is taken",
+        "shutdown deadline near: work in hand is handed over",
+        "shutdown incomplete: tasks left behind, their leases run out",
+    ]
+    .map(|message| daemon.said(message));
     eprintln!("chaos: a bad end, {status}: {}", serde_json::json!(told));
     1
 }

@@ -37,7 +37,7 @@ async fn stands(house: &House, path: &str) -> (String, Option<u64>) {
 fn assert_named(error: &str, cause: &Value, path: &str) {
     assert_eq!(error, "DestinationConflict", "{cause}");
     let said = text(cause);
-    assert!(said.contains(path) && said.contains("somebody else is uploading it"), "{said}");
+    assert!(said.contains(path) && said.contains("another writer may be uploading it"), "{said}");
 }
 
 /// Jobs by the hundred that are younger than all others.

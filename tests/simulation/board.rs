@@ -702,7 +702,8 @@ impl Board {
 fn rounds_in_vain(folder: &Item) -> Option<String> {
     let (_, rest) = folder.text("state")?.split_once(r#""in_vain":"#)?;
     let rounds: u32 = rest.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()?;
-    (rounds >= MOST_IN_VAIN).then(|| format!("{} has gone through {rounds} rounds in vain", folder.key))
+    (rounds >= MOST_IN_VAIN)
+        .then(|| format!("{} has gone through {rounds} rounds without progress", folder.key))
 }
 
 /// Whether data of the sources came in the course of the history.

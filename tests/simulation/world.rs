@@ -472,13 +472,13 @@ impl Plan {
             {"id": TO_ID, "name": TO, "byob": {"bucket": "archive-data", "prefix": ""},
              "encryption": trials.encryption(TO), "folders": ["/in/"],
              "files": files(&mut world, &trials, &there)},
-        ], "buckets": [{"name": OUTSIDE, "requesterPays": trials.pays, "objects": [
+        ], "buckets": [{"name": OUTSIDE, "encryption": trials.encryption(SHELF), "requesterPays": trials.pays, "objects": [
             {"key": "ref/one.txt", "size": 70}, {"key": "ref/two.fa", "size": 90, "parts": 2}]},
-            {"name": SHELF, "encryption": trials.encryption(SHELF), "requesterPays": trials.pays,
+            {"name": SHELF, "encryption": trials.encryption(SHELF), "objectLock": trials.locked, "requesterPays": trials.pays,
              "objects": errands.objects.iter().map(Shelved::in_world).collect::<Vec<_>>()},
             {"name": DEST, "encryption": trials.encryption(DEST), "objectLock": trials.locked,
              "objects": shelves},
-            {"name": LISTS, "objectLock": trials.locked, "requesterPays": trials.pays}]});
+            {"name": LISTS, "encryption": trials.encryption(DEST), "objectLock": trials.locked, "requesterPays": trials.pays}]});
         let mut settings = settings(&mut dice, settle);
         if throng.is_wide() {
             // With two at a time, hundreds of children stand in line for minutes, and nobody has lost them.

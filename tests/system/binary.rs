@@ -61,7 +61,7 @@ impl Process {
     pub(crate) async fn ready(&mut self) -> SocketAddr {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(line) = self.said("ready").first() {
+            if let Some(line) = self.said("ready: requests are taken").first() {
                 return line["address"].as_str().unwrap().parse().unwrap();
             }
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -82,7 +82,7 @@ impl Process {
     /// How many answers to task tokens it knows to have been taken. One that crosses another on the
     /// way may seem so to both.
     pub(crate) fn answers(&self) -> usize {
-        self.said("token answered").iter().filter(|line| line["caller.gone"] == false).count()
+        self.said("token answered").iter().filter(|line| line["caller_gone"] == false).count()
     }
 
     /// Waits until it has said that.

@@ -60,7 +60,13 @@ async fn a_daemon_that_is_asked_to_stop_hands_over() {
     all_arrived(&lab, &output, 15).await;
     let status = first.ended().await;
     assert_eq!(status.code(), Some(0), "{status}");
-    assert_eq!((first.said("drained").len(), first.said("cut").len()), (1, 0));
+    assert_eq!(
+        (
+            first.said("shutdown complete: all work in hand has ended").len(),
+            first.said("shutdown deadline near: work in hand is handed over").len()
+        ),
+        (1, 0)
+    );
     second.says("token answered").await;
     assert_eq!((first.answers(), execution.answers().await), (0, 1));
 }

@@ -205,7 +205,7 @@ async fn the_slices_of_a_list_are_spread_over_all_daemons_and_no_more_are_in_fli
         });
         let output = machine.start(&input).await.succeeded(PATIENCE).await;
         assert_eq!(output["objects"]["copied"], COUNT);
-        shares = [one.said("folder settled").len(), two.said("folder settled").len()];
+        shares = [one.said("child settled").len(), two.said("child settled").len()];
         assert_eq!(shares[0] + shares[1], lists * COUNT / 2, "{shares:?}");
     }
     assert!(shares.iter().all(|share| *share > 0), "{shares:?}");

@@ -48,7 +48,13 @@ async fn a_daemon_that_is_asked_to_stop_ends_what_is_in_flight_and_another_bring
     let asked = shore.calls("dest", "CopyObject").await;
     let status = shore.daemon.ended().await;
     assert_eq!(status.code(), Some(0), "{status}");
-    assert_eq!((shore.daemon.said("drained").len(), shore.daemon.said("cut").len()), (1, 0));
+    assert_eq!(
+        (
+            shore.daemon.said("shutdown complete: all work in hand has ended").len(),
+            shore.daemon.said("shutdown deadline near: work in hand is handed over").len()
+        ),
+        (1, 0)
+    );
     let copies = shore.calls("dest", "CopyObject").await;
     // A call or two may have been on their way to the simulator when the signal was.
     assert!((asked..=asked + IN_FLIGHT as u64).contains(&copies), "{copies} after {asked}");

@@ -68,7 +68,7 @@ impl Core {
                 return Ok(());
             }
             if is_rewritten {
-                let message = "somebody else has written it";
+                let message = "another instance has written it";
                 return Err(Error::new(Class::Transient, "write plan", message).into());
             }
             condition = match (there, seen) {

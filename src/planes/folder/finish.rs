@@ -80,6 +80,7 @@ impl FolderPlane {
                 continue;
             }
             let before = state.seen.get(waiter.request.as_str()).copied().unwrap_or_default();
+            let before = before.and(older_by_size(waiter, resolved, verdicts, snapshot));
             let mut outcome = self.outcome(waiter, resolved, &stands, before);
             for tree in &resolved.trees {
                 if let Some(TreeStatus::Ended { counters, unfinished }) = snapshot.standing(waiter, tree) {
@@ -233,6 +234,21 @@ impl FolderPlane {
     }
 }
 
+/// The files that nothing but their size speaks for, and that are older than the request: they were there, if
+/// the first listing showed them or not. What other requests wrote under other tags is of this kind, too.
+fn older_by_size(
+    waiter: &Waiter,
+    resolved: &Resolved,
+    verdicts: &[Verdict],
+    snapshot: &Snapshot,
+) -> Vec<(u64, bool)> {
+    let older = |name| snapshot.listing.get(name).is_some_and(|there| there.created < waiter.since);
+    let files = resolved.files.iter().zip(verdicts).filter(|(source, verdict)| {
+        matches!(verdict, Verdict::Done { by_size: true }) && older(&source.wanted.name)
+    });
+    files.map(|(source, _)| (source.wanted.size, source.renamed)).collect()
+}
+
 pub(crate) fn clash_words(clash: Clash) -> String {
     match clash {
         Clash::Size { there } => format!("another file of {there} bytes is there"),
@@ -240,7 +256,7 @@ pub(crate) fn clash_words(clash: Clash) -> String {
         Clash::Folder => "a folder of that name is there".to_owned(),
         Clash::Archived => "an archived file of that name is there".to_owned(),
         Clash::Uploading => {
-            "somebody else is uploading it: a PARTIAL file that is not ours is there, and is left alone"
+            "another writer may be uploading it: a PARTIAL file that is not ours is there, and is left alone"
                 .to_owned()
         }
         Clash::Unknown => "something of a status or a type that is not known here is there".to_owned(),

@@ -45,7 +45,7 @@ impl FolderPlane {
                     let mut heard = true;
                     for news in &events.jobs {
                         if let Err(error) = self.hear(news).await {
-                            signals::engine::receive_failed("ica-events", &error);
+                            signals::engine::job_event_not_heard(news.job.as_str(), &error);
                             heard = false;
                         }
                     }
@@ -59,7 +59,7 @@ impl FolderPlane {
         if !done.is_empty()
             && let Err(error) = queue.delete(&done).await
         {
-            signals::engine::receive_failed("ica-events", &error);
+            signals::engine::delete_failed(done.len(), Some(&error));
         }
     }
 

@@ -183,7 +183,8 @@ fn stands(
         }
         Verdict::Wait if snapshot.is_strangers(&source.wanted.name) => (
             PreviewEntry::InFlight,
-            "somebody else is uploading it there, which is waited for and then told as a conflict".to_owned(),
+            "another writer may be uploading it there, which is waited for and then told as a conflict"
+                .to_owned(),
         ),
         Verdict::Wait => (
             PreviewEntry::InFlight,

@@ -76,7 +76,7 @@ pub(super) fn waits_for(state: &FolderState, snapshot: &Snapshot) -> String {
             Verdict::Done { .. } | Verdict::Skipped | Verdict::Clash(_) => continue,
             Verdict::Wait if there == Some(DataStatus::Deleting) => "is being deleted at the destination",
             Verdict::Wait if snapshot.is_strangers(name) && !brought.contains(name) => {
-                "somebody else is uploading it at the destination"
+                "a PARTIAL file that is not ours is at the destination: another writer may be uploading it"
             }
             Verdict::Wait if there == Some(DataStatus::Partial) => "is PARTIAL at the destination",
             Verdict::Wait if there == Some(DataStatus::Unknown) => {

@@ -101,6 +101,21 @@ pub(super) struct Before {
     pub renamed: u64,
 }
 
+impl Before {
+    /// With the files that were equal by their size as well, each with its size and whether it is renamed, and
+    /// that the first listing did not show. Which of them it showed is not known: the last ones are taken.
+    pub(super) fn and(mut self, by_size: Vec<(u64, bool)>) -> Self {
+        let shown = usize::try_from(self.by_size).unwrap_or(usize::MAX);
+        for (size, renamed) in by_size.into_iter().skip(shown) {
+            self.skipped += 1;
+            self.by_size += 1;
+            self.bytes += size;
+            self.renamed += u64::from(renamed);
+        }
+        self
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct FolderState {

@@ -310,7 +310,7 @@ impl Try<'_, '_> {
         let There::Object(there) = self.see().await? else { return Ok(()) };
         let wrong = |why: String| Err(Error::new(Class::Transient, "verify copy", why).into());
         if there.etag.as_ref() != Some(made) {
-            let why = "somebody else has written to its place";
+            let why = "another writer has written to its place";
             return Err(Error::new(Class::Conflict, "verify copy", why).into());
         }
         if there.size != source.size {
