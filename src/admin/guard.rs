@@ -1,6 +1,6 @@
 //! Who is not let in: web pages.
 //!
-//! The listener asks nobody who they are, so any page that is open in a browser on this machine could
+//! The listener asks no client for credentials, so any page that is open in a browser on this machine could
 //! use it: by calling it across origins, or by having its own name resolve to this machine. So a call
 //! that a page has made is refused, and so is one for a host that is not ours.
 

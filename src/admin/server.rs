@@ -47,7 +47,7 @@ pub async fn serve(
     // They end when this future does: the set aborts them when it is dropped.
     let mut connections = JoinSet::new();
     loop {
-        // Whoever has no place waits before it is accepted, where it costs no file handle.
+        // A client without a place waits before it is accepted, where it costs no file handle.
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await;
             (place, listener.accept().await)
@@ -218,7 +218,7 @@ mod tests {
             stream.write_all(b"GET /").await.unwrap();
             slow.push(stream);
         }
-        // Both places are taken, and nobody is answered before one is free.
+        // Both places are taken, and no other client is answered before one is free.
         let third = answer(&address);
         tokio::pin!(third);
         assert!(timeout(HEAD_WITHIN / 4, third.as_mut()).await.is_err());

@@ -194,7 +194,7 @@ mod tests {
         let script = Script(Mutex::new(statuses.map(|(status, _)| status).to_vec()));
         let reached = readiness.condition("icav2");
         let watched = WatchedTransport { transport: Arc::new(script), reached: reached.clone() };
-        assert!(!reached.is_held(), "nobody knows yet");
+        assert!(!reached.is_held(), "no answer has come yet");
         for (status, there) in statuses {
             drop(watched.send(http::Request::new(Bytes::new())).await);
             assert_eq!(reached.is_held(), there, "{status}");

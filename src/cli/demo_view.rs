@@ -17,7 +17,7 @@ use crate::app::DemoProgress;
 /// Between two pictures on a terminal, and between two lines in a pipe.
 const EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// Shows progress until nobody sends any more.
+/// Shows progress until the demo, which sends it, has ended.
 pub(super) async fn show(world: &DemoWorld, mut progress: watch::Receiver<DemoProgress>) {
     let (view, between) =
         if stderr().is_terminal() { (View::bars(world), EVERY.0) } else { (View::Lines, EVERY.1) };

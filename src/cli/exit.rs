@@ -23,7 +23,7 @@ pub(super) const WRONG_USAGE: u8 = 2;
 pub(super) const REFUSED: u8 = 3;
 /// Something stands in the way, or a source is not ready.
 pub(super) const IN_THE_WAY: u8 = 4;
-/// Nobody answers; it may be tried again.
+/// The daemon or a service does not answer; it may be tried again.
 const UNREACHABLE: u8 = 5;
 /// `EX_CONFIG` of sysexits.
 const CONFIGURATION: u8 = 78;

@@ -12,7 +12,7 @@ use super::{
 };
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 it is; 1 it is not, or nobody answers; 2 wrong usage.")]
+#[command(after_help = "Exit codes: 0 it is; 1 it is not, or no daemon answers; 2 wrong usage.")]
 pub(super) struct Healthcheck {
     /// Ask only whether it serves at all, not whether all that it needs can be reached
     #[arg(long)]
@@ -29,7 +29,7 @@ impl Healthcheck {
         } else {
             server.not_ready().await
         };
-        // Whoever watches containers knows 0 and 1, and nothing of why.
+        // A container runtime knows 0 and 1, and nothing of why.
         let (ready, lacking) = match asked {
             Ok(None) => (true, Value::Null),
             Ok(Some(lacking)) => (false, lacking),

@@ -18,7 +18,7 @@ pub(super) fn data(line: impl Display) -> anyhow::Result<()> {
 
 /// Prints a line for a person.
 pub(super) fn talk(line: impl Display) {
-    // When nobody can be told, nobody can be told that either.
+    // When stderr cannot be written to, there is no place to say so.
     let _unheard: io::Result<()> = writeln!(stderr().lock(), "{line}");
 }
 

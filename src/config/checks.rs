@@ -33,7 +33,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Complaint> {
     complaints.0
 }
 
-/// The credentials of an upload last for so long (ICAv2), and whoever has some may still be writing.
+/// The credentials of an upload last for so long (ICAv2), and their holder may still be writing.
 const SOONEST_ABANDONED: Duration = Duration::from_hours(36);
 
 /// One PUT takes at most this (S3).
@@ -303,7 +303,7 @@ impl Complaints {
     }
 }
 
-/// Parsers of URLs take `https:///x` and `https:x` for `https://x`, which nobody meant who wrote that.
+/// Parsers of URLs take `https:///x` and `https:x` for `https://x`, which no operator means by that.
 fn is_http(text: &str) -> bool {
     let rest = text.split_once("://").map(|(_, rest)| rest).unwrap_or_default();
     let has_host = !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#', ':', '@']);

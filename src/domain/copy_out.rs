@@ -77,7 +77,7 @@ pub struct SliceOptions {
     /// only where the condition of a copy says that something is there.
     #[serde(skip_serializing_if = "is_default")]
     pub unwritten: bool,
-    /// Whether archived objects are not restored, because nobody has asked for it.
+    /// Whether archived objects are not restored, because the request does not ask for it.
     #[serde(skip_serializing_if = "is_default")]
     pub without_thaw: bool,
     /// What is done where another object stands. None: a list overwrites what is not surely equal.

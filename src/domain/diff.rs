@@ -38,9 +38,9 @@ pub enum Content {
 pub struct Surroundings {
     /// Something of ours brings it: a running job, a submit intent, a live stream claim.
     pub in_flight: bool,
-    /// What is there cannot be proved to be ours: somebody else may be writing it.
+    /// What is there cannot be proved to be ours: another writer may be writing it.
     pub stranger: bool,
-    /// Whoever waits has waited long enough for what is not ours to move.
+    /// The waiter has waited long enough for what is not ours to move.
     pub overdue: bool,
     /// What is there is younger than `settle`.
     pub young: bool,

@@ -1,5 +1,5 @@
 //! Durations as people write them in settings: `2s`, `5m`, `1h 30m`. A bare number is refused,
-//! because nobody knows its unit.
+//! because it does not say its unit.
 
 use std::time::Duration;
 

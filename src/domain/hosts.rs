@@ -1,7 +1,7 @@
 //! Where presigned URLs may lead.
 //!
-//! They come from the platform, and files go where they point: whoever could change an answer of the
-//! platform could have every file sent to themselves, or have us call what only we can reach.
+//! They come from the platform, and files go where they point: an attacker who could change an answer
+//! of the platform could have every file sent to themselves, or have us call what only we can reach.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ pub enum HostNotAllowed {
         "the presigned URL leads to the host `{0}`, which neither `icav2.url_hosts` nor `icav2.base_url` allows"
     )]
     Host(String),
-    /// Anybody on the way could read the file.
+    /// Any machine on the way could read the file.
     #[error("the presigned URL leads to the host `{0}` without TLS")]
     Plain(String),
 }

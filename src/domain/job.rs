@@ -12,7 +12,7 @@ pub enum JobStatus {
     WaitingForResources,
     /// At work.
     Running,
-    /// Ended by somebody.
+    /// Stopped before it was done.
     Stopped,
     /// All items were copied.
     Succeeded,

@@ -1,5 +1,5 @@
 //! What we need to know about bearer tokens: where in a secret's text the token is, and when it
-//! ends. Signatures are not checked; that is the business of whoever accepts the token.
+//! ends. Signatures are not checked; that is the business of the server that accepts the token.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;

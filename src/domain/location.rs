@@ -32,7 +32,7 @@ pub enum Location {
 /// An absolute path in a project: starts with `/`; a folder ends with `/`, a file does not.
 ///
 /// What callers write is checked by [`DataPath::parse`]. What ICAv2 tells is taken as it is
-/// ([`DataPath::told`]): it has names that nobody here would write, and one of them must not hide a
+/// ([`DataPath::told`]): it has names that no caller would write, and one of them must not hide a
 /// whole folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -206,7 +206,7 @@ impl Location {
     /// has none that a shell or a spreadsheet has left a line break in.
     ///
     /// A project without a path is its root: what is to be brought there is put beside all that is in it. For
-    /// a source that would be the whole project, which nobody should name by leaving something out.
+    /// a source that would be the whole project, which no caller should name by leaving something out.
     pub fn parse_destination(text: &str) -> Result<Self, LocationError> {
         check_text(text)?;
         match Self::parse(text) {

@@ -77,7 +77,7 @@ impl Seen {
 
     /// Whether more may have been there than was shown. `settle` is how long the platform may hide what
     /// there is, in milliseconds; what was there at all shows at `complete_at`. Where the newest is older,
-    /// nobody is at work there any more.
+    /// no writer is at work there any more.
     #[must_use]
     pub const fn is_fresh(&self, complete_at: i64, settle: i64) -> bool {
         self.at < complete_at && (!self.any || self.waits || self.newest > self.at - settle)

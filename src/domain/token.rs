@@ -4,7 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// A Step Functions task token. Never shown: whoever has it can answer the task.
+/// A Step Functions task token. Never shown: any holder can answer the task.
 #[derive(Clone)]
 pub struct TaskToken(SecretString);
 

@@ -111,7 +111,7 @@ pub enum Refusal {
     },
 }
 
-/// What is known of a message while the rest of it is read, for whoever has to answer for it.
+/// What is known of a message while the rest of it is read, for the refusal if it has to be refused.
 #[derive(Debug, Default)]
 struct Identity {
     token: Option<TaskToken>,
@@ -151,7 +151,7 @@ pub fn read_request_within(body: &str, most: usize) -> Result<Incoming, Refusal>
     })
 }
 
-/// The refusal of an event that nobody would take, with whatever its caller may be told by.
+/// The refusal of an event that this version does not take, with whatever its caller may be told by.
 #[must_use]
 pub fn refusal_of(body: &str, reason: String) -> Refusal {
     rescue::identity(body).refuse(reason)

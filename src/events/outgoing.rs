@@ -204,7 +204,7 @@ fn failure(report: &Report<'_>, most: usize) -> Value {
     cause
 }
 
-/// Counters as they are shown, in state changes and to whoever asks for a request.
+/// Counters as they are shown, in state changes and to a client that asks about a request.
 #[must_use]
 pub fn counters(counters: &Counters) -> Value {
     json!({

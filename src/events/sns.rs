@@ -98,7 +98,7 @@ impl SnsMessage {
     /// Where the certificate is that it is signed with.
     pub fn certificate_url(&self) -> Result<Url, String> {
         let url = of_sns(&self.signing_cert_url)?;
-        // What else that host serves is anybody's.
+        // What else that host serves may come from any AWS account.
         if Path::new(url.path()).extension().is_none_or(|ending| ending != "pem") {
             return Err("the certificate is no .pem file".to_owned());
         }

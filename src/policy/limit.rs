@@ -1,4 +1,4 @@
-//! How many calls at a time somebody takes who does not say so.
+//! How many calls at a time the other side takes, where it does not say so.
 //!
 //! Additive increase and multiplicative decrease, as TCP has it: until the other side complains for the
 //! first time, each success makes room for one more call; from then on it takes as many successes as
@@ -49,7 +49,7 @@ impl Limits {
     }
 }
 
-/// How many calls somebody takes at a time, as far as is known.
+/// How many calls the other side takes at a time, as far as is known.
 #[derive(Debug)]
 pub struct Limit {
     places: Arc<Semaphore>,
@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// Calls somebody who takes `takes` calls at a time, 5 to 15 ms each, and complains of more; how
+    /// Calls a service that takes `takes` calls at a time, 5 to 15 ms each, and complains of more; how
     /// many complaints there were, and how long all took.
     async fn call(limit: &Arc<Limit>, takes: usize, calls: usize) -> (usize, Duration) {
         let (at_once, complaints) = (&AtomicUsize::new(0), &AtomicUsize::new(0));

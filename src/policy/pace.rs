@@ -1,10 +1,10 @@
-//! How fast we call somebody who limits us.
+//! How fast we call a service that limits us.
 //!
 //! A rate limiter on tokio's clock (governor's own waiting sleeps on a thread's timer, which a paused
 //! test cannot shorten), with additive increase and multiplicative decrease: being throttled lowers
 //! the rate and holds every caller back for as long as the other side asks; success raises the rate
 //! again. The rate that was too much is remembered: what is well below it comes back quickly, what is
-//! near it slowly, and where nobody complains above it, it is forgotten.
+//! near it slowly, and where the other side does not complain above it, it is forgotten.
 
 use std::{
     num::NonZeroU32,
@@ -33,7 +33,7 @@ const STEP: f64 = 1.0 / 20.0;
 const SAFE: f64 = 0.9;
 /// Above that, and up to [`BEYOND`] it, a step adds this share of it.
 const CAREFUL: f64 = 0.02;
-/// Where nobody has complained at this many times the rate that was too much, the limit has moved.
+/// Where the other side does not complain at this many times the rate that was too much, the limit has moved.
 const BEYOND: f64 = 1.25;
 /// What is left of the rate when the limit is found where it was before.
 const NEAR_CUT: f64 = 0.8;
@@ -43,7 +43,7 @@ const CUT: f64 = 0.5;
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long everybody waits when the other side does not say.
 const DEFAULT_HOLD: Duration = Duration::from_secs(1);
-/// The longest anybody waits because the other side asked for it.
+/// The longest a caller waits because the other side asked for it.
 const LONGEST_HOLD: Duration = Duration::from_secs(30);
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Tick>>;
@@ -110,7 +110,7 @@ impl Pace {
         (self.waiting.load(Ordering::Relaxed), self.rate(&state))
     }
 
-    /// The other side complained: a lower rate, and nobody calls before `retry_after` has passed.
+    /// The other side complained: a lower rate, and no call is let through before `retry_after` has passed.
     /// Returns the permits per second that are left.
     pub fn throttled(&self, retry_after: Option<Duration>) -> f64 {
         let now = Instant::now();
@@ -180,7 +180,7 @@ impl Pace {
     }
 }
 
-/// Counts one who waits, for as long as it does.
+/// Counts a caller that waits, for as long as it does.
 struct Waits<'a>(&'a AtomicUsize);
 
 impl<'a> Waits<'a> {

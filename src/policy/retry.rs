@@ -1,7 +1,7 @@
 //! How often we try, by intent.
 //!
 //! A retry here is short: it smooths over a hiccup within seconds. What asks for longer patience is
-//! handed back, with the time the other side asked for, to whoever can wait.
+//! handed back, with the time the other side asked for, to the caller, which can wait.
 
 use std::{future::Future, time::Duration};
 

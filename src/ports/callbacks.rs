@@ -10,7 +10,7 @@ use crate::domain::token::TaskToken;
 pub enum Delivery {
     /// Taken.
     Delivered,
-    /// Nobody waits on it any more: `TaskTimedOut`, `TaskDoesNotExist` or `InvalidToken`.
+    /// No task waits on it any more: `TaskTimedOut`, `TaskDoesNotExist` or `InvalidToken`.
     Gone,
 }
 

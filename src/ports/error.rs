@@ -12,7 +12,7 @@ fn is_lack(error: &io::Error) -> bool {
         || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code) || code == NO_BUFFERS)
 }
 
-/// What an error means for whoever called. One enum decides everything: retry, failure name, alarm.
+/// What an error means for the caller. One enum decides everything: retry, failure name, alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// 5xx, timeout, connection: may work when tried again.
@@ -103,8 +103,8 @@ impl Error {
         self.class.is_passing()
     }
 
-    /// Whether it was this machine that lacked something: descriptors, memory, ports. Nobody else is to
-    /// blame then, neither the other side nor what was moved.
+    /// Whether it was this machine that lacked something: descriptors, memory, ports. Neither
+    /// the other side nor what was moved is to blame then.
     #[must_use]
     pub fn is_local(&self) -> bool {
         let mut cause = std::error::Error::source(self);

@@ -7,8 +7,8 @@
 //!   have changed since.
 //! - An item whose [`EXPIRE_AT`] (seconds since 1970) has passed may vanish at any time.
 //! - Items hold at most 400 KB (DynamoDB); an implementation refuses more as `Invalid`.
-//! - A write that failed with [`Error::may_have_happened`] may have happened. Whoever must know
-//!   reads the item again and looks for a value that only this write can have put there.
+//! - A write that failed with [`Error::may_have_happened`] may have happened. A caller that must
+//!   know reads the item again and looks for a value that only this write can have put there.
 
 use std::collections::{BTreeMap, BTreeSet};
 

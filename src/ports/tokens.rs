@@ -15,7 +15,7 @@ pub struct Bearer {
     pub expires: Option<Timestamp>,
 }
 
-/// A source of bearer tokens. Does not cache: whoever holds it decides when a token is stale.
+/// A source of bearer tokens. Does not cache: its caller decides when a token is stale.
 #[async_trait]
 pub trait TokenSource: Send + Sync + std::fmt::Debug {
     /// The token that is valid now.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::file::ETag;
 
-/// A presigned URL. Never shown: whoever has it can read or write the file.
+/// A presigned URL. Never shown: any holder can read or write the file.
 pub type PresignedUrl = SecretString;
 
 /// Where bytes are read.
@@ -114,7 +114,7 @@ pub struct ObjectStream {
     pub access: Access,
 }
 
-/// What becomes a part of an upload that somebody else has begun, and will end.
+/// What becomes a part of an upload that the caller has begun, and will end.
 #[derive(Debug, Clone)]
 pub struct PartStream {
     /// Where to read.

@@ -52,7 +52,7 @@ pub fn throttled(operation: &'static str, retry_after: Option<Duration>, calls_p
     metrics::gauge!(CALLS_PER_SECOND).set(calls_per_second);
 }
 
-/// Somebody answered who is not ICAv2: a setting is wrong.
+/// A server that is not ICAv2 answered: a setting is wrong.
 pub fn not_icav2(base_url: &str, error: &(dyn std::error::Error + 'static)) {
     tracing::error!(base_url, error, "icav2 base url leads elsewhere");
 }

@@ -11,7 +11,7 @@ use super::chain;
 pub const METRICS: &[(&str, &str)] = &[
     ("copy_manager_answers_without_words_total", "Failures told without error and cause, for want of a key"),
     ("copy_manager_debts_given_up_total", "Answers, events and clearing up that were given up, by what"),
-    ("copy_manager_records_given_up_total", "Records that nobody looks at any more because they are broken"),
+    ("copy_manager_records_given_up_total", "Broken records that no instance looks at any more"),
     ("copy_manager_suspects_total", "Records run alone because instances died while they had them in hand"),
 ];
 
@@ -39,7 +39,7 @@ pub fn estate_given_up(request: &str, why: &dyn Display) {
     error!(request_id = request, reason = %why, "records of a request left behind");
 }
 
-/// What is owed to somebody else than a token could not be given, and is tried again.
+/// What is owed besides the answer to a token (an event, clearing up) could not be given, and is tried again.
 pub fn debt_unpaid(request: &str, what: &'static str, why: &dyn Error, tries: u32) {
     warn!(
         request_id = request,
@@ -62,7 +62,7 @@ pub fn suspected(key: &dyn Display, times: i64) {
     warn!(record = %key, times, "record run alone, instances have died with it in hand");
 }
 
-/// Nobody has died of a record that was run alone; others get their turn.
+/// This instance has not died of a record that it ran alone; other suspects get their turn.
 pub fn survived(key: &dyn Display) {
-    info!(record = %key, "record run alone, no instance has died of it");
+    info!(record = %key, "record run alone, this instance has not died of it");
 }

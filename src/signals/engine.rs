@@ -42,7 +42,7 @@ pub const METRICS: &[(&str, &str)] = &[
         "Heartbeats and answers that failed and are tried again, by call",
     ),
     ("copy_manager_answers_total", "Task tokens answered, by error name (none: success)"),
-    ("copy_manager_callers_gone_total", "Task tokens nobody waits on any more"),
+    ("copy_manager_callers_gone_total", "Task tokens that no caller waits on any more"),
     ("copy_manager_ica_events_total", "ICAv2 events received, by relevance"),
     ("copy_manager_rounds_failed_total", "Rounds that ended in an error and are tried again"),
     (
@@ -253,7 +253,7 @@ impl Callback {
     }
 }
 
-/// Nobody waits on a token any more; the copy goes on.
+/// No caller waits on a token any more; the copy goes on.
 pub fn caller_gone(request: &str) {
     counter!("copy_manager_callers_gone_total").increment(1);
     warn!(request_id = request, "caller gone, its token has ended");

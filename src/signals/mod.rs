@@ -13,7 +13,7 @@ pub mod timers;
 
 use std::error::Error;
 
-/// What each metric means, for whoever reads `/metrics`. Counters end in `_total`, histograms in `_seconds`.
+/// What each metric means, for the reader of `/metrics`. Counters end in `_total`, histograms in `_seconds`.
 pub fn describe() {
     let tables = [
         api::METRICS,

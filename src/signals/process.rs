@@ -14,7 +14,7 @@ pub const TASK_FAILURES: &str = "copy_manager_task_failures_total";
 /// Counter: panics, wherever they happened.
 pub const PANICS: &str = "copy_manager_panics_total";
 
-/// Counter: log lines that were dropped because nobody read what came before.
+/// Counter: log lines that were dropped because their reader had not read what came before.
 pub const LINES_LOST: &str = "copy_manager_log_lines_lost_total";
 
 /// Metrics: name and meaning.
@@ -22,7 +22,7 @@ pub const METRICS: &[(&str, &str)] = &[
     (READY, "1 while the process takes new work"),
     (TASK_FAILURES, "Tasks that ended with an error"),
     (PANICS, "Panics, wherever they happened"),
-    (LINES_LOST, "Log lines that were dropped because nobody read what came before"),
+    (LINES_LOST, "Log lines that were dropped because their reader had not read what came before"),
 ];
 
 /// Everything that must work does; the admin interface listens at `address`.
@@ -31,7 +31,7 @@ pub fn ready(address: SocketAddr) {
     info!(address = %address, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready: requests are taken");
 }
 
-/// The admin interface, which asks nobody who they are, listens where others than this machine may call.
+/// The admin interface, which asks no client for credentials, listens where other machines may call.
 pub fn admin_is_open(address: SocketAddr) {
     warn!(address = %address, "the admin interface is not on a loopback address: guard it by the network (admin.listen)");
 }
@@ -95,7 +95,7 @@ pub fn panicked(location: &str, message: &str) {
     error!(location, error = message, "a thread panicked");
 }
 
-/// Log lines were dropped because nobody read what came before them.
+/// Log lines were dropped because their reader had not read what came before.
 pub fn lines_lost(lines: u64) {
     counter!(LINES_LOST).increment(lines);
     warn!(lines, "log lines lost: standard output was not read");

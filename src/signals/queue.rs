@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 /// Metrics of the adapters: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[
-    (DEAD_LETTERED, "Messages that nobody could finish, by queue (embedded mode; SQS counts its own)"),
+    (DEAD_LETTERED, "Messages that no instance could finish, by queue (embedded mode; SQS counts its own)"),
     (NOT_DELETED, "Messages that could not be deleted and come back, by queue"),
     (NOT_RELEASED, "Messages that could not be made visible at once, by queue"),
     (PUBLISHED, "Events told to everybody, by detail type (embedded mode)"),
@@ -18,7 +18,7 @@ const NOT_DELETED: &str = "copy_manager_messages_not_deleted_total";
 const NOT_RELEASED: &str = "copy_manager_messages_not_released_total";
 const PUBLISHED: &str = "copy_manager_events_published_total";
 
-/// A message went to the dead letters: nobody could finish it.
+/// A message went to the dead letters: no instance could finish it.
 pub fn dead_lettered(queue: &str, message_id: &str, receives: u32) {
     counter!(DEAD_LETTERED, "queue" => queue.to_owned()).increment(1);
     warn!(queue, message_id, receives, "message dead-lettered");
@@ -53,7 +53,7 @@ pub fn event_published(detail_type: &str, detail: &str) {
     info!(detail_type, detail, "event published");
 }
 
-/// A heartbeat, where nobody listens to heartbeats.
+/// A heartbeat, where no state machine listens to heartbeats.
 pub fn heartbeat_noted() {
     debug!("heartbeat noted");
 }

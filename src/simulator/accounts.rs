@@ -1,4 +1,4 @@
-//! Who calls: an account that sees only projects of its tenants, or anybody else, who sees everything.
+//! Who calls: an account that sees only projects of its tenants, or any other caller, who sees everything.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderMap;

@@ -214,7 +214,7 @@ async fn store(simulator: &Simulator, key: NodeKey, upload: Upload) -> (String, 
     simulator.with(|state| {
         let parts = state.written_to(key, &Parts::ONE);
         let said = (content.etag(&parts), parts.encryption());
-        // S3 takes the bytes of a file that the platform no longer knows, and nobody sees them.
+        // S3 takes the bytes of a file that the platform no longer knows, and no caller sees them.
         if state.tree.node(key).is_some_and(|node| node.status != DataStatus::Deleting) {
             state.done_to(key, Done::WrittenOver);
             state.bytes_are_in(key, content, parts, Instant::now());

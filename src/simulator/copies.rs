@@ -138,7 +138,7 @@ impl State {
         self.start(asked, fate, Step::all(self.job_duration))
     }
 
-    /// The same for somebody else: it runs at once, for that long, and ends well.
+    /// The same for another user: it runs at once, for that long, and ends well.
     pub(super) fn submit_of_others(&mut self, asked: Asked, takes: Duration) {
         let steps = [(Duration::ZERO, Step::Wait), (Duration::ZERO, Step::Run), (takes, Step::Finish)];
         self.start(asked, Fate::Good, steps);

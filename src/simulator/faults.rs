@@ -57,7 +57,7 @@ pub struct FaultChanges {
     /// What is done to calls of S3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3: Option<Vec<S3Rule>>,
-    /// By bucket: what nobody may do in it, by the names of IAM. Other buckets stay as they are.
+    /// By bucket: what no caller may do in it, by the names of IAM. Other buckets stay as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deny: Option<HashMap<String, Vec<String>>>,
     /// By how many seconds the clock of S3 is ahead: it refuses what is signed by a clock 15 minutes off.
@@ -129,7 +129,7 @@ pub enum Instead {
     Close,
     /// No answer ever comes.
     Hang,
-    /// A status of success, and a body that nobody can read.
+    /// A status of success, and a body that no client can read.
     Gibberish,
 }
 
@@ -294,7 +294,7 @@ impl Faults {
         lags.map(|(path, lag)| (path.clone(), made(*lag).unwrap_or(Timestamp::MIN))).collect()
     }
 
-    /// Whether nobody may do that in the bucket.
+    /// Whether no caller may do that in the bucket.
     pub(super) fn denies(&self, bucket: &str, action: &str) -> bool {
         self.deny.get(bucket).is_some_and(|denied| denied.iter().any(|known| known == action))
     }

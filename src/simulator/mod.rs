@@ -6,7 +6,7 @@
 //! [`in_process::InProcess`] calls it without a socket, so that tests run on a paused clock.
 //!
 //! Whatever is due happens at the next call at the latest; [`Simulator::run`] makes it happen in
-//! time, and without it nobody is told of job events. Nothing here spawns tasks of its own but
+//! time, and without it no job event reaches the sink. Nothing here spawns tasks of its own but
 //! [`serve`], whose connections end with it.
 //!
 //! [`Simulator::s3_service`] is the projects' buckets, and plain ones, as S3: [`serve_s3`] puts it
@@ -197,7 +197,7 @@ impl Simulator {
         result
     }
 
-    /// Makes the `ETag`s of what is about to be written, without holding anybody up.
+    /// Makes the `ETag`s of what is about to be written, without holding other requests up.
     async fn hash(&self, seen: &[Seen]) {
         let tags = seen.iter().filter_map(|seen| Some((seen.node.stored()?, &seen.node.parts)));
         self.hash_tags(tags).await;

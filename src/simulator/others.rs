@@ -1,5 +1,5 @@
 //! What others do on the platform: uploads and jobs that are not the caller's and take their time
-//! (`POST /sim/others`), and the harm that is done to whoever is at work (`GET /sim/harm`).
+//! (`POST /sim/others`), and the harm that is done to uploads and jobs at work (`GET /sim/harm`).
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -25,15 +25,15 @@ use crate::domain::{file::DataKind, job::JobStatus};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Others {
-    /// Files that somebody uploads.
+    /// Files that another user uploads.
     pub uploads: Vec<OtherUpload>,
-    /// Copy jobs of somebody.
+    /// Copy jobs of another user.
     pub copies: Vec<OtherCopy>,
     /// Jobs of other kinds, for the lists of jobs alone.
     pub jobs: Vec<OtherJobs>,
 }
 
-/// A file that somebody uploads: PARTIAL until its bytes are in.
+/// A file that another user uploads: PARTIAL until its bytes are in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OtherUpload {
@@ -50,7 +50,7 @@ pub struct OtherUpload {
     pub takes: Option<Delay>,
 }
 
-/// A copy job of somebody. It does not fail by chance.
+/// A copy job of another user. It does not fail by chance.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OtherCopy {
@@ -88,7 +88,7 @@ fn kind() -> String {
     "SampleCreationBatch".to_owned()
 }
 
-/// Harm that was done to whoever was at work.
+/// Harm that was done to an upload or a job at work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Harm {
     /// The path of the file.
@@ -233,14 +233,14 @@ impl State {
         Ok(())
     }
 
-    /// The bytes that somebody else uploads are in. In S3 the last writer wins.
+    /// The bytes that another user uploads are in. In S3 the last writer wins.
     pub(super) fn uploaded(&mut self, node: NodeKey, content: Arc<Content>, parts: Parts, at: Instant) {
         if self.strangers.uploads.remove(&node) {
             self.bytes_are_in(node, content, parts, at);
         }
     }
 
-    /// Who is writing a file: somebody else's upload, or a job that runs.
+    /// What is writing a file: another user's upload, or a job that runs.
     fn writer(&self, node: NodeKey) -> Option<String> {
         if self.strangers.uploads.contains(&node) {
             return Some("upload".to_owned());

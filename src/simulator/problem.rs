@@ -60,7 +60,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "ICA_API_004", "Invalid Accept Header")
     }
 
-    /// Nobody, or nobody known.
+    /// The call carries no credentials of a kind that it may be made with.
     pub(super) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "ICA_SEC_001", "Missing or empty credentials")
     }

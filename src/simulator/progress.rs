@@ -1,4 +1,4 @@
-//! How the copy jobs stand, for whoever shows the simulator at work.
+//! How the copy jobs stand, for the demo, which shows the simulator at work.
 
 use super::Simulator;
 use crate::domain::job::JobStatus;

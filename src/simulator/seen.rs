@@ -117,7 +117,7 @@ pub(super) struct Data<'a> {
     folder_details: Option<FolderDetails>,
 }
 
-/// `DataDetails`, without what nobody needs: region, format, application.
+/// `DataDetails`, without what our client does not read: region, format, application.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Details<'a> {

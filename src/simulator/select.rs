@@ -69,7 +69,7 @@ enum NameMode {
     Fuzzy,
 }
 
-/// Filters of the API that nobody has needed here yet: better refused than ignored.
+/// Filters of the API that no client of the simulator has needed yet: better refused than ignored.
 const UNSUPPORTED: [&str; 17] = [
     "fullText",
     "formatId",

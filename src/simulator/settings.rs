@@ -1,4 +1,4 @@
-//! How the simulated platform behaves when nobody has asked for faults.
+//! How the simulated platform behaves when no client has asked for faults.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Everything that changes: data, jobs, promises about the future, faults in force, counters.
 //!
 //! Nothing here waits. What is to happen later is scheduled, and [`State::advance`] makes happen
-//! what is due; every call does so before it looks, so that nobody sees the past.
+//! what is due; every call does so before it looks, so that no call sees an outdated state.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -37,7 +37,7 @@ pub(super) enum Action {
     Job { number: usize, step: Step },
     /// A move job goes on.
     Move { number: usize, step: Step },
-    /// Somebody else has uploaded a file.
+    /// Another user has uploaded a file.
     Uploaded { node: NodeKey, content: Arc<Content>, parts: Parts },
     /// A file becomes AVAILABLE.
     Arrive { node: NodeKey, content: Arc<Content>, parts: Parts },
@@ -111,7 +111,7 @@ pub(super) struct State {
     pub(super) s3: Store,
     /// By path and key.
     pub(super) remembered: HashMap<[String; 2], Remembered>,
-    /// Events nobody has been told of.
+    /// Events that have not been sent to the sink yet.
     pub(super) events: Vec<Value>,
     pub(super) rng: StdRng,
     pub(super) seed: u64,
@@ -342,7 +342,7 @@ impl State {
         passes
     }
 
-    /// A token nobody can guess, for a presigned URL.
+    /// A token for a presigned URL, which no client can guess.
     pub(super) fn grant(&mut self, grant: Grant) -> String {
         let token = self.uuid().simple().to_string();
         self.grants.insert(token.clone(), grant);

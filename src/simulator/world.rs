@@ -64,7 +64,7 @@ pub struct WorldProject {
     /// Folders that would not exist for the sake of a file.
     #[serde(default)]
     pub folders: Vec<String>,
-    /// Folders that are not indexed: they hold what nobody lists.
+    /// Folders that are not indexed: no listing shows what they hold.
     #[serde(default, rename = "nonIndexed")]
     pub non_indexed: Vec<String>,
     /// Its files.

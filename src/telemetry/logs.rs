@@ -49,14 +49,14 @@ pub struct Writing {
 }
 
 impl Writing {
-    /// Counts the lines that were dropped because nobody read.
+    /// Counts the lines that were dropped because their reader stood.
     #[must_use]
     pub fn dropped(&self) -> Dropped {
         Dropped { counter: self.dropped.clone(), told: 0 }
     }
 }
 
-/// Lines that were dropped because nobody read.
+/// Lines that were dropped because their reader stood.
 #[derive(Debug, Clone)]
 pub struct Dropped {
     counter: ErrorCounter,
@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    /// A pipe that nobody reads until it is told to.
+    /// A pipe whose reader stands until the test tells it to read.
     struct Standing {
         read: mpsc::Receiver<()>,
         lines: Lines,
@@ -192,7 +192,7 @@ mod tests {
 
     impl Write for Standing {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Goes on when somebody reads, or when nobody ever will.
+            // Goes on when the test tells it to read, or has dropped the sender.
             self.read.recv().unwrap_or_default();
             self.lines.write(bytes)
         }

@@ -22,7 +22,7 @@ pub enum Error {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Somebody set it up before, in this process.
+    /// It was set up before, in this process.
     #[error("telemetry is set up already")]
     Twice,
     /// The buckets of a histogram are not valid: a defect of ours.

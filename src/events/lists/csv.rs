@@ -1,6 +1,6 @@
 //! Lists as CSV: two columns, the bucket and the key, each of which may be quoted (RFC 4180).
 //!
-//! A list is taken at its word. Where quotes are not where they belong, nobody knows which objects are
+//! A list is taken at its word. Where quotes are not where they belong, it is unclear which objects are
 //! meant, and the list is refused. Lines are counted as editors do: blank ones too, and those inside quotes.
 
 use super::{LONGEST_LINE, at_line, broken};

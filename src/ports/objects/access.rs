@@ -79,7 +79,7 @@ pub enum Access {
     Own,
     /// Those that ICAv2 gave us.
     Temporary(BucketAccess),
-    /// Nobody's: a public bucket. What is sent is not signed, and no credentials are looked for.
+    /// No account's: a public bucket. What is sent is not signed, and no credentials are looked for.
     Unsigned,
     /// Those for a bucket that is not simply ours.
     Endpoint(Arc<Endpoint>),

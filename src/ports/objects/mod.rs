@@ -5,17 +5,17 @@
 //! - Each call says with whose rights it is made: our own role's, or temporary credentials of
 //!   ICAv2 for one folder. Credentials that have ended are `Unauthorized`.
 //! - Small calls are tried again inside for a few seconds. What moves bytes is not, nor are copies, so
-//!   that whoever paces them sees every `SlowDown`. Both may take as long as their bytes take, and are
-//!   ended by dropping them.
+//!   that the caller, which paces them, sees every `SlowDown`. Both may take as long as their bytes take,
+//!   and are ended by dropping them.
 //! - An error that S3 sends with status 200 is an error.
 //! - An answer to a call that only reads, and that cannot be read again and again, is `Invalid`.
-//! - Whoever owns a bucket may let those pay who ask (`s3.requester_pays`): calls say that we do.
+//! - The owner of a bucket may let its callers pay (`s3.requester_pays`): calls say that we do.
 //! - Errors carry S3's code: `NoSuchBucket`, `InvalidObjectState`, `SlowDown`, … The answer to a HEAD has
 //!   none, so its status is named: 403 `AccessDenied`, 412 `PreconditionFailed`.
-//! - A bucket in another region is found there, if nobody says where it is; only `put` is not sent on.
+//! - A bucket in another region is found there unless [`Access`] says where it is; only `put` is not sent on.
 //! - `Conflict`: a precondition does not hold. That another operation on the key is under way (409) is
 //!   `Transient`, and so is a clock that is off. `Forbidden` may hide that there is nothing: S3 says so
-//!   to whoever may not list.
+//!   to a caller that may not list.
 
 mod access;
 
@@ -143,7 +143,7 @@ pub enum Precondition {
 /// What goes with a write besides bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WriteOptions {
-    /// The object's tags. Whoever gives some must be allowed to set tags.
+    /// The object's tags. A call that gives some needs the right to set tags.
     pub tags: Option<BTreeMap<String, String>>,
     /// A canned ACL, as `bucket-owner-full-control`.
     pub acl: Option<String>,

@@ -24,7 +24,7 @@ const LONGEST_URL: usize = 8192;
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
 const KEPT: Duration = Duration::from_hours(7 * 24);
 
-/// Marks an answer that is none: whoever carries it closes the connection instead.
+/// Marks an answer that is none: the transport that carries it closes the connection instead.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::simulator) struct Closed;
 

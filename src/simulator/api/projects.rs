@@ -17,7 +17,7 @@ use crate::simulator::{
 
 const TOKEN_SECONDS: i64 = 24 * 3600;
 
-/// A JWT whose signature nobody checks.
+/// A JWT whose signature neither the simulator nor its client checks.
 pub(super) fn create_token(simulator: &Simulator, asked: &Asked) -> Answer {
     let (now, id) = simulator.with(|state| (state.now().as_second(), state.uuid()));
     let encode = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());

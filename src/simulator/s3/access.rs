@@ -89,7 +89,7 @@ impl State {
                 (Some(plain), Some(key)) if plain.keys.is_empty() || plain.keys.contains(key) => Ok(()),
                 (Some(_), Some(_)) => denied("The access key does not open the bucket"),
                 (Some(plain), None) if want == Want::Read && plain.public => Ok(()),
-                (Some(_), None) => denied("Nobody may do that without credentials"),
+                (Some(_), None) => denied("No caller may do that without credentials"),
                 (None, _) => denied("The bucket of a project opens to its temporary credentials alone"),
             };
         };
@@ -161,7 +161,7 @@ impl State {
         bucket.most_at_once = bucket.most_at_once.max(bucket.at_once);
     }
 
-    /// Whether the call may be made: to the right place, to whom it means, by one who may.
+    /// Whether the call may be made: in the right region, to the owner it expects, with the rights it needs.
     fn admit_s3(&self, asked: &Asked<'_>) -> S3Result<()> {
         let Asked { operation, bucket, key, caller, headers } = *asked;
         if let Some(there) = self.s3.plain.get(bucket) {
@@ -186,7 +186,7 @@ impl State {
         actions(operation, headers).try_for_each(|action| self.allow(bucket, action))
     }
 
-    /// Refuses a call to whom nobody has said that it pays, in its bucket or in that of a copy's source.
+    /// Refuses a call that does not say that it pays, if its bucket or that of a copy's source requires it.
     fn check_payer(&self, bucket: &str, headers: &HeaderMap) -> S3Result<()> {
         let source = headers.get("x-amz-copy-source").and_then(|from| from.to_str().ok());
         let source = source.and_then(|from| from.trim_start_matches('/').split('/').next());
@@ -198,12 +198,12 @@ impl State {
         Err(S3Error::with_message(S3ErrorCode::AccessDenied, "Access Denied"))
     }
 
-    /// Refuses what nobody may do in the bucket.
+    /// Refuses what no caller may do in the bucket.
     pub(super) fn allow(&self, bucket: &str, action: &str) -> S3Result<()> {
         if !self.faults.denies(bucket, action) {
             return Ok(());
         }
-        let why = format!("Nobody may s3:{action} in {bucket}");
+        let why = format!("No caller may s3:{action} in {bucket}");
         Err(S3Error::with_message(S3ErrorCode::AccessDenied, why))
     }
 }

@@ -46,7 +46,7 @@ impl s3s::auth::S3Auth for NoSecrets {
 impl S3Door {
     pub(in crate::simulator) fn new(simulator: &Arc<Simulator>) -> Self {
         let mut builder = S3ServiceBuilder::new(Served(Arc::clone(simulator)));
-        // Without an authority nobody would be asked for access.
+        // Without an authority s3s would not ask the gate about any request.
         builder.set_auth(NoSecrets);
         builder.set_access(Gate(Arc::clone(simulator)));
         Self { service: builder.build(), simulator: Arc::clone(simulator) }

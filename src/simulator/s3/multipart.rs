@@ -188,7 +188,7 @@ fn crc32_of(content: &Content, start: u64, end: u64) -> String {
     STANDARD.encode(crc.sum().to_be_bytes())
 }
 
-/// Does what takes long for many bytes where it holds nobody up.
+/// Does what takes long for many bytes where it holds no other request up.
 async fn blocking<T: Send + 'static>(bytes: u64, work: impl FnOnce() -> T + Send + 'static) -> S3Result<T> {
     if bytes <= HASHED_AT_ONCE {
         return Ok(work());

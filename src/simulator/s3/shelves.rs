@@ -16,7 +16,7 @@ use crate::simulator::{
     world::{Encryption, NUMBER, WorldBucket, WorldObject, account},
 };
 
-/// Contents of a series that are kept, so that one who looks twice does not hash twice.
+/// Contents of a series that are kept, so that a second look at an object does not hash it again.
 const RECENT: usize = 8192;
 
 /// A bucket that belongs to no project, or what lies in a project's beside the project.

@@ -83,7 +83,7 @@ pub(super) fn assemble(parts: &[Part], alike: &[Arc<Content>]) -> (Arc<Content>,
             return Arc::new(Content::joined(pieces.collect()));
         }
         let size = parts.iter().map(|part| part.piece.size).sum();
-        // Nobody can tell the MD5 of bytes that came in any order and were not kept.
+        // The MD5 of bytes that came in any order and were not kept cannot be computed.
         let stand_in = <md5::Md5 as md5::Digest>::digest(tag_of(parts.iter().map(|part| part.md5)));
         Arc::new(Content::uploaded(None, size, stand_in.into()))
     });

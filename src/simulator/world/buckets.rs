@@ -24,13 +24,13 @@ pub struct WorldBucket {
     /// The access keys that open it; none here: any does.
     #[serde(default)]
     pub keys: Vec<String>,
-    /// Whether whoever asks pays for it, and must say so.
+    /// Whether callers pay for their requests, and must say so.
     #[serde(default)]
     pub requester_pays: bool,
     /// Whether objects are under a default retention, so that bytes are taken with a checksum only.
     #[serde(default)]
     pub object_lock: bool,
-    /// What nobody may do in it, by the names of IAM: `ListBucket`, `PutObject`, `GetObjectTagging`.
+    /// What no caller may do in it, by the names of IAM: `ListBucket`, `PutObject`, `GetObjectTagging`.
     #[serde(default)]
     pub deny: Vec<String>,
     /// How what is written there is encrypted.
@@ -92,7 +92,7 @@ pub enum StorageClass {
     /// Ready to be read.
     #[default]
     Standard,
-    /// The same, cheaper while nobody reads it.
+    /// The same, cheaper as long as it is seldom read.
     StandardIa,
     /// The same in one place.
     OnezoneIa,
@@ -106,7 +106,7 @@ pub enum StorageClass {
     DeepArchive,
 }
 
-/// Where objects of `INTELLIGENT_TIERING` go when nobody reads them for long.
+/// Where objects of `INTELLIGENT_TIERING` go when no client has read them for long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ArchiveTier {
