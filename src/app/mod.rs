@@ -42,6 +42,11 @@ use crate::{
 #[error("the configuration cannot be used")]
 pub struct Misconfigured(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
+/// A service that is needed cannot be reached now, or says "later"; it may be tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("a service could not be reached")]
+pub struct Unreachable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
 /// What `serve` is told on the command line.
 #[derive(Debug, Clone, Default)]
 pub struct ServeOptions {

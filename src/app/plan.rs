@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{Misconfigured, adapters, kinds};
+use super::{Misconfigured, Unreachable, adapters, kinds};
 use crate::{
     config,
     domain::{outcome::Failure, preview::Preview, request::CopyRequest},
+    ports::Class,
 };
 
 /// Bytes of files that are told; further ones are only counted.
@@ -34,5 +35,11 @@ pub async fn plan(options: PlanOptions) -> anyhow::Result<Result<Preview, Failur
     let never = CancellationToken::new();
     let work = kinds::work(ports, settings.engine(), never.clone(), never);
     let preview = work.copies.dry_run(&options.event_source, &options.request, TOLD).await;
+    let preview = preview.map_err(|error| match error.class {
+        Class::Transient | Class::Throttled => anyhow::Error::new(Unreachable(Box::new(error))),
+        // The token or the role is one of the settings.
+        Class::Unauthorized | Class::Forbidden => anyhow::Error::new(Misconfigured(Box::new(error))),
+        _ => anyhow::Error::new(error),
+    });
     preview.context("the plan could not be made now")
 }

@@ -124,7 +124,7 @@ pub(super) async fn look_at_table(
                 LOOKS.0
             }
             Err(error) => {
-                signals::engine::store_unavailable(&error);
+                signals::intake::store_unavailable(&error);
                 reached.fails(error.to_string());
                 LOOKS.1
             }

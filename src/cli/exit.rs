@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::{Global, output};
 use crate::{
-    app::Misconfigured,
+    app::{Misconfigured, Unreachable},
     domain::outcome::ErrorName,
-    ports::{self, Class},
 };
 
 /// The codes, for `--help`.
@@ -23,7 +22,7 @@ pub(super) const WRONG_USAGE: u8 = 2;
 pub(super) const REFUSED: u8 = 3;
 /// Something stands in the way, or a source is not ready.
 pub(super) const IN_THE_WAY: u8 = 4;
-/// The daemon or a service does not answer; it may be tried again.
+/// Nobody answers; it may be tried again.
 const UNREACHABLE: u8 = 5;
 /// `EX_CONFIG` of sysexits.
 const CONFIGURATION: u8 = 78;
@@ -104,27 +103,15 @@ pub(super) fn of_failure(error: &str) -> u8 {
     }
 }
 
-/// Whether a service has answered and does not let us do it: credentials are the operator's to mend.
-const fn is_refusal(class: Class) -> bool {
-    matches!(class, Class::Unauthorized | Class::Forbidden)
-}
-
 /// Tells an error, as data where data is asked for; the exit code that goes with it.
 pub(super) fn tell(error: &anyhow::Error, global: &Global) -> ExitCode {
     let ended = error.chain().find_map(|error| error.downcast_ref::<Ended>());
     let misconfigured = error.chain().any(<dyn Error>::is::<Misconfigured>);
-    let class = error.chain().find_map(|error| error.downcast_ref::<ports::Error>()).map(|error| error.class);
+    let unreachable = error.chain().any(<dyn Error>::is::<Unreachable>);
     let (code, name, action) = match ended {
         Some(ended) => (ended.code(), ended.name(), ended.action()),
+        None if unreachable => (UNREACHABLE, "Unreachable", "see that it can be reached, then try again"),
         None if misconfigured => (CONFIGURATION, "Configuration", "correct the settings that are named"),
-        None if class.is_some_and(is_refusal) => (
-            CONFIGURATION,
-            "Configuration",
-            "see that the token or the role is valid and allows what is named",
-        ),
-        None if class.is_some_and(Class::is_passing) => {
-            (UNREACHABLE, "Unreachable", "see that it can be reached, then try again")
-        }
         None => (1, "Failed", ""),
     };
     if global.json {
@@ -148,10 +135,7 @@ mod tests {
         for (error, expected) in [
             (Misconfigured("no such key".into()).into(), 78),
             (anyhow::anyhow!("x"), 1),
-            (ports::Error::new(Class::Unauthorized, "GET /api/projects", "401").into(), 78),
-            (ports::Error::new(Class::Forbidden, "GET /api/projects", "403").into(), 78),
-            (ports::Error::new(Class::Throttled, "GET /api/projects", "429").into(), 5),
-            (ports::Error::new(Class::Invalid, "GET /api/projects", "not JSON").into(), 1),
+            (Unreachable("x".into()).into(), 5),
             (Ended::Refused("x".into()).into(), 3),
             (Ended::Unreachable("x".into()).into(), 5),
             (Ended::TimedOut { within: "1s".into(), look: look() }.into(), 124),

@@ -57,7 +57,7 @@ impl Engine {
                 }
                 Ok(messages) => self.core.take(&messages).await,
                 Err(error) => {
-                    signals::engine::receive_failed("copy-requests", &error);
+                    signals::intake::receive_failed("copy-requests", &error);
                     self.core.sleep_unless_stopped(PAUSE).await;
                 }
             }
@@ -72,7 +72,7 @@ impl Core {
         if !receipts.is_empty()
             && let Err(error) = queue.release(&receipts).await
         {
-            signals::engine::not_handed_back(receipts.len(), &error);
+            signals::intake::not_handed_back(receipts.len(), &error);
         }
     }
 
@@ -96,14 +96,14 @@ impl Core {
         if !delete.is_empty() {
             match self.ports.requests.delete(&delete).await {
                 Ok(failed) if failed.is_empty() => {}
-                Ok(failed) => signals::engine::delete_failed(failed.len(), None),
-                Err(error) => signals::engine::delete_failed(delete.len(), Some(&error)),
+                Ok(failed) => signals::intake::delete_failed(failed.len(), None),
+                Err(error) => signals::intake::delete_failed(delete.len(), Some(&error)),
             }
         }
         if !release.is_empty()
             && let Err(error) = self.ports.requests.release(&release).await
         {
-            signals::engine::not_handed_back(release.len(), &error);
+            signals::intake::not_handed_back(release.len(), &error);
         }
         // The beats are not waited for: answers to callers must not hold up their requests.
         fates.into_iter().filter_map(|((_, token), _)| token).for_each(|token| self.beat_soon(token));

@@ -6,6 +6,7 @@ pub mod copy_out;
 pub mod ends;
 pub mod engine;
 pub mod fleet;
+pub mod intake;
 pub mod process;
 pub mod queue;
 pub mod slice;

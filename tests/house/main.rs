@@ -8,3 +8,4 @@ mod docs;
 mod events;
 mod floods;
 mod fuzz_corpus;
+mod logs;

@@ -29,7 +29,7 @@ impl FolderPlane {
                 }
                 Ok(messages) => self.take_job_events(queue.as_ref(), &messages).await,
                 Err(error) => {
-                    signals::engine::receive_failed("ica-events", &error);
+                    signals::intake::receive_failed("ica-events", &error);
                     self.core.sleep_unless_stopped(PAUSE).await;
                 }
             }
@@ -45,7 +45,7 @@ impl FolderPlane {
                     let mut heard = true;
                     for news in &events.jobs {
                         if let Err(error) = self.hear(news).await {
-                            signals::engine::job_event_not_heard(news.job.as_str(), &error);
+                            signals::intake::job_event_not_heard(news.job.as_str(), &error);
                             heard = false;
                         }
                     }
@@ -59,7 +59,7 @@ impl FolderPlane {
         if !done.is_empty()
             && let Err(error) = queue.delete(&done).await
         {
-            signals::engine::delete_failed(done.len(), Some(&error));
+            signals::intake::delete_failed(done.len(), Some(&error));
         }
     }
 

@@ -1,0 +1,88 @@
+//! The fields of log lines have one name each, and all of them are in the document.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+const MACROS: [&str; 9] = [
+    "trace!(",
+    "debug!(",
+    "info!(",
+    "warn!(",
+    "error!(",
+    "info_span!(",
+    "debug_span!(",
+    "warn_span!(",
+    "span!(",
+];
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// What stands in the parentheses that have just been opened, cut at the commas between arguments.
+fn arguments(text: &str) -> Vec<String> {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    let mut parts = vec![String::new()];
+    for letter in text.chars() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if in_text => escaped = true,
+            '"' => in_text = !in_text,
+            _ if in_text => {}
+            ')' if depth == 0 => break,
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        parts.last_mut().unwrap().push(letter);
+    }
+    parts.iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+/// The fields that one file's log lines have.
+fn fields(text: &str) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let lines = MACROS.iter().flat_map(|name| {
+        let begins =
+            |at: usize| !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
+        let found = code.match_indices(name).filter(move |(at, _)| begins(*at));
+        found.flat_map(|(at, name)| arguments(&code[at + name.len()..]))
+    });
+    let fields = lines.filter(|part| !part.starts_with('"')).map(|part| {
+        let name = part.trim_start_matches(['%', '?']).split('=').next().unwrap().trim();
+        name.to_owned()
+    });
+    fields.collect()
+}
+
+#[test]
+fn every_field_of_a_log_line_is_in_the_document() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let told: BTreeSet<_> = files(&root.join("src"))
+        .iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .filter(|path| !path.ends_with("tests.rs"))
+        .flat_map(|path| fields(&fs::read_to_string(path).unwrap()))
+        .collect();
+    let document = fs::read_to_string(root.join("docs/logs.md")).unwrap();
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: BTreeSet<_> = rows.map(str::to_owned).collect();
+    assert_eq!(told, documented);
+    let is_plain = |name: &&String| !name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    assert_eq!(told.iter().find(is_plain), None, "snake_case");
+}
+
+#[test]
+fn shorthands_and_expressions_are_read() {
+    let text = r#"warn!(error = chain(a, b), %object, at = ?{ x }, "a, \"b\" = (c", ); my_info!(other = 1)"#;
+    assert_eq!(fields(text).into_iter().collect::<Vec<_>>(), ["at", "error", "object"]);
+}
