@@ -25,10 +25,10 @@ pub const METRICS: &[(&str, &str)] = &[
     (LINES_LOST, "Log lines that were dropped because their reader had not read what came before"),
 ];
 
-/// Everything that must work does; the admin interface listens at `address`.
+/// Everything that must work does; the admin interface listens at `address`. Scripts wait for this very text.
 pub fn ready(address: SocketAddr) {
     gauge!(READY).set(1.0);
-    info!(address = %address, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready: requests are taken");
+    info!(address = %address, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
 }
 
 /// The admin interface, which asks no client for credentials, listens where other machines may call.

@@ -265,7 +265,7 @@ fn bad_end(daemon: &Process, status: ExitStatus) -> u64 {
         return 0;
     }
     let told = [
-        "ready: requests are taken",
+        "ready",
         "stopping: no new work is taken",
         "shutdown deadline near: work in hand is handed over",
         "shutdown incomplete: tasks left behind, their leases run out",

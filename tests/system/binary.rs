@@ -61,7 +61,7 @@ impl Process {
     pub(crate) async fn ready(&mut self) -> SocketAddr {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(line) = self.said("ready: requests are taken").first() {
+            if let Some(line) = self.said("ready").first() {
                 return line["address"].as_str().unwrap().parse().unwrap();
             }
             if let Some(status) = self.child.try_wait().unwrap() {
