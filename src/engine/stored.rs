@@ -64,7 +64,9 @@ fn reads_what_earlier_versions_wrote() {
     assert!(are_kept::<RootState>(&states) >= 4);
     assert!(are_kept::<Outcome>(&documents("OUTCOME", "outcome")) >= 8);
     assert!(are_kept::<Failure>(&documents("STOP", "failure")) >= 1);
-    assert!(are_kept::<CopyRequest>(&documents("PAYLOAD", "spec")) >= 5);
+    let is_copy = |text: &String| text.contains("\"destination\":");
+    let copies: Vec<_> = documents("PAYLOAD", "spec").into_iter().filter(is_copy).collect();
+    assert!(are_kept::<CopyRequest>(&copies) >= 5);
     assert!(are_kept::<FolderRequest>(&documents("WAITER#", "spec")) >= 6);
     assert!(are_kept::<Vec<FolderRequest>>(&documents("PLAN#", "spec")) >= 4);
     let known: Vec<_> =

@@ -52,10 +52,17 @@ fn arguments(text: &str) -> Vec<String> {
 fn fields(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]").next().unwrap();
     let lines = MACROS.iter().flat_map(|name| {
-        let begins =
-            |at: usize| !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
-        let found = code.match_indices(name).filter(move |(at, _)| begins(*at));
-        found.flat_map(|(at, name)| arguments(&code[at + name.len()..]))
+        let is_part = |before: char| before.is_alphanumeric() || before == '_';
+        let parts: Vec<_> = code.split(name).collect();
+        let found = parts.into_iter().scan("", move |before, part| {
+            let is_macro = !std::mem::replace(before, part).ends_with(is_part);
+            Some((is_macro, part))
+        });
+        found
+            .skip(1)
+            .filter(|(is_macro, _)| *is_macro)
+            .flat_map(|(_, rest)| arguments(rest))
+            .collect::<Vec<_>>()
     });
     let fields = lines.filter(|part| !part.starts_with('"')).map(|part| {
         let name = part.trim_start_matches(['%', '?']).split('=').next().unwrap().trim();

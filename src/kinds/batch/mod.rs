@@ -81,3 +81,16 @@ impl FolderKind for Batch {
         self.outcome_of_batch(held, most_in_piece, children, merged).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::stored::{are_kept, documents};
+
+    #[test]
+    fn reads_what_earlier_versions_wrote() {
+        let specs = documents("PAYLOAD", "spec");
+        let specs: Vec<_> = specs.into_iter().filter(|text| text.contains("\"destinations\"")).collect();
+        assert!(are_kept::<BatchRequest>(&specs) >= 2);
+    }
+}

@@ -298,3 +298,16 @@ pub(super) fn named(error: ErrorName, message: &str, what: &str) -> Failure {
     let culprit = Culprit { what: what.to_owned(), why: message.to_owned() };
     Failure::new(error, message).naming([culprit])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::stored::{are_kept, documents};
+
+    #[test]
+    fn reads_what_earlier_versions_wrote() {
+        let specs = documents("PAYLOAD", "spec");
+        let specs: Vec<_> = specs.into_iter().filter(|text| text.contains("\"list_bucket\"")).collect();
+        assert!(are_kept::<CopyOutRequest>(&specs) >= 1);
+    }
+}

@@ -74,3 +74,22 @@ pub(super) struct Fault {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_others: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::copy_out::SliceRequest,
+        engine::stored::{are_kept, documents},
+    };
+
+    #[test]
+    fn reads_what_earlier_versions_wrote() {
+        let states = documents("REQUEST", "state");
+        let states: Vec<_> = states.into_iter().filter(|text| text.contains("\"doubtful\"")).collect();
+        assert!(are_kept::<SliceState>(&states) >= 5);
+        let specs = documents("REQUEST", "spec");
+        let specs: Vec<_> = specs.into_iter().filter(|text| text.contains("\"items\"")).collect();
+        assert!(are_kept::<SliceRequest>(&specs) >= 5);
+    }
+}
