@@ -51,7 +51,7 @@ pub(super) async fn start(
 
     supervisor.spawn("dispatch", OnError::Stop, done(engine.clone().dispatch()));
     supervisor.spawn("intake", OnError::Stop, done(engine.clone().intake()));
-    supervisor.spawn("job events", OnError::Stop, done(work.folders.clone().job_events()));
+    supervisor.spawn("job events", OnError::Stop, done(work.folders.clone().follow_jobs()));
     supervisor.spawn("timers", OnError::Stop, done(engine.clone().timers()));
     // Heartbeats go on while the work drains, and so does what they are sent on.
     supervisor.spawn_service(

@@ -166,7 +166,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
         assert_eq!(
             (&json["message"], &json["level"], &json["reason"], line.lines().count()),
-            (&"stopping".into(), &"INFO".into(), &"SIGTERM".into(), 1)
+            (&"stopping: no new work is taken".into(), &"INFO".into(), &"SIGTERM".into(), 1)
         );
     }
 

@@ -304,7 +304,7 @@ impl House {
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
-        tasks.spawn(work.folders.clone().job_events());
+        tasks.spawn(work.folders.clone().follow_jobs());
         tasks.spawn(engine.clone().timers());
         tasks.spawn(engine.clone().heartbeats(off.clone()));
         tasks.spawn(engine.clone().progress(off.clone()));

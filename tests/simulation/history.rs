@@ -385,7 +385,7 @@ impl History {
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
         tasks.spawn(engine.clone().intake());
-        tasks.spawn(work.folders.job_events());
+        tasks.spawn(work.folders.follow_jobs());
         tasks.spawn(engine.clone().timers());
         tasks.spawn(engine.clone().heartbeats(off.clone()));
         tasks.spawn(engine.clone().progress(off.clone()));

@@ -36,9 +36,21 @@ impl Process {
         arguments: &[&str],
         environment: &[(String, String)],
     ) -> Self {
+        let this = Path::new(env!("CARGO_BIN_EXE_copy-manager"));
+        Self::spawn_version(this, name, directory, arguments, environment)
+    }
+
+    /// The same with the binary of another version.
+    pub(crate) fn spawn_version(
+        binary: &Path,
+        name: &str,
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Self {
         let log = directory.join(format!("{name}.log"));
         let stream = File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_copy-manager"))
+        let child = Command::new(binary)
             .args(arguments)
             .env_clear()
             .envs(environment.iter().cloned())

@@ -81,7 +81,7 @@ async fn two_daemons_share_the_folders_of_one_request() {
     let execution = caller(&lab, "shared").await;
     let output = execution.succeeded(PATIENCE).await;
     all_arrived(&lab, &output, 180).await;
-    for message in ["folder settled", "copy job submitted"] {
+    for message in ["child settled", "copy job submitted"] {
         let shares = [one.said(message).len(), two.said(message).len()];
         assert!(shares.iter().all(|share| *share > 0), "{message}: {shares:?}");
     }

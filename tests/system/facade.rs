@@ -93,7 +93,7 @@ async fn a_successors_caller_waits_for_access_and_gets_objects_of_two_houses() {
     daemon.says("the destination refuses to be written to, waiting").await;
     let said = daemon.said("the destination refuses to be written to, waiting").remove(0);
     assert_eq!(said["state"], "waiting_for_access", "{said}");
-    let id = said["request"].as_str().unwrap().to_owned();
+    let id = said["request_id"].as_str().unwrap().to_owned();
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let record = lab.aws.dynamodb.get_item().table_name(&lab.stack.table_name);
     let record =

@@ -1,6 +1,6 @@
 //! What a system test works in: an AWS, a simulated ICAv2, and daemons that know both.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use copy_manager::aws::clients::Clients;
 use serde_json::{Value, json};
@@ -181,6 +181,19 @@ impl Lab {
         let mut environment = self.environment.clone();
         environment.extend(quick(settings));
         Process::spawn(name, self.directory.path(), &["serve"], &environment)
+    }
+
+    /// The same with the binary of another version, which knows some settings by the names that they had.
+    pub(crate) async fn serve_version(&self, binary: &Path, name: &str) -> Process {
+        let mut environment = self.environment.clone();
+        environment.extend(quick(&[]));
+        for (setting, _) in &mut environment {
+            *setting = setting.replace("__SERVICE__RETRY_", "__ICAV2__RETRY_");
+        }
+        let mut daemon =
+            Process::spawn_version(binary, name, self.directory.path(), &["serve"], &environment);
+        daemon.ready().await;
+        daemon
     }
 
     /// The AWS itself.

@@ -32,6 +32,7 @@ mod refused_lists;
 mod rules;
 mod shore;
 mod template;
+mod versions;
 mod watch;
 mod worlds;
 

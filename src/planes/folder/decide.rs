@@ -22,6 +22,9 @@ use crate::{
 /// After this time no instance can still be on its way to delete a file that it condemned.
 const ORPHANED: Duration = Duration::from_mins(10);
 
+/// Looks in a row for which files wait for others to be cleared away, so that all travel in one job.
+const CLEARINGS: u32 = 3;
+
 /// The actions of a holder, in this order.
 #[derive(Debug)]
 pub(super) enum Action<'a> {
@@ -57,7 +60,9 @@ pub(super) fn decide<'a>(
     let most = settings.max_items_per_job;
     let may = now >= state.not_before && state.charged < settings.max_attempts;
     let waiting = snapshot.count_for_jobs(most) + snapshot.trees_missing().len();
-    if may && state.open_intents().next().is_none() && waiting > 0 {
+    // What is cleared away now travels with the rest, unless that does not come to an end.
+    let is_clearing = condemned > 0 && state.waits < CLEARINGS && waiting < most && !state.has_slot();
+    if may && !is_clearing && state.open_intents().next().is_none() && waiting > 0 {
         actions.push(Action::AskForJobs { at_once: waiting >= most || state.has_slot() });
     }
     actions

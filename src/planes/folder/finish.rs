@@ -1,6 +1,6 @@
 //! The outcome that a waiter is told once nothing that it wants is open any more.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use super::{
     FolderPlane,
@@ -234,15 +234,19 @@ impl FolderPlane {
     }
 }
 
-/// The files that nothing but their size speaks for, and that are older than the request: they were there, if
-/// the first listing showed them or not. What other requests wrote under other tags is of this kind, too.
+/// By how much a file is older than the request at least to have been there before: ICAv2 tells whole seconds,
+/// and its clock is not ours.
+const OLDER: Duration = Duration::from_secs(5);
+
+/// The files that nothing but their size speaks for, and that are older than the request: they were there,
+/// whether the first listing showed them or not.
 fn older_by_size(
     waiter: &Waiter,
     resolved: &Resolved,
     verdicts: &[Verdict],
     snapshot: &Snapshot,
 ) -> Vec<(u64, bool)> {
-    let older = |name| snapshot.listing.get(name).is_some_and(|there| there.created < waiter.since);
+    let older = |name| snapshot.listing.get(name).is_some_and(|there| there.created + OLDER < waiter.since);
     let files = resolved.files.iter().zip(verdicts).filter(|(source, verdict)| {
         matches!(verdict, Verdict::Done { by_size: true }) && older(&source.wanted.name)
     });

@@ -19,8 +19,12 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(2);
 
 impl FolderPlane {
-    /// Receives job events until stopped; returns at once when none are routed here.
-    pub async fn job_events(self: Arc<Self>) {
+    /// Follows the jobs of this instance until stopped: by events, where some are routed here, and by polls.
+    pub async fn follow_jobs(self: Arc<Self>) {
+        tokio::join!(self.receive_job_events(), self.watch_jobs());
+    }
+
+    async fn receive_job_events(&self) {
         let Some(queue) = self.core.ports.job_events.clone() else { return };
         while !self.core.stop.is_cancelled() {
             match queue.receive().await {
@@ -85,6 +89,7 @@ impl FolderPlane {
         }
         let Some(item) = self.core.ports.store.get(&waiter::job_key(&news.job)).await? else { return Ok(()) };
         if let Some(folder) = item.text(attr::FOLDER) {
+            self.job_watch.heard_by_event();
             self.core.wake(Key::new(folder, waiter::FOLDER), Priority::Begun).await?;
         }
         Ok(())

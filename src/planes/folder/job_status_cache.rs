@@ -2,7 +2,7 @@
 //! where asking for each would cost a call for each.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -107,6 +107,16 @@ impl FolderPlane {
         }
         // Older than the newest ones, or the page cannot be read.
         Ok(self.core.ports.platform.job(job).await?.status)
+    }
+
+    /// The newest jobs, read now; whoever asks at about the same time need not read them again.
+    pub(super) async fn newest_jobs(&self, read: Instant) -> Result<BTreeMap<JobId, JobStatus>> {
+        let _turn = self.job_status_cache.reading.lock().await;
+        let page = self.core.ports.platform.jobs(None).await?;
+        let jobs: HashMap<_, _> = page.items.into_iter().map(|job| (job.id, job.status)).collect();
+        let told = jobs.iter().map(|(job, status)| (job.clone(), *status)).collect();
+        self.job_status_cache.known().page = Some(Page { read, done: Instant::now(), jobs });
+        Ok(told)
     }
 
     /// Reads the page for all tasks that wait for it.

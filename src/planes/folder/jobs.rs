@@ -36,16 +36,6 @@ use crate::{
     signals,
 };
 
-/// Waits between the times that a job is asked for, so that it is 2, 5, 15, 30 and 60 seconds after
-/// its submission; then the poll interval.
-const POLLS: [Duration; 5] = [
-    Duration::from_secs(2),
-    Duration::from_secs(3),
-    Duration::from_secs(10),
-    Duration::from_secs(15),
-    Duration::from_secs(30),
-];
-
 /// The time between two looks after jobs, in milliseconds for each page of the listing: jobs of a
 /// large folder end one after the other, and one listing shows the files of several.
 const LOOK_PER_PAGE: i64 = 50;
@@ -87,12 +77,19 @@ impl FolderPlane {
         let long = as_millis(self.core.settings.heartbeat.outage_after);
         for n in 0..state.jobs.len() {
             let Some(job) = state.jobs.get_mut(n) else { break };
-            if job.ended_at.is_some() || !(woken || now >= job.next_poll) {
+            if job.ended_at.is_some() {
                 continue;
             }
-            job.polls += 1;
-            job.next_poll = self.next_poll(now, job.polls);
-            job.status = match self.job_status(&job.job, woken).await {
+            let told = self.job_watch.take_end(&job.job);
+            if told.is_none() && !woken && now < job.next_poll {
+                continue;
+            }
+            job.next_poll = self.next_poll(now);
+            let status = match told.flatten() {
+                Some(status) => Ok(status),
+                None => self.job_status(&job.job, woken).await,
+            };
+            job.status = match status {
                 Ok(status) => {
                     // One that we do not know is a sign of life for a while only: it may be an end.
                     if !job.is_mute(now, long) {
@@ -113,6 +110,7 @@ impl FolderPlane {
             };
             job.mute_since = (job.status == JobStatus::Unknown).then(|| job.mute_since.unwrap_or(now));
             if job.status.is_terminal() {
+                self.job_watch.forget(&job.job);
                 job.ended_at = Some(now);
                 if job.has_failed() {
                     state.failed_at = now;
@@ -123,6 +121,7 @@ impl FolderPlane {
                 signals::engine::job_ended(&held.lease.key.id, id, job.status, attempt, files);
             }
         }
+        self.watch_those_that_run(held, state);
         let project = project_of(held, waiters);
         let done_with = |job: &&mut RunningJob| job.ended_at.is_some() || job.is_mute(now, long);
         for job in state.jobs.iter_mut().filter(done_with).filter(|job| !job.slot.is_empty()) {
@@ -151,11 +150,17 @@ impl FolderPlane {
         Ok(ended)
     }
 
-    /// When a job is asked for the next time. Jobs meet at the same instants, so that they can be asked
-    /// for together.
-    fn next_poll(&self, now: i64, polls: u32) -> i64 {
+    /// Has the jobs watched of which a status was told that says that they run.
+    fn watch_those_that_run(&self, held: &Leased, state: &FolderState) {
+        let jobs = state.running().filter(|job| job.status != JobStatus::Unknown).map(|job| &job.job);
         let longest = self.core.settings.jobs.poll_interval;
-        let wait = POLLS.get(polls as usize).copied().unwrap_or(longest).min(longest);
+        self.job_watch.watch(&held.lease.key, &state.root_refs, jobs, longest);
+    }
+
+    /// When the folder asks for a job that nothing has told of. Jobs meet at the same instants, so that they
+    /// can be asked for together.
+    fn next_poll(&self, now: i64) -> i64 {
+        let wait = 2 * self.core.settings.jobs.poll_interval;
         let grid = as_millis(POLL_ALIGNMENT);
         (now + as_millis(wait) + grid - 1).div_euclid(grid) * grid
     }
@@ -320,13 +325,14 @@ impl FolderPlane {
             express: intent.express,
             piece: intent.piece,
             polls: 0,
-            next_poll: self.next_poll(millis(now), 0),
+            next_poll: self.next_poll(millis(now)),
             ended_at: None,
             made_at: millis(submitted.job.created),
             mute_since: None,
             lost: false,
             copied: Names::default(),
         });
+        self.watch_those_that_run(held, state);
         self.core.save(held, vec![document(state)?]).await?;
         // Only a hint for job events; a folder polls its own jobs.
         self.core.ports.store.write(Write::put_new(note)).await?;

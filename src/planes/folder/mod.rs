@@ -21,6 +21,7 @@ mod finish;
 mod hold;
 mod job_events;
 mod job_status_cache;
+mod job_watch;
 mod jobs;
 mod listing;
 mod look;
@@ -57,8 +58,8 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use self::{
-    adopt::JobFolders, claims::Slots, contents::Contents, job_status_cache::JobStatusCache, sources::Sources,
-    waiter::Waiter,
+    adopt::JobFolders, claims::Slots, contents::Contents, job_status_cache::JobStatusCache,
+    job_watch::JobWatch, sources::Sources, waiter::Waiter,
 };
 use crate::{
     domain::outcome::{ErrorName, Failure},
@@ -94,6 +95,7 @@ pub struct FolderPlane {
     sources: Sources,
     contents: Contents,
     job_status_cache: JobStatusCache,
+    job_watch: JobWatch,
     slots: Slots,
     job_folders: JobFolders,
 }
@@ -108,6 +110,7 @@ impl FolderPlane {
             sources: Sources::default(),
             contents: Contents::default(),
             job_status_cache: JobStatusCache::default(),
+            job_watch: JobWatch::default(),
             slots: Slots::default(),
             job_folders: JobFolders::default(),
         })

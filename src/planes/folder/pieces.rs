@@ -1,10 +1,15 @@
 //! The news of jobs that ended about their files, and how a bad file is found.
 //!
 //! A job that fails may be bad luck (one in five is) or hold a poisoned file, with which every job
-//! fails. So a set that has failed twice as a whole is cut into pieces, each submitted on its own.
-//! Where some pieces arrive and others do not, the poison is in those, which are cut again, down to
-//! one file, which is streamed instead. Where every piece fails, nothing is poisoned: back off,
-//! charge the round, keep the size.
+//! fails. So what a job did not bring goes again together and at once; a set that has failed three times is cut
+//! into pieces, each submitted on its own. Where some pieces arrive and others do not, the poison is in those,
+//! which are cut again, down to one file, which is streamed instead. Where every piece fails, nothing is
+//! poisoned: back off, charge the round, keep the size.
+//!
+//! How often and into how many: with one job in five failing and twenty folders of a thousand files, the slowest
+//! folder takes 2.8 rounds if nothing is ever cut; cut into ten at the first failure 4.9 rounds and 334 jobs, at
+//! the second 4.2 and 91, at the third 3.1 and 39; into four at the third 3.0 and 28. A poisoned file is found
+//! after 5, 6, 7 and 9 rounds. The last is the rule: poison is rare.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -24,10 +29,10 @@ use crate::{
 };
 
 /// Into how many pieces a set is cut.
-const CUT: usize = 10;
+const CUT: usize = 4;
 
-/// Whole failures in a row before a set is cut.
-const PATIENCE: u32 = 2;
+/// Failures of a set before it is cut, if a request has that many attempts and one for the pieces.
+const PATIENCE: u32 = 3;
 
 /// Failures as a single, isolated file before it is streamed.
 const ALONE: u32 = 2;
@@ -70,11 +75,15 @@ impl FolderState {
         snapshot: &Snapshot,
         job: &RunningJob,
         missing: &[String],
+        patience: u32,
     ) -> bool {
         if missing.len() < job.names.len() {
             // Some arrived: those that did not are suspects, and no longer travel with other files.
-            self.cut(missing, CUT, true);
-            signals::engine::set_cut(folder, missing.len(), self.pieces.len());
+            let known = self.pieces.len();
+            for names in snapshot.by_waiter(missing).values() {
+                self.cut(names, 1, true);
+            }
+            self.pieces.iter_mut().skip(known).for_each(|piece| piece.fails = 1);
             return false;
         }
         let owners = snapshot.by_waiter(missing);
@@ -86,11 +95,30 @@ impl FolderState {
             signals::engine::set_cut(folder, missing.len(), self.pieces.len());
             return true;
         }
-        if self.charged + 1 >= PATIENCE && missing.len() > 1 {
+        if self.charged + 1 >= patience && missing.len() > 1 {
             self.cut(missing, CUT, false);
             signals::engine::set_cut(folder, missing.len(), self.pieces.len());
         }
         true
+    }
+
+    /// Has sets that have not failed often enough to be cut go again at once, and cuts the others.
+    fn send_again(&mut self, patience: u32) {
+        let mut cut = Vec::new();
+        for piece in self.pieces.iter_mut().filter(|piece| piece.failed && piece.fails > 0) {
+            piece.fails += 1;
+            if piece.fails < patience {
+                piece.failed = false;
+            } else if piece.names.len() > 1 {
+                cut.push(std::mem::take(&mut piece.names));
+            } else {
+                piece.fails = 0;
+            }
+        }
+        self.pieces.retain(|piece| !piece.names.is_empty());
+        for names in cut {
+            self.cut(&names, CUT, true);
+        }
     }
 
     /// Every piece of a cut has failed or arrived; true when the round is to be charged.
@@ -127,6 +155,7 @@ impl FolderPlane {
     /// Takes note of jobs that have ended and whose files have been looked at since.
     pub(super) fn charge(&self, folder: &str, state: &mut FolderState, snapshot: &Snapshot) {
         let judged = self.judged(state, snapshot);
+        let patience = PATIENCE.min(self.core.settings.jobs.max_attempts.saturating_sub(1)).max(1);
         let (mut bad, mut charged, mut well) = (false, false, false);
         for (job, arrived) in &judged {
             state.remember(Past::new(job, snapshot));
@@ -137,12 +166,17 @@ impl FolderPlane {
             if state.note_trees(&job.names, *arrived) {
                 // The files that are left of it are judged by comparing, not by cutting.
             } else if job.piece {
-                state.piece_arrived |= missing.len() < job.names.len();
+                let brought_some = missing.len() < job.names.len();
                 let missing: HashSet<&String> = missing.iter().collect();
                 let mine = |piece: &&mut BisectGroup| piece.names.iter().any(|name| missing.contains(name));
-                state.pieces.iter_mut().filter(mine).for_each(|piece| piece.failed = true);
+                for piece in state.pieces.iter_mut().filter(mine) {
+                    piece.failed = true;
+                    // Of a set that goes again as a whole, no cut is judged.
+                    charged |= piece.fails > 0 && !brought_some;
+                }
+                state.piece_arrived |= brought_some;
             } else if !arrived {
-                charged |= state.take_apart(folder, snapshot, job, &missing);
+                charged |= state.take_apart(folder, snapshot, job, &missing, patience);
             }
         }
         // A file that is there, or will never be, is no suspect any more.
@@ -153,6 +187,7 @@ impl FolderPlane {
             }
         }
         state.pieces.retain(|piece| !piece.names.is_empty());
+        state.send_again(patience);
         // Other pieces are not kept waiting by those that have nothing to send now, because another writer is
         // at work on their files, for example.
         let rest = state.resting(snapshot);
@@ -196,8 +231,12 @@ impl FolderPlane {
         judged
     }
 
-    /// No submission for a while, longer after each round that brought nothing.
+    /// No submission for a while, longer after each round that brought nothing, and none after the first: a job
+    /// that fails is mostly bad luck.
     pub(super) fn pause_jobs(&self, state: &mut FolderState) {
+        if state.charged < 2 {
+            return;
+        }
         let service = &self.core.settings.service;
         let wait =
             jittered(service.retry_base, service.retry_cap, state.charged, self.core.ports.chance.as_ref());

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{FolderPlane, state::FolderState, waiter::Waiter, wanted::Resolved};
-use crate::engine::records::millis;
+use crate::engine::records::{as_millis, millis};
 
 /// A folder of no more files has room.
 const SMALL: usize = 1000;
@@ -22,6 +22,9 @@ const PAGE: usize = 1000;
 
 /// How often a folder that waits looks whether other folders move.
 const MOVED_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// How often a folder that waits looks after its jobs.
+const LOOK_AFTER_JOBS: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// The reason for which a folder waits for room.
 pub(super) const WAITS_FOR: &str =
@@ -46,7 +49,9 @@ impl FolderPlane {
             return Some(None);
         }
         let now = millis(self.core.ports.clock.now());
+        // One of its jobs may end meanwhile, and has a slot to give back.
         let poll = state.running().map(|job| job.next_poll.saturating_sub(now)).min();
+        let poll = poll.map(|wait| wait.min(as_millis(LOOK_AFTER_JOBS)));
         let until = poll
             .map(|wait| Instant::now() + std::time::Duration::from_millis(u64::try_from(wait).unwrap_or(0)));
         let room = self.files.acquire_many(beyond);

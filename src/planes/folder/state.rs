@@ -40,6 +40,9 @@ pub(super) struct BisectGroup {
     pub isolated: bool,
     /// How often it has failed as a single, isolated file.
     pub alone: u32,
+    /// How often these files have failed together before any cut.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fails: u32,
 }
 
 /// A file that is streamed.

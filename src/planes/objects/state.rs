@@ -85,8 +85,15 @@ mod tests {
 
     #[test]
     fn reads_what_earlier_versions_wrote() {
-        let states = documents("REQUEST", "state");
-        let states: Vec<_> = states.into_iter().filter(|text| text.contains("\"doubtful\"")).collect();
+        let mut states = documents("REQUEST", "state");
+        states.retain(|text| text.contains("\"doubtful\""));
+        for text in &mut states {
+            // Uploads whose begin was not answered: they were looked for and aborted, which might have been
+            // those of another writer.
+            let mut state: serde_json::Value = serde_json::from_str(text).unwrap();
+            state.as_object_mut().unwrap().remove("doubtful");
+            *text = state.to_string();
+        }
         assert!(are_kept::<SliceState>(&states) >= 5);
         let specs = documents("REQUEST", "spec");
         let specs: Vec<_> = specs.into_iter().filter(|text| text.contains("\"items\"")).collect();

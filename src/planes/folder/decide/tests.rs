@@ -182,7 +182,14 @@ fn what_is_in_the_way_is_deleted_before_anything_is_streamed_and_jobs_are_asked_
     let long_ago = Condemned { name: "b".into(), epoch: 1, at: NOW - as_millis(ORPHANED), deleted: false };
     let condemned = [("fil.b".to_owned(), long_ago)].into();
     let state = FolderState { condemned, ..FolderState::default() };
-    match &decide(&snapshot, &state, NOW, &settings(9, true))[..] {
+    // What is cleared away travels with the others, unless clearing does not come to an end, or they are enough.
+    let asks = |state: &FolderState, most| {
+        let actions = decide(&snapshot, state, NOW, &settings(most, true));
+        actions.iter().any(|action| matches!(action, Action::AskForJobs { .. }))
+    };
+    let waited = FolderState { waits: CLEARINGS, ..state.clone() };
+    assert_eq!([asks(&state, 9), asks(&state, 1), asks(&waited, 9)], [false, true, true]);
+    match &decide(&snapshot, &waited, NOW, &settings(9, true))[..] {
         [Action::Clear { fresh, orphans }, Action::Stream(chosen), Action::AskForJobs { at_once: false }] => {
             assert_eq!((fresh.len(), fresh[0].0.as_str()), (1, "a0000"));
             assert_eq!(orphans, &[DataId::new("fil.b")]);

@@ -1,0 +1,275 @@
+//! Running jobs are watched together: one page of jobs tells of all that this instance has had in hand, and
+//! a folder has no round until one of its own has ended. A job of an instance that died is found by the next
+//! round of its folder, which is due all the same, later.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::FolderPlane;
+use crate::{
+    domain::{ids::JobId, job::JobStatus},
+    engine::{dispatch::Priority, liveness::RootRef},
+    ports::{Result, store::Key},
+    signals,
+};
+
+/// The shortest wait between two polls.
+const SOONEST: Duration = Duration::from_secs(2);
+
+/// How many times longer the wait is where the last job that ended was told of by an event.
+const EVENTS_TELL: u32 = 4;
+
+/// The part of the pace of ICAv2 that polls may take.
+const PART_OF_PACE: f64 = 0.1;
+
+/// A job that no list shows may be too young to be listed.
+const LISTED_AFTER: Duration = Duration::from_secs(15);
+
+/// Jobs that are watched at a time, about 300 bytes each; the folders of further ones ask for them.
+const MOST: usize = 200_000;
+
+/// A job is forgotten when its folder has had no round here for so many of the longest waits.
+const FORGOTTEN_AFTER: u32 = 6;
+
+#[derive(Debug)]
+struct Watched {
+    folder: Arc<WatchedFolder>,
+    since: Instant,
+    refreshed: Instant,
+    due: Instant,
+}
+
+/// The folder of watched jobs.
+#[derive(Debug)]
+struct WatchedFolder {
+    key: Key,
+    root_refs: Vec<RootRef>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    // In an order that is the same every time: so are the histories of the simulation.
+    watched: BTreeMap<JobId, Watched>,
+    /// Jobs that have ended, with their status as far as a page told it, until their folders have heard.
+    ended: BTreeMap<JobId, (Option<JobStatus>, Instant)>,
+    /// How long jobs have lately taken, from when they were first watched.
+    typical: Option<Duration>,
+    /// Whether the last job that has ended was told of by an event.
+    events_tell: bool,
+    /// Before this no page is read.
+    not_before: Option<Instant>,
+}
+
+impl Known {
+    /// The wait until a job of that age is to be asked for: near the time that jobs have lately taken, often;
+    /// the older it is, the more rarely.
+    fn wait(&self, age: Duration, longest: Duration) -> Duration {
+        let wait = match self.typical {
+            Some(typical) if age < typical / 2 => typical / 2 - age,
+            Some(_) => age / 10,
+            None => age / 4,
+        };
+        let wait = wait.max(SOONEST);
+        (if self.events_tell { wait * EVENTS_TELL } else { wait }).min(longest.max(SOONEST))
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let due = self.watched.values().map(|job| job.due).min()?;
+        Some(self.not_before.map_or(due, |at| at.max(due)))
+    }
+
+    fn end(&mut self, job: &JobId, status: Option<JobStatus>, now: Instant) -> Option<Key> {
+        let watched = self.watched.remove(job)?;
+        if status.is_some_and(JobStatus::is_terminal) {
+            let took = now.saturating_duration_since(watched.since);
+            self.typical = Some(self.typical.map_or(took, |typical| (typical * 3 + took) / 4));
+            self.events_tell = false;
+        }
+        self.ended.insert(job.clone(), (status, now));
+        Some(watched.folder.key.clone())
+    }
+}
+
+/// The running jobs that this instance has had in hand.
+#[derive(Debug, Default)]
+pub(crate) struct JobWatch {
+    known: Mutex<Known>,
+    news: Notify,
+}
+
+impl JobWatch {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches these jobs of a folder, or goes on doing so.
+    pub(super) fn watch<'a>(
+        &self,
+        key: &Key,
+        root_refs: &[RootRef],
+        jobs: impl Iterator<Item = &'a JobId>,
+        longest: Duration,
+    ) {
+        let now = Instant::now();
+        let folder = Arc::new(WatchedFolder { key: key.clone(), root_refs: root_refs.to_vec() });
+        let mut known = self.known();
+        let first = known.wait(Duration::ZERO, longest);
+        let mut is_news = false;
+        for job in jobs {
+            if known.ended.contains_key(job) {
+                continue;
+            }
+            if let Some(watched) = known.watched.get_mut(job) {
+                watched.folder = Arc::clone(&folder);
+                watched.refreshed = now;
+            } else if known.watched.len() < MOST {
+                let folder = Arc::clone(&folder);
+                let watched = Watched { folder, since: now, refreshed: now, due: now + first };
+                known.watched.insert(job.clone(), watched);
+                is_news = true;
+            }
+        }
+        drop(known);
+        if is_news {
+            self.news.notify_one();
+        }
+    }
+
+    /// Whether a job was seen to have ended, and with which status where that was told. It is watched no more.
+    pub(super) fn take_end(&self, job: &JobId) -> Option<Option<JobStatus>> {
+        self.known().ended.remove(job).map(|(status, _)| status)
+    }
+
+    /// Events tell of jobs, so that polls are only for those that get lost.
+    pub(super) fn heard_by_event(&self) {
+        self.known().events_tell = true;
+    }
+
+    /// Forgets a job that its folder has seen to end.
+    pub(super) fn forget(&self, job: &JobId) {
+        self.known().watched.remove(job);
+    }
+}
+
+impl FolderPlane {
+    /// Watches jobs until stopped.
+    pub(super) async fn watch_jobs(&self) {
+        loop {
+            let due = self.job_watch.known().due();
+            let waits = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.core.stop.cancelled() => return,
+                () = self.job_watch.news.notified() => continue,
+                () = waits => {}
+            }
+            let polled = tokio::select! {
+                biased;
+                () = self.core.stop.cancelled() => return,
+                polled = self.poll_watched() => polled,
+            };
+            if let Err(error) = polled {
+                signals::api::jobs_unread(&error);
+                // The folders ask for their jobs themselves, and say what they meet.
+                let longest = self.core.settings.jobs.poll_interval;
+                self.job_watch.known().not_before = Some(Instant::now() + longest.max(SOONEST));
+            }
+        }
+    }
+
+    /// Reads the pages that tell of the watched jobs, and has the folders of ended ones run.
+    async fn poll_watched(&self) -> Result<()> {
+        let read = Instant::now();
+        let mut told = self.newest_jobs(read).await?;
+        let mut pages = 1_u32;
+        // Jobs of other users, or very many of ours, have come since.
+        let are_missing = self.job_watch.known().watched.keys().any(|job| !told.contains_key(job));
+        if are_missing {
+            let mut from = None;
+            loop {
+                let page = self.core.ports.platform.running_jobs(from.as_deref()).await?;
+                told.extend(page.items.into_iter().map(|job| (job.id, job.status)));
+                pages += 1;
+                from = page.next;
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        for key in self.note_watched(&told, read, pages) {
+            self.core.inbox.offer(key, Priority::Begun);
+        }
+        Ok(())
+    }
+
+    /// Takes note of what pages have told; the folders whose jobs have ended.
+    fn note_watched(&self, told: &BTreeMap<JobId, JobStatus>, read: Instant, pages: u32) -> Vec<Key> {
+        let now = Instant::now();
+        let longest = self.core.settings.jobs.poll_interval;
+        let mut known = self.job_watch.known();
+        let mut ended: Vec<(JobId, Option<JobStatus>)> = Vec::new();
+        let mut running = Vec::new();
+        known.watched.retain(|_, job| now < job.refreshed + longest.max(SOONEST) * FORGOTTEN_AFTER);
+        for (id, job) in &known.watched {
+            match told.get(id) {
+                Some(status) if !status.is_terminal() && *status != JobStatus::Unknown => {
+                    running.push(id.clone());
+                }
+                Some(status) => ended.push((id.clone(), Some(*status))),
+                // Neither new nor running.
+                None if read >= job.since + LISTED_AFTER => ended.push((id.clone(), None)),
+                None => running.push(id.clone()),
+            }
+        }
+        for id in running {
+            let Some(since) = known.watched.get(&id).map(|job| job.since) else { continue };
+            let due = now + known.wait(now.saturating_duration_since(since), longest);
+            if let Some(job) = known.watched.get_mut(&id) {
+                job.due = due;
+                if told.contains_key(&id) {
+                    self.core.record_progress(&job.folder.root_refs);
+                }
+            }
+        }
+        let mut keys: Vec<Key> =
+            ended.iter().filter_map(|(job, status)| known.end(job, *status, now)).collect();
+        keys.sort();
+        keys.dedup();
+        known.ended.retain(|_, (_, at)| now < *at + longest.max(SOONEST) * FORGOTTEN_AFTER);
+        let pace = self.core.ports.platform.load().per_second * PART_OF_PACE;
+        let rest = Duration::try_from_secs_f64(f64::from(pages) / pace).unwrap_or(longest);
+        known.not_before = Some(now + rest.min(longest));
+        keys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn polls_come_near_the_time_that_jobs_take() {
+        let seconds = Duration::from_secs;
+        let mut known = Known::default();
+        assert_eq!([0, 4, 40, 900].map(|age| known.wait(seconds(age), LONGEST).as_secs()), [2, 2, 10, 60]);
+        known.typical = Some(seconds(60));
+        assert_eq!([0, 20, 40, 60].map(|age| known.wait(seconds(age), LONGEST).as_secs()), [30, 10, 4, 6]);
+        known.events_tell = true;
+        assert_eq!([0, 60].map(|age| known.wait(seconds(age), LONGEST).as_secs()), [60, 24]);
+    }
+}
