@@ -36,8 +36,8 @@ async fn jobs_that_fail_in_every_round_end_the_request_with_the_files_named() {
     assert_eq!(error, "CopyJobFailed");
     let named: Vec<_> = cause["files"].as_array().unwrap().iter().map(|file| file["what"].clone()).collect();
     assert_eq!(named, ["/in/run/a.bam", "/in/run/b.bam", "/in/run/sub/d.bam"]);
-    // Five rounds for each folder; after the second the two files of one are tried apart.
-    assert_eq!(house.calls(Some(BATCH)), (1 + 1 + 2 + 2 + 2) + 5);
+    // Five rounds for each folder; after the third the two files of one are tried apart.
+    assert_eq!(house.calls(Some(BATCH)), (1 + 1 + 1 + 2 + 2) + 5);
     assert_eq!(house.slots().await, 0);
     // What could be brought was.
     assert!(

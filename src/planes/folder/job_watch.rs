@@ -39,12 +39,26 @@ const MOST: usize = 200_000;
 /// A job is forgotten when its folder has had no round here for so many of the longest waits.
 const FORGOTTEN_AFTER: u32 = 6;
 
+/// For how long a folder is asked for a round because a job of it has ended; another instance holds it.
+const UNHEARD_FOR: Duration = Duration::from_mins(5);
+
 #[derive(Debug)]
 struct Watched {
     folder: Arc<WatchedFolder>,
     since: Instant,
     refreshed: Instant,
     due: Instant,
+}
+
+/// A job that has ended, until its folder has heard.
+#[derive(Debug)]
+struct Ended {
+    folder: Arc<WatchedFolder>,
+    /// As far as a page has told it.
+    status: Option<JobStatus>,
+    at: Instant,
+    /// When the folder is asked for a round once more: the table may not have answered.
+    again: Instant,
 }
 
 /// The folder of watched jobs.
@@ -58,8 +72,7 @@ struct WatchedFolder {
 struct Known {
     // In an order that is the same every time: so are the histories of the simulation.
     watched: BTreeMap<JobId, Watched>,
-    /// Jobs that have ended, with their status as far as a page told it, until their folders have heard.
-    ended: BTreeMap<JobId, (Option<JobStatus>, Instant)>,
+    ended: BTreeMap<JobId, Ended>,
     /// How long jobs have lately taken, from when they were first watched.
     typical: Option<Duration>,
     /// Whether the last job that has ended was told of by an event.
@@ -75,15 +88,32 @@ impl Known {
         let wait = match self.typical {
             Some(typical) if age < typical / 2 => typical / 2 - age,
             Some(_) => age / 10,
-            None => age / 4,
+            None => age / 8,
         };
         let wait = wait.max(SOONEST);
         (if self.events_tell { wait * EVENTS_TELL } else { wait }).min(longest.max(SOONEST))
     }
 
-    fn due(&self) -> Option<Instant> {
+    /// When pages are to be read.
+    fn poll_at(&self) -> Option<Instant> {
         let due = self.watched.values().map(|job| job.due).min()?;
         Some(self.not_before.map_or(due, |at| at.max(due)))
+    }
+
+    /// When something is to be done.
+    fn due(&self) -> Option<Instant> {
+        self.ended.values().map(|job| job.again).chain(self.poll_at()).min()
+    }
+
+    /// The folders that have not heard of their jobs' ends for a while; they are asked again more rarely.
+    fn unheard(&mut self, now: Instant) -> Vec<Key> {
+        self.ended.retain(|_, job| now < job.at + UNHEARD_FOR);
+        let unheard = self.ended.values_mut().filter(|job| now >= job.again);
+        let keys = unheard.map(|job| {
+            job.again = now + (now - job.at).max(SOONEST);
+            job.folder.key.clone()
+        });
+        distinct(keys)
     }
 
     fn end(&mut self, job: &JobId, status: Option<JobStatus>, now: Instant) -> Option<Key> {
@@ -93,9 +123,18 @@ impl Known {
             self.typical = Some(self.typical.map_or(took, |typical| (typical * 3 + took) / 4));
             self.events_tell = false;
         }
-        self.ended.insert(job.clone(), (status, now));
-        Some(watched.folder.key.clone())
+        let key = watched.folder.key.clone();
+        let ended = Ended { folder: watched.folder, status, at: now, again: now + SOONEST };
+        self.ended.insert(job.clone(), ended);
+        Some(key)
     }
+}
+
+fn distinct(keys: impl Iterator<Item = Key>) -> Vec<Key> {
+    let mut keys: Vec<Key> = keys.collect();
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 /// The running jobs that this instance has had in hand.
@@ -145,7 +184,7 @@ impl JobWatch {
 
     /// Whether a job was seen to have ended, and with which status where that was told. It is watched no more.
     pub(super) fn take_end(&self, job: &JobId) -> Option<Option<JobStatus>> {
-        self.known().ended.remove(job).map(|(status, _)| status)
+        self.known().ended.remove(job).map(|job| job.status)
     }
 
     /// Events tell of jobs, so that polls are only for those that get lost.
@@ -155,7 +194,9 @@ impl JobWatch {
 
     /// Forgets a job that its folder has seen to end.
     pub(super) fn forget(&self, job: &JobId) {
-        self.known().watched.remove(job);
+        let mut known = self.known();
+        known.watched.remove(job);
+        known.ended.remove(job);
     }
 }
 
@@ -175,6 +216,15 @@ impl FolderPlane {
                 () = self.core.stop.cancelled() => return,
                 () = self.job_watch.news.notified() => continue,
                 () = waits => {}
+            }
+            let now = Instant::now();
+            let (unheard, polls) = {
+                let mut known = self.job_watch.known();
+                (known.unheard(now), known.poll_at().is_some_and(|at| now >= at))
+            };
+            self.have_run(unheard);
+            if !polls {
+                continue;
             }
             let polled = tokio::select! {
                 biased;
@@ -209,10 +259,14 @@ impl FolderPlane {
                 }
             }
         }
-        for key in self.note_watched(&told, read, pages) {
+        self.have_run(self.note_watched(&told, read, pages));
+        Ok(())
+    }
+
+    fn have_run(&self, folders: Vec<Key>) {
+        for key in folders {
             self.core.inbox.offer(key, Priority::Begun);
         }
-        Ok(())
     }
 
     /// Takes note of what pages have told; the folders whose jobs have ended.
@@ -244,11 +298,7 @@ impl FolderPlane {
                 }
             }
         }
-        let mut keys: Vec<Key> =
-            ended.iter().filter_map(|(job, status)| known.end(job, *status, now)).collect();
-        keys.sort();
-        keys.dedup();
-        known.ended.retain(|_, (_, at)| now < *at + longest.max(SOONEST) * FORGOTTEN_AFTER);
+        let keys = distinct(ended.iter().filter_map(|(job, status)| known.end(job, *status, now)));
         let pace = self.core.ports.platform.load().per_second * PART_OF_PACE;
         let rest = Duration::try_from_secs_f64(f64::from(pages) / pace).unwrap_or(longest);
         known.not_before = Some(now + rest.min(longest));
@@ -266,7 +316,7 @@ mod tests {
     fn polls_come_near_the_time_that_jobs_take() {
         let seconds = Duration::from_secs;
         let mut known = Known::default();
-        assert_eq!([0, 4, 40, 900].map(|age| known.wait(seconds(age), LONGEST).as_secs()), [2, 2, 10, 60]);
+        assert_eq!([0, 4, 80, 900].map(|age| known.wait(seconds(age), LONGEST).as_secs()), [2, 2, 10, 60]);
         known.typical = Some(seconds(60));
         assert_eq!([0, 20, 40, 60].map(|age| known.wait(seconds(age), LONGEST).as_secs()), [30, 10, 4, 6]);
         known.events_tell = true;
