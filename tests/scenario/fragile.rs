@@ -1,6 +1,7 @@
 //! A table on which one write breaks off, or that is away for a while, for showing that nothing depends on it.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
@@ -42,9 +43,26 @@ pub(crate) struct Fragile {
     pub(crate) unwoken: Arc<AtomicUsize>,
     /// The next write about that arrives late.
     pub(crate) late: Arc<Mutex<Option<Late>>>,
+    /// Calls by what they ask of which type of records.
+    pub(crate) calls: Calls,
+}
+
+/// Calls to the table: how many, and how many bytes they have written.
+pub(crate) type Calls = Arc<Mutex<BTreeMap<String, (u64, usize)>>>;
+
+/// The type of a record without what makes it one of its kind.
+fn kind_of(key: &Key) -> String {
+    let kind = key.id_type.split('#').next().unwrap();
+    if kind == "REQUEST" { format!("{kind} {}", key.id.split('.').next().unwrap()) } else { kind.to_owned() }
 }
 
 impl Fragile {
+    fn count(&self, what: &str, key: &Key, bytes: usize) {
+        let mut calls = self.calls.lock().unwrap();
+        let entry = calls.entry(format!("{what} {}", kind_of(key))).or_default();
+        *entry = (entry.0 + 1, entry.1 + bytes);
+    }
+
     fn is_there(&self) -> Result<()> {
         if self.away.load(Ordering::Relaxed) {
             return Err(Error::new(Class::Transient, "table", "is away"));
@@ -102,20 +120,43 @@ impl Fragile {
     }
 }
 
+/// What a write does.
+fn told_of(write: &Write) -> &'static str {
+    let Action::Update(changes) = &write.action else {
+        return if matches!(write.action, Action::Put(_)) { "put" } else { "delete" };
+    };
+    let sets =
+        |wanted: &str| changes.iter().any(|change| matches!(change, Change::Set(name, _) if name == wanted));
+    let adds =
+        |wanted: &str| changes.iter().any(|change| matches!(change, Change::Add(name, _) if name == wanted));
+    if adds("epoch") {
+        "acquire"
+    } else if adds("wakes") {
+        "wake"
+    } else if sets("owner") {
+        "release"
+    } else {
+        "update"
+    }
+}
+
 #[async_trait]
 impl Store for Fragile {
     async fn get(&self, key: &Key) -> Result<Option<Item>> {
         self.is_there()?;
+        self.count("get", key, 0);
         self.store.get(key).await
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Item>> {
         self.is_there()?;
+        keys.first().into_iter().for_each(|key| self.count("get many", key, 0));
         self.store.get_many(keys).await.inspect(|items| self.told(items))
     }
 
     async fn query(&self, id: &str, prefix: &str) -> Result<Vec<Item>> {
         self.is_there()?;
+        self.count("query", &Key::new(id, prefix), 0);
         self.store.query(id, prefix).await.inspect(|items| self.told(items))
     }
 
@@ -125,7 +166,10 @@ impl Store for Fragile {
             return Err(Error::new(Class::Transient, "wake", "no answer"));
         }
         self.put_off(std::slice::from_ref(&write))?;
+        let (what, key) = (told_of(&write), write.key.clone());
         let written = self.break_off(self.store.write(write)).await?;
+        let bytes = if let Written::Done(Some(item)) = &written { item_bytes(item) } else { 0 };
+        self.count(what, &key, bytes);
         if let Written::Done(Some(item)) = &written {
             self.largest_record.fetch_max(item_bytes(item), Ordering::Relaxed);
         }
@@ -135,6 +179,7 @@ impl Store for Fragile {
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         self.is_there()?;
         self.put_off(&writes)?;
+        writes.first().into_iter().for_each(|write| self.count("transact", &write.key, 0));
         self.break_off(self.store.transact(writes)).await
     }
 

@@ -44,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     doubles::{Buses, Callers, JobNews, Metered, VirtualClock},
-    fragile::{Fragile, Late},
+    fragile::{Calls, Fragile, Late},
     wire::RouterWire,
 };
 
@@ -93,6 +93,8 @@ pub(crate) struct House {
     pub(crate) largest_record: Arc<AtomicUsize>,
     /// How many times more a root that is woken is not.
     pub(crate) unwoken: Arc<AtomicUsize>,
+    /// The calls of instances to the table.
+    pub(crate) table_calls: Calls,
     /// The next write to the table that arrives late.
     pub(crate) late: Arc<Mutex<Option<Late>>>,
     /// Whether calls of the platform are swallowed.
@@ -219,6 +221,7 @@ impl House {
             largest_record: Arc::default(),
             unwoken: Arc::default(),
             late: Arc::default(),
+            table_calls: Calls::default(),
             hole: Arc::default(),
             simulator,
             callers: Arc::new(callers),
@@ -280,6 +283,7 @@ impl House {
                 largest_record: self.largest_record.clone(),
                 unwoken: self.unwoken.clone(),
                 late: self.late.clone(),
+                calls: self.table_calls.clone(),
             }),
             requests: self.queue.clone(),
             job_events: self.job_events.clone().map(|queue| queue as Arc<dyn Queue>),

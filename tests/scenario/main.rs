@@ -32,6 +32,7 @@ mod slices;
 mod storms;
 mod strangers;
 mod sturdy;
+mod table_budget;
 mod tokens;
 mod trees;
 mod walk;

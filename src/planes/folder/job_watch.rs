@@ -48,6 +48,8 @@ struct Watched {
     since: Instant,
     refreshed: Instant,
     due: Instant,
+    /// When a page last told that it runs.
+    told: Option<Instant>,
 }
 
 /// A job that has ended, until its folder has heard.
@@ -171,7 +173,7 @@ impl JobWatch {
                 watched.refreshed = now;
             } else if known.watched.len() < MOST {
                 let folder = Arc::clone(&folder);
-                let watched = Watched { folder, since: now, refreshed: now, due: now + first };
+                let watched = Watched { folder, since: now, refreshed: now, due: now + first, told: None };
                 known.watched.insert(job.clone(), watched);
                 is_news = true;
             }
@@ -185,6 +187,13 @@ impl JobWatch {
     /// Whether a job was seen to have ended, and with which status where that was told. It is watched no more.
     pub(super) fn take_end(&self, job: &JobId) -> Option<Option<JobStatus>> {
         self.known().ended.remove(job).map(|job| job.status)
+    }
+
+    /// Whether a page that was read within that time has told that a job runs.
+    pub(super) fn runs(&self, job: &JobId, within: Duration) -> bool {
+        let now = Instant::now();
+        let told = self.known().watched.get(job).and_then(|job| job.told);
+        told.is_some_and(|told| now < told + within)
     }
 
     /// Events tell of jobs, so that polls are only for those that get lost.
@@ -294,6 +303,7 @@ impl FolderPlane {
             if let Some(job) = known.watched.get_mut(&id) {
                 job.due = due;
                 if told.contains_key(&id) {
+                    job.told = Some(read);
                     self.core.record_progress(&job.folder.root_refs);
                 }
             }
@@ -309,6 +319,39 @@ impl FolderPlane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::records::REQUEST;
+
+    fn key(id: &str) -> Key {
+        Key::new(id, REQUEST)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_is_asked_again_until_it_has_heard_and_more_rarely_each_time() {
+        let (watch, job) = (JobWatch::default(), JobId::new("job"));
+        watch.watch(&key("folder"), &[], [&job].into_iter(), LONGEST);
+        assert!(!watch.runs(&job, LONGEST), "no page has told of it");
+        let begun = Instant::now();
+        let ended = watch.known().end(&job, Some(JobStatus::Succeeded), begun);
+        assert_eq!(ended, Some(key("folder")));
+        let mut asked = Vec::new();
+        for second in 0..=600 {
+            if !watch.known().unheard(begun + Duration::from_secs(second)).is_empty() {
+                asked.push(second);
+            }
+        }
+        assert_eq!(asked, [2, 4, 8, 16, 32, 64, 128, 256]);
+        assert_eq!((watch.take_end(&job), watch.known().due()), (None, None), "nothing is asked for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_ended_is_told_once_and_not_watched_again() {
+        let (watch, job) = (JobWatch::default(), JobId::new("job"));
+        watch.watch(&key("folder"), &[], [&job].into_iter(), LONGEST);
+        watch.known().end(&job, None, Instant::now());
+        watch.watch(&key("folder"), &[], [&job].into_iter(), LONGEST);
+        assert!(watch.known().watched.is_empty(), "its folder has not heard yet");
+        assert_eq!((watch.take_end(&job), watch.take_end(&job)), (Some(None), None));
+    }
 
     const LONGEST: Duration = Duration::from_mins(1);
 

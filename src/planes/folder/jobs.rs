@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    FolderPlane,
+    FolderPlane, LONGEST,
     batches::Batch,
     document,
     job_status_cache::POLL_ALIGNMENT,
@@ -75,6 +75,7 @@ impl FolderPlane {
     ) -> RoundResult<Vec<JobEnd>> {
         let now = millis(self.core.ports.clock.now());
         let long = as_millis(self.core.settings.heartbeat.outage_after);
+        let poll_interval = self.core.settings.jobs.poll_interval;
         for n in 0..state.jobs.len() {
             let Some(job) = state.jobs.get_mut(n) else { break };
             if job.ended_at.is_some() {
@@ -84,7 +85,10 @@ impl FolderPlane {
             if told.is_none() && !woken && now < job.next_poll {
                 continue;
             }
-            job.next_poll = self.next_poll(now);
+            job.next_poll = self.next_poll(now, job.made_at);
+            if told.is_none() && !woken && self.job_watch.runs(&job.job, 2 * poll_interval) {
+                continue;
+            }
             let status = match told.flatten() {
                 Some(status) => Ok(status),
                 None => self.job_status(&job.job, woken).await,
@@ -157,12 +161,15 @@ impl FolderPlane {
         self.job_watch.watch(&held.lease.key, &state.root_refs, jobs, longest);
     }
 
-    /// When the folder asks for a job that nothing has told of. Jobs meet at the same instants, so that they
+    /// When the folder asks for a job that nothing has told of: the longer it has run, the more rarely. Jobs meet at the same instants, so that they
     /// can be asked for together.
-    fn next_poll(&self, now: i64) -> i64 {
-        let wait = 2 * self.core.settings.jobs.poll_interval;
+    fn next_poll(&self, now: i64, made_at: i64) -> i64 {
+        let soonest = 2 * as_millis(self.core.settings.jobs.poll_interval);
+        // Where an instance dies, its roots must not seem to have stalled.
+        let longest = as_millis(LONGEST.min(self.core.settings.heartbeat.stalled_after / 4));
+        let wait = (now - made_at).clamp(soonest, longest.max(soonest));
         let grid = as_millis(POLL_ALIGNMENT);
-        (now + as_millis(wait) + grid - 1).div_euclid(grid) * grid
+        (now + wait + grid - 1).div_euclid(grid) * grid
     }
 
     /// The report on a job that has ended badly: its items name the files that failed, and the files that
@@ -325,7 +332,7 @@ impl FolderPlane {
             express: intent.express,
             piece: intent.piece,
             polls: 0,
-            next_poll: self.next_poll(millis(now)),
+            next_poll: self.next_poll(millis(now), millis(now)),
             ended_at: None,
             made_at: millis(submitted.job.created),
             mute_since: None,
