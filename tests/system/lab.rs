@@ -31,6 +31,9 @@ const QUICK: &[(&str, &str)] = &[
     ("SERVICE__DRAIN_TIMEOUT", "20s"),
 ];
 
+/// Settings of these that have come since the first version that others are tried with.
+const SINCE: [&str; 1] = ["ICAV2__ABANDONED_AFTER"];
+
 /// `copy-manager simulate`.
 #[derive(Debug)]
 pub(crate) struct Platform {
@@ -183,13 +186,12 @@ impl Lab {
         Process::spawn(name, self.directory.path(), &["serve"], &environment)
     }
 
-    /// The same with the binary of another version, which knows some settings by the names that they had.
+    /// The same with the binary of another version.
     pub(crate) async fn serve_version(&self, binary: &Path, name: &str) -> Process {
         let mut environment = self.environment.clone();
         environment.extend(quick(&[]));
-        for (setting, _) in &mut environment {
-            *setting = setting.replace("__SERVICE__RETRY_", "__ICAV2__RETRY_");
-        }
+        // Settings that have come since are not known to it.
+        environment.retain(|(setting, _)| !SINCE.iter().any(|name| setting.ends_with(name)));
         let mut daemon =
             Process::spawn_version(binary, name, self.directory.path(), &["serve"], &environment);
         daemon.ready().await;
