@@ -127,6 +127,12 @@ impl Data {
         lacks_size(self.status, self.size, self.etag.as_ref())
     }
 
+    /// Whether nothing but a name was told of it, so that its path says no more than where it was looked for.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.status == DataStatus::Unknown && self.created == Timestamp::UNIX_EPOCH
+    }
+
     /// The last name of its path.
     #[must_use]
     pub fn name(&self) -> &str {

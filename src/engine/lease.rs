@@ -27,8 +27,9 @@ use crate::{
     signals,
 };
 
-/// Takers wait this much longer than a lease says, for clocks that differ.
-const SKEW: Duration = Duration::from_secs(5);
+/// By how much the clocks of two instances, or of one and the platform, may differ: who goes by a time that
+/// another has noted waits so much longer.
+pub(crate) const SKEW: Duration = Duration::from_secs(5);
 
 /// Holders stop this much before their lease ends, for steps that are under way.
 const MARGIN: Duration = Duration::from_secs(10);

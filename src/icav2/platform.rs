@@ -108,6 +108,34 @@ impl Client {
         page.items.retain(|data| data.path.inside(path).is_some_and(|rest| !rest.is_empty()));
         Ok(page)
     }
+
+    /// The folder that holds an entry which was told without its path: `top`, or one below it. All of them are
+    /// listed, until it is found: which files are missing depends on where they are.
+    async fn holder_of(&self, project: &ProjectId, top: &DataPath, id: &DataId) -> Result<Option<DataPath>> {
+        let (mut folders, mut from) = (vec![top.clone()], None);
+        loop {
+            let page = self.below(project, top, from.as_deref(), Some("FOLDER")).await?;
+            folders.extend(page.items.into_iter().map(|folder| folder.path));
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        for folder in folders {
+            let mut from = None;
+            loop {
+                let page = self.children_at(project, &folder, from.as_deref()).await?;
+                if page.items.iter().any(|data| data.id == *id) {
+                    return Ok(Some(folder));
+                }
+                from = page.next;
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// One of our files or folders from the API's.
@@ -170,7 +198,15 @@ impl DataPlatform for Client {
         path: &DataPath,
         from: Option<&str>,
     ) -> Result<Page<Data>> {
-        self.below(project, path, from, None).await
+        let mut page = self.below(project, path, from, None).await?;
+        let is_misplaced =
+            |data: &&mut Data| data.is_bare() && !data.path.is_folder() && data.path.parent() == *path;
+        for data in page.items.iter_mut().filter(is_misplaced) {
+            if let Some(folder) = self.holder_of(project, path, &data.id).await? {
+                data.path = folder.file(data.path.name());
+            }
+        }
+        Ok(page)
     }
 
     async fn count_files_below(&self, project: &ProjectId, path: &DataPath) -> Result<Option<u64>> {

@@ -29,7 +29,6 @@ async fn a_folder_of_one_job_costs_few_calls() {
     let platform = house.calls(None);
     let told =
         format!("{took:?}: {all} calls to the table, {bytes} bytes, {platform} calls to ICAv2: {calls:#?}");
-    println!("{told}");
     // 61 to the table for each folder before jobs were watched together.
     assert!(all <= 43 * FOLDERS && bytes <= 17_000 * 20, "{told}");
     assert!(platform <= 6 * FOLDERS + 5, "{told}");

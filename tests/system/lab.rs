@@ -209,7 +209,7 @@ impl Lab {
     }
 
     /// Where the daemons' logs are, until the lab is dropped.
-    pub(crate) fn directory(&self) -> &std::path::Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 

@@ -6,7 +6,10 @@
 //! came. Folders in which something is new are gone through again by further children, which take the places
 //! of those that did so before.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Duration,
+};
 
 use super::Folders;
 use crate::{
@@ -19,7 +22,7 @@ use crate::{
         seen::Seen,
     },
     engine::{
-        lease::Leased,
+        lease::{Leased, SKEW},
         liveness::RootRef,
         records::{as_millis, millis, started_at},
     },
@@ -150,9 +153,15 @@ fn trees(spec: &FolderRequest) -> impl Iterator<Item = (&ProjectId, &DataId, &Da
 }
 
 impl Folders {
-    /// When everything shows that was there when the request came, milliseconds since 1970.
+    /// When everything shows that was there when the request came, milliseconds since 1970. Another instance
+    /// may have noted when that was.
     pub(crate) fn complete_at(&self, held: &Leased) -> i64 {
-        millis(started_at(&held.item)).saturating_add(as_millis(self.core.settings.jobs.settle))
+        millis(started_at(&held.item)).saturating_add(as_millis(self.settle()))
+    }
+
+    /// For how long the platform may hide what there is, as far as clocks that differ tell.
+    pub(crate) fn settle(&self) -> Duration {
+        self.core.settings.jobs.settle + SKEW
     }
 
     /// Looks whether sources hold more than `children`, which have settled with these outcomes, have seen.
@@ -168,7 +177,7 @@ impl Folders {
         if outcomes.iter().filter_map(|outcome| outcome.failure.as_ref()).any(is_final) {
             return Ok(Late::Nothing);
         }
-        let (complete_at, settle) = (self.complete_at(held), as_millis(self.core.settings.jobs.settle));
+        let (complete_at, settle) = (self.complete_at(held), as_millis(self.settle()));
         let mut tops = tops(children, outcomes);
         // A folder that was listed late enough has shown its files, but those below it were looked for when
         // the plan was made.

@@ -6,12 +6,14 @@ use super::{
     FolderPlane,
     snapshot::{Snapshot, TreeStatus},
     state::{Before, FolderState, MOST_REMEMBERED},
+    trees::is_news,
     waiter::Waiter,
     wanted::Resolved,
 };
 use crate::{
     domain::{
         diff::{Clash, Verdict},
+        file::FileInfo,
         outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
         route::Route,
     },
@@ -246,7 +248,8 @@ fn older_by_size(
     verdicts: &[Verdict],
     snapshot: &Snapshot,
 ) -> Vec<(u64, bool)> {
-    let older = |name| snapshot.listing.get(name).is_some_and(|there| there.created + OLDER < waiter.since);
+    let is_older = |there: &FileInfo| there.created + OLDER < waiter.since && !is_news(waiter, there);
+    let older = |name| snapshot.listing.get(name).is_some_and(is_older);
     let files = resolved.files.iter().zip(verdicts).filter(|(source, verdict)| {
         matches!(verdict, Verdict::Done { by_size: true }) && older(&source.wanted.name)
     });

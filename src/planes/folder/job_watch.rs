@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::FolderPlane;
+use super::{FolderPlane, LONGEST};
 use crate::{
     domain::{ids::JobId, job::JobStatus},
     engine::{dispatch::Priority, liveness::RootRef},
@@ -23,6 +23,9 @@ use crate::{
 
 /// The shortest wait between two polls.
 const SOONEST: Duration = Duration::from_secs(2);
+
+/// The longest wait for the first poll of a job, however long others have taken.
+const FIRST: Duration = Duration::from_secs(5);
 
 /// How many times longer the wait is where the last job that ended was told of by an event.
 const EVENTS_TELL: u32 = 4;
@@ -36,8 +39,8 @@ const LISTED_AFTER: Duration = Duration::from_secs(15);
 /// Jobs that are watched at a time, about 300 bytes each; the folders of further ones ask for them.
 const MOST: usize = 200_000;
 
-/// A job is forgotten when its folder has had no round here for so many of the longest waits.
-const FORGOTTEN_AFTER: u32 = 6;
+/// A job is forgotten when its folder has had no round here for so long: another instance has taken it over.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(2 * LONGEST.as_secs());
 
 /// For how long a folder is asked for a round because a job of it has ended; another instance holds it.
 const UNHEARD_FOR: Duration = Duration::from_mins(5);
@@ -56,8 +59,8 @@ struct Watched {
 #[derive(Debug)]
 struct Ended {
     folder: Arc<WatchedFolder>,
-    /// As far as a page has told it.
-    status: Option<JobStatus>,
+    /// [`JobStatus::Unknown`] where no page has told it.
+    status: JobStatus,
     at: Instant,
     /// When the folder is asked for a round once more: the table may not have answered.
     again: Instant,
@@ -74,6 +77,8 @@ struct WatchedFolder {
 struct Known {
     // In an order that is the same every time: so are the histories of the simulation.
     watched: BTreeMap<JobId, Watched>,
+    /// The jobs by their folders.
+    folders: BTreeMap<Key, Vec<JobId>>,
     ended: BTreeMap<JobId, Ended>,
     /// How long jobs have lately taken, from when they were first watched.
     typical: Option<Duration>,
@@ -81,6 +86,8 @@ struct Known {
     events_tell: bool,
     /// Before this no page is read.
     not_before: Option<Instant>,
+    /// Polls in a row that have failed.
+    failures: u32,
 }
 
 impl Known {
@@ -88,7 +95,7 @@ impl Known {
     /// the older it is, the more rarely.
     fn wait(&self, age: Duration, longest: Duration) -> Duration {
         let wait = match self.typical {
-            Some(typical) if age < typical / 2 => typical / 2 - age,
+            Some(typical) if age < typical / 2 => (typical / 2).saturating_sub(age).min(age.max(FIRST)),
             Some(_) => age / 10,
             None => age / 8,
         };
@@ -112,15 +119,26 @@ impl Known {
         self.ended.retain(|_, job| now < job.at + UNHEARD_FOR);
         let unheard = self.ended.values_mut().filter(|job| now >= job.again);
         let keys = unheard.map(|job| {
-            job.again = now + (now - job.at).max(SOONEST);
+            job.again = now + now.saturating_duration_since(job.at).max(SOONEST);
             job.folder.key.clone()
         });
         distinct(keys)
     }
 
-    fn end(&mut self, job: &JobId, status: Option<JobStatus>, now: Instant) -> Option<Key> {
+    /// Forgets jobs of folders that have had no round here for long.
+    fn forget(&mut self, now: Instant) {
+        let before = self.watched.len();
+        self.watched.retain(|_, job| now < job.refreshed + FORGOTTEN_AFTER);
+        if self.watched.len() < before {
+            let (watched, ended) = (&self.watched, &self.ended);
+            let is_known = |job: &JobId| watched.contains_key(job) || ended.contains_key(job);
+            self.folders.retain(|_, jobs| jobs.iter().any(is_known));
+        }
+    }
+
+    fn end(&mut self, job: &JobId, status: JobStatus, now: Instant) -> Option<Key> {
         let watched = self.watched.remove(job)?;
-        if status.is_some_and(JobStatus::is_terminal) {
+        if status.is_terminal() {
             let took = now.saturating_duration_since(watched.since);
             self.typical = Some(self.typical.map_or(took, |typical| (typical * 3 + took) / 4));
             self.events_tell = false;
@@ -151,7 +169,8 @@ impl JobWatch {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches these jobs of a folder, or goes on doing so.
+    /// Watches these jobs of a folder, or goes on doing so, and no others of it: another instance may have
+    /// seen them end.
     pub(super) fn watch<'a>(
         &self,
         key: &Key,
@@ -164,7 +183,13 @@ impl JobWatch {
         let mut known = self.known();
         let first = known.wait(Duration::ZERO, longest);
         let mut is_news = false;
-        for job in jobs {
+        let jobs: Vec<JobId> = jobs.cloned().collect();
+        let before = known.folders.remove(key).unwrap_or_default();
+        for job in before.iter().filter(|job| !jobs.contains(job)) {
+            known.watched.remove(job);
+            known.ended.remove(job);
+        }
+        for job in &jobs {
             if known.ended.contains_key(job) {
                 continue;
             }
@@ -178,14 +203,17 @@ impl JobWatch {
                 is_news = true;
             }
         }
+        if !jobs.is_empty() {
+            known.folders.insert(key.clone(), jobs);
+        }
         drop(known);
         if is_news {
             self.news.notify_one();
         }
     }
 
-    /// Whether a job was seen to have ended, and with which status where that was told. It is watched no more.
-    pub(super) fn take_end(&self, job: &JobId) -> Option<Option<JobStatus>> {
+    /// The status with which a job was seen to have ended, if it was; unknown where no page has told it.
+    pub(super) fn take_end(&self, job: &JobId) -> Option<JobStatus> {
         self.known().ended.remove(job).map(|job| job.status)
     }
 
@@ -199,13 +227,6 @@ impl JobWatch {
     /// Events tell of jobs, so that polls are only for those that get lost.
     pub(super) fn heard_by_event(&self) {
         self.known().events_tell = true;
-    }
-
-    /// Forgets a job that its folder has seen to end.
-    pub(super) fn forget(&self, job: &JobId) {
-        let mut known = self.known();
-        known.watched.remove(job);
-        known.ended.remove(job);
     }
 }
 
@@ -242,9 +263,12 @@ impl FolderPlane {
             };
             if let Err(error) = polled {
                 signals::api::jobs_unread(&error);
-                // The folders ask for their jobs themselves, and say what they meet.
+                // When they are due, the folders ask for their jobs themselves, and say what they meet.
                 let longest = self.core.settings.jobs.poll_interval;
-                self.job_watch.known().not_before = Some(Instant::now() + longest.max(SOONEST));
+                let mut known = self.job_watch.known();
+                let wait = SOONEST * 2_u32.saturating_pow(known.failures.min(8));
+                known.failures = known.failures.saturating_add(1);
+                known.not_before = Some(Instant::now() + wait.min(longest.max(SOONEST)));
             }
         }
     }
@@ -253,6 +277,8 @@ impl FolderPlane {
     async fn poll_watched(&self) -> Result<()> {
         let read = Instant::now();
         let mut told = self.newest_jobs(read).await?;
+        // What has ended is known, whatever becomes of the other pages.
+        self.have_run(self.note_ended(&told));
         let mut pages = 1_u32;
         // Jobs of other users, or very many of ours, have come since.
         let are_missing = self.job_watch.known().watched.keys().any(|job| !told.contains_key(job));
@@ -272,6 +298,14 @@ impl FolderPlane {
         Ok(())
     }
 
+    /// Takes note of jobs of which a page tells that they have ended; their folders.
+    fn note_ended(&self, told: &BTreeMap<JobId, JobStatus>) -> Vec<Key> {
+        let mut known = self.job_watch.known();
+        let now = Instant::now();
+        let ended = told.iter().filter(|(_, status)| status.is_terminal());
+        distinct(ended.filter_map(|(job, status)| known.end(job, *status, now)))
+    }
+
     fn have_run(&self, folders: Vec<Key>) {
         for key in folders {
             self.core.inbox.offer(key, Priority::Begun);
@@ -283,17 +317,17 @@ impl FolderPlane {
         let now = Instant::now();
         let longest = self.core.settings.jobs.poll_interval;
         let mut known = self.job_watch.known();
-        let mut ended: Vec<(JobId, Option<JobStatus>)> = Vec::new();
+        let mut ended: Vec<(JobId, JobStatus)> = Vec::new();
         let mut running = Vec::new();
-        known.watched.retain(|_, job| now < job.refreshed + longest.max(SOONEST) * FORGOTTEN_AFTER);
+        known.forget(now);
         for (id, job) in &known.watched {
             match told.get(id) {
                 Some(status) if !status.is_terminal() && *status != JobStatus::Unknown => {
                     running.push(id.clone());
                 }
-                Some(status) => ended.push((id.clone(), Some(*status))),
+                Some(status) => ended.push((id.clone(), *status)),
                 // Neither new nor running.
-                None if read >= job.since + LISTED_AFTER => ended.push((id.clone(), None)),
+                None if read >= job.since + LISTED_AFTER => ended.push((id.clone(), JobStatus::Unknown)),
                 None => running.push(id.clone()),
             }
         }
@@ -312,57 +346,10 @@ impl FolderPlane {
         let pace = self.core.ports.platform.load().per_second * PART_OF_PACE;
         let rest = Duration::try_from_secs_f64(f64::from(pages) / pace).unwrap_or(longest);
         known.not_before = Some(now + rest.min(longest));
+        known.failures = 0;
         keys
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::records::REQUEST;
-
-    fn key(id: &str) -> Key {
-        Key::new(id, REQUEST)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_folder_is_asked_again_until_it_has_heard_and_more_rarely_each_time() {
-        let (watch, job) = (JobWatch::default(), JobId::new("job"));
-        watch.watch(&key("folder"), &[], [&job].into_iter(), LONGEST);
-        assert!(!watch.runs(&job, LONGEST), "no page has told of it");
-        let begun = Instant::now();
-        let ended = watch.known().end(&job, Some(JobStatus::Succeeded), begun);
-        assert_eq!(ended, Some(key("folder")));
-        let mut asked = Vec::new();
-        for second in 0..=600 {
-            if !watch.known().unheard(begun + Duration::from_secs(second)).is_empty() {
-                asked.push(second);
-            }
-        }
-        assert_eq!(asked, [2, 4, 8, 16, 32, 64, 128, 256]);
-        assert_eq!((watch.take_end(&job), watch.known().due()), (None, None), "nothing is asked for ever");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_has_ended_is_told_once_and_not_watched_again() {
-        let (watch, job) = (JobWatch::default(), JobId::new("job"));
-        watch.watch(&key("folder"), &[], [&job].into_iter(), LONGEST);
-        watch.known().end(&job, None, Instant::now());
-        watch.watch(&key("folder"), &[], [&job].into_iter(), LONGEST);
-        assert!(watch.known().watched.is_empty(), "its folder has not heard yet");
-        assert_eq!((watch.take_end(&job), watch.take_end(&job)), (Some(None), None));
-    }
-
-    const LONGEST: Duration = Duration::from_mins(1);
-
-    #[test]
-    fn polls_come_near_the_time_that_jobs_take() {
-        let seconds = Duration::from_secs;
-        let mut known = Known::default();
-        assert_eq!([0, 4, 80, 900].map(|age| known.wait(seconds(age), LONGEST).as_secs()), [2, 2, 10, 60]);
-        known.typical = Some(seconds(60));
-        assert_eq!([0, 20, 40, 60].map(|age| known.wait(seconds(age), LONGEST).as_secs()), [30, 10, 4, 6]);
-        known.events_tell = true;
-        assert_eq!([0, 60].map(|age| known.wait(seconds(age), LONGEST).as_secs()), [60, 24]);
-    }
-}
+mod tests;

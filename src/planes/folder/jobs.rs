@@ -89,7 +89,7 @@ impl FolderPlane {
             if told.is_none() && !woken && self.job_watch.runs(&job.job, 2 * poll_interval) {
                 continue;
             }
-            let status = match told.flatten() {
+            let status = match told.filter(|status| status.is_terminal()) {
                 Some(status) => Ok(status),
                 None => self.job_status(&job.job, woken).await,
             };
@@ -113,8 +113,11 @@ impl FolderPlane {
                 }
             };
             job.mute_since = (job.status == JobStatus::Unknown).then(|| job.mute_since.unwrap_or(now));
+            if job.mute_since.is_some() {
+                // It is not watched.
+                job.next_poll = job.next_poll.min(now + as_millis(poll_interval));
+            }
             if job.status.is_terminal() {
-                self.job_watch.forget(&job.job);
                 job.ended_at = Some(now);
                 if job.has_failed() {
                     state.failed_at = now;

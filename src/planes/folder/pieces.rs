@@ -34,6 +34,9 @@ const CUT: usize = 4;
 /// Failures of a set before it is cut, if a request has that many attempts and one for the pieces.
 const PATIENCE: u32 = 3;
 
+/// Files that go again together at most: their names are in the record twice while they do.
+const MOST_TOGETHER: usize = 1000;
+
 /// Failures as a single, isolated file before it is streamed.
 const ALONE: u32 = 2;
 
@@ -81,7 +84,7 @@ impl FolderState {
             // Some arrived: those that did not are suspects, and no longer travel with other files.
             let known = self.pieces.len();
             for names in snapshot.by_waiter(missing).values() {
-                self.cut(names, 1, true);
+                self.cut(names, names.len().div_ceil(MOST_TOGETHER), true);
             }
             self.pieces.iter_mut().skip(known).for_each(|piece| piece.fails = 1);
             return false;
@@ -169,12 +172,15 @@ impl FolderPlane {
                 let brought_some = missing.len() < job.names.len();
                 let missing: HashSet<&String> = missing.iter().collect();
                 let mine = |piece: &&mut BisectGroup| piece.names.iter().any(|name| missing.contains(name));
-                for piece in state.pieces.iter_mut().filter(mine) {
-                    piece.failed = true;
-                    // Of a set that goes again as a whole, no cut is judged.
-                    charged |= piece.fails > 0 && !brought_some;
-                }
-                state.piece_arrived |= brought_some;
+                state.pieces.iter_mut().filter(mine).for_each(|piece| piece.failed = true);
+                // Of a set that goes again as a whole, no cut is judged.
+                let carried: HashSet<&String> = job.names.iter().collect();
+                let again = |piece: &BisectGroup| {
+                    piece.fails > 0 && piece.names.iter().any(|name| carried.contains(name))
+                };
+                let is_again = state.pieces.iter().any(again);
+                charged |= is_again && !brought_some;
+                state.piece_arrived |= !is_again && brought_some;
             } else if !arrived {
                 charged |= state.take_apart(folder, snapshot, job, &missing, patience);
             }
@@ -187,6 +193,7 @@ impl FolderPlane {
             }
         }
         state.pieces.retain(|piece| !piece.names.is_empty());
+        state.piece_arrived &= !state.pieces.is_empty();
         state.send_again(patience);
         // Other pieces are not kept waiting by those that have nothing to send now, because another writer is
         // at work on their files, for example.
@@ -205,7 +212,8 @@ impl FolderPlane {
         } else if well {
             state.charged = 0;
         }
-        if bad {
+        // A job that fails once is mostly bad luck.
+        if bad && state.charged > 1 {
             self.pause_jobs(state);
         }
     }
@@ -231,12 +239,8 @@ impl FolderPlane {
         judged
     }
 
-    /// No submission for a while, longer after each round that brought nothing, and none after the first: a job
-    /// that fails is mostly bad luck.
+    /// No submission for a while, longer after each round that brought nothing.
     pub(super) fn pause_jobs(&self, state: &mut FolderState) {
-        if state.charged < 2 {
-            return;
-        }
         let service = &self.core.settings.service;
         let wait =
             jittered(service.retry_base, service.retry_cap, state.charged, self.core.ports.chance.as_ref());

@@ -24,7 +24,7 @@ const PAGE: usize = 1000;
 const MOVED_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// How often a folder that waits looks after its jobs.
-const LOOK_AFTER_JOBS: std::time::Duration = std::time::Duration::from_secs(15);
+const LOOK_AFTER_JOBS: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// The reason for which a folder waits for room.
 pub(super) const WAITS_FOR: &str =

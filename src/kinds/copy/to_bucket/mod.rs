@@ -114,7 +114,7 @@ impl Copy {
             },
         };
         let complete_at = self.folders.complete_at(held);
-        if walk.is_fresh(complete_at, records::as_millis(self.core.settings.jobs.settle)) {
+        if walk.is_fresh(complete_at, records::as_millis(self.folders.settle())) {
             // More may have been there than was shown: all of it is gone through once more.
             return Err(NotBegun::At(complete_at));
         }
