@@ -97,7 +97,7 @@ impl Known {
         let wait = match self.typical {
             Some(typical) if age < typical / 2 => (typical / 2).saturating_sub(age).min(age.max(FIRST)),
             Some(_) => age / 10,
-            None => age / 8,
+            None => age / 16,
         };
         let wait = wait.max(SOONEST);
         (if self.events_tell { wait * EVENTS_TELL } else { wait }).min(longest.max(SOONEST))

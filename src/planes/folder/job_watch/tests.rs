@@ -1,3 +1,5 @@
+//! The watch alone: when it polls, what it forgets, whom it asks again.
+
 use super::*;
 use crate::engine::records::REQUEST;
 
@@ -39,7 +41,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 fn polls_come_near_the_time_that_jobs_take() {
     let seconds = Duration::from_secs;
     let mut known = Known::default();
-    assert_eq!([0, 4, 80, 900].map(|age| known.wait(seconds(age), MINUTE).as_secs()), [2, 2, 10, 60]);
+    assert_eq!([0, 4, 80, 900].map(|age| known.wait(seconds(age), MINUTE).as_secs()), [2, 2, 5, 56]);
     known.typical = Some(seconds(60));
     assert_eq!([0, 6, 20, 40, 60].map(|age| known.wait(seconds(age), MINUTE).as_secs()), [5, 6, 10, 4, 6]);
     known.events_tell = true;
