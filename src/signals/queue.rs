@@ -58,7 +58,8 @@ pub fn heartbeat_noted() {
     debug!("heartbeat noted");
 }
 
-/// The answer to a task token, where the log is the caller. The token itself is not told.
+/// The answer to a task token, where the log is the caller: the one line that programs read, so its fields keep
+/// their names. The token itself is not told.
 pub fn task_answered(status: &str, answer: &str) {
-    info!(task_status = status, answer, "task answered");
+    info!(task.status = status, task.answer = answer, "task answered");
 }

@@ -84,8 +84,10 @@ fn every_field_of_a_log_line_is_in_the_document() {
     let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let documented: BTreeSet<_> = rows.map(str::to_owned).collect();
     assert_eq!(told, documented);
-    let is_plain = |name: &&String| !name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
-    assert_eq!(told.iter().find(is_plain), None, "snake_case");
+    let is_plain = |name: &str| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    let others: Vec<_> = told.iter().filter(|name| !is_plain(name)).collect();
+    // Programs read these two, and did before the others had these names.
+    assert_eq!(others, ["task.answer", "task.status"]);
 }
 
 #[test]
