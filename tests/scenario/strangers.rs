@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use copy_manager::simulator::others::Others;
+use copy_manager::{domain::route::Folders, simulator::others::Others};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -235,6 +235,31 @@ async fn a_source_of_a_status_that_nobody_knows_is_not_left_out_in_silence() {
     let said = text(&cause);
     assert!(said.contains("one.txt") && said.contains("two.txt"), "{said}");
     assert_eq!(stands(&house, "/in/run/big.bam").await.0, "Available", "the others arrive");
+}
+
+/// What is in such a folder would go to another place, and a file that is told so looks as if it lay at the top.
+#[tokio::test(start_paused = true)]
+async fn what_is_told_without_its_path_goes_nowhere_else_and_is_waited_for() {
+    let files = [("/run/a.bam", 100, 2), ("/run/sub/deep/b.bam", 100, 2), ("/run/sub/deep/c.txt", 5, 1)];
+    for folders in [Folders::PerFolder, Folders::Whole] {
+        for path in ["/run/sub/", "/run/sub/deep/", "/run/sub/deep/b.bam", "/run/sub/deep/c.txt"] {
+            let mut house = House::new(&files, &[], &[], |_| {}).await;
+            house.settings.copy.folders = folders;
+            house.faults(json!({"told": {path: {"noPath": true}}}));
+            let _instance = house.instance();
+            house.ask(&["/run/"], "/in/", "t").await;
+            sleep(Duration::from_secs(40)).await;
+            assert!(
+                house.callers.answer("t").is_none(),
+                "{path} {folders:?}: {:?}",
+                house.callers.answer("t")
+            );
+            house.faults(json!({"told": {}}));
+            house.success("t", Duration::from_mins(30)).await;
+            let (from, to) = (house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
+            assert_eq!(from, to, "{path} {folders:?}");
+        }
+    }
 }
 
 /// ICAv2 takes all of UTF-8 in names; what nobody here would write is copied as it is.

@@ -125,6 +125,17 @@ async fn not_around(
     Ok(())
 }
 
+/// Waits for folders that are told without their paths: what is in them would go to another place.
+fn not_unplaced(source: &Found, folders: &[Data]) -> Result<(), PlanError> {
+    let bare = folders.iter().filter(|folder| folder.is_bare()).map(|folder| Culprit {
+        what: format!("icav2://{}{} (`{}`)", source.project, folder.path.name(), folder.id),
+        why: "ICAv2 does not tell where this folder lies".to_owned(),
+    });
+    let failure =
+        Failure::new(ErrorName::SourceNotReady, "a source folder cannot be gone through").naming(bare);
+    if failure.culprits_total == 0 { Ok(()) } else { Err(PlanError::NotYet(failure)) }
+}
+
 /// Refuses folders whose content the platform does not show: what is in them would be left out, and no caller
 /// would know.
 fn not_unseen(source: &Found, folders: &[Data]) -> Result<(), Failure> {
@@ -187,6 +198,7 @@ pub(crate) async fn tree_of(
         }
     }
     let mut folders: Vec<_> = known.into_values().collect();
+    not_unplaced(source, &folders)?;
     not_unseen(source, &folders)?;
     folders.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(folders)

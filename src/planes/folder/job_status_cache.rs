@@ -109,7 +109,7 @@ impl FolderPlane {
         Ok(self.core.ports.platform.job(job).await?.status)
     }
 
-    /// The newest jobs, read now; whoever asks at about the same time need not read them again.
+    /// The newest jobs, read now; tasks that ask at about the same time need not read them again.
     pub(super) async fn newest_jobs(&self, read: Instant) -> Result<BTreeMap<JobId, JobStatus>> {
         let _turn = self.job_status_cache.reading.lock().await;
         let page = self.core.ports.platform.jobs(None).await?;

@@ -116,7 +116,7 @@ impl Known {
 
     /// The folders that have not heard of their jobs' ends for a while; they are asked again more rarely.
     fn unheard(&mut self, now: Instant) -> Vec<Key> {
-        self.ended.retain(|_, job| now < job.at + UNHEARD_FOR);
+        self.forget(now);
         let unheard = self.ended.values_mut().filter(|job| now >= job.again);
         let keys = unheard.map(|job| {
             job.again = now + now.saturating_duration_since(job.at).max(SOONEST);
@@ -127,9 +127,10 @@ impl Known {
 
     /// Forgets jobs of folders that have had no round here for long.
     fn forget(&mut self, now: Instant) {
-        let before = self.watched.len();
+        let before = self.watched.len() + self.ended.len();
         self.watched.retain(|_, job| now < job.refreshed + FORGOTTEN_AFTER);
-        if self.watched.len() < before {
+        self.ended.retain(|_, job| now < job.at + UNHEARD_FOR);
+        if self.watched.len() + self.ended.len() < before {
             let (watched, ended) = (&self.watched, &self.ended);
             let is_known = |job: &JobId| watched.contains_key(job) || ended.contains_key(job);
             self.folders.retain(|_, jobs| jobs.iter().any(is_known));
@@ -319,7 +320,6 @@ impl FolderPlane {
         let mut known = self.job_watch.known();
         let mut ended: Vec<(JobId, JobStatus)> = Vec::new();
         let mut running = Vec::new();
-        known.forget(now);
         for (id, job) in &known.watched {
             match told.get(id) {
                 Some(status) if !status.is_terminal() && *status != JobStatus::Unknown => {

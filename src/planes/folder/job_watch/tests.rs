@@ -23,6 +23,7 @@ async fn a_folder_is_asked_again_until_it_has_heard_and_more_rarely_each_time() 
     }
     assert_eq!(asked, [2, 4, 8, 16, 32, 64, 128, 256]);
     assert_eq!((watch.take_end(&job), watch.known().due()), (None, None), "nothing is asked for ever");
+    assert!(watch.known().folders.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
