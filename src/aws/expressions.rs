@@ -61,8 +61,15 @@ impl Expressions {
             Condition::Has(name) => format!("attribute_exists({})", self.name(name)),
             Condition::Lacks(name) => format!("attribute_not_exists({})", self.name(name)),
             Condition::Equals(name, value) => self.pair(name, items::value(value), " = "),
+            Condition::Free(name) => self.absent_or(name, " = ", &Value::from("")),
+            Condition::AtMost(name, most) => self.absent_or(name, " <= ", &Value::Number(*most)),
             Condition::Room { set, member, limit } => self.room(set, member, *limit),
         }
+    }
+
+    fn absent_or(&mut self, name: &str, between: &str, value: &Value) -> String {
+        let or = self.pair(name, items::value(value), between);
+        format!("(attribute_not_exists({}) OR {or})", self.name(name))
     }
 
     fn room(&mut self, set: &str, member: &str, limit: i64) -> String {
@@ -108,17 +115,20 @@ mod tests {
             Condition::Present,
             Condition::Equals("owner".into(), Value::from("me")),
             Condition::Lacks("owner".into()),
+            Condition::Free("owner".into()),
+            Condition::AtMost("schema".into(), 1),
             Condition::Room { set: "jobs".into(), member: "j".into(), limit: 2 },
         ]);
         assert_eq!(
             condition.as_deref(),
             Some(
                 "attribute_exists(#n0) AND #n1 = :v0 AND attribute_not_exists(#n1) AND \
-                 (size(#n2) < :v2 OR contains(#n2, :v1) OR attribute_not_exists(#n2))"
+                 (attribute_not_exists(#n1) OR #n1 = :v1) AND (attribute_not_exists(#n2) OR #n2 <= :v2) AND \
+                 (size(#n3) < :v4 OR contains(#n3, :v3) OR attribute_not_exists(#n3))"
             )
         );
-        assert_eq!(expressions.take_names().unwrap().len(), 3);
-        assert_eq!(expressions.take_values().unwrap().len(), 3);
+        assert_eq!(expressions.take_names().unwrap().len(), 4);
+        assert_eq!(expressions.take_values().unwrap().len(), 5);
     }
 
     #[test]

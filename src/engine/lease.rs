@@ -123,9 +123,44 @@ impl Lease {
 }
 
 impl Core {
-    /// Takes the lease of a record, if it is there, unsettled, readable and free.
+    /// Takes the lease of a record, if it is there, unsettled, readable and free: in one call, where no
+    /// instance holds it.
     pub(crate) async fn acquire(&self, key: &Key) -> Result<Option<Leased>, Error> {
-        let Some(item) = self.ports.store.get(key).await? else { return Ok(None) };
+        // Tells our write from another of this instance, where its answer is lost and it is repeated below us.
+        let grip = Value::Number(i64::from_ne_bytes(self.ports.chance.number().to_ne_bytes()));
+        let asked_at = Instant::now();
+        let lease_until = records::after(self.ports.clock.now(), self.settings.service.lease);
+        let take = Write::update(
+            key.clone(),
+            vec![
+                set(attr::OWNER, self.instance.as_str()),
+                Change::Add(attr::EPOCH.into(), 1),
+                set(attr::LEASE_UNTIL, lease_until),
+                set(DUE_AT, lease_until),
+                Change::Add(attr::STARTS.into(), 1),
+                Change::Set(attr::GRIP.into(), grip.clone()),
+            ],
+        );
+        let is_free = [
+            Condition::Has(DUE_AT.into()),
+            Condition::Free(attr::OWNER.into()),
+            Condition::AtMost(attr::SCHEMA.into(), records::SCHEMA),
+        ];
+        let found = match self.ports.store.write(is_free.into_iter().fold(take, Write::when)).await {
+            Ok(Written::Done(item) | Written::Refused(item)) => item,
+            Err(error) if error.may_have_happened => self.ports.store.get(key).await?,
+            Err(error) => return Err(error),
+        };
+        let Some(item) = found else { return Ok(None) };
+        let is_ours = item.text(attr::OWNER) == Some(self.instance.as_str());
+        if is_ours && item.attributes.get(attr::GRIP) == Some(&grip) {
+            return Ok(Some(self.leased(item, asked_at, None)));
+        }
+        self.take_over(key, &item).await
+    }
+
+    /// Takes the lease of a record that its holder has not given back, if its lease is over.
+    async fn take_over(&self, key: &Key, item: &Item) -> Result<Option<Leased>, Error> {
         if item.number(DUE_AT).is_none() || item.number(attr::SCHEMA).unwrap_or(0) > records::SCHEMA {
             return Ok(None);
         }
@@ -156,8 +191,7 @@ impl Core {
         }
         let epoch = item.number(attr::EPOCH).unwrap_or(0);
         let asked_at = Instant::now();
-        let length = self.settings.service.lease;
-        let lease_until = records::after(now, length);
+        let lease_until = records::after(now, self.settings.service.lease);
         let mut write = Write::update(
             key.clone(),
             vec![
@@ -186,21 +220,26 @@ impl Core {
         }) else {
             return Ok(None);
         };
-        let lease = Lease {
-            key: key.clone(),
-            epoch: epoch + 1,
-            owner: self.instance.as_str().to_owned(),
-            length,
-            good_until: Mutex::new(asked_at),
-            lost: CancellationToken::new(),
-        };
-        lease.extend(asked_at);
         if alone.is_some() {
             signals::ends::suspected(key, starts);
             self.liveness.run_began(millis(self.ports.clock.now()));
         }
+        Ok(Some(self.leased(item, asked_at, alone)))
+    }
+
+    /// A record that this instance has just taken.
+    fn leased(&self, item: Item, asked_at: Instant, alone: Option<Alone>) -> Leased {
+        let lease = Lease {
+            key: item.key.clone(),
+            epoch: item.number(attr::EPOCH).unwrap_or(0),
+            owner: self.instance.as_str().to_owned(),
+            length: self.settings.service.lease,
+            good_until: Mutex::new(asked_at),
+            lost: CancellationToken::new(),
+        };
+        lease.extend(asked_at);
         let tried = item.number(attr::REVISION).unwrap_or(0);
-        Ok(Some(Leased { lease: Arc::new(lease), item, tried, alone }))
+        Leased { lease: Arc::new(lease), item, tried, alone }
     }
 
     /// Renews the lease for ever; marks it lost when it is. Never returns.
@@ -254,16 +293,8 @@ impl Core {
         Err(Error::new(Class::Transient, "save", "an earlier write has happened after all").into())
     }
 
-    /// Gives the record back, due at `due_at` (`None`: never again), unless there is news; with
-    /// `news_can_wait`, even then.
-    pub(crate) async fn release(
-        &self,
-        held: &mut Leased,
-        mut changes: Vec<Change>,
-        due_at: Option<i64>,
-        news_can_wait: bool,
-    ) -> RoundResult<Released> {
-        let wakes = held.item.number(attr::WAKES);
+    /// The write that gives the record back, due at `due_at` (`None`: never again), unless there is news.
+    pub(crate) fn giving_back(&self, held: &Leased, mut changes: Vec<Change>, due_at: Option<i64>) -> Write {
         let latest = records::after(self.ports.clock.now(), LONGEST_SLEEP);
         match due_at {
             Some(due_at) => {
@@ -281,9 +312,21 @@ impl Core {
             set(attr::STARTS, 0),
             set(attr::UPDATED_AT, millis(self.ports.clock.now())),
         ]);
-        let mut write = held.lease.guarded(changes);
-        if !news_can_wait {
-            write = write.when(is_still(attr::WAKES, wakes));
+        held.lease.guarded(changes).when(is_still(attr::WAKES, held.item.number(attr::WAKES)))
+    }
+
+    /// Gives the record back; with `news_can_wait`, even if there is news.
+    pub(crate) async fn release(
+        &self,
+        held: &mut Leased,
+        changes: Vec<Change>,
+        due_at: Option<i64>,
+        news_can_wait: bool,
+    ) -> RoundResult<Released> {
+        let mut write = self.giving_back(held, changes, due_at);
+        if news_can_wait {
+            // The last condition is that there is none.
+            write.conditions.pop();
         }
         let current = match self.ports.store.write(write).await {
             Ok(Written::Done(_)) => return Ok(Released::Yes),

@@ -2,7 +2,8 @@
 //!
 //! No item has two kinds of writer. Of the leased records (`REQUEST`, `FOLDER`) only the holder
 //! writes, except that any instance may add to `wakes`, and set `due_at` to now while doing so: a holder
-//! overwrites both when it releases.
+//! overwrites both when it releases. And a child that no instance holds is settled by the holder of the
+//! folder that it waits for.
 
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(crate) mod attr {
     pub(crate) const PHASE: &str = "phase";
     pub(crate) const OWNER: &str = "owner";
     pub(crate) const EPOCH: &str = "epoch";
+    /// A number by chance, of the write that took the lease.
+    pub(crate) const GRIP: &str = "grip";
     pub(crate) const LEASE_UNTIL: &str = "lease_until";
     pub(crate) const STARTS: &str = "starts";
     pub(crate) const SURVIVED: &str = "survived";

@@ -1,5 +1,4 @@
 //! The one table: items with named attributes, conditional writes, and an index that only suggests.
-//!
 //! # Contract
 //! - `get`, `get_many` and `query` are consistent: they see every write that was answered before.
 //! - A write is atomic per item, a transaction over its items. Conditions are checked at that moment.
@@ -140,6 +139,10 @@ pub enum Condition {
     Lacks(String),
     /// The attribute has that value.
     Equals(String, Value),
+    /// The text is empty, or absent.
+    Free(String),
+    /// The number is not above that, or absent.
+    AtMost(String, i64),
     /// The set has fewer members than that, or is absent, or already holds that member.
     Room {
         /// The set's attribute.
@@ -316,10 +319,8 @@ pub fn bytes_of(key: &Key, attributes: &BTreeMap<String, Value>) -> usize {
     key.id.len() + key.id_type.len() + 9 + values.sum::<usize>()
 }
 
-/// The meaning of a write, for stores that hold items in memory or in rows: the item after it
-/// (`Ok(None)`: gone), or `Ok` of the outer `Err` kind when a condition does not hold.
-///
-/// DynamoDB computes the same from expressions; the conformance suite compares the two.
+/// What becomes of a write in stores that hold items in memory or in rows; DynamoDB computes the same from
+/// expressions, and the conformance suite compares the two.
 pub fn apply(current: Option<&Item>, write: &Write) -> Result<Written> {
     if !write.conditions.iter().all(|condition| holds(current, condition)) {
         return Ok(Written::Refused(current.cloned()));
@@ -355,6 +356,10 @@ fn holds(current: Option<&Item>, condition: &Condition) -> bool {
         Condition::Has(name) => attribute(name).is_some(),
         Condition::Lacks(name) => attribute(name).is_none(),
         Condition::Equals(name, value) => attribute(name) == Some(value),
+        Condition::Free(name) => attribute(name).is_none_or(|value| *value == Value::from("")),
+        Condition::AtMost(name, n) => {
+            attribute(name).is_none_or(|it| matches!(it, Value::Number(is) if is <= n))
+        }
         Condition::Room { set, member, limit } => {
             let members = current.map(|item| item.members(set)).unwrap_or_default();
             members.contains(member) || i64::try_from(members.len()).is_ok_and(|n| n < *limit)

@@ -71,6 +71,9 @@ fn condition() -> impl Strategy<Value = Condition> {
         Just(Condition::Has("v".into())),
         Just(Condition::Lacks("v".into())),
         (select(vec!["v", "n"]), value()).prop_map(|(name, value)| Condition::Equals(name.into(), value)),
+        select(vec!["v", "n", "none"]).prop_map(|name| Condition::Free(name.into())),
+        (select(vec!["v", "n", "none"]), -3..3_i64)
+            .prop_map(|(name, most)| Condition::AtMost(name.into(), most)),
         (0..3_i64).prop_map(|limit| Condition::Room { set: "set".into(), member: "a".into(), limit }),
     ]
 }

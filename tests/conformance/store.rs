@@ -148,6 +148,7 @@ async fn an_update_makes_the_item(store: &dyn Store) {
 async fn every_condition_is_checked(store: &dyn Store) {
     let key = Key::new("conditions", "REQUEST");
     let item = Item::new(key.clone()).with("owner", "me").with("epoch", 7).with("set", set(&["a"]));
+    let item = item.with("none", "");
     store.write(Write::put_new(item.clone())).await.unwrap();
     for (condition, holds) in [
         (Condition::Present, true),
@@ -162,6 +163,14 @@ async fn every_condition_is_checked(store: &dyn Store) {
         (Condition::Equals("epoch".into(), "7".into()), false),
         (Condition::Equals("set".into(), set(&["a"])), true),
         (Condition::Equals("never".into(), "me".into()), false),
+        (Condition::Free("owner".into()), false),
+        (Condition::Free("never".into()), true),
+        (Condition::Free("none".into()), true),
+        (Condition::Free("epoch".into()), false),
+        (Condition::AtMost("epoch".into(), 7), true),
+        (Condition::AtMost("epoch".into(), 6), false),
+        (Condition::AtMost("never".into(), 6), true),
+        (Condition::AtMost("owner".into(), 6), false),
     ] {
         let write = Write::update(key.clone(), vec![Change::Set("owner".into(), "me".into())]);
         let also = Condition::Present;

@@ -179,8 +179,16 @@ impl Store for Fragile {
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         self.is_there()?;
         self.put_off(&writes)?;
-        writes.first().into_iter().for_each(|write| self.count("transact", &write.key, 0));
-        self.break_off(self.store.transact(writes)).await
+        let changed =
+            writes.iter().filter(|write| matches!(write.action, Action::Put(_) | Action::Update(_)));
+        let (keys, first) =
+            (changed.map(|write| write.key.clone()).collect::<Vec<_>>(), writes.first().cloned());
+        let done = self.break_off(self.store.transact(writes)).await;
+        if let Some(first) = first {
+            let bytes = self.store.get_many(&keys).await?.iter().map(item_bytes).sum();
+            self.count("transact", &first.key, bytes);
+        }
+        done
     }
 
     async fn due(&self, shard: u8, until: i64, limit: usize) -> Result<Vec<Due>> {

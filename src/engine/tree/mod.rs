@@ -8,6 +8,8 @@ mod settle;
 mod stall;
 pub(crate) mod turns;
 
+pub(crate) use settle::ChildEnd;
+
 use std::fmt;
 
 use async_trait::async_trait;

@@ -1,5 +1,7 @@
 //! The request reconciler, for children: wait for a folder, take over its verdict, tell the root.
 
+use std::time::Duration;
+
 use super::{
     FolderPlane,
     waiter::{self, Waiter},
@@ -12,15 +14,18 @@ use crate::{
     },
     engine::{
         dispatch::Priority,
-        lease::{Leased, RoundError, RoundResult, id_of},
+        lease::{Leased, RoundResult, id_of},
         records::{self, Phase, attr, millis, set, started_at},
         round::AfterRound,
     },
     ports::store::{Change, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, Transacted, Write},
 };
 
-/// How often a child looks by itself; the folder wakes it when there is something to see.
-const LOOK: std::time::Duration = std::time::Duration::from_mins(10);
+/// How often a child looks by itself; the folder tells when there is something to see.
+const LOOK: Duration = Duration::from_mins(10);
+
+/// When it looks first: an instance that dies before the folder is woken is followed by another then.
+const FIRST_LOOK: Duration = Duration::from_mins(1);
 
 impl FolderPlane {
     pub(crate) async fn child_round(&self, held: &mut Leased) -> RoundResult<AfterRound> {
@@ -40,15 +45,11 @@ impl FolderPlane {
             let why: Failure = records::required(stop, attr::FAILURE)?;
             return self.settle_stopped(held, &why).await;
         }
-        self.wait_for_folder(held).await?;
-        Ok(AfterRound::Due {
-            changes: vec![set(attr::PHASE, Phase::Running.as_str())],
-            due_at: records::after(self.core.ports.clock.now(), LOOK),
-        })
+        self.wait_for_folder(held).await
     }
 
     /// Registers with the folder, and wakes it. The call may be repeated.
-    async fn wait_for_folder(&self, held: &Leased) -> RoundResult<()> {
+    async fn wait_for_folder(&self, held: &Leased) -> RoundResult<AfterRound> {
         let spec: FolderRequest = self.core.read_document(&held.item, attr::SPEC).await?;
         let folder = FolderId::of(&spec.project, spec.path.as_str());
         let now = self.core.ports.clock.now();
@@ -73,19 +74,25 @@ impl FolderPlane {
             siblings: waiter::siblings(&held.item),
         };
         held.lease.check()?;
+        let changes = vec![set(attr::PHASE, Phase::Running.as_str())];
+        let is_first = Phase::of(&held.item) == Some(Phase::Received);
+        let due_at = records::after(now, if is_first { FIRST_LOOK } else { LOOK });
         // The waiter is put first: a folder that is woken must find it. It is put only while the child is
         // ours: put by an instance that stood still on the way, it would be left behind by a child that has
-        // settled meanwhile, and the folder would go on working for no request.
+        // settled meanwhile, and the folder would go on working for no request. The child is given back with
+        // the same call, so that the holder of the folder can settle it.
         let item = self.core.with_document(waiter.item(&folder), attr::SPEC, &waiter.spec).await?;
-        let put = vec![held.lease.still_held(), Write::put_new(item)];
-        if matches!(self.core.ports.store.transact(put).await?, Transacted::Refused(why) if why.contains(&0))
-        {
-            held.lease.lost.cancel();
-            return Err(RoundError::Lost);
-        }
+        let give_back = self.core.giving_back(held, changes.clone(), Some(due_at));
+        let put = vec![give_back, Write::put_new(item)];
+        let next = match self.core.ports.store.transact(put).await? {
+            Transacted::Done => AfterRound::Released,
+            // It was put before, or there is news, or the lease is lost; the release tells.
+            Transacted::Refused(why) if why.contains(&1) => AfterRound::Due { changes, due_at },
+            Transacted::Refused(_) => return Ok(AfterRound::Due { changes, due_at: millis(now) }),
+        };
         self.core.ports.store.write(register).await?;
         self.core.inbox.offer(key, Priority::Begun);
-        Ok(())
+        Ok(next)
     }
 
     /// Settles the child of a folder.
@@ -94,12 +101,10 @@ impl FolderPlane {
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
         let spec: FolderRequest = self.core.read_document(&held.item, attr::SPEC).await?;
         let folder = FolderId::of(&spec.project, spec.path.as_str());
-        // Files that are only on their way through are counted where they arrive.
-        let counted = if spec.staging { Counters::default() } else { outcome.counters };
         held.lease.check()?;
         // The waiter goes first: once the child has settled, no round would come back for it.
         self.core.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;
-        self.core.settle_as(held, &root, outcome, Vec::new(), records::tally(&counted)).await
+        self.core.settle_as(held, &root, outcome, Vec::new(), tally_of(&spec, outcome)).await
     }
 }
 
@@ -115,6 +120,12 @@ impl FolderPlane {
         }
         Ok(next)
     }
+}
+
+/// The changes of its root's tally by a child that has ended so.
+pub(super) fn tally_of(spec: &FolderRequest, outcome: &Outcome) -> Vec<Change> {
+    // Files that are only on their way through are counted where they arrive.
+    records::tally(&if spec.staging { Counters::default() } else { outcome.counters })
 }
 
 /// The folder that a child waits for.

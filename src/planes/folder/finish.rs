@@ -4,6 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use super::{
     FolderPlane,
+    child::tally_of,
     snapshot::{Snapshot, TreeStatus},
     state::{Before, FolderState, MOST_REMEMBERED},
     trees::is_news,
@@ -14,13 +15,16 @@ use crate::{
     domain::{
         diff::{Clash, Verdict},
         file::FileInfo,
+        ids::FolderId,
         outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
         route::Route,
     },
     engine::{
         dispatch::Priority,
         lease::{Leased, RoundResult},
+        liveness::RootRef,
         records,
+        tree::ChildEnd,
     },
     ports::store::{Key, Write, Written},
     signals,
@@ -58,8 +62,7 @@ impl FolderPlane {
         let patience = self.core.settings.jobs.max_attempts;
         let brought = if state.charged >= patience { state.brought() } else { HashSet::new() };
         let brought: HashSet<String> = brought.into_iter().map(str::to_owned).collect();
-        let mut outcomes = Vec::new();
-        let mut carried = None;
+        let mut ended = Vec::new();
         for (waiter, resolved, verdicts) in &snapshot.waiters {
             let stands: Vec<_> = resolved
                 .files
@@ -71,16 +74,24 @@ impl FolderPlane {
                     self.stand(state, snapshot, name, brought, snapshot.route(source), *verdict)
                 })
                 .collect();
-            let ended = |tree| matches!(snapshot.standing(waiter, tree), Some(TreeStatus::Ended { .. }));
+            let is_over = |tree| matches!(snapshot.standing(waiter, tree), Some(TreeStatus::Ended { .. }));
             if stands.iter().any(|stand| matches!(stand, FileResult::Open))
-                || !resolved.trees.iter().all(ended)
+                || !resolved.trees.iter().all(is_over)
             {
                 open += 1;
                 given_up |= stands
                     .iter()
                     .any(|stand| matches!(stand, FileResult::Failed(ErrorName::CopyJobFailed, _)));
-                continue;
+            } else {
+                ended.push((waiter, resolved, verdicts, stands));
             }
+        }
+        if !ended.is_empty() {
+            self.hear_of_ends(state).await;
+        }
+        let carried = if ended.is_empty() { Vec::new() } else { state.carried() };
+        let mut outcomes = Vec::new();
+        for (waiter, resolved, verdicts, stands) in ended {
             let before = state.seen.get(waiter.request.as_str()).copied().unwrap_or_default();
             let before = before.and(older_by_size(waiter, resolved, verdicts, snapshot));
             let mut outcome = self.outcome(waiter, resolved, &stands, before);
@@ -90,7 +101,7 @@ impl FolderPlane {
                     outcome.unfinished = outcome.unfinished.and(unfinished);
                 }
             }
-            outcome.jobs = state.jobs_of(waiter, resolved, carried.get_or_insert_with(|| state.carried()));
+            outcome.jobs = state.jobs_of(waiter, resolved, &carried);
             outcomes.push((waiter, outcome));
         }
         drop(carried);
@@ -193,17 +204,40 @@ impl FolderPlane {
         }
     }
 
-    /// Stores a child's outcome and wakes the child, which takes it from there.
-    pub(super) async fn tell_waiter(
+    /// Settles the children of waiters. Where an instance has one of them in hand, each is told by itself.
+    pub(super) async fn tell_together(
         &self,
         held: &Leased,
-        waiter: &Waiter,
-        outcome: &Outcome,
+        outcomes: &[(&Waiter, Outcome)],
     ) -> RoundResult<()> {
+        held.lease.check()?;
+        let folder = FolderId::new(held.lease.key.id.as_str());
+        let ends = outcomes.iter().map(|(waiter, outcome)| ChildEnd {
+            child: &waiter.request,
+            root: RootRef { root: waiter.root.clone(), since: records::millis(waiter.since) },
+            outcome,
+            tally: tally_of(&waiter.spec, outcome),
+            also: Write::delete(Waiter::key(&folder, &waiter.request)),
+        });
+        if self.core.settle_for(held, ends.collect()).await? {
+            for (waiter, outcome) in outcomes {
+                self.sources.forget(&waiter.request);
+                signals::engine::waiter_told(&held.lease.key.id, waiter.request.as_str(), outcome);
+            }
+            return Ok(());
+        }
+        for (waiter, outcome) in outcomes {
+            self.tell_waiter(held, waiter, outcome).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a child's outcome and wakes the child, which takes it from there.
+    async fn tell_waiter(&self, held: &Leased, waiter: &Waiter, outcome: &Outcome) -> RoundResult<()> {
         held.lease.check()?;
         self.core.store_outcome(held, &waiter.request, outcome).await?;
         let child = records::request_key(&waiter.request);
-        let folder = crate::domain::ids::FolderId::new(held.lease.key.id.as_str());
+        let folder = FolderId::new(held.lease.key.id.as_str());
         // The child is woken before its waiter is deleted: a holder that dies in between leaves a waiter that
         // is told again, not a child that is never woken.
         let woken =

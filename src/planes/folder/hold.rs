@@ -138,8 +138,10 @@ impl FolderPlane {
         state: &mut FolderState,
         in_hand: &mut Hold<'a>,
     ) -> RoundResult<()> {
+        let mut all_told = false;
         loop {
-            let waiters = self.waiters(held, state).await?;
+            // One that comes meanwhile wakes the folder, which is not given back before it was looked at.
+            let waiters = if all_told { Vec::new() } else { self.waiters(held, state).await? };
             // Where an older version has seen them.
             self.mark_seen(held, state).await?;
             state.root_refs = waiter::root_refs(&waiters);
@@ -202,7 +204,7 @@ impl FolderPlane {
             let open = self.finish(held, state, &snapshot).await?;
             snapshot.keep(|waiter| state.seen.contains_key(waiter.request.as_str()));
             if open == 0 {
-                // No waiter is left, unless one has just come.
+                all_told = state.crowd.is_empty();
                 continue;
             }
             self.core.liveness.platform_answered(millis(self.core.ports.clock.now()));

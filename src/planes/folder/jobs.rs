@@ -64,6 +64,18 @@ pub(super) struct JobEnd {
 }
 
 impl FolderPlane {
+    /// Learns how jobs have ended all of whose files are seen to be there, for the waiters who are told of them.
+    /// Where that cannot be learned, they are told what was known last.
+    pub(super) async fn hear_of_ends(&self, state: &mut FolderState) {
+        for job in state.jobs.iter_mut().filter(|job| job.ended_at.is_none() && !job.lost) {
+            if let Ok(status) = self.job_status(&job.job, true).await
+                && status.is_terminal()
+            {
+                job.status = status;
+            }
+        }
+    }
+
     /// Asks for running jobs that are due, or for all of them when there may be news. Returns the ends of
     /// those that ended badly and have not been looked at since.
     pub(super) async fn poll_jobs(

@@ -45,7 +45,8 @@ struct Level {
 }
 
 impl Tree {
-    /// Compares the files that are wanted with those that are there. `tries`: jobs that have tried already.
+    /// Compares the files that are wanted with those that are there. `tries`: jobs that have tried already. With
+    /// it, whether a file is not there yet, or not as it is to be: what jobs do not bring is not waited for.
     fn stand(
         &self,
         waiter: &Waiter,
@@ -53,7 +54,7 @@ impl Tree {
         tries: u32,
         empty_folders: bool,
         content: impl Fn(&Origin, Option<&ETag>, &file::FileInfo) -> Content,
-    ) -> TreeStatus {
+    ) -> (TreeStatus, bool) {
         let mut levels: BTreeMap<&str, Level> = BTreeMap::new();
         let (mut blocked, mut missing) = (!self.unready.is_empty(), false);
         for folder in &self.unready {
@@ -81,11 +82,12 @@ impl Tree {
         let unfinished = levels.iter().filter(|(_, level)| level.incomplete);
         let unfinished: BTreeSet<_> = unfinished.map(|(folder, _)| self.place(waiter, folder)).collect();
         if missing && !blocked && tries < TRIES {
-            return TreeStatus::Missing;
+            return (TreeStatus::Missing, true);
         }
         let complete = levels.values().filter(|level| !level.incomplete);
         let counters = complete.fold(Counters::default(), |sum, level| sum.plus(&level.counters));
-        TreeStatus::Ended { counters, unfinished: Unfinished::of(unfinished.into_iter().flatten().collect()) }
+        let unfinished = Unfinished::of(unfinished.into_iter().flatten().collect());
+        (TreeStatus::Ended { counters, unfinished }, missing)
     }
 
     fn origin(&self, id: &DataId) -> Origin {
@@ -239,14 +241,10 @@ impl FolderPlane {
                     let content = |origin: &Origin, etag: Option<&ETag>, there: &file::FileInfo| {
                         self.tell_apart(origin, etag, there)
                     };
-                    let standing =
+                    let (standing, lacks_files) =
                         tree.stand(waiter, &below, tries, self.core.settings.copy.empty_folders, content);
                     // A job that has ended well is believed for as long as the index may lag.
-                    if flying.contains(name) && !standing.is_complete() {
-                        TreeStatus::Coming
-                    } else {
-                        standing
-                    }
+                    if flying.contains(name) && lacks_files { TreeStatus::Coming } else { standing }
                 };
                 standings.insert(key(waiter, name), standing);
             }
