@@ -1,7 +1,12 @@
 //! The ICAv2 stand-in on a socket.
 
 use std::{
-    convert::Infallible, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, sync::Arc,
+    convert::Infallible,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -41,6 +46,8 @@ pub struct SimulateOptions {
     pub job_duration: Duration,
     /// How long every answer takes.
     pub latency: Duration,
+    /// Bytes a second that one call of S3 copies.
+    pub s3_copy_rate: Option<NonZeroU64>,
     /// Calls per second before 429.
     pub rate_limit: Option<NonZeroU32>,
     /// Where job events go: an SQS queue.
@@ -71,6 +78,7 @@ pub async fn simulate(options: SimulateOptions) -> anyhow::Result<ExitCode> {
         job_failure_rate: options.job_failure_rate,
         job_duration: options.job_duration,
         latency: options.latency,
+        s3_copy_rate: options.s3_copy_rate,
         rate_limit: options.rate_limit.map(NonZeroU32::get),
         epoch: SystemClock::new().now(),
         public_url: format!("http://{address}"),

@@ -1,6 +1,13 @@
 //! `simulate`: the ICAv2 stand-in, on a socket.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64},
+    path::PathBuf,
+    process::ExitCode,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::Args;
 use url::Url;
@@ -33,8 +40,11 @@ pub(super) struct Simulate {
     /// How long every answer takes
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration_text::parse)]
     latency: Duration,
+    /// How fast one call of S3 copies, besides the latency; at once without
+    #[arg(long, value_name = "BYTES/s", value_parser = per_second::<NonZeroU64>)]
+    s3_copy_rate: Option<NonZeroU64>,
     /// Calls per second before 429; unlimited without
-    #[arg(long, value_name = "N/s", value_parser = per_second)]
+    #[arg(long, value_name = "N/s", value_parser = per_second::<NonZeroU32>)]
     rate_limit: Option<NonZeroU32>,
     /// SQS queue that gets the job events
     #[arg(long, value_name = "URL")]
@@ -54,6 +64,7 @@ impl Simulate {
             job_failure_rate: self.job_failure_rate,
             job_duration: self.job_duration,
             latency: self.latency,
+            s3_copy_rate: self.s3_copy_rate,
             rate_limit: self.rate_limit,
             events_queue_url: self.events_queue_url,
             events_http: self.events_http,
@@ -69,7 +80,7 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
 }
 
 /// A rate, such as `50/s`.
-fn per_second(text: &str) -> Result<NonZeroU32, String> {
+fn per_second<N: FromStr>(text: &str) -> Result<N, String> {
     let wrong = || format!("`{text}` is not a rate; write it like `50/s`");
     text.strip_suffix("/s").and_then(|number| number.parse().ok()).ok_or_else(wrong)
 }

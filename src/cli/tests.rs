@@ -137,10 +137,17 @@ fn the_command_line_is_well_formed() {
 #[test]
 fn the_simulator_takes_the_flags_of_its_contract() {
     let flags = "copy-manager simulate --listen 127.0.0.1:0 --world w.json --seed 7 \
-        --job-failure-rate 0.2 --job-duration 2s --latency 20ms --rate-limit 50/s \
+        --job-failure-rate 0.2 --job-duration 2s --latency 20ms --s3-copy-rate 85000000/s --rate-limit 50/s \
         --events-queue-url http://127.0.0.1:4566/000000000000/ica-events --events-http http://127.0.0.1:1/e";
     Cli::try_parse_from(flags.split_whitespace()).unwrap();
-    for wrong in ["--job-failure-rate 1.5", "--job-duration 2", "--rate-limit 50", "--rate-limit 0/s"] {
+    for wrong in [
+        "--job-failure-rate 1.5",
+        "--job-duration 2",
+        "--rate-limit 50",
+        "--rate-limit 0/s",
+        "--s3-copy-rate 0/s",
+        "--s3-copy-rate 85MB/s",
+    ] {
         let line = format!("copy-manager simulate {wrong}");
         let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{wrong}");

@@ -181,6 +181,13 @@ impl Simulator {
         self.settings.latency
     }
 
+    /// Lets the time go by that S3 takes to copy so many bytes with one call.
+    async fn copying(&self, bytes: u64) {
+        let Some(rate) = self.settings.s3_copy_rate else { return };
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.get());
+        tokio::time::sleep(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))).await;
+    }
+
     fn public_url(&self) -> &str {
         self.settings.public_url.trim_end_matches('/')
     }

@@ -1,6 +1,6 @@
 //! How the simulated platform behaves when no client has asked for faults.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use jiff::Timestamp;
 
@@ -16,6 +16,8 @@ pub struct Settings {
     pub job_duration: Duration,
     /// What every API call takes.
     pub latency: Duration,
+    /// Bytes a second that one call of S3 copies, besides the latency; without it a copy takes no time.
+    pub s3_copy_rate: Option<NonZeroU64>,
     /// API calls a second before 429 is answered.
     pub rate_limit: Option<u32>,
     /// Wall time at the start; it goes on with tokio's clock.
@@ -42,6 +44,7 @@ impl Default for Settings {
             job_failure_rate: 0.0,
             job_duration: Duration::from_secs(2),
             latency: Duration::ZERO,
+            s3_copy_rate: None,
             rate_limit: None,
             epoch: EPOCH,
             public_url: "http://127.0.0.1:1234".to_owned(),

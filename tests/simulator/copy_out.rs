@@ -1,7 +1,7 @@
 //! What copies between buckets meet: our own S3 adapter against the simulator's rules, on a paused
 //! clock and without a socket.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use copy_manager::{
@@ -318,6 +318,28 @@ async fn calls_can_be_refused_delayed_and_answered_wrongly() {
     let (all, started) = (all.await, Instant::now());
     all.put(&at("one", "x"), &none).await.unwrap();
     assert_eq!(started.elapsed().as_secs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_takes_as_long_as_its_bytes_do() {
+    let rate = NonZeroU64::new(8 * MIB);
+    let settings = Settings { latency: Duration::from_millis(10), s3_copy_rate: rate, ..Settings::default() };
+    let objects = json!([{"name": "src", "objects": [{"key": "x", "size": 32 * MIB}]}, {"name": "dest"}]);
+    let buckets = Buckets::of(settings, objects).await;
+    let (from, to, none) = (at("src", "x"), at("dest", "x"), WriteOptions::default());
+    let started = Instant::now();
+    buckets.copy(&copying(&from, &to, 32 * MIB)).await.unwrap();
+    assert_eq!(started.elapsed().as_millis(), 4010, "the bytes, and one call");
+    let upload = buckets.s3.begin(&to, None, &none, &Access::Own).await.unwrap();
+    let started = Instant::now();
+    let part = |n: u64| {
+        let (from, to, upload, s3) = (&from, &to, &upload, &buckets.s3);
+        let range = (n * 8 * MIB)..((n + 1) * 8 * MIB);
+        let number = u32::try_from(n + 1).unwrap();
+        async move { s3.copy_part(to, upload, number, from, range, None, &Access::Own).await.unwrap() }
+    };
+    futures_util::future::join_all((0..4).map(part)).await;
+    assert_eq!(started.elapsed().as_millis(), 1010, "four parts at a time");
 }
 
 #[tokio::test(start_paused = true)]

@@ -144,6 +144,7 @@ pub(super) async fn part_copy(
     if !from.content.is_readable() && (start, end) != (0, from.content.size()) {
         return Err(not_kept());
     }
+    simulator.copying(end - start).await;
     let content = Arc::clone(&from.content);
     let (md5, crc32) = blocking(end - start, move || {
         let crc32 = wants_crc32.then(|| crc32_of(&content, start, end));

@@ -162,6 +162,7 @@ pub(super) async fn copy(
     let About { class, acl, .. } = given;
     let sha256 = given.sha256 || from.about.sha256;
     let about = About { tags, class, acl, sha256, tier: None, restored: None, ..about };
+    simulator.copying(from.content.size()).await;
     simulator.hash_tags(std::iter::once((&from.content, &Parts::ONE))).await;
     let (to, at) = (&input.bucket, &input.key);
     let (modified, parts) = simulator.with(|state| (state.now(), state.written_at(to, at, &Parts::ONE)));
