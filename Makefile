@@ -18,7 +18,7 @@ PYTHON_312 = $(shell for python in python3.12 python3 python3.13 "$$(pyenv root 
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check audit fuzz fix bench bench-s3 simulate mutants chaos
+.PHONY: help install demo test check audit fuzz fix bench bench-compare simulate mutants chaos
 
 help: ## show this
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -77,11 +77,14 @@ fix: ## what can be mended by machine
 	cargo clippy --fix --all-targets --allow-dirty --allow-staged
 	cargo fmt
 
-bench: ## measure
-	cargo bench --locked
+OUT ?= target/performance.json
+# `rclone` is taken from the PATH (Debian package); the report says so where it is missing.
+bench: $(S5CMD) ## measure everything, some twenty minutes on a quiet machine, and write docs/performance.md
+	S5CMD=$(CURDIR)/$(S5CMD) cargo bench --locked --bench performance -- $(if $(ONLY),--only $(ONLY)) --out $(OUT)
+	$(if $(ONLY),,cargo bench --locked --bench performance -- --report $(OUT))
 
-bench-s3: $(S5CMD) ## side by side with rclone (Debian package) and s5cmd, against the simulated S3
-	S5CMD=$(CURDIR)/$(S5CMD) cargo bench --locked --bench s3_compare
+bench-compare: ## set two runs side by side: A=before.json B=after.json
+	@cargo bench --quiet --locked --bench performance -- --compare $(A) $(B)
 
 # The stamp is touched last, so that an interrupted installation is made again.
 .venv/stamp: $(REQUIREMENTS) Makefile

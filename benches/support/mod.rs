@@ -1,21 +1,31 @@
 //! What benches that run the built binary have in common: its processes, and what can be seen of them.
 #![allow(dead_code, reason = "each bench uses some of it")]
 
+mod desk;
+
 use std::{
     collections::BTreeMap,
     env, fs,
     io::{BufRead as _, BufReader, Read, Write as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
 };
 
 use serde_json::Value;
 
+pub(crate) use self::desk::{Desk, now};
+
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_copy-manager");
 
 /// The largest resident memory that a process has had, as [`memory`] knows it.
 pub(crate) const PEAK: &str = "VmHWM:";
+
+/// The resident memory that a process has now.
+pub(crate) const RESIDENT: &str = "VmRSS:";
+
+/// How the image sets the allocator of a daemon.
+const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 
 /// A process that ends with this value.
 pub(crate) struct Process(Child);
@@ -35,6 +45,16 @@ impl Process {
     /// The largest resident memory that it has had, MiB.
     pub(crate) fn peak(&self) -> f64 {
         memory(self.id(), PEAK).unwrap()
+    }
+
+    /// The resident memory that it has now, MiB.
+    pub(crate) fn resident(&self) -> f64 {
+        memory(self.id(), RESIDENT).unwrap()
+    }
+
+    /// Lets [`Process::peak`] begin anew.
+    pub(crate) fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.id()), "5").unwrap();
     }
 }
 
@@ -86,6 +106,7 @@ pub(crate) fn serve(database: &Path, controls: &str, s3: &str, more: &[(&str, &s
         .env("ICAV2_BASE_URL", format!("http://{controls}/ica/rest"))
         .env("ICAV2_ACCESS_TOKEN", "bench")
         .env("AWS_ENDPOINT_URL_S3", format!("http://{s3}"))
+        .envs(ALLOCATOR)
         .envs(more.iter().copied());
     with_keys(&mut command);
     let (process, mut addresses) = start(&mut command, true, &["\"ready\""]);
@@ -106,14 +127,47 @@ pub(crate) fn memory(id: u32, name: &str) -> Option<f64> {
     Some(kib / 1024.0)
 }
 
-/// What the simulator shows of itself.
-pub(crate) fn shown(controls: &str, path: &str) -> Value {
-    let mut connection = TcpStream::connect(controls).unwrap();
-    write!(connection, "GET /sim/{path} HTTP/1.0\r\nHost: sim\r\nConnection: close\r\n\r\n").unwrap();
+/// Seconds of processor time that a process has used so far; with `ended`, those of its children that
+/// have ended.
+pub(crate) fn processor(pid: &str, ended: bool) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name may hold spaces; what follows it begins with the third field.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let first = if ended { 13 } else { 11 };
+    let ticks = fields.split(' ').skip(first).take(2).map(|field| field.parse::<f64>().unwrap());
+    ticks.sum::<f64>() / 100.0
+}
+
+/// An address of this machine that nobody listens on at the moment.
+pub(crate) fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// One exchange on a connection of its own; the status, and the body.
+pub(crate) fn exchange(address: &str, head: &str, body: &str) -> (u16, String) {
+    let mut connection = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let request =
+        format!("{head}\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    connection.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    serde_json::from_str(body).unwrap()
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// Posts JSON, and reads the JSON that is answered.
+pub(crate) fn post(address: &str, path: &str, body: &Value) -> Value {
+    let head = format!("POST {path} HTTP/1.0\r\nContent-Type: application/json");
+    let (status, answer) = exchange(address, &head, &body.to_string());
+    assert!((200..300).contains(&status), "{path}: {status} {answer}");
+    serde_json::from_str(&answer).unwrap_or_default()
+}
+
+/// What the simulator shows of itself.
+pub(crate) fn shown(controls: &str, path: &str) -> Value {
+    let (_, body) = exchange(controls, &format!("GET /sim/{path} HTTP/1.0"), "");
+    serde_json::from_str(&body).unwrap()
 }
 
 /// All calls so far, by operation.
