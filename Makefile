@@ -18,7 +18,7 @@ PYTHON_312 = $(shell for python in python3.12 python3 python3.13 "$$(pyenv root 
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check audit fuzz fix bench bench-compare simulate mutants chaos
+.PHONY: help install demo test check audit fuzz fix bench bench-quick bench-compare simulate mutants chaos
 
 help: ## show this
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -82,6 +82,10 @@ OUT ?= target/performance.json
 bench: $(S5CMD) ## measure everything, some twenty minutes on a quiet machine, and write docs/performance.md
 	S5CMD=$(CURDIR)/$(S5CMD) cargo bench --locked --bench performance -- $(if $(ONLY),--only $(ONLY)) --out $(OUT)
 	$(if $(ONLY),,cargo bench --locked --bench performance -- --report $(OUT))
+
+# Also part of `make test`.
+bench-quick: ## count calls, bytes and allocations, and compare them with tests/counts/baseline.json
+	cargo test --locked --test counts -- --nocapture
 
 bench-compare: ## set two runs side by side: A=before.json B=after.json
 	@cargo bench --quiet --locked --bench performance -- --compare $(A) $(B)

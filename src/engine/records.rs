@@ -56,6 +56,8 @@ pub(crate) mod attr {
     pub(crate) const SURVIVED: &str = "survived";
     pub(crate) const REVISION: &str = "revision";
     pub(crate) const WAKES: &str = "wakes";
+    /// `wakes` as a child has last answered them.
+    pub(crate) const HEARD: &str = "heard";
     pub(crate) const FAILURES: &str = "failures";
     pub(crate) const DEFECTS: &str = "defects";
     pub(crate) const TROUBLE: &str = "trouble";

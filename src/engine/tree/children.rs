@@ -8,7 +8,7 @@ use crate::{
         concurrent::join_buffered,
         core::Core,
         dispatch::Priority,
-        lease::{Leased, RoundError, RoundResult, id_of},
+        lease::{LONGEST_SLEEP, Leased, RoundError, RoundResult, id_of},
         liveness::RootRef,
         records::{self, Phase, RootState, as_millis, attr, millis, set},
         round::AfterRound,
@@ -77,17 +77,18 @@ impl Core {
         is_news |= (state.look_since, state.looked_at) != before;
         let now = millis(self.ports.clock.now());
         let every = as_millis(self.settings.heartbeat.every());
-        let mut told_at = now;
+        // Its tokens and its children wake it; its own clock is for what nobody tells.
+        let mut told_at = records::after(self.ports.clock.now(), LONGEST_SLEEP);
         if self.settings.heartbeat.publish {
             if now >= state.told_at.saturating_add(every) {
                 self.tell_if_possible(held, Status::Running, counters).await;
                 state.told_at = now;
                 is_news = true;
             }
-            told_at = state.told_at;
+            told_at = state.told_at.saturating_add(every);
         }
         let changes = if is_news { running(&state)? } else { Vec::new() };
-        let due_at = due_at.min(told_at.saturating_add(every)).max(now + 1);
+        let due_at = due_at.min(told_at).max(now + 1);
         Ok(Advance::Wait(AfterRound::Due { changes, due_at }))
     }
 

@@ -25,7 +25,7 @@ use crate::{
 const LOOK: Duration = Duration::from_mins(10);
 
 /// When it looks first: an instance that dies before the folder is woken is followed by another then.
-const FIRST_LOOK: Duration = Duration::from_mins(1);
+const FIRST_LOOK: Duration = Duration::from_mins(2);
 
 impl FolderPlane {
     pub(crate) async fn child_round(&self, held: &mut Leased) -> RoundResult<AfterRound> {
@@ -34,7 +34,12 @@ impl FolderPlane {
         }
         let id = id_of(held);
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
-        let keys = [Key::new(id.as_str(), records::OUTCOME), records::stop_key(&root)];
+        let mut keys = vec![Key::new(id.as_str(), records::OUTCOME), records::stop_key(&root)];
+        let wakes = held.item.number(attr::WAKES).unwrap_or(0);
+        let is_woken = wakes != held.item.number(attr::HEARD).unwrap_or(0);
+        if Phase::of(&held.item) == Some(Phase::Running) && !is_woken {
+            keys.extend(folder_of(&held.item).map(|folder| Waiter::key(&folder, &id)));
+        }
         let found = self.core.ports.store.get_many(&keys).await?;
         let find = |id_type: &str| found.iter().find(|item| item.key.id_type == id_type);
         if let Some(verdict) = find(records::OUTCOME) {
@@ -44,6 +49,10 @@ impl FolderPlane {
         if let Some(stop) = find(records::STOP) {
             let why: Failure = records::required(stop, attr::FAILURE)?;
             return self.settle_stopped(held, &why).await;
+        }
+        if found.iter().any(|item| item.text(attr::SEEN).is_some()) {
+            // The folder knows, and looks by itself.
+            return Ok(AfterRound::at(records::after(self.core.ports.clock.now(), LOOK)));
         }
         self.wait_for_folder(held).await
     }
@@ -74,7 +83,8 @@ impl FolderPlane {
             siblings: waiter::siblings(&held.item),
         };
         held.lease.check()?;
-        let changes = vec![set(attr::PHASE, Phase::Running.as_str())];
+        let mut changes = vec![set(attr::PHASE, Phase::Running.as_str())];
+        changes.extend(held.item.attributes.get(attr::WAKES).cloned().map(|wakes| set(attr::HEARD, wakes)));
         let is_first = Phase::of(&held.item) == Some(Phase::Received);
         let due_at = records::after(now, if is_first { FIRST_LOOK } else { LOOK });
         // The waiter is put first: a folder that is woken must find it. It is put only while the child is

@@ -41,6 +41,9 @@ struct Hold<'a> {
 impl FolderPlane {
     /// Works on a folder until nothing more can be done at once and nothing is being streamed.
     pub(super) async fn hold(&self, held: &mut Leased, state: &mut FolderState) -> RoundResult<AfterRound> {
+        if self.only_waits(held, state) {
+            return self.rest(held, state);
+        }
         let queue = StreamQueue::default();
         let lease = Arc::clone(&held.lease);
         let rounds = async {

@@ -225,6 +225,13 @@ impl JobWatch {
         told.is_some_and(|told| now < told + within)
     }
 
+    /// A job whose folder has had a round here is watched on.
+    pub(super) fn refresh(&self, job: &JobId) {
+        if let Some(job) = self.known().watched.get_mut(job) {
+            job.refreshed = Instant::now();
+        }
+    }
+
     /// Events tell of jobs, so that polls are only for those that get lost.
     pub(super) fn heard_by_event(&self) {
         self.known().events_tell = true;

@@ -64,6 +64,27 @@ pub(super) struct JobEnd {
 }
 
 impl FolderPlane {
+    /// Whether a folder that is due has nothing to see to: nothing has come, it waits for nothing but its jobs,
+    /// and they are known to run. When it is due next is noted.
+    pub(super) fn only_waits(&self, held: &Leased, state: &mut FolderState) -> bool {
+        let now = millis(self.core.ports.clock.now());
+        let news = held.item.number(attr::WAKES) != state.last_wakes;
+        let has_more = state.wish.is_some() || !state.intents.is_empty() || !state.late.is_empty();
+        if news || has_more || state.is_streaming() || now >= state.look_at {
+            return false;
+        }
+        let within = 2 * self.core.settings.jobs.poll_interval;
+        let runs = |job: &RunningJob| job.ended_at.is_none() && self.job_watch.runs(&job.job, within);
+        if state.jobs.is_empty() || !state.jobs.iter().all(runs) {
+            return false;
+        }
+        for job in &mut state.jobs {
+            job.next_poll = self.next_poll(now, job.made_at);
+            self.job_watch.refresh(&job.job);
+        }
+        true
+    }
+
     /// Learns how jobs have ended all of whose files are seen to be there, for the waiters who are told of them.
     /// Where that cannot be learned, they are told what was known last.
     pub(super) async fn hear_of_ends(&self, state: &mut FolderState) {
