@@ -133,8 +133,8 @@ impl Waiting {
 /// Runs that are to come, one for each record: the earliest that was asked for.
 #[derive(Debug, Default)]
 struct Later {
-    queue: DelayQueue<(Key, Priority)>,
-    keys: HashMap<Key, delay_queue::Key>,
+    queue: DelayQueue<(Arc<Key>, Priority)>,
+    keys: HashMap<Arc<Key>, delay_queue::Key>,
 }
 
 impl Later {
@@ -144,7 +144,8 @@ impl Later {
             Some(known) if self.queue.deadline(known) <= at => {}
             Some(known) => self.queue.reset_at(known, at),
             None if self.keys.len() < super::INBOX => {
-                let handle = self.queue.insert_at((key.clone(), lane), at);
+                let key = Arc::new(key);
+                let handle = self.queue.insert_at((Arc::clone(&key), lane), at);
                 self.keys.insert(key, handle);
             }
             // The record is due, and the timers will find it.
@@ -155,7 +156,7 @@ impl Later {
     async fn next(&mut self) -> Option<(Key, Priority)> {
         let (key, lane) = self.queue.next().await?.into_inner();
         self.keys.remove(&key);
-        Some((key, lane))
+        Some((Arc::unwrap_or_clone(key), lane))
     }
 }
 

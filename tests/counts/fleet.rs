@@ -18,6 +18,9 @@ const REQUESTS: usize = 20_000;
 const FOLDERS: usize = 128;
 const FILES: usize = 8;
 
+/// How long a call to the queue takes: instances share what is on it.
+const RECEIVE: Duration = Duration::from_millis(20);
+
 const PATIENCE: Duration = Duration::from_hours(12);
 
 /// The numbers of requests (`REQUESTS` and parts of it) for which costs are compared.
@@ -60,6 +63,7 @@ async fn streamed(instances: usize) -> f64 {
     let mut house = House::new(&borrowed, &[], &[], |_| {}).await;
     house.icav2.requests_per_second = NonZeroU32::new(2000).unwrap();
     house.chunk_takes = Duration::from_secs(1);
+    house.receive_takes = RECEIVE;
     let fleet: Vec<_> = (0..instances).map(|_| house.instance()).collect();
     let began = Instant::now();
     house.ask(&["/run/"], "/in/", "t").await;
@@ -80,6 +84,7 @@ async fn many(requests: usize) -> BTreeMap<String, f64> {
     })
     .await;
     house.icav2.requests_per_second = NonZeroU32::new(500).unwrap();
+    house.receive_takes = RECEIVE;
     let fleet: Vec<_> = (0..INSTANCES).map(|_| house.instance()).collect();
     let began = Instant::now();
     for n in 0..requests {

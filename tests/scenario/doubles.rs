@@ -19,6 +19,7 @@ use copy_manager::{
         bus::{Bus, Event, EventBus},
         callbacks::{Delivery, TaskCallbacks},
         clock::Clock,
+        queue::{Message, Queue},
     },
     simulator::{
         events::{EventSink, SinkError},
@@ -179,6 +180,36 @@ impl Transport for Metered {
             self.answers.lock().unwrap().push((Instant::now(), answer.status()));
         }
         answer
+    }
+}
+
+/// A queue that is called over a network.
+#[derive(Debug)]
+pub(crate) struct Far {
+    pub(crate) queue: Arc<SqliteQueue>,
+    pub(crate) takes: Duration,
+}
+
+#[async_trait]
+impl Queue for Far {
+    async fn receive(&self) -> Result<Vec<Message>> {
+        let messages = self.queue.receive().await?;
+        if !self.takes.is_zero() {
+            sleep(self.takes).await;
+        }
+        Ok(messages)
+    }
+
+    async fn delete(&self, receipts: &[String]) -> Result<Vec<String>> {
+        self.queue.delete(receipts).await
+    }
+
+    async fn release(&self, receipts: &[String]) -> Result<()> {
+        self.queue.release(receipts).await
+    }
+
+    fn max_receives(&self) -> Option<u32> {
+        self.queue.max_receives()
     }
 }
 

@@ -43,7 +43,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    doubles::{Buses, Callers, JobNews, Metered, VirtualClock},
+    doubles::{Buses, Callers, Far, JobNews, Metered, VirtualClock},
     fragile::{Calls, Fragile, Late},
     wire::RouterWire,
 };
@@ -79,6 +79,8 @@ pub(crate) struct House {
     /// Where ICAv2's job events go, if anywhere.
     job_events: Option<Arc<SqliteQueue>>,
     pub(crate) settings: Settings,
+    /// How long a queue takes to hand over what is on it.
+    pub(crate) receive_takes: Duration,
     /// How long each piece of a streamed file takes.
     pub(crate) chunk_takes: Duration,
     /// After how many writes to the table one breaks off; below 0 none does.
@@ -236,6 +238,7 @@ impl House {
             queue,
             job_events: None,
             settings: Settings::for_tests(),
+            receive_takes: Duration::ZERO,
             chunk_takes: Duration::ZERO,
             icav2: icav2::Settings::default(),
             answers: Arc::default(),
@@ -285,7 +288,7 @@ impl House {
                 late: self.late.clone(),
                 calls: self.table_calls.clone(),
             }),
-            requests: self.queue.clone(),
+            requests: Arc::new(Far { queue: self.queue.clone(), takes: self.receive_takes }),
             job_events: self.job_events.clone().map(|queue| queue as Arc<dyn Queue>),
             bus: self.buses.clone(),
             callbacks: self.callers.clone(),

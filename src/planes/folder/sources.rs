@@ -35,6 +35,9 @@ use crate::{
 /// promise to bring, and other files beside it.
 const MOST_FILES: usize = 400_000;
 
+/// As many files are read from the request again at each look.
+const FEW: usize = 100;
+
 /// The resolved sources, as long as they are in use.
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Mutex<Known>);
@@ -85,6 +88,17 @@ impl Sources {
     }
 }
 
+/// Whether these are few files that stand in the request itself: they are not worth the memory, for as long as
+/// they may wait for a job.
+fn is_written_out(wants: &[Want]) -> bool {
+    let count = |want: &Want| match want {
+        Want::Files { files, .. } => Some(files.len()),
+        Want::Objects { objects, .. } => Some(objects.len()),
+        Want::Level { .. } | Want::Tree { .. } => None,
+    };
+    wants.iter().map(count).sum::<Option<usize>>().is_some_and(|files| files <= FEW)
+}
+
 impl FolderPlane {
     /// What a waiter wants.
     pub(super) async fn resolve(&self, waiter: &Waiter) -> Result<Arc<Resolved>, Error> {
@@ -128,7 +142,9 @@ impl FolderPlane {
         resolved.files = files;
         resolved.unready.extend(too_long.into_iter().map(refused));
         let resolved = Arc::new(resolved);
-        self.sources.put(waiter.request.clone(), Arc::clone(&resolved));
+        if !is_written_out(&waiter.spec.wants) {
+            self.sources.put(waiter.request.clone(), Arc::clone(&resolved));
+        }
         Ok(resolved)
     }
 
