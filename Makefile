@@ -80,6 +80,7 @@ fix: ## what can be mended by machine
 OUT ?= target/performance.json
 # `rclone` is taken from the PATH (Debian package); the report says so where it is missing.
 bench: $(S5CMD) ## measure everything, some twenty minutes on a quiet machine, and write docs/performance.md
+	$(if $(ONLY),,cargo test --locked --profile bench --test counts -- --include-ignored --nocapture --test-threads=1)
 	S5CMD=$(CURDIR)/$(S5CMD) cargo bench --locked --bench performance -- $(if $(ONLY),--only $(ONLY)) --out $(OUT)
 	$(if $(ONLY),,cargo bench --locked --bench performance -- --report $(OUT))
 

@@ -5,6 +5,11 @@ use std::{io::Write as _, process::ExitCode, time::Duration};
 use copy_manager::cli::Cli;
 use tokio::runtime::Builder;
 
+/// Gives memory back that a burst of requests has taken.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::from_arguments();
     let runtime = match Builder::new_multi_thread().enable_all().build() {

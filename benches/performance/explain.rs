@@ -31,7 +31,7 @@ pub(crate) struct About {
 /// Who is compared with.
 pub(crate) const INTRODUCTION: &str = "\
 Every figure is of real processes on one machine: `copy-manager simulate` is ICAv2 and S3, and `copy-manager serve` in embedded mode does the work, \
-with the allocator set as the image sets it. Nothing leaves the machine, so a time is what this program and its pace add to the latency that the simulator is told to have. \
+Nothing leaves the machine, so a time is what this program and its pace add to the latency that the simulator is told to have. \
 A *bound* is the least that anybody could need; an *aim* is what we hold ourselves to. \
 The *reference* is OrcaBus/service-icav2-data-copy-manager, newest public state; its figures come from its own code, run against the same simulator on 29 November 2026, \
 without the start of its lambdas and without what Step Functions adds, and are not measured again here.";
@@ -113,9 +113,11 @@ In the last comparison one CopyObject or UploadPartCopy of n bytes takes n/(85 M
         },
     },
     About {
-        name: "instances",
-        title: "Instances",
-        text: "How much more instances do together where jobs are not the bottleneck.",
+        name: "counts",
+        title: "Counted in virtual time",
+        text: "\
+Not measured but counted, by `tests/counts`, in virtual time and in one process, with the store in memory: the calls and bytes of which bills are made. The first are compared with a baseline by every test run (`make bench-quick`), which fails when one has grown by a twentieth. \
+Instances: one request of 128 folders whose files take a second each to stream, sixteen at a time on an instance. Fleets: requests of one file that come all at once, forty into each folder, one job in twenty failing; that the cost of a request does not grow with their number is asserted.",
         folds: false,
         plot: Plot::Nothing,
     },

@@ -20,9 +20,9 @@ mod support;
 mod bound;
 mod calls;
 mod compare;
+mod counts;
 mod explain;
 mod figures;
-mod instances;
 mod large;
 mod makespan;
 mod plot;
@@ -54,7 +54,7 @@ const SECTIONS: [Section; 8] = [
     (large::NAME, large::measure),
     (streams::NAME, streams::measure),
     (s3::NAME, s3::measure),
-    (instances::NAME, instances::measure),
+    (counts::NAME, counts::measure),
 ];
 
 fn main() -> ExitCode {

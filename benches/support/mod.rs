@@ -24,9 +24,6 @@ pub(crate) const PEAK: &str = "VmHWM:";
 /// The resident memory that a process has now.
 pub(crate) const RESIDENT: &str = "VmRSS:";
 
-/// How the image sets the allocator of a daemon.
-const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
-
 /// A process that ends with this value.
 pub(crate) struct Process(Child);
 
@@ -106,7 +103,6 @@ pub(crate) fn serve(database: &Path, controls: &str, s3: &str, more: &[(&str, &s
         .env("ICAV2_BASE_URL", format!("http://{controls}/ica/rest"))
         .env("ICAV2_ACCESS_TOKEN", "bench")
         .env("AWS_ENDPOINT_URL_S3", format!("http://{s3}"))
-        .envs(ALLOCATOR)
         .envs(more.iter().copied());
     with_keys(&mut command);
     let (process, mut addresses) = start(&mut command, true, &["\"ready\""]);
