@@ -117,7 +117,7 @@ In the last comparison one CopyObject or UploadPartCopy of n bytes takes n/(85 M
         title: "Counted in virtual time",
         text: "\
 Not measured but counted, by `tests/counts`, in virtual time and in one process, with the store in memory: the calls and bytes of which bills are made. The first are compared with a baseline by every test run (`make bench-quick`), which fails when one has grown by a twentieth. \
-Instances: one request of 128 folders whose files take a second each to stream, sixteen at a time on an instance. Fleets: requests of one file that come all at once, forty into each folder, one job in twenty failing; that the cost of a request does not grow with their number is asserted.",
+Instances: one request of 128 folders whose files take a second each to stream, sixteen at a time on an instance. Fleets: requests of one file that come 25 a second, forty into each folder, one job in twenty failing; that the cost of a request does not grow with their number is asserted.",
         folds: false,
         plot: Plot::Nothing,
     },

@@ -156,11 +156,12 @@ impl Core {
         if is_ours && item.attributes.get(attr::GRIP) == Some(&grip) {
             return Ok(Some(self.leased(item, asked_at, None)));
         }
-        self.take_over(key, &item).await
+        self.take_over(key, &item, asked_at).await
     }
 
-    /// Takes the lease of a record that its holder has not given back, if its lease is over.
-    async fn take_over(&self, key: &Key, item: &Item) -> Result<Option<Leased>, Error> {
+    /// Takes the lease of a record that its holder has not given back, if its lease is over. `first`: when it was
+    /// first asked for.
+    async fn take_over(&self, key: &Key, item: &Item, first: Instant) -> Result<Option<Leased>, Error> {
         if item.number(DUE_AT).is_none() || item.number(attr::SCHEMA).unwrap_or(0) > records::SCHEMA {
             return Ok(None);
         }
@@ -207,9 +208,11 @@ impl Core {
         for name in [attr::EPOCH, attr::LEASE_UNTIL] {
             write = write.when(is_still(name, item.number(name)));
         }
-        let taken = match self.ports.store.write(write).await {
-            Ok(Written::Done(item) | Written::Refused(item)) => item,
-            Err(error) if error.may_have_happened => self.ports.store.get(key).await?,
+        let (taken, asked_at) = match self.ports.store.write(write).await {
+            Ok(Written::Done(item)) => (item, asked_at),
+            // Refused because the first write has happened after all: the lease is as long as that made it.
+            Ok(Written::Refused(item)) => (item, first),
+            Err(error) if error.may_have_happened => (self.ports.store.get(key).await?, first),
             Err(error) => return Err(error),
         };
         // The answer of the write that took it may have been lost and the write repeated below us:

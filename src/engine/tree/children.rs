@@ -8,7 +8,7 @@ use crate::{
         concurrent::join_buffered,
         core::Core,
         dispatch::Priority,
-        lease::{LONGEST_SLEEP, Leased, RoundError, RoundResult, id_of},
+        lease::{Leased, RoundError, RoundResult, id_of},
         liveness::RootRef,
         records::{self, Phase, RootState, as_millis, attr, millis, set},
         round::AfterRound,
@@ -77,8 +77,7 @@ impl Core {
         is_news |= (state.look_since, state.looked_at) != before;
         let now = millis(self.ports.clock.now());
         let every = as_millis(self.settings.heartbeat.every());
-        // Its tokens and its children wake it; its own clock is for what nobody tells.
-        let mut told_at = records::after(self.ports.clock.now(), LONGEST_SLEEP);
+        let mut told_at = now.saturating_add(every);
         if self.settings.heartbeat.publish {
             if now >= state.told_at.saturating_add(every) {
                 self.tell_if_possible(held, Status::Running, counters).await;

@@ -22,7 +22,7 @@ use crate::{
         round::AfterRound,
     },
     ports::{
-        Error,
+        Class, Error,
         store::{Change, Condition, DUE_AT, DUE_SHARD, Key, Transacted, Write},
     },
     signals,
@@ -35,6 +35,11 @@ const WAKE_CAP: Duration = Duration::from_secs(2);
 
 /// Roots woken at a time.
 const WIDTH: usize = 16;
+
+/// How often children are settled together again where others were in the way, and the pauses before.
+const TRIES: u32 = 3;
+const TRY_BASE: Duration = Duration::from_millis(50);
+const TRY_CAP: Duration = Duration::from_millis(500);
 
 /// The end of a child, found out by the holder of another record.
 #[derive(Debug)]
@@ -84,7 +89,7 @@ impl Core {
 
     /// Settles children on behalf of which another record was worked on, `by`: each child's record, its root's
     /// tally and a write `also` change together, if `by` is still held and no instance has the child in hand.
-    /// False: it has settled, or is in hand; nothing was done for any of them.
+    /// False: it has settled, or is in hand, or they cannot be settled together; nothing was done for any of them.
     pub(crate) async fn settle_for(&self, by: &Leased, ends: Vec<ChildEnd<'_>>) -> RoundResult<bool> {
         let mut writes = vec![by.lease.still_held()];
         // An item may be in a transaction once.
@@ -104,22 +109,28 @@ impl Core {
         writes.extend(tallies.into_iter().map(|(key, sums)| Write::update(key, adds(sums))));
         let roots: Vec<_> = ends.iter().map(|end| end.root.clone()).collect();
         writes.extend(ends.iter().map(|end| end.also.clone()));
-        by.lease.check()?;
         // Before the roots may know: they forget their signs when they end.
         self.record_progress(&roots);
-        match self.ports.store.transact(writes).await {
-            Ok(Transacted::Done) => {}
-            Ok(Transacted::Refused(which)) if which.contains(&0) => {
-                by.lease.lost.cancel();
-                return Err(RoundError::Lost);
-            }
-            Ok(Transacted::Refused(_)) => return Ok(false),
-            Err(error) => {
-                if error.may_have_happened {
-                    self.wake_roots(&roots).await?;
+        let mut tries = 0;
+        loop {
+            by.lease.check()?;
+            match self.ports.store.transact(writes.clone()).await {
+                Ok(Transacted::Done) => break,
+                Ok(Transacted::Refused(which)) if which.contains(&0) => {
+                    by.lease.lost.cancel();
+                    return Err(RoundError::Lost);
                 }
-                return Err(error.into());
+                Ok(Transacted::Refused(_)) => return Ok(false),
+                Err(error) if error.may_have_happened => {
+                    self.wake_roots(&roots).await?;
+                    return Err(error.into());
+                }
+                // Others write to the same tallies (`TransactionConflict`).
+                Err(error) if error.class == Class::Transient && tries < TRIES => tries += 1,
+                Err(error) if error.class == Class::Transient || !error.is_passing() => return Ok(false),
+                Err(error) => return Err(error.into()),
             }
+            sleep(jittered(TRY_BASE, TRY_CAP, tries, self.ports.chance.as_ref())).await;
         }
         for ChildEnd { child, root, outcome, .. } in &ends {
             signals::engine::child_settled(root.root.as_str(), child.as_str(), outcome);

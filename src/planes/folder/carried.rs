@@ -1,9 +1,12 @@
 //! Which jobs carried whose files: an outcome lists the jobs of its own request, not those of other requests
 //! that were at the same folder.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
+
+use tokio::time::{Instant, timeout};
 
 use super::{
+    FolderPlane,
     claims::slot_owner_tag,
     snapshot::Snapshot,
     state::FolderState,
@@ -15,6 +18,9 @@ use crate::domain::outcome::JobSummary;
 
 /// Requests that are noted beside a job; one with more counts for all.
 const MOST_NOTED: usize = 16;
+
+/// How long is waited for news of jobs that are only told of.
+const HEAR: Duration = Duration::from_secs(5);
 
 impl Past {
     pub(super) fn new(job: &RunningJob, snapshot: &Snapshot) -> Self {
@@ -61,5 +67,24 @@ impl FolderState {
     /// The files that the jobs carry that are known now.
     pub(super) fn carried(&self) -> Vec<(HashSet<&str>, &RunningJob)> {
         self.jobs.iter().map(|job| (job.names.iter().map(String::as_str).collect(), job)).collect()
+    }
+}
+
+impl FolderPlane {
+    /// Learns how jobs have ended whose files are seen to be there, for the waiters who are told of them. Where
+    /// one page does not tell, and soon, they are told what was known last.
+    pub(super) async fn hear_of_ends(&self, state: &mut FolderState, wanted: &HashSet<&str>) {
+        let carries = |job: &RunningJob| job.names.iter().any(|name| wanted.contains(name.as_str()));
+        let mut jobs: Vec<_> =
+            state.jobs.iter_mut().filter(|job| job.ended_at.is_none() && carries(job)).collect();
+        if jobs.is_empty() {
+            return;
+        }
+        let Ok(Ok(told)) = timeout(HEAR, self.newest_jobs(Instant::now())).await else { return };
+        for job in &mut jobs {
+            if let Some(status) = told.get(&job.job).filter(|status| status.is_terminal()) {
+                job.status = *status;
+            }
+        }
     }
 }

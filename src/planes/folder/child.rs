@@ -92,7 +92,10 @@ impl FolderPlane {
         // settled meanwhile, and the folder would go on working for no request. The child is given back with
         // the same call, so that the holder of the folder can settle it.
         let item = self.core.with_document(waiter.item(&folder), attr::SPEC, &waiter.spec).await?;
-        let give_back = self.core.giving_back(held, changes.clone(), Some(due_at));
+        let past =
+            [attr::FAILURES, attr::DEFECTS].into_iter().filter(|name| held.item.number(name).is_some());
+        let all = changes.iter().cloned().chain(past.map(|name| set(name, 0))).collect();
+        let give_back = self.core.giving_back(held, all, Some(due_at));
         let put = vec![give_back, Write::put_new(item)];
         let next = match self.core.ports.store.transact(put).await? {
             Transacted::Done => AfterRound::Released,

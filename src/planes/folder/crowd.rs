@@ -48,6 +48,7 @@ impl FolderPlane {
         items.sort_by_cached_key(|item| (order(item), item.key.id_type.clone()));
         let later = items.split_off(items.len().min(self.core.settings.service.max_waiters));
         state.crowd = root_refs(&later);
+        state.unserved = later.len();
         let reads = items.iter().map(|item| async move {
             Ok::<_, Error>(Waiter::read(item, self.core.read_document(item, attr::SPEC).await?))
         });

@@ -87,7 +87,11 @@ impl FolderPlane {
             }
         }
         if !ended.is_empty() {
-            self.hear_of_ends(state).await;
+            let files = ended.iter().flat_map(|(_, resolved, ..)| &resolved.files);
+            let trees =
+                ended.iter().flat_map(|(_, resolved, ..)| resolved.trees.iter().map(|tree| &tree.item));
+            let wanted = files.chain(trees).map(|source| source.wanted.name.as_str()).collect();
+            self.hear_of_ends(state, &wanted).await;
         }
         let carried = if ended.is_empty() { Vec::new() } else { state.carried() };
         let mut outcomes = Vec::new();

@@ -41,8 +41,13 @@ struct Hold<'a> {
 impl FolderPlane {
     /// Works on a folder until nothing more can be done at once and nothing is being streamed.
     pub(super) async fn hold(&self, held: &mut Leased, state: &mut FolderState) -> RoundResult<AfterRound> {
-        if self.only_waits(held, state) {
-            return self.rest(held, state);
+        if let Some(latest) = self.only_waits(held, state) {
+            return self.rest(held, state).map(|next| match next {
+                AfterRound::Due { changes, due_at } => {
+                    AfterRound::Due { changes, due_at: due_at.min(latest) }
+                }
+                other => other,
+            });
         }
         let queue = StreamQueue::default();
         let lease = Arc::clone(&held.lease);

@@ -64,37 +64,32 @@ pub(super) struct JobEnd {
 }
 
 impl FolderPlane {
-    /// Whether a folder that is due has nothing to see to: nothing has come, it waits for nothing but its jobs,
-    /// and they are known to run. When it is due next is noted.
-    pub(super) fn only_waits(&self, held: &Leased, state: &mut FolderState) -> bool {
+    /// When a folder is due at the latest that has nothing to see to: nothing has come, it waits for nothing but
+    /// its jobs, and they are known to run. `None` where it has. When it asks for its jobs is noted.
+    pub(super) fn only_waits(&self, held: &Leased, state: &mut FolderState) -> Option<i64> {
         let now = millis(self.core.ports.clock.now());
         let news = held.item.number(attr::WAKES) != state.last_wakes;
         let has_more = state.wish.is_some() || !state.intents.is_empty() || !state.late.is_empty();
-        if news || has_more || state.is_streaming() || now >= state.look_at {
-            return false;
+        // Roots that stand in line move with those that are served, which a whole round notes.
+        let others = state.unserved > 0 || !state.seen.is_empty();
+        // A look that was put off for as long as can be was put off for want of a reason.
+        let no_look = state.look_at >= state.looked_at.saturating_add(as_millis(LONGEST));
+        if news || has_more || others || state.is_streaming() || (now >= state.look_at && !no_look) {
+            return None;
         }
         let within = 2 * self.core.settings.jobs.poll_interval;
         let runs = |job: &RunningJob| job.ended_at.is_none() && self.job_watch.runs(&job.job, within);
         if state.jobs.is_empty() || !state.jobs.iter().all(runs) {
-            return false;
+            return None;
         }
         for job in &mut state.jobs {
             job.next_poll = self.next_poll(now, job.made_at);
             self.job_watch.refresh(&job.job);
         }
-        true
-    }
-
-    /// Learns how jobs have ended all of whose files are seen to be there, for the waiters who are told of them.
-    /// Where that cannot be learned, they are told what was known last.
-    pub(super) async fn hear_of_ends(&self, state: &mut FolderState) {
-        for job in state.jobs.iter_mut().filter(|job| job.ended_at.is_none() && !job.lost) {
-            if let Ok(status) = self.job_status(&job.job, true).await
-                && status.is_terminal()
-            {
-                job.status = status;
-            }
+        if no_look {
+            state.look_at = state.look_at.max(now + as_millis(LONGEST));
         }
+        Some(state.look_at)
     }
 
     /// Asks for running jobs that are due, or for all of them when there may be news. Returns the ends of

@@ -159,7 +159,7 @@ impl FolderPlane {
     async fn tree_began(&self, snapshot: &Snapshot, folder: &DataId) -> Result<Option<TreeJobs>> {
         let jobs: BTreeSet<&JobId> =
             snapshot.waiters.iter().flat_map(|(waiter, ..)| &waiter.spec.tree_jobs).collect();
-        let mut tree: Option<TreeJobs> = None;
+        let (mut tree, mut is_known): (Option<TreeJobs>, _) = (None, true);
         for job in jobs {
             match self.core.ports.platform.job(job).await {
                 Ok(job) => {
@@ -171,10 +171,12 @@ impl FolderPlane {
                     });
                 }
                 Err(error) if error.is_passing() => return Err(error),
-                Err(_) => {}
+                // How it ended is not known.
+                Err(_) => is_known = false,
             }
         }
-        let Some(tree) = tree else { return Ok(None) };
+        let Some(mut tree) = tree else { return Ok(None) };
+        tree.has_failed &= is_known;
         match self.core.ports.platform.get(&snapshot.project, folder).await {
             Ok(data) => Ok(Some(tree).filter(|tree| millis(data.created) >= tree.began)),
             Err(error) if error.is_passing() => Err(error),

@@ -183,6 +183,9 @@ pub(super) struct FolderState {
     /// The acts of the last round need a look at once.
     #[serde(skip)]
     pub look_again: bool,
+    /// How many wait that are not served yet.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unserved: usize,
     /// `wakes` as of the last round.
     pub last_wakes: Option<i64>,
     /// The roots for which this round works.
@@ -198,6 +201,11 @@ pub(super) struct FolderState {
     /// When this round has looked, and what the files then waited for.
     #[serde(skip)]
     pub looked: Option<(i64, String)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl FolderState {
