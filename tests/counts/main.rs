@@ -48,6 +48,10 @@ fn keep(counts: &Counts) {
     let path = place("target/counts.json");
     let before = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
     let mut all: Counts = before.unwrap_or_default();
+    // Fleets of other sizes were counted on other days.
+    all.retain(|what, _| {
+        !what.ends_with(" requests") || !counts.keys().any(|known| known.ends_with(" requests"))
+    });
     all.extend(counts.clone());
     fs::create_dir_all(place("target")).unwrap();
     fs::write(path, serde_json::to_string_pretty(&all).unwrap()).unwrap();
