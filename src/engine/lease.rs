@@ -74,6 +74,13 @@ pub(crate) struct Leased {
     pub(crate) alone: Option<Alone>,
 }
 
+impl Leased {
+    /// That nobody has woken the record since it was read: news is not slept through.
+    pub(crate) fn no_news(&self) -> Condition {
+        is_still(attr::WAKES, self.item.number(attr::WAKES))
+    }
+}
+
 /// The result of a release.
 #[derive(Debug)]
 pub(crate) enum Released {
@@ -296,7 +303,7 @@ impl Core {
         Err(Error::new(Class::Transient, "save", "an earlier write has happened after all").into())
     }
 
-    /// The write that gives the record back, due at `due_at` (`None`: never again), unless there is news.
+    /// The write that gives the record back, due at `due_at` (`None`: never again).
     pub(crate) fn giving_back(&self, held: &Leased, mut changes: Vec<Change>, due_at: Option<i64>) -> Write {
         let latest = records::after(self.ports.clock.now(), LONGEST_SLEEP);
         match due_at {
@@ -315,7 +322,7 @@ impl Core {
             set(attr::STARTS, 0),
             set(attr::UPDATED_AT, millis(self.ports.clock.now())),
         ]);
-        held.lease.guarded(changes).when(is_still(attr::WAKES, held.item.number(attr::WAKES)))
+        held.lease.guarded(changes)
     }
 
     /// Gives the record back; with `news_can_wait`, even if there is news.
@@ -327,9 +334,8 @@ impl Core {
         news_can_wait: bool,
     ) -> RoundResult<Released> {
         let mut write = self.giving_back(held, changes, due_at);
-        if news_can_wait {
-            // The last condition is that there is none.
-            write.conditions.pop();
+        if !news_can_wait {
+            write = write.when(held.no_news());
         }
         let current = match self.ports.store.write(write).await {
             Ok(Written::Done(_)) => return Ok(Released::Yes),

@@ -1,6 +1,6 @@
 //! Source folders that go as one item of a job (`copy.folders = "whole"`).
 
-use std::{num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use copy_manager::{
     domain::route::{Folders, SinglePart},
@@ -173,26 +173,4 @@ async fn an_empty_folder_inside_is_made_as_soon_as_the_job_has_ended() {
     let (took, _) = house.answer("t", Duration::from_mins(5)).await;
     assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
     assert!(took <= Duration::from_secs(2 + 10 + 10), "{took:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_failed_job_left_is_brought_at_once() {
-    let files = run();
-    let ten = Duration::from_secs(10);
-    let mut house = house(&borrowed(&files), &[], &[], |platform| platform.job_duration = ten).await;
-    house.icav2.requests_per_second = NonZeroU32::new(500).unwrap();
-    house.faults(json!({"jobFailureRate": 1.0}));
-    let _instance = house.instance();
-    house.ask(&["/run/"], "/in/", "t").await;
-    while house.calls(Some(SUBMIT)) == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    house.faults(json!({"jobFailureRate": 0.0}));
-    let (took, _) = house.answer("t", Duration::from_mins(10)).await;
-    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
-    let calls = house.simulator.stats().calls;
-    // Two jobs one after the other, and two calls for each of 2,000 files that are left, which take 8 s at this
-    // pace.
-    assert!(took <= Duration::from_secs(2 + 10 + 2 + 10 + 15), "{took:?} {calls:?}");
-    assert!(house.calls(None) <= 2 * 2000 + 250, "{calls:?}");
 }

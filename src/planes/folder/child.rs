@@ -96,7 +96,7 @@ impl FolderPlane {
             [attr::FAILURES, attr::DEFECTS].into_iter().filter(|name| held.item.number(name).is_some());
         let all = changes.iter().cloned().chain(past.map(|name| set(name, 0))).collect();
         let give_back = self.core.giving_back(held, all, Some(due_at));
-        let put = vec![give_back, Write::put_new(item)];
+        let put = vec![give_back.when(held.no_news()), Write::put_new(item)];
         let next = match self.core.ports.store.transact(put).await? {
             Transacted::Done => AfterRound::Released,
             // It was put before, or there is news, or the lease is lost; the release tells.

@@ -19,7 +19,6 @@ use crate::{
     domain::{
         file::{DataKind, DataStatus, FileInfo},
         ids::{DataId, JobId},
-        job::JobStatus,
     },
     engine::records::{as_millis, millis},
     ports::{Result, platform::Destination},
@@ -87,15 +86,6 @@ impl FolderState {
     }
 }
 
-/// The jobs that had to bring a folder with the whole of another.
-#[derive(Debug, Clone, Copy)]
-struct TreeJobs {
-    /// When the first of them began, milliseconds since 1970.
-    began: i64,
-    /// Whether all have failed: files that are PARTIAL stay so.
-    has_failed: bool,
-}
-
 /// A PARTIAL file under a wanted name.
 struct Partial<'a> {
     name: &'a str,
@@ -126,7 +116,7 @@ impl FolderPlane {
             ours.extend(open.iter().map(|partial| &partial.data.id).filter(|id| made.contains(*id)).cloned());
         }
         let long_ago = now - as_millis(self.core.settings.jobs.abandoned_after);
-        let tree = match snapshot.folder.as_ref().and_then(Destination::id) {
+        let of_tree = match snapshot.folder.as_ref().and_then(Destination::id) {
             Some(folder) if partials.iter().any(|partial| partial.of_tree) => {
                 self.tree_began(snapshot, folder).await?
             }
@@ -134,51 +124,35 @@ impl FolderPlane {
         };
         let given_up = |partial: &&Partial<'_>| {
             let created = millis(partial.data.created);
-            let is_of_tree = partial.of_tree && tree.is_some_and(|tree| created >= tree.began);
+            let is_of_tree = partial.of_tree && of_tree.is_some_and(|began| created >= began);
             !ours.contains(&partial.data.id) && (created <= long_ago || is_of_tree)
         };
         let given_up: Vec<_> =
             partials.iter().filter(given_up).map(|partial| partial.data.id.clone()).collect();
-        let mut failed = Vec::new();
         if !given_up.is_empty() && !self.foreign_job(state, snapshot).await? {
-            if tree.is_some_and(|tree| tree.has_failed) {
-                // Nothing of it is on its way.
-                let left = partials.iter().filter(|partial| partial.of_tree).map(|partial| &partial.data.id);
-                failed = left.filter(|id| given_up.contains(id)).cloned().collect();
-            }
             ours.extend(given_up);
         }
-        snapshot.leftovers.extend(failed);
         snapshot.ours = ours;
         Ok(())
     }
 
-    /// Our jobs that had to bring this folder with the whole of another, if the folder has been made since:
-    /// no writer was in it before. Files that another writer uploads here while such a job runs cannot be told
-    /// from those that the job has left.
-    async fn tree_began(&self, snapshot: &Snapshot, folder: &DataId) -> Result<Option<TreeJobs>> {
+    /// When the first of our jobs began that had to bring this folder with the whole of another, if the
+    /// folder has been made since: no writer was in it before. Files that another writer uploads here while
+    /// such a job runs cannot be told from those that the job has left.
+    async fn tree_began(&self, snapshot: &Snapshot, folder: &DataId) -> Result<Option<i64>> {
         let jobs: BTreeSet<&JobId> =
             snapshot.waiters.iter().flat_map(|(waiter, ..)| &waiter.spec.tree_jobs).collect();
-        let (mut tree, mut is_known): (Option<TreeJobs>, _) = (None, true);
+        let mut began = None;
         for job in jobs {
             match self.core.ports.platform.job(job).await {
-                Ok(job) => {
-                    let (began, has_failed) = (millis(job.created), job.status == JobStatus::Failed);
-                    let before = tree.unwrap_or(TreeJobs { began, has_failed });
-                    tree = Some(TreeJobs {
-                        began: before.began.min(began),
-                        has_failed: before.has_failed && has_failed,
-                    });
-                }
+                Ok(job) => began = Some(began.unwrap_or(i64::MAX).min(millis(job.created))),
                 Err(error) if error.is_passing() => return Err(error),
-                // How it ended is not known.
-                Err(_) => is_known = false,
+                Err(_) => {}
             }
         }
-        let Some(mut tree) = tree else { return Ok(None) };
-        tree.has_failed &= is_known;
+        let Some(began) = began else { return Ok(None) };
         match self.core.ports.platform.get(&snapshot.project, folder).await {
-            Ok(data) => Ok(Some(tree).filter(|tree| millis(data.created) >= tree.began)),
+            Ok(data) => Ok(Some(began).filter(|began| millis(data.created) >= *began)),
             Err(error) if error.is_passing() => Err(error),
             Err(_) => Ok(None),
         }
