@@ -32,7 +32,7 @@ pub struct CopyOutRequest {
     pub summary: String,
     /// Whether the summary has the four columns of the first form, and not those that came later.
     pub brief_summary: bool,
-    /// Objects in one child.
+    /// Objects in one child; 0: as suits their number.
     pub max_items_per_batch: u32,
     /// Objects in flight, over the fleet.
     pub copy_concurrency: u32,

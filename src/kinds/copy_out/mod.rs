@@ -267,10 +267,9 @@ impl SliceKind for CopyOut {
 fn common(request: &CopyOutRequest) -> Common {
     Common {
         bucket: request.destination_bucket.clone(),
-        per_slice: request.max_items_per_batch,
         in_flight: request.copy_concurrency,
-        width: 0,
         options: request.options.clone(),
+        ..Common::default()
     }
 }
 

@@ -23,6 +23,13 @@ use crate::{
 /// Bytes of a chunk, about. Each is read again whenever some of its slices are put.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// How many items a slice may have where the caller does not say it. Every slice costs some calls to the table,
+/// and between two of them nothing is copied.
+const SIZES: [u32; 4] = [100, 50, 20, 10];
+/// How many slices a list of one chunk is cut into at least, unless they would be smaller than the smallest:
+/// every instance takes some.
+const SHARES: usize = 8;
+
 /// A part of the plan: the items of some slices, in the order of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Chunk {
@@ -87,6 +94,7 @@ impl Chunk {
 pub(crate) struct ChunkWriter {
     /// Part of the keys of chunks.
     pub generation: u32,
+    /// Items of a slice; 0 until the first chunk shows whether there are many.
     per_slice: u32,
     chunk: Chunk,
     bytes: usize,
@@ -97,10 +105,11 @@ pub(crate) struct ChunkWriter {
 }
 
 impl ChunkWriter {
+    /// With so many items in each slice; 0: as suits their number.
     pub(crate) fn new(held: &Leased, per_slice: u32) -> Self {
         Self {
             generation: u32::try_from(held.lease.epoch).unwrap_or(u32::MAX),
-            per_slice: per_slice.max(1),
+            per_slice,
             chunk: Chunk::default(),
             bytes: 0,
             chunks: 0,
@@ -112,8 +121,15 @@ impl ChunkWriter {
         self.bytes += item.to.len() * 2 + 80;
         self.items += 1;
         self.chunk.items.push(item);
+        if self.bytes < CHUNK_BYTES {
+            return Ok(());
+        }
+        if self.per_slice == 0 {
+            // There are many, and no slice is to be larger than a chunk.
+            self.per_slice = fitting(self.chunk.items.len() * SHARES);
+        }
         let is_full = self.chunk.items.len().is_multiple_of(self.per_slice as usize);
-        if is_full && self.bytes >= CHUNK_BYTES { self.flush(core, held).await } else { Ok(()) }
+        if is_full { self.flush(core, held).await } else { Ok(()) }
     }
 
     /// Writes the items that are left, and has the slices begin.
@@ -126,12 +142,13 @@ impl ChunkWriter {
     ) -> RoundResult<()> {
         self.flush(core, held).await?;
         let (generation, chunks) = (self.generation, self.chunks);
-        let children = self.items.div_ceil(u64::from(self.per_slice));
+        let per_slice = self.per_slice.max(1);
+        let children = self.items.div_ceil(u64::from(per_slice));
         let told_at = millis(core.ports.clock.now());
         let state: RootState = records::document(&held.item, attr::STATE)?;
         let mut state =
             RootState { generation, chunks, children, spread: 0, trouble_since: 0, told_at, ..state };
-        state.set_own(&Own { slices: Some(common.spread_over(children)), ..Own::default() })?;
+        state.set_own(&Own { slices: Some(Common { per_slice, ..common }.spread_over(children)), ..Own::default() })?;
         signals::engine::planned(&held.lease.key.id, usize::try_from(children).unwrap_or(0));
         let mut changes = vec![set(attr::PHASE, Phase::Planned.as_str())];
         changes.push(set(attr::STATE, records::text(&state)?));
@@ -144,11 +161,31 @@ impl ChunkWriter {
         if self.chunk.items.is_empty() {
             return Ok(());
         }
+        if self.per_slice == 0 {
+            self.per_slice = fitting(self.chunk.items.len());
+        }
         let chunk = std::mem::take(&mut self.chunk);
         let next = chunk.first + (chunk.items.len() as u64).div_ceil(u64::from(self.per_slice));
         chunk.put(core, held, self.generation, self.chunks).await?;
         (self.chunk.first, self.bytes) = (next, 0);
         self.chunks += 1;
         Ok(())
+    }
+}
+
+/// How many items of so few go into a slice.
+fn fitting(items: usize) -> u32 {
+    let fits = |size: &&u32| items >= **size as usize * SHARES;
+    *SIZES.iter().find(fits).unwrap_or(&SIZES[SIZES.len() - 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_list_has_something_for_every_instance() {
+        let sizes = [1, 80, 159, 160, 399, 400, 600].map(fitting);
+        assert_eq!(sizes, [10, 10, 10, 20, 20, 50, 50]);
     }
 }

@@ -65,8 +65,8 @@ const BUCKETS: &str = "bucketDefinitions";
 const INSTRUCTIONS: &str = "INSTRUCTIONS.jsonl";
 const MARKER: &str = "STARTED_COPY.txt";
 const SUMMARY: &str = "ENDED_COPY.csv";
-/// Objects in one child where nothing is said, and at most: a child's record holds them all.
-const ITEMS: u32 = 10;
+/// Objects in one child at most: a child's record holds them all. Where nothing is said, as suits their number.
+const ITEMS: u32 = 0;
 const MOST_ITEMS: u32 = 1000;
 /// Objects in flight where nothing is said, and at most.
 const IN_FLIGHT: u32 = 100;

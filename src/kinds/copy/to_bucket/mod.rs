@@ -41,8 +41,7 @@ use crate::{
     signals,
 };
 
-/// Objects in a slice, and in flight over the fleet: what a list has that says nothing of them.
-const PER_SLICE: u32 = 10;
+/// Objects in flight over the fleet: what a list has that says nothing of it.
 const IN_FLIGHT: u32 = 100;
 
 impl Copy {
@@ -92,7 +91,7 @@ impl Copy {
         held.lease.check()?;
         self.try_entry(walk.target(), walk.first_key()).await?;
         let mut watch = CancellationCheck::new();
-        let mut chunks = ChunkWriter::new(held, PER_SLICE);
+        let mut chunks = ChunkWriter::new(held, 0);
         while let Some(landings) = walk.next().await? {
             for landing in landings {
                 chunks.take(&self.core, held, landing.item).await?;
@@ -104,14 +103,13 @@ impl Copy {
         }
         let common = Common {
             bucket: walk.target().bucket.clone(),
-            per_slice: PER_SLICE,
             in_flight: IN_FLIGHT,
-            width: 0,
             options: SliceOptions {
                 without_thaw: true,
                 on_conflict: Some(request.on_conflict.unwrap_or(self.core.settings.copy.on_conflict)),
                 ..SliceOptions::default()
             },
+            ..Common::default()
         };
         let complete_at = self.folders.complete_at(held);
         if walk.is_fresh(complete_at, records::as_millis(self.folders.settle())) {
