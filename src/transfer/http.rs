@@ -99,6 +99,10 @@ impl Wire for ReqwestWire {
         Ok(opened(answer))
     }
 
+    fn carries_md5(&self, url: &PresignedUrl) -> bool {
+        Url::parse(url.expose_secret()).is_ok_and(|url| takes_content_md5(&url))
+    }
+
     async fn put(&self, url: &PresignedUrl, length: u64, md5: Option<&str>, body: Body) -> Result<Tagged> {
         let url = self.parse(PUT, url)?;
         let digest = md5.filter(|_| takes_content_md5(&url)).and_then(content_md5);
@@ -160,7 +164,7 @@ fn class(status: StatusCode, code: Option<&str>) -> Class {
     match (status, code) {
         (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => Class::Throttled,
         (StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT, _)
-        | (StatusCode::BAD_REQUEST, Some("ExpiredToken" | "RequestTimeout")) => Class::Transient,
+        | (StatusCode::BAD_REQUEST, Some("ExpiredToken" | "RequestTimeout" | "BadDigest")) => Class::Transient,
         (StatusCode::NOT_FOUND, _) => Class::NotFound,
         (StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED, _) => Class::Conflict,
         (status, _) if status.is_server_error() || status.is_redirection() => Class::Transient,
@@ -177,6 +181,7 @@ mod tests {
         for (status, code, expected) in [
             (403, Some("AccessDenied"), Class::Transient),
             (400, Some("ExpiredToken"), Class::Transient),
+            (400, Some("BadDigest"), Class::Transient),
             (400, Some("EntityTooLarge"), Class::Invalid),
             (400, None, Class::Invalid),
             (404, Some("NoSuchKey"), Class::NotFound),

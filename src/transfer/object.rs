@@ -20,7 +20,7 @@ impl Streams {
     /// Writes a whole object.
     pub(super) async fn put_object(&self, stream: &ObjectStream, progress: &Progress) -> Result<Sent> {
         let put = &stream.put;
-        let (body, _) = self.read(&stream.from, put.size, progress).await?;
+        let (body, _) = self.read(&stream.from, put.size, false, progress).await?;
         let made = self.objects()?.put_body(put, body, &stream.access).await;
         if let Some(fault) = progress.take_fault() {
             return Err(fault);

@@ -1,10 +1,19 @@
 //! One file from a presigned GET (or from S3) into a presigned PUT.
 //!
 //! Promises: memory for two chunks whatever the file's size, `Content-Length` on the PUT, and nothing
-//! completed at the destination unless length and MD5 are right. An error says which side failed;
+//! completed at the destination unless length and MD5 are right. The MD5 is checked here, or by S3 where the
+//! source's answer proves it and the PUT carries it (`Content-MD5`). An error says which side failed;
 //! it never says where, because a presigned URL is a secret.
 
-use std::{future::Future, ops::Range, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
@@ -15,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    checked::{Progress, Promise, checked},
+    checked::{MustBe, Progress, Promise, checked},
     multipart::Begun,
     wire::{Body, GET, Opened, PUT, Wire},
 };
@@ -56,13 +65,15 @@ pub struct Streams {
     wire: Arc<dyn Wire>,
     objects: Option<Arc<dyn ObjectStore>>,
     pub(super) begun: Begun,
+    /// Whether a PUT was answered without an MD5: such a destination has not shown that it computes one.
+    hashes_all: AtomicBool,
     pub(super) settings: Settings,
 }
 
 impl Streams {
     /// Streams over `wire`; without S3.
     pub fn new(wire: Arc<dyn Wire>, settings: Settings) -> Self {
-        Self { wire, objects: None, begun: Begun::default(), settings }
+        Self { wire, objects: None, begun: Begun::default(), hashes_all: AtomicBool::new(false), settings }
     }
 
     /// The same, with S3.
@@ -91,10 +102,12 @@ impl Streams {
 
     /// The bytes of a whole file, which end well only if they are what was promised, and their MD5,
     /// where it is known by now: because the source proves it, or because all of them have been seen.
+    /// `checked_there` says whether a proven MD5 is checked by who stores the bytes.
     pub(super) async fn read(
         &self,
         from: &StreamSource,
         size: u64,
+        checked_there: bool,
         progress: &Progress,
     ) -> Result<(Body, Option<String>)> {
         let Opened { length: announced, tagged, body } = self.open(from, None).await?;
@@ -103,19 +116,24 @@ impl Streams {
             return Err(Error::new(Class::Invalid, GET, message));
         }
         let md5 = tagged.md5().map(str::to_owned);
-        let promise = Promise { size, md5: md5.clone(), announced: announced.is_some() };
+        let must_be = if checked_there { MustBe::There } else { MustBe::Here };
+        let promise = Promise { size, md5: md5.clone().map(must_be), announced: announced.is_some() };
         let body = begun(checked(body, promise, progress.clone()), progress).await?;
         Ok((body, progress.md5().or(md5)))
     }
 
     async fn copy(&self, stream: &Stream, progress: &Progress) -> Result<Sent> {
-        let (body, md5) = self.read(&stream.from, stream.size, progress).await?;
+        let checked_there = self.wire.carries_md5(&stream.to) && !self.hashes_all.load(Ordering::Relaxed);
+        let (body, md5) = self.read(&stream.from, stream.size, checked_there, progress).await?;
         let put = self.wire.put(&stream.to, stream.size, md5.as_deref(), body).await;
         if let Some(fault) = progress.take_fault() {
             return Err(fault);
         }
         let stored = put?;
         let Some(md5) = progress.md5() else { return Err(early(COPY)) };
+        if stored.md5().is_none() {
+            self.hashes_all.store(true, Ordering::Relaxed);
+        }
         if let Some(other) = stored.md5().filter(|stored| !stored.eq_ignore_ascii_case(&md5)) {
             let message = format!("sent MD5 {md5}, stored {other}");
             return Err(Error::new(Class::Transient, PUT, message).ambiguous());

@@ -53,8 +53,11 @@ pub trait Wire: Send + Sync + fmt::Debug {
         Err(Error::new(Class::Invalid, GET, "ranges cannot be read here"))
     }
 
+    /// Whether a PUT to this URL carries an MD5 that is known before, so that S3 itself refuses other bytes.
+    fn carries_md5(&self, url: &PresignedUrl) -> bool;
+
     /// PUTs a body of exactly `length` bytes (`Content-Type: application/octet-stream`), with its MD5
-    /// (hex) where that is known before and the URL's signature permits it. The answer is what is said of
+    /// (hex) where that is known before and the URL [carries](Wire::carries_md5) it. The answer is what is said of
     /// what was stored. An error says whether the file may be there nevertheless, supposing that the whole
     /// body was sent.
     async fn put(&self, url: &PresignedUrl, length: u64, md5: Option<&str>, body: Body) -> Result<Tagged>;

@@ -315,6 +315,10 @@ impl Wire for Urls {
         Ok(Opened { length, tagged: Tagged::default(), body })
     }
 
+    fn carries_md5(&self, _: &PresignedUrl) -> bool {
+        false
+    }
+
     async fn put(&self, _: &PresignedUrl, _: u64, _: Option<&str>, body: Body) -> Result<Tagged> {
         let chunks: Vec<Bytes> = body.map(|chunk| chunk.unwrap()).collect().await;
         let bytes: Bytes = chunks.concat().into();

@@ -45,9 +45,13 @@ struct Pipe {
     announced: Option<u64>,
     /// What the answer of the source proves of the MD5.
     proven: Option<String>,
+    /// Whether the destination checks the MD5 that a PUT carries, as S3 does.
+    checks: bool,
     /// What the destination says that it has stored.
     stored: Tagged,
     chunks: Vec<Bytes>,
+    /// What comes instead of the chunks.
+    swapped: Mutex<Option<Bytes>>,
     end: End,
     /// What the destination answers, and after how long.
     answer: Option<Class>,
@@ -64,8 +68,10 @@ impl Pipe {
         Self {
             announced: Some(chunks.iter().map(|chunk| chunk.len() as u64).sum()),
             proven: None,
+            checks: false,
             stored: Tagged::default(),
             chunks: chunks.iter().map(|chunk| Bytes::from_static(chunk)).collect(),
+            swapped: Mutex::default(),
             end: End::Well,
             answer: None,
             pause: Duration::ZERO,
@@ -86,7 +92,9 @@ impl Pipe {
 impl Wire for Pipe {
     async fn get(&self, _: &PresignedUrl) -> Result<Opened> {
         let given = self.given.clone();
-        let chunks = stream::iter(self.chunks.clone()).map(move |chunk| {
+        let swapped = self.swapped.lock().unwrap().clone();
+        let chunks = swapped.map_or_else(|| self.chunks.clone(), |chunk| vec![chunk]);
+        let chunks = stream::iter(chunks).map(move |chunk| {
             given.fetch_add(1, Ordering::SeqCst);
             Ok(chunk)
         });
@@ -100,7 +108,11 @@ impl Wire for Pipe {
         Ok(Opened { length: self.announced, tagged, body: chunks.chain(end).boxed() })
     }
 
-    async fn put(&self, _: &PresignedUrl, length: u64, _: Option<&str>, mut body: Body) -> Result<Tagged> {
+    fn carries_md5(&self, _: &PresignedUrl) -> bool {
+        self.checks
+    }
+
+    async fn put(&self, _: &PresignedUrl, length: u64, sum: Option<&str>, mut body: Body) -> Result<Tagged> {
         self.puts.fetch_add(1, Ordering::SeqCst);
         let mut taken = 0;
         while let Some(chunk) = body.next().await {
@@ -114,6 +126,10 @@ impl Wire for Pipe {
         if let Some(class) = self.answer {
             Err(Error::new(class, "PUT", "no").ambiguous())
         } else {
+            let stored = md5(&self.written.lock().unwrap());
+            if self.checks && sum.is_some_and(|sum| !sum.eq_ignore_ascii_case(&stored)) {
+                return Err(Error::new(Class::Transient, "PUT", "BadDigest"));
+            }
             assert_eq!(self.written.lock().unwrap().len() as u64, length);
             *self.completed.lock().unwrap() = Some(length);
             Ok(self.stored.clone())
@@ -205,6 +221,30 @@ async fn what_is_stored_otherwise_is_no_success() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s3_refuses_what_is_not_what_the_source_proves() {
+    let expected = md5(b"hello there");
+    let checking = |chunks| Pipe { checks: true, ..Pipe::new(chunks) };
+    let done = run(checking(&[b"hello ", b"wor", b"ld"]), 11, Some(&expected)).await;
+    let error = done.result.unwrap_err();
+    assert_eq!((error.class, error.message.as_str(), done.pipe.completed()), (Class::Transient, "BadDigest", None));
+    // Each file is checked by one of both: the bytes of the second are only seen here, because the destination
+    // has not shown with the first that it computes an MD5.
+    let pipe = Arc::new(Pipe { proven: Some(md5(b"hello")), ..checking(&[b"hello"]) });
+    let streams = Streams::new(pipe.clone(), Settings::default());
+    let go = || {
+        let stream = Stream { from: PresignedUrl::from(FROM).into(), to: TO.into(), size: 5 };
+        let (streams, cut) = (&streams, CancellationToken::new());
+        async move { streams.stream(stream, &cut).await }
+    };
+    assert_eq!(go().await.unwrap().md5, md5(b"hello"));
+    pipe.written.lock().unwrap().clear();
+    *pipe.swapped.lock().unwrap() = Some(Bytes::from_static(b"jello"));
+    let error = go().await.unwrap_err();
+    assert!(error.class == Class::Invalid && error.message.starts_with("expected MD5"), "{error}");
+    assert_eq!(pipe.puts.load(Ordering::SeqCst), 1, "it was not even begun");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wrong_length_is_never_completed() {
     let announced = run(Pipe::new(&[b"hello"]), 6, None).await;
     let longer = run(Pipe { announced: None, ..Pipe::new(&[b"a", b"b", b"c"]) }, 2, None).await;
@@ -279,6 +319,7 @@ proptest::proptest! {
         flip in proptest::option::of(0..200_usize),
         lose in 0..3_usize,
         announce in proptest::bool::ANY,
+        checks in proptest::bool::ANY,
     ) {
         let mut sent = bytes.clone();
         if let Some(byte) = flip.and_then(|at| sent.get_mut(at)) {
@@ -287,6 +328,7 @@ proptest::proptest! {
         sent.truncate(sent.len().saturating_sub(lose));
         let pipe = Pipe {
             announced: announce.then_some(bytes.len() as u64),
+            checks,
             chunks: sent.chunks(cut).map(Bytes::copy_from_slice).collect(),
             ..Pipe::new(&[])
         };

@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::body::Body as AxumBody;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use copy_manager::{
     ports::{
         Class, Error, Result,
@@ -47,7 +48,11 @@ impl Wire for RouterWire {
         self.open(request, StatusCode::PARTIAL_CONTENT).await
     }
 
-    async fn put(&self, url: &PresignedUrl, length: u64, _: Option<&str>, body: Body) -> Result<Tagged> {
+    fn carries_md5(&self, _: &PresignedUrl) -> bool {
+        true
+    }
+
+    async fn put(&self, url: &PresignedUrl, length: u64, md5: Option<&str>, body: Body) -> Result<Tagged> {
         let pause = self.1;
         let body = body.then(move |piece| async move {
             if !pause.is_zero() {
@@ -55,10 +60,11 @@ impl Wire for RouterWire {
             }
             piece
         });
-        let request = http::Request::put(url.expose_secret())
-            .header("content-length", length)
-            .body(AxumBody::from_stream(body))
-            .unwrap();
+        let mut request = http::Request::put(url.expose_secret()).header("content-length", length);
+        if let Some(md5) = md5 {
+            request = request.header("content-md5", BASE64_STANDARD.encode(hex::decode(md5).unwrap()));
+        }
+        let request = request.body(AxumBody::from_stream(body)).unwrap();
         let response = in_process::call(self.0.router(), request).await;
         if response.status().is_success() {
             return Ok(tagged(response.headers()));
