@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     auth::Auth,
     call::{Call, Credential},
+    gathered::Gathered,
     linked::{self, Known},
     problem,
     projects::{self, Projects},
@@ -40,6 +41,7 @@ pub struct Client {
     pub(super) projects: Projects,
     pub(super) storages: Storages,
     pub(super) unlinked: Known,
+    pub(super) gathered: Gathered,
 }
 
 impl Client {
@@ -63,6 +65,7 @@ impl Client {
             projects: Projects::new(projects::KEEP),
             storages: Storages::default(),
             unlinked: Known::new(linked::KEEP),
+            gathered: Gathered::default(),
             transport,
             clock,
             chance,

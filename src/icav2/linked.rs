@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{
     call::{Call, encoded},
     client::Client,
+    gathered::Found,
     recent::Recent,
     wire,
 };
@@ -44,17 +45,11 @@ pub(super) type Known = Recent<(ProjectId, DataPath), Unlinked>;
 impl Client {
     /// What is at a path that is not the root.
     pub(super) async fn look_up(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>> {
-        let call = Call::read(LIST, &[project.as_str()])
-            .with("parentFolderPath", path.parent().as_str())
-            .with("filename", path.name())
-            .with("filenameMatchMode", "EXACT")
-            .with("filePathMatchMode", "FULL_CASE_INSENSITIVE")
-            .with("type", if path.is_folder() { "FOLDER" } else { "FILE" });
-        if let Some(data) = self.first(&call, |data| data.path == *path).await? {
-            return Ok(Some(data));
+        match self.find_in_folder(project, path).await? {
+            Found::There(data) => Ok(Some(data)),
+            Found::Below(linked) => self.look_below(project, linked, path).await,
+            Found::Nowhere => Ok(None),
         }
-        let Some(linked) = self.linked_above(project, path).await? else { return Ok(None) };
-        self.look_below(project, linked, path).await
     }
 
     /// The children of a folder, by its path. What is inside a linked folder is not listed so; it is
@@ -117,7 +112,7 @@ impl Client {
     /// Of the folders above a path, those down to some depth are found by their paths, and none below
     /// that. So the border is searched for, some folders at a time: a question about all of a deep
     /// path would be longer than servers take.
-    async fn linked_above(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>> {
+    pub(super) async fn linked_above(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>> {
         let above = folders_above(path);
         let known = |folder: &DataPath| self.unlinked.get(&(project.clone(), folder.clone()));
         let mut own = 0;

@@ -10,6 +10,7 @@ mod call;
 pub mod client;
 mod credentials;
 mod entrance;
+mod gathered;
 pub mod http;
 mod linked;
 mod platform;

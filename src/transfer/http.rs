@@ -164,7 +164,9 @@ fn class(status: StatusCode, code: Option<&str>) -> Class {
     match (status, code) {
         (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => Class::Throttled,
         (StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT, _)
-        | (StatusCode::BAD_REQUEST, Some("ExpiredToken" | "RequestTimeout" | "BadDigest")) => Class::Transient,
+        | (StatusCode::BAD_REQUEST, Some("ExpiredToken" | "RequestTimeout" | "BadDigest")) => {
+            Class::Transient
+        }
         (StatusCode::NOT_FOUND, _) => Class::NotFound,
         (StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED, _) => Class::Conflict,
         (status, _) if status.is_server_error() || status.is_redirection() => Class::Transient,

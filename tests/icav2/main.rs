@@ -5,6 +5,7 @@
 
 mod answers;
 mod calls;
+mod gathered;
 mod network;
 mod parts;
 mod script;

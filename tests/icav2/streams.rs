@@ -226,7 +226,10 @@ async fn s3_refuses_what_is_not_what_the_source_proves() {
     let checking = |chunks| Pipe { checks: true, ..Pipe::new(chunks) };
     let done = run(checking(&[b"hello ", b"wor", b"ld"]), 11, Some(&expected)).await;
     let error = done.result.unwrap_err();
-    assert_eq!((error.class, error.message.as_str(), done.pipe.completed()), (Class::Transient, "BadDigest", None));
+    assert_eq!(
+        (error.class, error.message.as_str(), done.pipe.completed()),
+        (Class::Transient, "BadDigest", None)
+    );
     // Each file is checked by one of both: the bytes of the second are only seen here, because the destination
     // has not shown with the first that it computes an MD5.
     let pipe = Arc::new(Pipe { proven: Some(md5(b"hello")), ..checking(&[b"hello"]) });

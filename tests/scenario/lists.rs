@@ -171,7 +171,11 @@ async fn the_plan_of_a_list_is_never_read_as_a_whole() {
         assert!(is_soon(item.number("expire_at")), "{id_type}");
     }
     let slices = house.slices(&root(&house)).await;
-    assert_eq!(slices.iter().filter(|item| is_soon(item.number("expire_at"))).count(), 16, "keys as long as that make small slices");
+    assert_eq!(
+        slices.iter().filter(|item| is_soon(item.number("expire_at"))).count(),
+        16,
+        "keys as long as that make small slices"
+    );
     drop(instance);
 }
 

@@ -148,7 +148,10 @@ impl ChunkWriter {
         let state: RootState = records::document(&held.item, attr::STATE)?;
         let mut state =
             RootState { generation, chunks, children, spread: 0, trouble_since: 0, told_at, ..state };
-        state.set_own(&Own { slices: Some(Common { per_slice, ..common }.spread_over(children)), ..Own::default() })?;
+        state.set_own(&Own {
+            slices: Some(Common { per_slice, ..common }.spread_over(children)),
+            ..Own::default()
+        })?;
         signals::engine::planned(&held.lease.key.id, usize::try_from(children).unwrap_or(0));
         let mut changes = vec![set(attr::PHASE, Phase::Planned.as_str())];
         changes.push(set(attr::STATE, records::text(&state)?));
