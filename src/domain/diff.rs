@@ -178,6 +178,7 @@ mod tests {
             size,
             etag: etag.map(ETag::new),
             created: Timestamp::UNIX_EPOCH,
+            creator: None,
         }
     }
 

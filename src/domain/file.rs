@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     ids::{DataId, ProjectId},
@@ -109,6 +110,8 @@ pub struct Data {
     pub created: Timestamp,
     /// When it was last changed.
     pub modified: Timestamp,
+    /// The user who made it, where that is told.
+    pub creator: Option<Uuid>,
     /// Whether the platform does not show what is in it: a folder that is not indexed.
     pub unseen: bool,
 }
@@ -156,6 +159,8 @@ pub struct FileInfo {
     pub etag: Option<ETag>,
     /// When the record was made.
     pub created: Timestamp,
+    /// The user who made it, where that is told.
+    pub creator: Option<Uuid>,
 }
 
 impl FileInfo {
@@ -173,8 +178,8 @@ fn lacks_size(status: DataStatus, size: u64, etag: Option<&ETag>) -> bool {
 
 impl From<Data> for FileInfo {
     fn from(data: Data) -> Self {
-        let Data { id, kind, status, size, etag, created, .. } = data;
-        Self { id, kind, status, size, etag, created }
+        let Data { id, kind, status, size, etag, created, creator, .. } = data;
+        Self { id, kind, status, size, etag, created, creator }
     }
 }
 

@@ -106,6 +106,7 @@ mod tests {
             etag: None,
             created: made,
             modified: made,
+            creator: None,
             unseen: false,
         }
     }

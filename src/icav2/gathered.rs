@@ -5,20 +5,17 @@
 //! an answer is never older than the question.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::{
-    call::{Call, encoded},
-    client::Client,
-    linked::LIST,
-};
+use super::call::encoded;
 use crate::{
     domain::{file::Data, ids::ProjectId, location::DataPath},
-    ports::{Class, Result},
+    ports::Result,
 };
 
 /// Bytes of the names in one query. Servers take URLs of 8 KB, and often no longer ones.
@@ -34,9 +31,14 @@ pub(super) enum Found {
     Nowhere,
 }
 
+/// Answers of the platform, in the order of the paths.
+pub(super) type Asked<'a> = BoxFuture<'a, Result<Vec<Found>>>;
+
+type Key = (ProjectId, DataPath, bool);
+
 /// The folders in which names are looked up at present, and whether those of folders or of files.
 #[derive(Debug, Default)]
-pub(super) struct Gathered(Mutex<HashMap<(ProjectId, DataPath, bool), Arc<InFolder>>>);
+pub(super) struct Gathered(Mutex<HashMap<Key, Arc<InFolder>>>);
 
 #[derive(Debug, Default)]
 struct InFolder {
@@ -51,17 +53,64 @@ struct Wanted {
     tell: oneshot::Sender<Found>,
 }
 
+impl Gathered {
+    /// Where a path leads. `ask` is given paths with one parent, of which it is one, and answers in their order.
+    pub(super) async fn find<'a>(
+        &self,
+        project: &ProjectId,
+        path: &DataPath,
+        ask: impl Fn(Vec<DataPath>) -> Asked<'a>,
+    ) -> Result<Found> {
+        let key = (project.clone(), path.parent(), path.is_folder());
+        let folder = Arc::clone(self.folders().entry(key.clone()).or_default());
+        let found = folder.find(path, ask).await;
+        drop(folder);
+        let mut folders = self.folders();
+        if folders.get(&key).is_some_and(|folder| Arc::strong_count(folder) == 1) {
+            folders.remove(&key);
+        }
+        found
+    }
+
+    fn folders(&self) -> MutexGuard<'_, HashMap<Key, Arc<InFolder>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl InFolder {
+    async fn find<'a>(&self, path: &DataPath, ask: impl Fn(Vec<DataPath>) -> Asked<'a>) -> Result<Found> {
+        let mut told = self.want(path);
+        loop {
+            let turn = tokio::select! {
+                biased;
+                answer = &mut told => {
+                    if let Ok(found) = answer {
+                        return Ok(found);
+                    }
+                    // Whoever asked for it has failed, or was dropped.
+                    told = self.want(path);
+                    continue;
+                }
+                turn = self.turn.lock() => turn,
+            };
+            let (paths, tell): (Vec<_>, Vec<_>) = self.next().into_iter().unzip();
+            for (tell, found) in tell.into_iter().zip(ask(paths).await?) {
+                // Who does not wait any more needs no answer.
+                drop(tell.send(found));
+            }
+            drop(turn);
+        }
+    }
+
     fn want(&self, path: &DataPath) -> oneshot::Receiver<Found> {
         let (tell, told) = oneshot::channel();
-        let wanted = Wanted { path: path.clone(), tell };
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).push(wanted);
+        self.wanted().push(Wanted { path: path.clone(), tell });
         told
     }
 
     /// As many of those that are wanted as one call takes; nobody waits any longer for some.
-    fn next(&self) -> Vec<Wanted> {
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+    fn next(&self) -> Vec<(DataPath, oneshot::Sender<Found>)> {
+        let mut wanted = self.wanted();
         wanted.retain(|wanted| !wanted.tell.is_closed());
         let mut bytes = 0;
         let fit = wanted.iter().take_while(|wanted| {
@@ -69,88 +118,10 @@ impl InFolder {
             bytes <= MOST_ASKED
         });
         let fit = fit.count().max(1).min(wanted.len());
-        wanted.drain(..fit).collect()
-    }
-}
-
-impl Client {
-    /// Where a path that is not the root leads.
-    pub(super) async fn find_in_folder(&self, project: &ProjectId, path: &DataPath) -> Result<Found> {
-        let key = (project.clone(), path.parent(), path.is_folder());
-        let folder = {
-            let mut folders = self.gathered.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(folders.entry(key.clone()).or_default())
-        };
-        let found = self.in_turn(&folder, project, path).await;
-        drop(folder);
-        let mut folders = self.gathered.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if folders.get(&key).is_some_and(|folder| Arc::strong_count(folder) == 1) {
-            folders.remove(&key);
-        }
-        found
+        wanted.drain(..fit).map(|wanted| (wanted.path, wanted.tell)).collect()
     }
 
-    async fn in_turn(&self, folder: &InFolder, project: &ProjectId, path: &DataPath) -> Result<Found> {
-        let mut told = folder.want(path);
-        loop {
-            let turn = tokio::select! {
-                biased;
-                answer = &mut told => match answer {
-                    Ok(found) => return Ok(found),
-                    // Whoever asked for it has failed, or was dropped.
-                    Err(_) => {
-                        told = folder.want(path);
-                        continue;
-                    }
-                },
-                turn = folder.turn.lock() => turn,
-            };
-            // The call before may have answered.
-            if let Ok(found) = told.try_recv() {
-                return Ok(found);
-            }
-            let wanted = folder.next();
-            self.ask_for(project, &path.parent(), wanted).await?;
-            drop(turn);
-        }
-    }
-
-    /// Asks for some names of one folder, and tells who wants them.
-    async fn ask_for(&self, project: &ProjectId, parent: &DataPath, wanted: Vec<Wanted>) -> Result<()> {
-        let Some(first) = wanted.first() else { return Ok(()) };
-        let call = Call::read(LIST, &[project.as_str()]).with("parentFolderPath", parent.as_str());
-        let mut asked = HashSet::new();
-        let call = wanted
-            .iter()
-            .filter(|wanted| asked.insert(wanted.path.name()))
-            .fold(call, |call, wanted| call.with("filename", wanted.path.name()));
-        let call = call
-            .with("filenameMatchMode", "EXACT")
-            .with("filePathMatchMode", "FULL_CASE_INSENSITIVE")
-            .with("type", if first.path.is_folder() { "FOLDER" } else { "FILE" });
-        let mut there = HashMap::new();
-        let mut from = None;
-        loop {
-            let page = match self.list(call.clone(), &DataPath::root(), from.as_deref()).await {
-                Err(error) if error.class == Class::NotFound => break,
-                other => other?,
-            };
-            for data in page.items {
-                there.entry(data.path.clone()).or_insert(data);
-            }
-            from = page.next;
-            if from.is_none() || wanted.iter().all(|wanted| there.contains_key(&wanted.path)) {
-                break;
-            }
-        }
-        let all = wanted.iter().all(|wanted| there.contains_key(&wanted.path));
-        let linked = if all { None } else { self.linked_above(project, &first.path).await? };
-        let elsewhere = linked.map_or(Found::Nowhere, Found::Below);
-        for Wanted { path, tell } in wanted {
-            let found = there.get(&path).cloned().map_or_else(|| elsewhere.clone(), Found::There);
-            // Who does not wait any more needs no answer.
-            drop(tell.send(found));
-        }
-        Ok(())
+    fn wanted(&self) -> MutexGuard<'_, Vec<Wanted>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

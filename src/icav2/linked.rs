@@ -3,7 +3,12 @@
 //! The API finds a linked folder by its path, but not what is inside it; there only ids lead on. So
 //! what is not found is looked for once more below the deepest folder above it that is linked.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
 
 use super::{
     call::{Call, encoded},
@@ -45,11 +50,45 @@ pub(super) type Known = Recent<(ProjectId, DataPath), Unlinked>;
 impl Client {
     /// What is at a path that is not the root.
     pub(super) async fn look_up(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>> {
-        match self.find_in_folder(project, path).await? {
+        let ask = |paths| self.siblings(project, paths).boxed();
+        match self.gathered.find(project, path, ask).await? {
             Found::There(data) => Ok(Some(data)),
             Found::Below(linked) => self.look_below(project, linked, path).await,
             Found::Nowhere => Ok(None),
         }
+    }
+
+    /// Where paths with one parent lead.
+    async fn siblings(&self, project: &ProjectId, paths: Vec<DataPath>) -> Result<Vec<Found>> {
+        let Some(first) = paths.first() else { return Ok(Vec::new()) };
+        let names: BTreeSet<_> = paths.iter().map(DataPath::name).collect();
+        let call = Call::read(LIST, &[project.as_str()]).with("parentFolderPath", first.parent().as_str());
+        let call = names
+            .into_iter()
+            .fold(call, |call, name| call.with("filename", name))
+            .with("filenameMatchMode", "EXACT")
+            .with("filePathMatchMode", "FULL_CASE_INSENSITIVE")
+            .with("type", if first.is_folder() { "FOLDER" } else { "FILE" });
+        let mut there = HashMap::new();
+        let mut from = None;
+        loop {
+            let page = match self.list(call.clone(), &DataPath::root(), from.as_deref()).await {
+                Err(error) if error.class == Class::NotFound => break,
+                other => other?,
+            };
+            for data in page.items {
+                there.entry(data.path.clone()).or_insert(data);
+            }
+            from = page.next;
+            if from.is_none() || paths.iter().all(|path| there.contains_key(path)) {
+                break;
+            }
+        }
+        let all = paths.iter().all(|path| there.contains_key(path));
+        let linked = if all { None } else { self.linked_above(project, first).await? };
+        let elsewhere = linked.map_or(Found::Nowhere, Found::Below);
+        let found = |path| there.get(path).cloned().map_or_else(|| elsewhere.clone(), Found::There);
+        Ok(paths.iter().map(found).collect())
     }
 
     /// The children of a folder, by its path. What is inside a linked folder is not listed so; it is
@@ -112,7 +151,7 @@ impl Client {
     /// Of the folders above a path, those down to some depth are found by their paths, and none below
     /// that. So the border is searched for, some folders at a time: a question about all of a deep
     /// path would be longer than servers take.
-    pub(super) async fn linked_above(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>> {
+    async fn linked_above(&self, project: &ProjectId, path: &DataPath) -> Result<Option<Data>> {
         let above = folders_above(path);
         let known = |folder: &DataPath| self.unlinked.get(&(project.clone(), folder.clone()));
         let mut own = 0;

@@ -12,11 +12,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
+pub use self::jobs::Job;
 use crate::{
     domain::{
         file::{self, DataKind, DataStatus, ETag},
         ids::{DataId, ProjectId},
-        job::JobStatus,
         location::DataPath,
     },
     ports::platform::Destination,
@@ -100,6 +100,8 @@ pub struct DataDetails {
     pub time_created: Timestamp,
     /// When it was last changed.
     pub time_modified: Option<Timestamp>,
+    /// The user who made it.
+    pub creator_id: Option<String>,
     /// The project that owns it.
     pub owning_project_id: String,
     /// The last name of its path.
@@ -124,24 +126,6 @@ pub struct Project {
     pub id: String,
     /// Its name.
     pub name: String,
-}
-
-/// `Job`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Job {
-    /// Its id.
-    pub id: String,
-    /// Its status.
-    pub status: JobStatus,
-    /// Why.
-    pub additional_status_information: Option<String>,
-    /// What it works on.
-    pub subject_id: String,
-    /// When it was created.
-    pub time_created: Timestamp,
-    /// When it ended.
-    pub time_finished: Option<Timestamp>,
 }
 
 /// `ProjectDataCopyBatch`.
@@ -330,6 +314,7 @@ impl TryFrom<Data> for file::Data {
             etag: details.object_etag.as_deref().map(ETag::new),
             created: details.time_created,
             modified: details.time_modified.unwrap_or(details.time_created),
+            creator: details.creator_id.and_then(|id| id.parse().ok()),
             unseen: folder_details.and_then(|folder| folder.non_indexed).unwrap_or(false),
             id: DataId::new(id),
         })
@@ -385,6 +370,7 @@ impl Odd {
             etag: None,
             created: Timestamp::UNIX_EPOCH,
             modified: Timestamp::UNIX_EPOCH,
+            creator: None,
             unseen: false,
         }
     }

@@ -13,6 +13,7 @@ use std::num::NonZeroU32;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{error::Result, objects::BucketAccess, store::Page, transfers::PresignedUrl};
 use crate::domain::{
@@ -79,6 +80,8 @@ pub struct Job {
     pub created: Timestamp,
     /// Why it is in this status, in ICAv2's words.
     pub reason: Option<String>,
+    /// The user who made it, where that is told.
+    pub owner: Option<Uuid>,
 }
 
 /// A copy batch just submitted.

@@ -195,6 +195,9 @@ impl State {
             .and_then(|folder| self.tree.create(folder, name, DataKind::File, now, &mut self.rng))
             .map_err(|_| refused())?;
         self.strangers.uploads.insert(made);
+        if let Some(node) = self.tree.node(made) {
+            self.tree.of_others.insert(node.id.clone());
+        }
         if let Some(Delay(takes)) = takes {
             let content = self.library.made(path, *size);
             self.later(

@@ -8,7 +8,7 @@ use super::{
     notes::{NOTHING, Notes, Tags},
     select::status,
     tree::{Node, Tree},
-    wire::{REGION_ID, USER_ID, tenant_id, time},
+    wire::{OTHER_USER_ID, REGION_ID, USER_ID, tenant_id, time},
 };
 
 /// A file or folder with all that is needed to write it, away from the lock, because its `ETag` may
@@ -17,6 +17,7 @@ use super::{
 pub(super) struct Seen {
     pub(super) node: Node,
     non_indexed: bool,
+    of_others: bool,
     project_id: String,
     owner_id: String,
     owner_name: String,
@@ -30,6 +31,7 @@ impl Seen {
         Self {
             node: node.clone(),
             non_indexed: tree.non_indexed.contains(&node.id),
+            of_others: tree.of_others.contains(&node.id),
             project_id: project.map(|project| project.id.clone()).unwrap_or_default(),
             owner_id: owner.map(|owner| owner.id.clone()).unwrap_or_default(),
             owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
@@ -63,7 +65,7 @@ impl Seen {
             details: Details {
                 time_created: time(node.created),
                 time_modified: time(node.modified),
-                creator_id: USER_ID,
+                creator_id: if self.of_others { OTHER_USER_ID } else { USER_ID },
                 tenant_id: tenant_id(&self.tenant),
                 tenant_name: &self.tenant,
                 owning_project_id: &self.owner_id,

@@ -135,6 +135,8 @@ pub(super) struct Tree {
     pub(super) linked: HashMap<(ProjectKey, String), NodeKey>,
     /// Folders that are not indexed, by id.
     pub(super) non_indexed: HashSet<String>,
+    /// What another user has made, by id.
+    pub(super) of_others: HashSet<String>,
     pub(super) children: HashMap<NodeKey, BTreeMap<String, NodeKey>>,
     pub(super) last: NodeKey,
 }

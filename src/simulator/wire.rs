@@ -15,6 +15,8 @@ use super::{
 };
 
 pub(super) const USER_ID: &str = "a9938581-7bf5-45d2-b461-282f34794dd1";
+/// The user whose uploads `POST /sim/others` begins.
+pub(super) const OTHER_USER_ID: &str = "5d0b4f5e-93a5-4c39-9d0e-8a1f7a1f5c11";
 pub(super) const REGION: &str = "ap-southeast-2";
 const TENANT_ID: &str = "1555b441-c3be-40b0-a8f0-fb9dc7500545";
 pub(super) const TENANT: &str = "simulated";

@@ -1,6 +1,9 @@
 //! What the JSON of projects, jobs and batches means.
 
-use super::{CopyBatch, CopyBatchItem, Job, Project};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{CopyBatch, CopyBatchItem, Project};
 use crate::{
     domain::{
         ids::{BatchId, DataId, JobId, ProjectId},
@@ -15,6 +18,33 @@ impl From<Project> for platform::Project {
     }
 }
 
+/// `Job`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// Its id.
+    pub id: String,
+    /// Its status.
+    pub status: JobStatus,
+    /// Why.
+    pub additional_status_information: Option<String>,
+    /// What it works on.
+    pub subject_id: String,
+    /// When it was created.
+    pub time_created: Timestamp,
+    /// When it ended.
+    pub time_finished: Option<Timestamp>,
+    /// Who made it.
+    pub owner: Option<User>,
+}
+
+/// `User`.
+#[derive(Debug, Deserialize)]
+pub struct User {
+    /// Its id.
+    pub id: Option<String>,
+}
+
 impl From<Job> for platform::Job {
     fn from(job: Job) -> Self {
         Self {
@@ -27,6 +57,7 @@ impl From<Job> for platform::Job {
             subject: job.subject_id,
             created: job.time_created,
             reason: job.additional_status_information,
+            owner: job.owner.and_then(|owner| owner.id?.parse().ok()),
         }
     }
 }

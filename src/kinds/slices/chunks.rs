@@ -25,7 +25,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// How many items a slice may have where the caller does not say it. Every slice costs some calls to the table,
 /// and between two of them nothing is copied.
-const SIZES: [u32; 4] = [100, 50, 20, 10];
+const SIZES: [u32; 3] = [100, 50, 20];
+const SMALLEST: u32 = 10;
 /// How many slices a list of one chunk is cut into at least, unless they would be smaller than the smallest:
 /// every instance takes some.
 const SHARES: usize = 8;
@@ -179,7 +180,7 @@ impl ChunkWriter {
 /// How many items of so few go into a slice.
 fn fitting(items: usize) -> u32 {
     let fits = |size: &&u32| items >= **size as usize * SHARES;
-    *SIZES.iter().find(fits).unwrap_or(&SIZES[SIZES.len() - 1])
+    *SIZES.iter().find(fits).unwrap_or(&SMALLEST)
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ mod tests {
             etag: None,
             created: Timestamp::UNIX_EPOCH,
             modified: Timestamp::UNIX_EPOCH,
+            creator: None,
             unseen: false,
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! Ours are the files of which it can be proved: those that a create call of ours returned, and those that a
 //! job of ours that has ended says it has made, or has made in a folder that it had to bring as a whole and
-//! that no other writer was in before. Neither age nor an empty list of jobs proves anything: an upload may
+//! that no other writer was in before, as the user that made the job. Neither age nor an empty list of jobs proves anything: an upload may
 //! last as long as the credentials it was given. Only after `icav2.abandoned_after` a PARTIAL file is taken
 //! for abandoned, and then no running job may be at work in its folder.
 
 use std::collections::{BTreeSet, HashSet};
+
+use uuid::Uuid;
 
 use super::{
     FolderPlane,
@@ -94,6 +96,23 @@ struct Partial<'a> {
     of_tree: bool,
 }
 
+/// Jobs that had to bring a folder with the whole of another.
+struct TreeJobs {
+    /// When the first was made.
+    began: i64,
+    /// Who made them, where that is told.
+    users: Vec<Option<Uuid>>,
+}
+
+impl TreeJobs {
+    /// Whether one of them may have made a file: it came since, and no other user has made it. Where either
+    /// is not told, nothing speaks against it.
+    fn may_have_made(&self, file: &FileInfo) -> bool {
+        let may = |user: &Option<Uuid>| user.is_none() || file.creator.is_none() || *user == file.creator;
+        millis(file.created) >= self.began && self.users.iter().any(may)
+    }
+}
+
 impl FolderPlane {
     /// Fills in which of the PARTIAL files under wanted names are ours.
     pub(super) async fn prove(&self, state: &FolderState, snapshot: &mut Snapshot) -> Result<()> {
@@ -124,7 +143,8 @@ impl FolderPlane {
         };
         let given_up = |partial: &&Partial<'_>| {
             let created = millis(partial.data.created);
-            let is_of_tree = partial.of_tree && of_tree.is_some_and(|began| created >= began);
+            let is_of_tree =
+                partial.of_tree && of_tree.as_ref().is_some_and(|tree| tree.may_have_made(partial.data));
             !ours.contains(&partial.data.id) && (created <= long_ago || is_of_tree)
         };
         let given_up: Vec<_> =
@@ -136,23 +156,28 @@ impl FolderPlane {
         Ok(())
     }
 
-    /// When the first of our jobs began that had to bring this folder with the whole of another, if the
-    /// folder has been made since: no writer was in it before. Files that another writer uploads here while
-    /// such a job runs cannot be told from those that the job has left.
-    async fn tree_began(&self, snapshot: &Snapshot, folder: &DataId) -> Result<Option<i64>> {
+    /// Our jobs that had to bring this folder with the whole of another, if the folder has been made since they
+    /// began: no writer was in it before. Files that our own user uploads here by other means while such a job
+    /// runs cannot be told from those that the job has left.
+    async fn tree_began(&self, snapshot: &Snapshot, folder: &DataId) -> Result<Option<TreeJobs>> {
         let jobs: BTreeSet<&JobId> =
             snapshot.waiters.iter().flat_map(|(waiter, ..)| &waiter.spec.tree_jobs).collect();
-        let mut began = None;
+        let mut tree = TreeJobs { began: i64::MAX, users: Vec::new() };
         for job in jobs {
             match self.core.ports.platform.job(job).await {
-                Ok(job) => began = Some(began.unwrap_or(i64::MAX).min(millis(job.created))),
+                Ok(job) => {
+                    tree.began = tree.began.min(millis(job.created));
+                    tree.users.push(job.owner);
+                }
                 Err(error) if error.is_passing() => return Err(error),
                 Err(_) => {}
             }
         }
-        let Some(began) = began else { return Ok(None) };
+        if tree.users.is_empty() {
+            return Ok(None);
+        }
         match self.core.ports.platform.get(&snapshot.project, folder).await {
-            Ok(data) => Ok(Some(began).filter(|began| millis(data.created) >= *began)),
+            Ok(data) => Ok(Some(tree).filter(|tree| millis(data.created) >= tree.began)),
             Err(error) if error.is_passing() => Err(error),
             Err(_) => Ok(None),
         }

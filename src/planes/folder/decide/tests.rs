@@ -176,6 +176,7 @@ fn what_is_in_the_way_is_deleted_before_anything_is_streamed_and_jobs_are_asked_
         etag: None,
         created: Timestamp::UNIX_EPOCH,
         modified: Timestamp::UNIX_EPOCH,
+        creator: None,
         unseen: false,
     }]);
     snapshot.listing = Arc::new(listing.complete());
