@@ -20,7 +20,7 @@ const MAX_ENTRIES: usize = 10;
 /// What a browser sends to another site only after it has asked, and we have no answer to that.
 const JSON_TYPES: [&str; 2] = ["application/json", "application/x-amz-json-1.1"];
 /// The header that every message of SNS has.
-const SNS_TYPE: &str = "x-amz-sns-message-type";
+pub(super) const SNS_TYPE: &str = "x-amz-sns-message-type";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -82,13 +82,13 @@ pub(super) async fn put(
         let text = String::from_utf8_lossy(&body);
         return match admin.backend.notice(&text).await {
             Ok(()) => StatusCode::OK.into_response(),
-            Err(refused) => turned_away(&refused),
+            Err(refused) => Problem::from(refused).into_response(),
         };
     }
     if let Some(text) = job_events(&body) {
         return match admin.backend.job_events(text).await {
             Ok((jobs, others)) => Json(json!({ "jobs": jobs, "others": others })).into_response(),
-            Err(refused) => turned_away(&refused),
+            Err(refused) => Problem::from(refused).into_response(),
         };
     }
     let events = match read(&body) {
@@ -122,16 +122,6 @@ fn job_events(body: &[u8]) -> Option<&str> {
     (is_list || serde_json::from_str::<Envelope>(text).is_ok()).then_some(text)
 }
 
-/// The answer to what is not an entry.
-fn turned_away(refused: &ApiError) -> Response {
-    let status = match refused {
-        ApiError::Invalid { .. } => StatusCode::BAD_REQUEST,
-        ApiError::Untrusted(_) => StatusCode::FORBIDDEN,
-        ApiError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    Problem::new(status, refused.to_string()).into_response()
-}
-
 fn read(body: &[u8]) -> Result<Vec<Entry>, String> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let Events { entries } =
@@ -153,7 +143,7 @@ async fn take(admin: &Admin, entry: Entry) -> Result<Answered, Answered> {
             Err(Answered::Refused { error_code: "InvalidArgument", error_message: reason, request_id })
         }
         Err(ApiError::Untrusted(reason)) => Err(refusal("AccessDeniedException", reason)),
-        Err(ApiError::Unavailable(reason)) => Err(refusal("InternalFailure", reason)),
+        Err(error) => Err(refusal("InternalFailure", error.to_string())),
     }
 }
 

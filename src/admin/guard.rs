@@ -1,8 +1,11 @@
 //! Who is not let in: web pages.
 //!
-//! The listener asks no client for credentials, so any page that is open in a browser on this machine could
+//! On the loopback interface no client needs credentials, so any page that is open in a browser on this machine could
 //! use it: by calling it across origins, or by having its own name resolve to this machine. So a call
 //! that a page has made is refused, and so is one for a host that is not ours.
+//!
+//! And whoever does not know the token, where one is set. Without one, what requests say and do is open to this
+//! machine alone: elsewhere than on the loopback interface, only health and metrics are answered.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -10,17 +13,23 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, StatusCode, Uri,
-        header::{HOST, HeaderName, ORIGIN},
+        header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, WWW_AUTHENTICATE},
         uri::Authority,
     },
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 
-use super::problem::Problem;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use super::{events::SNS_TYPE, problem::Problem};
 use crate::domain::{hosts::is_loopback, policy::Glob};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What a token guards: health and metrics tell nothing of requests.
+const GUARDED: &str = "/v1/";
+const EVENTS: &str = "/v1/events";
 /// The values of it that no other site can cause.
 const OWN_SITE: [&str; 2] = ["same-origin", "none"];
 
@@ -29,13 +38,44 @@ const OWN_SITE: [&str; 2] = ["same-origin", "none"];
 pub struct Guard {
     listen: IpAddr,
     hosts: Arc<[Glob]>,
+    token: Option<SecretString>,
 }
 
 impl Guard {
     /// Lets in calls for that address, for this machine's own names, and for hosts that fit a pattern.
     #[must_use]
     pub fn new(listen: IpAddr, hosts: &[Glob]) -> Self {
-        Self { listen, hosts: hosts.into() }
+        Self { listen, hosts: hosts.into(), token: None }
+    }
+
+    /// The same, and whoever asks for anything below [`GUARDED`] has to show that token.
+    #[must_use]
+    pub fn with_token(self, token: Option<SecretString>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// Whether a call shows the token, or needs none.
+    fn knows(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+        // A message of SNS is taken for its signature.
+        if !uri.path().starts_with(GUARDED) || headers.contains_key(SNS_TYPE) && uri.path() == EVENTS {
+            return Ok(());
+        }
+        let Some(token) = &self.token else {
+            let is_open = self.listen.is_loopback();
+            return if is_open {
+                Ok(())
+            } else {
+                Err("nothing is answered here before `admin.token` is set")
+            };
+        };
+        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        // By their digests: how long a comparison takes tells nothing of the token.
+        let digest = |text: &str| Sha256::digest(text.as_bytes());
+        match shown {
+            Some(shown) if digest(shown) == digest(token.expose_secret()) => Ok(()),
+            Some(_) => Err("the token is not the one that is set (admin.token)"),
+            None => Err("a token is needed: `Authorization: Bearer …` (admin.token)"),
+        }
     }
 
     fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
@@ -71,9 +111,15 @@ impl Guard {
 
 /// Answers 403 where the guard says no.
 pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match guard.check(request.uri(), request.headers()) {
+    if let Err(reason) = guard.check(request.uri(), request.headers()) {
+        return Problem::new(StatusCode::FORBIDDEN, reason).into_response();
+    }
+    match guard.knows(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(reason) => Problem::new(StatusCode::FORBIDDEN, reason).into_response(),
+        Err(reason) => {
+            let challenge = [(WWW_AUTHENTICATE, "Bearer")];
+            (challenge, Problem::new(StatusCode::UNAUTHORIZED, reason)).into_response()
+        }
     }
 }
 
@@ -118,6 +164,30 @@ mod tests {
         let everywhere = Guard::new("0.0.0.0".parse().unwrap(), &[]);
         assert!(says(&everywhere, "/", &[("host", "172.17.0.2:8080")]));
         assert!(!says(&everywhere, "/", &[("host", "evil.example")]));
+    }
+
+    #[test]
+    fn who_needs_a_token_has_to_show_it() {
+        let guard = |listen: &str, token: Option<&str>| {
+            Guard::new(listen.parse().unwrap(), &[]).with_token(token.map(SecretString::from))
+        };
+        let knows = |guard: &Guard, path: &str, shown: Option<&str>| {
+            let headers = shown.map(|shown| (AUTHORIZATION, shown.parse().unwrap()));
+            guard.knows(&path.parse().unwrap(), &headers.into_iter().collect()).is_ok()
+        };
+        let (open, set) = (guard("127.0.0.1", None), guard("127.0.0.1", Some("s3cret")));
+        let (far, far_set) = (guard("10.1.2.3", None), guard("0.0.0.0", Some("s3cret")));
+        for path in ["/metrics", "/readyz", "/v1/requests"] {
+            let is_guarded = path.starts_with("/v1/");
+            assert!(knows(&open, path, None));
+            assert_eq!(knows(&set, path, None), !is_guarded, "{path}");
+            assert_eq!(knows(&set, path, Some("Bearer other")), !is_guarded, "{path}");
+            assert_eq!(knows(&set, path, Some("s3cret")), !is_guarded, "{path}");
+            assert!(knows(&set, path, Some("Bearer s3cret")));
+            assert_eq!(knows(&far, path, Some("Bearer s3cret")), !is_guarded, "{path}");
+            assert!(knows(&far_set, path, Some("Bearer s3cret")));
+            assert_eq!(knows(&far_set, path, None), !is_guarded, "{path}");
+        }
     }
 
     #[test]

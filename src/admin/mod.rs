@@ -6,10 +6,13 @@
 //! | `GET /readyz` | 200 while everything that is needed can be reached, else 503; what cannot be, as JSON |
 //! | `GET /metrics` | what has been counted, for Prometheus |
 //! | `POST /v1/events` | as `PutEvents` does; also events of ICAv2, as they are or through SNS |
-//! | `GET /v1/requests/{id}` | the state of a request, by id, event or name |
+//! | `GET /v1/requests` | requests, newest first, in pages; `status`, `kind`, `source`, `text`, `since`, `limit`, `cursor` |
+//! | `GET /v1/requests/{id}` | the state of a request, by id, event, name or caller |
+//! | `POST /v1/requests/{id}:cancel`, `:retry`, `:wake` | ends it, makes it again, has it looked at now |
 //!
-//! There is no authentication: it listens on the loopback interface unless told otherwise, and takes
-//! nothing from web pages ([`guard`]).
+//! It listens on the loopback interface unless told otherwise, and takes nothing from web pages. Where a token is
+//! set, whatever is below `/v1/` needs it; elsewhere than on the loopback interface nothing there is answered
+//! without one ([`guard`]).
 
 mod events;
 pub mod guard;
@@ -29,7 +32,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -68,6 +71,12 @@ pub enum ApiError {
     /// It may be sent again.
     #[error("{0}")]
     Unavailable(String),
+    /// There is no such request.
+    #[error("there is no request `{0}`")]
+    Unknown(String),
+    /// As the request stands, that cannot be done.
+    #[error("{0}")]
+    Conflict(String),
 }
 
 impl ApiError {
@@ -96,6 +105,40 @@ pub struct Lacking {
     pub why: String,
 }
 
+/// Which requests are listed: those for which all holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    /// `RECEIVED`, `RUNNING`, `SUCCEEDED` or `FAILED`.
+    pub status: Option<String>,
+    /// The name of their kind.
+    pub kind: Option<String>,
+    /// The source of the event that asked.
+    pub source: Option<String>,
+    /// A part of their id, name, caller, destination or sources.
+    pub text: Option<String>,
+    /// Made then or later, as RFC 3339 writes it.
+    pub since: Option<String>,
+    /// How many; 50, and 500 at most.
+    pub limit: Option<usize>,
+    /// Where the page begins: `next` of the one before.
+    pub cursor: Option<String>,
+}
+
+/// What is done to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// It ends; what has arrived stays.
+    Cancel {
+        /// Why, for whoever waits for it.
+        reason: String,
+    },
+    /// The same is asked for again: what has arrived is not copied twice.
+    Retry,
+    /// It is looked at now, and not when it would be.
+    Wake,
+}
+
 /// What this room needs from the rest of the process.
 #[async_trait]
 pub trait Backend: Send + Sync + fmt::Debug {
@@ -111,6 +154,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// The request with that id, or that an event of `source` has given that name, as it is shown to
     /// people; `None` when there is none.
     async fn request(&self, id: &str, source: Option<&str>) -> ports::Result<Option<Value>>;
+
+    /// A page of requests, newest first: `requests`, and `next` where more may follow.
+    async fn requests(&self, query: &ListQuery) -> Result<Value, ApiError>;
+
+    /// Does that to the request with that id, or that an event of `source` has given that name; what came of it.
+    async fn act(&self, id: &str, source: Option<&str>, action: Action) -> Result<Value, ApiError>;
 
     /// Whether everything that is needed can be reached.
     fn ready(&self) -> Ready;
@@ -150,7 +199,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/events", post(events::put))
-        .route("/v1/requests/{id}", get(requests::show))
+        .route("/v1/requests", get(requests::list))
+        .route("/v1/requests/{id}", get(requests::show).post(requests::act))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this route has another method")

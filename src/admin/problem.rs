@@ -7,6 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
+use super::ApiError;
 use crate::ports;
 
 /// An error for the caller.
@@ -28,6 +29,19 @@ impl From<ports::Error> for Problem {
             StatusCode::SERVICE_UNAVAILABLE
         } else {
             StatusCode::INTERNAL_SERVER_ERROR
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        let status = match &error {
+            ApiError::Invalid { .. } => StatusCode::BAD_REQUEST,
+            ApiError::Untrusted(_) => StatusCode::FORBIDDEN,
+            ApiError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Unknown(_) => StatusCode::NOT_FOUND,
+            ApiError::Conflict(_) => StatusCode::CONFLICT,
         };
         Self::new(status, error.to_string())
     }

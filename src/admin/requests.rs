@@ -1,20 +1,41 @@
-//! `GET /v1/requests/{id}`: how far a request is.
+//! Requests: which there are, how far one is, and what is done to it.
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    body::Bytes,
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Admin, problem::Problem};
+use super::{Action, Admin, ApiError, ListQuery, problem::Problem};
+
+/// What is said where nobody says why a request is cancelled.
+const NO_REASON: &str = "by an operator";
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 500;
 
 /// What the query may say.
 #[derive(Debug, Deserialize)]
 pub(super) struct Among {
     /// The source of the event that gave the name.
     source: Option<String>,
+}
+
+/// What the body of a wish to cancel may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cancel {
+    reason: Option<String>,
+}
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(query) = query.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.body_text()))?;
+    Ok(Json(admin.backend.requests(&query).await?))
 }
 
 pub(super) async fn show(
@@ -24,6 +45,39 @@ pub(super) async fn show(
 ) -> Result<Json<Value>, Problem> {
     match admin.backend.request(&id, among.source.as_deref()).await? {
         Some(request) => Ok(Json(request)),
-        None => Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no request `{id}`"))),
+        None => Err(ApiError::Unknown(id).into()),
     }
+}
+
+/// `POST /v1/requests/{id}:{verb}`; ids may hold colons.
+pub(super) async fn act(
+    State(admin): State<Admin>,
+    Path(id): Path<String>,
+    Query(among): Query<Among>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let wanted = id.rsplit_once(':').and_then(|(id, verb)| Some((id, action(verb, &body)?)));
+    let Some((id, action)) = wanted else {
+        let what = "a request is only told `:cancel`, `:retry` or `:wake`";
+        return Err(Problem::new(StatusCode::NOT_FOUND, what));
+    };
+    let done = admin.backend.act(id, among.source.as_deref(), action?).await?;
+    Ok((StatusCode::ACCEPTED, Json(done)))
+}
+
+fn action(verb: &str, body: &[u8]) -> Option<Result<Action, ApiError>> {
+    match verb {
+        "cancel" => Some(reason(body).map(|reason| Action::Cancel { reason })),
+        "retry" => Some(Ok(Action::Retry)),
+        "wake" => Some(Ok(Action::Wake)),
+        _ => None,
+    }
+}
+
+fn reason(body: &[u8]) -> Result<String, ApiError> {
+    let wrong = |why: serde_json::Error| ApiError::invalid(format!("not `{{\"reason\": \"…\"}}`: {why}"));
+    let said: Cancel =
+        if body.is_empty() { Cancel::default() } else { serde_json::from_slice(body).map_err(wrong)? };
+    let reason = said.reason.unwrap_or_else(|| NO_REASON.to_owned());
+    Ok(reason.chars().take(LONGEST_REASON).collect())
 }

@@ -3,12 +3,13 @@
 
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
 
 use crate::domain::policy::Glob;
 
 /// `[admin]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where to listen.
@@ -17,6 +18,14 @@ pub struct Settings {
     pub hosts: Vec<Glob>,
     /// Connections that are open at a time.
     pub max_connections: usize,
+    /// What has to be shown for anything below `/v1/`.
+    #[serde(default, deserialize_with = "secret")]
+    pub token: Option<SecretString>,
     /// Topics of SNS whose messages are taken, by ARN.
     pub sns_topics: Vec<String>,
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty()).map(SecretString::from))
 }

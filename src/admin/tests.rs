@@ -49,6 +49,21 @@ impl Backend for Recorder {
         }
     }
 
+    async fn requests(&self, query: &ListQuery) -> Result<Value, ApiError> {
+        match query.status.as_deref() {
+            Some("odd") => Err(ApiError::invalid("`status` is odd")),
+            _ => Ok(json!({ "requests": [], "next": query.cursor, "limit": query.limit })),
+        }
+    }
+
+    async fn act(&self, id: &str, source: Option<&str>, action: Action) -> Result<Value, ApiError> {
+        match id {
+            "gone" => Err(ApiError::Unknown(id.into())),
+            "ended" => Err(ApiError::Conflict("it has ended".into())),
+            _ => Ok(json!({ "id": id, "source": source, "action": format!("{action:?}") })),
+        }
+    }
+
     fn ready(&self) -> Ready {
         let ready = self.taken.lock().unwrap().is_empty();
         let lacking = Lacking { what: "icav2".into(), why: "401 Unauthorized".into() };
@@ -109,6 +124,70 @@ async fn health_and_metrics_answer() {
     let (status, said) = server.call("GET", "/readyz", "").await;
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((status, &said["notReady"][0]["what"]), (503, &json!("icav2")), "{said}");
+}
+
+#[tokio::test]
+async fn requests_are_listed() {
+    let server = Server::new();
+    let (status, said) = server.call("GET", "/v1/requests?status=RUNNING&limit=7&cursor=9", "").await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, said), (200, json!({ "requests": [], "next": "9", "limit": 7 })));
+    for wrong in ["limit=many", "colour=red", "status=odd"] {
+        let (status, said) = server.call("GET", &format!("/v1/requests?{wrong}"), "").await;
+        assert_eq!(status, 400, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_told_what_to_do() {
+    let server = Server::new();
+    let told = async |path: &str, body: &str| {
+        let (status, said) = server.call("POST", &format!("/v1/requests/{path}"), body.to_owned()).await;
+        (status, serde_json::from_str::<Value>(&said).unwrap())
+    };
+    let action = async |path: &str, body: &str| told(path, body).await.1["action"].clone();
+    assert_eq!(action("r1:cancel", "").await, r#"Cancel { reason: "by an operator" }"#);
+    assert_eq!(action("r1:cancel", r#"{"reason":"late"}"#).await, r#"Cancel { reason: "late" }"#);
+    assert_eq!(action("r1:retry", "").await, "Retry");
+    let (status, said) = told("arn:aws:states:x:run:wake?source=s", "").await;
+    assert_eq!(
+        (status, said),
+        (202, json!({ "id": "arn:aws:states:x:run", "source": "s", "action": "Wake" }))
+    );
+    for (path, body, status) in [
+        ("gone:wake", "", 404),
+        ("ended:cancel", "", 409),
+        ("r1:delete", "", 404),
+        ("r1", "", 404),
+        ("r1:cancel", "late", 400),
+        ("r1:cancel", r#"{"why":"late"}"#, 400),
+    ] {
+        assert_eq!(told(path, body).await.0, status, "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn without_its_token_only_health_and_metrics_answer() {
+    let server = Server::new();
+    let guard = Guard::new("127.0.0.1".parse().unwrap(), &[]).with_token(Some("s3cret".into()));
+    let admin = Admin { backend: server.backend.clone(), metrics: Arc::new(|| "up 1\n".to_owned()), guard };
+    let server = Server { backend: server.backend, router: router(admin) };
+    let host = ("host", "localhost");
+    for (path, shown, status) in [
+        ("/livez", None, 200),
+        ("/metrics", None, 200),
+        ("/v1/requests", None, 401),
+        ("/v1/requests", Some("Bearer wrong"), 401),
+        ("/v1/requests", Some("Bearer s3cret"), 200),
+    ] {
+        let shown = shown.map(|shown| ("authorization", shown));
+        let headers: Vec<_> = [Some(host), shown].into_iter().flatten().collect();
+        assert_eq!(server.call_with("GET", path, &headers, "").await.0, status, "{path} {shown:?}");
+    }
+    // SNS cannot show one, and signs instead.
+    let signed = [host, ("x-amz-sns-message-type", "Notification")];
+    assert_eq!(server.call_with("POST", "/v1/events", &signed, "signed").await.0, 200);
+    assert_eq!(server.call_with("POST", "/v1/events", &signed, "not").await.0, 403);
 }
 
 #[tokio::test]

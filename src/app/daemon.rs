@@ -39,8 +39,8 @@ pub(super) async fn start(
     let listen = settings.admin.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
-    if !address.ip().is_loopback() {
-        signals::process::admin_is_open(address);
+    if !address.ip().is_loopback() && settings.admin.token.is_none() {
+        signals::process::admin_has_no_token(address);
     }
     let readiness = supervisor.readiness();
     let (ports, entrance, platform_reached) = adapters::build(settings, readiness).await?;
@@ -92,7 +92,7 @@ pub(super) async fn start(
         }
         None => Arc::new(String::new),
     };
-    let guard = Guard::new(address.ip(), &settings.admin.hosts);
+    let guard = Guard::new(address.ip(), &settings.admin.hosts).with_token(settings.admin.token.clone());
     let admin = Admin { backend: door.clone(), metrics: render, guard };
     let served = admin::serve(listener, admin, settings.admin.max_connections, phases.off);
     supervisor.spawn_service("admin", OnError::Stop, served);

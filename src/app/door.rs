@@ -7,9 +7,14 @@ use serde_json::{Value, json};
 
 use super::adapters::Entrance;
 use crate::{
-    admin::{Accepted, ApiError, Backend, Lacking, Ready},
+    admin::{Accepted, Action, ApiError, Backend, Lacking, ListQuery, Ready},
+    domain::ids::RequestId,
     embedded::sns::{Inbox, Unheard},
-    engine::{Engine, EventVerdict, view::RequestView},
+    engine::{
+        Cancel, Engine, EventVerdict, Retry, Woken,
+        list::Wanted,
+        view::{RequestView, Status},
+    },
     events::{
         BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST,
         outgoing::{Report, counters, failure_cause, success_output},
@@ -21,6 +26,10 @@ use crate::{
 
 /// The events that the requests queue takes; on a shared bus, any other event is for another service.
 const CLAIMED: [&str; 4] = [COPY_REQUEST, BATCH_REQUEST, COPY_OUT_REQUEST, CHILD_REQUEST];
+
+/// Requests on a page of a list, where nothing is said, and at most.
+const USUAL_PAGE: usize = 50;
+const LARGEST_PAGE: usize = 500;
 
 /// The engine, from outside.
 #[derive(Debug)]
@@ -108,12 +117,74 @@ impl Backend for Door {
         Ok(self.engine.view_of(id, source).await?.map(|view| show(&view)))
     }
 
+    async fn requests(&self, query: &ListQuery) -> Result<Value, ApiError> {
+        let listed = self.engine.list(&wanted(query)?).await.map_err(|error| refused(&error))?;
+        let requests: Vec<_> = listed.requests.iter().map(show).collect();
+        Ok(json!({ "requests": requests, "next": listed.next }))
+    }
+
+    async fn act(&self, id: &str, source: Option<&str>, action: Action) -> Result<Value, ApiError> {
+        let unknown = || ApiError::Unknown(id.to_owned());
+        let found = self.engine.view_of(id, source).await.map_err(|error| refused(&error))?;
+        let request = found.map(|view| RequestId::new(view.id)).ok_or_else(unknown)?;
+        let conflict = |why: String| Err(ApiError::Conflict(why));
+        let acting = |error: Error| refused(&error);
+        match action {
+            Action::Cancel { reason } => {
+                match self.engine.cancel(request.as_str(), &reason).await.map_err(acting)? {
+                    Cancel::Unknown => return Err(unknown()),
+                    Cancel::Ended => return conflict(format!("{request} has ended already")),
+                    Cancel::Stopping => {}
+                }
+            }
+            Action::Wake => match self.engine.wake_request(&request).await.map_err(acting)? {
+                Woken::Unknown => return Err(unknown()),
+                Woken::Ended => return conflict(format!("{request} has ended already")),
+                Woken::Now => {}
+            },
+            Action::Retry => match self.engine.retry(&request).await.map_err(acting)? {
+                Retry::Unknown => return Err(unknown()),
+                Retry::NotFailed(status) => {
+                    return conflict(format!("{request} has not failed: it is {}", status.as_str()));
+                }
+                Retry::Succeeded(again) => {
+                    return conflict(format!("{request} was retried as {again}, which has succeeded"));
+                }
+                Retry::As(again) => {
+                    return Ok(json!({ "requestId": again.as_str(), "retryOf": request.as_str() }));
+                }
+            },
+        }
+        Ok(json!({ "requestId": request.as_str() }))
+    }
+
     fn ready(&self) -> Ready {
         let lacking = self.readiness.lacking();
         let lacking = lacking.into_iter().map(|(what, why)| Lacking { what: what.to_owned(), why });
         let not_ready: Vec<_> = lacking.collect();
         Ready { ready: not_ready.is_empty(), not_ready }
     }
+}
+
+/// What is wanted of a list, read.
+fn wanted(query: &ListQuery) -> Result<Wanted, ApiError> {
+    let ListQuery { status, kind, source, text, since, limit, cursor } = query.clone();
+    let unknown = |status: &str| {
+        let known = Status::ALL.map(Status::as_str).join(", ");
+        ApiError::invalid(format!("`status` must be one of {known}, not {status}"))
+    };
+    let status = status.map(|text| {
+        let named = Status::ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(&text));
+        named.ok_or_else(|| unknown(&text))
+    });
+    let since = since.map(|text| {
+        text.parse().map_err(|why| ApiError::invalid(format!("`since` must be a time as in RFC 3339: {why}")))
+    });
+    let limit = limit.unwrap_or(USUAL_PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        return Err(ApiError::invalid(format!("`limit` must be from 1 to {LARGEST_PAGE}")));
+    }
+    Ok(Wanted { status: status.transpose()?, kind, source, text, since: since.transpose()?, limit, cursor })
 }
 
 fn refused(error: &Error) -> ApiError {
@@ -125,27 +196,33 @@ fn refused(error: &Error) -> ApiError {
 }
 
 fn show(view: &RequestView) -> Value {
-    let status = match (&view.outcome, view.begun) {
-        (Some(outcome), _) if outcome.failure.is_none() => "SUCCEEDED",
-        (Some(_), _) => "FAILED",
-        (None, true) => "RUNNING",
-        (None, false) => "RECEIVED",
-    };
     let mut shown = json!({
         "requestId": view.id,
         "kind": view.kind,
-        "status": status,
+        "status": view.status().as_str(),
+        "source": view.source,
+        "sourceUris": view.sources.first,
+        "sourcesTotal": view.sources.total,
         "destinationUri": view.destination,
         "counters": counters(&view.counters),
         "children": { "total": view.children.0, "settled": view.children.1 },
         "settled": view.settled,
         "startedAt": view.started_at.to_string(),
         "updatedAt": view.updated_at.to_string(),
+        "lastProgressAt": view.progress_at.to_string(),
     });
-    if let (Some(what), Some(fields)) = (&view.waiting_for, shown.as_object_mut()) {
-        fields.insert("waitingFor".to_owned(), what.as_str().into());
-    }
-    if let (Some(outcome), Some(fields)) = (&view.outcome, shown.as_object_mut()) {
+    let Some(fields) = shown.as_object_mut() else { return shown };
+    let next = view.next_at.map(|at| at.to_string());
+    let known = [
+        ("name", &view.name),
+        ("eventId", &view.event_id),
+        ("caller", &view.caller),
+        ("waitingFor", &view.waiting_for),
+        ("trouble", &view.trouble),
+        ("nextTryAt", &next),
+    ];
+    fields.extend(known.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into()))));
+    if let Some(outcome) = &view.outcome {
         let report = Report { request_id: &view.id, destination_uri: &view.destination, outcome };
         match &outcome.failure {
             None => fields.insert("output".to_owned(), document(&success_output(&report))),

@@ -32,6 +32,7 @@ pub use simulate::{SimulateOptions, simulate};
 
 use crate::{
     config::{self, Settings},
+    ports::clock::{Clock as _, SystemClock},
     runtime::{Supervisor, os},
     signals,
     telemetry::{Format, Logs, Metrics, Output},
@@ -46,6 +47,12 @@ pub struct Misconfigured(#[source] pub Box<dyn std::error::Error + Send + Sync>)
 #[derive(Debug, thiserror::Error)]
 #[error("a service could not be reached")]
 pub struct Unreachable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Now, for those who only tell how long ago something was.
+#[must_use]
+pub fn now() -> jiff::Timestamp {
+    SystemClock::new().now()
+}
 
 /// What `serve` is told on the command line.
 #[derive(Debug, Clone, Default)]

@@ -34,8 +34,8 @@ use crate::ports::{
     Class, Error, Result,
     chance::Chance,
     store::{
-        Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, MAX_ITEM_BYTES, Store, Transacted,
-        Value, Write, Written, apply, bytes_of,
+        Action, CREATED_AT, Change, Condition, DAY, DUE_AT, DUE_SHARD, Due, Item, Key, MAX_ITEM_BYTES,
+        Recent, Store, Transacted, Value, Write, Written, apply, bytes_of,
     },
 };
 
@@ -303,6 +303,34 @@ impl Store for DynamoStore {
     async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
         self.entries(shard, "#at > :at", after, false, limit).await
     }
+
+    async fn recent(&self, day: i64, before: i64, limit: usize) -> Result<Vec<Recent>> {
+        let mut entries = self
+            .query_index("recent")
+            .key_condition_expression("#day = :day AND #at < :before")
+            .expression_attribute_names("#day", DAY)
+            .expression_attribute_names("#at", CREATED_AT)
+            .expression_attribute_values(":day", AttributeValue::N(day.to_string()))
+            .expression_attribute_values(":before", AttributeValue::N(before.to_string()))
+            .scan_index_forward(false)
+            // One more tells that no other was made in the same millisecond as the last.
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX).saturating_add(1))
+            .into_paginator()
+            .items()
+            .send();
+        let mut recent: Vec<Recent> = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let mut attributes = entry.map_err(|error| classify("Query", error))?;
+            let key = items::take_key(&mut attributes)?;
+            let created_at = number(&attributes, CREATED_AT)
+                .ok_or_else(|| items::unreadable(format!("{key} in the index `recent` without a number")))?;
+            if recent.len() >= limit && recent.last().is_none_or(|last| last.created_at != created_at) {
+                break;
+            }
+            recent.push(Recent { key, created_at });
+        }
+        Ok(recent)
+    }
 }
 
 fn refused(failed: &ConditionalCheckFailedException) -> Result<Written> {
@@ -320,8 +348,12 @@ fn check_size(key: &Key, attributes: &BTreeMap<String, Value>) -> Result<()> {
 
 fn decode_due(mut attributes: Attributes) -> Result<Due> {
     let key = items::take_key(&mut attributes)?;
-    match attributes.get(DUE_AT).and_then(|at| at.as_n().ok()?.parse().ok()) {
+    match number(&attributes, DUE_AT) {
         Some(due_at) => Ok(Due { key, due_at }),
         None => Err(items::unreadable(format!("{key} in the due index without a number"))),
     }
+}
+
+fn number(attributes: &Attributes, name: &str) -> Option<i64> {
+    attributes.get(name)?.as_n().ok()?.parse().ok()
 }

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{
+    Client, RequestBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, HeaderValue},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -19,6 +24,38 @@ pub(super) struct ServerArgs {
     /// The daemon's admin interface
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = http)]
     pub(super) server: Url,
+    /// What the daemon wants to be shown (`admin.token`)
+    #[arg(long, value_name = "TOKEN", env = "COPY_MANAGER__ADMIN__TOKEN", hide_env_values = true)]
+    token: Option<Hidden>,
+}
+
+/// A token that is not printed.
+#[derive(Debug, Clone)]
+struct Hidden(SecretString);
+
+impl std::str::FromStr for Hidden {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.into()))
+    }
+}
+
+/// Which requests are listed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listing {
+    pub(super) status: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) since: Option<String>,
+}
+
+/// A page of requests.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedPage {
+    pub(super) requests: Vec<Value>,
+    pub(super) next: Option<String>,
 }
 
 /// The daemon's HTTP interface.
@@ -30,7 +67,15 @@ pub(super) struct Server {
 
 impl ServerArgs {
     pub(super) fn connect(self) -> anyhow::Result<Server> {
-        let http = Client::builder().timeout(PATIENCE).build().context("no HTTP client")?;
+        let mut http = Client::builder().timeout(PATIENCE);
+        if let Some(Hidden(token)) = self.token.filter(|token| !token.0.expose_secret().is_empty()) {
+            let bearer = format!("Bearer {}", token.expose_secret());
+            let mut bearer =
+                HeaderValue::from_str(&bearer).context("the token cannot be sent in a header")?;
+            bearer.set_sensitive(true);
+            http = http.default_headers([(AUTHORIZATION, bearer)].into_iter().collect());
+        }
+        let http = http.build().context("no HTTP client")?;
         Ok(Server { base: self.server, http })
     }
 }
@@ -73,6 +118,36 @@ impl Server {
             return Ok(None);
         }
         Ok(Some(successful(answer).await?.json().await?))
+    }
+
+    /// A page of requests, newest first.
+    pub(super) async fn list(
+        &self,
+        wanted: &Listing,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> anyhow::Result<ListedPage> {
+        let Listing { status, kind, source, text, since } = wanted;
+        let mut url = self.at(["v1", "requests"])?;
+        let limit = limit.to_string();
+        let fields = [
+            ("status", status.as_deref()),
+            ("kind", kind.as_deref()),
+            ("source", source.as_deref()),
+            ("text", text.as_deref()),
+            ("since", since.as_deref()),
+            ("limit", Some(limit.as_str())),
+            ("cursor", cursor),
+        ];
+        url.query_pairs_mut()
+            .extend_pairs(fields.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        Ok(successful(self.send(self.http.get(url)).await?).await?.json().await?)
+    }
+
+    /// Has that done to a request; what came of it.
+    pub(super) async fn act(&self, id: &str, verb: &str, said: &Value) -> anyhow::Result<Value> {
+        let call = self.http.post(self.at(["v1", "requests", &format!("{id}:{verb}")])?).json(said);
+        Ok(successful(self.send(call).await?).await?.json().await?)
     }
 
     /// Where a request can be looked at.
@@ -146,7 +221,11 @@ async fn successful(answer: Response) -> anyhow::Result<Response> {
     let said = ["detail", "message"].into_iter().find_map(|name| problem.get(name)?.as_str());
     let told = format!("the daemon answered {status}: {}", said.unwrap_or(&body));
     Err(match status {
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Ended::Refused(told).into(),
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNAUTHORIZED
+        | StatusCode::NOT_FOUND
+        | StatusCode::CONFLICT => Ended::Refused(told).into(),
         StatusCode::SERVICE_UNAVAILABLE => Ended::Unreachable(told).into(),
         _ => anyhow::anyhow!(told),
     })

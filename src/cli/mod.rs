@@ -14,15 +14,17 @@ mod exit;
 mod healthcheck;
 mod output;
 mod plan;
+mod requests;
 mod schema;
 mod serve;
 #[cfg(feature = "simulator")]
 mod simulate;
 mod submit;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 /// What a daemon needs, for `--help`.
 const SERVE: &str = "Needs ICAV2_ACCESS_TOKEN or ICAV2_API_KEY in the environment, and ICAV2_BASE_URL where ICAv2 is not \
@@ -63,12 +65,27 @@ enum Command {
     Demo(demo::Demo),
     /// Submit a request to a running daemon
     Submit(submit::Submit),
+    /// List requests, newest first
+    List(requests::List),
+    /// Show how a request stands, or all that have not ended
+    Status(requests::Status),
+    /// End a request; what has arrived stays
+    Cancel(requests::Cancel),
+    /// Make a request that failed again; what has arrived is not copied twice
+    Retry(requests::Retry),
+    /// Have a request looked at now, not when its waits are over
+    Wake(requests::Wake),
     /// Say what a copy would do, without doing it; asks ICAv2 and no daemon
     Plan(plan::Plan),
     /// Print the JSON Schema of a wire format; without a name, the names
     Schema(schema::Schema),
     /// Ask a running daemon whether it is healthy
     Healthcheck(healthcheck::Healthcheck),
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
 }
 
 impl Cli {
@@ -88,12 +105,25 @@ impl Cli {
             #[cfg(feature = "simulator")]
             Command::Demo(demo) => demo.run(&global).await,
             Command::Submit(submit) => submit.run(&global).await,
+            Command::List(list) => list.run(&global).await,
+            Command::Status(status) => status.run(&global).await,
+            Command::Cancel(cancel) => cancel.run(&global).await,
+            Command::Retry(retry) => retry.run(&global).await,
+            Command::Wake(wake) => wake.run(&global).await,
             Command::Plan(plan) => plan.run(&global).await,
             Command::Schema(schema) => schema.run(&global),
             Command::Healthcheck(healthcheck) => healthcheck.run(&global).await,
+            Command::Completions { shell } => completions(shell),
         };
         done.unwrap_or_else(|error| exit::tell(&error, &global))
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "copy-manager", &mut script);
+    output::data(String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -2,23 +2,21 @@
 
 use std::{fs, io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::{Args, Subcommand};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
-use tokio::{
-    signal::ctrl_c,
-    time::{Instant, sleep},
-};
+use tokio::{signal::ctrl_c, time::sleep};
 
 use super::{
     Global,
-    client::{Put, Server, ServerArgs, text},
+    client::{Put, ServerArgs},
     copy::{self, CopyArgs},
     exit::{self, Ended},
     output,
     plan::misused,
+    watch,
 };
 use crate::{
     app,
@@ -26,16 +24,10 @@ use crate::{
     events::{BATCH_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST},
 };
 
-/// How long a request may be unknown, or the daemon away, before waiting is given up.
-const GIVE_UP: Duration = Duration::from_mins(1);
 /// Bytes of a manifest that is sent as it is.
 const LONGEST_PLAIN: usize = 128 * 1024;
 /// The first bytes of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// Between two looks, at first and at last.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
-/// The end is seen late by at most this part of how long it took to come.
-const LATE: u32 = 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = exit::CODES)]
@@ -190,11 +182,11 @@ impl Sending {
         output::talk(format_args!("waiting for request {id}"));
         let look = server.look(&id);
         let ended = tokio::select! {
-            ended = wait(&server, &id) => ended?,
+            ended = watch::wait(&server, &id) => ended?,
             within = over(self.timeout) => return Err(Ended::TimedOut { within, look }.into()),
             Ok(()) = ctrl_c() => return Err(Ended::Interrupted { look }.into()),
         };
-        report(&ended, global.json)
+        watch::report(&ended, global.json)
     }
 }
 
@@ -244,66 +236,6 @@ fn detail(payload: &Value, request_id: Option<&str>) -> Value {
     detail
 }
 
-/// Looks until the request has ended. A daemon that restarts meanwhile is waited for.
-async fn wait(server: &Server, id: &str) -> anyhow::Result<Value> {
-    let (shortest, longest) = LOOKS;
-    let begun = Instant::now();
-    let mut last_seen = begun;
-    let mut told = String::new();
-    loop {
-        match server.request(id).await {
-            Ok(Some(request)) => {
-                last_seen = Instant::now();
-                if matches!(text(&request, "status"), "SUCCEEDED" | "FAILED") {
-                    return Ok(request);
-                }
-                let progress = progress(&request);
-                if progress != told {
-                    output::talk(&progress);
-                    told = progress;
-                }
-            }
-            Ok(None) | Err(_) if last_seen.elapsed() < GIVE_UP => {}
-            Ok(None) => bail!("the daemon does not know request `{id}`"),
-            Err(error) => return Err(error.context(format!("lost sight of request `{id}`"))),
-        }
-        sleep((begun.elapsed() / LATE).clamp(shortest, longest)).await;
-    }
-}
-
-fn progress(request: &Value) -> String {
-    let counter =
-        |name: &str| request.pointer(&format!("/counters/{name}")).and_then(Value::as_u64).unwrap_or(0);
-    let done = counter("copied") + counter("skipped") + counter("failed");
-    format!("{}: {done} of {} files", text(request, "status"), counter("files"))
-}
-
-/// Says how it ended; the data is what the caller's task would have got.
-fn report(request: &Value, json: bool) -> anyhow::Result<ExitCode> {
-    if json {
-        output::data(request)?;
-    }
-    if text(request, "status") == "SUCCEEDED" {
-        if !json {
-            output::data(output::readable(request.get("output").unwrap_or(request)))?;
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let error = text(request, "error");
-    output::talk(format_args!("failed: {error}"));
-    output::talk(output::readable(&cause(request)));
-    Ok(ExitCode::from(exit::of_failure(error)))
-}
-
-/// The cause, taken apart when it is JSON in a text, as `SendTaskFailure` has it.
-fn cause(request: &Value) -> Value {
-    let cause = request.get("cause").cloned().unwrap_or_default();
-    match &cause {
-        Value::String(text) => serde_json::from_str(text).unwrap_or(cause),
-        _ => cause,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,18 +265,5 @@ mod tests {
         assert_eq!(named, RequestId::of_caller("s", "tuesday").as_str());
         assert_ne!(named, RequestId::of_caller("t", "tuesday").as_str());
         assert_eq!(record_id("s", Some("tuesday"), put(Some("told"))), "told");
-    }
-
-    #[test]
-    fn a_cause_is_taken_apart() {
-        assert_eq!(cause(&json!({ "cause": "{\"files\":[]}" })), json!({ "files": [] }));
-        assert_eq!(cause(&json!({ "cause": "plain" })), json!("plain"));
-        assert_eq!(cause(&json!({ "cause": { "x": 1 } })), json!({ "x": 1 }));
-    }
-
-    #[test]
-    fn progress_counts_what_is_done() {
-        let request = json!({ "status": "RUNNING", "counters": { "files": 9, "copied": 3, "skipped": 2 } });
-        assert_eq!(progress(&request), "RUNNING: 5 of 9 files");
     }
 }

@@ -9,13 +9,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::admin::{self, Accepted, Admin, ApiError, Backend, Ready, guard::Guard};
+use crate::admin::{self, Accepted, Action, Admin, ApiError, Backend, ListQuery, Ready, guard::Guard};
 use crate::domain::ids::RequestId;
 
 /// Knows a request named `stuck`, which never ends, and `good` and `bad` after two looks.
@@ -65,6 +65,27 @@ impl Backend for Daemon {
         })
     }
 
+    async fn requests(&self, query: &ListQuery) -> Result<Value, ApiError> {
+        // Three pages of one each.
+        let page: usize = query.cursor.as_deref().map_or(0, |cursor| cursor.parse().unwrap());
+        let requests = match query.status.as_deref() {
+            Some("received") => Vec::new(),
+            _ => vec![json!({ "requestId": format!("r{page}"), "status": "RUNNING" })],
+        };
+        let next = (page < 2).then(|| (page + 1).to_string());
+        Ok(json!({ "requests": requests, "next": next }))
+    }
+
+    async fn act(&self, id: &str, _: Option<&str>, action: Action) -> Result<Value, ApiError> {
+        match (id, action) {
+            ("gone", _) => Err(ApiError::Unknown(id.to_owned())),
+            ("ended", _) => Err(ApiError::Conflict("it has ended".to_owned())),
+            ("arn:aws:states:x:run", Action::Cancel { reason }) => Ok(json!({ "requestId": reason })),
+            (_, Action::Retry) => Ok(json!({ "requestId": "good", "retryOf": id })),
+            (_, Action::Wake | Action::Cancel { .. }) => Ok(json!({ "requestId": id })),
+        }
+    }
+
     fn ready(&self) -> Ready {
         Ready { ready: true, not_ready: Vec::new() }
     }
@@ -97,6 +118,32 @@ async fn a_copy_is_submitted_and_waited_for() {
     let nobody = "copy-manager submit copy icav2://p/a icav2://q/b/ --server http://127.0.0.1:1";
     let nobody = Cli::try_parse_from(nobody.split_whitespace()).unwrap();
     assert_eq!(nobody.run().await, ExitCode::from(5));
+}
+
+#[tokio::test]
+async fn requests_are_listed_and_told_what_to_do() {
+    for (line, code) in [
+        ("list --status running --limit 2", 0),
+        ("--json list", 0),
+        ("status", 0),
+        ("status good --watch", 0),
+        ("status nobody-knows-it-at-first", 3),
+        ("cancel arn:aws:states:x:run --reason late", 0),
+        ("cancel gone", 3),
+        ("cancel ended", 3),
+        ("retry any --wait", 0),
+        ("retry any", 0),
+        ("wake one", 0),
+        ("wake --all", 0),
+    ] {
+        assert_eq!(run(line).await, ExitCode::from(code), "{line}");
+    }
+    for line in ["wake", "wake one --all", "cancel", "status --watch"] {
+        let line = format!("copy-manager {line}");
+        assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
+    }
+    let completions = Cli::try_parse_from(["copy-manager", "completions", "bash"]).unwrap();
+    assert_eq!(completions.run().await, ExitCode::SUCCESS);
 }
 
 #[tokio::test]

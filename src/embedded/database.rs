@@ -51,6 +51,13 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
+/// What came later, for files that were made before as well.
+const RECENT: &str = "
+    ALTER TABLE items ADD COLUMN day INTEGER;
+    ALTER TABLE items ADD COLUMN created_at INTEGER;
+    CREATE INDEX items_recent ON items (day, created_at) WHERE day IS NOT NULL;
+";
+
 /// A handle on the database; clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -149,7 +156,12 @@ fn prepared(connection: Connection) -> Result<Arc<Mutex<Connection>>> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.set_prepared_statement_cache_capacity(64);
-        connection.execute_batch(SCHEMA)
+        connection.execute_batch(SCHEMA)?;
+        if !connection.prepare("SELECT name FROM pragma_table_info('items') WHERE name = 'day'")?.exists([])?
+        {
+            connection.execute_batch(RECENT)?;
+        }
+        Ok(())
     };
     set_up().map_err(|error| failed("open database", error))?;
     Ok(Arc::new(Mutex::new(connection)))

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::database::failed;
 use crate::ports::{
     Class, Error, Result,
-    store::{DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, Value},
+    store::{CREATED_AT, DAY, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, Value},
 };
 
 /// The columns that [`item`] reads, in its order.
@@ -56,17 +56,26 @@ pub(super) fn find(connection: &Connection, key: &Key) -> Result<Option<Item>> {
 /// Writes one item, whole.
 pub(super) fn save(connection: &Connection, item: &Item) -> Result<()> {
     let attributes = encode(item)?;
-    let (shard, at) = match (item.number(DUE_SHARD), item.number(DUE_AT)) {
-        (Some(shard), Some(at)) => (Some(shard), Some(at)),
-        _ => (None, None),
-    };
+    let both = |one, other| item.number(one).zip(item.number(other)).unzip();
+    let (shard, at): (Option<i64>, Option<i64>) = both(DUE_SHARD, DUE_AT);
+    let (day, created): (Option<i64>, Option<i64>) = both(DAY, CREATED_AT);
     let write = || {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO items (id, id_type, attributes, due_shard, due_at, expire_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR REPLACE INTO items
+                     (id, id_type, attributes, due_shard, due_at, expire_at, day, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
-            .execute(params![item.key.id, item.key.id_type, attributes, shard, at, item.number(EXPIRE_AT)])
+            .execute(params![
+                item.key.id,
+                item.key.id_type,
+                attributes,
+                shard,
+                at,
+                item.number(EXPIRE_AT),
+                day,
+                created
+            ])
     };
     write().map(drop).map_err(|error| failed("write item", error))
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::ports::{
     Class, Error, Result,
     clock::Clock,
-    store::{Action, Due, Item, Key, Store, Transacted, Write, Written, apply},
+    store::{Action, Due, Item, Key, Recent, Store, Transacted, Write, Written, apply},
 };
 
 /// How often expired items are looked for, in seconds.
@@ -129,6 +129,23 @@ impl Store for SqliteStore {
         let sql = "SELECT id, id_type, due_at FROM items
                    WHERE due_shard = ?1 AND due_at > ?2 ORDER BY due_at DESC, id, id_type LIMIT ?3";
         self.entries(sql, shard, after, limit).await
+    }
+
+    async fn recent(&self, day: i64, before: i64, limit: usize) -> Result<Vec<Recent>> {
+        let sql = "SELECT id, id_type, created_at FROM items
+                   WHERE day = ?1 AND created_at < ?2 AND created_at >= IFNULL(
+                       (SELECT created_at FROM items WHERE day = ?1 AND created_at < ?2
+                        ORDER BY created_at DESC LIMIT 1 OFFSET ?3), -1)
+                   ORDER BY created_at DESC, id, id_type";
+        let last = i64::try_from(limit.saturating_sub(1)).unwrap_or(i64::MAX);
+        let read = |row: &Row<'_>| {
+            let key = Key::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?);
+            Ok(Recent { key, created_at: row.get(2)? })
+        };
+        let look = move |connection: &Connection| {
+            select(connection, "query recent", sql, params![day, before, last], read)
+        };
+        self.database.read("query recent", look).await
     }
 }
 

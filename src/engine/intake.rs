@@ -142,7 +142,7 @@ impl Core {
                 let own = event_id.as_deref().unwrap_or(&message.id);
                 let source = event_source.as_deref().unwrap_or_default();
                 let refused = RejectedMessage {
-                    names: Names { own, source, name: request_id.as_deref() },
+                    names: Names { own, source, name: request_id.as_deref(), caller: None },
                     kind: kind.unwrap_or(Kind::Copy),
                     destination: "",
                     token: token.as_ref(),

@@ -8,8 +8,9 @@ use super::{
     dispatch::Priority,
     intake::Fate,
     names::{Names, alias_key},
-    records::{self, attr, millis},
+    records::{self, attr, millis, started_at},
     refused::RejectedMessage,
+    view::Sources,
 };
 use crate::{
     domain::{
@@ -25,6 +26,10 @@ use crate::{
     },
     signals,
 };
+
+/// How many sources are kept where they are seen without the payload, and how much of each, in characters.
+const SHOWN_SOURCES: usize = 3;
+const SHOWN: usize = 200;
 
 /// A request on its way in.
 #[derive(Debug)]
@@ -63,8 +68,8 @@ impl Arrival {
 
     /// The names by which its caller knows it.
     pub(crate) fn names(&self) -> Names<'_> {
-        let Submission { source, request_id, .. } = &self.submission;
-        Names { own: &self.own, source, name: request_id.as_deref() }
+        let Submission { source, request_id, caller, .. } = &self.submission;
+        Names { own: &self.own, source, name: request_id.as_deref(), caller: caller.as_deref() }
     }
 
     /// Its refusal.
@@ -94,6 +99,22 @@ impl Arrival {
     }
 }
 
+/// What is copied, as it is shown in lists.
+fn sources(asked: &Asked) -> Sources {
+    let list;
+    let all: Vec<&String> = match asked {
+        Asked::Copy(request) => request.sources.iter().chain(&request.external).collect(),
+        Asked::Batch(BatchRequest { manifest_uri: Some(manifest), .. }) => vec![manifest],
+        Asked::Batch(request) => request.sources.iter().collect(),
+        Asked::CopyOut(request) => {
+            list = format!("s3://{}/{}", request.list_bucket.as_deref().unwrap_or("-"), request.list_key);
+            vec![&list]
+        }
+    };
+    let first = all.iter().take(SHOWN_SOURCES).map(|source| source.chars().take(SHOWN).collect());
+    Sources { first: first.collect(), total: all.len() }
+}
+
 /// What is there already of a request.
 #[derive(Debug)]
 pub(crate) enum Before {
@@ -113,7 +134,12 @@ impl Core {
         let destination = submission.request.destination();
         let request = records::new_request(id, id, submission.request.kind().as_str(), &destination, now)
             .with(attr::HASH, arrival.hash())
-            .with(attr::SOURCE, submission.source.as_str());
+            .with(attr::SOURCE, submission.source.as_str())
+            .with(attr::SOURCES, records::text(&sources(&submission.request))?);
+        let Submission { request_id, event_id, caller, .. } = submission;
+        let known = [(attr::NAME, request_id), (attr::EVENT, event_id), (attr::CALLER, caller)];
+        let known = known.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
+        let request = known.fold(request, |request, (name, text)| request.with(name, text));
         let mut writes = self.root_records(id, request, &submission.request).await?;
         writes.extend(self.names(&arrival.names(), id));
         let token = submission.token.as_ref().map(|token| (token, self.token_item(id, token)));
@@ -148,6 +174,8 @@ impl Core {
         let payload = Item::new(Key::new(id.as_str(), records::PAYLOAD));
         let payload = self.with_document(payload, attr::SPEC, asked).await?;
         let outcome = absent(Key::new(id.as_str(), records::OUTCOME));
+        let day = records::day(millis(started_at(&request)));
+        let request = request.with(attr::DAY, day);
         Ok(vec![Write::put_new(request), Write::put_new(payload), outcome])
     }
 

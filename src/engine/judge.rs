@@ -52,7 +52,7 @@ impl Engine {
         };
         let source = source.as_deref().unwrap_or_default();
         let refused = RejectedMessage {
-            names: Names { own, source, name: request_id.as_deref() },
+            names: Names { own, source, name: request_id.as_deref(), caller: None },
             kind: kind.unwrap_or(Kind::Copy),
             destination: "",
             token: token.as_ref(),

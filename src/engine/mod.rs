@@ -22,8 +22,10 @@ mod judge;
 pub(crate) mod kind;
 pub(crate) mod large;
 pub(crate) mod lease;
+pub mod list;
 pub(crate) mod liveness;
 mod names;
+mod operate;
 mod outbox;
 mod patience;
 mod payload;
@@ -45,6 +47,7 @@ pub mod view;
 mod wake;
 
 pub use judge::EventVerdict;
+pub use operate::{Retry, Woken};
 pub use registry::Registry;
 pub use stop::Cancel;
 pub use submit::{Order, Submitted};

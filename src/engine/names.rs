@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// The item that leads from a name to a record; of callers' names one per source follows a `#`.
+/// The item that leads from a name to a record; of callers' names one per source follows a `#`, and of what
+/// they call themselves one per request.
 const ALIAS: &str = "ALIAS";
 /// How often one name may lead to another.
 const HOPS: usize = 3;
@@ -34,6 +35,8 @@ pub(crate) struct Names<'a> {
     pub source: &'a str,
     /// The name that the caller chose.
     pub name: Option<&'a str>,
+    /// What the caller calls itself, which leads to the newest of its requests.
+    pub caller: Option<&'a str>,
 }
 
 impl Names<'_> {
@@ -67,6 +70,10 @@ impl Core {
             if named != *id {
                 writes.push(self.alias(alias_key(named.as_str()), id, now));
             }
+        }
+        if let Some(caller) = names.caller {
+            let key = Key::new(chosen(caller), format!("{ALIAS}#{}", digest(&[names.source, id.as_str()])));
+            writes.push(self.alias(key, id, now));
         }
         writes
     }

@@ -1,9 +1,11 @@
 //! The records of the one table: their keys, their attributes, their small documents.
 //!
 //! No item has two kinds of writer. Of the leased records (`REQUEST`, `FOLDER`) only the holder
-//! writes, except that any instance may add to `wakes`, and set `due_at` to now while doing so: a holder
-//! overwrites both when it releases. And a child that no instance holds is settled by the holder of the
+//! writes, except that any instance may add to `wakes`, and set `due_at` to now and `wake_all` while doing so: a
+//! holder overwrites them when it releases. And a child that no instance holds is settled by the holder of the
 //! folder that it waits for.
+
+pub(crate) mod attr;
 
 use std::time::Duration;
 
@@ -39,64 +41,11 @@ pub(crate) const TURNS: &str = "TALLY##turns";
 pub(crate) const STOP: &str = "STOP";
 pub(crate) const PLAN: &str = "PLAN#";
 
+/// Milliseconds of a day.
+pub(crate) const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
 /// How many tallies a root has, so that a thousand children do not queue for one item.
 pub(crate) const TALLIES: u8 = 16;
-
-pub(crate) mod attr {
-    //! Names of attributes.
-    pub(crate) const SCHEMA: &str = "schema";
-    pub(crate) const KIND: &str = "kind";
-    pub(crate) const PHASE: &str = "phase";
-    pub(crate) const OWNER: &str = "owner";
-    pub(crate) const EPOCH: &str = "epoch";
-    /// A number by chance, of the write that took the lease.
-    pub(crate) const GRIP: &str = "grip";
-    pub(crate) const LEASE_UNTIL: &str = "lease_until";
-    pub(crate) const STARTS: &str = "starts";
-    pub(crate) const SURVIVED: &str = "survived";
-    pub(crate) const REVISION: &str = "revision";
-    pub(crate) const WAKES: &str = "wakes";
-    /// `wakes` as a child has last answered them.
-    pub(crate) const HEARD: &str = "heard";
-    pub(crate) const FAILURES: &str = "failures";
-    pub(crate) const DEFECTS: &str = "defects";
-    pub(crate) const TROUBLE: &str = "trouble";
-    pub(crate) const STATE: &str = "state";
-    pub(crate) const SPEC: &str = "spec";
-    pub(crate) const HASH: &str = "payload_hash";
-    /// Of a schedule: milliseconds between two of its roots, and when the next is due.
-    pub(crate) const EVERY: &str = "every";
-    pub(crate) const NEXT_AT: &str = "next_at";
-    /// The roots that wait for the end of this one.
-    pub(crate) const AWAITED_BY: &str = "awaited_by";
-    pub(crate) const SOURCE: &str = "source";
-    pub(crate) const DESTINATION: &str = "destination";
-    pub(crate) const ROOT: &str = "root";
-    pub(crate) const CREATED_AT: &str = "created_at";
-    pub(crate) const UPDATED_AT: &str = "updated_at";
-    pub(crate) const OUTCOME: &str = "outcome";
-    pub(crate) const TOKEN: &str = "token";
-    pub(crate) const SETTLED: &str = "settled";
-    pub(crate) const TRIES: &str = "tries";
-    pub(crate) const FOLDER: &str = "folder";
-    pub(crate) const RUNNING: &str = "running";
-    pub(crate) const FAILURE: &str = "failure";
-    pub(crate) const EVIDENCE_AT: &str = "evidence_at";
-    pub(crate) const OUTAGE_AT: &str = "outage_at";
-    pub(crate) const WITHHELD_AT: &str = "withheld_at";
-    pub(crate) const LOOKED_AT: &str = "looked_at";
-    pub(crate) const WAITS_FOR: &str = "waits_for";
-    pub(crate) const EXPRESS: &str = "express";
-    pub(crate) const WAITING: &str = "waiting";
-    pub(crate) const PARKED: &str = "parked_slices";
-    pub(crate) const IN_TURNS: &str = "in_turns";
-    pub(crate) const WAITING_FOR: &str = "waiting_for";
-    /// How many children of one root were put together.
-    pub(crate) const SIBLINGS: &str = "siblings";
-    /// The files that a waiter found there when its folder first saw it; written by the folder's holder,
-    /// once.
-    pub(crate) const SEEN: &str = "seen";
-}
 
 /// Where a request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,6 +227,11 @@ pub(crate) fn wake(key: Key, now: Timestamp) -> Write {
 /// When the request of a record was made.
 pub(crate) fn started_at(item: &Item) -> Timestamp {
     Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0)).unwrap_or_default()
+}
+
+/// The day of a moment, as the index of what is recent counts days; it begins at midnight UTC.
+pub(crate) fn day(at: i64) -> i64 {
+    at.div_euclid(DAY_MILLIS)
 }
 
 /// Changes that take a record out of the due index and let it expire.

@@ -1,29 +1,88 @@
 //! A request as it is seen from outside.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Engine,
     records::{self, Phase, RootState, attr, started_at},
+    tree::why,
 };
 use crate::{
     domain::outcome::{Counters, Outcome},
-    ports::{Result, store::Key},
+    ports::{
+        Result,
+        store::{DUE_AT, Item, Key},
+    },
 };
+
+/// How a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Stored; nothing was done yet.
+    Received,
+    /// Under way.
+    Running,
+    /// It has ended well.
+    Succeeded,
+    /// It has failed, or was cancelled.
+    Failed,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Received, Self::Running, Self::Succeeded, Self::Failed];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "RECEIVED",
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// What is copied: the first sources, and how many there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// The first ones, as the caller wrote them.
+    pub first: Vec<String>,
+    /// All of them.
+    pub total: usize,
+}
 
 /// A request as it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestView {
     /// Its id.
     pub id: String,
+    /// The name that its caller gave it.
+    pub name: Option<String>,
     /// Its kind.
     pub kind: String,
+    /// The source of the event that asked.
+    pub source: String,
+    /// The event that asked.
+    pub event_id: Option<String>,
+    /// Who asked, in its own words (`detail.caller`): an execution's ARN, as a rule.
+    pub caller: Option<String>,
+    /// What is copied.
+    pub sources: Sources,
     /// Where it goes.
     pub destination: String,
     /// Whether work on it has begun.
     pub begun: bool,
     /// What it waits for before it can begin.
     pub waiting_for: Option<String>,
+    /// What keeps it, as it was last seen: an error that is tried again, or what is waited for.
+    pub trouble: Option<String>,
+    /// When it is next looked at, where it has trouble.
+    pub next_at: Option<Timestamp>,
+    /// When something of it last moved, as far as that is written down.
+    pub progress_at: Timestamp,
     /// Sums of its tallies; exact once it has an outcome.
     pub counters: Counters,
     /// Its children: planned, settled.
@@ -38,6 +97,26 @@ pub struct RequestView {
     pub settled: bool,
 }
 
+impl RequestView {
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self.outcome.as_ref().map(|outcome| outcome.failure.as_ref()) {
+            Some(None) => Status::Succeeded,
+            Some(Some(_)) => Status::Failed,
+            None if self.begun => Status::Running,
+            None => Status::Received,
+        }
+    }
+
+    /// The texts by which people look for it.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let names = [Some(&self.id), self.name.as_ref(), self.event_id.as_ref(), self.caller.as_ref()];
+        let names = names.into_iter().flatten().chain([&self.destination]);
+        names.chain(&self.sources.first).map(String::as_str)
+    }
+}
+
 impl Engine {
     /// A request as it stands, by its id, by the event that brought it, or by the name that its caller
     /// chose; `None` when there is none of that name.
@@ -50,27 +129,49 @@ impl Engine {
         let Some(id) = self.core.id_of(name, source).await? else { return Ok(None) };
         let keys = [records::request_key(&id), Key::new(id.as_str(), records::OUTCOME)];
         let items = self.core.ports.store.get_many(&keys).await?;
-        let find = |id_type: &str| items.iter().find(|item| item.key.id_type == id_type);
+        self.view_in(id.as_str(), &items).await
+    }
+
+    /// The request of that id, whose record and outcome are among these items if they are there.
+    pub(super) async fn view_in(&self, id: &str, items: &[Item]) -> Result<Option<RequestView>> {
+        let find = |id_type: &str| items.iter().find(|item| item.key.id == id && item.key.id_type == id_type);
         let Some(request) = find(records::REQUEST) else { return Ok(None) };
         let outcome: Option<Outcome> = match find(records::OUTCOME) {
             Some(item) => Some(self.core.read_document(item, attr::OUTCOME).await?),
             None => None,
         };
-        let tallies = self.core.ports.store.query(id.as_str(), records::TALLY).await?;
+        let phase = Phase::of(request).unwrap_or(Phase::Received);
+        // What is settled needs none of them: it is when all of its children are.
+        let tallies = match phase {
+            Phase::Settled => Vec::new(),
+            _ => self.core.ports.store.query(id, records::TALLY).await?,
+        };
         let (settled, sum) = records::sum_tallies(&tallies);
         let state: RootState = records::document(request, attr::STATE)?;
-        let phase = Phase::of(request).unwrap_or(Phase::Received);
-        let updated = request.number(attr::UPDATED_AT).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let moment = |item: &Item, name: &str| Timestamp::from_millisecond(item.number(name)?).ok();
+        let signs = tallies.iter().find(|item| item.key.id_type == records::SIGNS);
+        let updated_at = moment(request, attr::UPDATED_AT).unwrap_or_else(|| started_at(request));
+        let progress_at = signs.and_then(|signs| moment(signs, attr::EVIDENCE_AT));
+        let trouble = why(request).filter(|_| outcome.is_none()).map(str::to_owned);
+        let text = |name: &str| request.text(name).map(str::to_owned);
         Ok(Some(RequestView {
-            id: id.to_string(),
-            kind: request.text(attr::KIND).unwrap_or_default().to_owned(),
-            destination: request.text(attr::DESTINATION).unwrap_or_default().to_owned(),
+            id: id.to_owned(),
+            name: text(attr::NAME),
+            kind: text(attr::KIND).unwrap_or_default(),
+            source: text(attr::SOURCE).unwrap_or_default(),
+            event_id: text(attr::EVENT),
+            caller: text(attr::CALLER),
+            sources: records::document(request, attr::SOURCES)?,
+            destination: text(attr::DESTINATION).unwrap_or_default(),
             begun: phase != Phase::Received,
-            waiting_for: request.text(attr::WAITING_FOR).filter(|_| outcome.is_none()).map(str::to_owned),
+            waiting_for: text(attr::WAITING_FOR).filter(|_| outcome.is_none()),
+            next_at: trouble.as_ref().and_then(|_| moment(request, DUE_AT)),
+            trouble,
+            progress_at: progress_at.unwrap_or(updated_at),
+            children: (state.children, if phase == Phase::Settled { state.children } else { settled }),
             counters: outcome.as_ref().map_or(sum, |outcome| outcome.counters),
-            children: (state.children, settled),
             started_at: started_at(request),
-            updated_at: updated.unwrap_or_else(|| started_at(request)),
+            updated_at,
             outcome,
             settled: phase == Phase::Settled,
         }))

@@ -32,6 +32,7 @@ const DETAIL_TYPE: &str = "detail-type";
 const PAYLOAD: &str = "payload";
 const TASK_TOKEN: &str = "taskToken";
 const REQUEST_ID: &str = "requestId";
+const CALLER: &str = "caller";
 
 /// How many bytes of JSON a payload may have where nothing else is said.
 pub const LARGEST_PAYLOAD: usize = 16 << 20;
@@ -39,6 +40,8 @@ pub const LARGEST_PAYLOAD: usize = 16 << 20;
 const LONGEST_TOKEN: usize = 2048;
 /// The longest request id that a caller may choose.
 const LONGEST_REQUEST_ID: usize = 128;
+/// The longest name of a caller; ARNs of executions have some 200 characters.
+const LONGEST_CALLER: usize = 512;
 /// The longest `id` of an event that can name a record; those of EventBridge are UUIDs.
 const LONGEST_EVENT_ID: usize = 128;
 /// The longest `source` of an event (EventBridge).
@@ -70,6 +73,8 @@ pub struct Submission {
     pub event_id: Option<String>,
     /// The id that the caller chose, unique within its source; 1 to 128 characters.
     pub request_id: Option<String>,
+    /// Who asks, in its own words: the ARN of an execution, as a rule.
+    pub caller: Option<String>,
     /// What the caller waits on.
     pub token: Option<TaskToken>,
     /// What is asked for; empty where the payload is elsewhere.
@@ -252,6 +257,11 @@ fn read_detail(
     let request_id = bounded_text(&detail, place, REQUEST_ID, LONGEST_REQUEST_ID)?;
     detail.remove(TASK_TOKEN);
     detail.remove(REQUEST_ID);
+    // Nothing depends on it: one that cannot be kept is ignored.
+    let caller = bounded_text(&detail, place, CALLER, LONGEST_CALLER).ok().flatten();
+    if caller.is_some() {
+        detail.remove(CALLER);
+    }
 
     let carrier = carrier?;
 
@@ -264,6 +274,7 @@ fn read_detail(
             source,
             event_id,
             request_id,
+            caller,
             token,
             request,
             payload_uri: Some(uri),
@@ -287,6 +298,7 @@ fn read_detail(
         source,
         event_id,
         request_id,
+        caller,
         token,
         request: payload.request,
         payload_uri: None,

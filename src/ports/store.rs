@@ -4,16 +4,20 @@
 //! - A write is atomic per item, a transaction over its items. Conditions are checked at that moment.
 //! - An item with both [`DUE_SHARD`] and [`DUE_AT`] is in the due index, which may lag and may name items that
 //!   have changed since.
+//! - An item with both [`DAY`] and [`CREATED_AT`] is in the index of what is recent, which may lag too.
 //! - An item whose [`EXPIRE_AT`] (seconds since 1970) has passed may vanish at any time.
 //! - Items hold at most 400 KB (DynamoDB); an implementation refuses more as `Invalid`.
 //! - A write that failed with [`Error::may_have_happened`] may have happened. A caller that must
 //!   know reads the item again and looks for a value that only this write can have put there.
 
+mod meaning;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use super::error::{Class, Error, Result};
+pub use self::meaning::apply;
+use super::error::Result;
 
 /// Attribute: shard of the due index, 0 to [`SHARDS`] − 1.
 pub const DUE_SHARD: &str = "due_shard";
@@ -21,6 +25,10 @@ pub const DUE_SHARD: &str = "due_shard";
 pub const DUE_AT: &str = "due_at";
 /// Attribute: when the item may be dropped, seconds since 1970 (DynamoDB TTL).
 pub const EXPIRE_AT: &str = "expire_at";
+/// Attribute: the day on which the item was made, days since 1970.
+pub const DAY: &str = "day";
+/// Attribute: when it was made, milliseconds since 1970.
+pub const CREATED_AT: &str = "created_at";
 /// How many shards the due index has.
 pub const SHARDS: u8 = 8;
 
@@ -262,6 +270,15 @@ pub struct Due {
     pub due_at: i64,
 }
 
+/// An entry of the index of what is recent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recent {
+    /// Which item.
+    pub key: Key,
+    /// Its [`CREATED_AT`].
+    pub created_at: i64,
+}
+
 /// One page of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
@@ -294,6 +311,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Entries of one shard that are due later than `after`, latest first, at most `limit`.
     async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>>;
+
+    /// Entries of one day that were made before `before`, latest first: `limit` of them, and all others that were
+    /// made in the same millisecond as the last; so the next call goes on before that one.
+    async fn recent(&self, day: i64, before: i64, limit: usize) -> Result<Vec<Recent>>;
 }
 
 /// How large an item may be, in bytes (DynamoDB).
@@ -317,84 +338,4 @@ pub fn bytes_of(key: &Key, attributes: &BTreeMap<String, Value>) -> usize {
             }
     });
     key.id.len() + key.id_type.len() + 9 + values.sum::<usize>()
-}
-
-/// What becomes of a write in stores that hold items in memory or in rows; DynamoDB computes the same from
-/// expressions, and the conformance suite compares the two.
-pub fn apply(current: Option<&Item>, write: &Write) -> Result<Written> {
-    if !write.conditions.iter().all(|condition| holds(current, condition)) {
-        return Ok(Written::Refused(current.cloned()));
-    }
-    let after = match &write.action {
-        Action::Delete => return Ok(Written::Done(None)),
-        Action::Check => return Ok(Written::Done(current.cloned())),
-        Action::Put(attributes) => Item { key: write.key.clone(), attributes: attributes.clone() },
-        Action::Update(changes) => {
-            let removes = |change: &Change| matches!(change, Change::Remove(_) | Change::Exclude(..));
-            if current.is_none() && !changes.is_empty() && changes.iter().all(removes) {
-                // As DynamoDB has it: taking something from an item that is not there makes none.
-                return Ok(Written::Done(None));
-            }
-            let mut item = current.cloned().unwrap_or_else(|| Item::new(write.key.clone()));
-            for change in changes {
-                change_item(&mut item, change)?;
-            }
-            item
-        }
-    };
-    if item_bytes(&after) > MAX_ITEM_BYTES {
-        return Err(Error::new(Class::Invalid, "write", format!("item {} is larger than 400 KB", write.key)));
-    }
-    Ok(Written::Done(Some(after)))
-}
-
-fn holds(current: Option<&Item>, condition: &Condition) -> bool {
-    let attribute = |name: &str| current.and_then(|item| item.attributes.get(name));
-    match condition {
-        Condition::Absent => current.is_none(),
-        Condition::Present => current.is_some(),
-        Condition::Has(name) => attribute(name).is_some(),
-        Condition::Lacks(name) => attribute(name).is_none(),
-        Condition::Equals(name, value) => attribute(name) == Some(value),
-        Condition::Free(name) => attribute(name).is_none_or(|value| *value == Value::from("")),
-        Condition::AtMost(name, n) => {
-            attribute(name).is_none_or(|it| matches!(it, Value::Number(is) if is <= n))
-        }
-        Condition::Room { set, member, limit } => {
-            let members = current.map(|item| item.members(set)).unwrap_or_default();
-            members.contains(member) || i64::try_from(members.len()).is_ok_and(|n| n < *limit)
-        }
-    }
-}
-
-fn change_item(item: &mut Item, change: &Change) -> Result<()> {
-    let wrong =
-        |name: &str| Error::new(Class::Invalid, "write", format!("attribute {name} has another type"));
-    match change {
-        Change::Set(name, value) => {
-            item.attributes.insert(name.clone(), value.clone());
-        }
-        Change::Remove(name) => {
-            item.attributes.remove(name);
-        }
-        Change::Add(name, by) => match item.attributes.entry(name.clone()).or_insert(Value::Number(0)) {
-            Value::Number(number) => *number = number.saturating_add(*by),
-            Value::Text(_) | Value::TextSet(_) => return Err(wrong(name)),
-        },
-        Change::Include(name, member) => {
-            match item.attributes.entry(name.clone()).or_insert_with(|| Value::TextSet(BTreeSet::new())) {
-                Value::TextSet(set) => set.insert(member.clone()),
-                Value::Text(_) | Value::Number(_) => return Err(wrong(name)),
-            };
-        }
-        Change::Exclude(name, members) => {
-            if let Some(Value::TextSet(set)) = item.attributes.get_mut(name) {
-                set.retain(|member| !members.contains(member));
-                if set.is_empty() {
-                    item.attributes.remove(name);
-                }
-            }
-        }
-    }
-    Ok(())
 }

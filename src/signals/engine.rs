@@ -199,6 +199,11 @@ pub fn stopped(request: &str, failure: &Failure) {
     info!(request_id = request, error_name = failure.error.as_str(), "request stopped");
 }
 
+/// A request that had failed was made again.
+pub fn made_again(request: &str, again: &str) {
+    info!(request_id = request, retried_as = again, "request retried");
+}
+
 /// Signs of life could not be written and are written with the next tick.
 pub fn evidence_untold(why: &dyn Error) {
     warn!(error = chain(why), "progress not stored");

@@ -31,9 +31,9 @@ pub fn ready(address: SocketAddr) {
     info!(address = %address, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
 }
 
-/// The admin interface, which asks no client for credentials, listens where other machines may call.
-pub fn admin_is_open(address: SocketAddr) {
-    warn!(address = %address, "the admin interface is not on a loopback address: guard it by the network (admin.listen)");
+/// The admin interface listens where other machines may call, and asks for a token that nobody has been given.
+pub fn admin_has_no_token(address: SocketAddr) {
+    warn!(address = %address, "the admin interface is not on a loopback address: requests are not answered without admin.token");
 }
 
 /// The admin interface could not accept a connection: out of file handles, as a rule.

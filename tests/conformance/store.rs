@@ -8,8 +8,8 @@ use copy_manager::{
     ports::{
         Class,
         store::{
-            Action, Change, Condition, DUE_AT, DUE_SHARD, Due, Item, Key, Store, Transacted, Value, Write,
-            Written,
+            Action, CREATED_AT, Change, Condition, DAY, DUE_AT, DUE_SHARD, Due, Item, Key, Recent, Store,
+            Transacted, Value, Write, Written,
         },
     },
 };
@@ -46,6 +46,23 @@ async fn what_was_written_is_there_after_reopening() {
 }
 
 #[tokio::test]
+async fn a_file_of_an_older_version_gets_what_came_later() {
+    let (directory, database) = file();
+    drop(database);
+    let path = directory.path().join("test.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    let before = "DROP INDEX items_recent; ALTER TABLE items DROP COLUMN day; ALTER TABLE items DROP COLUMN created_at;
+                  INSERT INTO items (id, id_type, attributes) VALUES ('old', 'REQUEST', '{}');";
+    old.execute_batch(before).unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let store = SqliteStore::new(Database::open(&path).unwrap(), clock());
+        assert!(store.get(&Key::new("old", "REQUEST")).await.unwrap().is_some());
+        assert_eq!(store.recent(7, i64::MAX, 10).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
 async fn the_expired_vanish() {
     let database = Database::in_memory().unwrap();
     let old = Item::new(Key::new("old", "REQUEST")).with("expire_at", 1_000);
@@ -68,6 +85,7 @@ async fn suite(store: &dyn Store) {
     many_are_found(store).await;
     a_query_is_ordered(store).await;
     the_due_are_found(store).await;
+    the_recent_are_found(store).await;
     too_large_is_refused(store).await;
     concurrent_additions_all_count(store).await;
 }
@@ -302,6 +320,33 @@ async fn the_due_are_found(store: &dyn Store) {
     let settled = vec![Change::Remove(DUE_AT.into()), Change::Remove(DUE_SHARD.into())];
     store.write(Write::update(Key::new("middle", "REQUEST"), settled)).await.unwrap();
     assert_eq!(store.due(3, 1000, 10).await.unwrap(), [due("late", 300), due("early", 400)]);
+}
+
+async fn the_recent_are_found(store: &dyn Store) {
+    for (id, day, created_at) in [("a", 7, 100), ("b", 7, 200), ("c", 7, 200), ("d", 7, 300), ("e", 8, 400)] {
+        let item = Item::new(Key::new(id, "REQUEST")).with(DAY, day).with(CREATED_AT, created_at);
+        store.write(Write::put_new(item)).await.unwrap();
+    }
+    let undated = Item::new(Key::new("child", "REQUEST")).with(CREATED_AT, 150);
+    store.write(Write::put_new(undated)).await.unwrap();
+    let found = async |day, before, limit| {
+        let found = store.recent(day, before, limit).await.unwrap();
+        assert!(found.is_sorted_by(|one, other| one.created_at >= other.created_at), "{found:?}");
+        let mut ids: Vec<_> = found.into_iter().map(|Recent { key, .. }| key.id).collect();
+        ids.sort();
+        ids.concat()
+    };
+    assert_eq!(found(7, i64::MAX, 10).await, "abcd");
+    assert_eq!(found(7, 300, 10).await, "abc");
+    // Those of one millisecond come together.
+    assert_eq!(found(7, i64::MAX, 2).await, "bcd");
+    assert_eq!(found(7, i64::MAX, 1).await, "d");
+    assert_eq!(found(7, 200, 10).await, "a");
+    assert_eq!(found(7, 100, 10).await, "");
+    assert_eq!(found(8, i64::MAX, 10).await, "e");
+    assert_eq!(found(9, i64::MAX, 10).await, "");
+    store.write(Write::delete(Key::new("b", "REQUEST"))).await.unwrap();
+    assert_eq!(found(7, i64::MAX, 2).await, "cd");
 }
 
 async fn too_large_is_refused(store: &dyn Store) {

@@ -14,7 +14,7 @@ use copy_manager::{
     embedded::store::SqliteStore,
     ports::{
         Class, Error, Result,
-        store::{Action, Change, Due, Item, Key, Store, Transacted, Write, Written, item_bytes},
+        store::{Action, Change, Due, Item, Key, Recent, Store, Transacted, Write, Written, item_bytes},
     },
 };
 
@@ -199,5 +199,10 @@ impl Store for Fragile {
     async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
         self.is_there()?;
         self.store.due_after(shard, after, limit).await
+    }
+
+    async fn recent(&self, day: i64, before: i64, limit: usize) -> Result<Vec<Recent>> {
+        self.is_there()?;
+        self.store.recent(day, before, limit).await
     }
 }

@@ -16,6 +16,7 @@ mod fragile;
 mod house;
 mod impossible;
 mod lists;
+mod operators;
 mod others;
 mod outward;
 mod passing;

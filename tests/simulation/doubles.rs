@@ -12,7 +12,10 @@ use copy_manager::{
         Result,
         clock::{Clock, Steady},
         queue::{Message, Queue},
-        store::{DUE_AT, DUE_SHARD, Due, Item, Key, Store, Transacted, Write, Written, apply},
+        store::{
+            CREATED_AT, DAY, DUE_AT, DUE_SHARD, Due, Item, Key, Recent, Store, Transacted, Write, Written,
+            apply,
+        },
     },
     simulator::events::{EventSink, SinkError},
 };
@@ -202,6 +205,19 @@ impl Store for MemoryStore {
         let until = (shard + 1, i64::MIN, Key::new("", ""));
         let entries = table.due.range(..until).rev().take_while(|(s, at, _)| *s == shard && *at > after);
         Ok(entries.take(limit).map(|(_, due_at, key)| Due { key: key.clone(), due_at: *due_at }).collect())
+    }
+
+    async fn recent(&self, day: i64, before: i64, limit: usize) -> Result<Vec<Recent>> {
+        let table = self.0.lock().unwrap();
+        let of_day = table.items.values().filter(|item| item.number(DAY) == Some(day));
+        let mut recent: Vec<_> = of_day
+            .filter_map(|item| Some(Recent { key: item.key.clone(), created_at: item.number(CREATED_AT)? }))
+            .filter(|recent| recent.created_at < before)
+            .collect();
+        recent.sort_by_key(|recent| std::cmp::Reverse(recent.created_at));
+        let last = recent.get(limit.saturating_sub(1)).map_or(i64::MIN, |last| last.created_at);
+        recent.retain(|recent| recent.created_at >= last);
+        Ok(recent)
     }
 }
 

@@ -18,7 +18,7 @@ use copy_manager::{
         objects::BucketAccess,
         platform::{BatchItem, DataPlatform, Destination, Folder, Job, Load, NewFile, Project, Submitted},
         queue::{Message, Queue},
-        store::{Action, Due, Item, Key, Page, Store, Transacted, Write, Written},
+        store::{Action, Due, Item, Key, Page, Recent, Store, Transacted, Write, Written},
         transfers::PresignedUrl,
     },
 };
@@ -119,6 +119,11 @@ impl Store for Gated<Watching> {
     async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
         let due = self.inner.store.due_after(shard, after, limit).await?;
         self.gate.idle(due).await
+    }
+
+    async fn recent(&self, day: i64, before: i64, limit: usize) -> Result<Vec<Recent>> {
+        let recent = self.inner.store.recent(day, before, limit).await?;
+        self.gate.idle(recent).await
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
         chance::{Chance as _, Dice},
         clock::Clock,
         queue::{Message, Queue},
-        store::{Due, Item, Key, SHARDS, Store, Transacted, Write, Written},
+        store::{Due, Item, Key, Recent, SHARDS, Store, Transacted, Write, Written},
         transfers::{PartsUpload, Sent, Stream, Transfers},
     },
     simulator::{self, Simulator, in_process::InProcess},
@@ -118,6 +118,10 @@ impl Store for Shaky {
 
     async fn due_after(&self, shard: u8, after: i64, limit: usize) -> Result<Vec<Due>> {
         self.table.due_after(shard, after, limit).await
+    }
+
+    async fn recent(&self, day: i64, before: i64, limit: usize) -> Result<Vec<Recent>> {
+        self.table.recent(day, before, limit).await
     }
 }
 

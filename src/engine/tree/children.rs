@@ -49,6 +49,10 @@ impl Core {
         };
         // A child that waited may have to go on soon, so it goes before those that have not begun.
         room -= self.give_turns(held, tree, &state, &tallies, room).await?;
+        let is_woken = held.item.number(attr::WAKE_ALL).is_some();
+        if is_woken {
+            self.wake_open(held, tree, &state).await?;
+        }
         let has_more = tree.window() == Window::All || state.spread < state.children;
         let mut is_news = room > 0 && has_more;
         if is_news {
@@ -86,7 +90,8 @@ impl Core {
             }
             told_at = state.told_at.saturating_add(every);
         }
-        let changes = if is_news { running(&state)? } else { Vec::new() };
+        let mut changes = if is_news { running(&state)? } else { Vec::new() };
+        changes.extend(is_woken.then(|| Change::Remove(attr::WAKE_ALL.to_owned())));
         let due_at = due_at.min(told_at).max(now + 1);
         Ok(Advance::Wait(AfterRound::Due { changes, due_at }))
     }
@@ -154,6 +159,18 @@ impl Core {
         }
         state.children_at = millis(now);
         Ok(is_open.then(|| records::after(now, LOOK)))
+    }
+
+    /// Has all children that have not settled looked at.
+    async fn wake_open(&self, held: &Leased, tree: &dyn Tree, state: &RootState) -> RoundResult<()> {
+        let roster = tree.roster(held, state).await?;
+        for ids in roster.blocks() {
+            let keys: Vec<_> = ids.iter().map(records::request_key).collect();
+            let open = self.open_among(&keys).await?;
+            held.lease.check()?;
+            self.wake_children(&open).await?;
+        }
+        Ok(())
     }
 
     /// The records of children that are there and have not settled.

@@ -1,0 +1,106 @@
+//! A request that is looked at until it ends, and how that is told.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::bail;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    client::{Server, text},
+    exit, output,
+};
+
+/// How long a request may be unknown, or the daemon away, before waiting is given up.
+const GIVE_UP: Duration = Duration::from_mins(1);
+/// Between two looks, at first and at last.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
+/// The end is seen late by at most this part of how long it took to come.
+const LATE: u32 = 20;
+
+/// Looks until the request has ended. A daemon that restarts meanwhile is waited for.
+pub(super) async fn wait(server: &Server, id: &str) -> anyhow::Result<Value> {
+    let (shortest, longest) = LOOKS;
+    let begun = Instant::now();
+    let mut last_seen = begun;
+    let mut told = String::new();
+    loop {
+        match server.request(id).await {
+            Ok(Some(request)) => {
+                last_seen = Instant::now();
+                if matches!(text(&request, "status"), "SUCCEEDED" | "FAILED") {
+                    return Ok(request);
+                }
+                let progress = progress(&request);
+                if progress != told {
+                    output::talk(&progress);
+                    told = progress;
+                }
+            }
+            Ok(None) | Err(_) if last_seen.elapsed() < GIVE_UP => {}
+            Ok(None) => bail!("the daemon does not know request `{id}`"),
+            Err(error) => return Err(error.context(format!("lost sight of request `{id}`"))),
+        }
+        sleep((begun.elapsed() / LATE).clamp(shortest, longest)).await;
+    }
+}
+
+fn progress(request: &Value) -> String {
+    format!("{}: {} files", text(request, "status"), files(request))
+}
+
+/// How many files are done, of those that are known.
+pub(super) fn files(request: &Value) -> String {
+    let done = ["copied", "skipped", "failed"].map(|name| counter(request, name));
+    format!("{} of {}", done.iter().sum::<u64>(), counter(request, "files"))
+}
+
+pub(super) fn counter(request: &Value, name: &str) -> u64 {
+    request.pointer(&format!("/counters/{name}")).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Says how it ended; the data is what the caller's task would have got.
+pub(super) fn report(request: &Value, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        output::data(request)?;
+    }
+    if text(request, "status") == "SUCCEEDED" {
+        if !json {
+            output::data(output::readable(request.get("output").unwrap_or(request)))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let error = text(request, "error");
+    output::talk(format_args!("failed: {error}"));
+    output::talk(output::readable(&cause(request)));
+    Ok(ExitCode::from(exit::of_failure(error)))
+}
+
+/// The cause, taken apart when it is JSON in a text, as `SendTaskFailure` has it.
+pub(super) fn cause(request: &Value) -> Value {
+    let cause = request.get("cause").cloned().unwrap_or_default();
+    match &cause {
+        Value::String(text) => serde_json::from_str(text).unwrap_or(cause),
+        _ => cause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_taken_apart() {
+        assert_eq!(cause(&json!({ "cause": "{\"files\":[]}" })), json!({ "files": [] }));
+        assert_eq!(cause(&json!({ "cause": "plain" })), json!("plain"));
+        assert_eq!(cause(&json!({ "cause": { "x": 1 } })), json!({ "x": 1 }));
+    }
+
+    #[test]
+    fn progress_counts_what_is_done() {
+        let request = json!({ "status": "RUNNING", "counters": { "files": 9, "copied": 3, "skipped": 2 } });
+        assert_eq!(progress(&request), "RUNNING: 5 of 9 files");
+    }
+}

@@ -1,0 +1,126 @@
+//! Requests, newest first.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+
+use super::{
+    Engine,
+    records::{self, DAY_MILLIS, as_millis, millis},
+    view::{RequestView, Status},
+};
+use crate::ports::{
+    Class, Error, Result,
+    store::{Key, Recent},
+};
+
+/// Requests looked at in one call; a page ends there, however few fit.
+const MOST_LOOKED: usize = 2000;
+/// Days looked at in one call.
+const MOST_DAYS: i64 = 31;
+/// Requests read at a time.
+const PAGE: usize = 100;
+/// Queries under way at a time.
+const WIDTH: usize = 8;
+/// How far ahead another instance's clock may be.
+const AHEAD: i64 = 1;
+
+/// Which requests are wanted: those for which all holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// How they stand.
+    pub status: Option<Status>,
+    /// The name of their kind.
+    pub kind: Option<String>,
+    /// The source of the event that asked.
+    pub source: Option<String>,
+    /// A part of their id, name, caller, destination, or of one of the sources that are kept.
+    pub text: Option<String>,
+    /// Made then or later.
+    pub since: Option<Timestamp>,
+    /// How many.
+    pub limit: usize,
+    /// [`Listed::next`] of the page before.
+    pub cursor: Option<String>,
+}
+
+impl Wanted {
+    fn fits(&self, view: &RequestView) -> bool {
+        let same = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
+        self.status.is_none_or(|status| status == view.status())
+            && same(&self.kind, &view.kind)
+            && same(&self.source, &view.source)
+            && self.text.as_ref().is_none_or(|text| view.texts().any(|is| is.contains(text.as_str())))
+    }
+}
+
+/// A page of requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// The requests, newest first.
+    pub requests: Vec<RequestView>,
+    /// Where the next page begins; `None` on the last. A page may be short, or empty, and not the last.
+    pub next: Option<String>,
+}
+
+impl Engine {
+    /// A page of the requests of callers, newest first. One that was made in the same second may be missing yet.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` where the cursor is none; those of the table.
+    pub async fn list(&self, wanted: &Wanted) -> Result<Listed> {
+        let now = self.core.ports.clock.now();
+        let today = records::day(millis(now));
+        let mut before = match &wanted.cursor {
+            Some(cursor) => cursor.parse().map_err(|error| {
+                Error::new(Class::Invalid, "list requests", "the cursor is none of ours").caused_by(error)
+            })?,
+            None => i64::MAX,
+        };
+        let oldest = wanted.since.map_or(i64::MIN, millis);
+        let keep = records::day(as_millis(self.core.settings.service.keep));
+        // One that runs for long is listed for as long as one that has ended is kept, and no longer.
+        let first = records::day(oldest).max(today - keep - MOST_DAYS);
+        let mut day = records::day(before.saturating_sub(1)).min(today + AHEAD);
+        let (mut requests, mut looked, mut days) = (Vec::new(), 0, 0);
+        while requests.len() < wanted.limit && looked < MOST_LOOKED && days < MOST_DAYS {
+            if day < first {
+                return Ok(Listed { requests, next: None });
+            }
+            let page = self.core.ports.store.recent(day, before, PAGE).await?;
+            let Some(last) = page.last() else {
+                before = day.saturating_mul(DAY_MILLIS);
+                (day, days) = (day - 1, days + 1);
+                continue;
+            };
+            looked += page.len();
+            before = last.created_at;
+            for view in self.views(&page, oldest).await? {
+                if wanted.fits(&view) {
+                    requests.push(view);
+                }
+            }
+        }
+        // Those of one millisecond are not parted.
+        let end =
+            requests.get(wanted.limit.saturating_sub(1)).map(|last: &RequestView| millis(last.started_at));
+        if let Some(end) = end.filter(|_| requests.len() > wanted.limit) {
+            requests.retain(|view| millis(view.started_at) >= end);
+            before = end;
+        }
+        Ok(Listed { requests, next: Some(before.to_string()) })
+    }
+
+    /// Those of the entries that are requests not older than that, in their order.
+    async fn views(&self, entries: &[Recent], oldest: i64) -> Result<Vec<RequestView>> {
+        let entries = entries.iter().filter(|entry| entry.created_at >= oldest);
+        let ids: Vec<String> = entries.map(|entry| entry.key.id.clone()).collect();
+        let keys =
+            ids.iter().flat_map(|id| [records::REQUEST, records::OUTCOME].map(|kind| Key::new(id, kind)));
+        let items = &self.core.ports.store.get_many(&keys.collect::<Vec<_>>()).await?;
+        let view = |id: String| async move { self.view_in(&id, items).await };
+        let views = stream::iter(ids).map(view).buffered(WIDTH);
+        let views: Vec<Option<RequestView>> = views.try_collect().await?;
+        Ok(views.into_iter().flatten().collect())
+    }
+}
