@@ -4,8 +4,9 @@
 //! use it: by calling it across origins, or by having its own name resolve to this machine. So a call
 //! that a page has made is refused, and so is one for a host that is not ours.
 //!
-//! And whoever does not know the token, where one is set. Without one, what requests say and do is open to this
-//! machine alone: elsewhere than on the loopback interface, only health and metrics are answered.
+//! And whoever does not know the token, where one is set: programs show it, a browser has it in a cookie. Without
+//! one, what requests say and do is open to this machine alone: elsewhere than on the loopback interface, only
+//! health and metrics are answered.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -13,7 +14,9 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, StatusCode, Uri,
-        header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, WWW_AUTHENTICATE},
+        header::{
+            ACCEPT, AUTHORIZATION, COOKIE as COOKIES, HOST, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+        },
         uri::Authority,
     },
     middleware::Next,
@@ -23,12 +26,13 @@ use axum::{
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use super::{events::SNS_TYPE, problem::Problem};
+use super::{events::SNS_TYPE, page, problem::Problem};
 use crate::domain::{hosts::is_loopback, policy::Glob};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// What a token guards: health and metrics tell nothing of requests.
-const GUARDED: &str = "/v1/";
+/// What a token does not guard: health and metrics tell nothing of requests, and a login has none yet.
+const OPEN: [&str; 5] = ["/readyz", "/metrics", "/login", "/style.css", "/refresh.js"];
+const COOKIE: &str = "copy-manager";
 const EVENTS: &str = "/v1/events";
 /// The values of it that no other site can cause.
 const OWN_SITE: [&str; 2] = ["same-origin", "none"];
@@ -48,7 +52,7 @@ impl Guard {
         Self { listen, hosts: hosts.into(), token: None }
     }
 
-    /// The same, and whoever asks for anything below [`GUARDED`] has to show that token.
+    /// The same, and whoever asks for anything but health and metrics has to show that token.
     #[must_use]
     pub fn with_token(self, token: Option<SecretString>) -> Self {
         Self { token, ..self }
@@ -57,7 +61,7 @@ impl Guard {
     /// Whether a call shows the token, or needs none.
     fn knows(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
         // A message of SNS is taken for its signature.
-        if !uri.path().starts_with(GUARDED) || headers.contains_key(SNS_TYPE) && uri.path() == EVENTS {
+        if OPEN.contains(&uri.path()) || headers.contains_key(SNS_TYPE) && uri.path() == EVENTS {
             return Ok(());
         }
         let Some(token) = &self.token else {
@@ -69,8 +73,9 @@ impl Guard {
             };
         };
         let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        // By their digests: how long a comparison takes tells nothing of the token.
-        let digest = |text: &str| Sha256::digest(text.as_bytes());
+        if cookies(headers).any(|shown| shown == in_cookie(token.expose_secret())) {
+            return Ok(());
+        }
         match shown {
             Some(shown) if digest(shown) == digest(token.expose_secret()) => Ok(()),
             Some(_) => Err("the token is not the one that is set (admin.token)"),
@@ -78,10 +83,14 @@ impl Guard {
         }
     }
 
+    /// The cookie by which a browser is known from now on, if that is the token.
+    pub(super) fn cookie_for(&self, shown: &str) -> Option<String> {
+        let token = self.token.as_ref()?.expose_secret();
+        let cookie = || format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", in_cookie(token));
+        (digest(shown) == digest(token)).then(cookie)
+    }
+
     fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
-        if headers.contains_key(ORIGIN) {
-            return Err("calls of web pages are not taken (Origin)".to_owned());
-        }
         let is_own = |value: &str| OWN_SITE.iter().any(|own| value.eq_ignore_ascii_case(own));
         if headers.get_all(SEC_FETCH_SITE).iter().any(|value| !value.to_str().is_ok_and(is_own)) {
             return Err("calls of web pages are not taken (Sec-Fetch-Site)".to_owned());
@@ -93,7 +102,16 @@ impl Guard {
             (None, _) => uri.authority().cloned(),
         };
         let Some(host) = host else { return Err("it does not say for which host it is (Host)".to_owned()) };
-        if self.is_ours(host.host()) && uri.host().is_none_or(|host| self.is_ours(host)) {
+        let is_ours = self.is_ours(host.host()) && uri.host().is_none_or(|host| self.is_ours(host));
+        // A page of ours says that it is one, under the very name by which it was called.
+        let is_own_page = |origin: &HeaderValue| {
+            let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+            origin.is_some_and(|(_, named)| named.eq_ignore_ascii_case(host.as_str()))
+        };
+        if !headers.get_all(ORIGIN).iter().all(is_own_page) {
+            return Err("calls of web pages are not taken (Origin)".to_owned());
+        }
+        if is_ours {
             return Ok(());
         }
         Err(format!("`{}` is not a name of this service (admin.hosts)", host.host()))
@@ -109,6 +127,29 @@ impl Guard {
     }
 }
 
+/// By their digests tokens are compared: how long that takes tells nothing of them.
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+/// What a cookie holds instead of the token.
+fn in_cookie(token: &str) -> String {
+    hex::encode(digest(&format!("cookie {token}")))
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let all = headers.get_all(COOKIES).iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+fn is_for_people(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
 /// Answers 403 where the guard says no.
 pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     if let Err(reason) = guard.check(request.uri(), request.headers()) {
@@ -116,6 +157,7 @@ pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Ne
     }
     match guard.knows(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
+        Err(_) if is_for_people(request.headers()) => page::ask_for_token(),
         Err(reason) => {
             let challenge = [(WWW_AUTHENTICATE, "Bearer")];
             (challenge, Problem::new(StatusCode::UNAUTHORIZED, reason)).into_response()
@@ -197,6 +239,7 @@ mod tests {
             ("origin", "https://evil.example", false),
             ("origin", "null", false),
             ("origin", "http://localhost:8080", false),
+            ("origin", "http://localhost", true),
             ("sec-fetch-site", "cross-site", false),
             ("sec-fetch-site", "same-site", false),
             ("sec-fetch-site", "", false),

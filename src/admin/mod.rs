@@ -8,6 +8,7 @@
 //! | `POST /v1/events` | as `PutEvents` does; also events of ICAv2, as they are or through SNS |
 //! | `GET /v1/requests` | requests, newest first, in pages; `status`, `kind`, `source`, `text`, `since`, `limit`, `cursor` |
 //! | `GET /v1/requests/{id}` | the state of a request, by id, event, name or caller |
+//! | `GET /`, `GET /requests/{id}` | the same for people: [`page`] |
 //! | `POST /v1/requests/{id}:cancel`, `:retry`, `:wake` | ends it, makes it again, has it looked at now |
 //!
 //! It listens on the loopback interface unless told otherwise, and takes nothing from web pages. Where a token is
@@ -16,6 +17,7 @@
 
 mod events;
 pub mod guard;
+mod page;
 mod problem;
 mod requests;
 pub mod server;
@@ -80,6 +82,16 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::Untrusted(_) => StatusCode::FORBIDDEN,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+        }
+    }
+
     /// Wrong, and nothing is kept of it.
     pub fn invalid(reason: impl Into<String>) -> Self {
         Self::Invalid { reason: reason.into(), request_id: None }
@@ -163,6 +175,9 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Whether everything that is needed can be reached.
     fn ready(&self) -> Ready;
+
+    /// Now.
+    fn now(&self) -> jiff::Timestamp;
 }
 
 /// What the routes share.
@@ -199,6 +214,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/events", post(events::put))
+        .merge(page::routes())
         .route("/v1/requests", get(requests::list))
         .route("/v1/requests/{id}", get(requests::show).post(requests::act))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such route"))

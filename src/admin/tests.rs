@@ -64,6 +64,10 @@ impl Backend for Recorder {
         }
     }
 
+    fn now(&self) -> jiff::Timestamp {
+        "2026-11-30T12:00:00Z".parse().unwrap()
+    }
+
     fn ready(&self) -> Ready {
         let ready = self.taken.lock().unwrap().is_empty();
         let lacking = Lacking { what: "icav2".into(), why: "401 Unauthorized".into() };
@@ -188,6 +192,59 @@ async fn without_its_token_only_health_and_metrics_answer() {
     let signed = [host, ("x-amz-sns-message-type", "Notification")];
     assert_eq!(server.call_with("POST", "/v1/events", &signed, "signed").await.0, 200);
     assert_eq!(server.call_with("POST", "/v1/events", &signed, "not").await.0, 403);
+}
+
+#[tokio::test]
+async fn the_page_shows_requests_and_asks_back() {
+    let server = Server::new();
+    let (status, page) = server.call("GET", "/", "").await;
+    assert_eq!(status, 200);
+    for part in ["Running", "All requests", "ready", "/style.css"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let (status, page) = server.call("GET", "/requests/known", "").await;
+    assert!(status == 200 && page.contains("known"), "{page}");
+    let (status, page) = server.call("GET", "/requests/known/cancel", "").await;
+    assert!(status == 200 && page.contains(r#"method="post" action="/requests/known/cancel""#), "{page}");
+    assert_eq!(server.call("GET", "/requests/gone", "").await.0, 404);
+    assert_eq!(server.call("GET", "/requests/known/delete", "").await.0, 400);
+    for file in ["/style.css", "/refresh.js"] {
+        assert_eq!(server.call("GET", file, "").await.0, 200);
+    }
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let post = async |host: &str, origin: &str, path: &str| {
+        let headers = [("host", host), form, ("origin", origin)];
+        server.call_with("POST", path, &headers, "reason=late").await.0
+    };
+    let (own, evil) = ("http://127.0.0.1:8080", "http://evil.example");
+    assert_eq!(post("127.0.0.1:8080", own, "/requests/known/cancel").await, 303);
+    assert_eq!(post("127.0.0.1:8080", own, "/requests/ended/cancel").await, 409);
+    // Another site's page, and one whose name leads here.
+    assert_eq!(post("127.0.0.1:8080", evil, "/requests/known/cancel").await, 403);
+    assert_eq!(post("evil.example", evil, "/requests/known/cancel").await, 403);
+    assert_eq!(post("127.0.0.1:8080", "null", "/requests/known/cancel").await, 403);
+}
+
+#[tokio::test]
+async fn a_browser_shows_the_token_once() {
+    let server = Server::new();
+    let guard = Guard::new("127.0.0.1".parse().unwrap(), &[]).with_token(Some("s3cret".into()));
+    let admin = Admin { backend: server.backend.clone(), metrics: Arc::new(String::new), guard };
+    let server = Server { backend: server.backend, router: router(admin) };
+    let (host, html) = (("host", "localhost"), ("accept", "text/html"));
+    let (status, page) = server.call_with("GET", "/", &[host, html], "").await;
+    assert!(status == 401 && page.contains("/login"), "{page}");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(server.call_with("POST", "/login", &[host, form], "token=wrong").await.0, 401);
+    let login = Request::post("/login").header("host", "localhost").header("content-type", form.1);
+    let answer =
+        server.router.clone().oneshot(login.body(Body::from("token=s3cret")).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 303);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains("s3cret"));
+    let cookie = cookie.split(';').next().unwrap();
+    assert_eq!(server.call_with("GET", "/", &[host, html, ("cookie", cookie)], "").await.0, 200);
+    assert_eq!(server.call_with("GET", "/", &[host, html, ("cookie", "copy-manager=x")], "").await.0, 401);
 }
 
 #[tokio::test]

@@ -158,6 +158,10 @@ impl Backend for Door {
         Ok(json!({ "requestId": request.as_str() }))
     }
 
+    fn now(&self) -> jiff::Timestamp {
+        super::now()
+    }
+
     fn ready(&self) -> Ready {
         let lacking = self.readiness.lacking();
         let lacking = lacking.into_iter().map(|(what, why)| Lacking { what: what.to_owned(), why });
@@ -205,6 +209,7 @@ fn show(view: &RequestView) -> Value {
         "sourcesTotal": view.sources.total,
         "destinationUri": view.destination,
         "counters": counters(&view.counters),
+        "unverified": view.unverified,
         "children": { "total": view.children.0, "settled": view.children.1 },
         "settled": view.settled,
         "startedAt": view.started_at.to_string(),

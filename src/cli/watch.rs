@@ -49,10 +49,14 @@ fn progress(request: &Value) -> String {
     format!("{}: {} files", text(request, "status"), files(request))
 }
 
-/// How many files are done, of those that are known.
+/// How many files are done, of those that are known, and how many more have arrived.
 pub(super) fn files(request: &Value) -> String {
-    let done = ["copied", "skipped", "failed"].map(|name| counter(request, name));
-    format!("{} of {}", done.iter().sum::<u64>(), counter(request, "files"))
+    let done: u64 = ["copied", "skipped", "failed"].map(|name| counter(request, name)).iter().sum();
+    let files = counter(request, "files");
+    match request.get("unverified").and_then(Value::as_u64) {
+        Some(arrived @ 1..) => format!("{done} (+{arrived} to be checked) of {files}"),
+        _ => format!("{done} of {files}"),
+    }
 }
 
 pub(super) fn counter(request: &Value, name: &str) -> u64 {

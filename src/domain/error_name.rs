@@ -111,6 +111,20 @@ impl ErrorName {
         }
     }
 
+    /// Whether its caller can mend it, and neither we nor the platform.
+    #[must_use]
+    pub const fn is_callers(self) -> bool {
+        !matches!(
+            self,
+            Self::CopyJobFailed
+                | Self::TransferFailed
+                | Self::VerificationFailed
+                | Self::Stalled
+                | Self::Internal
+                | Self::CopyError
+        )
+    }
+
     /// What the person who reads the failure should do.
     #[must_use]
     pub const fn advice(self) -> &'static str {

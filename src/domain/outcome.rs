@@ -81,6 +81,34 @@ impl Counters {
     }
 }
 
+/// What the tally of a root holds of one child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counted {
+    /// What became of its files so far.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// Files that are said to have arrived, by their job or by the answer to their upload, and that have not been
+    /// seen at the destination yet.
+    pub unverified: u64,
+}
+
+impl Counted {
+    /// The name of [`Counted::unverified`] in a tally.
+    pub const UNVERIFIED: &str = "unverified";
+
+    /// Everything with its name.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        self.counters.named().into_iter().chain([(Self::UNVERIFIED, self.unverified)])
+    }
+}
+
+impl From<Counters> for Counted {
+    fn from(counters: Counters) -> Self {
+        Self { counters, unverified: 0 }
+    }
+}
+
 /// One ICAv2 copy job that carried files of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSummary {
@@ -143,6 +171,9 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// What became of its files.
     pub counters: Counters,
+    /// Of a child: what its root's tally holds of the counters already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted>,
     /// The jobs that carried its files, oldest first.
     pub jobs: Vec<JobSummary>,
     /// What would be done, where that was all that was asked for.
@@ -176,6 +207,7 @@ impl Outcome {
         Self {
             failure: None,
             counters: Counters::default(),
+            counted: None,
             jobs: Vec::new(),
             preview: None,
             started_at,

@@ -24,7 +24,7 @@ use crate::{
         Error,
         store::{Action, Condition, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, Transacted, Write},
     },
-    signals,
+    signals::{self, engine::Received},
 };
 
 /// How many sources are kept where they are seen without the payload, and how much of each, in characters.
@@ -156,8 +156,18 @@ impl Core {
             }
         }
         if self.ports.store.transact(writes).await? == Transacted::Done {
-            let unknown = &submission.unknown;
-            signals::engine::received(id.as_str(), &submission.source, token_key.is_some(), unknown);
+            let sources = sources(&submission.request);
+            let received = Received {
+                request: id.as_str(),
+                source: &submission.source,
+                kind: submission.request.kind().as_str(),
+                name: request_id.as_deref(),
+                caller: caller.as_deref(),
+                sources: (&sources.first, sources.total),
+                destination: &destination,
+                has_token: token_key.is_some(),
+            };
+            signals::engine::received(&received, &submission.unknown);
             self.inbox.offer(records::request_key(id), Priority::Root);
             return Ok((Fate::Delete, token_key));
         }

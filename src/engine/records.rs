@@ -17,7 +17,7 @@ use super::debts::Debts;
 use crate::{
     domain::{
         ids::{RequestId, digest},
-        outcome::Counters,
+        outcome::{Counted, Counters},
     },
     ports::{
         Class, Error, Result,
@@ -272,13 +272,25 @@ pub(crate) fn text<T: Serialize>(document: &T) -> Result<String> {
     serde_json::to_string(document).map_err(unwritable)
 }
 
-/// The changes that add a child's counters to its root's tally.
-pub(crate) fn tally(counters: &Counters) -> Vec<Change> {
-    let mut changes = vec![Change::Add(attr::SETTLED.into(), 1)];
-    for (name, value) in counters.named() {
-        changes.push(Change::Add(name.into(), i64::try_from(value).unwrap_or(i64::MAX)));
-    }
-    changes
+/// The changes that add a child, which has ended, and its counters to its root's tally, of which `counted` has
+/// been added before.
+pub(crate) fn tally(counters: &Counters, counted: Option<&Counted>) -> Vec<Change> {
+    let before = counted.copied().unwrap_or_default();
+    let adds = added(&Counted::from(*counters), &before).map(|(name, by)| add(name, by));
+    std::iter::once(add(attr::SETTLED, 1)).chain(adds).collect()
+}
+
+pub(crate) fn add(name: &str, by: i64) -> Change {
+    Change::Add(name.to_owned(), by)
+}
+
+/// What is to be added to counters to make others of them.
+pub(crate) fn added(now: &Counted, before: &Counted) -> impl Iterator<Item = (&'static str, i64)> + use<> {
+    let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let both = now.named().zip(before.named());
+    let changes = both.map(move |((name, now), (_, before))| (name, whole(now) - whole(before)));
+    // An addition of nothing would make the others cost no less, and this one something.
+    changes.filter(|(name, by)| *by != 0 || *name != Counted::UNVERIFIED)
 }
 
 /// The sum of tallies: settled children and their counters.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
+use tracing::{Instrument as _, Span};
 
 use super::{
     Engine,
@@ -73,6 +74,13 @@ pub(crate) fn trouble_of(record: &Item) -> Option<&str> {
     record.text(attr::TROUBLE).filter(|_| record.number(attr::FAILURES).unwrap_or(0) > 0)
 }
 
+/// What the lines of the work on a record say besides.
+fn work_on(record: &Item) -> Span {
+    let request =
+        (record.key.id_type == records::REQUEST).then(|| record.text(attr::ROOT).unwrap_or(&record.key.id));
+    signals::engine::work(request, record.text(attr::DESTINATION).unwrap_or_default())
+}
+
 impl Engine {
     /// Runs one record. Errors are told here and nowhere above.
     pub(crate) async fn run(self: Arc<Self>, key: Key) {
@@ -80,12 +88,16 @@ impl Engine {
             Ok(Some(mut held)) => {
                 let (lease, alone) = (Arc::clone(&held.lease), held.alone.take());
                 let survived = held.item.number(attr::SURVIVED).unwrap_or(0);
-                tokio::select! {
-                    biased;
-                    () = Box::pin(self.rounds(&mut held)) => {}
-                    () = self.core.keep(&lease) => {}
-                    () = self.core.clear_in_time(&lease, survived, alone) => {}
-                }
+                let work = work_on(&held.item);
+                let rounds = async {
+                    tokio::select! {
+                        biased;
+                        () = Box::pin(self.rounds(&mut held)) => {}
+                        () = self.core.keep(&lease) => {}
+                        () = self.core.clear_in_time(&lease, survived, alone) => {}
+                    }
+                };
+                rounds.instrument(work).await;
             }
             Ok(None) => {}
             Err(error) => signals::engine::acquire_failed(&key, &error),

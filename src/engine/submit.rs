@@ -18,7 +18,7 @@ use crate::{
         Class, Error, Result,
         store::{Transacted, Write},
     },
-    signals,
+    signals::{self, engine::Received},
 };
 
 /// A root to be made.
@@ -73,7 +73,17 @@ impl Core {
         let token_key = token.as_ref().map(|item| item.key.clone());
         let made = self.ports.store.transact(writes).await?;
         let what = if made == Transacted::Done {
-            signals::engine::received(id.as_str(), source, token.is_some(), &[]);
+            let received = Received {
+                request: id.as_str(),
+                source,
+                kind,
+                name: None,
+                caller: None,
+                sources: (&[], 0),
+                destination,
+                has_token: token.is_some(),
+            };
+            signals::engine::received(&received, &[]);
             Submitted::New
         } else {
             let Some(there) = self.ports.store.get(&records::request_key(id)).await? else {

@@ -9,7 +9,7 @@ use super::{
     tree::why,
 };
 use crate::{
-    domain::outcome::{Counters, Outcome},
+    domain::outcome::{Counted, Counters, Outcome},
     ports::{
         Result,
         store::{DUE_AT, Item, Key},
@@ -85,6 +85,8 @@ pub struct RequestView {
     pub progress_at: Timestamp,
     /// Sums of its tallies; exact once it has an outcome.
     pub counters: Counters,
+    /// Files that are said to have arrived and have not been seen at the destination yet.
+    pub unverified: u64,
     /// Its children: planned, settled.
     pub children: (u64, u64),
     /// When it was accepted.
@@ -169,6 +171,15 @@ impl Engine {
             trouble,
             progress_at: progress_at.unwrap_or(updated_at),
             children: (state.children, if phase == Phase::Settled { state.children } else { settled }),
+            unverified: match outcome {
+                Some(_) => 0,
+                None => tallies
+                    .iter()
+                    .filter_map(|item| item.number(Counted::UNVERIFIED))
+                    .sum::<i64>()
+                    .max(0)
+                    .unsigned_abs(),
+            },
             counters: outcome.as_ref().map_or(sum, |outcome| outcome.counters),
             started_at: started_at(request),
             updated_at,

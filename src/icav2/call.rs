@@ -57,13 +57,23 @@ pub(super) struct Call {
     body: Bytes,
     key: Option<String>,
     effect: Effect,
+    /// Whether it goes before all that wait for the pace.
+    first: bool,
 }
 
 impl Call {
     /// A call that reads. `ids` fill the template's braces, in order.
     pub(super) fn read(operation: &'static str, ids: &[&str]) -> Self {
         let path = fill(operation, ids);
-        Self { operation, path, query: String::new(), body: Bytes::new(), key: None, effect: Effect::None }
+        Self {
+            operation,
+            path,
+            query: String::new(),
+            body: Bytes::new(),
+            key: None,
+            effect: Effect::None,
+            first: false,
+        }
     }
 
     /// A call with an effect that happens each time it is made.
@@ -74,6 +84,16 @@ impl Call {
     /// A call with an effect that happens once per `key`.
     pub(super) fn keyed(operation: &'static str, ids: &[&str], key: &str) -> Self {
         Self { effect: Effect::Keyed, key: Some(key.to_owned()), ..Self::read(operation, ids) }
+    }
+
+    /// The same, before all that wait for the pace: for calls that are few.
+    pub(super) fn at_once(self) -> Self {
+        Self { first: true, ..self }
+    }
+
+    /// Whether it goes before all that wait for the pace.
+    pub(super) fn goes_first(&self) -> bool {
+        self.first
     }
 
     /// The same, with one more parameter in the query.

@@ -115,7 +115,11 @@ impl Client {
 
     async fn send(&self, call: &Call, token: &SecretString) -> Result<Bytes> {
         let request = call.request(&self.base_url, Credential::Bearer(token))?;
-        self.pace.ready().await;
+        if call.goes_first() {
+            self.pace.ready_first().await;
+        } else {
+            self.pace.ready().await;
+        }
         let started = Instant::now();
         let answer = timeout(self.timeout, self.transport.send(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(late()));

@@ -337,11 +337,11 @@ impl DataPlatform for Client {
     }
 
     async fn jobs(&self, from: Option<&str>) -> Result<Page<Job>> {
-        self.page_of_jobs(Call::read("GET /api/jobs", &[]), JOBS_PAGE, from).await
+        self.page_of_jobs(Call::read("GET /api/jobs", &[]).at_once(), JOBS_PAGE, from).await
     }
 
     async fn running_jobs(&self, from: Option<&str>) -> Result<Page<Job>> {
-        let call = Call::read("GET /api/jobs", &[]);
+        let call = Call::read("GET /api/jobs", &[]).at_once();
         let call = NOT_ENDED.iter().fold(call, |call, status| call.with("status", status.as_str()));
         self.page_of_jobs(call, RUNNING_PAGE, from).await
     }

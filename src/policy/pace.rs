@@ -103,6 +103,14 @@ impl Pace {
         }
     }
 
+    /// Waits for a permit before all who stand in line, for a call that tells many of them how to go on.
+    pub async fn ready_first(&self) {
+        let _waits = Waits::new(&self.waiting);
+        while let Some(wait) = self.wait() {
+            sleep(wait).await;
+        }
+    }
+
     /// How many wait for a permit, and how many permits there are a second at present.
     #[must_use]
     pub fn queue(&self) -> (usize, f64) {

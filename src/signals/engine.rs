@@ -9,10 +9,10 @@ use metrics::{counter, gauge};
 use tracing::{debug, error, info, warn};
 
 use super::chain;
+pub use super::requests::*;
 use crate::domain::{
     ids::{DataId, JobId},
     job::JobStatus,
-    outcome::{Failure, Outcome},
 };
 
 /// Metrics of the engine: name and meaning.
@@ -54,46 +54,6 @@ pub const METRICS: &[(&str, &str)] = &[
     ("copy_manager_runs_waiting", "Records that wait for a place on this instance"),
 ];
 
-const NONE: &str = "none";
-
-fn error_name(failure: Option<&Failure>) -> &'static str {
-    failure.map_or(NONE, |failure| failure.error.as_str())
-}
-
-/// A request was stored.
-pub fn received(request: &str, source: &str, has_token: bool, unknown: &[String]) {
-    counter!("copy_manager_requests_received_total").increment(1);
-    info!(request_id = request, event_source = source, has_token, "request received");
-    if !unknown.is_empty() {
-        let (few, total) = (shown(unknown), unknown.len());
-        warn!(request_id = request, unknown_fields = ?few, unknown_fields_total = total, "unknown fields ignored");
-    }
-}
-
-/// Some of the names that a stranger made up, which may be many and long.
-fn shown(names: &[String]) -> Vec<String> {
-    const MOST: usize = 20;
-    const LONGEST: usize = 200;
-    names.iter().take(MOST).map(|name| name.chars().take(LONGEST).collect()).collect()
-}
-
-/// A request came again.
-pub fn repeated(request: &str) {
-    counter!("copy_manager_requests_repeated_total").increment(1);
-    info!(request_id = request, "request repeated");
-}
-
-/// The id, name or token of a request came again with another payload.
-pub fn contradiction(request: &str, refused: &str, source: &str) {
-    counter!("copy_manager_requests_malformed_total").increment(1);
-    warn!(
-        request_id = request,
-        refused_id = refused,
-        event_source = source,
-        "request id used with another payload"
-    );
-}
-
 /// A message could not be understood.
 pub fn malformed(message: &str, source: &str, has_token: bool, reason: &str) {
     counter!("copy_manager_requests_malformed_total").increment(1);
@@ -122,11 +82,6 @@ pub fn job_events(jobs: usize, others: u32) {
     debug!(jobs, others, "ica events received");
 }
 
-/// A root has its plan.
-pub fn planned(request: &str, children: usize) {
-    info!(request_id = request, children, "request planned");
-}
-
 /// Some children were not told on the internal bus; the timers will find them.
 pub fn children_untold(request: &str, children: usize) {
     warn!(request_id = request, children, "child events refused by the bus");
@@ -135,42 +90,6 @@ pub fn children_untold(request: &str, children: usize) {
 /// The bus did not take an event.
 pub fn publish_failed(request: &str, why: &dyn Error) {
     warn!(request_id = request, error = chain(why), "event not published");
-}
-
-/// A child has ended.
-pub fn child_settled(root: &str, child: &str, outcome: &Outcome) {
-    counter!("copy_manager_children_settled_total").increment(1);
-    counter!("copy_manager_files_copied_total").increment(outcome.counters.copied);
-    counter!("copy_manager_bytes_copied_total").increment(outcome.counters.bytes);
-    info!(
-        request_id = root,
-        child_id = child,
-        files_copied = outcome.counters.copied,
-        files_skipped = outcome.counters.skipped,
-        files_failed = outcome.counters.failed,
-        bytes = outcome.counters.bytes,
-        error_name = error_name(outcome.failure.as_ref()),
-        "child settled"
-    );
-}
-
-/// A root has its outcome.
-pub fn concluded(request: &str, outcome: &Outcome) {
-    let name = error_name(outcome.failure.as_ref());
-    counter!("copy_manager_requests_concluded_total", "error" => name).increment(1);
-    let took = outcome.finished_at.duration_since(outcome.started_at).as_millis();
-    info!(
-        request_id = request,
-        error_name = name,
-        reason = outcome.failure.as_ref().map(|failure| failure.message.as_str()),
-        files_copied = outcome.counters.copied,
-        files_skipped = outcome.counters.skipped,
-        files_failed = outcome.counters.failed,
-        bytes = outcome.counters.bytes,
-        jobs = outcome.jobs.len(),
-        took_ms = i64::try_from(took).unwrap_or(i64::MAX),
-        "request concluded"
-    );
 }
 
 /// A heartbeat was sent.
@@ -192,16 +111,6 @@ pub fn beat_withheld(request: &str, first: bool) {
 /// A root shows no sign of life; its folders are asked for a look.
 pub fn silent(request: &str, folders: usize) {
     warn!(request_id = request, folders, "no progress, looking at the destinations");
-}
-
-/// A root is to end before its children have.
-pub fn stopped(request: &str, failure: &Failure) {
-    info!(request_id = request, error_name = failure.error.as_str(), "request stopped");
-}
-
-/// A request that had failed was made again.
-pub fn made_again(request: &str, again: &str) {
-    info!(request_id = request, retried_as = again, "request retried");
 }
 
 /// Signs of life could not be written and are written with the next tick.
@@ -237,23 +146,6 @@ impl Callback {
 pub fn caller_gone(request: &str) {
     counter!("copy_manager_callers_gone_total").increment(1);
     warn!(request_id = request, "caller gone, its token has ended");
-}
-
-/// A token was answered.
-pub fn answered(request: &str, failure: Option<&Failure>, gone: bool) {
-    let name = error_name(failure);
-    counter!("copy_manager_answers_total", "error" => name).increment(1);
-    info!(request_id = request, error_name = name, caller_gone = gone, "token answered");
-}
-
-/// A waiter of a folder has its outcome.
-pub fn waiter_told(folder: &str, child: &str, outcome: &Outcome) {
-    debug!(
-        folder_id = folder,
-        child_id = child,
-        error_name = error_name(outcome.failure.as_ref()),
-        "child notified of its outcome"
-    );
 }
 
 /// A copy job was submitted.

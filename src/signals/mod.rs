@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod intake;
 pub mod process;
 pub mod queue;
+pub mod requests;
 pub mod slice;
 pub mod timers;
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const MACROS: [&str; 9] = [
+const MACROS: [&str; 11] = [
     "trace!(",
     "debug!(",
     "info!(",
@@ -17,6 +17,8 @@ const MACROS: [&str; 9] = [
     "debug_span!(",
     "warn_span!(",
     "span!(",
+    "error_span!(",
+    "at_level_of!(",
 ];
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -64,7 +66,9 @@ fn fields(text: &str) -> BTreeSet<String> {
             .flat_map(|(_, rest)| arguments(rest))
             .collect::<Vec<_>>()
     });
-    let fields = lines.filter(|part| !part.starts_with('"')).map(|part| {
+    // What a macro passes on is a field where it is used, and its first argument decides the level.
+    let is_field = |part: &String| !part.starts_with(['"', '$']) && part != "failure";
+    let fields = lines.filter(is_field).map(|part| {
         let name = part.trim_start_matches(['%', '?']).split('=').next().unwrap().trim();
         name.to_owned()
     });

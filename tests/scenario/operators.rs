@@ -1,6 +1,6 @@
 //! What operators see of requests, and do to them.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use copy_manager::{
     domain::ids::RequestId,
@@ -9,12 +9,13 @@ use copy_manager::{
         list::{Listed, Wanted},
         view::Status,
     },
+    ports::store::Store as _,
 };
 use pretty_assertions::assert_eq;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::house::House;
+use crate::house::{House, TO};
 
 const SOON: Duration = Duration::from_mins(5);
 const DAY: Duration = Duration::from_hours(24);
@@ -183,4 +184,58 @@ async fn waking_ends_the_waits_after_errors() {
         took.push(mended.elapsed());
     }
     assert!(took[1] < Duration::from_mins(1) && took[1] < took[0], "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_copy_is_seen_to_move_from_its_first_minute() {
+    // Where only 4 calls a second are granted, a folder waits for its turn to be looked at.
+    for (rate, most) in [(20, 30), (4, 45)] {
+        let behind = seconds_behind(rate).await;
+        assert!(behind <= most, "{behind} s behind at {rate} calls a second");
+    }
+}
+
+/// How far what is shown of a copy of 720 files in 60 folders is behind what has arrived, at most.
+async fn seconds_behind(rate: u32) -> usize {
+    let path = |n: usize| {
+        let kind = if n % 12 < 10 { ("bam", 300, 2) } else { ("txt", 30, 1) };
+        (format!("/run/{:02}/{n:03}.{}", n / 12, kind.0), kind.1, kind.2)
+    };
+    let files: Vec<_> = (0..720).map(path).collect();
+    let files: Vec<_> = files.iter().map(|(path, size, parts)| (path.as_str(), *size, *parts)).collect();
+    let mut house =
+        House::new(&files, &[], &[], |platform| platform.job_duration = Duration::from_secs(10)).await;
+    house.icav2.requests_per_second = NonZeroU32::new(rate).unwrap();
+    house.faults(json!({"rateLimit": rate}));
+    let instance = house.instance();
+    house.ask_as(&["/run/"], "/in/", "t", Some("n")).await;
+    let (mut truth, mut shown) = (Vec::new(), Vec::new());
+    while house.callers.answer("t").is_none() {
+        sleep(Duration::from_secs(5)).await;
+        let Some(view) = instance.engine.view("n").await.unwrap() else { continue };
+        let there = house.tree(TO, "/in/").await;
+        truth.push(
+            there.iter().filter(|(path, status, _)| !path.ends_with('/') && status == "Available").count()
+                as u64,
+        );
+        shown.push(view.counters.copied + view.unverified);
+        let done = view.counters.done();
+        assert!(done <= view.counters.files && view.counters.files <= 720, "{:?}", view.counters);
+    }
+    let view = instance.engine.view("n").await.unwrap().unwrap();
+    assert_eq!((view.counters.files, view.counters.copied), (720, 720));
+    // What a tally holds at the end is what the outcome says: nothing was added twice.
+    let tallies = house.store().query(&view.id, "TALLY#").await.unwrap();
+    let sum = |name: &str| tallies.iter().filter_map(|item| item.number(name)).sum::<i64>();
+    assert_eq!(["files", "copied", "unverified", "failed"].map(sum), [720, 720, 0, 0]);
+    // What was put shows a moment later.
+    assert!(
+        shown.iter().zip(&truth[1..]).all(|(shown, arrived)| shown <= arrived),
+        "not more than has arrived"
+    );
+    let behind = |(n, arrived): (usize, &u64)| {
+        let seen = shown.iter().skip(n).position(|shown| shown >= arrived);
+        seen.map_or(0, |later| 5 * later)
+    };
+    truth.iter().enumerate().map(behind).max().unwrap()
 }

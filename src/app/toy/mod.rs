@@ -237,7 +237,7 @@ impl ChoresPlane {
         let counters = Counters { files: 1, copied, failed: 1 - copied, ..Counters::default() };
         let ended = Outcome::between(started_at(&held.item), self.core.ports.clock.now());
         let outcome = Outcome { failure, counters, ..ended };
-        let tally = records::tally(&outcome.counters);
+        let tally = records::tally(&outcome.counters, None);
         self.core.settle_as(held, root, &outcome, Vec::new(), tally).await
     }
 }

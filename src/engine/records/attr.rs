@@ -57,6 +57,8 @@ pub(crate) const SIBLINGS: &str = "siblings";
 /// The files that a waiter found there when its folder first saw it; written by the folder's holder,
 /// once.
 pub(crate) const SEEN: &str = "seen";
+/// Of a waiter: what its root's tally holds of it; written by the folder's holder.
+pub(crate) const COUNTED: &str = "counted";
 /// Whether all children are to be looked at, because an operator wants it; written by any instance.
 pub(crate) const WAKE_ALL: &str = "wake_all";
 /// The request that was made again as this one.

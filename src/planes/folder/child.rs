@@ -81,6 +81,7 @@ impl FolderPlane {
             spec,
             since: started_at(&held.item),
             siblings: waiter::siblings(&held.item),
+            counted: None,
         };
         held.lease.check()?;
         let mut changes = vec![set(attr::PHASE, Phase::Running.as_str())];
@@ -138,7 +139,10 @@ impl FolderPlane {
 /// The changes of its root's tally by a child that has ended so.
 pub(super) fn tally_of(spec: &FolderRequest, outcome: &Outcome) -> Vec<Change> {
     // Files that are only on their way through are counted where they arrive.
-    records::tally(&if spec.staging { Counters::default() } else { outcome.counters })
+    if spec.staging {
+        return records::tally(&Counters::default(), None);
+    }
+    records::tally(&outcome.counters, outcome.counted.as_ref())
 }
 
 /// The folder that a child waits for.

@@ -8,15 +8,15 @@ use super::{
     snapshot::{Snapshot, TreeStatus},
     state::{Before, FolderState, MOST_REMEMBERED},
     trees::is_news,
-    waiter::Waiter,
-    wanted::Resolved,
+    waiter::{Progress, Waiter},
+    wanted::{Resolved, Source},
 };
 use crate::{
     domain::{
         diff::{Clash, Verdict},
         file::FileInfo,
         ids::FolderId,
-        outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
+        outcome::{Counted, Counters, Culprit, ErrorName, Failure, Outcome},
         route::Route,
     },
     engine::{
@@ -58,6 +58,8 @@ impl FolderPlane {
         snapshot: &Snapshot,
     ) -> RoundResult<usize> {
         let mut open = 0;
+        let mut progress = Vec::new();
+        let unverified = state.unverified();
         let mut given_up = false;
         let patience = self.core.settings.jobs.max_attempts;
         let brought = if state.charged >= patience { state.brought() } else { HashSet::new() };
@@ -79,6 +81,16 @@ impl FolderPlane {
                 || !resolved.trees.iter().all(is_over)
             {
                 open += 1;
+                if !waiter.spec.staging {
+                    let before = state.seen.get(waiter.request.as_str()).copied().unwrap_or_default();
+                    let so_far = self.outcome(waiter, resolved, &stands, before).counters;
+                    let files = resolved.files.iter().zip(&stands);
+                    let said = |(source, stand): &(&Source, &FileResult)| {
+                        matches!(stand, FileResult::Open) && unverified.contains(source.wanted.name.as_str())
+                    };
+                    let unverified = files.filter(said).count() as u64;
+                    progress.push(Progress::new(waiter, Counted { counters: so_far, unverified }));
+                }
                 given_up |= stands
                     .iter()
                     .any(|stand| matches!(stand, FileResult::Failed(ErrorName::CopyJobFailed, _)));
@@ -86,6 +98,7 @@ impl FolderPlane {
                 ended.push((waiter, resolved, verdicts, stands));
             }
         }
+        drop(unverified);
         if !ended.is_empty() {
             let files = ended.iter().flat_map(|(_, resolved, ..)| &resolved.files);
             let trees =
@@ -106,10 +119,13 @@ impl FolderPlane {
                 }
             }
             outcome.jobs = state.jobs_of(waiter, resolved, &carried);
+            outcome.counted = waiter.counted;
             outcomes.push((waiter, outcome));
         }
         drop(carried);
         self.tell_waiters(held, state, outcomes).await?;
+        state.progress = progress;
+        self.tell_progress(held, state, false).await?;
         if !given_up && state.charged >= patience {
             state.charged = 0;
         }

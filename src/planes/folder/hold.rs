@@ -58,6 +58,7 @@ impl FolderPlane {
         };
         let (rested, ()) = tokio::join!(rounds, self.stream_files(&lease, &queue));
         rested?;
+        self.tell_progress(held, state, true).await?;
         self.rest(held, state)
     }
 
@@ -184,10 +185,11 @@ impl FolderPlane {
             let came = state.has_not_seen(&waiters);
             // An error on the way must not put off the next look.
             state.look_at = now;
-            let waiters = self.resolvable(held, state, waiters).await?;
+            let mut waiters = self.resolvable(held, state, waiters).await?;
             if waiters.is_empty() {
                 continue;
             }
+            self.tell_foreseen(held, state, &mut waiters).await?;
             if in_hand.room.is_none() {
                 let Some(room) = self.room_for(state, &waiters).await else {
                     state.looked = Some((now, room::WAITS_FOR.to_owned()));

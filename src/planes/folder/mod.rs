@@ -30,6 +30,7 @@ mod own;
 mod pieces;
 mod place;
 mod preview;
+mod progress;
 pub(crate) mod reserved;
 mod room;
 mod rounds;

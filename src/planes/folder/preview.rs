@@ -77,7 +77,14 @@ impl FolderPlane {
         for spec in specs {
             let request = RequestId::new(format!("dry-run.{}", self.core.ports.chance.uuid()));
             let since = self.core.ports.clock.now();
-            let waiter = Waiter { root: request.clone(), request, spec: (*spec).clone(), since, siblings: 1 };
+            let waiter = Waiter {
+                root: request.clone(),
+                request,
+                spec: (*spec).clone(),
+                since,
+                siblings: 1,
+                counted: None,
+            };
             let resolved = self.resolve(&waiter).await;
             self.sources.forget(&waiter.request);
             waiters.push((waiter, resolved?, Vec::new()));

@@ -9,7 +9,7 @@ use super::{
     names::Names,
     slot_request::SlotRequest,
     submitted::{Intent, Left, Past, RunningJob, Spent},
-    waiter::Waiter,
+    waiter::{Progress, Waiter},
 };
 use crate::{
     domain::{file::ETag, ids::DataId},
@@ -198,6 +198,11 @@ pub(super) struct FolderState {
     pub shown: String,
     /// Rounds in a row that have neither brought nor learnt anything, nor waited for something named.
     pub in_vain: u32,
+    /// How far the waiters are that go on, as the last look showed, and when their roots were last told.
+    #[serde(skip)]
+    pub progress: Vec<Progress>,
+    #[serde(skip)]
+    pub counted_at: i64,
     /// When this round has looked, and what the files then waited for.
     #[serde(skip)]
     pub looked: Option<(i64, String)>,

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::{
     domain::{
         ids::{FolderId, JobId, ProjectId, RequestId},
+        outcome::{Counted, Counters},
         request::FolderRequest,
     },
     engine::{
@@ -48,6 +49,8 @@ pub(crate) struct Waiter {
     pub since: Timestamp,
     /// How many children its root has.
     pub siblings: u64,
+    /// What its root's tally holds of it.
+    pub counted: Option<Counted>,
 }
 
 impl Waiter {
@@ -72,7 +75,37 @@ impl Waiter {
             since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
                 .unwrap_or_default(),
             siblings: siblings(item),
+            counted: item.text(attr::COUNTED).and_then(|text| serde_json::from_str(text).ok()),
         }
+    }
+}
+
+/// How far one waiter is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub request: RequestId,
+    pub root: RequestId,
+    /// When it began to wait, milliseconds since 1970.
+    pub since: i64,
+    pub now: Counted,
+    /// What its root's tally holds of it.
+    pub counted: Counted,
+}
+
+impl Progress {
+    pub(super) fn new(waiter: &Waiter, now: Counted) -> Self {
+        let Waiter { request, root, since, counted, .. } = waiter;
+        let counted = counted.unwrap_or_default();
+        Self { request: request.clone(), root: root.clone(), since: millis(*since), now, counted }
+    }
+
+    /// Whether more than the number of files has become known.
+    pub(super) fn has_moved(&self) -> bool {
+        let but_files = |it: Counted| Counted {
+            counters: Counters { files: 0, ..it.counters },
+            unverified: it.unverified,
+        };
+        but_files(self.now) != but_files(self.counted)
     }
 }
 

@@ -49,7 +49,7 @@ impl ObjectsPlane {
             ..Outcome::between(started_at(&held.item), self.core.ports.clock.now())
         };
         let root = RequestId::new(held.item.text(attr::ROOT).unwrap_or_default());
-        let mut tally = records::tally(&outcome.counters);
+        let mut tally = records::tally(&outcome.counters, None);
         let mut changes = large::removal(attr::STATE).to_vec();
         if is_parked(&held.item) {
             // Of a list that goes on, the queue is left first: what is settled takes no turn.

@@ -1,0 +1,192 @@
+//! What is told of requests: who asked for what, and how it ended.
+
+use metrics::counter;
+use tracing::{Span, debug, error, error_span, info, warn};
+
+use crate::domain::outcome::{Failure, Outcome};
+
+/// An event at the level of a failure: a success is information, what its caller can mend a warning, and what is
+/// ours or the platform's an error.
+macro_rules! at_level_of {
+    ($failure:expr, $($fields:tt)*) => {
+        match $failure.map(|failure| failure.error.is_callers()) {
+            None => info!($($fields)*),
+            Some(true) => warn!($($fields)*),
+            Some(false) => error!($($fields)*),
+        }
+    };
+}
+
+const NONE: &str = "none";
+
+fn error_name(failure: Option<&Failure>) -> &'static str {
+    failure.map_or(NONE, |failure| failure.error.as_str())
+}
+
+/// The work on a record, whose lines all say for which request it is, if for one alone, and where it goes.
+pub fn work(request: Option<&str>, destination: &str) -> Span {
+    if let Some(request) = request {
+        return error_span!("work", request_id = request, destination);
+    }
+    error_span!("work", destination)
+}
+
+/// A request that was stored: who asks for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'a> {
+    /// Its id.
+    pub request: &'a str,
+    /// The source of the event that asks.
+    pub source: &'a str,
+    /// The name of its kind.
+    pub kind: &'a str,
+    /// The name that the caller gave it.
+    pub name: Option<&'a str>,
+    /// What the caller calls itself.
+    pub caller: Option<&'a str>,
+    /// The first of what is copied, and how many there are.
+    pub sources: (&'a [String], usize),
+    /// Where it goes.
+    pub destination: &'a str,
+    /// Whether a task waits for it.
+    pub has_token: bool,
+}
+
+/// A request was stored. Fields of it that are not known are named.
+pub fn received(received: &Received<'_>, unknown: &[String]) {
+    counter!("copy_manager_requests_received_total").increment(1);
+    let Received { request, source, kind, name, caller, sources, destination, has_token } = *received;
+    info!(
+        request_id = request,
+        event_source = source,
+        kind,
+        request_name = name,
+        caller,
+        sources = ?shown(sources.0),
+        sources_total = sources.1,
+        destination,
+        has_token,
+        "request received"
+    );
+    if !unknown.is_empty() {
+        let (few, total) = (shown(unknown), unknown.len());
+        warn!(
+            request_id = request,
+            destination,
+            unknown_fields = ?few,
+            unknown_fields_total = total,
+            "unknown fields ignored"
+        );
+    }
+}
+
+/// Some of the names that a stranger made up, which may be many and long.
+fn shown(names: &[String]) -> Vec<String> {
+    const MOST: usize = 20;
+    const LONGEST: usize = 200;
+    names.iter().take(MOST).map(|name| name.chars().take(LONGEST).collect()).collect()
+}
+
+/// A request came again.
+pub fn repeated(request: &str) {
+    counter!("copy_manager_requests_repeated_total").increment(1);
+    info!(request_id = request, "request repeated");
+}
+
+/// The id, name or token of a request came again with another payload.
+pub fn contradiction(request: &str, refused: &str, source: &str) {
+    counter!("copy_manager_requests_malformed_total").increment(1);
+    warn!(
+        request_id = request,
+        refused_id = refused,
+        event_source = source,
+        "request id used with another payload"
+    );
+}
+
+/// A root has its plan.
+pub fn planned(request: &str, children: usize) {
+    info!(request_id = request, children, "request planned");
+}
+
+/// A child has ended.
+pub fn child_settled(root: &str, child: &str, outcome: &Outcome) {
+    counter!("copy_manager_children_settled_total").increment(1);
+    counter!("copy_manager_files_copied_total").increment(outcome.counters.copied);
+    counter!("copy_manager_bytes_copied_total").increment(outcome.counters.bytes);
+    let failure = outcome.failure.as_ref();
+    at_level_of!(
+        failure,
+        request_id = root,
+        child_id = child,
+        files_copied = outcome.counters.copied,
+        files_skipped = outcome.counters.skipped,
+        files_failed = outcome.counters.failed,
+        bytes = outcome.counters.bytes,
+        error_name = error_name(failure),
+        "child settled"
+    );
+}
+
+/// Files that did not make it, the first ones, each with why.
+fn examples(failure: &Failure) -> Vec<String> {
+    const MOST: usize = 3;
+    let few: Vec<_> =
+        failure.culprits.iter().take(MOST).map(|file| format!("{}: {}", file.what, file.why)).collect();
+    shown(&few)
+}
+
+/// A root has its outcome.
+pub fn concluded(request: &str, outcome: &Outcome) {
+    let failure = outcome.failure.as_ref();
+    let name = error_name(failure);
+    counter!("copy_manager_requests_concluded_total", "error" => name).increment(1);
+    let took = outcome.finished_at.duration_since(outcome.started_at).as_millis();
+    at_level_of!(
+        failure,
+        request_id = request,
+        error_name = name,
+        reason = failure.map(|failure| failure.message.as_str()),
+        action = failure.map(|failure| failure.error.advice()),
+        examples = ?failure.map(examples),
+        files_copied = outcome.counters.copied,
+        files_skipped = outcome.counters.skipped,
+        files_failed = outcome.counters.failed,
+        bytes = outcome.counters.bytes,
+        jobs = outcome.jobs.len(),
+        took_ms = i64::try_from(took).unwrap_or(i64::MAX),
+        "request concluded"
+    );
+}
+
+/// A root is to end before its children have.
+pub fn stopped(request: &str, failure: &Failure) {
+    warn!(
+        request_id = request,
+        error_name = failure.error.as_str(),
+        reason = failure.message.as_str(),
+        "request stopped"
+    );
+}
+
+/// A request that had failed was made again.
+pub fn made_again(request: &str, again: &str) {
+    info!(request_id = request, retried_as = again, "request retried");
+}
+
+/// A token was answered.
+pub fn answered(request: &str, failure: Option<&Failure>, gone: bool) {
+    let name = error_name(failure);
+    counter!("copy_manager_answers_total", "error" => name).increment(1);
+    at_level_of!(failure, request_id = request, error_name = name, caller_gone = gone, "token answered");
+}
+
+/// A waiter of a folder has its outcome.
+pub fn waiter_told(folder: &str, child: &str, outcome: &Outcome) {
+    debug!(
+        folder_id = folder,
+        child_id = child,
+        error_name = error_name(outcome.failure.as_ref()),
+        "child notified of its outcome"
+    );
+}
