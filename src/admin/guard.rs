@@ -31,7 +31,7 @@ use crate::domain::{hosts::is_loopback, policy::Glob};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What a token does not guard: health and metrics tell nothing of requests, and a login has none yet.
-const OPEN: [&str; 5] = ["/readyz", "/metrics", "/login", "/style.css", "/refresh.js"];
+const OPEN: [&str; 6] = ["/readyz", "/metrics", "/login", "/favicon.ico", "/style.css", "/refresh.js"];
 const COOKIE: &str = "copy-manager";
 const EVENTS: &str = "/v1/events";
 /// The values of it that no other site can cause.

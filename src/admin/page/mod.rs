@@ -52,6 +52,7 @@ pub(super) fn routes() -> Router<Admin> {
         .route("/requests/{id}", get(request))
         .route("/requests/{id}/{verb}", get(ask_back).post(act))
         .route("/login", post(login))
+        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route("/style.css", get(css))
         .route("/refresh.js", get(script))
 }
