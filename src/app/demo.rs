@@ -1,10 +1,15 @@
 //! The demo: simulator, daemon and one request in this process.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch, time::sleep};
+use tokio::{
+    net::TcpListener,
+    signal::ctrl_c,
+    sync::{oneshot, watch},
+    time::sleep,
+};
 
 use super::{daemon, simulate};
 use crate::{
@@ -84,13 +89,28 @@ pub struct DemoReport {
     pub wrong: Vec<String>,
 }
 
+/// A demo that goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// How its request ended.
+    pub report: DemoReport,
+    /// Where its daemon listens.
+    pub address: SocketAddr,
+}
+
 /// Runs simulator, daemon and one request in this process. Ends when the request has, and then
 /// compares both ends byte by byte.
-pub async fn demo(options: DemoOptions, progress: watch::Sender<DemoProgress>) -> anyhow::Result<DemoReport> {
+///
+/// Where somebody wants it kept, they are told of the daemon, and all goes on until the process is interrupted.
+pub async fn demo(
+    options: DemoOptions,
+    progress: watch::Sender<DemoProgress>,
+    keep: Option<oneshot::Sender<Kept>>,
+) -> anyhow::Result<DemoReport> {
     let _writing =
         Logs { format: Format::Text, output: Output::Stderr, filter: "error".to_owned() }.install()?;
     let supervisor = Supervisor::new();
-    let result = run(&options, &supervisor, progress).await;
+    let result = run(&options, &supervisor, progress, keep).await;
     supervisor.shutdown("the demo is over", Duration::from_secs(5)).await;
     result
 }
@@ -99,6 +119,7 @@ async fn run(
     options: &DemoOptions,
     supervisor: &Supervisor,
     progress: watch::Sender<DemoProgress>,
+    keep: Option<oneshot::Sender<Kept>>,
 ) -> anyhow::Result<DemoReport> {
     let world: WorldFile = serde_json::from_value(options.world.clone()).context("the demo's world")?;
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
@@ -151,6 +172,16 @@ async fn run(
         ..DemoReport::default()
     };
     compare(&simulator, options, &mut report).await?;
+    // For who is looking at it.
+    drop(progress);
+    if let Some(keep) = keep
+        && keep.send(Kept { report: report.clone(), address: daemon.address }).is_ok()
+    {
+        tokio::select! {
+            () = supervisor.phases().stop.cancelled() => {}
+            interrupted = ctrl_c() => interrupted.context("cannot wait for an interrupt")?,
+        }
+    }
     drop(tokio::fs::remove_dir_all(&folder).await);
     Ok(report)
 }

@@ -25,7 +25,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 #[cfg(feature = "simulator")]
-pub use demo::{DemoOptions, DemoProgress, DemoReport, demo};
+pub use demo::{DemoOptions, DemoProgress, DemoReport, Kept, demo};
 pub use plan::{PlanOptions, plan};
 #[cfg(feature = "simulator")]
 pub use simulate::{SimulateOptions, simulate};
@@ -59,6 +59,16 @@ pub fn now() -> jiff::Timestamp {
 pub struct ServeOptions {
     /// The settings file, over the defaults and under the environment.
     pub config: Option<PathBuf>,
+}
+
+/// A setting: its name, its value, and where that was said.
+pub type Setting = (String, String, String);
+
+/// Every setting as `serve` would use it, or what is wrong with them.
+pub fn settings(options: &ServeOptions) -> anyhow::Result<Vec<Setting>> {
+    let shown = config::show(options.config.as_deref(), config::environment())
+        .map_err(|problems| Misconfigured(Box::new(problems)))?;
+    Ok(shown.into_iter().map(|shown| (shown.key, shown.value, shown.origin.to_string())).collect())
 }
 
 /// Runs the daemon until it is asked to stop.

@@ -1,11 +1,14 @@
 //! `demo`: one copy of a simulated run, with everything in this process.
 
-use std::{process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::Args;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 use super::{
     Global, demo_view,
@@ -13,7 +16,7 @@ use super::{
     output,
     simulate::share,
 };
-use crate::app::{self, DemoOptions, DemoProgress, DemoReport};
+use crate::app::{self, DemoOptions, DemoProgress, DemoReport, Kept};
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
@@ -23,6 +26,9 @@ pub(super) struct Demo {
     /// Share of copy jobs that fail, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
     job_failure_rate: f64,
+    /// Leave daemon, simulator and page running afterwards, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
 }
 
 impl Demo {
@@ -38,11 +44,37 @@ impl Demo {
         };
         let start = Instant::now();
         let (sender, receiver) = watch::channel(DemoProgress::default());
-        let (report, ()) = tokio::join!(app::demo(options, sender), demo_view::show(&world, receiver));
-        let end = Ending { world, report: report?, took: start.elapsed() };
-        output::data(if global.json { end.json().to_string() } else { end.summary() })?;
+        let (keep, kept) = if self.keep { Some(oneshot::channel()).unzip() } else { (None, None) };
+        let shown = async {
+            demo_view::show(&world, receiver).await;
+            let Kept { report, address } = kept?.await.ok()?;
+            let end = Ending { world: world.clone(), report, took: start.elapsed() };
+            Some(end.tell(global).and_then(|()| to_try(&world, address)))
+        };
+        let (report, told) = tokio::join!(app::demo(options, sender, keep), shown);
+        let end = Ending { world: world.clone(), report: report?, took: start.elapsed() };
+        match told {
+            Some(told) => told?,
+            None => end.tell(global)?,
+        }
         Ok(if end.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Three commands for who has kept the demo, and the page.
+fn to_try(world: &DemoWorld, address: SocketAddr) -> anyhow::Result<()> {
+    let server = format!("--server http://{address}");
+    let DemoWorld { source_uri, destination_uri, .. } = world;
+    output::talk(format_args!(
+        "\nthe page is at http://{address}/; it all runs until Ctrl-C. To try in another terminal:\n"
+    ));
+    output::data(format_args!("copy-manager list {server}"))?;
+    output::data(format_args!(
+        "copy-manager submit copy {source_uri} {destination_uri}again/ --wait {server}"
+    ))?;
+    output::data(format_args!(
+        "copy-manager submit copy {source_uri}missing.bam {destination_uri} --wait {server}"
+    ))
 }
 
 struct Ending {
@@ -52,6 +84,10 @@ struct Ending {
 }
 
 impl Ending {
+    fn tell(&self, global: &Global) -> anyhow::Result<()> {
+        output::data(if global.json { self.json().to_string() } else { self.summary() })
+    }
+
     /// Whether every byte is there, and nothing else.
     fn is_complete(&self) -> bool {
         let Self { world, report, .. } = self;

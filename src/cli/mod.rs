@@ -3,6 +3,7 @@
 //! Exit codes are in [`exit`]; `plan` says itself what its own mean.
 
 mod client;
+mod config;
 mod copy;
 #[cfg(feature = "simulator")]
 mod demo;
@@ -81,6 +82,8 @@ enum Command {
     Schema(schema::Schema),
     /// Ask a running daemon whether it is healthy
     Healthcheck(healthcheck::Healthcheck),
+    /// Show or check the settings of the daemon
+    Config(config::Config),
     /// Print the completions of a shell
     Completions {
         /// Which shell
@@ -113,6 +116,7 @@ impl Cli {
             Command::Plan(plan) => plan.run(&global).await,
             Command::Schema(schema) => schema.run(&global),
             Command::Healthcheck(healthcheck) => healthcheck.run(&global).await,
+            Command::Config(config) => config.run(&global),
             Command::Completions { shell } => completions(shell),
         };
         done.unwrap_or_else(|error| exit::tell(&error, &global))

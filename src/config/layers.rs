@@ -12,7 +12,10 @@ use std::{
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::problems::{Origin, Problem};
+use super::{
+    Shown,
+    problems::{Origin, Problem},
+};
 use crate::domain::duration_text;
 
 /// Settings that have got another name, with the one that they have now.
@@ -145,6 +148,16 @@ impl Layers {
     /// The settings that something is wrong with.
     pub(super) fn broken(&self) -> BTreeSet<String> {
         self.problems.iter().map(|problem| problem.key.clone()).collect()
+    }
+
+    /// Every setting with its origin; of those that are secret, only whether they are set.
+    pub(super) fn shown(&self, secret: &[&str]) -> Vec<Shown> {
+        let show = |(key, (value, origin)): (&String, &(Value, Origin))| {
+            let is_hidden = secret.contains(&key.as_str()) && !is_empty(value);
+            let value = if is_hidden { "(set)".to_owned() } else { value.to_string() };
+            Shown { key: key.clone(), value, origin: origin.clone() }
+        };
+        self.values.iter().map(show).collect()
     }
 
     /// What was noted.

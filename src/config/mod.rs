@@ -40,6 +40,9 @@ const ALIASES: [(&str, &str); 3] = [
     ("ICAV2_API_KEY", "icav2.api_key"),
 ];
 
+/// What is not shown.
+const SECRETS: [&str; 3] = ["icav2.access_token", "icav2.api_key", "admin.token"];
+
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,11 +141,43 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
+/// A setting as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its full name.
+    pub key: String,
+    /// Its value as TOML; of a secret only whether there is one.
+    pub value: String,
+    /// Where that was said.
+    pub origin: Origin,
+}
+
+/// Every setting as it would be used, in the order of their names.
+pub fn show(
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Vec<Shown>, Problems> {
+    let (settings, layers) = lay(file, env);
+    let shown = layers.shown(&SECRETS);
+    let problems = layers.into_problems();
+    if settings.is_some() && problems.is_empty() { Ok(shown) } else { Err(Problems(problems)) }
+}
+
 /// Reads the settings from all layers. `file` goes before the file that the environment names.
 pub fn load(
     file: Option<&Path>,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Settings, Problems> {
+    let (settings, layers) = lay(file, env);
+    let problems = layers.into_problems();
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => Err(Problems(problems)),
+    }
+}
+
+/// All layers over each other, and what they come to, as far as that can be read.
+fn lay(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> (Option<Settings>, Layers) {
     let env: std::collections::BTreeMap<String, String> = env.into_iter().collect();
     let mut layers = Layers::new(DEFAULT);
     match (file, env.get(FILE_VARIABLE).map(String::as_str)) {
@@ -171,11 +206,7 @@ pub fn load(
             }
         }
     }
-    let problems = layers.into_problems();
-    match settings {
-        Some(settings) if problems.is_empty() => Ok(settings),
-        _ => Err(Problems(problems)),
-    }
+    (settings, layers)
 }
 
 #[cfg(test)]

@@ -334,3 +334,23 @@ fn secrets_are_never_shown() {
 }
 
 mod safety;
+
+#[test]
+fn settings_are_shown_with_their_origin_and_without_secrets() {
+    let env = [("ICAV2_ACCESS_TOKEN", "s3cr3t"), ("COPY_MANAGER__ADMIN__LISTEN", "127.0.0.1:9")];
+    let shown = show(None, env.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap();
+    let one = |key: &str| shown.iter().find(|shown| shown.key == key).unwrap();
+    assert_eq!(one("admin.listen").value, "\"127.0.0.1:9\"");
+    assert_eq!(one("admin.listen").origin, Origin::Env("COPY_MANAGER__ADMIN__LISTEN".to_owned()));
+    assert_eq!(
+        (one("admin.max_connections").value.as_str(), &one("admin.max_connections").origin),
+        ("64", &Origin::Default)
+    );
+    assert_eq!(one("icav2.access_token").value, "(set)");
+    assert_eq!(one("admin.token").value, "\"\"");
+    assert!(!format!("{shown:?}").contains("s3cr3t"));
+    // Every setting of the reference is among them, and what is wrong is told as when it is loaded.
+    assert_eq!(shown.len(), Layers::new(DEFAULT).shown(&[]).len());
+    let wrong = [("COPY_MANAGER__ADMIN__LISTEN".to_owned(), "here".to_owned())];
+    assert_eq!(show(None, wrong.clone()).unwrap_err(), load(None, wrong).unwrap_err());
+}
