@@ -15,6 +15,7 @@ mod on_aws;
 mod plan;
 #[cfg(feature = "simulator")]
 mod simulate;
+mod table;
 #[cfg(all(test, feature = "simulator"))]
 mod toy;
 mod watched;
@@ -29,6 +30,7 @@ pub use demo::{DemoOptions, DemoProgress, DemoReport, Kept, demo};
 pub use plan::{PlanOptions, plan};
 #[cfg(feature = "simulator")]
 pub use simulate::{SimulateOptions, simulate};
+pub use table::on_table;
 
 use crate::{
     config::{self, Settings},

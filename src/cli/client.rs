@@ -1,6 +1,10 @@
 //! A running daemon, over HTTP.
 
-use std::time::Duration;
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -11,9 +15,12 @@ use reqwest::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::exit::Ended;
+use crate::app;
 
 /// How long one call may take; more than the daemon allows itself.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -24,6 +31,9 @@ pub(super) struct ServerArgs {
     /// The daemon's admin interface
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = http)]
     pub(super) server: Url,
+    /// The service's table in DynamoDB, instead of a daemon: with your own AWS credentials
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["server", "token"])]
+    table: Option<String>,
     /// What the daemon wants to be shown (`admin.token`)
     #[arg(long, value_name = "TOKEN", env = "COPY_MANAGER__ADMIN__TOKEN", hide_env_values = true)]
     token: Option<Hidden>,
@@ -63,10 +73,12 @@ pub(super) struct ListedPage {
 pub(super) struct Server {
     base: Url,
     http: Client,
+    /// What answers in this process, where it is a table that is asked.
+    _table: JoinSet<io::Result<()>>,
 }
 
 impl ServerArgs {
-    pub(super) fn connect(self) -> anyhow::Result<Server> {
+    pub(super) async fn connect(self) -> anyhow::Result<Server> {
         let mut http = Client::builder().timeout(PATIENCE);
         if let Some(Hidden(token)) = self.token.filter(|token| !token.0.expose_secret().is_empty()) {
             let bearer = format!("Bearer {}", token.expose_secret());
@@ -76,7 +88,17 @@ impl ServerArgs {
             http = http.default_headers([(AUTHORIZATION, bearer)].into_iter().collect());
         }
         let http = http.build().context("no HTTP client")?;
-        Ok(Server { base: self.server, http })
+        let mut table = JoinSet::new();
+        let base = match &self.table {
+            None => self.server,
+            Some(name) => {
+                let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let (address, served) = app::on_table(name, anywhere, CancellationToken::new()).await?;
+                table.spawn(served);
+                Url::parse(&format!("http://{address}"))?
+            }
+        };
+        Ok(Server { base, http, _table: table })
     }
 }
 

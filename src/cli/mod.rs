@@ -21,6 +21,7 @@ mod serve;
 #[cfg(feature = "simulator")]
 mod simulate;
 mod submit;
+mod ui;
 mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -76,6 +77,8 @@ enum Command {
     Retry(requests::Retry),
     /// Have a request looked at now, not when its waits are over
     Wake(requests::Wake),
+    /// Serve the page on this machine, for a table in DynamoDB
+    Ui(ui::Ui),
     /// Say what a copy would do, without doing it; asks ICAv2 and no daemon
     Plan(plan::Plan),
     /// Print the JSON Schema of a wire format; without a name, the names
@@ -113,6 +116,7 @@ impl Cli {
             Command::Cancel(cancel) => cancel.run(&global).await,
             Command::Retry(retry) => retry.run(&global).await,
             Command::Wake(wake) => wake.run(&global).await,
+            Command::Ui(ui) => ui.run(&global).await,
             Command::Plan(plan) => plan.run(&global).await,
             Command::Schema(schema) => schema.run(&global),
             Command::Healthcheck(healthcheck) => healthcheck.run(&global).await,

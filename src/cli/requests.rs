@@ -102,14 +102,14 @@ impl List {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let Self { server, status, kind, source, text, since, limit } = self;
         let wanted = Listing { status, kind, source, text, since };
-        let requests = all(&server.connect()?, &wanted, limit).await?;
+        let requests = all(&server.connect().await?, &wanted, limit).await?;
         show(&requests, global)
     }
 }
 
 impl Status {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let server = self.server.connect()?;
+        let server = self.server.connect().await?;
         let Some(id) = self.id else { return show(&unended(&server).await?, global) };
         if self.watch {
             return watch_to_end(&server, &id, global).await;
@@ -123,14 +123,14 @@ impl Status {
 impl Cancel {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let said = self.reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
-        let done = self.server.connect()?.act(&self.id, "cancel", &said).await?;
+        let done = self.server.connect().await?.act(&self.id, "cancel", &said).await?;
         tell(&done, "ends within seconds; what has arrived stays", global)
     }
 }
 
 impl Retry {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let server = self.server.connect()?;
+        let server = self.server.connect().await?;
         let done = server.act(&self.id, "retry", &json!({})).await?;
         if self.wait {
             output::talk(format_args!("waiting for request {}", text(&done, "requestId")));
@@ -142,7 +142,7 @@ impl Retry {
 
 impl Wake {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let server = self.server.connect()?;
+        let server = self.server.connect().await?;
         let ids = match self.id {
             Some(id) => vec![id],
             None => {

@@ -166,7 +166,7 @@ impl Sending {
     async fn send(self, global: &Global, detail_type: &str, payload: Value) -> anyhow::Result<ExitCode> {
         let detail = detail(&payload, self.request_id.as_deref());
         copy::read(detail_type, &detail).map_err(Ended::Refused)?;
-        let server = self.server.connect()?;
+        let server = self.server.connect().await?;
         let put = match &self.bus {
             Some(bus) => {
                 let event_id = app::put_event(bus, &self.source, detail_type, &detail).await?;

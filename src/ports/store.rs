@@ -7,7 +7,7 @@
 //! - An item with both [`DAY`] and [`CREATED_AT`] is in the index of what is recent, which may lag too.
 //! - An item whose [`EXPIRE_AT`] (seconds since 1970) has passed may vanish at any time.
 //! - Items hold at most 400 KB (DynamoDB); an implementation refuses more as `Invalid`.
-//! - A write that failed with [`Error::may_have_happened`] may have happened. A caller that must
+//! - A write that failed with [`may_have_happened`](super::Error::may_have_happened) may have happened. A caller that must
 //!   know reads the item again and looks for a value that only this write can have put there.
 
 mod meaning;

@@ -48,7 +48,7 @@ pub(crate) struct Lab {
     pub(crate) aws: Clients,
     pub(crate) stack: Stack,
     pub(crate) platform: Platform,
-    environment: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
     directory: TempDir,
     emulators: Vec<Arc<Emulator>>,
 }

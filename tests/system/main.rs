@@ -31,6 +31,7 @@ mod refusals;
 mod refused_lists;
 mod rules;
 mod shore;
+mod table;
 mod template;
 mod versions;
 mod watch;
