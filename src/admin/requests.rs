@@ -14,7 +14,7 @@ use super::{Action, Admin, ApiError, ListQuery, problem::Problem};
 /// What is said where nobody says why a request is cancelled.
 const NO_REASON: &str = "by an operator";
 /// The longest reason, in characters.
-const LONGEST_REASON: usize = 500;
+pub(super) const LONGEST_REASON: usize = 500;
 
 /// What the query may say.
 #[derive(Debug, Deserialize)]

@@ -30,7 +30,7 @@ pub use demo::{DemoOptions, DemoProgress, DemoReport, Kept, demo};
 pub use plan::{PlanOptions, plan};
 #[cfg(feature = "simulator")]
 pub use simulate::{SimulateOptions, simulate};
-pub use table::on_table;
+pub use table::{Served, on_table};
 
 use crate::{
     config::{self, Settings},

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -76,12 +77,23 @@ impl Backend for TableDoor {
     }
 }
 
-/// Serves the page and the routes of the requests in a table, on the loopback interface, until `off`; where that is.
+/// A table that is served.
+#[derive(Debug)]
+pub struct Served<F> {
+    /// Where.
+    pub address: SocketAddr,
+    /// What has to be shown there: others on this machine have other rights on the table.
+    pub token: SecretString,
+    /// Serves it.
+    pub serving: F,
+}
+
+/// Serves the page and the routes of the requests in a table, on the loopback interface, until `off`.
 pub async fn on_table(
     table: &str,
     listen: SocketAddr,
     off: CancellationToken,
-) -> anyhow::Result<(SocketAddr, impl Future<Output = io::Result<()>> + Send + 'static)> {
+) -> anyhow::Result<Served<impl Future<Output = io::Result<()>> + Send + 'static>> {
     let named = [("COPY_MANAGER__AWS__TABLE_NAME", table)];
     let variables = UNUSED.into_iter().chain(named);
     let settings = config::load(None, variables.map(|(name, value)| (name.to_owned(), value.to_owned())))
@@ -89,6 +101,7 @@ pub async fn on_table(
     let supervisor = Supervisor::new();
     let readiness = supervisor.readiness();
     let (ports, entrance, _) = adapters::build(&settings, readiness).await?;
+    let token = SecretString::from(ports.chance.uuid().simple().to_string());
     let work = kinds::work(ports, settings.engine(), off.clone(), off.clone());
     let door = Door::new(work.engine, work.folders, entrance, None, readiness.clone());
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
@@ -98,6 +111,7 @@ pub async fn on_table(
         "{address} is no loopback address, and nobody would be asked who they are"
     );
     let backend = Arc::new(TableDoor { door, table: table.to_owned() });
-    let admin = Admin { backend, metrics: Arc::new(String::new), guard: Guard::new(address.ip(), &[]) };
-    Ok((address, admin::serve(listener, admin, MOST_CONNECTIONS, off)))
+    let guard = Guard::new(address.ip(), &[]).with_token(Some(token.clone()));
+    let admin = Admin { backend, metrics: Arc::new(String::new), guard };
+    Ok(Served { address, token, serving: admin::serve(listener, admin, MOST_CONNECTIONS, off) })
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::exit::Ended;
-use crate::app;
+use crate::app::{self, Served};
 
 /// How long one call may take; more than the daemon allows itself.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -32,7 +32,7 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = http)]
     pub(super) server: Url,
     /// The service's table in DynamoDB, instead of a daemon: with your own AWS credentials
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["server", "token"])]
+    #[arg(long, value_name = "NAME", conflicts_with = "server")]
     table: Option<String>,
     /// What the daemon wants to be shown (`admin.token`)
     #[arg(long, value_name = "TOKEN", env = "COPY_MANAGER__ADMIN__TOKEN", hide_env_values = true)]
@@ -79,8 +79,19 @@ pub(super) struct Server {
 
 impl ServerArgs {
     pub(super) async fn connect(self) -> anyhow::Result<Server> {
+        let mut table = JoinSet::new();
+        let (base, token) = match &self.table {
+            None => (self.server, self.token.map(|Hidden(token)| token)),
+            Some(name) => {
+                let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let Served { address, token, serving } =
+                    app::on_table(name, anywhere, CancellationToken::new()).await?;
+                table.spawn(serving);
+                (Url::parse(&format!("http://{address}"))?, Some(token))
+            }
+        };
         let mut http = Client::builder().timeout(PATIENCE);
-        if let Some(Hidden(token)) = self.token.filter(|token| !token.0.expose_secret().is_empty()) {
+        if let Some(token) = token.filter(|token| !token.expose_secret().is_empty()) {
             let bearer = format!("Bearer {}", token.expose_secret());
             let mut bearer =
                 HeaderValue::from_str(&bearer).context("the token cannot be sent in a header")?;
@@ -88,16 +99,6 @@ impl ServerArgs {
             http = http.default_headers([(AUTHORIZATION, bearer)].into_iter().collect());
         }
         let http = http.build().context("no HTTP client")?;
-        let mut table = JoinSet::new();
-        let base = match &self.table {
-            None => self.server,
-            Some(name) => {
-                let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-                let (address, served) = app::on_table(name, anywhere, CancellationToken::new()).await?;
-                table.spawn(served);
-                Url::parse(&format!("http://{address}"))?
-            }
-        };
         Ok(Server { base, http, _table: table })
     }
 }

@@ -32,8 +32,11 @@ pub struct CopyOutRequest {
     pub summary: String,
     /// Whether the summary has the four columns of the first form, and not those that came later.
     pub brief_summary: bool,
-    /// Objects in one child; 0: as suits their number.
+    /// Objects in one child, where the caller says how many; else what an older version takes.
     pub max_items_per_batch: u32,
+    /// Whether they are as many as suits the number of all.
+    #[serde(default)]
+    pub fitting_batches: bool,
     /// Objects in flight, over the fleet.
     pub copy_concurrency: u32,
     /// Whether objects that could not be copied leave the request a success.

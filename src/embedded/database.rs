@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, Transaction};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::commits::Commits;
 use crate::{
@@ -157,11 +157,12 @@ fn prepared(connection: Connection) -> Result<Arc<Mutex<Connection>>> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.set_prepared_statement_cache_capacity(64);
         connection.execute_batch(SCHEMA)?;
-        if !connection.prepare("SELECT name FROM pragma_table_info('items') WHERE name = 'day'")?.exists([])?
-        {
-            connection.execute_batch(RECENT)?;
+        // As a whole, and by one process alone.
+        let change = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
+        if !change.prepare("SELECT name FROM pragma_table_info('items') WHERE name = 'day'")?.exists([])? {
+            change.execute_batch(RECENT)?;
         }
-        Ok(())
+        change.commit()
     };
     set_up().map_err(|error| failed("open database", error))?;
     Ok(Arc::new(Mutex::new(connection)))

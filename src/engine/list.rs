@@ -1,16 +1,22 @@
 //! Requests, newest first.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::{
     Engine,
-    records::{self, DAY_MILLIS, as_millis, millis},
+    records::{self, DAY_MILLIS, Phase, as_millis, attr, millis},
     view::{RequestView, Status},
 };
-use crate::ports::{
-    Class, Error, Result,
-    store::{Key, Recent},
+use crate::{
+    domain::ids::RequestId,
+    ports::{
+        Class, Error, Result,
+        store::{Item, Key, Recent},
+    },
 };
 
 /// Requests looked at in one call; a page ends there, however few fit.
@@ -19,6 +25,8 @@ const MOST_LOOKED: usize = 2000;
 const MOST_DAYS: i64 = 31;
 /// Requests read at a time.
 const PAGE: usize = 100;
+/// How long it looks in one call; a page ends then too.
+const LONGEST: Duration = Duration::from_secs(3);
 /// Queries under way at a time.
 const WIDTH: usize = 8;
 /// How far ahead another instance's clock may be.
@@ -44,6 +52,19 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether it may be wanted, as far as its record tells.
+    fn may_fit(&self, request: &Item) -> bool {
+        let same = |wanted: &Option<String>, name: &str| {
+            wanted.as_ref().is_none_or(|wanted| request.text(name) == Some(wanted.as_str()))
+        };
+        let ends = self.status.is_none_or(|status| match status {
+            Status::Succeeded | Status::Failed => has_ended(request),
+            // It may have just got its outcome.
+            Status::Received | Status::Running => Phase::of(request) != Some(Phase::Settled),
+        });
+        ends && same(&self.kind, attr::KIND) && same(&self.source, attr::SOURCE)
+    }
+
     fn fits(&self, view: &RequestView) -> bool {
         let same = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
         self.status.is_none_or(|status| status == view.status())
@@ -83,7 +104,11 @@ impl Engine {
         let first = records::day(oldest).max(today - keep - MOST_DAYS);
         let mut day = records::day(before.saturating_sub(1)).min(today + AHEAD);
         let (mut requests, mut looked, mut days) = (Vec::new(), 0, 0);
-        while requests.len() < wanted.limit && looked < MOST_LOOKED && days < MOST_DAYS {
+        let until = Instant::now() + LONGEST;
+        let goes_on = |found: usize, looked: usize, days: i64| {
+            found < wanted.limit && looked < MOST_LOOKED && days < MOST_DAYS && Instant::now() < until
+        };
+        while goes_on(requests.len(), looked, days) {
             if day < first {
                 return Ok(Listed { requests, next: None });
             }
@@ -95,7 +120,7 @@ impl Engine {
             };
             looked += page.len();
             before = last.created_at;
-            for view in self.views(&page, oldest).await? {
+            for view in self.views(&page, oldest, wanted).await? {
                 if wanted.fits(&view) {
                     requests.push(view);
                 }
@@ -111,16 +136,32 @@ impl Engine {
         Ok(Listed { requests, next: Some(before.to_string()) })
     }
 
-    /// Those of the entries that are requests not older than that, in their order.
-    async fn views(&self, entries: &[Recent], oldest: i64) -> Result<Vec<RequestView>> {
+    /// Those of the entries that are requests, are not older than that, and may be wanted, in their order.
+    async fn views(&self, entries: &[Recent], oldest: i64, wanted: &Wanted) -> Result<Vec<RequestView>> {
+        let store = &self.core.ports.store;
         let entries = entries.iter().filter(|entry| entry.created_at >= oldest);
-        let ids: Vec<String> = entries.map(|entry| entry.key.id.clone()).collect();
-        let keys =
-            ids.iter().flat_map(|id| [records::REQUEST, records::OUTCOME].map(|kind| Key::new(id, kind)));
-        let items = &self.core.ports.store.get_many(&keys.collect::<Vec<_>>()).await?;
-        let view = |id: String| async move { self.view_in(&id, items).await };
-        let views = stream::iter(ids).map(view).buffered(WIDTH);
-        let views: Vec<Option<RequestView>> = views.try_collect().await?;
+        let ids: Vec<RequestId> = entries.map(|entry| RequestId::new(entry.key.id.as_str())).collect();
+        let keys: Vec<_> = ids.iter().map(records::request_key).collect();
+        let mut items = store.get_many(&keys).await?;
+        // Most are told apart by their records alone; outcomes may be long.
+        items.retain(|request| wanted.may_fit(request));
+        let ended = items.iter().filter(|request| has_ended(request));
+        let outcomes: Vec<_> = ended.map(|request| Key::new(&request.key.id, records::OUTCOME)).collect();
+        items.extend(store.get_many(&outcomes).await?);
+        let items = &items;
+        let view = |id: RequestId| async move {
+            match self.view_in(id.as_str(), items).await {
+                // One that cannot be read, of a newer version perhaps, hides no other.
+                Err(error) if !error.is_passing() => Ok(RequestView::unreadable(id.as_str(), items, &error)),
+                viewed => viewed,
+            }
+        };
+        let views: Vec<Option<RequestView>> =
+            stream::iter(ids).map(view).buffered(WIDTH).try_collect().await?;
         Ok(views.into_iter().flatten().collect())
     }
+}
+
+fn has_ended(request: &Item) -> bool {
+    matches!(Phase::of(request), Some(Phase::Finishing | Phase::Settled))
 }

@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// The item that leads from a name to a record; of callers' names one per source follows a `#`, and of what
-/// they call themselves one per request.
+/// The item that leads from a name to a record; of callers' names, and of what they call themselves, one
+/// per source follows a `#`.
 const ALIAS: &str = "ALIAS";
 /// How often one name may lead to another.
 const HOPS: usize = 3;
@@ -56,6 +56,11 @@ fn chosen(name: &str) -> String {
     format!("name.{}", digest(&[name]))
 }
 
+/// Where it is kept what callers call themselves.
+fn called(caller: &str) -> String {
+    format!("caller.{}", digest(&[caller]))
+}
+
 impl Core {
     /// The writes after which the record `id` is found by these names.
     pub(crate) fn names(&self, names: &Names<'_>, id: &RequestId) -> Vec<Write> {
@@ -72,7 +77,7 @@ impl Core {
             }
         }
         if let Some(caller) = names.caller {
-            let key = Key::new(chosen(caller), format!("{ALIAS}#{}", digest(&[names.source, id.as_str()])));
+            let key = Key::new(called(caller), format!("{ALIAS}#{}", digest(&[names.source])));
             writes.push(self.alias(key, id, now));
         }
         writes
@@ -104,7 +109,11 @@ impl Core {
             }
             let next = match items.first() {
                 Some(alias) => alias.text(attr::ROOT).map(RequestId::new),
-                None => self.chosen_by_caller(id.as_str()).await?,
+                // A name goes before what others call themselves.
+                None => match self.newest_of(&chosen(id.as_str())).await? {
+                    Some(next) => Some(next),
+                    None => self.newest_of(&called(id.as_str())).await?,
+                },
             };
             let Some(next) = next else { return Ok(None) };
             id = next;
@@ -112,9 +121,9 @@ impl Core {
         Ok(None)
     }
 
-    /// The request that a caller has given that name; the newest one where several sources did.
-    async fn chosen_by_caller(&self, name: &str) -> Result<Option<RequestId>> {
-        let aliases = self.ports.store.query(&chosen(name), ALIAS).await?;
+    /// The request that these names lead to; the newest one where several sources have given them.
+    async fn newest_of(&self, names: &str) -> Result<Option<RequestId>> {
+        let aliases = self.ports.store.query(names, ALIAS).await?;
         let newest = aliases.iter().max_by_key(|alias| alias.number(attr::CREATED_AT));
         Ok(newest.and_then(|alias| alias.text(attr::ROOT)).map(RequestId::new))
     }

@@ -272,25 +272,40 @@ pub(crate) fn text<T: Serialize>(document: &T) -> Result<String> {
     serde_json::to_string(document).map_err(unwritable)
 }
 
-/// The changes that add a child, which has ended, and its counters to its root's tally, of which `counted` has
-/// been added before.
+/// The changes that add a child, which has ended, and its counters to its root's tally, and take back what was
+/// added for it before.
 pub(crate) fn tally(counters: &Counters, counted: Option<&Counted>) -> Vec<Change> {
-    let before = counted.copied().unwrap_or_default();
-    let adds = added(&Counted::from(*counters), &before).map(|(name, by)| add(name, by));
-    std::iter::once(add(attr::SETTLED, 1)).chain(adds).collect()
+    let all = counters.named().map(|(name, value)| add(name, i64::try_from(value).unwrap_or(i64::MAX)));
+    let back = added(&Counted::default(), &counted.copied().unwrap_or_default());
+    let back = back.map(|(name, by)| add(&so_far(name), by));
+    std::iter::once(add(attr::SETTLED, 1)).chain(all).chain(back).collect()
 }
 
 pub(crate) fn add(name: &str, by: i64) -> Change {
     Change::Add(name.to_owned(), by)
 }
 
-/// What is to be added to counters to make others of them.
+/// The name in a tally of what was added before the end. A name of its own: an older version, which does not know
+/// it, adds the whole of a child at its end.
+pub(crate) fn so_far(name: &str) -> String {
+    format!("so_far_{name}")
+}
+
+/// What is to be added to counters to make others of them, where that is anything.
 pub(crate) fn added(now: &Counted, before: &Counted) -> impl Iterator<Item = (&'static str, i64)> + use<> {
     let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let both = now.named().zip(before.named());
     let changes = both.map(move |((name, now), (_, before))| (name, whole(now) - whole(before)));
-    // An addition of nothing would make the others cost no less, and this one something.
-    changes.filter(|(name, by)| *by != 0 || *name != Counted::UNVERIFIED)
+    changes.filter(|(_, by)| *by != 0)
+}
+
+/// What the children that go on have added so far.
+pub(crate) fn sum_so_far(items: &[Item]) -> Counted {
+    let sum = |name: &str| {
+        let sum: i64 = items.iter().filter_map(|item| item.number(&so_far(name))).sum();
+        u64::try_from(sum).unwrap_or(0)
+    };
+    Counted { counters: Counters::from_named(sum), unverified: sum(Counted::UNVERIFIED) }
 }
 
 /// The sum of tallies: settled children and their counters.

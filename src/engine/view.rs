@@ -9,9 +9,12 @@ use super::{
     tree::why,
 };
 use crate::{
-    domain::outcome::{Counted, Counters, Outcome},
+    domain::{
+        ids::RequestId,
+        outcome::{Counters, Outcome},
+    },
     ports::{
-        Result,
+        Error, Result,
         store::{DUE_AT, Item, Key},
     },
 };
@@ -111,6 +114,34 @@ impl RequestView {
         }
     }
 
+    /// One that cannot be read, with why, as far as its record tells of it.
+    pub(super) fn unreadable(id: &str, items: &[Item], error: &Error) -> Option<Self> {
+        let request = items.iter().find(|item| item.key == records::request_key(&RequestId::new(id)))?;
+        let text = |name: &str| request.text(name).map(str::to_owned);
+        Some(Self {
+            id: id.to_owned(),
+            name: text(attr::NAME),
+            kind: text(attr::KIND).unwrap_or_default(),
+            source: text(attr::SOURCE).unwrap_or_default(),
+            event_id: text(attr::EVENT),
+            caller: text(attr::CALLER),
+            sources: Sources::default(),
+            destination: text(attr::DESTINATION).unwrap_or_default(),
+            begun: Phase::of(request) != Some(Phase::Received),
+            waiting_for: None,
+            trouble: Some(format!("it cannot be read here: {error}")),
+            next_at: None,
+            progress_at: started_at(request),
+            counters: Counters::default(),
+            unverified: 0,
+            children: (0, 0),
+            started_at: started_at(request),
+            updated_at: started_at(request),
+            outcome: None,
+            settled: false,
+        })
+    }
+
     /// The texts by which people look for it.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         let names = [Some(&self.id), self.name.as_ref(), self.event_id.as_ref(), self.caller.as_ref()];
@@ -149,6 +180,7 @@ impl Engine {
             _ => self.core.ports.store.query(id, records::TALLY).await?,
         };
         let (settled, sum) = records::sum_tallies(&tallies);
+        let so_far = records::sum_so_far(&tallies);
         let state: RootState = records::document(request, attr::STATE)?;
         let moment = |item: &Item, name: &str| Timestamp::from_millisecond(item.number(name)?).ok();
         let signs = tallies.iter().find(|item| item.key.id_type == records::SIGNS);
@@ -171,16 +203,11 @@ impl Engine {
             trouble,
             progress_at: progress_at.unwrap_or(updated_at),
             children: (state.children, if phase == Phase::Settled { state.children } else { settled }),
-            unverified: match outcome {
-                Some(_) => 0,
-                None => tallies
-                    .iter()
-                    .filter_map(|item| item.number(Counted::UNVERIFIED))
-                    .sum::<i64>()
-                    .max(0)
-                    .unsigned_abs(),
+            unverified: if outcome.is_some() { 0 } else { so_far.unverified },
+            counters: match &outcome {
+                Some(outcome) => outcome.counters,
+                None => sum.plus(&so_far.counters),
             },
-            counters: outcome.as_ref().map_or(sum, |outcome| outcome.counters),
             started_at: started_at(request),
             updated_at,
             outcome,

@@ -94,7 +94,16 @@ impl InFolder {
                 turn = self.turn.lock() => turn,
             };
             let (paths, tell): (Vec<_>, Vec<_>) = self.next().into_iter().unzip();
-            for (tell, found) in tell.into_iter().zip(ask(paths).await?) {
+            let together = paths.len() > 1;
+            let found = match ask(paths).await {
+                // One of the names may be to blame for it: each asks for itself.
+                Err(error) if together && !error.is_passing() => {
+                    let mut found = ask(vec![path.clone()]).await?;
+                    return found.pop().ok_or(error);
+                }
+                found => found?,
+            };
+            for (tell, found) in tell.into_iter().zip(found) {
                 // Who does not wait any more needs no answer.
                 drop(tell.send(found));
             }

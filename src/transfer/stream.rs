@@ -2,21 +2,20 @@
 //!
 //! Promises: memory for two chunks whatever the file's size, `Content-Length` on the PUT, and nothing
 //! completed at the destination unless length and MD5 are right. The MD5 is checked here, or by S3 where the
-//! source's answer proves it and the PUT carries it (`Content-MD5`). An error says which side failed;
+//! source's answer proves it, the PUT carries it (`Content-MD5`), and the destination has told MD5s before. An error says which side failed;
 //! it never says where, because a presigned URL is a secret.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
+use secrecy::ExposeSecret as _;
 use tokio::{
     pin, select,
     time::{Instant, sleep_until},
@@ -41,6 +40,8 @@ use crate::{
 };
 
 const COPY: &str = "stream file";
+/// Hosts that are remembered to tell MD5s; a tenant has a few.
+const MOST_HOSTS: usize = 1024;
 
 /// How files are streamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,21 +66,25 @@ pub struct Streams {
     wire: Arc<dyn Wire>,
     objects: Option<Arc<dyn ObjectStore>>,
     pub(super) begun: Begun,
-    /// Whether a PUT was answered without an MD5: such a destination has not shown that it computes one.
-    hashes_all: AtomicBool,
+    /// The hosts whose last answer to a PUT told the right MD5: they have shown that they compute one.
+    proving: Mutex<BTreeSet<String>>,
     pub(super) settings: Settings,
 }
 
 impl Streams {
     /// Streams over `wire`; without S3.
     pub fn new(wire: Arc<dyn Wire>, settings: Settings) -> Self {
-        Self { wire, objects: None, begun: Begun::default(), hashes_all: AtomicBool::new(false), settings }
+        Self { wire, objects: None, begun: Begun::default(), proving: Mutex::default(), settings }
     }
 
     /// The same, with S3.
     #[must_use]
     pub fn with_objects(self, objects: Arc<dyn ObjectStore>) -> Self {
         Self { objects: Some(objects), ..self }
+    }
+
+    fn proving(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.proving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn objects(&self) -> Result<&dyn ObjectStore> {
@@ -123,7 +128,8 @@ impl Streams {
     }
 
     async fn copy(&self, stream: &Stream, progress: &Progress) -> Result<Sent> {
-        let checked_there = self.wire.carries_md5(&stream.to) && !self.hashes_all.load(Ordering::Relaxed);
+        let host = host(&stream.to);
+        let checked_there = self.wire.carries_md5(&stream.to) && self.proving().contains(&host);
         let (body, md5) = self.read(&stream.from, stream.size, checked_there, progress).await?;
         let put = self.wire.put(&stream.to, stream.size, md5.as_deref(), body).await;
         if let Some(fault) = progress.take_fault() {
@@ -131,12 +137,23 @@ impl Streams {
         }
         let stored = put?;
         let Some(md5) = progress.md5() else { return Err(early(COPY)) };
-        if stored.md5().is_none() {
-            self.hashes_all.store(true, Ordering::Relaxed);
-        }
-        if let Some(other) = stored.md5().filter(|stored| !stored.eq_ignore_ascii_case(&md5)) {
-            let message = format!("sent MD5 {md5}, stored {other}");
-            return Err(Error::new(Class::Transient, PUT, message).ambiguous());
+        match stored.md5() {
+            Some(other) if !other.eq_ignore_ascii_case(&md5) => {
+                let message = format!("sent MD5 {md5}, stored {other}");
+                return Err(Error::new(Class::Transient, PUT, message).ambiguous());
+            }
+            Some(_) => {
+                let mut proving = self.proving();
+                if proving.len() < MOST_HOSTS {
+                    proving.insert(host);
+                }
+            }
+            // Nobody may have looked at the bytes that were left to the destination.
+            None if self.proving().remove(&host) || checked_there => {
+                let message = "the destination does not tell an MD5 any more: once more, and hashed here";
+                return Err(Error::new(Class::Transient, PUT, message).ambiguous());
+            }
+            None => {}
         }
         Ok(Sent { etag: stored.etag, md5 })
     }
@@ -216,6 +233,12 @@ pub(super) async fn begun(mut body: Body, progress: &Progress) -> Result<Body> {
         Some(Ok(first)) => Ok(stream::iter([Ok(first)]).chain(body).boxed()),
         Some(Err(error)) => Err(fault(progress, error)),
     }
+}
+
+/// The host of a URL; empty where it has none.
+fn host(url: &PresignedUrl) -> String {
+    let parsed = url::Url::parse(url.expose_secret()).ok();
+    parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// The destination is content, and has not taken all bytes.

@@ -1,7 +1,13 @@
 //! The binary as a shell sees it: data on stdout, talk on stderr, and a code that scripts can rely on.
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use std::process::{Command, Output};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use clap::Parser as _;
+use copy_manager::cli::Cli;
 
 fn copy_manager(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_copy-manager")).args(arguments).output().unwrap()
@@ -43,4 +49,32 @@ fn a_plan_that_reaches_nobody_says_that_it_may_be_tried_again() {
     let Output { status, stdout, .. } = plan.output().unwrap();
     let told: serde_json::Value = serde_json::from_slice(&stdout).unwrap();
     assert_eq!((status.code(), told["error"]["code"].as_str()), (Some(5), Some("Unreachable")), "{told}");
+}
+
+/// Every command that operators are told to type is one that there is, with the options that there are.
+#[test]
+fn commands_in_the_documents_are_commands() {
+    let words = [
+        ("ID", "request.1"),
+        ("EVENT_ID", "event-1"),
+        ("TEXT", "reason"),
+        ("PART", "icav2://p/"),
+        ("TIME", "2026-11-30T00:00:00Z"),
+        ("NAME", "table"),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut checked = 0;
+    for document in ["docs/runbook.md", "docs/operations.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2).filter(|quoted| !quoted.contains('\n'));
+        for line in quoted.filter_map(|quoted| quoted.strip_prefix("copy-manager ")) {
+            let said = line.split_whitespace();
+            let typed =
+                said.map(|word| words.iter().find(|(is, _)| *is == word).map_or(word, |(_, typed)| typed));
+            let parsed = Cli::try_parse_from(std::iter::once("copy-manager").chain(typed));
+            assert!(parsed.is_ok(), "{document}: `{line}`: {}", parsed.unwrap_err());
+            checked += 1;
+        }
+    }
+    assert!(checked > 15, "{checked}");
 }

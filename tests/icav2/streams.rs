@@ -50,8 +50,9 @@ struct Pipe {
     /// What the destination says that it has stored.
     stored: Tagged,
     chunks: Vec<Bytes>,
-    /// What comes instead of the chunks.
+    /// What comes instead of the chunks, and what is told instead of `stored`.
     swapped: Mutex<Option<Bytes>>,
+    told: Mutex<Option<Tagged>>,
     end: End,
     /// What the destination answers, and after how long.
     answer: Option<Class>,
@@ -72,6 +73,7 @@ impl Pipe {
             stored: Tagged::default(),
             chunks: chunks.iter().map(|chunk| Bytes::from_static(chunk)).collect(),
             swapped: Mutex::default(),
+            told: Mutex::default(),
             end: End::Well,
             answer: None,
             pause: Duration::ZERO,
@@ -132,7 +134,7 @@ impl Wire for Pipe {
             }
             assert_eq!(self.written.lock().unwrap().len() as u64, length);
             *self.completed.lock().unwrap() = Some(length);
-            Ok(self.stored.clone())
+            Ok(self.told.lock().unwrap().clone().unwrap_or_else(|| self.stored.clone()))
         }
     }
 }
@@ -221,30 +223,32 @@ async fn what_is_stored_otherwise_is_no_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s3_refuses_what_is_not_what_the_source_proves() {
-    let expected = md5(b"hello there");
-    let checking = |chunks| Pipe { checks: true, ..Pipe::new(chunks) };
-    let done = run(checking(&[b"hello ", b"wor", b"ld"]), 11, Some(&expected)).await;
-    let error = done.result.unwrap_err();
-    assert_eq!(
-        (error.class, error.message.as_str(), done.pipe.completed()),
-        (Class::Transient, "BadDigest", None)
-    );
-    // Each file is checked by one of both: the bytes of the second are only seen here, because the destination
-    // has not shown with the first that it computes an MD5.
-    let pipe = Arc::new(Pipe { proven: Some(md5(b"hello")), ..checking(&[b"hello"]) });
+async fn s3_is_trusted_with_the_md5_once_it_has_told_one() {
+    let tells = |text: &[u8]| Tagged { etag: Some(ETag::new(&md5(text))), is_md5: true };
+    let pipe =
+        Pipe { checks: true, proven: Some(md5(b"hello")), stored: tells(b"hello"), ..Pipe::new(&[b"hello"]) };
+    let pipe = Arc::new(pipe);
     let streams = Streams::new(pipe.clone(), Settings::default());
-    let go = || {
+    let go = async |source: &'static [u8], told: Option<Tagged>| {
+        pipe.written.lock().unwrap().clear();
+        *pipe.swapped.lock().unwrap() = Some(Bytes::from_static(source));
+        *pipe.told.lock().unwrap() = told;
         let stream = Stream { from: PresignedUrl::from(FROM).into(), to: TO.into(), size: 5 };
-        let (streams, cut) = (&streams, CancellationToken::new());
-        async move { streams.stream(stream, &cut).await }
+        streams.stream(stream, &CancellationToken::new()).await
     };
-    assert_eq!(go().await.unwrap().md5, md5(b"hello"));
-    pipe.written.lock().unwrap().clear();
-    *pipe.swapped.lock().unwrap() = Some(Bytes::from_static(b"jello"));
-    let error = go().await.unwrap_err();
+    // At first the bytes are seen here: a file that is wrong is not even begun.
+    let error = go(b"jello", None).await.unwrap_err();
     assert!(error.class == Class::Invalid && error.message.starts_with("expected MD5"), "{error}");
-    assert_eq!(pipe.puts.load(Ordering::SeqCst), 1, "it was not even begun");
+    assert_eq!(pipe.puts.load(Ordering::SeqCst), 0);
+    assert_eq!(go(b"hello", None).await.unwrap().md5, md5(b"hello"));
+    // From then on S3 refuses what is not what the source proves.
+    let error = go(b"jello", None).await.unwrap_err();
+    assert_eq!((error.class, error.message.as_str()), (Class::Transient, "BadDigest"));
+    // One that tells no MD5 any more has not shown that it has looked: not a success, and hashed here again.
+    let error = go(b"hello", Some(Tagged::default())).await.unwrap_err();
+    assert!(error.class == Class::Transient && error.may_have_happened, "{error}");
+    assert!(go(b"jello", Some(Tagged::default())).await.unwrap_err().message.starts_with("expected MD5"));
+    assert_eq!(go(b"hello", Some(Tagged::default())).await.unwrap().md5, md5(b"hello"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -394,10 +394,7 @@ impl Board {
         let counters = &cause["counters"];
         let count = |name: &str| counters[name].as_u64().unwrap_or(0);
         let ended = count("copied") + count("skipped") + count("skippedConflict") + count("failed");
-        // Of one that was stopped, files may be open for good.
-        let stopped = matches!(error, "Cancelled" | "Stalled" | "Internal");
-        let short = ended < count("files") && !stopped;
-        if count("files") > 0 && (short || ended > count("files")) {
+        if count("files") > 0 && ended != count("files") {
             self.broke(format!("`{token}`: counters do not add up: {counters}"));
         }
         if matches!(error, "CopyJobFailed" | "TransferFailed" | "DestinationConflict") {

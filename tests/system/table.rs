@@ -75,11 +75,14 @@ async fn requests_are_seen_and_ended_by_who_may_use_the_table() {
         command(&lab, &["--json", "ui", "--listen", "127.0.0.1:0", "--table", &lab.stack.table_name]);
     let mut ui = ui.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let line = BufReader::new(ui.stdout.take().unwrap()).lines().next_line().await.unwrap().unwrap();
-    let url = serde_json::from_str::<Value>(&line).unwrap()["url"].as_str().unwrap().to_owned();
-    let page = reqwest::get(&url).await.unwrap().text().await.unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    let (url, token) = (told["url"].as_str().unwrap(), told["token"].as_str().unwrap());
+    let http = reqwest::Client::new();
+    assert_eq!(http.get(url).send().await.unwrap().status(), 401, "others on this machine have other rights");
+    let page = http.get(url).bearer_auth(token).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("Needs attention") && page.contains("Cancelled"), "{page}");
     let event = json!({ "Entries": [{ "Source": "s", "DetailType": "ICAv2DataCopySync", "Detail": {} }] });
-    let refused = reqwest::Client::new().post(format!("{url}v1/events")).json(&event).send().await.unwrap();
+    let refused = http.post(format!("{url}v1/events")).bearer_auth(token).json(&event).send().await.unwrap();
     let refused: Value = refused.json().await.unwrap();
     assert_eq!(refused["FailedEntryCount"], 1, "{refused}");
     ui.kill().await.unwrap();

@@ -30,12 +30,14 @@ use maud::Markup;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Action, Admin, ApiError, ListQuery};
+use super::{Action, Admin, ApiError, ListQuery, requests::LONGEST_REASON};
 
 /// Requests on a page of the list.
 const PAGE: usize = 50;
 /// Requests shown as running, or as failed lately.
 const MOST: usize = 200;
+/// Pages that are looked at for them.
+const MOST_PAGES: usize = 4;
 /// How far back failures need attention.
 const LATELY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// Nothing from elsewhere, nothing inline, no frame around it.
@@ -98,13 +100,7 @@ impl IntoResponse for Failed {
 async fn home(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Result<Response, Failed> {
     let backend = &admin.backend;
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let of = |status: &str| ListQuery {
-        status: Some(status.to_owned()),
-        limit: Some(MOST),
-        ..ListQuery::default()
-    };
     let since = (backend.now() - LATELY).to_string();
-    let (received, running) = (of("RECEIVED"), of("RUNNING"));
     let failed = ListQuery { since: Some(since), ..of("FAILED") };
     let wanted = ListQuery {
         status: some(&filter.status),
@@ -114,25 +110,48 @@ async fn home(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Resul
         ..ListQuery::default()
     };
     let (received, running, failed, all) = tokio::try_join!(
-        backend.requests(&received),
-        backend.requests(&running),
-        backend.requests(&failed),
+        newest(&admin, of("RECEIVED")),
+        newest(&admin, of("RUNNING")),
+        newest(&admin, failed),
         backend.requests(&wanted),
     )?;
-    let listed = |list: &Value| list.get("requests").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut open = listed(&running);
-    open.extend(listed(&received));
+    let more_open = received.1 || running.1;
+    let mut open = running.0;
+    open.extend(received.0);
     let shown = views::Home {
         ready: &backend.ready(),
         now: backend.now(),
         open,
-        failed: listed(&failed),
+        failed: failed.0,
         all: listed(&all),
+        more_open,
         next: all.get("next").and_then(Value::as_str),
         status: &filter.status,
         text: &filter.text,
     };
     Ok(page(&views::home(shown)))
+}
+
+fn of(status: &str) -> ListQuery {
+    ListQuery { status: Some(status.to_owned()), limit: Some(MOST), ..ListQuery::default() }
+}
+
+fn listed(list: &Value) -> Vec<Value> {
+    list.get("requests").and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// The newest of those that are wanted, over some pages, which may be short; whether there may be more.
+async fn newest(admin: &Admin, mut wanted: ListQuery) -> Result<(Vec<Value>, bool), ApiError> {
+    let mut found = Vec::new();
+    for _ in 0..MOST_PAGES {
+        let page = admin.backend.requests(&wanted).await?;
+        found.extend(listed(&page));
+        wanted.cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        if wanted.cursor.is_none() || found.len() >= MOST {
+            break;
+        }
+    }
+    Ok((found, wanted.cursor.is_some()))
 }
 
 async fn request(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Response, Failed> {
@@ -144,7 +163,7 @@ async fn ask_back(
     State(admin): State<Admin>,
     Path((id, verb)): Path<(String, String)>,
 ) -> Result<Response, Failed> {
-    action(&verb, String::new())?;
+    action(&verb, "")?;
     let request = found(&admin, &id).await?;
     Ok(page(&one::ask_back(&request, &verb)))
 }
@@ -154,7 +173,7 @@ async fn act(
     Path((id, verb)): Path<(String, String)>,
     Form(answer): Form<Answer>,
 ) -> Result<Response, Failed> {
-    let done = admin.backend.act(&id, None, action(&verb, answer.reason)?).await?;
+    let done = admin.backend.act(&id, None, action(&verb, &answer.reason)?).await?;
     let id = done.get("requestId").and_then(Value::as_str).unwrap_or(&id);
     Ok(Redirect::to(&words::link(id)).into_response())
 }
@@ -177,12 +196,12 @@ async fn found(admin: &Admin, id: &str) -> Result<Value, Failed> {
     Ok(found.ok_or_else(|| ApiError::Unknown(id.to_owned()))?)
 }
 
-fn action(verb: &str, reason: String) -> Result<Action, Failed> {
+fn action(verb: &str, reason: &str) -> Result<Action, Failed> {
     match verb {
         "cancel" if reason.trim().is_empty() => {
             Ok(Action::Cancel { reason: "by an operator, on the page".into() })
         }
-        "cancel" => Ok(Action::Cancel { reason }),
+        "cancel" => Ok(Action::Cancel { reason: reason.chars().take(LONGEST_REASON).collect() }),
         "retry" => Ok(Action::Retry),
         "wake" => Ok(Action::Wake),
         _ => Err(ApiError::invalid(format!("a request cannot be told to `{verb}`")).into()),

@@ -1,6 +1,6 @@
-// Looks again every five seconds, while somebody can see it and is not about to fill something in.
+// Looks again every fifteen seconds, while somebody can see it and is not about to fill something in.
 "use strict";
-const EVERY = 5000;
+const EVERY = 15000;
 const busy = () => document.hidden || document.querySelector("main form :focus") !== null;
 async function look() {
   if (busy()) return;

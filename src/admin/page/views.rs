@@ -20,6 +20,8 @@ pub(super) struct Home<'a> {
     pub(super) failed: Vec<Value>,
     pub(super) all: Vec<Value>,
     pub(super) next: Option<&'a str>,
+    /// Whether older ones may be open that are not among these.
+    pub(super) more_open: bool,
     pub(super) status: &'a str,
     pub(super) text: &'a str,
 }
@@ -70,7 +72,7 @@ pub(super) fn login(was_wrong: bool) -> Markup {
 
 /// The first page.
 pub(super) fn home(shown: Home<'_>) -> Markup {
-    let Home { ready, now, mut open, failed, all, next, status, text: words } = shown;
+    let Home { ready, now, mut open, failed, all, next, more_open, status, text: words } = shown;
     open.sort_by_key(|request| moment(request, "lastProgressAt"));
     let is_still = |request: &&Value| {
         let still = moment(request, "lastProgressAt").is_some_and(|at| now.duration_since(at) >= STILL);
@@ -100,6 +102,7 @@ pub(super) fn home(shown: Home<'_>) -> Markup {
         section {
             h2 { "Running" }
             @if open.is_empty() { p.quiet { "Nothing is running." } } @else { (running(&open, now)) }
+            @if more_open { p.quiet { "Only the newest were looked at: older ones may be running that are not shown." } }
         }
         section {
             h2 { "All requests" }
@@ -158,7 +161,7 @@ fn waiting(still: &[&Value], now: Timestamp) -> Markup {
 fn failures(groups: &BTreeMap<(&str, &str), Vec<&Value>>, now: Timestamp) -> Markup {
     html! {
         div.scroll { table {
-            caption { "Failures of the last 24 hours, by error and by where they go" }
+            caption { "Failed, of the requests of the last 24 hours, by error and by where they go" }
             thead { tr { th scope="col" { "Error" } th scope="col" { "Goes to" } th scope="col" { "Requests" }
                 th scope="col" { "The newest" } th scope="col" { "Do" } } }
             tbody { @for ((error, project), requests) in groups { tr {
@@ -248,6 +251,7 @@ mod tests {
             ],
             all: Vec::new(),
             next: Some("17"),
+            more_open: false,
             status: "FAILED",
             text: "",
         };

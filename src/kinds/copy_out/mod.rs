@@ -136,7 +136,8 @@ impl CopyOut {
         request.options.unwritten = unwritten;
         let mut watch = CancellationCheck::new();
         let mut lister = Lister::new(self, request, list?);
-        let mut chunks = ChunkWriter::new(held, request.max_items_per_batch);
+        let per_slice = if request.fitting_batches { 0 } else { request.max_items_per_batch };
+        let mut chunks = ChunkWriter::new(held, per_slice);
         let mut collisions = Collisions::default();
         while let Some(items) = lister.next().await? {
             for item in items {

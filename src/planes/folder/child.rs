@@ -116,9 +116,12 @@ impl FolderPlane {
         let spec: FolderRequest = self.core.read_document(&held.item, attr::SPEC).await?;
         let folder = FolderId::of(&spec.project, spec.path.as_str());
         held.lease.check()?;
+        let key = Waiter::key(&folder, &id);
+        let counted = self.core.ports.store.get(&key).await?.and_then(|item| waiter::counted(&item));
+        let outcome = Outcome { counted: counted.or(outcome.counted), ..outcome.clone() };
         // The waiter goes first: once the child has settled, no round would come back for it.
-        self.core.ports.store.write(Write::delete(Waiter::key(&folder, &id))).await?;
-        self.core.settle_as(held, &root, outcome, Vec::new(), tally_of(&spec, outcome)).await
+        self.core.ports.store.write(Write::delete(key)).await?;
+        self.core.settle_as(held, &root, &outcome, Vec::new(), tally_of(&spec, &outcome)).await
     }
 }
 

@@ -283,6 +283,7 @@ impl FolderPlane {
         Outcome {
             failure: Some(failure),
             counters: Counters::default(),
+            counted: waiter.counted,
             jobs: state.past_jobs_of(waiter).collect(),
             preview: None,
             ..Outcome::between(waiter.since, self.core.ports.clock.now())

@@ -125,8 +125,7 @@ impl FolderPlane {
                 }
                 // A waiter has gone meanwhile.
                 Ok(Transacted::Refused(_)) => {}
-                // What the tallies hold now is found out by the next round.
-                Err(error) if error.may_have_happened => return Err(error.into()),
+                // That it is not told is no reason to fail anything.
                 Err(error) => signals::engine::evidence_untold(&error),
             }
         }
@@ -139,7 +138,7 @@ fn writes(held: &Leased, progress: &[Progress]) -> RoundResult<Vec<Write>> {
     let folder = FolderId::new(held.lease.key.id.as_str());
     let mut writes = vec![held.lease.still_held()];
     // An item may be in a transaction once.
-    let mut tallies: BTreeMap<Key, BTreeMap<&'static str, i64>> = BTreeMap::new();
+    let mut tallies: BTreeMap<Key, BTreeMap<String, i64>> = BTreeMap::new();
     for Progress { request, root, now, counted, .. } in progress {
         let key = Waiter::key(&folder, request);
         let known = if *counted == Counted::default() {
@@ -151,12 +150,11 @@ fn writes(held: &Leased, progress: &[Progress]) -> RoundResult<Vec<Write>> {
         writes.push(write.when(Condition::Present).when(known));
         let tally = tallies.entry(records::tally_key(root, request)).or_default();
         for (name, by) in records::added(now, counted) {
-            *tally.entry(name).or_default() += by;
+            *tally.entry(records::so_far(name)).or_default() += by;
         }
     }
-    let adds = |sums: BTreeMap<&'static str, i64>| {
-        sums.into_iter().map(|(name, by)| records::add(name, by)).collect()
-    };
+    let adds =
+        |sums: BTreeMap<String, i64>| sums.into_iter().map(|(name, by)| records::add(&name, by)).collect();
     writes.extend(tallies.into_iter().map(|(key, sums)| Write::update(key, adds(sums))));
     Ok(writes)
 }

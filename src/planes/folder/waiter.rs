@@ -75,9 +75,14 @@ impl Waiter {
             since: Timestamp::from_millisecond(item.number(attr::CREATED_AT).unwrap_or(0))
                 .unwrap_or_default(),
             siblings: siblings(item),
-            counted: item.text(attr::COUNTED).and_then(|text| serde_json::from_str(text).ok()),
+            counted: counted(item),
         }
     }
+}
+
+/// What the tally of its root holds of a waiter.
+pub(crate) fn counted(item: &Item) -> Option<Counted> {
+    serde_json::from_str(item.text(attr::COUNTED)?).ok()
 }
 
 /// How far one waiter is.

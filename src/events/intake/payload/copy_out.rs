@@ -65,8 +65,9 @@ const BUCKETS: &str = "bucketDefinitions";
 const INSTRUCTIONS: &str = "INSTRUCTIONS.jsonl";
 const MARKER: &str = "STARTED_COPY.txt";
 const SUMMARY: &str = "ENDED_COPY.csv";
-/// Objects in one child at most: a child's record holds them all. Where nothing is said, as suits their number.
-const ITEMS: u32 = 0;
+/// Objects in one child at most: a child's record holds them all. Where nothing is said, as suits their number; an
+/// older version takes ten.
+const ITEMS: u32 = 10;
 const MOST_ITEMS: u32 = 1000;
 /// Objects in flight where nothing is said, and at most.
 const IN_FLIGHT: u32 = 100;
@@ -97,6 +98,7 @@ pub(super) fn read(
         summary: form.key(&SUMMARIES)?.unwrap_or_else(|| SUMMARY.to_owned()),
         brief_summary: payload.contains_key(CSV_KEY),
         max_items_per_batch: form.count(MAX_ITEMS, ITEMS, MOST_ITEMS)?,
+        fitting_batches: given(payload, MAX_ITEMS).is_none(),
         copy_concurrency: form.count(CONCURRENCY, IN_FLIGHT, MOST_IN_FLIGHT)?,
         continue_on_error: form.flag(CONTINUE)?,
         dry_run: form.flag(DRY_RUN)?,

@@ -30,7 +30,7 @@ fn each_generation_is_understood() {
         "destinationFolderKey": "x/", "destinationStartCopyRelativeKey": "S.txt"
     }));
     assert_eq!((second.list_bucket, second.list_key.as_str()), (None, "job/COPY.jsonl"));
-    assert_eq!((second.max_items_per_batch, second.start_marker.as_str()), (0, "S.txt"));
+    assert_eq!((second.max_items_per_batch, second.start_marker.as_str()), (10, "S.txt"));
 
     let third = taken(&json!({
         "instructionsPrefix": "job/", "destinationBucket": "their-bucket", "destinationPrefix": "./x/y/",
