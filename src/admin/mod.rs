@@ -12,7 +12,7 @@
 //! | `POST /v1/requests/{id}:cancel`, `:retry`, `:wake` | ends it, makes it again, has it looked at now |
 //!
 //! It listens on the loopback interface unless told otherwise, and takes nothing from web pages. Where a token is
-//! set, whatever is below `/v1/` needs it; elsewhere than on the loopback interface nothing there is answered
+//! set, all but health and metrics needs it; elsewhere than on the loopback interface nothing else is answered
 //! without one ([`guard`]).
 
 mod events;

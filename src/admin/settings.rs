@@ -18,7 +18,7 @@ pub struct Settings {
     pub hosts: Vec<Glob>,
     /// Connections that are open at a time.
     pub max_connections: usize,
-    /// What has to be shown for anything below `/v1/`.
+    /// What has to be shown for all but health and metrics.
     #[serde(default, deserialize_with = "secret")]
     pub token: Option<SecretString>,
     /// Topics of SNS whose messages are taken, by ARN.

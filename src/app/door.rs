@@ -10,14 +10,10 @@ use crate::{
     admin::{Accepted, Action, ApiError, Backend, Lacking, ListQuery, Ready},
     domain::ids::RequestId,
     embedded::sns::{Inbox, Unheard},
-    engine::{
-        Cancel, Engine, EventVerdict, Retry, Woken,
-        list::Wanted,
-        view::{RequestView, Status},
-    },
+    engine::{Cancel, Engine, EventVerdict, Retry, Woken, list::Wanted, view::RequestView},
     events::{
         BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST,
-        outgoing::{Report, counters, failure_cause, success_output},
+        outgoing::{Report, Status, counters, failure_cause, success_output},
     },
     planes::folder::FolderPlane,
     ports::{Error, Result},

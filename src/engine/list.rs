@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use super::{
     Engine,
     records::{self, DAY_MILLIS, Phase, as_millis, attr, millis},
-    view::{RequestView, Status},
+    view::RequestView,
 };
 use crate::{
     domain::ids::RequestId,
+    events::outgoing::Status,
     ports::{
         Class, Error, Result,
         store::{Item, Key, Recent},
@@ -65,11 +66,9 @@ impl Wanted {
         ends && same(&self.kind, attr::KIND) && same(&self.source, attr::SOURCE)
     }
 
+    /// Whether one that may be wanted is.
     fn fits(&self, view: &RequestView) -> bool {
-        let same = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
         self.status.is_none_or(|status| status == view.status())
-            && same(&self.kind, &view.kind)
-            && same(&self.source, &view.source)
             && self.text.as_ref().is_none_or(|text| view.texts().any(|is| is.contains(text.as_str())))
     }
 }
@@ -152,7 +151,7 @@ impl Engine {
         let view = |id: RequestId| async move {
             match self.view_in(id.as_str(), items).await {
                 // One that cannot be read, of a newer version perhaps, hides no other.
-                Err(error) if !error.is_passing() => Ok(RequestView::unreadable(id.as_str(), items, &error)),
+                Err(error) if !error.is_passing() => Ok(RequestView::unreadable(&id, items, &error)),
                 viewed => viewed,
             }
         };

@@ -6,10 +6,10 @@ use super::{
     Engine,
     dispatch::Priority,
     records::{self, attr, set},
-    view::Status,
 };
 use crate::{
     domain::ids::{RequestId, digest},
+    events::outgoing::Status,
     ports::{
         Class, Error, Result,
         store::{Action, Item, Key, Transacted, Written},

@@ -13,40 +13,12 @@ use crate::{
         ids::RequestId,
         outcome::{Counters, Outcome},
     },
+    events::outgoing::Status,
     ports::{
         Error, Result,
         store::{DUE_AT, Item, Key},
     },
 };
-
-/// How a request stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// Stored; nothing was done yet.
-    Received,
-    /// Under way.
-    Running,
-    /// It has ended well.
-    Succeeded,
-    /// It has failed, or was cancelled.
-    Failed,
-}
-
-impl Status {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Received, Self::Running, Self::Succeeded, Self::Failed];
-
-    /// As it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "RECEIVED",
-            Self::Running => "RUNNING",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-        }
-    }
-}
 
 /// What is copied: the first sources, and how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,12 +86,13 @@ impl RequestView {
         }
     }
 
-    /// One that cannot be read, with why, as far as its record tells of it.
-    pub(super) fn unreadable(id: &str, items: &[Item], error: &Error) -> Option<Self> {
-        let request = items.iter().find(|item| item.key == records::request_key(&RequestId::new(id)))?;
+    /// What a record alone tells of its request.
+    fn of_record(request: &Item) -> Self {
         let text = |name: &str| request.text(name).map(str::to_owned);
-        Some(Self {
-            id: id.to_owned(),
+        let updated_at = moment(request, attr::UPDATED_AT).unwrap_or_else(|| started_at(request));
+        let phase = Phase::of(request).unwrap_or(Phase::Received);
+        Self {
+            id: request.key.id.clone(),
             name: text(attr::NAME),
             kind: text(attr::KIND).unwrap_or_default(),
             source: text(attr::SOURCE).unwrap_or_default(),
@@ -127,19 +100,26 @@ impl RequestView {
             caller: text(attr::CALLER),
             sources: Sources::default(),
             destination: text(attr::DESTINATION).unwrap_or_default(),
-            begun: Phase::of(request) != Some(Phase::Received),
-            waiting_for: None,
-            trouble: Some(format!("it cannot be read here: {error}")),
+            begun: phase != Phase::Received,
+            waiting_for: text(attr::WAITING_FOR),
+            trouble: why(request).map(str::to_owned),
             next_at: None,
-            progress_at: started_at(request),
+            progress_at: updated_at,
             counters: Counters::default(),
             unverified: 0,
             children: (0, 0),
             started_at: started_at(request),
-            updated_at: started_at(request),
+            updated_at,
             outcome: None,
-            settled: false,
-        })
+            settled: phase == Phase::Settled,
+        }
+    }
+
+    /// One that cannot be read, with why.
+    pub(super) fn unreadable(id: &RequestId, items: &[Item], error: &Error) -> Option<Self> {
+        let request = items.iter().find(|item| item.key == records::request_key(id))?;
+        let trouble = Some(format!("it cannot be read here: {error}"));
+        Some(Self { trouble, ..Self::of_record(request) })
     }
 
     /// The texts by which people look for it.
@@ -173,45 +153,40 @@ impl Engine {
             Some(item) => Some(self.core.read_document(item, attr::OUTCOME).await?),
             None => None,
         };
-        let phase = Phase::of(request).unwrap_or(Phase::Received);
+        let known = RequestView::of_record(request);
         // What is settled needs none of them: it is when all of its children are.
-        let tallies = match phase {
-            Phase::Settled => Vec::new(),
-            _ => self.core.ports.store.query(id, records::TALLY).await?,
-        };
+        let tallies =
+            if known.settled { Vec::new() } else { self.core.ports.store.query(id, records::TALLY).await? };
         let (settled, sum) = records::sum_tallies(&tallies);
         let so_far = records::sum_so_far(&tallies);
         let state: RootState = records::document(request, attr::STATE)?;
-        let moment = |item: &Item, name: &str| Timestamp::from_millisecond(item.number(name)?).ok();
         let signs = tallies.iter().find(|item| item.key.id_type == records::SIGNS);
-        let updated_at = moment(request, attr::UPDATED_AT).unwrap_or_else(|| started_at(request));
-        let progress_at = signs.and_then(|signs| moment(signs, attr::EVIDENCE_AT));
-        let trouble = why(request).filter(|_| outcome.is_none()).map(str::to_owned);
-        let text = |name: &str| request.text(name).map(str::to_owned);
-        Ok(Some(RequestView {
-            id: id.to_owned(),
-            name: text(attr::NAME),
-            kind: text(attr::KIND).unwrap_or_default(),
-            source: text(attr::SOURCE).unwrap_or_default(),
-            event_id: text(attr::EVENT),
-            caller: text(attr::CALLER),
+        let view = RequestView {
             sources: records::document(request, attr::SOURCES)?,
-            destination: text(attr::DESTINATION).unwrap_or_default(),
-            begun: phase != Phase::Received,
-            waiting_for: text(attr::WAITING_FOR).filter(|_| outcome.is_none()),
-            next_at: trouble.as_ref().and_then(|_| moment(request, DUE_AT)),
-            trouble,
-            progress_at: progress_at.unwrap_or(updated_at),
-            children: (state.children, if phase == Phase::Settled { state.children } else { settled }),
-            unverified: if outcome.is_some() { 0 } else { so_far.unverified },
-            counters: match &outcome {
-                Some(outcome) => outcome.counters,
-                None => sum.plus(&so_far.counters),
+            children: (state.children, if known.settled { state.children } else { settled }),
+            progress_at: signs
+                .and_then(|signs| moment(signs, attr::EVIDENCE_AT))
+                .unwrap_or(known.progress_at),
+            ..known
+        };
+        Ok(Some(match outcome {
+            Some(outcome) => RequestView {
+                counters: outcome.counters,
+                waiting_for: None,
+                trouble: None,
+                outcome: Some(outcome),
+                ..view
             },
-            started_at: started_at(request),
-            updated_at,
-            outcome,
-            settled: phase == Phase::Settled,
+            None => RequestView {
+                counters: sum.plus(&so_far.counters),
+                unverified: so_far.unverified,
+                next_at: view.trouble.as_ref().and_then(|_| moment(request, DUE_AT)),
+                ..view
+            },
         }))
     }
+}
+
+fn moment(item: &Item, name: &str) -> Option<Timestamp> {
+    Timestamp::from_millisecond(item.number(name)?).ok()
 }

@@ -43,6 +43,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Received, Self::Running, Self::Succeeded, Self::Failed];
+
     /// The name as it is sent.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

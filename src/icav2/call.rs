@@ -23,6 +23,9 @@ pub(super) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
+/// Bytes of the paths or names that one call asks for. Servers take URLs of 8 KB, and often no longer ones.
+pub(super) const MOST_ASKED: usize = 4096;
+
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Slashes stay readable in queries, as in the calls that other clients make.
 const QUERY: &AsciiSet = &UNRESERVED.remove(b'/');

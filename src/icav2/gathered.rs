@@ -12,14 +12,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::call::encoded;
+use super::call::{MOST_ASKED, encoded};
 use crate::{
     domain::{file::Data, ids::ProjectId, location::DataPath},
     ports::Result,
 };
-
-/// Bytes of the names in one query. Servers take URLs of 8 KB, and often no longer ones.
-const MOST_ASKED: usize = 4096;
 
 /// Where a path leads.
 #[derive(Debug, Clone)]

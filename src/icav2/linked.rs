@@ -11,7 +11,7 @@ use std::{
 use futures_util::FutureExt as _;
 
 use super::{
-    call::{Call, encoded},
+    call::{Call, MOST_ASKED, encoded},
     client::Client,
     gathered::Found,
     recent::Recent,
@@ -31,9 +31,6 @@ pub(super) const LIST: &str = "GET /api/projects/{projectId}/data";
 const BELOW: &str = "below ";
 /// How long it is believed that a folder is not below a linked one.
 pub(super) const KEEP: Duration = Duration::from_mins(1);
-
-/// Bytes of the paths that one call asks for. Servers take URLs of 8 KB, and often no longer ones.
-const MOST_ASKED: usize = 4096;
 
 /// What was learnt of a folder, neither below nor above which anything is linked for that reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

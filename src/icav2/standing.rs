@@ -1,7 +1,7 @@
 //! What stands at exact paths, several of them in one call.
 
 use super::{
-    call::{Call, encoded},
+    call::{Call, MOST_ASKED, encoded},
     client::Client,
     linked::LIST,
 };
@@ -9,9 +9,6 @@ use crate::{
     domain::{file::Data, ids::ProjectId, location::DataPath},
     ports::{Class, Result},
 };
-
-/// Bytes of paths in one query, as they are written there. Servers take URLs of eight thousand.
-const QUERY_BYTES: usize = 4000;
 
 impl Client {
     /// The files and folders at those paths. The filter knows no case, so it may show others besides.
@@ -23,7 +20,7 @@ impl Client {
             let (mut taken, mut bytes) = (0, 0);
             for path in rest {
                 bytes += encoded(path.as_str()) + "&filePath=".len();
-                if taken > 0 && bytes > QUERY_BYTES {
+                if taken > 0 && bytes > MOST_ASKED {
                     break;
                 }
                 call = call.with("filePath", path.as_str());

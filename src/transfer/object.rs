@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 
 use super::{
     checked::{Progress, Promise, checked},
-    stream::{Streams, begun, early},
+    stream::{Read, Streams, begun, early},
     wire::{GET, Opened},
 };
 use crate::ports::{
@@ -20,7 +20,7 @@ impl Streams {
     /// Writes a whole object.
     pub(super) async fn put_object(&self, stream: &ObjectStream, progress: &Progress) -> Result<Sent> {
         let put = &stream.put;
-        let (body, _) = self.read(&stream.from, put.size, false, progress).await?;
+        let Read { body, .. } = self.read(&stream.from, put.size, false, progress).await?;
         let made = self.objects()?.put_body(put, body, &stream.access).await;
         if let Some(fault) = progress.take_fault() {
             return Err(fault);

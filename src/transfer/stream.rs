@@ -6,7 +6,7 @@
 //! it never says where, because a presigned URL is a secret.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     future::Future,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -60,21 +60,30 @@ impl Default for Settings {
     }
 }
 
+/// A whole file that is being read.
+pub(super) struct Read {
+    pub(super) body: Body,
+    /// The MD5, where it is known by now: because the source proves it, or because all bytes have been seen.
+    pub(super) md5: Option<String>,
+    /// Whether it is left to who stores the bytes to compare them with it.
+    pub(super) left: bool,
+}
+
 /// Streams over a wire, and over S3.
 #[derive(Debug)]
 pub struct Streams {
     wire: Arc<dyn Wire>,
     objects: Option<Arc<dyn ObjectStore>>,
     pub(super) begun: Begun,
-    /// The hosts whose last answer to a PUT told the right MD5: they have shown that they compute one.
-    proving: Mutex<BTreeSet<String>>,
+    /// Whether each host has told an MD5 with every PUT: then it has shown that it computes one.
+    tells_md5: Mutex<BTreeMap<String, bool>>,
     pub(super) settings: Settings,
 }
 
 impl Streams {
     /// Streams over `wire`; without S3.
     pub fn new(wire: Arc<dyn Wire>, settings: Settings) -> Self {
-        Self { wire, objects: None, begun: Begun::default(), proving: Mutex::default(), settings }
+        Self { wire, objects: None, begun: Begun::default(), tells_md5: Mutex::default(), settings }
     }
 
     /// The same, with S3.
@@ -83,8 +92,8 @@ impl Streams {
         Self { objects: Some(objects), ..self }
     }
 
-    fn proving(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.proving.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tells_md5(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        self.tells_md5.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn objects(&self) -> Result<&dyn ObjectStore> {
@@ -105,16 +114,15 @@ impl Streams {
         }
     }
 
-    /// The bytes of a whole file, which end well only if they are what was promised, and their MD5,
-    /// where it is known by now: because the source proves it, or because all of them have been seen.
-    /// `checked_there` says whether a proven MD5 is checked by who stores the bytes.
+    /// The bytes of a whole file, which end well only if they are what was promised. `checked_there` says whether
+    /// an MD5 that the source proves is checked by who stores the bytes.
     pub(super) async fn read(
         &self,
         from: &StreamSource,
         size: u64,
         checked_there: bool,
         progress: &Progress,
-    ) -> Result<(Body, Option<String>)> {
+    ) -> Result<Read> {
         let Opened { length: announced, tagged, body } = self.open(from, None).await?;
         if let Some(announced) = announced.filter(|announced| *announced != size) {
             let message = format!("expected {size} bytes, the source has {announced}");
@@ -124,38 +132,44 @@ impl Streams {
         let must_be = if checked_there { MustBe::There } else { MustBe::Here };
         let promise = Promise { size, md5: md5.clone().map(must_be), announced: announced.is_some() };
         let body = begun(checked(body, promise, progress.clone()), progress).await?;
-        Ok((body, progress.md5().or(md5)))
+        let left = checked_there && md5.is_some();
+        Ok(Read { body, md5: progress.md5().or(md5), left })
     }
 
     async fn copy(&self, stream: &Stream, progress: &Progress) -> Result<Sent> {
         let host = host(&stream.to);
-        let checked_there = self.wire.carries_md5(&stream.to) && self.proving().contains(&host);
-        let (body, md5) = self.read(&stream.from, stream.size, checked_there, progress).await?;
+        let tells = self.tells_md5().get(&host) == Some(&true);
+        let checked_there = tells && self.wire.carries_md5(&stream.to);
+        let Read { body, md5, left } = self.read(&stream.from, stream.size, checked_there, progress).await?;
         let put = self.wire.put(&stream.to, stream.size, md5.as_deref(), body).await;
         if let Some(fault) = progress.take_fault() {
             return Err(fault);
         }
         let stored = put?;
         let Some(md5) = progress.md5() else { return Err(early(COPY)) };
+        self.learn(host, stored.md5().is_some());
         match stored.md5() {
             Some(other) if !other.eq_ignore_ascii_case(&md5) => {
                 let message = format!("sent MD5 {md5}, stored {other}");
-                return Err(Error::new(Class::Transient, PUT, message).ambiguous());
+                Err(Error::new(Class::Transient, PUT, message).ambiguous())
             }
-            Some(_) => {
-                let mut proving = self.proving();
-                if proving.len() < MOST_HOSTS {
-                    proving.insert(host);
-                }
-            }
-            // Nobody may have looked at the bytes that were left to the destination.
-            None if self.proving().remove(&host) || checked_there => {
+            None if left => {
                 let message = "the destination does not tell an MD5 any more: once more, and hashed here";
-                return Err(Error::new(Class::Transient, PUT, message).ambiguous());
+                Err(Error::new(Class::Transient, PUT, message).ambiguous())
             }
-            None => {}
+            _ => Ok(Sent { etag: stored.etag, md5 }),
         }
-        Ok(Sent { etag: stored.etag, md5 })
+    }
+
+    /// Notes whether a host has told an MD5. One that once did not, for one of its buckets perhaps, is not trusted
+    /// with one again.
+    fn learn(&self, host: String, told: bool) {
+        let mut tells = self.tells_md5();
+        if let Some(known) = tells.get_mut(&host) {
+            *known &= told;
+        } else if tells.len() < MOST_HOSTS {
+            tells.insert(host, told);
+        }
     }
 
     /// Lets `work` run until it is done, is cut, or stands still.

@@ -249,6 +249,11 @@ async fn s3_is_trusted_with_the_md5_once_it_has_told_one() {
     assert!(error.class == Class::Transient && error.may_have_happened, "{error}");
     assert!(go(b"jello", Some(Tagged::default())).await.unwrap_err().message.starts_with("expected MD5"));
     assert_eq!(go(b"hello", Some(Tagged::default())).await.unwrap().md5, md5(b"hello"));
+    // One host may have buckets that tell and buckets that do not: from now on all is hashed, and all goes well.
+    for told in [None, Some(Tagged::default()), None, Some(Tagged::default())] {
+        assert!(go(b"jello", told.clone()).await.unwrap_err().message.starts_with("expected MD5"));
+        assert_eq!(go(b"hello", told).await.unwrap().md5, md5(b"hello"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,8 @@ use copy_manager::{
     engine::{
         Cancel, Retry, Woken,
         list::{Listed, Wanted},
-        view::Status,
     },
+    events::outgoing::Status,
     ports::store::Store as _,
 };
 use pretty_assertions::assert_eq;
