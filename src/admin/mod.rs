@@ -7,7 +7,8 @@
 //! | `GET /metrics` | what has been counted, for Prometheus |
 //! | `POST /v1/events` | as `PutEvents` does; also events of ICAv2, as they are or through SNS |
 //! | `GET /v1/requests` | requests, newest first, in pages; `status`, `kind`, `source`, `text`, `since`, `limit`, `cursor` |
-//! | `GET /v1/requests/{id}` | the state of a request, by id, event, name or caller |
+//! | `GET /v1/requests/{id}` | the state of a request, by id, event, name, caller, job or URI |
+//! | `GET /v1/requests/{id}/folders`, `/journal`, `/explain` | its folders, what has happened to it, and all of that with why and what next |
 //! | `GET /`, `GET /requests/{id}` | the same for people: [`page`] |
 //! | `POST /v1/requests/{id}:cancel`, `:retry`, `:wake` | ends it, makes it again, has it looked at now |
 //!
@@ -167,6 +168,15 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// people; `None` when there is none.
     async fn request(&self, id: &str, source: Option<&str>) -> ports::Result<Option<Value>>;
 
+    /// The folders, or parts, of that request: `folders`, those that need attention first, and their `total`.
+    async fn folders(&self, id: &str, source: Option<&str>) -> Result<Option<Value>, ApiError>;
+
+    /// The last things that have happened to that request: `journal`, oldest first.
+    async fn journal(&self, id: &str, source: Option<&str>) -> Result<Option<Value>, ApiError>;
+
+    /// What has become of that request, why, and what is next: `request`, `why`, `next`, `folders`, `journal`.
+    async fn explain(&self, id: &str, source: Option<&str>) -> Result<Option<Value>, ApiError>;
+
     /// A page of requests, newest first: `requests`, and `next` where more may follow.
     async fn requests(&self, query: &ListQuery) -> Result<Value, ApiError>;
 
@@ -217,6 +227,9 @@ pub fn router(admin: Admin) -> Router {
         .merge(page::routes())
         .route("/v1/requests", get(requests::list))
         .route("/v1/requests/{id}", get(requests::show).post(requests::act))
+        .route("/v1/requests/{id}/folders", get(requests::folders))
+        .route("/v1/requests/{id}/journal", get(requests::journal))
+        .route("/v1/requests/{id}/explain", get(requests::explain))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this route has another method")

@@ -49,6 +49,61 @@ pub(super) async fn show(
     }
 }
 
+/// Which of the folders.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    source: Option<String>,
+    /// How many come before them.
+    #[serde(default)]
+    from: usize,
+    /// How many; 100, and 1,000 at most.
+    limit: Option<usize>,
+}
+
+/// Folders on a page, where nothing is said, and at most.
+const USUAL_PART: usize = 100;
+const LARGEST_PART: usize = 1000;
+
+pub(super) async fn folders(
+    State(admin): State<Admin>,
+    Path(id): Path<String>,
+    part: Result<Query<Part>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(Part { source, from, limit }) =
+        part.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.body_text()))?;
+    let limit = limit.unwrap_or(USUAL_PART);
+    if !(1..=LARGEST_PART).contains(&limit) {
+        let what = format!("`limit` must be from 1 to {LARGEST_PART}");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, what));
+    }
+    let found = admin.backend.folders(&id, source.as_deref()).await?;
+    let mut found = found.ok_or(ApiError::Unknown(id))?;
+    if let Some(folders) = found.get_mut("folders").and_then(Value::as_array_mut) {
+        folders.drain(..from.min(folders.len()));
+        folders.truncate(limit);
+    }
+    Ok(Json(found))
+}
+
+pub(super) async fn journal(
+    State(admin): State<Admin>,
+    Path(id): Path<String>,
+    Query(among): Query<Among>,
+) -> Result<Json<Value>, Problem> {
+    let found = admin.backend.journal(&id, among.source.as_deref()).await?;
+    Ok(Json(found.ok_or(ApiError::Unknown(id))?))
+}
+
+pub(super) async fn explain(
+    State(admin): State<Admin>,
+    Path(id): Path<String>,
+    Query(among): Query<Among>,
+) -> Result<Json<Value>, Problem> {
+    let found = admin.backend.explain(&id, among.source.as_deref()).await?;
+    Ok(Json(found.ok_or(ApiError::Unknown(id))?))
+}
+
 /// `POST /v1/requests/{id}:{verb}`; ids may hold colons.
 pub(super) async fn act(
     State(admin): State<Admin>,

@@ -1,7 +1,5 @@
 //! The routes, called in process.
 
-use std::sync::Mutex;
-
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use serde_json::json;
@@ -10,70 +8,8 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::ports::{Class, Error};
 
-#[derive(Debug, Default)]
-struct Recorder {
-    taken: Mutex<Vec<(String, String, Value)>>,
-}
-
-#[async_trait]
-impl Backend for Recorder {
-    async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, ApiError> {
-        match detail_type {
-            "Bad" => {
-                return Err(ApiError::Invalid { reason: "bad".into(), request_id: Some("kept".into()) });
-            }
-            "Busy" => return Err(ApiError::Unavailable("busy".into())),
-            _ => {}
-        }
-        let mut taken = self.taken.lock().unwrap();
-        taken.push((source.into(), detail_type.into(), detail));
-        Ok(Accepted { event_id: format!("event-{}", taken.len()), request_id: None })
-    }
-
-    async fn job_events(&self, body: &str) -> Result<(usize, u32), ApiError> {
-        let events = crate::events::jobs::read_job_events(body).map_err(ApiError::invalid)?;
-        Ok((events.jobs.len(), events.others))
-    }
-
-    async fn notice(&self, body: &str) -> Result<(), ApiError> {
-        if body == "signed" { Ok(()) } else { Err(ApiError::Untrusted("not signed".into())) }
-    }
-
-    async fn request(&self, id: &str, source: Option<&str>) -> ports::Result<Option<Value>> {
-        match id {
-            "tuesday" => Ok(source.map(|source| json!({ "source": source }))),
-            "known" => Ok(Some(json!({ "requestId": id }))),
-            "slow" => std::future::pending().await,
-            "outage" => Err(Error::new(Class::Transient, "GetItem", "timeout")),
-            _ => Ok(None),
-        }
-    }
-
-    async fn requests(&self, query: &ListQuery) -> Result<Value, ApiError> {
-        match query.status.as_deref() {
-            Some("odd") => Err(ApiError::invalid("`status` is odd")),
-            _ => Ok(json!({ "requests": [], "next": query.cursor, "limit": query.limit })),
-        }
-    }
-
-    async fn act(&self, id: &str, source: Option<&str>, action: Action) -> Result<Value, ApiError> {
-        match id {
-            "gone" => Err(ApiError::Unknown(id.into())),
-            "ended" => Err(ApiError::Conflict("it has ended".into())),
-            _ => Ok(json!({ "id": id, "source": source, "action": format!("{action:?}") })),
-        }
-    }
-
-    fn now(&self) -> jiff::Timestamp {
-        "2026-11-30T12:00:00Z".parse().unwrap()
-    }
-
-    fn ready(&self) -> Ready {
-        let ready = self.taken.lock().unwrap().is_empty();
-        let lacking = Lacking { what: "icav2".into(), why: "401 Unauthorized".into() };
-        Ready { ready, not_ready: if ready { Vec::new() } else { vec![lacking] } }
-    }
-}
+mod recorder;
+use recorder::Recorder;
 
 struct Server {
     backend: Arc<Recorder>,
@@ -139,6 +75,24 @@ async fn requests_are_listed() {
     for wrong in ["limit=many", "colour=red", "status=odd"] {
         let (status, said) = server.call("GET", &format!("/v1/requests?{wrong}"), "").await;
         assert_eq!(status, 400, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_folders_and_the_journal_of_a_request_are_shown() {
+    let server = Server::new();
+    let get = async |path: &str| {
+        let (status, said) = server.call("GET", path, "").await;
+        (status, serde_json::from_str::<Value>(&said).unwrap())
+    };
+    let part = get("/v1/requests/known/folders?from=1&limit=2").await;
+    assert_eq!(part, (200, json!({ "folders": [2, 3], "total": 9 })));
+    assert_eq!(get("/v1/requests/known/folders?from=9").await.1["folders"], json!([]));
+    assert_eq!(get("/v1/requests/known/folders?limit=0").await.0, 400);
+    assert_eq!(get("/v1/requests/known/journal").await, (200, json!({ "journal": [], "isCut": false })));
+    assert_eq!(get("/v1/requests/known/explain").await.1["request"], json!({ "requestId": "known" }));
+    for what in ["folders", "journal", "explain"] {
+        assert_eq!(get(&format!("/v1/requests/nobody/{what}")).await.0, 404, "{what}");
     }
 }
 

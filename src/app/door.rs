@@ -5,16 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::adapters::Entrance;
+use super::{adapters::Entrance, explain, shown};
 use crate::{
     admin::{Accepted, Action, ApiError, Backend, Lacking, ListQuery, Ready},
     domain::ids::RequestId,
     embedded::sns::{Inbox, Unheard},
-    engine::{Cancel, Engine, EventVerdict, Retry, Woken, list::Wanted, view::RequestView},
-    events::{
-        BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST,
-        outgoing::{Report, Status, counters, failure_cause, success_output},
-    },
+    engine::{Cancel, Engine, EventVerdict, Retry, Woken, list::Wanted},
+    events::{BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST, outgoing::Status},
     planes::folder::FolderPlane,
     ports::{Error, Result},
     runtime::Readiness,
@@ -110,12 +107,30 @@ impl Backend for Door {
     }
 
     async fn request(&self, id: &str, source: Option<&str>) -> Result<Option<Value>> {
-        Ok(self.engine.view_of(id, source).await?.map(|view| show(&view)))
+        Ok(self.engine.view_of(id, source).await?.map(|view| shown::request(&view)))
+    }
+
+    async fn folders(&self, id: &str, source: Option<&str>) -> Result<Option<Value>, ApiError> {
+        let failed = |error: Error| refused(&error);
+        let Some(view) = self.engine.view_of(id, source).await.map_err(failed)? else { return Ok(None) };
+        let found = self.engine.children(&RequestId::new(view.id)).await.map_err(failed)?;
+        Ok(found.map(|children| shown::children(&children)))
+    }
+
+    async fn journal(&self, id: &str, source: Option<&str>) -> Result<Option<Value>, ApiError> {
+        let failed = |error: Error| refused(&error);
+        let Some(view) = self.engine.view_of(id, source).await.map_err(failed)? else { return Ok(None) };
+        let found = self.engine.history(&RequestId::new(view.id)).await.map_err(failed)?;
+        Ok(found.map(|history| shown::journal(&history)))
+    }
+
+    async fn explain(&self, id: &str, source: Option<&str>) -> Result<Option<Value>, ApiError> {
+        explain::explain(&self.engine, id, source).await.map_err(|error| refused(&error))
     }
 
     async fn requests(&self, query: &ListQuery) -> Result<Value, ApiError> {
         let listed = self.engine.list(&wanted(query)?).await.map_err(|error| refused(&error))?;
-        let requests: Vec<_> = listed.requests.iter().map(show).collect();
+        let requests: Vec<_> = listed.requests.iter().map(shown::request).collect();
         Ok(json!({ "requests": requests, "next": listed.next }))
     }
 
@@ -193,49 +208,4 @@ fn refused(error: &Error) -> ApiError {
     } else {
         ApiError::invalid(error.to_string())
     }
-}
-
-fn show(view: &RequestView) -> Value {
-    let mut shown = json!({
-        "requestId": view.id,
-        "kind": view.kind,
-        "status": view.status().as_str(),
-        "source": view.source,
-        "sourceUris": view.sources.first,
-        "sourcesTotal": view.sources.total,
-        "destinationUri": view.destination,
-        "counters": counters(&view.counters),
-        "unverified": view.unverified,
-        "children": { "total": view.children.0, "settled": view.children.1 },
-        "settled": view.settled,
-        "startedAt": view.started_at.to_string(),
-        "updatedAt": view.updated_at.to_string(),
-        "lastProgressAt": view.progress_at.to_string(),
-    });
-    let Some(fields) = shown.as_object_mut() else { return shown };
-    let next = view.next_at.map(|at| at.to_string());
-    let known = [
-        ("name", &view.name),
-        ("eventId", &view.event_id),
-        ("caller", &view.caller),
-        ("waitingFor", &view.waiting_for),
-        ("trouble", &view.trouble),
-        ("nextTryAt", &next),
-    ];
-    fields.extend(known.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into()))));
-    if let Some(outcome) = &view.outcome {
-        let report = Report { request_id: &view.id, destination_uri: &view.destination, outcome };
-        match &outcome.failure {
-            None => fields.insert("output".to_owned(), document(&success_output(&report))),
-            Some(failure) => {
-                fields.insert("error".to_owned(), failure.error.as_str().into());
-                fields.insert("cause".to_owned(), document(&failure_cause(&report)))
-            }
-        };
-    }
-    shown
-}
-
-fn document(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }

@@ -6,6 +6,7 @@ mod daemon;
 #[cfg(feature = "simulator")]
 mod demo;
 mod door;
+mod explain;
 pub mod kinds;
 #[cfg(feature = "aws")]
 mod on_aws;
@@ -13,6 +14,7 @@ mod on_aws;
 #[path = "without_aws.rs"]
 mod on_aws;
 mod plan;
+mod shown;
 #[cfg(feature = "simulator")]
 mod simulate;
 mod table;

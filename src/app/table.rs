@@ -55,6 +55,18 @@ impl Backend for TableDoor {
         self.door.request(id, source).await
     }
 
+    async fn folders(&self, id: &str, source: Option<&str>) -> std::result::Result<Option<Value>, ApiError> {
+        self.door.folders(id, source).await
+    }
+
+    async fn journal(&self, id: &str, source: Option<&str>) -> std::result::Result<Option<Value>, ApiError> {
+        self.door.journal(id, source).await
+    }
+
+    async fn explain(&self, id: &str, source: Option<&str>) -> std::result::Result<Option<Value>, ApiError> {
+        self.door.explain(id, source).await
+    }
+
     async fn requests(&self, query: &ListQuery) -> std::result::Result<Value, ApiError> {
         self.door.requests(query).await
     }

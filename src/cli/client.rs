@@ -143,6 +143,15 @@ impl Server {
         Ok(Some(successful(answer).await?.json().await?))
     }
 
+    /// What has become of a request, why, and what is next; `None` when the daemon does not know it.
+    pub(super) async fn explain(&self, id: &str) -> anyhow::Result<Option<Value>> {
+        let answer = self.send(self.http.get(self.at(["v1", "requests", id, "explain"])?)).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(successful(answer).await?.json().await?))
+    }
+
     /// A page of requests, newest first.
     pub(super) async fn list(
         &self,

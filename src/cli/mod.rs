@@ -12,6 +12,7 @@ mod demo_view;
 #[cfg(feature = "simulator")]
 mod demo_world;
 mod exit;
+mod explain;
 mod healthcheck;
 mod output;
 mod plan;
@@ -71,6 +72,8 @@ enum Command {
     List(requests::List),
     /// Show how a request stands, or all that have not ended
     Status(requests::Status),
+    /// Say what has become of a request, why, and what is next
+    Explain(explain::Explain),
     /// End a request; what has arrived stays
     Cancel(requests::Cancel),
     /// Make a request that failed again; what has arrived is not copied twice
@@ -113,6 +116,7 @@ impl Cli {
             Command::Submit(submit) => submit.run(&global).await,
             Command::List(list) => list.run(&global).await,
             Command::Status(status) => status.run(&global).await,
+            Command::Explain(explain) => explain.run(&global).await,
             Command::Cancel(cancel) => cancel.run(&global).await,
             Command::Retry(retry) => retry.run(&global).await,
             Command::Wake(wake) => wake.run(&global).await,

@@ -21,8 +21,9 @@ use crate::app;
 const PAGE: usize = 500;
 
 /// What an id may be, for `--help`.
-const ID: &str = "A request is named by its id, by the name that its caller gave it, by the id of the event that brought it, \
-    or by what its caller calls itself, such as the ARN of an execution: then the newest of its requests is meant.";
+pub(super) const ID: &str = "A request is named by its id, by the name that its caller gave it, by the id of the event that brought it, \
+    by one of its jobs, by what its caller calls itself, such as the ARN of an execution, or by where it copies from or to: \
+    then the newest of its requests is meant.";
 
 #[derive(Debug, Args)]
 #[command(after_help = exit::CODES)]
@@ -244,9 +245,8 @@ fn why(request: &Value) -> &str {
     reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default()
 }
 
-/// A request in a few lines: what, for whom, why, what next.
-fn described(request: &Value) -> Vec<String> {
-    let now = app::now();
+/// What a request is, and for whom.
+pub(super) fn headed(request: &Value) -> Vec<String> {
     let said = |name: &str| Some(text(request, name)).filter(|text| !text.is_empty());
     let name = said("name").map(|name| format!("  \"{name}\"")).unwrap_or_default();
     let (id, kind, status) = (text(request, "requestId"), text(request, "kind"), text(request, "status"));
@@ -258,15 +258,25 @@ fn described(request: &Value) -> Vec<String> {
     let first = sources.first().and_then(Value::as_str).unwrap_or("?");
     let more = if total > 1 { format!(" and {} more", total - 1) } else { String::new() };
     lines.push(format!("what   {first}{more} → {}", text(request, "destinationUri")));
+    lines.push(done(request));
+    lines
+}
+
+/// How far it is.
+fn done(request: &Value) -> String {
     let bytes = HumanBytes(watch::counter(request, "bytes"));
     let children =
         |name: &str| request.pointer(&format!("/children/{name}")).and_then(Value::as_u64).unwrap_or(0);
-    lines.push(format!(
-        "done   {} files, {bytes}; {} of {} parts",
-        watch::files(request),
-        children("settled"),
-        children("total")
-    ));
+    let (settled, total) = (children("settled"), children("total"));
+    format!("done   {} files, {bytes}; {settled} of {total} parts", watch::files(request))
+}
+
+/// A request in a few lines: what, for whom, why, what next.
+fn described(request: &Value) -> Vec<String> {
+    let now = app::now();
+    let said = |name: &str| Some(text(request, name)).filter(|text| !text.is_empty());
+    let id = text(request, "requestId");
+    let mut lines = headed(request);
     if let Some(error) = said("error") {
         lines.push(format!("why    {error}"));
         let cause = watch::cause(request);

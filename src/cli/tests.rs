@@ -65,6 +65,18 @@ impl Backend for Daemon {
         })
     }
 
+    async fn folders(&self, _: &str, _: Option<&str>) -> Result<Option<Value>, ApiError> {
+        Ok(None)
+    }
+
+    async fn journal(&self, _: &str, _: Option<&str>) -> Result<Option<Value>, ApiError> {
+        Ok(None)
+    }
+
+    async fn explain(&self, _: &str, _: Option<&str>) -> Result<Option<Value>, ApiError> {
+        Ok(None)
+    }
+
     async fn requests(&self, query: &ListQuery) -> Result<Value, ApiError> {
         // Three pages of one each.
         let page: usize = query.cursor.as_deref().map_or(0, |cursor| cursor.parse().unwrap());

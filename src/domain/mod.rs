@@ -15,6 +15,7 @@ pub mod hosts;
 pub mod ids;
 pub mod instruction;
 pub mod job;
+pub mod journal;
 pub mod jwt;
 pub mod location;
 pub mod outcome;

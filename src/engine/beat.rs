@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::{
     core::Core,
     dispatch::Priority,
@@ -21,7 +23,7 @@ use crate::{
         callbacks::Delivery,
         store::{Change, Condition, DUE_AT, Item, Key, Value, Write},
     },
-    signals,
+    signals::{self, engine::Work},
 };
 
 /// How soon a beat is tried again that could not be sent.
@@ -35,22 +37,37 @@ pub(crate) const UNANSWERED: &str = "unanswered";
 impl Core {
     /// Looks after one token that is due, and gives back its key.
     pub(crate) async fn beat(&self, key: Key) -> Key {
-        if let Err(error) = self.try_beat(&key).await {
-            signals::engine::callback_failed(signals::engine::Callback::Heartbeat, &key.id, &error);
-            let wait =
-                RETRY.mul_f64(0.5 + self.ports.chance.unit() / 2.0).min(self.settings.heartbeat.promise / 10);
-            // A token that cannot be put off is due, and found again.
-            drop(self.put_off(&key, wait).await);
+        let outcome_key = Key::new(key.id.as_str(), records::OUTCOME);
+        let signs_key = records::signs_key(&RequestId::new(key.id.as_str()));
+        match self.ports.store.get_many(&[key.clone(), outcome_key, signs_key]).await {
+            Ok(items) => {
+                if let Some(item) = items.iter().find(|item| item.key == key) {
+                    let destination = item.text(attr::DESTINATION).unwrap_or_default();
+                    let work = Work { request: Some(&key.id), destination, ..Work::default() };
+                    let look_after = async {
+                        if let Err(error) = self.try_beat(item, &items).await {
+                            self.beat_later(&key, &error).await;
+                        }
+                    };
+                    look_after.instrument(work.span()).await;
+                }
+            }
+            Err(error) => self.beat_later(&key, &error).await,
         }
         key
     }
 
-    async fn try_beat(&self, key: &Key) -> Result<(), Error> {
-        let outcome_key = Key::new(key.id.as_str(), records::OUTCOME);
-        let signs_key = records::signs_key(&RequestId::new(key.id.as_str()));
-        let items = self.ports.store.get_many(&[key.clone(), outcome_key.clone(), signs_key]).await?;
-        let find = |wanted: &Key| items.iter().find(|item| item.key == *wanted);
-        let Some(item) = find(key) else { return Ok(()) };
+    async fn beat_later(&self, key: &Key, error: &Error) {
+        signals::engine::callback_failed(signals::engine::Callback::Heartbeat, &key.id, error);
+        let wait =
+            RETRY.mul_f64(0.5 + self.ports.chance.unit() / 2.0).min(self.settings.heartbeat.promise / 10);
+        // A token that cannot be put off is due, and found again.
+        drop(self.put_off(key, wait).await);
+    }
+
+    /// One token, by what was read of its request: itself, the outcome, and the signs of life.
+    async fn try_beat(&self, item: &Item, items: &[Item]) -> Result<(), Error> {
+        let key = &item.key;
         let now = self.ports.clock.now();
         match item.number(DUE_AT) {
             Some(due_at) if due_at <= records::millis(now) => {}
@@ -60,14 +77,14 @@ impl Core {
             let gone = item.text(attr::SETTLED) == Some(GONE);
             return if gone { self.let_go(item).await } else { self.drop_token(item, ANSWERED).await };
         };
-        if let Some(outcome) = find(&outcome_key) {
+        if let Some(outcome) = items.iter().find(|item| item.key.id_type == records::OUTCOME) {
             if self.is_being_delivered(&key.id).await? {
                 return self.put_off(key, RETRY).await;
             }
             let outcome = self.outcome_to_tell(item, Some(outcome)).await?;
             return self.pay_token(item, &token, &outcome).await.map(drop);
         }
-        let signs = self.signs(&key.id, &items, item.number(attr::CREATED_AT));
+        let signs = self.signs(&key.id, items, item.number(attr::CREATED_AT));
         if !self.is_alive(&signs) {
             match self.ports.store.get(&records::request_key(&RequestId::new(key.id.as_str()))).await? {
                 Some(root) if root.number(DUE_AT).is_some() => {

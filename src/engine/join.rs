@@ -142,7 +142,7 @@ impl Core {
         let request = known.fold(request, |request, (name, text)| request.with(name, text));
         let mut writes = self.root_records(id, request, &submission.request).await?;
         writes.extend(self.names(&arrival.names(), id));
-        let token = submission.token.as_ref().map(|token| (token, self.token_item(id, token)));
+        let token = submission.token.as_ref().map(|token| (token, self.token_item(id, token, &destination)));
         let token_key = token.as_ref().map(|(_, item)| item.key.clone());
         if let Some((token, item)) = token {
             writes.push(Write::put_new(item));
@@ -198,7 +198,14 @@ impl Core {
                     self.ports.store.write(name).await?;
                 }
                 if let (Some(token), false) = (&submission.token, with_token) {
-                    self.ports.store.write(Write::put_new(self.token_item(&there, token))).await?;
+                    self.ports
+                        .store
+                        .write(Write::put_new(self.token_item(
+                            &there,
+                            token,
+                            &submission.request.destination(),
+                        )))
+                        .await?;
                     let holder = alias_key(holder(token).as_str());
                     self.ports.store.write(self.alias(holder, &there, self.ports.clock.now())).await?;
                 }
@@ -289,11 +296,12 @@ impl Core {
         }
     }
 
-    pub(super) fn token_item(&self, root: &RequestId, token: &TaskToken) -> Item {
+    pub(super) fn token_item(&self, root: &RequestId, token: &TaskToken, destination: &str) -> Item {
         let key = records::token_key(root, token.expose());
         let shard = records::shard(&key);
         Item::new(key)
             .with(attr::TOKEN, token.expose())
+            .with(attr::DESTINATION, destination)
             .with(attr::CREATED_AT, millis(self.ports.clock.now()))
             .with(DUE_SHARD, shard)
             .with(DUE_AT, millis(self.ports.clock.now()))

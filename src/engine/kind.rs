@@ -16,7 +16,11 @@ use super::{
 };
 use crate::{
     domain::outcome::Failure,
-    ports::{Error, blame::final_failure},
+    ports::{
+        Error,
+        blame::final_failure,
+        store::{Item, Key},
+    },
 };
 
 /// One kind of work that callers ask for.
@@ -85,6 +89,16 @@ pub(crate) trait Plane: fmt::Debug + Send + Sync {
     /// The type of records of its own, beside those of its children. Only the holder of such a record acts
     /// for all children that share it.
     fn record_type(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The record of its own that a child shares with children of other requests.
+    fn shared_record(&self, _child: &Item) -> Option<Key> {
+        None
+    }
+
+    /// The record that says, as its root, which request something of that name was made for, such as a job.
+    fn note_of(&self, _name: &str) -> Option<Key> {
         None
     }
 

@@ -24,7 +24,7 @@ use crate::{
         Class, Error,
         store::{Action, Change, Condition, DUE_AT, DUE_SHARD, Item, Key, Value, Write, Written},
     },
-    signals,
+    signals::{self, journal::Notes},
 };
 
 /// By how much the clocks of two instances, or of one and the platform, may differ: who goes by a time that
@@ -72,12 +72,21 @@ pub(crate) struct Leased {
     tried: i64,
     /// Where it is run alone: the right to.
     pub(crate) alone: Option<Alone>,
+    /// What its work has told and its journal does not hold yet.
+    pub(super) notes: Arc<Notes>,
 }
 
 impl Leased {
     /// That nobody has woken the record since it was read: news is not slept through.
     pub(crate) fn no_news(&self) -> Condition {
         is_still(attr::WAKES, self.item.number(attr::WAKES))
+    }
+
+    /// The journal with what was noted since, as a change of the record, and how many notes that are. It goes
+    /// with a write that is made anyway.
+    fn journal(&self) -> Option<(Change, usize)> {
+        let (journal, noted) = self.notes.appended_to(self.item.text(attr::JOURNAL))?;
+        Some((set(attr::JOURNAL, journal), noted))
     }
 }
 
@@ -194,7 +203,8 @@ impl Core {
         } else {
             Change::Add(attr::STARTS.into(), 1)
         };
-        if !owner.is_empty() {
+        let from = (!owner.is_empty()).then_some(owner);
+        if let Some(owner) = from {
             signals::engine::taken_over(key, owner, starts);
         }
         let epoch = item.number(attr::EPOCH).unwrap_or(0);
@@ -234,11 +244,16 @@ impl Core {
             signals::ends::suspected(key, starts);
             self.liveness.run_began(millis(self.ports.clock.now()));
         }
-        Ok(Some(self.leased(item, asked_at, alone)))
+        let held = self.leased(item, asked_at, alone);
+        if let Some(owner) = from {
+            held.notes
+                .add("record.taken_over", &format!("from instance {owner}, which did not give it back"));
+        }
+        Ok(Some(held))
     }
 
     /// A record that this instance has just taken.
-    fn leased(&self, item: Item, asked_at: Instant, alone: Option<Alone>) -> Leased {
+    pub(super) fn leased(&self, item: Item, asked_at: Instant, alone: Option<Alone>) -> Leased {
         let lease = Lease {
             key: item.key.clone(),
             epoch: item.number(attr::EPOCH).unwrap_or(0),
@@ -249,7 +264,9 @@ impl Core {
         };
         lease.extend(asked_at);
         let tried = item.number(attr::REVISION).unwrap_or(0);
-        Leased { lease: Arc::new(lease), item, tried, alone }
+        let clock = Arc::clone(&self.ports.clock);
+        let notes = Arc::new(Notes::new(move || millis(clock.now())));
+        Leased { lease: Arc::new(lease), item, tried, alone, notes }
     }
 
     /// Renews the lease for ever; marks it lost when it is. Never returns.
@@ -280,6 +297,9 @@ impl Core {
         let seen = held.item.number(attr::REVISION);
         held.tried = held.tried.max(seen.unwrap_or(0)) + 1;
         changes.push(set(attr::REVISION, held.tried));
+        let journal = held.journal();
+        let noted = journal.as_ref().map_or(0, |(_, noted)| *noted);
+        changes.extend(journal.map(|(change, _)| change));
         let write = held.lease.guarded(changes).when(is_still(attr::REVISION, seen));
         let item = match self.ports.store.write(write).await? {
             Written::Done(Some(item)) => item,
@@ -298,6 +318,7 @@ impl Core {
             None => held.item.attributes.remove(attr::WAKES),
         };
         if is_ours {
+            held.notes.stored(noted);
             return Ok(());
         }
         Err(Error::new(Class::Transient, "save", "an earlier write has happened after all").into())
@@ -322,6 +343,7 @@ impl Core {
             set(attr::STARTS, 0),
             set(attr::UPDATED_AT, millis(self.ports.clock.now())),
         ]);
+        changes.extend(held.journal().map(|(change, _)| change));
         held.lease.guarded(changes)
     }
 

@@ -11,10 +11,12 @@
 mod await_root;
 pub(crate) mod backoff;
 mod beat;
+pub mod children;
 pub(crate) mod concurrent;
 pub mod core;
 mod debts;
 pub(crate) mod dispatch;
+mod find;
 mod fleet;
 mod intake;
 mod join;

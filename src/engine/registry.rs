@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::kind::{Kind, Plane};
+use crate::ports::store::Key;
 
 /// The kinds and planes of an instance, by name.
 #[derive(Debug, Default)]
@@ -42,6 +43,11 @@ impl Registry {
     /// The plane that owns records of that type.
     pub(super) fn owner_of(&self, record_type: &str) -> Option<&Arc<dyn Plane>> {
         self.planes.iter().find(|plane| plane.record_type() == Some(record_type))
+    }
+
+    /// The records that may say for which request something of that name was made.
+    pub(super) fn notes_of(&self, name: &str) -> Vec<Key> {
+        self.planes.iter().filter_map(|plane| plane.note_of(name)).collect()
     }
 
     /// How many records that planes own may begin now, of which so many have just begun.

@@ -19,7 +19,7 @@ use crate::{
         Class, Error,
         store::{Change, Item, Key},
     },
-    signals,
+    signals::{self, engine::Work},
 };
 
 /// After how many acquisitions without a clean release a record is given up: every instance that runs it
@@ -76,9 +76,18 @@ pub(crate) fn trouble_of(record: &Item) -> Option<&str> {
 
 /// What the lines of the work on a record say besides.
 fn work_on(record: &Item) -> Span {
-    let request =
-        (record.key.id_type == records::REQUEST).then(|| record.text(attr::ROOT).unwrap_or(&record.key.id));
-    signals::engine::work(request, record.text(attr::DESTINATION).unwrap_or_default())
+    let is_request = record.key.id_type == records::REQUEST;
+    let own = |name: &str| record.text(name).filter(|_| is_request);
+    let work = Work {
+        request: own(attr::ROOT).or(is_request.then_some(record.key.id.as_str())),
+        destination: record.text(attr::DESTINATION).unwrap_or_default(),
+        name: own(attr::NAME),
+        kind: own(attr::KIND),
+        source: own(attr::SOURCE),
+        event: own(attr::EVENT),
+        caller: own(attr::CALLER),
+    };
+    work.span()
 }
 
 impl Engine {
@@ -88,7 +97,7 @@ impl Engine {
             Ok(Some(mut held)) => {
                 let (lease, alone) = (Arc::clone(&held.lease), held.alone.take());
                 let survived = held.item.number(attr::SURVIVED).unwrap_or(0);
-                let work = work_on(&held.item);
+                let (work, notes) = (work_on(&held.item), Arc::clone(&held.notes));
                 let rounds = async {
                     tokio::select! {
                         biased;
@@ -97,7 +106,7 @@ impl Engine {
                         () = self.core.clear_in_time(&lease, survived, alone) => {}
                     }
                 };
-                rounds.instrument(work).await;
+                signals::journal::scope(notes, rounds.instrument(work)).await;
             }
             Ok(None) => {}
             Err(error) => signals::engine::acquire_failed(&key, &error),

@@ -68,7 +68,7 @@ impl Core {
             .with(attr::HASH, hash.as_str())
             .with(attr::SOURCE, source.as_str());
         let mut writes = self.root_records(id, request, payload).await?;
-        let token = token.as_ref().map(|token| self.token_item(id, token));
+        let token = token.as_ref().map(|token| self.token_item(id, token, destination));
         writes.extend(token.clone().map(Write::put_new));
         let token_key = token.as_ref().map(|item| item.key.clone());
         let made = self.ports.store.transact(writes).await?;

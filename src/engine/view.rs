@@ -131,15 +131,16 @@ impl RequestView {
 }
 
 impl Engine {
-    /// A request as it stands, by its id, by the event that brought it, or by the name that its caller
-    /// chose; `None` when there is none of that name.
+    /// A request as it stands, by anything that it is called: its id, the event that brought it, the name that
+    /// its caller chose, what its caller calls itself, a job of it, or, the newest, where it copies from or to;
+    /// `None` when there is none of that name.
     pub async fn view(&self, name: &str) -> Result<Option<RequestView>> {
         self.view_of(name, None).await
     }
 
     /// The same among the requests that events of one source have named.
     pub async fn view_of(&self, name: &str, source: Option<&str>) -> Result<Option<RequestView>> {
-        let Some(id) = self.core.id_of(name, source).await? else { return Ok(None) };
+        let Some(id) = self.find(name, source).await? else { return Ok(None) };
         let keys = [records::request_key(&id), Key::new(id.as_str(), records::OUTCOME)];
         let items = self.core.ports.store.get_many(&keys).await?;
         self.view_in(id.as_str(), &items).await

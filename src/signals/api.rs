@@ -26,7 +26,13 @@ pub const METRICS: &[(&str, &str)] = &[
 /// A call was answered, or given up (`status` is then `None`).
 pub fn call_done(operation: &'static str, status: Option<u16>, took: Duration) {
     let shown = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-    tracing::debug!(operation, http_status = shown, took_ms = took.as_secs_f64() * 1e3, "icav2 call done");
+    tracing::debug!(
+        code = "api.call",
+        operation,
+        http_status = shown,
+        took_ms = took.as_secs_f64() * 1e3,
+        "icav2 call done"
+    );
     metrics::counter!(CALLS, "operation" => operation, "status" => shown).increment(1);
     metrics::histogram!(CALL_SECONDS, "operation" => operation).record(took.as_secs_f64());
 }
@@ -35,36 +41,48 @@ pub fn call_done(operation: &'static str, status: Option<u16>, took: Duration) {
 pub fn odd_entries(operation: &'static str, why: &[String]) {
     if let Some(first) = why.first() {
         let entries = why.len();
-        tracing::warn!(operation, entries, error = first.as_str(), "icav2 entries are odd");
+        tracing::warn!(
+            code = "api.odd_entries",
+            operation,
+            entries,
+            error = first.as_str(),
+            "icav2 entries are odd"
+        );
     }
 }
 
 /// The list of jobs could not be read; each job is asked for by itself.
 pub fn jobs_unread(error: &(dyn std::error::Error + 'static)) {
-    tracing::warn!(error, "list of jobs cannot be read");
+    tracing::warn!(code = "api.jobs_unread", error, "list of jobs cannot be read");
 }
 
 /// ICAv2 asked us to slow down; from now on we make `calls_per_second`.
 pub fn throttled(operation: &'static str, retry_after: Option<Duration>, calls_per_second: f64) {
     let retry_after = retry_after.map(|wait| wait.as_secs_f64());
-    tracing::warn!(operation, retry_after_seconds = retry_after, calls_per_second, "icav2 throttled us");
+    tracing::warn!(
+        code = "api.throttled",
+        operation,
+        retry_after_seconds = retry_after,
+        calls_per_second,
+        "icav2 throttled us"
+    );
     metrics::counter!(THROTTLED, "operation" => operation).increment(1);
     metrics::gauge!(CALLS_PER_SECOND).set(calls_per_second);
 }
 
 /// A server that is not ICAv2 answered: a setting is wrong.
 pub fn not_icav2(base_url: &str, error: &(dyn std::error::Error + 'static)) {
-    tracing::error!(base_url, error, "icav2 base url leads elsewhere");
+    tracing::error!(code = "api.wrong_base_url", base_url, error, "icav2 base url leads elsewhere");
 }
 
 /// A token was fetched that we did not have, because of `reason` (`first`, `expiry`, `refused`).
 pub fn token_loaded(reason: &'static str) {
-    tracing::info!(reason, "icav2 token loaded");
+    tracing::info!(code = "api.token_renewed", reason, "icav2 token loaded");
     metrics::counter!(TOKEN_LOADS, "reason" => reason, "result" => "ok").increment(1);
 }
 
 /// A token could not be fetched.
 pub fn token_not_loaded(reason: &'static str, error: &(dyn std::error::Error + 'static)) {
-    tracing::warn!(reason, error, "icav2 token not loaded");
+    tracing::warn!(code = "api.token_not_renewed", reason, error, "icav2 token not loaded");
     metrics::counter!(TOKEN_LOADS, "reason" => reason, "result" => "error").increment(1);
 }

@@ -8,5 +8,5 @@ use super::chain;
 
 /// The whole output of a request could not be written to S3.
 pub fn report_failed(request: &str, at: &dyn Display, why: &dyn Error) {
-    warn!(request_id = request, object = %at, error = chain(why), "report not written");
+    warn!(code = "request.report_not_written", request_id = request, object = %at, error = chain(why), "report not written");
 }

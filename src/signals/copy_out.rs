@@ -5,7 +5,7 @@ use std::{error::Error, fmt::Display};
 use metrics::counter;
 use tracing::{info, warn};
 
-use super::chain;
+use super::{chain, journal::note};
 
 /// Metrics: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[(
@@ -15,8 +15,10 @@ pub const METRICS: &[(&str, &str)] = &[(
 
 /// A destination refuses us; it is tried again.
 pub fn waits_for_access(request: &str, tries: u32, why: &str) {
+    note("request.waits_for_access", || why.to_owned());
     counter!("copy_manager_destinations_refused_total").increment(1);
     info!(
+        code = "request.waits_for_access",
         request_id = request,
         attempts = tries,
         reason = why,
@@ -27,15 +29,23 @@ pub fn waits_for_access(request: &str, tries: u32, why: &str) {
 
 /// Tags are left out.
 pub fn without_tags(object: &str, why: &str) {
-    warn!(object, reason = why, "tags are not copied");
+    note("request.without_tags", || why.to_owned());
+    warn!(code = "request.without_tags", object, reason = why, "tags are not copied");
 }
 
 /// A list broke off while it was read; it is gone on with.
 pub fn list_broke_off(list: &dyn Display, after: u64, why: &dyn Error) {
-    warn!(object = %list, after, error = chain(why), "list download interrupted, going on");
+    note("list.interrupted", || chain(why));
+    warn!(code = "list.interrupted", object = %list, after, error = chain(why), "list download interrupted, going on");
 }
 
 /// The summary beside the list could not be written.
 pub fn summary_not_kept(request: &str, why: &dyn Error) {
-    warn!(request_id = request, error = chain(why), "the summary is at the destination only");
+    note("request.summary_not_kept", || chain(why));
+    warn!(
+        code = "request.summary_not_kept",
+        request_id = request,
+        error = chain(why),
+        "the summary is at the destination only"
+    );
 }

@@ -8,8 +8,8 @@ use std::{error::Error, fmt::Display};
 use metrics::{counter, gauge};
 use tracing::{debug, error, info, warn};
 
-use super::chain;
 pub use super::requests::*;
+use super::{chain, counted, journal::note};
 use crate::domain::{
     ids::{DataId, JobId},
     job::JobStatus,
@@ -57,71 +57,97 @@ pub const METRICS: &[(&str, &str)] = &[
 /// A message could not be understood.
 pub fn malformed(message: &str, source: &str, has_token: bool, reason: &str) {
     counter!("copy_manager_requests_malformed_total").increment(1);
-    warn!(message_id = message, event_source = source, has_token, reason, "message malformed");
+    warn!(
+        code = "message.malformed",
+        message_id = message,
+        event_source = source,
+        has_token,
+        reason,
+        "message malformed"
+    );
 }
 
 /// A message is of a kind this version does not know.
 pub fn unknown_kind(detail_type: &str) {
-    warn!(detail_type, "kind unknown to this version, left in the queue");
+    warn!(code = "message.unknown_kind", detail_type, "kind unknown to this version, left in the queue");
 }
 
 /// A message could not be stored and comes back.
 pub fn store_failed(message: &str, why: &dyn Error) {
-    error!(message_id = message, error = chain(why), "request could not be stored");
+    error!(
+        code = "message.not_stored",
+        message_id = message,
+        error = chain(why),
+        "request could not be stored"
+    );
 }
 
 /// The payload of a request could not be read from S3 now, and its message comes back.
 pub fn payload_unread(message: &str, why: &dyn Error) {
-    warn!(message_id = message, error = chain(why), "payload unread");
+    warn!(code = "message.payload_unread", message_id = message, error = chain(why), "payload unread");
 }
 
 /// ICAv2 events were received.
 pub fn job_events(jobs: usize, others: u32) {
     counter!("copy_manager_ica_events_total", "relevance" => "job").increment(jobs as u64);
     counter!("copy_manager_ica_events_total", "relevance" => "other").increment(u64::from(others));
-    debug!(jobs, others, "ica events received");
+    debug!(code = "job.events", jobs, others, "ica events received");
 }
 
 /// Some children were not told on the internal bus; the timers will find them.
 pub fn children_untold(request: &str, children: usize) {
-    warn!(request_id = request, children, "child events refused by the bus");
+    warn!(code = "event.children_untold", request_id = request, children, "child events refused by the bus");
 }
 
 /// The bus did not take an event.
 pub fn publish_failed(request: &str, why: &dyn Error) {
-    warn!(request_id = request, error = chain(why), "event not published");
+    note("event.not_published", || chain(why));
+    warn!(code = "event.not_published", request_id = request, error = chain(why), "event not published");
 }
 
 /// A heartbeat was sent.
 pub fn beat_sent(request: &str) {
     counter!("copy_manager_heartbeats_total").increment(1);
-    debug!(request_id = request, "heartbeat sent");
+    debug!(code = "heartbeat.sent", request_id = request, "heartbeat sent");
 }
 
 /// A heartbeat was not sent: there was no sign of life for too long.
 pub fn beat_withheld(request: &str, first: bool) {
     counter!("copy_manager_heartbeats_withheld_total").increment(1);
     if first {
-        warn!(request_id = request, "heartbeats withheld: no progress");
+        warn!(code = "heartbeat.withheld", request_id = request, "heartbeats withheld: no progress");
     } else {
-        debug!(request_id = request, "heartbeat withheld");
+        debug!(code = "heartbeat.still_withheld", request_id = request, "heartbeat withheld");
     }
 }
 
 /// A root shows no sign of life; its folders are asked for a look.
 pub fn silent(request: &str, folders: usize) {
-    warn!(request_id = request, folders, "no progress, looking at the destinations");
+    note("request.no_progress", || counted(folders, "folder"));
+    warn!(
+        code = "request.no_progress",
+        request_id = request,
+        folders,
+        "no progress, looking at the destinations"
+    );
 }
 
 /// Signs of life could not be written and are written with the next tick.
 pub fn evidence_untold(why: &dyn Error) {
-    warn!(error = chain(why), "progress not stored");
+    warn!(code = "request.progress_not_stored", error = chain(why), "progress not stored");
 }
 
 /// A callback failed and is tried again.
 pub fn callback_failed(call: Callback, request: &str, why: &dyn Error) {
     counter!("copy_manager_callbacks_failed_total", "call" => call.as_str()).increment(1);
-    warn!(request_id = request, call = call.as_str(), error = chain(why), "callback failed");
+    note("caller.not_told", || format!("{}: {}", call.as_str(), chain(why)));
+    warn!(
+        code = "caller.not_told",
+        request_id = request,
+        call = call.as_str(),
+        error = chain(why),
+        "callback failed"
+    );
 }
 
 /// What was to be told of a task token.
@@ -145,19 +171,29 @@ impl Callback {
 /// No caller waits on a token any more; the copy goes on.
 pub fn caller_gone(request: &str) {
     counter!("copy_manager_callers_gone_total").increment(1);
-    warn!(request_id = request, "caller gone, its token has ended");
+    warn!(code = "caller.gone", request_id = request, "caller gone, its token has ended");
 }
 
 /// A copy job was submitted.
 pub fn job_submitted(folder: &str, job: &JobId, files: usize, attempt: u32) {
+    note("job.submitted", || format!("{job} with {}, attempt {attempt}", counted(files, "file")));
     counter!("copy_manager_jobs_submitted_total").increment(1);
-    info!(folder_id = folder, job_id = job.as_str(), files, attempts = attempt, "copy job submitted");
+    info!(
+        code = "job.submitted",
+        folder_id = folder,
+        job_id = job.as_str(),
+        files,
+        attempts = attempt,
+        "copy job submitted"
+    );
 }
 
 /// A copy job has ended.
 pub fn job_ended(folder: &str, job: &JobId, status: JobStatus, attempt: u32, files: usize) {
+    note("job.ended", || format!("{job} {} with {}", status.as_str(), counted(files, "file")));
     counter!("copy_manager_jobs_ended_total", "status" => status.as_str()).increment(1);
     info!(
+        code = "job.ended",
         folder_id = folder,
         job_id = job.as_str(),
         job_status = status.as_str(),
@@ -169,74 +205,103 @@ pub fn job_ended(folder: &str, job: &JobId, status: JobStatus, attempt: u32, fil
 
 /// A submission got no answer; its job is looked for.
 pub fn submission_unanswered(folder: &str, why: &dyn Error) {
-    warn!(folder_id = folder, error = chain(why), "copy job submission unanswered, looking for the job");
+    note("job.unanswered", || chain(why));
+    warn!(
+        code = "job.unanswered",
+        folder_id = folder,
+        error = chain(why),
+        "copy job submission unanswered, looking for the job"
+    );
 }
 
 /// Files whose job failed are submitted apart from others.
 pub fn set_cut(folder: &str, files: usize, pieces: usize) {
-    info!(folder_id = folder, files, pieces, "failed copy job split");
+    note("job.split", || format!("{} in {}", counted(files, "file"), counted(pieces, "job")));
+    info!(code = "job.split", folder_id = folder, files, pieces, "failed copy job split");
 }
 
 /// A file that no job would bring is streamed.
 pub fn file_rerouted(folder: &str) {
+    note("file.rerouted", String::new);
     counter!("copy_manager_files_rerouted_total").increment(1);
-    warn!(folder_id = folder, "file streamed because every job with it fails");
+    warn!(code = "file.rerouted", folder_id = folder, "file streamed because every job with it fails");
 }
 
 /// The platform refuses to make a job.
 pub fn submission_refused(folder: &str, why: &dyn Error) {
-    warn!(folder_id = folder, error = chain(why), "copy job submission refused");
+    note("job.refused", || chain(why));
+    warn!(code = "job.refused", folder_id = folder, error = chain(why), "copy job submission refused");
 }
 
 /// A job could not be asked for.
 pub fn poll_failed(folder: &str, job: &JobId, why: &dyn Error) {
-    warn!(folder_id = folder, job_id = job.as_str(), error = chain(why), "copy job cannot be read");
+    note("job.unread", || format!("{job}: {}", chain(why)));
+    warn!(
+        code = "job.unread",
+        folder_id = folder,
+        job_id = job.as_str(),
+        error = chain(why),
+        "copy job cannot be read"
+    );
 }
 
 /// The job of an unanswered submission was found.
 pub fn job_adopted(folder: &str, job: &JobId) {
+    note("job.adopted", || job.to_string());
     counter!("copy_manager_jobs_adopted_total").increment(1);
-    info!(folder_id = folder, job_id = job.as_str(), "copy job adopted");
+    info!(code = "job.adopted", folder_id = folder, job_id = job.as_str(), "copy job adopted");
 }
 
 /// The job of an unanswered submission was not found; it is made again.
 pub fn submission_lost(folder: &str, files: usize) {
-    warn!(folder_id = folder, files, "copy job submission not found, submitted again");
+    note("job.lost", || counted(files, "file"));
+    warn!(code = "job.lost", folder_id = folder, files, "copy job submission not found, submitted again");
 }
 
 /// The project runs as many jobs as it may.
 pub fn no_slot(folder: &str, limit: i64) {
-    debug!(folder_id = folder, limit, "no free job slot");
+    debug!(code = "job.no_slot", folder_id = folder, limit, "no free job slot");
 }
 
 /// A file at the destination was deleted: a PARTIAL leftover, or one that is overwritten.
 pub fn condemned_deleted(folder: &str, id: &DataId, partial: bool) {
     let why = if partial { "leftover" } else { "overwrite" };
+    note("file.deleted", || why.to_owned());
     counter!("copy_manager_files_deleted_total", "why" => why).increment(1);
-    info!(folder_id = folder, data_id = id.as_str(), reason = why, "file at the destination deleted");
+    info!(
+        code = "file.deleted",
+        folder_id = folder,
+        data_id = id.as_str(),
+        reason = why,
+        "file at the destination deleted"
+    );
 }
 
 /// A file went through this process.
 pub fn file_streamed(folder: &str, bytes: u64) {
+    note("file.streamed", String::new);
     counter!("copy_manager_files_streamed_total").increment(1);
-    debug!(folder_id = folder, bytes, "file streamed");
+    debug!(code = "file.streamed", folder_id = folder, bytes, "file streamed");
 }
 
 /// S3 copied a file inside its project's bucket.
 pub fn file_copied(folder: &str, bytes: u64) {
+    note("file.copied_in_s3", String::new);
     counter!("copy_manager_files_copied_in_s3_total").increment(1);
-    debug!(folder_id = folder, bytes, "file copied inside S3");
+    debug!(code = "file.copied_in_s3", folder_id = folder, bytes, "file copied inside S3");
 }
 
 /// A staging folder could not be deleted; it may be by hand.
 pub fn staging_left(path: &str, why: &dyn Error) {
-    warn!(folder_path = path, error = chain(why), "staging folder left behind");
+    note("folder.staging_left", || format!("{path}: {}", chain(why)));
+    warn!(code = "folder.staging_left", folder_path = path, error = chain(why), "staging folder left behind");
 }
 
 /// A stream failed and is tried again.
 pub fn stream_failed(folder: &str, why: &dyn Error, attempts: u32) {
+    note("file.stream_failed", || chain(why));
     counter!("copy_manager_streams_failed_total").increment(1);
-    warn!(folder_id = folder, error = chain(why), attempts, "stream failed");
+    warn!(code = "file.stream_failed", folder_id = folder, error = chain(why), attempts, "stream failed");
 }
 
 /// How busy this instance is.
@@ -247,44 +312,46 @@ pub fn active(running: usize, waiting: usize) {
 
 /// A lease could not be asked for.
 pub fn acquire_failed(key: &dyn Display, why: &dyn Error) {
-    warn!(record = %key, error = chain(why), "record could not be acquired");
+    warn!(code = "record.not_acquired", record = %key, error = chain(why), "record could not be acquired");
 }
 
 /// A lease is lost.
 pub fn lease_lost(key: &dyn Display) {
     counter!("copy_manager_leases_lost_total").increment(1);
-    warn!(record = %key, "lease lost");
+    warn!(code = "record.lease_lost", record = %key, "lease lost");
 }
 
 /// A record is taken whose last holder did not give it back, as that many before it in a row.
 pub fn taken_over(key: &dyn Display, from: &str, times: i64) {
-    info!(record = %key, holder = from, times, "record taken over");
+    info!(code = "record.taken_over", record = %key, holder = from, times, "record taken over");
 }
 
 /// A lease could not be renewed this time.
 pub fn renewal_failed(key: &dyn Display, why: &dyn Error) {
-    warn!(record = %key, error = chain(why), "lease not renewed");
+    warn!(code = "record.not_renewed", record = %key, error = chain(why), "lease not renewed");
 }
 
 /// A record could not be given back; its lease will run out.
 pub fn release_failed(key: &dyn Display, why: &dyn Error) {
-    warn!(record = %key, error = chain(why), "record not released");
+    warn!(code = "record.not_released", record = %key, error = chain(why), "record not released");
 }
 
 /// A round ended in an error and is tried again.
 pub fn round_failed(key: &dyn Display, why: &dyn Error, failures: i64) {
+    note("record.round_failed", || chain(why));
     counter!("copy_manager_rounds_failed_total").increment(1);
-    warn!(record = %key, error = chain(why), failures, "round failed");
+    warn!(code = "record.round_failed", record = %key, error = chain(why), failures, "round failed");
 }
 
 /// A folder goes through round after round for nothing: a defect of ours.
 pub fn rounds_in_vain(folder: &str, rounds: u32, waits_for: &str) {
+    note("folder.in_vain", || format!("waits for {waits_for}"));
     counter!("copy_manager_rounds_in_vain_total").increment(1);
-    warn!(folder_id = folder, rounds, waits_for, "rounds without progress");
+    warn!(code = "folder.in_vain", folder_id = folder, rounds, waits_for, "rounds without progress");
 }
 
 /// A run panicked.
 pub fn run_broke(key: Option<&impl Display>, why: &dyn Error) {
     let record = key.map(ToString::to_string);
-    error!(record, error = chain(why), "task of a record panicked");
+    error!(code = "record.panicked", record, error = chain(why), "task of a record panicked");
 }

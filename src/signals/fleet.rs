@@ -14,10 +14,10 @@ pub const METRICS: &[(&str, &str)] =
 /// So many instances share the paces of ICAv2 and of Step Functions from now on.
 pub fn counted(instances: u32) {
     gauge!("copy_manager_instances").set(instances);
-    info!(instances, "pace shared");
+    info!(code = "fleet.counted", instances, "pace shared");
 }
 
 /// How many instances there are could not be found out; the pace stays as it is.
 pub fn not_counted(error: &dyn Error) {
-    warn!(error = chain(error), "instances not counted");
+    warn!(code = "fleet.not_counted", error = chain(error), "instances not counted");
 }

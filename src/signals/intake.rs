@@ -8,25 +8,35 @@ use super::chain;
 
 /// A queue could not be read or written.
 pub fn receive_failed(queue: &str, why: &dyn Error) {
-    warn!(queue, error = chain(why), "queue unavailable");
+    warn!(code = "queue.down", queue, error = chain(why), "queue unavailable");
 }
 
 /// The table did not answer.
 pub fn store_unavailable(why: &dyn Error) {
-    warn!(error = chain(why), "store unavailable");
+    warn!(code = "store.down", error = chain(why), "store unavailable");
 }
 
 /// What a job event says could not be stored; the event is received again.
 pub fn job_event_not_heard(job: &str, why: &dyn Error) {
-    warn!(job_id = job, error = chain(why), "job event not stored");
+    warn!(code = "message.job_event_not_stored", job_id = job, error = chain(why), "job event not stored");
 }
 
 /// Messages were not given back to the other instances; they are received again when their time is over.
 pub fn not_handed_back(messages: usize, why: &dyn Error) {
-    warn!(messages, error = chain(why), "messages not released, received again later");
+    warn!(
+        code = "message.not_released",
+        messages,
+        error = chain(why),
+        "messages not released, received again later"
+    );
 }
 
 /// Messages were not deleted and come back; without an error where the queue refused only these.
 pub fn delete_failed(messages: usize, why: Option<&dyn Error>) {
-    warn!(messages, error = why.map(chain), "messages not deleted, they will be received again");
+    warn!(
+        code = "message.not_deleted",
+        messages,
+        error = why.map(chain),
+        "messages not deleted, they will be received again"
+    );
 }

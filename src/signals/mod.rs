@@ -7,6 +7,7 @@ pub mod ends;
 pub mod engine;
 pub mod fleet;
 pub mod intake;
+pub mod journal;
 pub mod process;
 pub mod queue;
 pub mod requests;
@@ -52,6 +53,11 @@ fn chain(error: &dyn Error) -> String {
         source = beneath.source();
     }
     text
+}
+
+/// So many of something, in words.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -28,77 +28,90 @@ pub const METRICS: &[(&str, &str)] = &[
 /// Everything that must work does; the admin interface listens at `address`. Scripts wait for this very text.
 pub fn ready(address: SocketAddr) {
     gauge!(READY).set(1.0);
-    info!(address = %address, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
+    info!(code = "instance.ready", address = %address, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
 }
 
 /// The admin interface listens where other machines may call, and asks for a token that nobody has been given.
 pub fn admin_has_no_token(address: SocketAddr) {
-    warn!(address = %address, "the admin interface is not on a loopback address: requests are not answered without admin.token");
+    warn!(code = "admin.no_token", address = %address, "the admin interface is not on a loopback address: requests are not answered without admin.token");
 }
 
 /// The admin interface could not accept a connection: out of file handles, as a rule.
 pub fn accepts_nobody(why: &dyn std::error::Error) {
-    warn!(error = chain(why), "no connection accepted");
+    warn!(code = "admin.accepts_nobody", error = chain(why), "no connection accepted");
 }
 
 /// How many files and sockets this process may have open.
 pub fn file_limit(limit: u64) {
-    debug!(limit, "file handles");
+    debug!(code = "instance.file_limit", limit, "file handles");
 }
 
 /// The limit of file handles could not be raised.
 pub fn file_limit_stays(why: &dyn std::error::Error) {
-    warn!(error = chain(why), "the limit of file handles stays as it is");
+    warn!(code = "instance.file_limit_stays", error = chain(why), "the limit of file handles stays as it is");
 }
 
 /// No new work is taken from here on.
 pub fn stopping(reason: &str, deadline: Duration) {
     gauge!(READY).set(0.0);
-    info!(reason, deadline_ms = millis(deadline), "stopping: no new work is taken");
+    info!(
+        code = "instance.draining",
+        reason,
+        deadline_ms = millis(deadline),
+        "stopping: no new work is taken"
+    );
 }
 
 /// All work in hand reached its end in time.
 pub fn drained(took: Duration) {
-    info!(took_ms = millis(took), "shutdown complete: all work in hand has ended");
+    info!(code = "instance.drained", took_ms = millis(took), "shutdown complete: all work in hand has ended");
 }
 
 /// The time is nearly up: what is still in hand is handed over.
 pub fn cut(tasks: &[&str]) {
-    warn!(tasks = tasks.join(" "), "shutdown deadline near: work in hand is handed over");
+    warn!(
+        code = "instance.handing_over",
+        tasks = tasks.join(" "),
+        "shutdown deadline near: work in hand is handed over"
+    );
 }
 
 /// These tasks did not even hand over in time; their leases will run out.
 pub fn abandoned(tasks: &[&str]) {
-    error!(tasks = tasks.join(" "), "shutdown incomplete: tasks left behind, their leases run out");
+    error!(
+        code = "instance.work_left",
+        tasks = tasks.join(" "),
+        "shutdown incomplete: tasks left behind, their leases run out"
+    );
 }
 
 /// A second signal came during the drain.
 pub fn forced(signal: &str) {
-    warn!(signal, "exiting at once");
+    warn!(code = "instance.forced", signal, "exiting at once");
 }
 
 /// A task ended with an error that the process can live with.
 pub fn task_failed(task: &'static str, error: &dyn std::error::Error) {
     counter!(TASK_FAILURES, "task" => task).increment(1);
-    error!(task, error = chain(error), "task failed");
+    error!(code = "instance.task_failed", task, error = chain(error), "task failed");
 }
 
 /// A task ended in a panic; where it happened is in the line of [`panicked`].
 pub fn task_panicked(task: &'static str, message: &str) {
     counter!(TASK_FAILURES, "task" => task).increment(1);
-    error!(task, error = message, "task panicked");
+    error!(code = "instance.task_panicked", task, error = message, "task panicked");
 }
 
 /// Some thread panicked.
 pub fn panicked(location: &str, message: &str) {
     counter!(PANICS).increment(1);
-    error!(location, error = message, "a thread panicked");
+    error!(code = "instance.panicked", location, error = message, "a thread panicked");
 }
 
 /// Log lines were dropped because their reader had not read what came before.
 pub fn lines_lost(lines: u64) {
     counter!(LINES_LOST).increment(lines);
-    warn!(lines, "log lines lost: standard output was not read");
+    warn!(code = "instance.lines_lost", lines, "log lines lost: standard output was not read");
 }
 
 fn millis(duration: Duration) -> u64 {

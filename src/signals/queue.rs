@@ -21,45 +21,45 @@ const PUBLISHED: &str = "copy_manager_events_published_total";
 /// A message went to the dead letters: no instance could finish it.
 pub fn dead_lettered(queue: &str, message_id: &str, receives: u32) {
     counter!(DEAD_LETTERED, "queue" => queue.to_owned()).increment(1);
-    warn!(queue, message_id, receives, "message dead-lettered");
+    warn!(code = "message.dead_lettered", queue, message_id, receives, "message dead-lettered");
 }
 
 /// Others than its owner may read the database, which holds task tokens.
 pub fn database_is_open(file: &Path, mode: u32) {
     let mode = format!("{mode:04o}");
-    warn!(file = %file.display(), mode, "others may read the database, which holds task tokens: chmod 600");
+    warn!(code = "instance.database_is_open", file = %file.display(), mode, "others may read the database, which holds task tokens: chmod 600");
 }
 
 /// A topic of SNS has sent a message about this subscription itself.
 pub fn sns_subscription(topic: &str, message: &str) {
-    info!(sns_topic = topic, sns_message_id = message, "subscription to a topic");
+    info!(code = "sns.subscription", sns_topic = topic, sns_message_id = message, "subscription to a topic");
 }
 
 /// Messages could not be deleted; they come back.
 pub fn not_deleted(queue: &str, code: &str, count: usize) {
     counter!(NOT_DELETED, "queue" => queue.to_owned()).increment(count as u64);
-    warn!(queue, error_code = code, messages = count, "messages not deleted");
+    warn!(code = "queue.not_deleted", queue, error_code = code, messages = count, "messages not deleted");
 }
 
 /// Messages could not be made visible; they come back after their visibility timeout.
 pub fn not_released(queue: &str, code: &str, count: usize) {
     counter!(NOT_RELEASED, "queue" => queue.to_owned()).increment(count as u64);
-    warn!(queue, error_code = code, messages = count, "messages not released");
+    warn!(code = "queue.not_released", queue, error_code = code, messages = count, "messages not released");
 }
 
 /// An event for everybody, where the log is the bus.
 pub fn event_published(detail_type: &str, detail: &str) {
     counter!(PUBLISHED, "detail_type" => detail_type.to_owned()).increment(1);
-    info!(detail_type, detail, "event published");
+    info!(code = "event.published", detail_type, detail, "event published");
 }
 
 /// A heartbeat, where no state machine listens to heartbeats.
 pub fn heartbeat_noted() {
-    debug!("heartbeat noted");
+    debug!(code = "heartbeat.noted", "heartbeat noted");
 }
 
 /// The answer to a task token, where the log is the caller: the one line that programs read, so its fields keep
 /// their names. The token itself is not told.
 pub fn task_answered(status: &str, answer: &str) {
-    info!(task.status = status, task.answer = answer, "task answered");
+    info!(code = "caller.answer", task.status = status, task.answer = answer, "task answered");
 }

@@ -3,7 +3,8 @@
 use metrics::counter;
 use tracing::{Span, debug, error, error_span, info, warn};
 
-use crate::domain::outcome::{Failure, Outcome};
+use super::{counted, journal::note};
+use crate::domain::outcome::{ErrorName, Failure, Outcome};
 
 /// An event at the level of a failure: a success is information, what its caller can mend a warning, and what is
 /// ours or the platform's an error.
@@ -23,12 +24,41 @@ fn error_name(failure: Option<&Failure>) -> &'static str {
     failure.map_or(NONE, |failure| failure.error.as_str())
 }
 
-/// The work on a record, whose lines all say for which request it is, if for one alone, and where it goes.
-pub fn work(request: Option<&str>, destination: &str) -> Span {
-    if let Some(request) = request {
-        return error_span!("work", request_id = request, destination);
+/// What is known of the request that a record is worked on for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Work<'a> {
+    /// Its id, where it is one request alone.
+    pub request: Option<&'a str>,
+    /// Where it goes.
+    pub destination: &'a str,
+    /// The name that its caller gave it.
+    pub name: Option<&'a str>,
+    /// The name of its kind.
+    pub kind: Option<&'a str>,
+    /// The source of the event that asked.
+    pub source: Option<&'a str>,
+    /// The event that asked.
+    pub event: Option<&'a str>,
+    /// What the caller calls itself.
+    pub caller: Option<&'a str>,
+}
+
+impl Work<'_> {
+    /// The span in which it is worked on: all of its lines say for whom they are.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        let Self { request, destination, name, kind, source, event, caller } = *self;
+        error_span!(
+            "work",
+            request_id = request,
+            destination,
+            request_name = name,
+            kind,
+            event_source = source,
+            event_id = event,
+            caller
+        )
     }
-    error_span!("work", destination)
 }
 
 /// A request that was stored: who asks for what.
@@ -56,7 +86,7 @@ pub struct Received<'a> {
 pub fn received(received: &Received<'_>, unknown: &[String]) {
     counter!("copy_manager_requests_received_total").increment(1);
     let Received { request, source, kind, name, caller, sources, destination, has_token } = *received;
-    info!(
+    info!(code = "request.received",
         request_id = request,
         event_source = source,
         kind,
@@ -70,7 +100,7 @@ pub fn received(received: &Received<'_>, unknown: &[String]) {
     );
     if !unknown.is_empty() {
         let (few, total) = (shown(unknown), unknown.len());
-        warn!(
+        warn!(code = "request.unknown_fields",
             request_id = request,
             destination,
             unknown_fields = ?few,
@@ -90,13 +120,14 @@ fn shown(names: &[String]) -> Vec<String> {
 /// A request came again.
 pub fn repeated(request: &str) {
     counter!("copy_manager_requests_repeated_total").increment(1);
-    info!(request_id = request, "request repeated");
+    info!(code = "request.repeated", request_id = request, "request repeated");
 }
 
 /// The id, name or token of a request came again with another payload.
 pub fn contradiction(request: &str, refused: &str, source: &str) {
     counter!("copy_manager_requests_malformed_total").increment(1);
     warn!(
+        code = "request.contradiction",
         request_id = request,
         refused_id = refused,
         event_source = source,
@@ -106,7 +137,8 @@ pub fn contradiction(request: &str, refused: &str, source: &str) {
 
 /// A root has its plan.
 pub fn planned(request: &str, children: usize) {
-    info!(request_id = request, children, "request planned");
+    note("request.planned", || counted(children, "part"));
+    info!(code = "request.planned", request_id = request, children, "request planned");
 }
 
 /// A child has ended.
@@ -115,8 +147,14 @@ pub fn child_settled(root: &str, child: &str, outcome: &Outcome) {
     counter!("copy_manager_files_copied_total").increment(outcome.counters.copied);
     counter!("copy_manager_bytes_copied_total").increment(outcome.counters.bytes);
     let failure = outcome.failure.as_ref();
+    note("folder.settled", || {
+        let counters = &outcome.counters;
+        let arrived = format!("{} copied, {} there already", counters.copied, counters.skipped);
+        failure.map_or(arrived, |failure| format!("{}: {}", failure.error, failure.message))
+    });
     at_level_of!(
         failure,
+        code = "folder.settled",
         request_id = root,
         child_id = child,
         files_copied = outcome.counters.copied,
@@ -136,14 +174,26 @@ fn examples(failure: &Failure) -> Vec<String> {
     shown(&few)
 }
 
+/// The code of the end of a request.
+fn conclusion(failure: Option<&Failure>) -> &'static str {
+    match failure.map(|failure| failure.error) {
+        None => "request.succeeded",
+        Some(ErrorName::Cancelled) => "request.cancelled",
+        Some(_) => "request.failed",
+    }
+}
+
 /// A root has its outcome.
 pub fn concluded(request: &str, outcome: &Outcome) {
     let failure = outcome.failure.as_ref();
     let name = error_name(failure);
     counter!("copy_manager_requests_concluded_total", "error" => name).increment(1);
+    note(conclusion(failure), || {
+        failure.map_or_else(String::new, |failure| format!("{}: {}", failure.error, failure.message))
+    });
     let took = outcome.finished_at.duration_since(outcome.started_at).as_millis();
     at_level_of!(
-        failure,
+        failure, code = conclusion(failure),
         request_id = request,
         error_name = name,
         reason = failure.map(|failure| failure.message.as_str()),
@@ -161,7 +211,9 @@ pub fn concluded(request: &str, outcome: &Outcome) {
 
 /// A root is to end before its children have.
 pub fn stopped(request: &str, failure: &Failure) {
+    note("request.stopped", || format!("{}: {}", failure.error, failure.message));
     warn!(
+        code = "request.stopped",
         request_id = request,
         error_name = failure.error.as_str(),
         reason = failure.message.as_str(),
@@ -171,19 +223,28 @@ pub fn stopped(request: &str, failure: &Failure) {
 
 /// A request that had failed was made again.
 pub fn made_again(request: &str, again: &str) {
-    info!(request_id = request, retried_as = again, "request retried");
+    info!(code = "request.retried", request_id = request, retried_as = again, "request retried");
 }
 
 /// A token was answered.
 pub fn answered(request: &str, failure: Option<&Failure>, gone: bool) {
     let name = error_name(failure);
     counter!("copy_manager_answers_total", "error" => name).increment(1);
-    at_level_of!(failure, request_id = request, error_name = name, caller_gone = gone, "token answered");
+    note("caller.answered", || if gone { "no caller waited any more".to_owned() } else { name.to_owned() });
+    at_level_of!(
+        failure,
+        code = "caller.answered",
+        request_id = request,
+        error_name = name,
+        caller_gone = gone,
+        "token answered"
+    );
 }
 
 /// A waiter of a folder has its outcome.
 pub fn waiter_told(folder: &str, child: &str, outcome: &Outcome) {
     debug!(
+        code = "folder.told",
         folder_id = folder,
         child_id = child,
         error_name = error_name(outcome.failure.as_ref()),

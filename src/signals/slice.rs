@@ -5,7 +5,7 @@ use std::{error::Error, fmt::Display};
 use metrics::{counter, gauge};
 use tracing::{debug, info, warn};
 
-use super::chain;
+use super::{chain, journal::note};
 
 /// Metrics of slices: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[
@@ -29,13 +29,15 @@ pub fn slowed_down(bucket: &str, places: usize) {
     counter!(SLOWED, "bucket" => bucket.to_owned()).increment(1);
     #[expect(clippy::cast_precision_loss, reason = "hundreds")]
     gauge!(PLACES, "bucket" => bucket.to_owned()).set(places as f64);
-    debug!(bucket, concurrency = places, "S3 asked us to slow down");
+    debug!(code = "s3.slow_down", bucket, concurrency = places, "S3 asked us to slow down");
 }
 
 /// A try for one object failed, and another follows.
 pub fn try_failed(slice: &str, why: &dyn Error, counts: bool) {
+    note("object.try_failed", || chain(why));
     counter!(TRIES).increment(1);
     warn!(
+        code = "object.try_failed",
         child_id = slice,
         error = chain(why),
         counts_as_attempt = counts,
@@ -45,18 +47,21 @@ pub fn try_failed(slice: &str, why: &dyn Error, counts: bool) {
 
 /// An upload that was begun earlier goes on.
 pub fn upload_adopted(slice: &str) {
+    note("object.upload_resumed", String::new);
     counter!(ADOPTED).increment(1);
-    info!(child_id = slice, "multipart upload resumed");
+    info!(code = "object.upload_resumed", child_id = slice, "multipart upload resumed");
 }
 
 /// An upload may have been left behind.
 pub fn upload_left(object: &dyn Display, why: &dyn Error) {
+    note("object.upload_left", || chain(why));
     counter!(LEFT).increment(1);
-    warn!(object = %object, error = chain(why), "an upload in parts may have been left behind");
+    warn!(code = "object.upload_left", object = %object, error = chain(why), "an upload in parts may have been left behind");
 }
 
 /// An archived object was asked for.
 pub fn restore_asked(slice: &str, tier: &str) {
+    note("object.restore_requested", || tier.to_owned());
     counter!(RESTORES, "tier" => tier.to_owned()).increment(1);
-    info!(child_id = slice, tier, "restore requested");
+    info!(code = "object.restore_requested", child_id = slice, tier, "restore requested");
 }

@@ -20,11 +20,11 @@ pub fn ticked() {
 
 /// A shard of the due index could not be read.
 pub fn walk_failed(shard: u8, why: &dyn Error) {
-    warn!(shard, error = chain(why), "due index unavailable");
+    warn!(code = "store.due_unread", shard, error = chain(why), "due index unavailable");
 }
 
 /// A record or a token was due later than anything of ours can be, by that many milliseconds from now.
 pub fn stray_timer(key: &dyn Display, ahead: i64) {
     counter!("copy_manager_stray_timers_total").increment(1);
-    warn!(record = %key, ahead_ms = ahead, "due too far ahead, looked at now: has a clock been set back?");
+    warn!(code = "record.stray_timer", record = %key, ahead_ms = ahead, "due too far ahead, looked at now: has a clock been set back?");
 }

@@ -27,7 +27,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What stands in the parentheses that have just been opened, cut at the commas between arguments.
-fn arguments(text: &str) -> Vec<String> {
+pub(crate) fn arguments(text: &str) -> Vec<String> {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     let mut parts = vec![String::new()];
     for letter in text.chars() {
@@ -85,7 +85,8 @@ fn every_field_of_a_log_line_is_in_the_document() {
         .flat_map(|path| fields(&fs::read_to_string(path).unwrap()))
         .collect();
     let document = fs::read_to_string(root.join("docs/logs.md")).unwrap();
-    let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let fields = document.split("## Codes").next().unwrap();
+    let rows = fields.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let documented: BTreeSet<_> = rows.map(str::to_owned).collect();
     assert_eq!(told, documented);
     let is_plain = |name: &str| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');

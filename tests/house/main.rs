@@ -2,6 +2,7 @@
 //! that start no server and need no clock.
 
 mod architecture;
+mod catalogue;
 mod circles;
 mod cli;
 mod docs;

@@ -35,6 +35,7 @@ mod strangers;
 mod sturdy;
 mod table_budget;
 mod tokens;
+mod told;
 mod trees;
 mod walk;
 mod whole;

@@ -24,6 +24,11 @@ impl Throng {
         }
     }
 
+    /// Whether it is of hundreds of records that stand in line.
+    pub(crate) fn is_long(&self) -> bool {
+        self.is_wide() || self.requests.len() > 20
+    }
+
     /// Whether it is of many folders.
     pub(crate) fn is_wide(&self) -> bool {
         self.files.iter().any(|file| file.path.starts_with("/wide/"))

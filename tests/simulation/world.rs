@@ -480,8 +480,9 @@ impl Plan {
              "objects": shelves},
             {"name": LISTS, "encryption": trials.encryption(DEST), "objectLock": trials.locked, "requesterPays": trials.pays}]});
         let mut settings = settings(&mut dice, settle);
-        if throng.is_wide() {
-            // With two at a time, hundreds of children stand in line for minutes, and nobody has lost them.
+        if throng.is_long() {
+            // With two at a time, hundreds of children or roots stand in line for minutes, and nobody has lost
+            // them.
             settings.service.max_active = settings.service.max_active.max(8);
         }
         settings.jobs.abandoned_after = trials.abandoned_after;

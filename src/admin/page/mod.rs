@@ -155,8 +155,8 @@ async fn newest(admin: &Admin, mut wanted: ListQuery) -> Result<(Vec<Value>, boo
 }
 
 async fn request(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Response, Failed> {
-    let request = found(&admin, &id).await?;
-    Ok(page(&one::request(&request, admin.backend.now())))
+    let explained = admin.backend.explain(&id, None).await?.ok_or(ApiError::Unknown(id))?;
+    Ok(page(&one::request(&explained, admin.backend.now())))
 }
 
 async fn ask_back(

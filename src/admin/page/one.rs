@@ -9,8 +9,12 @@ use super::{
     words::{ago, bytes, capital, link, moment, name, number, progress, text, verb, why},
 };
 
-/// One request.
-pub(super) fn request(request: &Value, now: Timestamp) -> Markup {
+/// Entries of the journal that are shown, the last ones.
+const LAST: usize = 200;
+
+/// One request, as it is explained.
+pub(super) fn request(explained: &Value, now: Timestamp) -> Markup {
+    let request = explained.get("request").unwrap_or(&Value::Null);
     let id = text(request, "requestId");
     let status = text(request, "status");
     let sources = request.get("sourceUris").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -53,12 +57,79 @@ pub(super) fn request(request: &Value, now: Timestamp) -> Markup {
                 } }
             }
         }
+        (said("Why", list(explained, "/why")))
+        (said("What is next", list(explained, "/next")))
+        (folders(explained))
+        (journal(explained))
         h2 { "From a terminal" }
-        pre tabindex="0" { "copy-manager status " (id) "\ncopy-manager status " (id) " --json" }
+        pre tabindex="0" { "copy-manager explain " (id) " --all\ncopy-manager status " (id) " --json" }
         h2 { "As the daemon tells it" }
         pre tabindex="0" { (serde_json::to_string_pretty(request).unwrap_or_default()) }
     };
     layout(id, &content)
+}
+
+fn list<'a>(explained: &'a Value, path: &str) -> &'a [Value] {
+    explained.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn said(title: &str, lines: &[Value]) -> Markup {
+    html! {
+        @if !lines.is_empty() {
+            h2 { (title) }
+            ul { @for line in lines { li { (line.as_str().unwrap_or_default()) } } }
+        }
+    }
+}
+
+/// The folders that need attention, and how many there are of each kind.
+fn folders(explained: &Value) -> Markup {
+    let counts = explained.pointer("/folders/byStatus").and_then(Value::as_object);
+    let counts =
+        counts.into_iter().flatten().map(|(status, count)| format!("{count} {}", status.to_lowercase()));
+    let counts: Vec<_> = counts.collect();
+    let first = list(explained, "/folders/first");
+    html! {
+        @if !first.is_empty() {
+            h2 { "Parts" }
+            div.scroll { table {
+                caption { (counts.join(", ")) "; the first that have not succeeded" }
+                thead { tr {
+                    th scope="col" { "Folder" } th scope="col" { "Status" } th scope="col" { "Why" } th scope="col" { "Next try" }
+                } }
+                tbody { @for folder in first { tr {
+                    td { (text(folder, "destinationUri")) }
+                    td class=(text(folder, "status")) { (text(folder, "status").to_lowercase()) }
+                    td { (text(folder, "error")) " " (text(folder, "why")) }
+                    td { (text(folder, "nextTryAt")) }
+                } } }
+            } }
+        }
+    }
+}
+
+/// What has happened, the last things.
+fn journal(explained: &Value) -> Markup {
+    let entries = list(explained, "/journal");
+    let shown = entries.get(entries.len().saturating_sub(LAST)..).unwrap_or_default();
+    html! {
+        @if !shown.is_empty() {
+            h2 { "Journal" }
+            div.scroll tabindex="0" role="region" aria-label="Journal" { table {
+                caption { "The last " (shown.len()) " of " (entries.len()) " entries that are kept, oldest first" }
+                thead { tr {
+                    th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "Particulars" } th scope="col" { "Folder" }
+                } }
+                tbody { @for entry in shown { tr {
+                    td { (text(entry, "at")) }
+                    td { (text(entry, "code")) }
+                    td { (text(entry, "note"))
+                        @if number(entry, "/times") > 1 { " (×" (number(entry, "/times")) ")" } }
+                    td { (text(entry, "destinationUri")) }
+                } } }
+            } }
+        }
+    }
 }
 
 /// Asks whether that is meant.
@@ -99,8 +170,13 @@ mod tests {
             "destinationUri": "icav2://p/\"><img src=x>/", "caller": "arn:aws:x:<i>", "trouble": "<u>",
             "sourceUris": ["icav2://q/<s>"], "sourcesTotal": 2,
         });
+        let evil = json!({
+            "request": evil, "why": ["<em>"], "next": ["<em>"],
+            "folders": { "byStatus": { "FAILED": 1 }, "first": [{ "status": "FAILED", "why": "<em>", "destinationUri": "<em>" }] },
+            "journal": [{ "at": "2026-11-30T12:00:00Z", "code": "job.ended", "note": "<em>", "destinationUri": "<em>" }],
+        });
         let shown = request(&evil, Timestamp::UNIX_EPOCH).0;
-        for markup in ["<script>alert", "<img", "<i>", "<u>", "<s>", "<b>"] {
+        for markup in ["<script>alert", "<img", "<i>", "<u>", "<s>", "<b>", "<em>"] {
             assert!(!shown.contains(markup), "{markup}");
         }
         assert!(shown.contains("/requests/a%2F%3Cb%3E/cancel"), "{shown}");

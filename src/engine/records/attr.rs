@@ -63,3 +63,5 @@ pub(crate) const COUNTED: &str = "counted";
 pub(crate) const WAKE_ALL: &str = "wake_all";
 /// The request that was made again as this one.
 pub(crate) const RETRY_OF: &str = "retry_of";
+/// The last things that have happened to it; written by the holder, with what it writes anyway.
+pub(crate) const JOURNAL: &str = "journal";

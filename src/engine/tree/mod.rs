@@ -63,6 +63,11 @@ impl<'a> Roster<'a> {
         (self.id)(number)
     }
 
+    /// The ids of the first ones.
+    pub(in crate::engine) fn first(&self, most: usize) -> Vec<RequestId> {
+        (0..self.count).filter_map(|number| self.id(number)).take(most).collect()
+    }
+
     /// The ids of all, some at a time.
     fn blocks(&self) -> impl Iterator<Item = Vec<RequestId>> {
         (0..self.count)

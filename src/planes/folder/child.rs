@@ -149,7 +149,7 @@ pub(super) fn tally_of(spec: &FolderRequest, outcome: &Outcome) -> Vec<Change> {
 }
 
 /// The folder that a child waits for.
-fn folder_of(child: &Item) -> Option<FolderId> {
+pub(super) fn folder_of(child: &Item) -> Option<FolderId> {
     let place = child.text(attr::DESTINATION)?.strip_prefix("icav2://")?;
     let (project, path) = place.split_at(place.find('/')?);
     Some(FolderId::of(&ProjectId::new(project), path))

@@ -350,6 +350,7 @@ impl FolderPlane {
         );
         let note = Item::new(waiter::job_key(&submitted.job.id))
             .with(attr::FOLDER, held.lease.key.id.as_str())
+            .with(attr::ROOT, state.root_refs.first().map_or("", |first| first.root.as_str()))
             .with(EXPIRE_AT, records::after(now, self.core.settings.service.keep) / 1000);
         state.intents.retain(|known| known.client != intent.client);
         state.jobs.push(RunningJob {

@@ -63,7 +63,10 @@ use self::{
     job_watch::JobWatch, sources::Sources, waiter::Waiter,
 };
 use crate::{
-    domain::outcome::{ErrorName, Failure},
+    domain::{
+        ids::JobId,
+        outcome::{ErrorName, Failure},
+    },
     engine::{
         core::Core,
         kind::Plane,
@@ -74,7 +77,7 @@ use crate::{
     ports::{
         Error,
         blame::final_failure,
-        store::{Change, Value},
+        store::{Change, Item, Key, Value},
     },
 };
 use snapshot::Snapshot;
@@ -126,6 +129,14 @@ impl Plane for FolderPlane {
 
     fn record_type(&self) -> Option<&'static str> {
         Some(waiter::FOLDER)
+    }
+
+    fn shared_record(&self, child: &Item) -> Option<Key> {
+        child::folder_of(child).map(|folder| waiter::folder_key(&folder))
+    }
+
+    fn note_of(&self, name: &str) -> Option<Key> {
+        Some(waiter::job_key(&JobId::new(name)))
     }
 
     /// So many that no call waits for its turn for much longer than `service.max_call_wait`. One that has
