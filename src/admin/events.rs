@@ -13,6 +13,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::{Accepted, Admin, ApiError, problem::Problem};
 
@@ -22,30 +23,36 @@ const JSON_TYPES: [&str; 2] = ["application/json", "application/x-amz-json-1.1"]
 /// The header that every message of SNS has.
 pub(super) const SNS_TYPE: &str = "x-amz-sns-message-type";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Events {
+pub(super) struct Events {
+    /// At most ten.
     entries: Vec<Entry>,
 }
 
 /// One event. `EventBusName` and `Time` are accepted and have no meaning here: there is one bus, and
 /// an event happens when it is taken.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = Event)]
 struct Entry {
+    /// Who sends it.
     source: Option<String>,
+    /// `ICAv2DataCopySync`, `ICAv2CopyBatchSync`, `S3CopySync`, or one of ICAv2's.
     detail_type: Option<String>,
+    /// An object, or its JSON as a text.
+    #[schema(value_type = Object)]
     detail: Option<Value>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
     failed_entry_count: usize,
     entries: Vec<Answered>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Answered {
     #[serde(rename_all = "PascalCase")]
@@ -64,6 +71,13 @@ enum Answered {
     },
 }
 
+/// Takes events: copy requests as EventBridge's `PutEvents` does, and events of ICAv2
+///
+/// The status is 200 where each entry was taken or refused by itself.
+#[utoipa::path(post, path = "/v1/events", tag = "events", request_body = Events, responses(
+    (status = 200, body = Answer),
+    (status = 400, description = "As `PutEvents` tells of it: `__type` and `message`", body = Object),
+))]
 pub(super) async fn put(
     State(admin): State<Admin>,
     headers: HeaderMap,

@@ -9,7 +9,10 @@
 //! | `GET /v1/requests` | requests, newest first, in pages; `status`, `kind`, `source`, `text`, `since`, `limit`, `cursor` |
 //! | `GET /v1/requests/{id}` | the state of a request, by id, event, name, caller, job or URI |
 //! | `GET /v1/requests/{id}/folders`, `/journal`, `/explain` | its folders, what has happened to it, and all of that with why and what next |
+//! | `GET /openapi.json`, `GET /docs` | the description of all this for programs, and for people |
+//! | `GET /errors` | what the kinds of errors mean |
 //! | `GET /`, `GET /requests/{id}` | the same for people: [`page`] |
+//! | `PUT /v1/log-level` | has all instances write more, or fewer, lines for a while |
 //! | `POST /v1/requests/{id}:cancel`, `:retry`, `:wake` | ends it, makes it again, has it looked at now |
 //!
 //! It listens on the loopback interface unless told otherwise, and takes nothing from web pages. Where a token is
@@ -18,11 +21,14 @@
 
 mod events;
 pub mod guard;
+mod log_level;
+mod openapi;
 mod page;
 mod problem;
 mod requests;
 pub mod server;
 pub mod settings;
+pub mod shapes;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -33,12 +39,13 @@ use axum::{
     http::StatusCode,
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::get,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
+use utoipa::{IntoParams, ToSchema};
 
 use self::{guard::Guard, problem::Problem};
 use crate::ports;
@@ -100,7 +107,7 @@ impl ApiError {
 }
 
 /// Whether everything that is needed can be reached.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ready {
     /// Whether that is so.
@@ -110,7 +117,7 @@ pub struct Ready {
 }
 
 /// One thing that is not ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Lacking {
     /// Its name.
     pub what: String,
@@ -119,8 +126,9 @@ pub struct Lacking {
 }
 
 /// Which requests are listed: those for which all holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// `RECEIVED`, `RUNNING`, `SUCCEEDED` or `FAILED`.
     pub status: Option<String>,
@@ -183,6 +191,9 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Does that to the request with that id, or that an event of `source` has given that name; what came of it.
     async fn act(&self, id: &str, source: Option<&str>, action: Action) -> Result<Value, ApiError>;
 
+    /// Has all instances write lines from that level on, for so long; until when (RFC 3339).
+    async fn log_level(&self, level: &str, lasts: Duration) -> Result<String, ApiError>;
+
     /// Whether everything that is needed can be reached.
     fn ready(&self) -> Ready;
 
@@ -221,15 +232,9 @@ pub async fn serve(
 pub fn router(admin: Admin) -> Router {
     let guard = from_fn_with_state(admin.guard.clone(), guard::stand);
     Router::new()
-        .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/v1/events", post(events::put))
         .merge(page::routes())
-        .route("/v1/requests", get(requests::list))
-        .route("/v1/requests/{id}", get(requests::show).post(requests::act))
-        .route("/v1/requests/{id}/folders", get(requests::folders))
-        .route("/v1/requests/{id}/journal", get(requests::journal))
-        .route("/v1/requests/{id}/explain", get(requests::explain))
+        .merge(openapi::routes())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this route has another method")
@@ -242,6 +247,11 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
+/// Whether everything that is needed can be reached
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, description = "It can", body = Ready),
+    (status = 503, description = "It cannot; what is lacking, and why", body = Ready),
+))]
 async fn readyz(State(admin): State<Admin>) -> (StatusCode, Json<Ready>) {
     let ready = admin.backend.ready();
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -1,4 +1,5 @@
 //! Requests: which there are, how far one is, and what is done to it.
+#![expect(unused_qualifications, reason = "what `utoipa` makes of the parameters of a route")]
 
 use axum::{
     Json,
@@ -9,7 +10,13 @@ use axum::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Action, Admin, ApiError, ListQuery, problem::Problem};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Action, Admin, ApiError, ListQuery,
+    problem::{PROBLEM, Problem},
+    shapes::{self, ProblemDocument},
+};
 
 /// What is said where nobody says why a request is cancelled.
 const NO_REASON: &str = "by an operator";
@@ -17,19 +24,26 @@ const NO_REASON: &str = "by an operator";
 pub(super) const LONGEST_REASON: usize = 500;
 
 /// What the query may say.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Among {
     /// The source of the event that gave the name.
     source: Option<String>,
 }
 
 /// What the body of a wish to cancel may say.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Cancel {
+pub(super) struct Cancel {
+    /// Why, for whoever waits for it.
     reason: Option<String>,
 }
 
+/// Requests, newest first
+#[utoipa::path(get, path = "/v1/requests", tag = "requests", params(ListQuery), responses(
+    (status = 200, body = shapes::Page),
+    (status = 400, body = ProblemDocument, content_type = PROBLEM),
+))]
 pub(super) async fn list(
     State(admin): State<Admin>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -38,6 +52,11 @@ pub(super) async fn list(
     Ok(Json(admin.backend.requests(&query).await?))
 }
 
+/// A request as it stands
+#[utoipa::path(get, path = "/v1/requests/{id}", tag = "requests", params(("id" = String, Path, description = "Its id, name, event, caller, a job of it, or where it copies from or to"), Among), responses(
+    (status = 200, body = shapes::Request),
+    (status = 404, body = ProblemDocument, content_type = PROBLEM),
+))]
 pub(super) async fn show(
     State(admin): State<Admin>,
     Path(id): Path<String>,
@@ -50,9 +69,11 @@ pub(super) async fn show(
 }
 
 /// Which of the folders.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Part {
+    /// The source of the event that gave the name.
     source: Option<String>,
     /// How many come before them.
     #[serde(default)]
@@ -65,6 +86,13 @@ pub(super) struct Part {
 const USUAL_PART: usize = 100;
 const LARGEST_PART: usize = 1000;
 
+/// The folders of a request, those that need attention first
+#[utoipa::path(get, path = "/v1/requests/{id}/folders", tag = "requests", params(
+    ("id" = String, Path, description = "As for a request"), Part
+), responses(
+    (status = 200, body = shapes::Folders),
+    (status = 404, body = ProblemDocument, content_type = PROBLEM),
+))]
 pub(super) async fn folders(
     State(admin): State<Admin>,
     Path(id): Path<String>,
@@ -86,6 +114,11 @@ pub(super) async fn folders(
     Ok(Json(found))
 }
 
+/// The last things that have happened to a request
+#[utoipa::path(get, path = "/v1/requests/{id}/journal", tag = "requests", params(("id" = String, Path, description = "Its id, name, event, caller, a job of it, or where it copies from or to"), Among), responses(
+    (status = 200, body = shapes::Journal),
+    (status = 404, body = ProblemDocument, content_type = PROBLEM),
+))]
 pub(super) async fn journal(
     State(admin): State<Admin>,
     Path(id): Path<String>,
@@ -95,6 +128,11 @@ pub(super) async fn journal(
     Ok(Json(found.ok_or(ApiError::Unknown(id))?))
 }
 
+/// What has become of a request, why, and what is next
+#[utoipa::path(get, path = "/v1/requests/{id}/explain", tag = "requests", params(("id" = String, Path, description = "Its id, name, event, caller, a job of it, or where it copies from or to"), Among), responses(
+    (status = 200, body = shapes::Explanation),
+    (status = 404, body = ProblemDocument, content_type = PROBLEM),
+))]
 pub(super) async fn explain(
     State(admin): State<Admin>,
     Path(id): Path<String>,
@@ -104,7 +142,18 @@ pub(super) async fn explain(
     Ok(Json(found.ok_or(ApiError::Unknown(id))?))
 }
 
-/// `POST /v1/requests/{id}:{verb}`; ids may hold colons.
+/// Ends a request, makes it again, or has it looked at now: `:cancel`, `:retry`, `:wake`
+///
+/// Ids may hold colons: the last one counts.
+#[utoipa::path(post, path = "/v1/requests/{id}", tag = "requests", request_body(
+    content = Option<Cancel>, description = "Of `:cancel`: why, for whoever waits for it"
+), params(
+    ("id" = String, Path, description = "As for a request, followed by `:cancel`, `:retry` or `:wake`"), Among
+), responses(
+    (status = 202, body = shapes::Done),
+    (status = 404, body = ProblemDocument, content_type = PROBLEM),
+    (status = 409, description = "As it stands, that cannot be done", body = ProblemDocument, content_type = PROBLEM),
+))]
 pub(super) async fn act(
     State(admin): State<Admin>,
     Path(id): Path<String>,

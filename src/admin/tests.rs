@@ -97,6 +97,16 @@ async fn the_folders_and_the_journal_of_a_request_are_shown() {
 }
 
 #[tokio::test]
+async fn the_level_of_the_log_is_asked_for() {
+    let server = Server::new();
+    let put = async |body: Value| server.call("PUT", "/v1/log-level", body.to_string()).await;
+    let (status, said) = put(json!({ "level": "debug", "seconds": 600 })).await;
+    assert_eq!((status, said.as_str()), (200, r#"{"level":"debug","until":"debug for 600"}"#));
+    assert_eq!(put(json!({ "level": "loud", "seconds": 1 })).await.0, 400);
+    assert_eq!(put(json!({ "level": "debug" })).await.0, 400);
+}
+
+#[tokio::test]
 async fn requests_are_told_what_to_do() {
     let server = Server::new();
     let told = async |path: &str, body: &str| {

@@ -97,6 +97,21 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
     Ok(on_one_machine(database, embedded::outcomes::Outcomes::to_log(), around).await?.0)
 }
 
+/// ICAv2 alone.
+pub(super) async fn client(settings: &Settings) -> anyhow::Result<Arc<Client>> {
+    let clients = match settings.backend {
+        Backend::Aws => Some(Clients::load().await?),
+        Backend::Embedded => None,
+    };
+    platform(
+        settings,
+        clients.as_ref(),
+        &(Arc::new(SystemClock::new()) as _),
+        &(Arc::new(Dice::from_os()) as _),
+        None,
+    )
+}
+
 /// What is the same wherever the records are.
 pub(super) struct Around {
     pub(super) platform: Arc<Client>,
@@ -163,7 +178,7 @@ fn platform(
     };
     if let Some([token, platform]) = reached.cloned() {
         tokens = Arc::new(WatchedTokens { tokens, reached: token });
-        transport = Arc::new(WatchedTransport { transport, reached: platform });
+        transport = Arc::new(WatchedTransport::new(transport, platform));
     }
     let client = icav2::Settings {
         base_url: of.base_url.clone(),

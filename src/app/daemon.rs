@@ -13,11 +13,14 @@ use crate::{
     embedded::sns::{Inbox, OverTheNetwork},
     runtime::{OnError, Supervisor},
     signals,
-    telemetry::{Dropped, Metrics},
+    telemetry::{Dropped, Levels, Metrics, Verbatim},
 };
 
 /// Between two collections of what the metrics have summed up.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Between two tellings of what CloudWatch is shown.
+const FOR_CLOUDWATCH: Duration = Duration::from_mins(1);
 
 /// A running daemon.
 #[derive(Debug)]
@@ -34,7 +37,8 @@ pub(super) struct Daemon {
 pub(super) async fn start(
     settings: &Settings,
     supervisor: &Supervisor,
-    metrics: Option<Metrics>,
+    metrics: Option<Arc<Metrics>>,
+    levels: Option<Levels>,
 ) -> anyhow::Result<Daemon> {
     let listen = settings.admin.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
@@ -68,7 +72,7 @@ pub(super) async fn start(
     );
 
     let (latch, table) = (readiness.latch("table"), readiness.condition("table"));
-    let looks = watched::look_at_table(store, table, latch, phases.off.clone());
+    let looks = watched::look_at_table(store, table, latch, levels, phases.off.clone());
     supervisor.spawn_service("looks at the table", OnError::Log, looks);
     let questions = watched::ask_platform(platform, platform_reached, phases.off.clone());
     supervisor.spawn_service("looks at the platform", OnError::Log, questions);
@@ -77,14 +81,13 @@ pub(super) async fn start(
     let door = Arc::new(Door::new(engine.clone(), work.folders, entrance, notices, readiness.clone()));
     let render: Arc<dyn Fn() -> String + Send + Sync> = match metrics {
         Some(metrics) => {
-            let metrics = Arc::new(metrics);
             let (kept, off) = (metrics.clone(), phases.off.clone());
             supervisor.spawn_service("metrics", OnError::Log, async move {
                 loop {
                     tokio::select! {
                         biased;
                         () = off.cancelled() => return Ok::<(), Infallible>(()),
-                        () = sleep(UPKEEP) => kept.upkeep(),
+                        () = sleep(UPKEEP) => kept.upkeep(super::now().as_second()),
                     }
                 }
             });
@@ -112,6 +115,27 @@ fn notices(topics: &[String]) -> anyhow::Result<Option<Inbox>> {
     }
     let network = OverTheNetwork::new().context("no HTTP client for SNS")?;
     Ok(Some(Inbox::new(topics.to_vec(), Box::new(network))))
+}
+
+/// Writes what alarms need into the log, for CloudWatch, until `off`, and once more then.
+pub(super) async fn tell_cloudwatch(
+    metrics: Arc<Metrics>,
+    mut lines: Verbatim,
+    off: CancellationToken,
+) -> Result<(), Infallible> {
+    loop {
+        let is_over = tokio::select! {
+            biased;
+            () = off.cancelled() => true,
+            () = sleep(FOR_CLOUDWATCH) => false,
+        };
+        for line in metrics.for_cloudwatch(super::now().as_millisecond()) {
+            lines.line(&line);
+        }
+        if is_over {
+            return Ok(());
+        }
+    }
 }
 
 /// Tells, once the log is read again, how many lines were lost.

@@ -20,6 +20,7 @@ use crate::{
     ports::clock::{Clock as _, SystemClock},
     runtime::Supervisor,
     simulator::{self, Entry, Simulator, world::WorldFile},
+    telemetry::Metrics,
     telemetry::{Format, Logs, Output},
 };
 
@@ -138,7 +139,9 @@ async fn run(
 
     let folder = scratch().await?;
     let settings = settings(&format!("http://{address}/ica/rest"), &folder)?;
-    let daemon = daemon::start(&settings, supervisor, None).await?;
+    // Another one in this process may count already.
+    let metrics = Metrics::install(None).ok().map(Arc::new);
+    let daemon = daemon::start(&settings, supervisor, metrics, None).await?;
     supervisor.readiness().ready().await;
     let detail = json!({
         "payload": { "sourceUriList": [options.source_uri], "destinationUri": options.destination_uri },

@@ -1,13 +1,16 @@
 //! What the HTTP side shows of the engine, and where it puts what comes in.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{adapters::Entrance, explain, shown};
 use crate::{
-    admin::{Accepted, Action, ApiError, Backend, Lacking, ListQuery, Ready},
+    admin::{
+        Accepted, Action, ApiError, Backend, Lacking, ListQuery, Ready,
+        shapes::{Done, Page},
+    },
     domain::ids::RequestId,
     embedded::sns::{Inbox, Unheard},
     engine::{Cancel, Engine, EventVerdict, Retry, Woken, list::Wanted},
@@ -107,31 +110,32 @@ impl Backend for Door {
     }
 
     async fn request(&self, id: &str, source: Option<&str>) -> Result<Option<Value>> {
-        Ok(self.engine.view_of(id, source).await?.map(|view| shown::request(&view)))
+        Ok(self.engine.view_of(id, source).await?.map(|view| json!(shown::request(&view))))
     }
 
     async fn folders(&self, id: &str, source: Option<&str>) -> Result<Option<Value>, ApiError> {
         let failed = |error: Error| refused(&error);
         let Some(view) = self.engine.view_of(id, source).await.map_err(failed)? else { return Ok(None) };
         let found = self.engine.children(&RequestId::new(view.id)).await.map_err(failed)?;
-        Ok(found.map(|children| shown::children(&children)))
+        Ok(found.map(|children| json!(shown::children(&children))))
     }
 
     async fn journal(&self, id: &str, source: Option<&str>) -> Result<Option<Value>, ApiError> {
         let failed = |error: Error| refused(&error);
         let Some(view) = self.engine.view_of(id, source).await.map_err(failed)? else { return Ok(None) };
         let found = self.engine.history(&RequestId::new(view.id)).await.map_err(failed)?;
-        Ok(found.map(|history| shown::journal(&history)))
+        Ok(found.map(|history| json!(shown::journal(&history))))
     }
 
     async fn explain(&self, id: &str, source: Option<&str>) -> Result<Option<Value>, ApiError> {
-        explain::explain(&self.engine, id, source).await.map_err(|error| refused(&error))
+        let explained = explain::explain(&self.engine, id, source).await.map_err(|error| refused(&error))?;
+        Ok(explained.map(|explanation| json!(explanation)))
     }
 
     async fn requests(&self, query: &ListQuery) -> Result<Value, ApiError> {
         let listed = self.engine.list(&wanted(query)?).await.map_err(|error| refused(&error))?;
-        let requests: Vec<_> = listed.requests.iter().map(shown::request).collect();
-        Ok(json!({ "requests": requests, "next": listed.next }))
+        let requests = listed.requests.iter().map(shown::request).collect();
+        Ok(json!(Page { requests, next: listed.next }))
     }
 
     async fn act(&self, id: &str, source: Option<&str>, action: Action) -> Result<Value, ApiError> {
@@ -162,11 +166,17 @@ impl Backend for Door {
                     return conflict(format!("{request} was retried as {again}, which has succeeded"));
                 }
                 Retry::As(again) => {
-                    return Ok(json!({ "requestId": again.as_str(), "retryOf": request.as_str() }));
+                    let retry_of = Some(request.to_string());
+                    return Ok(json!(Done { request_id: again.to_string(), retry_of }));
                 }
             },
         }
-        Ok(json!({ "requestId": request.as_str() }))
+        Ok(json!(Done { request_id: request.to_string(), retry_of: None }))
+    }
+
+    async fn log_level(&self, level: &str, lasts: Duration) -> Result<String, ApiError> {
+        let until = self.engine.set_log_level(level, lasts).await.map_err(|error| refused(&error))?;
+        Ok(until.to_string())
     }
 
     fn now(&self) -> jiff::Timestamp {

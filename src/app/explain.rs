@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::shown;
 use crate::{
+    admin::shapes::{self, Explanation, FolderSummary},
     domain::ids::RequestId,
     engine::{
         Engine,
@@ -24,7 +25,7 @@ const LATELY: Duration = Duration::from_hours(1);
 const MOST_OTHERS: usize = 200;
 
 /// Explains a request, by anything that it is called; `None` where there is none.
-pub(super) async fn explain(engine: &Engine, id: &str, source: Option<&str>) -> Result<Option<Value>> {
+pub(super) async fn explain(engine: &Engine, id: &str, source: Option<&str>) -> Result<Option<Explanation>> {
     let Some(view) = engine.view_of(id, source).await? else { return Ok(None) };
     let id = RequestId::new(view.id.as_str());
     let children = engine.children(&id).await?.unwrap_or_default();
@@ -41,17 +42,15 @@ pub(super) async fn explain(engine: &Engine, id: &str, source: Option<&str>) -> 
     }
     let needs_attention = children.children.iter().filter(|child| child.status != ChildStatus::Succeeded);
     let first: Vec<_> = needs_attention.take(MOST_CHILDREN).map(shown::child).collect();
-    let mut explained = shown::journal(&history);
-    if let Some(fields) = explained.as_object_mut() {
-        fields.insert("request".to_owned(), shown::request(&view));
-        fields.insert("why".to_owned(), why.into());
-        fields.insert("next".to_owned(), next(&view, &children).into());
-        fields.insert(
-            "folders".to_owned(),
-            json!({ "total": children.total, "byStatus": counts, "first": first }),
-        );
-    }
-    Ok(Some(explained))
+    let shapes::Journal { journal, is_cut } = shown::journal(&history);
+    Ok(Some(Explanation {
+        request: shown::request(&view),
+        next: next(&view, &children),
+        why,
+        folders: FolderSummary { total: children.total, by_status: json!(counts), first },
+        journal,
+        is_cut,
+    }))
 }
 
 /// Why it has not succeeded, as far as the request and its children say.
@@ -72,7 +71,7 @@ fn reasons(view: &RequestView, children: &Children) -> Vec<String> {
 /// How its copy jobs have fared, where some have not succeeded.
 fn jobs(history: &History) -> Option<String> {
     let ended: Vec<_> = history.entries.iter().filter(|told| told.entry.code == "job.ended").collect();
-    let failed = ended.iter().filter(|told| !told.entry.note.contains("SUCCEEDED")).count();
+    let failed = ended.iter().filter(|told| !told.entry.note.contains(" SUCCEEDED ")).count();
     let kept = if history.is_cut { " that are still known" } else { "" };
     (failed > 0).then(|| format!("{failed} of {} copy jobs{kept} did not succeed", ended.len()))
 }

@@ -5,6 +5,7 @@ mod adapters;
 mod daemon;
 #[cfg(feature = "simulator")]
 mod demo;
+mod doctor;
 mod door;
 mod explain;
 pub mod kinds;
@@ -17,21 +18,24 @@ mod plan;
 mod shown;
 #[cfg(feature = "simulator")]
 mod simulate;
+mod subscribe;
 mod table;
 #[cfg(all(test, feature = "simulator"))]
 mod toy;
 mod watched;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use serde_json::Value;
 
 #[cfg(feature = "simulator")]
 pub use demo::{DemoOptions, DemoProgress, DemoReport, Kept, demo};
+pub use doctor::{DoctorOptions, Finding, Health, doctor};
 pub use plan::{PlanOptions, plan};
 #[cfg(feature = "simulator")]
 pub use simulate::{SimulateOptions, simulate};
+pub use subscribe::{SubscribeOptions, Subscribed, subscribe};
 pub use table::{Served, on_table};
 
 use crate::{
@@ -80,11 +84,16 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let settings = config::load(options.config.as_deref(), config::environment())
         .map_err(|problems| Misconfigured(Box::new(problems)))?;
     let writing = logs(&settings, Output::Stdout).install()?;
-    let metrics = Metrics::install()?;
+    let namespace = settings.metrics.cloudwatch.then_some(settings.metrics.namespace.as_str());
+    let metrics = Arc::new(Metrics::install(namespace)?);
     os::raise_file_limit();
     let supervisor = Supervisor::new();
     let asked = os::stop_signals().context("signals cannot be listened to")?;
-    let daemon = daemon::start(&settings, &supervisor, Some(metrics)).await?;
+    let daemon = daemon::start(&settings, &supervisor, Some(metrics.clone()), Some(writing.levels())).await?;
+    if namespace.is_some() {
+        let told = daemon::tell_cloudwatch(metrics, writing.verbatim(), supervisor.phases().off.clone());
+        supervisor.spawn_service("metrics for CloudWatch", crate::runtime::OnError::Log, told);
+    }
     supervisor.spawn_service(
         "lost log lines",
         crate::runtime::OnError::Log,

@@ -1,8 +1,11 @@
-//! What the engine knows of a request, as JSON for people and programs.
+//! What the engine knows of a request, in the shapes that people and programs get.
 
-use serde_json::{Map, Value, json};
+use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::{
+    admin::shapes,
+    domain::outcome::ErrorName,
     engine::{
         children::{ChildView, Children, History, Told},
         view::RequestView,
@@ -11,43 +14,41 @@ use crate::{
 };
 
 /// A request.
-pub(super) fn request(view: &RequestView) -> Value {
-    let mut shown = json!({
-        "requestId": view.id,
-        "kind": view.kind,
-        "status": view.status().as_str(),
-        "source": view.source,
-        "sourceUris": view.sources.first,
-        "sourcesTotal": view.sources.total,
-        "destinationUri": view.destination,
-        "counters": counters(&view.counters),
-        "unverified": view.unverified,
-        "children": { "total": view.children.0, "settled": view.children.1 },
-        "settled": view.settled,
-        "startedAt": view.started_at.to_string(),
-        "updatedAt": view.updated_at.to_string(),
-        "lastProgressAt": view.progress_at.to_string(),
-    });
-    let Some(fields) = shown.as_object_mut() else { return shown };
-    let next = view.next_at.map(|at| at.to_string());
-    let known = [
-        ("name", &view.name),
-        ("eventId", &view.event_id),
-        ("caller", &view.caller),
-        ("waitingFor", &view.waiting_for),
-        ("trouble", &view.trouble),
-        ("nextTryAt", &next),
-    ];
-    fields.extend(known.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into()))));
+pub(super) fn request(view: &RequestView) -> shapes::Request {
+    let mut shown = shapes::Request {
+        request_id: view.id.clone(),
+        kind: view.kind.clone(),
+        status: view.status().as_str(),
+        source: view.source.clone(),
+        source_uris: view.sources.first.clone(),
+        sources_total: view.sources.total,
+        destination_uri: view.destination.clone(),
+        counters: counters(&view.counters),
+        unverified: view.unverified,
+        children: shapes::Parts { total: view.children.0, settled: view.children.1 },
+        settled: view.settled,
+        started_at: view.started_at.to_string(),
+        updated_at: view.updated_at.to_string(),
+        last_progress_at: view.progress_at.to_string(),
+        name: view.name.clone(),
+        event_id: view.event_id.clone(),
+        caller: view.caller.clone(),
+        waiting_for: view.waiting_for.clone(),
+        trouble: view.trouble.clone(),
+        next_try_at: view.next_at.map(|at| at.to_string()),
+        output: None,
+        error: None,
+        cause: None,
+    };
     if let Some(outcome) = &view.outcome {
         let report = Report { request_id: &view.id, destination_uri: &view.destination, outcome };
         match &outcome.failure {
-            None => fields.insert("output".to_owned(), document(&success_output(&report))),
+            None => shown.output = Some(document(&success_output(&report))),
             Some(failure) => {
-                fields.insert("error".to_owned(), failure.error.as_str().into());
-                fields.insert("cause".to_owned(), document(&failure_cause(&report)))
+                shown.error = Some(failure.error.as_str());
+                shown.cause = Some(document(&failure_cause(&report)));
             }
-        };
+        }
     }
     shown
 }
@@ -57,46 +58,40 @@ fn document(text: &str) -> Value {
 }
 
 /// The children of a request, those that need attention first.
-pub(super) fn children(children: &Children) -> Value {
-    let folders: Vec<_> = children.children.iter().map(child).collect();
-    json!({ "folders": folders, "total": children.total })
+pub(super) fn children(children: &Children) -> shapes::Folders {
+    shapes::Folders { folders: children.children.iter().map(child).collect(), total: children.total }
 }
 
 /// A child of a request.
-pub(super) fn child(child: &ChildView) -> Value {
-    let known = [
-        ("folderId", Some(child.id.clone())),
-        ("destinationUri", Some(child.destination.clone())),
-        ("status", Some(child.status.as_str().to_owned())),
-        ("error", child.error.map(|error| error.to_string())),
-        ("why", child.why.clone()),
-        ("nextTryAt", child.next_at.map(|at| at.to_string())),
-    ];
-    let known = known.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into())));
-    let mut shown: Map<String, Value> = known.collect();
-    shown.insert("counters".to_owned(), counters(&child.counters));
-    shown.insert("jobs".to_owned(), child.jobs.into());
-    shown.into()
+pub(super) fn child(child: &ChildView) -> shapes::Folder {
+    shapes::Folder {
+        folder_id: child.id.clone(),
+        destination_uri: child.destination.clone(),
+        status: child.status.as_str(),
+        error: child.error.map(ErrorName::as_str),
+        why: child.why.clone(),
+        next_try_at: child.next_at.map(|at| at.to_string()),
+        counters: counters(&child.counters),
+        jobs: child.jobs,
+    }
 }
 
 /// What has happened, oldest first.
-pub(super) fn journal(history: &History) -> Value {
-    let entries: Vec<_> = history.entries.iter().map(entry).collect();
-    json!({ "journal": entries, "isCut": history.is_cut })
+pub(super) fn journal(history: &History) -> shapes::Journal {
+    shapes::Journal { journal: history.entries.iter().map(entry).collect(), is_cut: history.is_cut }
 }
 
-fn entry(told: &Told) -> Value {
-    let at = |millis: i64| {
-        jiff::Timestamp::from_millisecond(millis).map_or_else(|_| String::new(), |at| at.to_string())
-    };
+fn entry(told: &Told) -> shapes::Entry {
+    let at =
+        |millis: i64| Timestamp::from_millisecond(millis).map_or_else(|_| String::new(), |at| at.to_string());
     let entry = &told.entry;
-    let mut shown = json!({ "at": at(entry.at), "code": entry.code, "note": entry.note });
-    if let Some(fields) = shown.as_object_mut() {
-        fields.extend(told.place.iter().map(|place| ("destinationUri".to_owned(), place.clone().into())));
-        if entry.times > 1 {
-            fields.insert("times".to_owned(), entry.times.into());
-            fields.insert("lastAt".to_owned(), at(entry.last).into());
-        }
+    let again = entry.times > 1;
+    shapes::Entry {
+        at: at(entry.at),
+        code: entry.code.clone(),
+        note: entry.note.clone(),
+        destination_uri: told.place.clone(),
+        times: again.then_some(entry.times),
+        last_at: again.then(|| at(entry.last)),
     }
-    shown
 }

@@ -1,7 +1,7 @@
 //! Requests of a fleet, straight from its table: for operators, whose own rights decide what they may see and do.
 //! On AWS nothing else need be reached.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -78,6 +78,10 @@ impl Backend for TableDoor {
         action: Action,
     ) -> std::result::Result<Value, ApiError> {
         self.door.act(id, source, action).await
+    }
+
+    async fn log_level(&self, level: &str, lasts: Duration) -> std::result::Result<String, ApiError> {
+        self.door.log_level(level, lasts).await
     }
 
     fn ready(&self) -> Ready {

@@ -11,15 +11,17 @@ use tokio_util::sync::CancellationToken;
 #[cfg(any(test, feature = "aws"))]
 use crate::ports::queue::{Message, Queue};
 use crate::{
+    engine::log_level,
     icav2::transport::{Transport, TransportError},
     ports::{
         Result,
         platform::DataPlatform,
-        store::{Key, Store},
+        store::Store,
         tokens::{Bearer, TokenSource},
     },
     runtime::{Condition, Latch},
-    signals,
+    signals::{self, outage::Outage},
+    telemetry::Levels,
 };
 
 /// Between two looks at the table, while it can be reached and while it cannot.
@@ -65,8 +67,33 @@ impl Queue for WatchedQueue {
 /// The way to ICAv2, and whether it answers and takes our token.
 #[derive(Debug)]
 pub(super) struct WatchedTransport {
-    pub(super) transport: Arc<dyn Transport>,
-    pub(super) reached: Condition,
+    transport: Arc<dyn Transport>,
+    reached: Condition,
+    down: Outage,
+    refused: Outage,
+}
+
+impl WatchedTransport {
+    pub(super) fn new(transport: Arc<dyn Transport>, reached: Condition) -> Self {
+        Self { transport, reached, down: Outage::default(), refused: Outage::default() }
+    }
+
+    fn answers(&self) {
+        self.reached.holds();
+        if let Some(trouble) = self.down.works(Duration::ZERO) {
+            signals::api::up(trouble);
+        }
+        if !self.refused.lasts() {
+            signals::api::answers();
+        }
+    }
+
+    fn fails(&self, why: String) {
+        if let Some(trouble) = self.down.fails() {
+            signals::api::down(trouble, &why);
+        }
+        self.reached.fails(why);
+    }
 }
 
 #[async_trait]
@@ -75,15 +102,23 @@ impl Transport for WatchedTransport {
         let answered = self.transport.send(request).await;
         match &answered {
             // Busy, but there.
-            Ok(answer) if answer.status() == http::StatusCode::SERVICE_UNAVAILABLE => self.reached.holds(),
+            Ok(answer) if answer.status() == http::StatusCode::SERVICE_UNAVAILABLE => self.answers(),
             Ok(answer) if answer.status() == http::StatusCode::UNAUTHORIZED => {
                 self.reached.fails("401 Unauthorized: it refuses the token");
+                if let Some(trouble) = self.refused.fails() {
+                    signals::api::token_refused(trouble);
+                }
             }
-            Ok(answer) if answer.status().is_server_error() => {
-                self.reached.fails(answer.status().to_string());
+            Ok(answer) if answer.status().is_server_error() => self.fails(answer.status().to_string()),
+            Ok(answer) => {
+                if answer.status().is_success()
+                    && let Some(trouble) = self.refused.works(Duration::ZERO)
+                {
+                    signals::api::token_accepted(trouble);
+                }
+                self.answers();
             }
-            Ok(_) => self.reached.holds(),
-            Err(error) => self.reached.fails(error.to_string()),
+            Err(error) => self.fails(error.to_string()),
         }
         answered
     }
@@ -108,23 +143,34 @@ impl TokenSource for WatchedTokens {
     }
 }
 
-/// Looks at the table again and again until `off`; the latch goes with the first look that succeeds.
+/// Looks at the table again and again until `off`; the latch goes with the first look that succeeds. What is
+/// looked at is which level is asked for.
 pub(super) async fn look_at_table(
     store: Arc<dyn Store>,
     reached: Condition,
     latch: Latch,
+    levels: Option<Levels>,
     off: CancellationToken,
 ) -> Result<(), Infallible> {
-    let mut latch = Some(latch);
+    let (mut latch, outage) = (Some(latch), Outage::default());
     loop {
-        let wait = match store.get(&Key::new("readiness", "PROBE")).await {
-            Ok(_) => {
+        let wait = match store.get(&log_level::key()).await {
+            Ok(kept) => {
+                let level = log_level::wanted(kept.as_ref(), super::now());
+                if levels.as_ref().is_some_and(|levels| levels.write(level)) {
+                    signals::process::level_changed(level);
+                }
+                if let Some(trouble) = outage.works(Duration::ZERO) {
+                    signals::intake::store_available(trouble);
+                }
                 reached.holds();
                 drop(latch.take());
                 LOOKS.0
             }
             Err(error) => {
-                signals::intake::store_unavailable(&error);
+                if let Some(trouble) = outage.fails() {
+                    signals::intake::store_unavailable(trouble, &error);
+                }
                 reached.fails(error.to_string());
                 LOOKS.1
             }
@@ -193,7 +239,7 @@ mod tests {
             [(200, true), (0, false), (404, true), (401, false), (429, true), (502, false), (503, true)];
         let script = Script(Mutex::new(statuses.map(|(status, _)| status).to_vec()));
         let reached = readiness.condition("icav2");
-        let watched = WatchedTransport { transport: Arc::new(script), reached: reached.clone() };
+        let watched = WatchedTransport::new(Arc::new(script), reached.clone());
         assert!(!reached.is_held(), "no answer has come yet");
         for (status, there) in statuses {
             drop(watched.send(http::Request::new(Bytes::new())).await);

@@ -182,6 +182,13 @@ impl Server {
         Ok(successful(self.send(call).await?).await?.json().await?)
     }
 
+    /// Has all instances write lines from a level on, for so long.
+    pub(super) async fn log_level(&self, level: &str, lasts: Duration) -> anyhow::Result<Value> {
+        let wanted = json!({ "level": level, "seconds": lasts.as_secs() });
+        let call = self.http.put(self.at(["v1", "log-level"])?).json(&wanted);
+        Ok(successful(self.send(call).await?).await?.json().await?)
+    }
+
     /// Where a request can be looked at.
     pub(super) fn look(&self, id: &str) -> String {
         let url = self.at(["v1", "requests", id]).map_or_else(|_| id.to_owned(), String::from);

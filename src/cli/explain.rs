@@ -54,24 +54,33 @@ fn told(explained: &Value, all: bool) -> Vec<String> {
     lines.extend(labelled("why", list(explained, "/why")));
     lines.extend(labelled("next", list(explained, "/next")));
     let folders = list(explained, "/folders/first");
-    if !folders.is_empty() {
-        lines.push(String::new());
+    let journal = list(explained, "/journal");
+    let places = folders
+        .iter()
+        .chain(journal)
+        .map(|said| text(said, "destinationUri"))
+        .filter(|place| !place.is_empty());
+    let root = common(places);
+    lines.push(String::new());
+    if !root.is_empty() {
+        lines.push(format!("folders are below {root}"));
     }
     lines.extend(folders.iter().map(|folder| {
         let why = [text(folder, "error"), text(folder, "why")].into_iter().filter(|text| !text.is_empty());
         let why: Vec<_> = why.collect();
-        let place = within(text(folder, "destinationUri"), text(request, "destinationUri"));
+        let place = within(text(folder, "destinationUri"), root);
         format!("{:9}  {place}  {}", text(folder, "status"), why.join(": ")).trim_end().to_owned()
     }));
-    lines.push(String::new());
-    let journal = list(explained, "/journal");
+    if !folders.is_empty() {
+        lines.push(String::new());
+    }
     let left_out = if all { 0 } else { journal.len().saturating_sub(FIRST + LAST) };
     for (number, entry) in journal.iter().enumerate() {
         if left_out > 0 && number == FIRST {
             lines.push(format!("  … {left_out} more (--all)"));
         }
         if left_out == 0 || number < FIRST || number >= FIRST + left_out {
-            lines.push(line(entry, text(request, "destinationUri")));
+            lines.push(line(entry, root));
         }
     }
     lines
@@ -85,10 +94,10 @@ fn labelled<'a>(label: &'a str, lines: &'a [Value]) -> impl Iterator<Item = Stri
 }
 
 /// One entry of a journal.
-fn line(entry: &Value, destination: &str) -> String {
+fn line(entry: &Value, root: &str) -> String {
     let at = text(entry, "at");
     let time = at.split_once('T').map_or(at, |(_, time)| time.split(['.', 'Z']).next().unwrap_or(time));
-    let place = within(text(entry, "destinationUri"), destination);
+    let place = within(text(entry, "destinationUri"), root);
     let times =
         entry.get("times").and_then(Value::as_u64).map(|times| format!(" (×{times})")).unwrap_or_default();
     format!("{time}  {place:12}  {}  {}{times}", text(entry, "code"), text(entry, "note"))
@@ -96,9 +105,25 @@ fn line(entry: &Value, destination: &str) -> String {
         .to_owned()
 }
 
-/// A place, as seen from the destination of its request.
-fn within<'a>(place: &'a str, destination: &str) -> &'a str {
-    place.strip_prefix(destination).map_or(place, |rest| if rest.is_empty() { "./" } else { rest })
+/// The folder that all places are in.
+fn common<'a>(mut places: impl Iterator<Item = &'a str>) -> &'a str {
+    let Some(first) = places.next() else { return "" };
+    let shared = places.fold(first, |shared, place| {
+        let same = shared.bytes().zip(place.bytes()).take_while(|(one, other)| one == other);
+        let end = same.enumerate().filter(|(_, (byte, _))| *byte == b'/').last().map_or(0, |(at, _)| at + 1);
+        shared.get(..end).unwrap_or_default()
+    });
+    // A scheme alone is no folder.
+    if shared.matches('/').count() > 2 { shared } else { "" }
+}
+
+/// A place, as seen from the folder that all are in.
+fn within<'a>(place: &'a str, root: &str) -> &'a str {
+    match place.strip_prefix(root) {
+        Some("") if !place.is_empty() => "./",
+        Some(rest) => rest,
+        None => place,
+    }
 }
 
 #[cfg(test)]
@@ -132,8 +157,18 @@ mod tests {
         let place = |start: &str| lines.iter().position(|line| line.starts_with(start)).expect(start);
         assert_eq!(lines[place("why  ") + 1], "       only this one");
         assert_eq!(lines[place("next")], "next   copy-manager wake request.1");
+        assert!(lines.contains(&"folders are below icav2://cohort-b/fl/".to_owned()), "{lines:?}");
         assert_eq!(lines[place("FAILED")], "FAILED     ./  CopyJobFailed: it failed");
         assert_eq!(lines[place("02:22")], "02:22:15  many/a/       job.ended  j1 FAILED with 2 files (×2)");
+    }
+
+    #[test]
+    fn places_are_seen_from_the_folder_that_all_are_in() {
+        assert_eq!(common(["icav2://p/a/b/", "icav2://p/a/bc/"].into_iter()), "icav2://p/a/");
+        assert_eq!(common(["icav2://p/ä/", "icav2://p/á/"].into_iter()), "icav2://p/");
+        assert_eq!(common(["icav2://p/a/", "s3://p/a/"].into_iter()), "");
+        assert_eq!(common(["icav2://p/a/", "icav2://q/a/"].into_iter()), "");
+        assert_eq!((within("icav2://p/a/", "icav2://p/a/"), within("", "icav2://p/a/")), ("./", ""));
     }
 
     #[test]

@@ -11,9 +11,11 @@ mod demo;
 mod demo_view;
 #[cfg(feature = "simulator")]
 mod demo_world;
+mod doctor;
 mod exit;
 mod explain;
 mod healthcheck;
+mod log_level;
 mod output;
 mod plan;
 mod requests;
@@ -80,6 +82,12 @@ enum Command {
     Retry(requests::Retry),
     /// Have a request looked at now, not when its waits are over
     Wake(requests::Wake),
+    /// Try each address and permission that the settings need, and say what to do where one is missing
+    Doctor(doctor::Doctor),
+    /// Have ICAv2 send the job events of a project to our queue
+    Subscribe(doctor::Subscribe),
+    /// Have all instances write more log lines, or fewer, for a while
+    LogLevel(log_level::LogLevel),
     /// Serve the page on this machine, for a table in DynamoDB
     Ui(ui::Ui),
     /// Say what a copy would do, without doing it; asks ICAv2 and no daemon
@@ -120,6 +128,9 @@ impl Cli {
             Command::Cancel(cancel) => cancel.run(&global).await,
             Command::Retry(retry) => retry.run(&global).await,
             Command::Wake(wake) => wake.run(&global).await,
+            Command::Doctor(doctor) => doctor.run(&global).await,
+            Command::Subscribe(subscribe) => subscribe.run(&global).await,
+            Command::LogLevel(level) => level.run(&global).await,
             Command::Ui(ui) => ui.run(&global).await,
             Command::Plan(plan) => plan.run(&global).await,
             Command::Schema(schema) => schema.run(&global),

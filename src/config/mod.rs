@@ -75,6 +75,8 @@ pub struct Settings {
     pub admin: admin::Settings,
     /// `[log]`
     pub log: Log,
+    /// `[metrics]`
+    pub metrics: MetricsSettings,
 }
 
 /// Which adapters are used.
@@ -95,6 +97,16 @@ pub struct Log {
     pub level: Level,
     /// How lines are written.
     pub format: Format,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// Whether those that alarms need go to standard output for CloudWatch, every minute.
+    pub cloudwatch: bool,
+    /// The namespace that they have there.
+    pub namespace: String,
 }
 
 /// How important a line is.

@@ -84,7 +84,11 @@ impl Core {
             let outcome = self.outcome_to_tell(item, Some(outcome)).await?;
             return self.pay_token(item, &token, &outcome).await.map(drop);
         }
-        let signs = self.signs(&key.id, items, item.number(attr::CREATED_AT));
+        let made = item.number(attr::CREATED_AT);
+        let signs = self.signs(&key.id, items, made);
+        let now = records::millis(now);
+        let since = |at: Option<i64>| now.saturating_sub(at.unwrap_or(now));
+        signals::ages::request_seen(since(made), since(signs.moved));
         if !self.is_alive(&signs) {
             match self.ports.store.get(&records::request_key(&RequestId::new(key.id.as_str()))).await? {
                 Some(root) if root.number(DUE_AT).is_some() => {
@@ -101,10 +105,14 @@ impl Core {
             signals::engine::caller_gone(&key.id);
             return self.let_go(item).await;
         }
-        signals::engine::beat_sent(&key.id);
+        let sent_at = records::millis(self.ports.clock.now());
+        let before = item.number(attr::BEAT_AT).or(made).unwrap_or(sent_at);
+        let gap = Duration::from_millis(u64::try_from(sent_at.saturating_sub(before)).unwrap_or(0));
+        signals::engine::beat_sent(&key.id, gap, self.settings.heartbeat.promise);
         // Smeared, so that a thousand requests of one second do not beat in one second for ever.
         let wait = self.settings.heartbeat.every().mul_f64(1.0 - 0.1 * self.ports.chance.unit());
-        let mut next = vec![set(DUE_AT, records::after(self.ports.clock.now(), wait))];
+        let mut next =
+            vec![set(DUE_AT, records::after(self.ports.clock.now(), wait)), set(attr::BEAT_AT, sent_at)];
         if item.number(attr::WITHHELD_AT).is_some() {
             next.push(Change::Remove(attr::WITHHELD_AT.into()));
         }

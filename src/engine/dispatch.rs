@@ -196,7 +196,9 @@ impl Engine {
                     self.core.liveness.run_began(records::millis(self.core.ports.clock.now()));
                 }
             }
-            signals::engine::active(runs.len(), waiting.known.len());
+            let streams = self.core.settings.copy.concurrent_streams;
+            let streams = streams.saturating_sub(self.core.streams.available_permits());
+            signals::engine::active(runs.len(), waiting.known.len(), streams);
             if stopping && runs.is_empty() {
                 return;
             }

@@ -24,7 +24,7 @@ use crate::{
         queue::{Message, Queue},
         store::Key,
     },
-    signals,
+    signals::{self, outage::Outage},
 };
 
 /// Wait after a queue could not be read.
@@ -48,6 +48,7 @@ impl Engine {
     /// Receives requests until stopped.
     pub async fn intake(self: Arc<Self>) {
         let queue = Arc::clone(&self.core.ports.requests);
+        let outage = Outage::default();
         while !self.core.stop.is_cancelled() {
             // The receive is waited for even when stopping: messages that a dropped one has taken would stay
             // invisible.
@@ -55,9 +56,16 @@ impl Engine {
                 Ok(messages) if self.core.stop.is_cancelled() => {
                     self.core.hand_back(queue.as_ref(), &messages).await;
                 }
-                Ok(messages) => self.core.take(&messages).await,
+                Ok(messages) => {
+                    if let Some(trouble) = outage.works(Duration::ZERO) {
+                        signals::intake::receives_again("copy-requests", trouble);
+                    }
+                    self.core.take(&messages).await;
+                }
                 Err(error) => {
-                    signals::intake::receive_failed("copy-requests", &error);
+                    if let Some(trouble) = outage.fails() {
+                        signals::intake::receive_failed("copy-requests", trouble, &error);
+                    }
                     self.core.sleep_unless_stopped(PAUSE).await;
                 }
             }

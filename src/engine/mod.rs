@@ -26,6 +26,7 @@ pub(crate) mod large;
 pub(crate) mod lease;
 pub mod list;
 pub(crate) mod liveness;
+pub mod log_level;
 mod names;
 mod operate;
 mod outbox;

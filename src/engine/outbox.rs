@@ -55,7 +55,8 @@ impl Core {
         held.lease.check()?;
         let id = RequestId::new(held.lease.key.id.as_str());
         if self.store_outcome(held, &id, outcome).await? {
-            signals::engine::concluded(id.as_str(), outcome);
+            let kind = held.item.text(attr::KIND).unwrap_or_default();
+            signals::engine::concluded(id.as_str(), kind, outcome);
         }
         self.liveness.forget(&id);
         self.save(held, vec![set(attr::PHASE, Phase::Finishing.as_str())]).await

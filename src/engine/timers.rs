@@ -120,13 +120,14 @@ impl Engine {
                 _ = ticks.tick() => {}
             }
             let look_for_strays = strays.is_time();
+            let mut late = 0;
             for shard in self.shards() {
-                self.wake_shard(shard).await;
+                late = late.max(self.wake_shard(shard).await);
                 if look_for_strays {
                     self.recover_strays(shard).await;
                 }
             }
-            signals::timers::ticked();
+            signals::timers::ticked(late);
         }
     }
 
@@ -150,18 +151,24 @@ impl Engine {
         }
     }
 
-    async fn wake_shard(&self, shard: u8) {
+    /// Has the due records of a shard run; by how much the first of them is late, in milliseconds.
+    async fn wake_shard(&self, shard: u8) -> i64 {
         let now = millis(self.core.ports.clock.now());
         match self.core.ports.store.due(shard, now, PAGE).await {
             Ok(due) => {
+                let late = due.first().map_or(0, |first| now.saturating_sub(first.due_at));
                 for entry in due {
-                    let lane = lane(&entry.key);
-                    if !self.core.inbox.offer(entry.key, lane) {
-                        return;
+                    let priority = lane(&entry.key);
+                    if !self.core.inbox.offer(entry.key, priority) {
+                        break;
                     }
                 }
+                late
             }
-            Err(error) => signals::timers::walk_failed(shard, &error),
+            Err(error) => {
+                signals::timers::walk_failed(shard, &error);
+                0
+            }
         }
     }
 

@@ -105,6 +105,11 @@ impl Auth {
         Ok((!same(&token, refused)).then_some(token))
     }
 
+    /// When the token at hand ends, where it says so.
+    pub(super) async fn ends(&self) -> Option<Timestamp> {
+        self.state.lock().await.held.as_ref()?.bearer.expires
+    }
+
     /// Whether this call is the one to look for the next token; other calls go on with the one at hand.
     async fn takes_the_look(&self, now: Timestamp) -> bool {
         let mut state = self.state.lock().await;
@@ -120,7 +125,7 @@ impl Auth {
         let Ok(bearer) = self.load("expiry").await else { return };
         let mut state = self.state.lock().await;
         if let Some(held) = state.held.take_if(|held| !same(&held.bearer.secret, &bearer.secret)) {
-            api::token_loaded("expiry");
+            api::token_loaded("expiry", ends(&bearer));
             let fresh = CachedToken::new(bearer, self.clock.now());
             state.held = Some(CachedToken { before: Some(held.bearer), ..fresh });
         }
@@ -137,7 +142,7 @@ impl Auth {
             state.failed = Some(Failure { at: Instant::now(), class: *class, operation, message });
         })?;
         state.failed = None;
-        api::token_loaded(reason);
+        api::token_loaded(reason, ends(&bearer));
         Ok(CachedToken::new(bearer, self.clock.now()))
     }
 
@@ -165,6 +170,11 @@ impl CachedToken {
             _ => &self.bearer,
         }
     }
+}
+
+/// When a token ends, in seconds since 1970.
+fn ends(bearer: &Bearer) -> Option<i64> {
+    bearer.expires.map(Timestamp::as_second)
 }
 
 fn same(one: &SecretString, other: &SecretString) -> bool {

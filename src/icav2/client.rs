@@ -25,8 +25,11 @@ use super::{
 use crate::{
     policy::pace::Pace,
     ports::{Class, Result, chance::Chance, clock::Clock, platform::Load, tokens::TokenSource},
-    signals::api,
+    signals::{api, outage::Outage},
 };
+
+/// For so long there has to be no throttling before it is told to be over.
+const QUIET: Duration = Duration::from_mins(1);
 
 /// ICAv2, over a transport.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ pub struct Client {
     chance: Arc<dyn Chance>,
     auth: Auth,
     pace: Pace,
+    throttling: Outage,
     pub(super) base_url: String,
     timeout: Duration,
     pub(super) projects: Projects,
@@ -60,6 +64,7 @@ impl Client {
         Self {
             auth: Auth::new(tokens, clock.clone()),
             pace: Pace::per_second(rate, burst),
+            throttling: Outage::default(),
             base_url: settings.base_url,
             timeout: settings.timeout,
             projects: Projects::new(projects::KEEP),
@@ -96,6 +101,16 @@ impl Client {
             .map_err(|error| self.misread(problem::gibberish(call, error), &body))
     }
 
+    /// When the token at hand ends, where it says so.
+    ///
+    /// # Errors
+    ///
+    /// Those of its source.
+    pub async fn token_ends(&self) -> Result<Option<Timestamp>> {
+        self.auth.token().await?;
+        Ok(self.auth.ends().await)
+    }
+
     /// Makes a call and leaves its answer as it is.
     pub(super) async fn run(&self, call: &Call) -> Result<Bytes> {
         call.retry().run(&*self.chance, || self.attempt(call)).await
@@ -115,12 +130,14 @@ impl Client {
 
     async fn send(&self, call: &Call, token: &SecretString) -> Result<Bytes> {
         let request = call.request(&self.base_url, Credential::Bearer(token))?;
+        let asked = Instant::now();
         if call.goes_first() {
             self.pace.ready_first().await;
         } else {
             self.pace.ready().await;
         }
         let started = Instant::now();
+        api::let_through(started.duration_since(asked));
         let answer = timeout(self.timeout, self.transport.send(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(late()));
         let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
@@ -128,12 +145,18 @@ impl Client {
         let (parts, body) = answer.map_err(|error| problem::no_answer(call, error))?.into_parts();
         if parts.status.is_success() {
             self.pace.succeeded();
+            if let Some(trouble) = self.throttling.works(QUIET) {
+                api::throttling_over(trouble);
+            }
             return Ok(body);
         }
         let error = problem::refusal(call, &parts, &body, self.clock.now(), token);
         if error.class == Class::Throttled {
             let calls_per_second = self.pace.throttled(error.retry_after);
-            api::throttled(call.operation, error.retry_after, calls_per_second);
+            api::throttled(call.operation, calls_per_second);
+            if let Some(trouble) = self.throttling.fails() {
+                api::throttling(trouble, call.operation, calls_per_second, self.pace.queue().0);
+            }
         }
         Err(self.led_astray(error))
     }

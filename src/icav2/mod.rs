@@ -13,6 +13,7 @@ mod entrance;
 mod gathered;
 pub mod http;
 mod linked;
+pub mod notifications;
 mod platform;
 mod problem;
 mod projects;

@@ -3,34 +3,28 @@
 //! Messages are constant, the data is in fields; errors are told once, where they are handled.
 //! Nothing here takes a token, a presigned URL or a body.
 
-use std::{error::Error, fmt::Display};
+use std::{error::Error, fmt::Display, time::Duration};
 
-use metrics::{counter, gauge};
+use metrics::{counter, gauge, histogram};
 use tracing::{debug, error, info, warn};
 
-pub use super::requests::*;
-use super::{chain, counted, journal::note};
-use crate::domain::{
-    ids::{DataId, JobId},
-    job::JobStatus,
-};
+use super::{chain, counted, journal::note, millis};
+pub use super::{jobs::*, requests::*};
+use crate::domain::ids::DataId;
 
 /// Metrics of the engine: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[
     ("copy_manager_requests_received_total", "Requests stored"),
     ("copy_manager_requests_repeated_total", "Requests that were there already"),
     ("copy_manager_requests_malformed_total", "Messages that could not be understood"),
-    ("copy_manager_requests_concluded_total", "Requests that ended, by error name (none: success)"),
+    ("copy_manager_requests_concluded_total", "Requests that ended, by outcome and error name"),
     ("copy_manager_children_settled_total", "Folders of requests that ended"),
     ("copy_manager_files_copied_total", "Files brought to their destination"),
-    ("copy_manager_bytes_copied_total", "Bytes brought to their destination"),
+    ("copy_manager_copied_bytes_total", "Bytes brought to their destination"),
     ("copy_manager_files_streamed_total", "Files that went through this process"),
     ("copy_manager_files_copied_in_s3_total", "Files that S3 copied inside a project's bucket"),
     ("copy_manager_streams_failed_total", "Streams that failed and are tried again"),
-    ("copy_manager_jobs_submitted_total", "ICAv2 copy jobs submitted"),
-    ("copy_manager_jobs_ended_total", "ICAv2 copy jobs that ended, by status"),
     ("copy_manager_files_rerouted_total", "Files streamed because every job with them fails"),
-    ("copy_manager_jobs_adopted_total", "Jobs whose submission was never answered, found again"),
     (
         "copy_manager_files_deleted_total",
         "Files deleted at destinations: leftovers of failed jobs, files overwritten on request",
@@ -43,11 +37,21 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     ("copy_manager_answers_total", "Task tokens answered, by error name (none: success)"),
     ("copy_manager_callers_gone_total", "Task tokens that no caller waits on any more"),
-    ("copy_manager_ica_events_total", "ICAv2 events received, by relevance"),
     ("copy_manager_rounds_failed_total", "Rounds that ended in an error and are tried again"),
     (
         "copy_manager_rounds_in_vain_total",
         "Times that a folder has gone through ten rounds which brought and learnt nothing and waited for nothing",
+    ),
+    (
+        "copy_manager_request_duration_seconds",
+        "From the acceptance of a request to its end, by kind and outcome",
+    ),
+    ("copy_manager_heartbeat_gap_seconds", "Between two heartbeats of a task token"),
+    ("copy_manager_heartbeats_late_total", "Heartbeats that came later than is promised (heartbeat.promise)"),
+    ("copy_manager_streams_active", "Files that are going through this process"),
+    (
+        "copy_manager_lease_takeovers_total",
+        "Records that were taken over from an instance that had not given them back",
     ),
     ("copy_manager_leases_lost_total", "Leases that another instance has taken over"),
     ("copy_manager_runs_active", "Records this instance works on"),
@@ -87,13 +91,6 @@ pub fn payload_unread(message: &str, why: &dyn Error) {
     warn!(code = "message.payload_unread", message_id = message, error = chain(why), "payload unread");
 }
 
-/// ICAv2 events were received.
-pub fn job_events(jobs: usize, others: u32) {
-    counter!("copy_manager_ica_events_total", "relevance" => "job").increment(jobs as u64);
-    counter!("copy_manager_ica_events_total", "relevance" => "other").increment(u64::from(others));
-    debug!(code = "job.events", jobs, others, "ica events received");
-}
-
 /// Some children were not told on the internal bus; the timers will find them.
 pub fn children_untold(request: &str, children: usize) {
     warn!(code = "event.children_untold", request_id = request, children, "child events refused by the bus");
@@ -106,8 +103,18 @@ pub fn publish_failed(request: &str, why: &dyn Error) {
 }
 
 /// A heartbeat was sent.
-pub fn beat_sent(request: &str) {
+pub fn beat_sent(request: &str, gap: Duration, promise: Duration) {
     counter!("copy_manager_heartbeats_total").increment(1);
+    histogram!("copy_manager_heartbeat_gap_seconds").record(gap);
+    if gap > promise {
+        counter!("copy_manager_heartbeats_late_total").increment(1);
+        warn!(
+            code = "heartbeat.late",
+            request_id = request,
+            gap_ms = millis(gap),
+            "heartbeat later than promised"
+        );
+    }
     debug!(code = "heartbeat.sent", request_id = request, "heartbeat sent");
 }
 
@@ -174,93 +181,11 @@ pub fn caller_gone(request: &str) {
     warn!(code = "caller.gone", request_id = request, "caller gone, its token has ended");
 }
 
-/// A copy job was submitted.
-pub fn job_submitted(folder: &str, job: &JobId, files: usize, attempt: u32) {
-    note("job.submitted", || format!("{job} with {}, attempt {attempt}", counted(files, "file")));
-    counter!("copy_manager_jobs_submitted_total").increment(1);
-    info!(
-        code = "job.submitted",
-        folder_id = folder,
-        job_id = job.as_str(),
-        files,
-        attempts = attempt,
-        "copy job submitted"
-    );
-}
-
-/// A copy job has ended.
-pub fn job_ended(folder: &str, job: &JobId, status: JobStatus, attempt: u32, files: usize) {
-    note("job.ended", || format!("{job} {} with {}", status.as_str(), counted(files, "file")));
-    counter!("copy_manager_jobs_ended_total", "status" => status.as_str()).increment(1);
-    info!(
-        code = "job.ended",
-        folder_id = folder,
-        job_id = job.as_str(),
-        job_status = status.as_str(),
-        files,
-        attempts = attempt,
-        "copy job ended"
-    );
-}
-
-/// A submission got no answer; its job is looked for.
-pub fn submission_unanswered(folder: &str, why: &dyn Error) {
-    note("job.unanswered", || chain(why));
-    warn!(
-        code = "job.unanswered",
-        folder_id = folder,
-        error = chain(why),
-        "copy job submission unanswered, looking for the job"
-    );
-}
-
-/// Files whose job failed are submitted apart from others.
-pub fn set_cut(folder: &str, files: usize, pieces: usize) {
-    note("job.split", || format!("{} in {}", counted(files, "file"), counted(pieces, "job")));
-    info!(code = "job.split", folder_id = folder, files, pieces, "failed copy job split");
-}
-
 /// A file that no job would bring is streamed.
 pub fn file_rerouted(folder: &str) {
     note("file.rerouted", String::new);
     counter!("copy_manager_files_rerouted_total").increment(1);
     warn!(code = "file.rerouted", folder_id = folder, "file streamed because every job with it fails");
-}
-
-/// The platform refuses to make a job.
-pub fn submission_refused(folder: &str, why: &dyn Error) {
-    note("job.refused", || chain(why));
-    warn!(code = "job.refused", folder_id = folder, error = chain(why), "copy job submission refused");
-}
-
-/// A job could not be asked for.
-pub fn poll_failed(folder: &str, job: &JobId, why: &dyn Error) {
-    note("job.unread", || format!("{job}: {}", chain(why)));
-    warn!(
-        code = "job.unread",
-        folder_id = folder,
-        job_id = job.as_str(),
-        error = chain(why),
-        "copy job cannot be read"
-    );
-}
-
-/// The job of an unanswered submission was found.
-pub fn job_adopted(folder: &str, job: &JobId) {
-    note("job.adopted", || job.to_string());
-    counter!("copy_manager_jobs_adopted_total").increment(1);
-    info!(code = "job.adopted", folder_id = folder, job_id = job.as_str(), "copy job adopted");
-}
-
-/// The job of an unanswered submission was not found; it is made again.
-pub fn submission_lost(folder: &str, files: usize) {
-    note("job.lost", || counted(files, "file"));
-    warn!(code = "job.lost", folder_id = folder, files, "copy job submission not found, submitted again");
-}
-
-/// The project runs as many jobs as it may.
-pub fn no_slot(folder: &str, limit: i64) {
-    debug!(code = "job.no_slot", folder_id = folder, limit, "no free job slot");
 }
 
 /// A file at the destination was deleted: a PARTIAL leftover, or one that is overwritten.
@@ -305,7 +230,8 @@ pub fn stream_failed(folder: &str, why: &dyn Error, attempts: u32) {
 }
 
 /// How busy this instance is.
-pub fn active(running: usize, waiting: usize) {
+pub fn active(running: usize, waiting: usize, streams: usize) {
+    gauge!("copy_manager_streams_active").set(u32::try_from(streams).unwrap_or(u32::MAX));
     gauge!("copy_manager_runs_active").set(u32::try_from(running).unwrap_or(u32::MAX));
     gauge!("copy_manager_runs_waiting").set(u32::try_from(waiting).unwrap_or(u32::MAX));
 }
@@ -323,6 +249,7 @@ pub fn lease_lost(key: &dyn Display) {
 
 /// A record is taken whose last holder did not give it back, as that many before it in a row.
 pub fn taken_over(key: &dyn Display, from: &str, times: i64) {
+    counter!("copy_manager_lease_takeovers_total").increment(1);
     info!(code = "record.taken_over", record = %key, holder = from, times, "record taken over");
 }
 
@@ -336,11 +263,16 @@ pub fn release_failed(key: &dyn Display, why: &dyn Error) {
     warn!(code = "record.not_released", record = %key, error = chain(why), "record not released");
 }
 
-/// A round ended in an error and is tried again.
+/// A round ended in an error and is tried again. Of a row of failures the first is told, the second, the fourth,
+/// and so on: what is down says so itself.
 pub fn round_failed(key: &dyn Display, why: &dyn Error, failures: i64) {
     note("record.round_failed", || chain(why));
     counter!("copy_manager_rounds_failed_total").increment(1);
-    warn!(code = "record.round_failed", record = %key, error = chain(why), failures, "round failed");
+    if failures.count_ones() <= 1 {
+        warn!(code = "record.round_failed", record = %key, error = chain(why), failures, "round failed");
+    } else {
+        debug!(code = "record.round_failed_again", record = %key, error = chain(why), failures, "round failed again");
+    }
 }
 
 /// A folder goes through round after round for nothing: a defect of ours.

@@ -2,18 +2,51 @@
 
 use std::error::Error;
 
-use tracing::warn;
+use tracing::{error, info, warn};
 
-use super::chain;
+use super::{chain, millis, outage::Trouble};
 
 /// A queue could not be read or written.
-pub fn receive_failed(queue: &str, why: &dyn Error) {
-    warn!(code = "queue.down", queue, error = chain(why), "queue unavailable");
+pub fn receive_failed(queue: &str, trouble: Trouble, why: &dyn Error) {
+    let Trouble { lasted, failures } = trouble;
+    warn!(
+        code = "queue.down",
+        queue,
+        since_ms = millis(lasted),
+        calls_failed = failures,
+        error = chain(why),
+        "queue unavailable"
+    );
+}
+
+/// A queue can be read again.
+pub fn receives_again(queue: &str, trouble: Trouble) {
+    let Trouble { lasted, failures } = trouble;
+    info!(
+        code = "queue.up",
+        queue,
+        since_ms = millis(lasted),
+        calls_failed = failures,
+        "queue available again"
+    );
 }
 
 /// The table did not answer.
-pub fn store_unavailable(why: &dyn Error) {
-    warn!(code = "store.down", error = chain(why), "store unavailable");
+pub fn store_unavailable(trouble: Trouble, why: &dyn Error) {
+    let Trouble { lasted, failures } = trouble;
+    error!(
+        code = "store.down",
+        since_ms = millis(lasted),
+        calls_failed = failures,
+        error = chain(why),
+        "store unavailable"
+    );
+}
+
+/// The table answers again.
+pub fn store_available(trouble: Trouble) {
+    let Trouble { lasted, failures } = trouble;
+    info!(code = "store.up", since_ms = millis(lasted), calls_failed = failures, "store available again");
 }
 
 /// What a job event says could not be stored; the event is received again.

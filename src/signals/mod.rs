@@ -1,5 +1,6 @@
 //! What we tell: one function per thing worth telling writes the log line and the metric together.
 
+pub mod ages;
 pub mod api;
 pub mod batch;
 pub mod copy_out;
@@ -7,38 +8,110 @@ pub mod ends;
 pub mod engine;
 pub mod fleet;
 pub mod intake;
+pub mod jobs;
 pub mod journal;
+pub mod outage;
 pub mod process;
 pub mod queue;
 pub mod requests;
 pub mod slice;
 pub mod timers;
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
-/// What each metric means, for the reader of `/metrics`. Counters end in `_total`, histograms in `_seconds`.
+use crate::domain::outcome::ErrorName;
+
+/// How the names of histograms end; those of counters end in `_total`, and all others are gauges.
+const HISTOGRAMS: [&str; 3] = ["_duration_seconds", "_gap_seconds", "_wait_seconds"];
+
+/// Whether a metric of that name is a histogram.
+#[must_use]
+pub fn is_histogram(name: &str) -> bool {
+    HISTOGRAMS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// What each metric means, for the reader of `/metrics`, and zeros for all series that are known beforehand: a
+/// rate that begins with the first increment misses it.
 pub fn describe() {
-    let tables = [
-        api::METRICS,
-        copy_out::METRICS,
-        ends::METRICS,
-        engine::METRICS,
-        fleet::METRICS,
-        process::METRICS,
-        queue::METRICS,
-        slice::METRICS,
-        timers::METRICS,
-    ];
-    for (name, meaning) in tables.into_iter().flatten().copied() {
+    for (name, meaning) in all() {
         if name.ends_with("_total") {
             metrics::describe_counter!(name, meaning);
-        } else if name.ends_with("_seconds") {
+        } else if is_histogram(name) {
             metrics::describe_histogram!(name, meaning);
         } else {
             metrics::describe_gauge!(name, meaning);
         }
     }
+    zero();
 }
+
+/// Whether there is a metric of that name.
+#[must_use]
+pub fn is_known(name: &str) -> bool {
+    all().any(|(known, _)| known == name)
+}
+
+/// Every metric: name and meaning.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let tables = [
+        ages::METRICS,
+        api::METRICS,
+        copy_out::METRICS,
+        ends::METRICS,
+        engine::METRICS,
+        fleet::METRICS,
+        jobs::METRICS,
+        process::METRICS,
+        queue::METRICS,
+        slice::METRICS,
+        timers::METRICS,
+    ];
+    tables.into_iter().flatten().copied()
+}
+
+/// Begins every counter whose labels are known with 0.
+fn zero() {
+    let tables =
+        [ends::METRICS, engine::METRICS, jobs::METRICS, process::METRICS, slice::METRICS, timers::METRICS];
+    let labelled: Vec<&str> = SERIES.iter().map(|(name, ..)| *name).chain(UNKNOWN).collect();
+    for (name, _) in tables.into_iter().flatten().copied() {
+        if name.ends_with("_total") && !labelled.contains(&name) {
+            metrics::counter!(name).increment(0);
+        }
+    }
+    for (name, label, values) in SERIES {
+        for value in *values {
+            metrics::counter!(*name, *label => *value).increment(0);
+        }
+    }
+    for name in ErrorName::ALL {
+        metrics::counter!("copy_manager_answers_total", "error" => name.as_str()).increment(0);
+        let labels = [("error", name.as_str()), ("outcome", "failed")];
+        metrics::counter!("copy_manager_requests_concluded_total", &labels).increment(0);
+    }
+    metrics::counter!("copy_manager_answers_total", "error" => "none").increment(0);
+    let labels = [("error", "none"), ("outcome", "succeeded")];
+    metrics::counter!("copy_manager_requests_concluded_total", &labels).increment(0);
+}
+
+/// Counters with one label, and its values.
+const SERIES: &[(&str, &str, &[&str])] = &[
+    ("copy_manager_callbacks_failed_total", "call", &["heartbeat", "answer"]),
+    ("copy_manager_ica_events_total", "relevance", &["job", "other"]),
+    ("copy_manager_jobs_ended_total", "status", &["SUCCEEDED", "FAILED", "PARTIALLY_SUCCEEDED", "STOPPED"]),
+    ("copy_manager_files_deleted_total", "why", &["leftover", "overwrite"]),
+    ("copy_manager_debts_given_up_total", "what", &["token", "news", "estate"]),
+];
+
+/// Counters whose labels are known when they come, or that are begun above.
+const UNKNOWN: [&str; 6] = [
+    "copy_manager_answers_total",
+    "copy_manager_requests_concluded_total",
+    "copy_manager_task_failures_total",
+    "copy_manager_s3_slow_downs_total",
+    "copy_manager_restores_total",
+    "copy_manager_icav2_calls_total",
+];
 
 /// An error with everything that lies beneath it, in one line.
 fn chain(error: &dyn Error) -> String {
@@ -53,6 +126,11 @@ fn chain(error: &dyn Error) -> String {
         source = beneath.source();
     }
     text
+}
+
+/// A span in whole milliseconds.
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// So many of something, in words.

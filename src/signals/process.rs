@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use metrics::{counter, gauge};
 use tracing::{debug, error, info, warn};
 
-use super::chain;
+use super::{chain, millis};
 
 /// Gauge: 1 while the process takes new work.
 pub const READY: &str = "copy_manager_ready";
@@ -17,8 +17,15 @@ pub const PANICS: &str = "copy_manager_panics_total";
 /// Counter: log lines that were dropped because their reader had not read what came before.
 pub const LINES_LOST: &str = "copy_manager_log_lines_lost_total";
 
+/// Gauge: which version runs.
+pub const BUILD: &str = "copy_manager_build_info";
+
+/// So many refreshes of the gauges are five minutes.
+pub const IS_FIVE_MINUTES: u64 = 60;
+
 /// Metrics: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[
+    (BUILD, "1, with the version that runs as label"),
     (READY, "1 while the process takes new work"),
     (TASK_FAILURES, "Tasks that ended with an error"),
     (PANICS, "Panics, wherever they happened"),
@@ -27,6 +34,7 @@ pub const METRICS: &[(&str, &str)] = &[
 
 /// Everything that must work does; the admin interface listens at `address`. Scripts wait for this very text.
 pub fn ready(address: SocketAddr) {
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!(READY).set(1.0);
     info!(code = "instance.ready", address = %address, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
 }
@@ -49,6 +57,11 @@ pub fn file_limit(limit: u64) {
 /// The limit of file handles could not be raised.
 pub fn file_limit_stays(why: &dyn std::error::Error) {
     warn!(code = "instance.file_limit_stays", error = chain(why), "the limit of file handles stays as it is");
+}
+
+/// Lines are written from another level on: one that an operator asks for, or the usual one.
+pub fn level_changed(level: Option<&str>) {
+    info!(code = "instance.log_level", level_asked = level.unwrap_or("as set"), "log level changed");
 }
 
 /// No new work is taken from here on.
@@ -112,8 +125,4 @@ pub fn panicked(location: &str, message: &str) {
 pub fn lines_lost(lines: u64) {
     counter!(LINES_LOST).increment(lines);
     warn!(code = "instance.lines_lost", lines, "log lines lost: standard output was not read");
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

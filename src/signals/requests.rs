@@ -1,6 +1,6 @@
 //! What is told of requests: who asked for what, and how it ended.
 
-use metrics::counter;
+use metrics::{counter, histogram};
 use tracing::{Span, debug, error, error_span, info, warn};
 
 use super::{counted, journal::note};
@@ -145,7 +145,7 @@ pub fn planned(request: &str, children: usize) {
 pub fn child_settled(root: &str, child: &str, outcome: &Outcome) {
     counter!("copy_manager_children_settled_total").increment(1);
     counter!("copy_manager_files_copied_total").increment(outcome.counters.copied);
-    counter!("copy_manager_bytes_copied_total").increment(outcome.counters.bytes);
+    counter!("copy_manager_copied_bytes_total").increment(outcome.counters.bytes);
     let failure = outcome.failure.as_ref();
     note("folder.settled", || {
         let counters = &outcome.counters;
@@ -184,14 +184,17 @@ fn conclusion(failure: Option<&Failure>) -> &'static str {
 }
 
 /// A root has its outcome.
-pub fn concluded(request: &str, outcome: &Outcome) {
+pub fn concluded(request: &str, kind: &str, outcome: &Outcome) {
     let failure = outcome.failure.as_ref();
     let name = error_name(failure);
-    counter!("copy_manager_requests_concluded_total", "error" => name).increment(1);
+    let ended = if failure.is_some() { "failed" } else { "succeeded" };
+    counter!("copy_manager_requests_concluded_total", &[("error", name), ("outcome", ended)]).increment(1);
     note(conclusion(failure), || {
         failure.map_or_else(String::new, |failure| format!("{}: {}", failure.error, failure.message))
     });
-    let took = outcome.finished_at.duration_since(outcome.started_at).as_millis();
+    let took = outcome.finished_at.duration_since(outcome.started_at);
+    let labels = [("kind", kind.to_owned()), ("outcome", ended.to_owned())];
+    histogram!("copy_manager_request_duration_seconds", &labels).record(took.as_secs_f64());
     at_level_of!(
         failure, code = conclusion(failure),
         request_id = request,
@@ -204,7 +207,7 @@ pub fn concluded(request: &str, outcome: &Outcome) {
         files_failed = outcome.counters.failed,
         bytes = outcome.counters.bytes,
         jobs = outcome.jobs.len(),
-        took_ms = i64::try_from(took).unwrap_or(i64::MAX),
+        took_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
         "request concluded"
     );
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt::Display};
 
-use metrics::counter;
+use metrics::{counter, gauge};
 use tracing::warn;
 
 use super::chain;
@@ -10,12 +10,18 @@ use super::chain;
 /// Metrics: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[
     ("copy_manager_ticks_total", "Walks of the due index"),
+    (
+        "copy_manager_due_lateness_seconds",
+        "How late the work was that the last walk of the due index found, in seconds",
+    ),
     ("copy_manager_stray_timers_total", "Records that were due too far ahead, and were looked at at once"),
 ];
 
-/// The due index was walked.
-pub fn ticked() {
+/// The due index was walked; the work that has waited longest was due so many milliseconds before.
+pub fn ticked(late: i64) {
     counter!("copy_manager_ticks_total").increment(1);
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of years fit")]
+    gauge!("copy_manager_due_lateness_seconds").set(late.max(0) as f64 / 1e3);
 }
 
 /// A shard of the due index could not be read.

@@ -25,7 +25,7 @@ use super::{
     parts::Parts,
     s3::{Place, Store},
     settings::Settings,
-    tree::{NodeKey, Tree, TreeError},
+    tree::{NodeKey, ProjectKey, Tree, TreeError},
     world::{Encryption, WorldAccount, WorldError, WorldFile, WorldStatus},
 };
 use crate::domain::file::{DataKind, DataStatus};
@@ -104,6 +104,10 @@ pub(super) struct State {
     pub(super) copies: Copies,
     /// Oldest first.
     pub(super) moves: Vec<MoveBatch>,
+    /// Notification channels, as they are shown.
+    pub(super) channels: Vec<Value>,
+    /// Subscriptions, each with its project.
+    pub(super) subscriptions: Vec<(ProjectKey, Value)>,
     pub(super) strangers: Strangers,
     pub(super) faults: Faults,
     pub(super) stats: Stats,
@@ -137,6 +141,8 @@ impl State {
             library: Library::default(),
             copies: Copies::default(),
             moves: Vec::new(),
+            channels: Vec::new(),
+            subscriptions: Vec::new(),
             strangers: Strangers::default(),
             faults: Faults::new(settings),
             stats: Stats::default(),

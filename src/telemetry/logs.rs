@@ -4,14 +4,16 @@
 //! reader that stands (a pipe that is full, a log driver that blocks) must stop no work and no heartbeat.
 
 use std::{
-    io::{IsTerminal as _, stderr, stdout},
+    fmt,
+    io::{IsTerminal as _, Write as _, stderr, stdout},
     panic,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
 use tracing::{Subscriber, subscriber::set_global_default};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter, reload};
 
 use super::{Error, redact::Redacting};
 use crate::signals::process;
@@ -46,13 +48,69 @@ const MOST_LINES: usize = 16_384;
 pub struct Writing {
     _worker: WorkerGuard,
     dropped: ErrorCounter,
+    lines: NonBlocking,
+    levels: Levels,
 }
 
 impl Writing {
+    /// Changes the least level that is written.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        self.levels.clone()
+    }
+
+    /// Writes lines among the others as they are: of the embedded metric format, say.
+    #[must_use]
+    pub fn verbatim(&self) -> Verbatim {
+        Verbatim(self.lines.clone())
+    }
+
     /// Counts the lines that were dropped because their reader stood.
     #[must_use]
     pub fn dropped(&self) -> Dropped {
         Dropped { counter: self.dropped.clone(), told: 0 }
+    }
+}
+
+/// Changes the least level that is written.
+#[derive(Clone)]
+pub struct Levels {
+    set: Arc<dyn Fn(&str) + Send + Sync>,
+    usual: String,
+    present: Arc<Mutex<Option<String>>>,
+}
+
+impl fmt::Debug for Levels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Levels").field("present", &self.present).finish_non_exhaustive()
+    }
+}
+
+impl Levels {
+    /// Writes lines from that level of ours on, or, without one, those that the settings say. Whether that is new.
+    pub fn write(&self, level: Option<&str>) -> bool {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        if present.as_deref() == level {
+            return false;
+        }
+        match level {
+            Some(level) => (self.set)(&format!("warn,copy_manager={level}")),
+            None => (self.set)(&self.usual),
+        }
+        *present = level.map(str::to_owned);
+        true
+    }
+}
+
+/// Writes lines that are no events.
+#[derive(Debug, Clone)]
+pub struct Verbatim(NonBlocking);
+
+impl Verbatim {
+    /// Writes a line; it is dropped where the reader stands, as others are.
+    pub fn line(&mut self, line: &str) {
+        // It never fails: what does not fit is counted.
+        drop(self.0.write_all(format!("{line}\n").as_bytes()));
     }
 }
 
@@ -91,8 +149,10 @@ impl Logs {
             Output::Stdout => (aside(stdout(), MOST_LINES), stdout().is_terminal()),
             Output::Stderr => (aside(stderr(), MOST_LINES), stderr().is_terminal()),
         };
-        let writing = Writing { _worker: worker, dropped: writer.error_counter() };
-        set_global_default(self.subscriber(writer, terminal)?).map_err(|_| Error::Twice)?;
+        let (dropped, lines) = (writer.error_counter(), writer.clone());
+        let (subscriber, levels) = self.subscriber(writer, terminal)?;
+        set_global_default(subscriber).map_err(|_| Error::Twice)?;
+        let writing = Writing { _worker: worker, dropped, lines, levels };
         panic::set_hook(Box::new(|info| {
             let location = info.location().map(ToString::to_string).unwrap_or_default();
             process::panicked(&location, info.payload_as_str().unwrap_or("not a text"));
@@ -100,7 +160,11 @@ impl Logs {
         Ok(writing)
     }
 
-    fn subscriber<W>(&self, writer: W, colour: bool) -> Result<Box<dyn Subscriber + Send + Sync>, Error>
+    fn subscriber<W>(
+        &self,
+        writer: W,
+        colour: bool,
+    ) -> Result<(Box<dyn Subscriber + Send + Sync>, Levels), Error>
     where
         W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     {
@@ -112,10 +176,32 @@ impl Logs {
             .with_writer(Redacting(writer))
             .with_ansi(colour);
         Ok(match self.format {
-            Format::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
-            Format::Text => Box::new(lines.with_target(false).finish()),
+            Format::Json => {
+                let lines = lines.json().flatten_event(true).with_span_list(false).with_filter_reloading();
+                let set = reloading(lines.reload_handle());
+                (Box::new(lines.finish()), self.levels(set))
+            }
+            Format::Text => {
+                let lines = lines.with_target(false).with_filter_reloading();
+                let set = reloading(lines.reload_handle());
+                (Box::new(lines.finish()), self.levels(set))
+            }
         })
     }
+
+    fn levels(&self, set: Arc<dyn Fn(&str) + Send + Sync>) -> Levels {
+        Levels { set, usual: self.filter.clone(), present: Arc::default() }
+    }
+}
+
+/// Puts another filter in place of the one that there is.
+fn reloading<S: 'static>(handle: reload::Handle<EnvFilter, S>) -> Arc<dyn Fn(&str) + Send + Sync> {
+    Arc::new(move |filter| {
+        if let Ok(filter) = EnvFilter::builder().parse(filter) {
+            // It only fails once nothing is written any more.
+            drop(handle.reload(filter));
+        }
+    })
 }
 
 /// A writer that never waits, and the thread behind it.
@@ -155,7 +241,7 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let logs = Logs { format, output: Output::Stderr, filter: filter.into() };
-        with_default(logs.subscriber(move || writer.clone(), false).unwrap(), tell);
+        with_default(logs.subscriber(move || writer.clone(), false).unwrap().0, tell);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -207,10 +293,11 @@ mod tests {
         let (reads, read) = mpsc::channel();
         let lines = Lines::default();
         let (writer, worker) = aside(Standing { read, lines: lines.clone() }, 10);
-        let writing = Writing { dropped: writer.error_counter(), _worker: worker };
-        let mut dropped = writing.dropped();
         let logs = Logs { format: Format::Json, output: Output::Stderr, filter: "info".into() };
-        with_default(logs.subscriber(writer, false).unwrap(), || {
+        let (subscriber, levels) = logs.subscriber(writer.clone(), false).unwrap();
+        let writing = Writing { dropped: writer.error_counter(), _worker: worker, lines: writer, levels };
+        let mut dropped = writing.dropped();
+        with_default(subscriber, || {
             // Ends, though nothing was read.
             for line in 0..100 {
                 tracing::info!(line, "said");
@@ -224,6 +311,24 @@ mod tests {
         drop(writing);
         let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(u64::try_from(written.lines().count()).unwrap(), 100 - lost);
+    }
+
+    #[test]
+    fn the_level_can_be_another_for_a_while() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let logs = Logs { format: Format::Text, output: Output::Stderr, filter: "copy_manager=info".into() };
+        let (subscriber, levels) = logs.subscriber(move || writer.clone(), false).unwrap();
+        with_default(subscriber, || {
+            for (level, is_new) in
+                [(None, false), (Some("debug"), true), (Some("debug"), false), (None, true)]
+            {
+                assert_eq!(levels.write(level), is_new, "{level:?}");
+                tracing::debug!(level, "said");
+            }
+        });
+        let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(said.lines().count(), 2, "{said}");
     }
 
     #[test]

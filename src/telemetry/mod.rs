@@ -3,11 +3,12 @@
 //! Every line passes [`redact`] on its way out: secrets are kept out of log lines by their types, and
 //! this net catches what slips through in texts of others (an error that quotes a URL, say).
 
+pub mod cloudwatch;
 pub mod logs;
 pub mod metrics;
 pub mod redact;
 
-pub use logs::{Dropped, Format, Logs, Output, Writing};
+pub use logs::{Dropped, Format, Levels, Logs, Output, Verbatim, Writing};
 pub use metrics::Metrics;
 
 /// Why telemetry could not be set up.

@@ -1,7 +1,7 @@
 //! The tables of documents that are made from the code: log codes and failures.
 //!
 //! `UPDATE_DOCS=1` writes them anew.
-#![expect(clippy::unwrap_used, reason = "test helpers")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::string_slice, reason = "test helpers")]
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use copy_manager::domain::outcome::ErrorName;
+use copy_manager::{domain::outcome::ErrorName, signals, telemetry::cloudwatch};
 
 use crate::logs::arguments;
 
@@ -145,6 +145,24 @@ fn every_failure_is_in_the_table() {
     }
     table.push('\n');
     stands_in("docs/errors.md", "failures", &table);
+}
+
+#[test]
+fn every_metric_is_in_the_document() {
+    let mut table =
+        "\n| metric | type | CloudWatch | what it counts |\n| --- | --- | --- | --- |\n".to_owned();
+    let metrics: BTreeMap<_, _> = signals::all().collect();
+    for (name, meaning) in metrics {
+        let of_type = match name {
+            _ if name.ends_with("_total") => "counter",
+            _ if signals::is_histogram(name) => "histogram",
+            _ => "gauge",
+        };
+        let shown = if cloudwatch::SHOWN.contains(&name) { "yes" } else { "" };
+        writeln!(table, "| `{name}` | {of_type} | {shown} | {meaning} |").unwrap();
+    }
+    table.push('\n');
+    stands_in("docs/metrics.md", "metrics", &table);
 }
 
 #[test]

@@ -10,3 +10,4 @@ mod events;
 mod floods;
 mod fuzz_corpus;
 mod logs;
+mod mutants;

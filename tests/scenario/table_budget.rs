@@ -30,8 +30,8 @@ async fn a_folder_of_one_job_costs_few_calls() {
     let told =
         format!("{took:?}: {all} calls to the table, {bytes} bytes, {platform} calls to ICAv2: {calls:#?}");
     // 61 to the table for each folder before jobs were watched together, 41 before the holder of a folder settled
-    // the children that wait for it.
-    assert!(all <= 30 * FOLDERS && bytes <= 16_600 * 20, "{told}");
+    // the children that wait for it. Of the bytes, a twentieth are journals.
+    assert!(all <= 30 * FOLDERS && bytes <= 17_000 * 20, "{told}");
     assert!(platform <= 6 * FOLDERS + 5, "{told}");
     // The window of a batch, the job, and no more than one poll.
     assert!(took <= Duration::from_secs(2 + 10 + 3), "{told}");

@@ -46,6 +46,8 @@ pub(super) fn layout(title: &str, content: &Markup) -> Markup {
                 footer {
                     a href="/readyz" { "readiness" }
                     a href="/metrics" { "metrics" }
+                    a href="/docs" { "HTTP interface" }
+                    a href="/errors" { "errors" }
                 }
             }
         }

@@ -65,3 +65,5 @@ pub(crate) const WAKE_ALL: &str = "wake_all";
 pub(crate) const RETRY_OF: &str = "retry_of";
 /// The last things that have happened to it; written by the holder, with what it writes anyway.
 pub(crate) const JOURNAL: &str = "journal";
+/// Of a token: when the last heartbeat was sent.
+pub(crate) const BEAT_AT: &str = "beat_at";

@@ -11,6 +11,7 @@ use crate::{
     domain::ids::{ProjectId, RequestId, digest},
     engine::records::attr,
     ports::store::{Item, Key},
+    signals,
 };
 
 /// How often a root that waits says so, in milliseconds.
@@ -99,6 +100,7 @@ impl Slots {
     pub(super) fn see(&self, project: &ProjectId, item: Option<&Item>) -> View {
         let view = View::of(item);
         self.known().seen.insert(project.clone(), view.clone());
+        signals::engine::slots_used(project.as_str(), view.running.len());
         view
     }
 

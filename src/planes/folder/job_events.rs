@@ -12,7 +12,7 @@ use crate::{
         queue::{Message, Queue},
         store::Key,
     },
-    signals,
+    signals::{self, outage::Outage},
 };
 
 /// Wait after the queue could not be read.
@@ -26,14 +26,22 @@ impl FolderPlane {
 
     async fn receive_job_events(&self) {
         let Some(queue) = self.core.ports.job_events.clone() else { return };
+        let outage = Outage::default();
         while !self.core.stop.is_cancelled() {
             match queue.receive().await {
                 Ok(messages) if self.core.stop.is_cancelled() => {
                     self.core.hand_back(queue.as_ref(), &messages).await;
                 }
-                Ok(messages) => self.take_job_events(queue.as_ref(), &messages).await,
+                Ok(messages) => {
+                    if let Some(trouble) = outage.works(Duration::ZERO) {
+                        signals::intake::receives_again("ica-events", trouble);
+                    }
+                    self.take_job_events(queue.as_ref(), &messages).await;
+                }
                 Err(error) => {
-                    signals::intake::receive_failed("ica-events", &error);
+                    if let Some(trouble) = outage.fails() {
+                        signals::intake::receive_failed("ica-events", trouble, &error);
+                    }
                     self.core.sleep_unless_stopped(PAUSE).await;
                 }
             }

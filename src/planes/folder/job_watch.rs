@@ -349,6 +349,8 @@ impl FolderPlane {
                 }
             }
         }
+        let oldest = known.watched.values().map(|job| now.saturating_duration_since(job.since)).max();
+        signals::engine::jobs_watched(known.watched.len(), oldest.unwrap_or_default());
         let keys = distinct(ended.iter().filter_map(|(job, status)| known.end(job, *status, now)));
         let pace = self.core.ports.platform.load().per_second * PART_OF_PACE;
         let rest = Duration::try_from_secs_f64(f64::from(pages) / pace).unwrap_or(longest);

@@ -153,7 +153,8 @@ impl FolderPlane {
                 let soon = now.max(state.looked_at + state.pages * LOOK_PER_PAGE);
                 state.look_at = state.look_at.min(soon);
                 let (id, attempt, files) = (&job.job, job.attempt, job.names.len());
-                signals::engine::job_ended(&held.lease.key.id, id, job.status, attempt, files);
+                let took = Duration::from_millis(u64::try_from(now - job.made_at).unwrap_or(0));
+                signals::engine::job_ended(&held.lease.key.id, id, job.status, attempt, files, took);
             }
         }
         self.watch_those_that_run(held, state);

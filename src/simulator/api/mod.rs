@@ -8,6 +8,7 @@ mod data;
 mod files;
 mod gate;
 mod moves;
+mod notifications;
 mod projects;
 mod routes;
 
@@ -176,5 +177,9 @@ async fn handle(simulator: &Simulator, asked: &Asked) -> Result<Answer, Problem>
         Call::MoveBatchItem => moves::item(simulator, asked).await,
         Call::Jobs => copies::jobs(simulator, asked),
         Call::Job => copies::job(simulator, asked),
+        Call::Channels => Ok(notifications::channels(simulator)),
+        Call::CreateChannel => notifications::create_channel(simulator, asked),
+        Call::Subscriptions => notifications::subscriptions(simulator, asked),
+        Call::CreateSubscription => notifications::create_subscription(simulator, asked),
     }
 }
