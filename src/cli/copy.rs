@@ -34,7 +34,7 @@ enum Way {
 
 impl CopyArgs {
     /// The payload of the request; `None` where what is given cannot be sources and a destination.
-    pub(super) fn payload(&self, dry_run: bool) -> Option<Value> {
+    pub(super) fn payload(&self, dry_run: bool, receipt: bool) -> Option<Value> {
         let (destination, sources) = self.uris.split_last()?;
         if sources.is_empty() && self.external.is_empty() {
             return None;
@@ -59,6 +59,9 @@ impl CopyArgs {
         }
         if dry_run {
             fields.insert("dryRun".to_owned(), true.into());
+        }
+        if receipt {
+            fields.insert("receipt".to_owned(), true.into());
         }
         Some(payload)
     }
@@ -93,7 +96,7 @@ mod tests {
     }
 
     fn payload(line: &str) -> Option<Value> {
-        Line::try_parse_from(line.split_whitespace()).unwrap().copy.payload(false)
+        Line::try_parse_from(line.split_whitespace()).unwrap().copy.payload(false, false)
     }
 
     #[test]

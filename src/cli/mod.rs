@@ -25,10 +25,15 @@ mod serve;
 mod simulate;
 mod submit;
 mod ui;
+mod verify;
 mod watch;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 /// What a daemon needs, for `--help`.
@@ -92,6 +97,8 @@ enum Command {
     Ui(ui::Ui),
     /// Say what a copy would do, without doing it; asks ICAv2 and no daemon
     Plan(plan::Plan),
+    /// Check a receipt against what is there
+    Verify(verify::Verify),
     /// Print the JSON Schema of a wire format; without a name, the names
     Schema(schema::Schema),
     /// Ask a running daemon whether it is healthy
@@ -102,6 +109,11 @@ enum Command {
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command, into a folder
+    Man {
+        /// Which folder
+        folder: PathBuf,
     },
 }
 
@@ -133,13 +145,22 @@ impl Cli {
             Command::LogLevel(level) => level.run(&global).await,
             Command::Ui(ui) => ui.run(&global).await,
             Command::Plan(plan) => plan.run(&global).await,
+            Command::Verify(verify) => verify.run(&global).await,
             Command::Schema(schema) => schema.run(&global),
             Command::Healthcheck(healthcheck) => healthcheck.run(&global).await,
             Command::Config(config) => config.run(&global),
             Command::Completions { shell } => completions(shell),
+            Command::Man { folder } => man(&folder),
         };
         done.unwrap_or_else(|error| exit::tell(&error, &global))
     }
+}
+
+fn man(folder: &Path) -> anyhow::Result<ExitCode> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    clap_mangen::generate_to(Cli::command(), folder)
+        .with_context(|| format!("the pages cannot be written into {}", folder.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {

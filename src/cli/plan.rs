@@ -37,7 +37,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let Some(payload) = self.copy.payload(true) else { return Ok(misused()) };
+        let Some(payload) = self.copy.payload(true, false) else { return Ok(misused()) };
         let read = copy::read(COPY_REQUEST, &json!({ "payload": payload }));
         let request = read.and_then(|read| read.request.into_copy().ok_or_else(|| "not a copy".to_owned()));
         let request = match request {
@@ -168,6 +168,7 @@ mod tests {
             reason: "r".into(),
             size,
             conflict: None,
+            there: None,
         };
         let mut plan = Preview {
             files: vec![file("long", Some(Route::Job), 12_345), file("x", None, 1)],

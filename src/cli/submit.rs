@@ -107,6 +107,9 @@ struct Copy {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Keep a receipt, a line for each file; needs `report.s3_prefix` or `report.folder`
+    #[arg(long, conflicts_with = "dry_run")]
+    receipt: bool,
     #[command(flatten)]
     sending: Sending,
 }
@@ -146,7 +149,9 @@ impl Submit {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.what {
             What::Copy(copy) => {
-                let Some(payload) = copy.what.payload(copy.dry_run) else { return Ok(misused()) };
+                let Some(payload) = copy.what.payload(copy.dry_run, copy.receipt) else {
+                    return Ok(misused());
+                };
                 copy.sending.send(global, COPY_REQUEST, payload).await
             }
             What::Batch(batch) => {

@@ -1,8 +1,13 @@
 //! A request that is looked at until it ends, and how that is told.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal as _, stderr},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::bail;
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -24,15 +29,21 @@ pub(super) async fn wait(server: &Server, id: &str) -> anyhow::Result<Value> {
     let begun = Instant::now();
     let mut last_seen = begun;
     let mut told = String::new();
+    let bar = stderr().is_terminal().then(bar);
     loop {
         match server.request(id).await {
             Ok(Some(request)) => {
                 last_seen = Instant::now();
                 if matches!(text(&request, "status"), "SUCCEEDED" | "FAILED") {
+                    if let Some(bar) = &bar {
+                        bar.finish_and_clear();
+                    }
                     return Ok(request);
                 }
                 let progress = progress(&request);
-                if progress != told {
+                if let Some(bar) = &bar {
+                    show(bar, &request);
+                } else if progress != told {
                     output::talk(&progress);
                     told = progress;
                 }
@@ -45,13 +56,38 @@ pub(super) async fn wait(server: &Server, id: &str) -> anyhow::Result<Value> {
     }
 }
 
+/// A bar on a terminal: files, bytes, rate and the time that is left.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} files  {per_sec}  {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+fn show(bar: &ProgressBar, request: &Value) {
+    let arrived = request.get("unverified").and_then(Value::as_u64).unwrap_or(0);
+    bar.set_length(counter(request, "files"));
+    bar.set_position(done(request) + arrived);
+    let kept =
+        ["trouble", "waitingFor"].into_iter().map(|name| text(request, name)).find(|why| !why.is_empty());
+    let bytes = HumanBytes(counter(request, "bytes"));
+    bar.set_message(kept.map_or_else(|| bytes.to_string(), |why| format!("{bytes}, waits: {why}")));
+}
+
+fn done(request: &Value) -> u64 {
+    ["copied", "skipped", "failed"].map(|name| counter(request, name)).iter().sum()
+}
+
 fn progress(request: &Value) -> String {
     format!("{}: {} files", text(request, "status"), files(request))
 }
 
 /// How many files are done, of those that are known, and how many more have arrived.
 pub(super) fn files(request: &Value) -> String {
-    let done: u64 = ["copied", "skipped", "failed"].map(|name| counter(request, name)).iter().sum();
+    let done = done(request);
     let files = counter(request, "files");
     match request.get("unverified").and_then(Value::as_u64) {
         Some(arrived @ 1..) => format!("{done} (+{arrived} to be checked) of {files}"),

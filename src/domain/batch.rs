@@ -24,6 +24,9 @@ pub struct BatchRequest {
     pub on_conflict: Option<OnConflict>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Keep a receipt of every file.
+    #[serde(default, skip_serializing_if = "crate::domain::request::is_false")]
+    pub receipt: bool,
 }
 
 /// A destination folder of a manifest.

@@ -21,6 +21,7 @@ pub mod location;
 pub mod outcome;
 pub mod policy;
 pub mod preview;
+pub mod receipt;
 pub mod renaming;
 pub mod request;
 pub mod route;

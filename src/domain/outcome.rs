@@ -11,6 +11,7 @@ use super::{
     copy_out::{Copied, CopyOutReport},
     location::DataPath,
     preview::Preview,
+    receipt::Receipt,
     seen::Seen,
 };
 
@@ -198,6 +199,9 @@ pub struct Outcome {
     /// What its source folders were seen to hold, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seen>,
+    /// Its receipt, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
 }
 
 impl Outcome {
@@ -217,6 +221,7 @@ impl Outcome {
             copy_out: None,
             deliveries: None,
             seen: None,
+            receipt: None,
         }
     }
 }

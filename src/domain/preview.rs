@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{request::OnConflict, route::Route};
@@ -31,6 +32,22 @@ pub struct PreviewFile {
     pub size: u64,
     /// Another file, or something else, that stands at the destination.
     pub conflict: Option<Conflict>,
+    /// The file itself, where it is there: for receipts, not for callers.
+    #[serde(skip)]
+    pub there: Option<There>,
+}
+
+/// A file that is where it has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct There {
+    /// Its tag.
+    pub etag: Option<String>,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// How such a file is brought.
+    pub route: Route,
+    /// Whether only its size was compared.
+    pub by_size: bool,
 }
 
 /// What stands where a file has to be.

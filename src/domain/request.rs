@@ -171,6 +171,9 @@ pub struct CopyRequest {
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
+    /// Keep a receipt of every file.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub receipt: bool,
 }
 
 /// A source file as it was when it was looked up.
@@ -333,7 +336,7 @@ impl FolderRequest {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
-fn is_false(value: &bool) -> bool {
+pub(crate) fn is_false(value: &bool) -> bool {
     !value
 }
 

@@ -12,6 +12,7 @@ pub mod database;
 pub mod objects;
 pub mod outcomes;
 pub mod queue;
+pub mod reports;
 mod rows;
 pub mod secrets;
 pub mod settings;

@@ -33,6 +33,7 @@ mod outbox;
 mod patience;
 mod payload;
 mod quarantine;
+pub(crate) mod receipt;
 pub(crate) mod records;
 mod refused;
 mod registry;

@@ -152,6 +152,9 @@ pub struct ReportSettings {
     /// `s3://bucket/prefix/`; empty: nowhere.
     #[serde(default)]
     pub s3_prefix: String,
+    /// A folder of this machine, where there is no prefix; empty: nowhere.
+    #[serde(default)]
+    pub folder: String,
 }
 
 /// How ICAv2 is used (the scheduling part of `[icav2]`).

@@ -18,6 +18,7 @@ use crate::domain::{
     ids::RequestId,
     outcome::{Counters, Culprit, ErrorName, Failure, JobSummary, Outcome},
     preview::Preview,
+    receipt::Receipt,
 };
 
 /// `SendTaskSuccess` takes 256 KB of output.
@@ -163,6 +164,7 @@ fn success(report: &Report<'_>, most: usize) -> Value {
         },
         "bytes": counters.bytes,
         "jobs": jobs(&outcome.jobs, most),
+        "receipt": outcome.receipt.as_ref().map(receipt),
         "dryRun": outcome.preview.is_some().then_some(true),
         "plan": outcome.preview.as_ref().map(|plan| preview(plan, most)),
         "truncated": is_cut.then_some(true),
@@ -195,6 +197,7 @@ fn failure(report: &Report<'_>, most: usize) -> Value {
         "destinations": destinations,
         "counters": counters(&outcome.counters),
         "jobs": jobs(&outcome.jobs, most),
+        "receipt": outcome.receipt.as_ref().map(receipt),
         "truncated": cut.then_some(true),
         "report": deliveries.and_then(|deliveries| deliveries.report.as_ref()),
         "startedAt": outcome.started_at.to_string(),
@@ -220,6 +223,11 @@ pub fn counters(counters: &Counters) -> Value {
         "failed": counters.failed,
         "bytes": counters.bytes,
     })
+}
+
+/// Where the receipt is.
+fn receipt(receipt: &Receipt) -> Value {
+    json!({ "uri": receipt.uri, "sha256": receipt.sha256, "files": receipt.files })
 }
 
 /// The newest of the jobs, oldest first: what happened last explains how it ended.

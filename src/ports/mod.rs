@@ -14,6 +14,7 @@ pub mod objects;
 pub mod parts;
 pub mod platform;
 pub mod queue;
+pub mod reports;
 pub mod secrets;
 pub mod store;
 pub mod tokens;
@@ -44,6 +45,8 @@ pub struct Ports {
     pub secrets: Arc<dyn secrets::Secrets>,
     /// Bytes through this process.
     pub transfers: Arc<dyn transfers::Transfers>,
+    /// Where reports on requests are kept.
+    pub reports: Arc<dyn reports::Reports>,
     /// Wall time.
     pub clock: Arc<dyn clock::Clock>,
     /// Jitter and fresh ids.

@@ -4,7 +4,18 @@ use std::{error::Error, fmt::Display};
 
 use tracing::warn;
 
-use super::chain;
+use super::{chain, journal::note};
+
+/// The receipt of a request could not be written.
+pub fn receipt_failed(request: &str, why: &dyn Error) {
+    note("request.receipt_not_written", || chain(why));
+    warn!(
+        code = "request.receipt_not_written",
+        request_id = request,
+        error = chain(why),
+        "receipt not written"
+    );
+}
 
 /// The whole output of a request could not be written to S3.
 pub fn report_failed(request: &str, at: &dyn Display, why: &dyn Error) {

@@ -201,7 +201,7 @@ pub fn concluded(request: &str, kind: &str, outcome: &Outcome) {
         error_name = name,
         reason = failure.map(|failure| failure.message.as_str()),
         action = failure.map(|failure| failure.error.advice()),
-        examples = ?failure.map(examples),
+        examples = ?failure.map(examples).unwrap_or_default(),
         files_copied = outcome.counters.copied,
         files_skipped = outcome.counters.skipped,
         files_failed = outcome.counters.failed,

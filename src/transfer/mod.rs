@@ -5,5 +5,6 @@ mod checked;
 pub mod http;
 mod multipart;
 mod object;
+pub mod reports;
 pub mod stream;
 pub mod wire;

@@ -304,6 +304,7 @@ fn previewed() -> Preview {
         reason: "was uploaded in parts".into(),
         size: 9_000,
         conflict: None,
+        there: None,
     };
     let blocked = PreviewFile {
         source: "icav2://lab/run/b.bam".into(),
@@ -312,6 +313,7 @@ fn previewed() -> Preview {
         reason: "cannot be brought".into(),
         size: 8_000,
         conflict: Some(Conflict { there: "a folder of that name is there".into(), then: OnConflict::Fail }),
+        there: None,
     };
     let totals = PreviewTotals {
         files: 3,

@@ -28,6 +28,7 @@ use copy_manager::{
         Ports,
         chance::Dice,
         queue::Queue,
+        reports::{Nowhere, Reports},
         secrets::Secrets,
         store::{Change, Key, Store as _, Write},
     },
@@ -70,6 +71,8 @@ impl Instance {
 }
 
 pub(crate) struct House {
+    /// Where receipts go; nowhere at first.
+    pub(crate) reports: Arc<dyn Reports>,
     pub(crate) simulator: Arc<Simulator>,
     pub(crate) callers: Arc<Callers>,
     /// S3 of the platform: the projects' buckets, and one of no project.
@@ -243,6 +246,7 @@ impl House {
             icav2: icav2::Settings::default(),
             answers: Arc::default(),
             secrets: Arc::new(NoSecrets),
+            reports: Arc::new(Nowhere),
             database,
             clock,
             seed: 100.into(),
@@ -302,6 +306,7 @@ impl House {
                 )
                 .with_objects(self.objects.clone()),
             ),
+            reports: self.reports.clone(),
             clock: self.clock.clone(),
             chance: dice,
         };

@@ -23,6 +23,7 @@ mod passing;
 mod patience;
 mod places;
 mod plan;
+mod receipts;
 mod refused;
 mod roots;
 mod rules;

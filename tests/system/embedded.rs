@@ -19,16 +19,16 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const AFFORDABLE: u64 = 140;
 
 /// A daemon with its database, and the platform it knows.
-struct Bench {
+pub(crate) struct Bench {
     daemon: Process,
-    url: String,
+    pub(crate) url: String,
     platform: Platform,
     environment: Vec<(String, String)>,
     directory: TempDir,
 }
 
 impl Bench {
-    async fn start(world: &Value, options: &[&str], settings: Vec<(String, String)>) -> Self {
+    pub(crate) async fn start(world: &Value, options: &[&str], settings: Vec<(String, String)>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let platform = Platform::start(&directory, world, options, &[]).await;
         let mut environment = settings;
@@ -47,7 +47,7 @@ impl Bench {
         self.daemon.ready().await;
     }
 
-    async fn put(&self, entries: Value) -> Value {
+    pub(crate) async fn put(&self, entries: Value) -> Value {
         let call = reqwest::Client::new().post(format!("{}/v1/events", self.url));
         call.json(&json!({ "Entries": entries })).send().await.unwrap().json().await.unwrap()
     }
@@ -61,7 +61,7 @@ impl Bench {
     }
 
     /// The request, once it has ended.
-    async fn ended(&self, id: &str) -> Value {
+    pub(crate) async fn ended(&self, id: &str) -> Value {
         within(PATIENCE, "the end of the request", async || {
             let request = self.request(id).await?;
             ["SUCCEEDED", "FAILED"].contains(&request["status"].as_str().unwrap()).then_some(request)
@@ -78,7 +78,7 @@ impl Bench {
     }
 }
 
-fn entry(detail: &Value) -> Value {
+pub(crate) fn entry(detail: &Value) -> Value {
     json!({ "Source": "lab.test", "DetailType": "ICAv2DataCopySync", "Detail": detail })
 }
 
@@ -148,4 +148,91 @@ async fn a_killed_daemon_goes_on_from_its_file() {
     let submitted = tokio::time::timeout(PATIENCE, waiting.wait_with_output()).await.unwrap().unwrap();
     assert!(submitted.status.success(), "{submitted:?}");
     assert_same(&bench.platform, "/run/", "/in/run/").await;
+}
+
+impl Bench {
+    /// Runs a command with the daemon's settings; its exit code, and the JSON lines that it prints.
+    async fn run(&self, arguments: &[&str], changed: &[(&str, &str)]) -> (i32, Vec<Value>) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_copy-manager"));
+        let environment = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        command.args(["--json"]).args(arguments).env_clear().envs(environment).envs(changed.iter().copied());
+        let done = command.current_dir(self.directory.path()).kill_on_drop(true).output().await.unwrap();
+        let lines = String::from_utf8(done.stdout).unwrap();
+        let told = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (done.status.code().unwrap(), told)
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_is_kept_and_can_be_checked() {
+    let settings = quick(&[("REPORT__FOLDER", "receipts")]);
+    let bench = Bench::start(&regular(2, 2), &["--job-duration", "500ms"], settings).await;
+    let done =
+        bench.submit(&["--receipt", "icav2://lab/run/", "icav2://archive/in/"]).output().await.unwrap();
+    let request: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let receipt = &request["output"]["receipt"];
+    let (uri, sum) = (receipt["uri"].as_str().unwrap(), receipt["sha256"].as_str().unwrap());
+    let (code, told) = bench.run(&["verify", uri, "--sha256", sum], &[]).await;
+    assert_eq!((code, &told[0]["whole"], &told[0]["differing"]), (0, &receipt["files"], &json!(0)));
+    // As if a byte had gone since, and a file.
+    let place = bench.directory.path().join(uri);
+    let text = std::fs::read_to_string(&place).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines[0]["size"] = json!(lines[0]["size"].as_u64().unwrap() + 1);
+    lines[1]["destination"] = json!(format!("{}.gone", lines[1]["destination"].as_str().unwrap()));
+    let changed: Vec<_> = lines.iter().map(Value::to_string).collect();
+    std::fs::write(&place, changed.join("\n")).unwrap();
+    assert_ne!(bench.run(&["verify", uri, "--sha256", sum], &[]).await.0, 0, "it is not the same receipt");
+    let (code, told) = bench.run(&["verify", uri], &[]).await;
+    assert_eq!((code, &told[0]["differing"]), (1, &json!(2)), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_doctor_says_what_is_wrong_and_what_to_do() {
+    let bench = Bench::start(&regular(1, 1), &[], quick(&[])).await;
+    let finding = |told: &[Value], what: &str| {
+        told.iter()
+            .find(|finding| finding["what"] == what)
+            .unwrap_or_else(|| panic!("{what}: {told:?}"))
+            .clone()
+    };
+    let (code, told) = bench.run(&["doctor", "--project", "archive", "--project", "nowhere"], &[]).await;
+    assert_eq!(code, 1);
+    for good in ["settings", "icav2", "icav2 token", "project archive", "table: write", "requests queue"] {
+        assert_eq!(finding(&told, good)["health"], "ok", "{told:?}");
+    }
+    let bad = finding(&told, "project nowhere");
+    assert!(
+        bad["health"] == "bad" && bad["remedy"].as_str().unwrap().contains("add the token's user"),
+        "{bad}"
+    );
+    assert_eq!(finding(&told, "job events queue")["health"], "warning");
+    let (code, told) = bench.run(&["doctor"], &[("ICAV2_BASE_URL", "http://127.0.0.1:9/ica/rest")]).await;
+    let away = finding(&told, "icav2");
+    assert!(code == 1 && away["remedy"].as_str().unwrap().contains("ICAV2_BASE_URL"), "{away}");
+    // Job events of a project come to a queue, once.
+    let queue = "https://sqs.ap-southeast-2.amazonaws.com/1/events";
+    let subscribe = ["subscribe", "archive", "--queue", queue];
+    let (code, first) = bench.run(&subscribe, &[]).await;
+    assert_eq!((code, &first[0]["subscriptionWasThere"]), (0, &json!(false)));
+    let (_, second) = bench.run(&subscribe, &[]).await;
+    assert_eq!(second[0]["subscriptionId"], first[0]["subscriptionId"]);
+    assert_eq!(
+        (&second[0]["channelWasThere"], &second[0]["subscriptionWasThere"]),
+        (&json!(true), &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn a_daemon_writes_more_lines_for_a_while() {
+    let bench = Bench::start(&regular(1, 1), &[], quick(&[])).await;
+    let (code, told) = bench.run(&["log-level", "debug", "--for", "5m", "--server", &bench.url], &[]).await;
+    assert_eq!((code, &told[0]["level"]), (0, &json!("debug")));
+    bench.daemon.says("log level changed").await;
+    let request = json!({ "payload": payload(&["icav2://lab/run/"], "icav2://archive/in/") });
+    let answer = bench.put(json!([entry(&request)])).await;
+    bench.ended(answer["Entries"][0]["EventId"].as_str().unwrap()).await;
+    assert!(bench.daemon.said("icav2 call done").iter().any(|line| line["level"] == "DEBUG"));
+    let (code, _) = bench.run(&["log-level", "loud", "--server", &bench.url], &[]).await;
+    assert_eq!(code, 3, "there is no such level");
 }

@@ -26,6 +26,7 @@ mod lab;
 mod machine;
 mod manifests;
 mod outward;
+mod page;
 mod plan;
 mod refusals;
 mod refused_lists;

@@ -11,7 +11,7 @@ use tokio::{
 use crate::{
     lab::{Lab, payload},
     machine::{self, Machine},
-    within,
+    page, within,
     worlds::regular,
 };
 
@@ -85,5 +85,16 @@ async fn requests_are_seen_and_ended_by_who_may_use_the_table() {
     let refused = http.post(format!("{url}v1/events")).bearer_auth(token).json(&event).send().await.unwrap();
     let refused: Value = refused.json().await.unwrap();
     assert_eq!(refused["FailedEntryCount"], 1, "{refused}");
+    // In a browser, which shows the token once.
+    for (name, destination) in [("stuck-0", "icav2://archive/stuck/"), ("bad-0", "icav2://nowhere/in/")] {
+        lab.put_event(&json!({ "requestId": name, "payload": payload(&["icav2://lab/run/"], destination) }))
+            .await;
+    }
+    within(PATIENCE, "the end of a request", async || {
+        let (_, status) = run(&lab, &["list", "--text", "nowhere", "--status", "failed"]).await;
+        status.into_iter().next()
+    })
+    .await;
+    page::visit(url, Some(token), None).await;
     ui.kill().await.unwrap();
 }

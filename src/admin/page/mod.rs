@@ -9,6 +9,7 @@
 //!
 //! It needs no script; with one it looks again by itself. Nothing comes from elsewhere, and nothing is inline.
 
+mod chart;
 mod one;
 mod views;
 mod words;
@@ -38,8 +39,9 @@ const PAGE: usize = 50;
 const MOST: usize = 200;
 /// Pages that are looked at for them.
 const MOST_PAGES: usize = 4;
-/// How far back failures need attention.
+/// For how long a failure needs attention, and how long before that its request may have been made.
 const LATELY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+const LONGEST: jiff::SignedDuration = jiff::SignedDuration::from_hours(8 * 24);
 /// Nothing from elsewhere, nothing inline, no frame around it.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -100,8 +102,8 @@ impl IntoResponse for Failed {
 async fn home(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Result<Response, Failed> {
     let backend = &admin.backend;
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let since = (backend.now() - LATELY).to_string();
-    let failed = ListQuery { since: Some(since), ..of("FAILED") };
+    let now = backend.now();
+    let ended = |status: &str| ListQuery { since: Some((now - LONGEST).to_string()), ..of(status) };
     let wanted = ListQuery {
         status: some(&filter.status),
         text: some(&filter.text),
@@ -109,20 +111,23 @@ async fn home(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Resul
         limit: Some(PAGE),
         ..ListQuery::default()
     };
-    let (received, running, failed, all) = tokio::try_join!(
+    let (received, running, mut failed, succeeded, all) = tokio::try_join!(
         newest(&admin, of("RECEIVED")),
         newest(&admin, of("RUNNING")),
-        newest(&admin, failed),
+        newest(&admin, ended("FAILED")),
+        newest(&admin, ended("SUCCEEDED")),
         backend.requests(&wanted),
     )?;
+    failed.0.retain(|request| words::moment(request, "updatedAt").is_none_or(|at| now - LATELY <= at));
     let more_open = received.1 || running.1;
     let mut open = running.0;
     open.extend(received.0);
     let shown = views::Home {
         ready: &backend.ready(),
-        now: backend.now(),
+        now,
         open,
         failed: failed.0,
+        succeeded: succeeded.0,
         all: listed(&all),
         more_open,
         next: all.get("next").and_then(Value::as_str),

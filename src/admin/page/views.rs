@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
-use super::words::{ago, bytes, caller, files, moment, name, number, progress, text, verb, why};
+use super::{
+    chart::last_hour,
+    words::{ago, bytes, caller, files, moment, name, number, progress, text, verb, why},
+};
 use crate::admin::Ready;
 
 /// Without progress for that long, a request needs attention.
@@ -17,7 +20,10 @@ pub(super) struct Home<'a> {
     pub(super) ready: &'a Ready,
     pub(super) now: Timestamp,
     pub(super) open: Vec<Value>,
+    /// What has failed within a day.
     pub(super) failed: Vec<Value>,
+    /// What has succeeded, the newest.
+    pub(super) succeeded: Vec<Value>,
     pub(super) all: Vec<Value>,
     pub(super) next: Option<&'a str>,
     /// Whether older ones may be open that are not among these.
@@ -74,7 +80,8 @@ pub(super) fn login(was_wrong: bool) -> Markup {
 
 /// The first page.
 pub(super) fn home(shown: Home<'_>) -> Markup {
-    let Home { ready, now, mut open, failed, all, next, more_open, status, text: words } = shown;
+    let Home { ready, now, mut open, failed, succeeded, all, next, more_open, status, text: words } = shown;
+    let ended: Vec<&Value> = failed.iter().chain(&succeeded).collect();
     open.sort_by_key(|request| moment(request, "lastProgressAt"));
     let is_still = |request: &&Value| {
         let still = moment(request, "lastProgressAt").is_some_and(|at| now.duration_since(at) >= STILL);
@@ -88,7 +95,8 @@ pub(super) fn home(shown: Home<'_>) -> Markup {
     let content = html! {
         section aria-label="Service" {
             @if ready.ready {
-                p { span.good { "ready" } " · everything that is needed can be reached" }
+                p { span.good { "ready" } " · everything that is needed can be reached · " (open.len()) " open, " (failed.len())
+                    " failed within a day" }
             } @else {
                 p.bad role="alert" { "not ready" }
                 ul { @for lacking in &ready.not_ready { li { (lacking.what) ": " (lacking.why) } } }
@@ -106,6 +114,7 @@ pub(super) fn home(shown: Home<'_>) -> Markup {
             @if open.is_empty() { p.quiet { "Nothing is running." } } @else { (running(&open, now)) }
             @if more_open { p.quiet { "Only the newest were looked at: older ones may be running that are not shown." } }
         }
+        (last_hour(&ended, now))
         section {
             h2 { "All requests" }
             form method="get" action="/" {
@@ -163,7 +172,7 @@ fn waiting(still: &[&Value], now: Timestamp) -> Markup {
 fn failures(groups: &BTreeMap<(&str, &str), Vec<&Value>>, now: Timestamp) -> Markup {
     html! {
         div.scroll { table {
-            caption { "Failed, of the requests of the last 24 hours, by error and by where they go" }
+            caption { "Failed within the last 24 hours, by error and by where they go" }
             thead { tr { th scope="col" { "Error" } th scope="col" { "Goes to" } th scope="col" { "Requests" }
                 th scope="col" { "The newest" } th scope="col" { "Do" } } }
             tbody { @for ((error, project), requests) in groups { tr {
@@ -251,6 +260,7 @@ mod tests {
                 failed(2, "CopyJobFailed", "icav2://cohort-a/y/"),
                 failed(3, "SourceNotFound", "s3://bucket/y/"),
             ],
+            succeeded: Vec::new(),
             all: Vec::new(),
             next: Some("17"),
             more_open: false,

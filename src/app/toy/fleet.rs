@@ -272,6 +272,7 @@ impl Fleet {
             objects: Arc::new(NoObjects),
             secrets: Arc::new(NoSecrets),
             transfers: Arc::new(Nothing),
+            reports: Arc::new(crate::ports::reports::Nowhere),
             clock: self.clock.clone(),
             chance: dice,
         };

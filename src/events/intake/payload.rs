@@ -19,7 +19,8 @@ pub(super) const DESTINATION: &str = "destinationUri";
 const RENAMING: &str = "renamingMapList";
 const ON_CONFLICT: &str = "onConflict";
 const DRY_RUN: &str = "dryRun";
-const FIELDS: [&str; 6] = [SOURCES, EXTERNAL, DESTINATION, RENAMING, ON_CONFLICT, DRY_RUN];
+const RECEIPT: &str = "receipt";
+const FIELDS: [&str; 7] = [SOURCES, EXTERNAL, DESTINATION, RENAMING, ON_CONFLICT, DRY_RUN, RECEIPT];
 
 const SOURCE_URI: &str = "sourceUri";
 const DATA_ID: &str = "dataId";
@@ -80,6 +81,7 @@ fn read_copy(payload: &Object, place: &str, unknown: &mut Vec<String>) -> Result
         renaming: renaming(payload, place, unknown)?,
         on_conflict: on_conflict(payload, place)?,
         dry_run: dry_run(payload, place)?,
+        receipt: flag(payload, place, RECEIPT)?,
     })
 }
 
@@ -164,10 +166,14 @@ fn on_conflict(payload: &Object, place: &str) -> Result<Option<OnConflict>, Stri
 }
 
 fn dry_run(payload: &Object, place: &str) -> Result<bool, String> {
-    match given(payload, DRY_RUN) {
+    flag(payload, place, DRY_RUN)
+}
+
+fn flag(payload: &Object, place: &str, name: &str) -> Result<bool, String> {
+    match given(payload, name) {
         None => Ok(false),
-        Some(Value::Bool(dry_run)) => Ok(*dry_run),
-        Some(other) => Err(wrong_type(&join(place, DRY_RUN), "a boolean", other)),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(other) => Err(wrong_type(&join(place, name), "a boolean", other)),
     }
 }
 

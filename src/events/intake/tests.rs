@@ -143,6 +143,7 @@ fn every_field_of_the_payload_is_read() {
     ]);
     payload["onConflict"] = "skip".into();
     payload["dryRun"] = true.into();
+    payload["receipt"] = true.into();
     let submission = copy(&event(&json!({"payload": payload})));
     let rename = |source, name: &str| RenameEntry { source, name: name.into() };
     let expected = CopyRequest {
@@ -155,6 +156,7 @@ fn every_field_of_the_payload_is_read() {
         ],
         on_conflict: Some(OnConflict::Skip),
         dry_run: true,
+        receipt: true,
     };
     assert_eq!(asked(&submission), expected);
     assert_eq!(submission.unknown, ["detail.payload.renamingMapList[0].why"]);

@@ -59,6 +59,10 @@ impl FolderKind for Batch {
         request.dry_run
     }
 
+    fn wants_receipt(request: &BatchRequest) -> bool {
+        request.receipt
+    }
+
     async fn children(
         &self,
         _id: &RequestId,

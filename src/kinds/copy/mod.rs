@@ -94,6 +94,10 @@ impl FolderKind for Copy {
         request.dry_run
     }
 
+    fn wants_receipt(request: &CopyRequest) -> bool {
+        request.receipt
+    }
+
     async fn elsewhere(
         &self,
         held: &mut Leased,

@@ -6,6 +6,7 @@ mod late;
 mod patience;
 mod plan;
 pub(crate) mod preview;
+mod receipt;
 pub(crate) mod staging;
 mod tree;
 
@@ -34,6 +35,9 @@ pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
 
     /// Whether it only asks what would be done.
     fn is_dry_run(request: &Self::Request) -> bool;
+
+    /// Whether a receipt is to be kept.
+    fn wants_receipt(request: &Self::Request) -> bool;
 
     /// Plans requests that need other children than folders.
     async fn elsewhere(
@@ -92,6 +96,9 @@ struct Own {
     most_in_piece: usize,
     /// Whether its sources have been listed once more.
     listed_again: bool,
+    /// Whether a receipt is to be kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    receipt: bool,
 }
 
 /// The tools with which such roots are planned and ended.

@@ -46,6 +46,11 @@ impl Folders {
         };
         let request: K::Request = self.core.read_document(&payload, attr::SPEC).await?;
         let is_dry_run = K::is_dry_run(&request);
+        let receipt = K::wants_receipt(&request) && !is_dry_run;
+        if receipt && !self.core.ports.reports.is_there() {
+            let why = "there is no place for receipts: neither `report.s3_prefix` nor `report.folder` is set";
+            return self.core.fail(held, Failure::new(ErrorName::InvalidRequest, why)).await.map(|()| None);
+        }
         let source = held.item.text(attr::SOURCE).unwrap_or_default().to_owned();
         match kind.elsewhere(held, &source, &request).await? {
             Elsewhere::No => {}
@@ -80,7 +85,7 @@ impl Folders {
         let (chunks, children) = (planned, children.len() as u64);
         let mut state = RootState { generation, chunks, children, told_at, ..RootState::default() };
         let most_in_piece = self.core.settings.jobs.max_items_per_job;
-        state.set_own(&Own { planned_at, most_in_piece, listed_again: false })?;
+        state.set_own(&Own { planned_at, most_in_piece, listed_again: false, receipt })?;
         signals::engine::planned(id.as_str(), usize::try_from(children).unwrap_or(usize::MAX));
         self.core.record_progress(&party);
         let phase = set(attr::PHASE, Phase::Planned.as_str());

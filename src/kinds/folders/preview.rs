@@ -104,6 +104,7 @@ impl Folders {
                     reason: "cannot be made".to_owned(),
                     size: 0,
                     conflict: Some(Conflict { there: "a file is there".to_owned(), then: OnConflict::Fail }),
+                    there: None,
                 };
                 (file, PreviewEntry::Kept)
             };

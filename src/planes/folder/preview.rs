@@ -19,7 +19,7 @@ use crate::{
         ids::{FolderId, RequestId},
         location::DataPath,
         outcome::Culprit,
-        preview::{Conflict, PreviewFile},
+        preview::{Conflict, PreviewFile, There},
         request::{FolderRequest, OnConflict, Want},
         route::Route,
     },
@@ -220,6 +220,12 @@ fn stands(
         conflict: then
             .zip(clash(source, there))
             .map(|(then, clash)| Conflict { there: clash_words(clash), then }),
+        there: there.filter(|_| standing == PreviewEntry::Skipped).map(|there| There {
+            etag: there.etag.as_ref().map(ToString::to_string),
+            made_at: there.created,
+            route,
+            by_size: found == Verdict::Done { by_size: true },
+        }),
     };
     (file, standing)
 }
@@ -256,6 +262,7 @@ fn unready(waiter: &Waiter, culprit: &Culprit) -> (PreviewFile, PreviewEntry) {
         reason: culprit.why.clone(),
         size: 0,
         conflict: None,
+        there: None,
     };
     (file, PreviewEntry::Unready)
 }

@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{DRY_RUN, ON_CONFLICT, Object, dry_run, given, join, on_conflict, text, unknown_in, wrong_type};
+use super::{
+    DRY_RUN, ON_CONFLICT, Object, RECEIPT, dry_run, flag, given, join, on_conflict, text, unknown_in,
+    wrong_type,
+};
 use crate::{
     domain::{
         batch::BatchRequest,
@@ -19,7 +22,7 @@ const PACKED: &str = "manifest_b64gz";
 pub(in crate::events::intake) const ELSEWHERE: &str = "manifestS3Uri";
 pub(super) const CARRIERS: [&str; 3] = [MANIFEST, PACKED, ELSEWHERE];
 
-const FIELDS: [&str; 5] = [MANIFEST, PACKED, ELSEWHERE, ON_CONFLICT, DRY_RUN];
+const FIELDS: [&str; 6] = [MANIFEST, PACKED, ELSEWHERE, ON_CONFLICT, DRY_RUN, RECEIPT];
 
 /// Which of its fields carries the manifest. Exactly one does.
 pub(super) fn carrier(payload: &Object, place: &str) -> Result<&'static str, String> {
@@ -75,6 +78,7 @@ pub(super) fn read(
     Ok(BatchRequest {
         on_conflict: on_conflict(payload, place)?,
         dry_run: dry_run(payload, place)?,
+        receipt: flag(payload, place, RECEIPT)?,
         ..request
     })
 }

@@ -6,17 +6,21 @@ use async_trait::async_trait;
 
 use crate::{
     domain::{
-        copy_out::{CopyStatus, Detail},
+        copy_out::{CopyStatus, Detail, Origin},
         outcome::{Counters, Culprit, ErrorName, Failure, Outcome},
+        receipt::{Fate, Line, Receipt},
+        request::CopyRequest,
     },
     engine::{
-        lease::{Leased, RoundError, RoundResult},
-        records::{attr, started_at},
+        lease::{Leased, RoundError, RoundResult, id_of},
+        records::{self, attr, started_at},
     },
     kinds::{
         copy::Copy,
         slices::{SliceKind, Slices},
     },
+    ports::store::Key,
+    signals,
 };
 
 /// Which failure names a set of objects when there are several: those come first that the caller can act on.
@@ -64,8 +68,82 @@ impl SliceKind for Copy {
                 format!("{} of {} files did not arrive in {destination}", counters.failed, counters.files);
             Failure { error, message, ..failure }
         });
+        outcome.receipt = self.receipt_of_objects(held, slices).await?;
         self.core.conclude(held, &outcome).await?;
         Ok(true)
+    }
+}
+
+impl Copy {
+    /// The receipt of a copy to a bucket, if it was asked for. One that cannot be written holds nothing up for long.
+    async fn receipt_of_objects(
+        &self,
+        held: &mut Leased,
+        slices: &Slices<'_>,
+    ) -> RoundResult<Option<Receipt>> {
+        if !self.core.ports.reports.is_there() {
+            return Ok(None);
+        }
+        let payload =
+            self.core.ports.store.get(&Key::new(held.lease.key.id.as_str(), records::PAYLOAD)).await?;
+        let Some(payload) = payload else { return Ok(None) };
+        let request: CopyRequest = self.core.read_document(&payload, attr::SPEC).await?;
+        if !request.receipt {
+            return Ok(None);
+        }
+        match self.write_receipt_of_objects(held, slices).await {
+            Err(RoundError::Port(error)) if error.is_passing() && !self.core.lasts_too_long(held).await? => {
+                Err(error.into())
+            }
+            Err(RoundError::Port(error)) => {
+                signals::batch::receipt_failed(held.lease.key.id.as_str(), &error);
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    async fn write_receipt_of_objects(
+        &self,
+        held: &Leased,
+        slices: &Slices<'_>,
+    ) -> RoundResult<Option<Receipt>> {
+        let Some(mut draft) = self.core.begin_receipt(&id_of(held)).await? else { return Ok(None) };
+        for chunk in 0..slices.chunks {
+            held.lease.check()?;
+            let settled = slices.settled_outcomes(held, chunk).await?.unwrap_or_default();
+            for (items, outcome) in settled {
+                for (item, copied) in items.iter().zip(outcome.objects) {
+                    let result = match (copied.status, copied.detail) {
+                        (CopyStatus::Error, Detail::Kept) => Fate::Kept,
+                        (CopyStatus::Error, _) => Fate::Failed,
+                        (CopyStatus::AlreadyCopied | CopyStatus::Superseded, _) => Fate::Skipped,
+                        (CopyStatus::Copied, _) => Fate::Copied,
+                    };
+                    let size = match &item.from {
+                        Origin::Data { size, .. } => Some(*size),
+                        Origin::Object { .. } => Some(copied.bytes).filter(|_| result == Fate::Copied),
+                    };
+                    let arrived = matches!(result, Fate::Copied | Fate::Skipped);
+                    let by = if copied.detail == Detail::BySize { "size" } else { "tag" };
+                    let line = Line {
+                        source: item.from.to_string(),
+                        destination: format!("s3://{}/{}", slices.common.bucket, item.to),
+                        size,
+                        etag: None,
+                        result,
+                        compared: arrived.then(|| by.to_owned()),
+                        route: (result == Fate::Copied).then(|| "s3".to_owned()),
+                        made_at: None,
+                        took_ms: (result == Fate::Copied).then_some(copied.elapsed),
+                        jobs: Vec::new(),
+                        why: Some(copied.message).filter(|why| !why.is_empty()),
+                    };
+                    draft.add(&line).await?;
+                }
+            }
+        }
+        Ok(Some(draft.finish().await?))
     }
 }
 

@@ -131,6 +131,7 @@ impl Copy {
             reason: how.to_owned(),
             size: landing.info.size,
             conflict: None,
+            there: None,
         };
         if let Some(status) = landing.unready {
             file.route = None;

@@ -1,0 +1,87 @@
+//! Reports in a folder of this machine.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+use tokio::{
+    fs::{self, File},
+    io::AsyncWriteExt as _,
+};
+
+use crate::ports::{
+    Class, Error, Result,
+    reports::{ReportWriter, Reports},
+};
+
+/// Reports as files.
+#[derive(Debug)]
+pub struct InFolder(PathBuf);
+
+impl InFolder {
+    /// Below that folder, which is made when it is needed.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+}
+
+struct Writer {
+    file: File,
+    place: PathBuf,
+    temporary: PathBuf,
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::new(Class::Transient, "write report", error.to_string()).caused_by(error)
+}
+
+#[async_trait]
+impl Reports for InFolder {
+    async fn begin(&self, name: &str) -> Result<Option<Box<dyn ReportWriter>>> {
+        let place = self.0.join(name);
+        let folder = place.parent().unwrap_or(&self.0);
+        fs::create_dir_all(folder).await.map_err(failed)?;
+        let temporary = place.with_extension("part");
+        let file = File::create(&temporary).await.map_err(failed)?;
+        Ok(Some(Box::new(Writer { file, place, temporary })))
+    }
+
+    fn is_there(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl ReportWriter for Writer {
+    async fn write(&mut self, text: &str) -> Result<()> {
+        self.file.write_all(text.as_bytes()).await.map_err(failed)
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<String> {
+        self.file.flush().await.map_err(failed)?;
+        self.file.sync_all().await.map_err(failed)?;
+        fs::rename(&self.temporary, &self.place).await.map_err(failed)?;
+        Ok(self.place.display().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_report_is_seen_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let reports = InFolder::new(&folder.path().join("reports"));
+        let mut writer = reports.begin("r1/receipt.jsonl").await.unwrap().unwrap();
+        writer.write("one\n").await.unwrap();
+        let place = folder.path().join("reports/r1/receipt.jsonl");
+        assert!(!place.exists());
+        writer.write("two\n").await.unwrap();
+        assert_eq!(writer.finish().await.unwrap(), place.display().to_string());
+        assert_eq!(std::fs::read_to_string(place).unwrap(), "one\ntwo\n");
+    }
+}

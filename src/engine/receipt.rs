@@ -1,0 +1,44 @@
+//! The receipt of a request while it is written.
+
+use sha2::{Digest as _, Sha256};
+
+use super::core::Core;
+use crate::{
+    domain::{
+        ids::RequestId,
+        receipt::{Line, Receipt},
+    },
+    ports::{Result, reports::ReportWriter},
+};
+
+/// A receipt that is being written.
+pub(crate) struct ReceiptDraft {
+    writer: Box<dyn ReportWriter>,
+    sum: Sha256,
+    files: u64,
+}
+
+impl Core {
+    /// Begins the receipt of a request; `None` where there is no place for one.
+    pub(crate) async fn begin_receipt(&self, root: &RequestId) -> Result<Option<ReceiptDraft>> {
+        let writer = self.ports.reports.begin(&format!("{root}/receipt.jsonl")).await?;
+        Ok(writer.map(|writer| ReceiptDraft { writer, sum: Sha256::new(), files: 0 }))
+    }
+}
+
+impl ReceiptDraft {
+    /// Adds a file.
+    pub(crate) async fn add(&mut self, line: &Line) -> Result<()> {
+        let text = line.to_text();
+        self.sum.update(text.as_bytes());
+        self.files += 1;
+        self.writer.write(&text).await
+    }
+
+    /// Ends it.
+    pub(crate) async fn finish(self) -> Result<Receipt> {
+        let Self { writer, sum, files } = self;
+        let uri = writer.finish().await?;
+        Ok(Receipt { uri, sha256: hex::encode(sum.finalize()), files })
+    }
+}

@@ -1,0 +1,111 @@
+//! Reports below a prefix in S3.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+
+use crate::ports::{
+    Result,
+    objects::{Access, ObjectLocation, ObjectStore, PartTag, Precondition, UploadId, WriteOptions},
+    reports::{ReportWriter, Reports},
+};
+
+/// Bytes that are held; S3 takes no smaller parts than 5 MiB.
+const PART: usize = 8 << 20;
+const KIND: &str = "application/x-ndjson";
+
+/// Reports as objects.
+#[derive(Debug)]
+pub struct InBucket {
+    objects: Arc<dyn ObjectStore>,
+    bucket: String,
+    prefix: String,
+}
+
+impl InBucket {
+    /// Below `s3://bucket/prefix/`; `None` where that is none.
+    #[must_use]
+    pub fn below(objects: Arc<dyn ObjectStore>, uri: &str) -> Option<Self> {
+        let (bucket, prefix) = uri.strip_prefix("s3://")?.split_once('/')?;
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        (!bucket.is_empty()).then(|| Self { objects, bucket: bucket.to_owned(), prefix })
+    }
+}
+
+#[async_trait]
+impl Reports for InBucket {
+    async fn begin(&self, name: &str) -> Result<Option<Box<dyn ReportWriter>>> {
+        let at = ObjectLocation::new(self.bucket.as_str(), format!("{}{name}", self.prefix));
+        let objects = Arc::clone(&self.objects);
+        Ok(Some(Box::new(Writer { objects, at, held: Vec::new(), upload: None, parts: Vec::new() })))
+    }
+
+    fn is_there(&self) -> bool {
+        true
+    }
+}
+
+struct Writer {
+    objects: Arc<dyn ObjectStore>,
+    at: ObjectLocation,
+    held: Vec<u8>,
+    upload: Option<UploadId>,
+    parts: Vec<PartTag>,
+}
+
+impl Writer {
+    async fn put_part(&mut self) -> Result<()> {
+        let upload = match self.upload.take() {
+            Some(upload) => upload,
+            None => self.objects.begin(&self.at, None, &WriteOptions::default(), &Access::Own).await?,
+        };
+        let bytes = Bytes::from(std::mem::take(&mut self.held));
+        let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
+        let size = bytes.len() as u64;
+        let body = stream::once(async move { Ok(bytes) }).boxed();
+        let put = self.objects.put_part(&self.at, &upload, number, size, body, &Access::Own).await;
+        match put {
+            Ok(tag) => {
+                self.parts.push(tag);
+                self.upload = Some(upload);
+                Ok(())
+            }
+            Err(error) => {
+                // What is left of it is paid for; that it stays is no reason to say something else.
+                drop(self.objects.abort(&self.at, &upload, &Access::Own).await);
+                Err(error)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ReportWriter for Writer {
+    async fn write(&mut self, text: &str) -> Result<()> {
+        self.held.extend_from_slice(text.as_bytes());
+        if self.held.len() >= PART { self.put_part().await } else { Ok(()) }
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<String> {
+        if self.upload.is_none() {
+            let whole = Bytes::from(std::mem::take(&mut self.held));
+            self.objects.put(&self.at, whole, Some(KIND), &WriteOptions::default(), &Access::Own).await?;
+            return Ok(self.at.to_string());
+        }
+        if !self.held.is_empty() {
+            self.put_part().await?;
+        }
+        if let Some(upload) = &self.upload {
+            let done =
+                self.objects.complete(&self.at, upload, &self.parts, &Precondition::None, &Access::Own).await;
+            if let Err(error) = done {
+                drop(self.objects.abort(&self.at, upload, &Access::Own).await);
+                return Err(error);
+            }
+        }
+        Ok(self.at.to_string())
+    }
+}
