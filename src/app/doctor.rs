@@ -1,10 +1,17 @@
-//! Whether a daemon with these settings could work: each permission and each address that they need, tried one
-//! by one, with what to do about it.
+//! Whether a daemon with these settings could work: addresses and permissions that they need, tried one by one, with
+//! what to do about each.
 //!
-//! Nothing is changed: writes are tried under conditions that cannot hold, answers for a token that nobody has,
-//! and a message that is received is given back at once.
+//! Writes are tried under conditions that cannot hold, heartbeats for a token that nobody has, and a message that is not
+//! there is deleted. Nothing is received, and the file of the embedded mode is not opened. One thing is left behind: on
+//! each bus of AWS an event that no rule of ours takes. Not tried are buckets, new records, and answers to tokens.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+mod aws;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::SignedDuration;
 use tokio::time::timeout;
@@ -12,18 +19,11 @@ use tokio::time::timeout;
 use super::{Misconfigured, adapters};
 use crate::{
     config::{self, Backend, Settings},
-    domain::token::TaskToken,
     icav2::{
         client::Client,
         notifications::{Channel, JOB_EVENTS},
     },
-    ports::{
-        Class, Error, Ports,
-        bus::{Bus, Event},
-        platform::DataPlatform as _,
-        queue::Queue,
-        store::{Change, Condition, Key, Transacted, Value, Write, Written},
-    },
+    ports::{Class, Error, Ports, bus::Bus, platform::DataPlatform as _},
     runtime::Supervisor,
 };
 
@@ -31,8 +31,8 @@ use crate::{
 const NO_PROJECT: &str = "00000000-0000-4000-8000-000000000000";
 /// What nobody has: a record, a token.
 const NOBODY: &str = "copy-manager-doctor";
-/// No probe takes longer; to receive from a queue waits for 20 s.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// No probe takes longer.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// A token that ends sooner will be missed.
 const SOON: SignedDuration = SignedDuration::from_hours(1);
 
@@ -87,8 +87,14 @@ impl Finding {
 pub async fn doctor(options: DoctorOptions, mut tell: impl FnMut(&Finding)) -> anyhow::Result<bool> {
     let settings = config::load(options.config.as_deref(), config::environment())
         .map_err(|problems| Misconfigured(Box::new(problems)))?;
+    let is_on_aws = settings.backend == Backend::Aws;
     let supervisor = Supervisor::new();
-    let (ports, _, _) = adapters::build(&settings, supervisor.readiness()).await?;
+    // The file of a daemon that runs is not opened a second time.
+    let ports = if is_on_aws {
+        adapters::build(&settings, supervisor.readiness()).await?.0
+    } else {
+        adapters::without_memory(&settings).await?
+    };
     let client = adapters::client(&settings).await?;
     let mut is_well = true;
     let mut note = |finding: Finding| {
@@ -102,6 +108,10 @@ pub async fn doctor(options: DoctorOptions, mut tell: impl FnMut(&Finding)) -> a
     }
     for project in &options.projects {
         note(examination.project(project).await);
+    }
+    if !is_on_aws {
+        note(examination.database().await);
+        return Ok(is_well);
     }
     for finding in examination.table().await {
         note(finding);
@@ -119,17 +129,16 @@ pub async fn doctor(options: DoctorOptions, mut tell: impl FnMut(&Finding)) -> a
             "set aws.ica_events_queue_url, and have ICAv2 send there: copy-manager subscribe PROJECT",
         )),
     }
-    for (what, bus, name) in [
-        (
-            "internal bus",
-            Bus::Internal,
-            settings.aws.internal_bus_name.as_deref().unwrap_or("in this process"),
-        ),
-        ("public bus", Bus::External, settings.aws.external_bus_name.as_str()),
-    ] {
-        note(examination.bus(what, bus, name).await);
+    if settings.backend == Backend::Aws {
+        let internal = settings.aws.internal_bus_name.as_deref().unwrap_or_default();
+        let public = settings.aws.external_bus_name.as_str();
+        for (what, bus, name) in
+            [("internal bus", Bus::Internal, internal), ("public bus", Bus::External, public)]
+        {
+            note(examination.bus(what, bus, name).await);
+        }
+        note(examination.callbacks().await);
     }
-    note(examination.callbacks().await);
     Ok(is_well)
 }
 
@@ -146,15 +155,8 @@ async fn tried<T>(probe: impl Future<Output = Result<T, Error>>) -> Result<T, Er
 }
 
 impl Examination<'_> {
-    fn is_on_aws(&self) -> bool {
-        self.settings.backend == Backend::Aws
-    }
-
     /// What to do about a service of AWS.
-    fn remedy(&self, error: &Error, allow: &str, on: &str) -> String {
-        if !self.is_on_aws() {
-            return "look at the file in embedded.database, its folder, and the disk".to_owned();
-        }
+    fn remedy(error: &Error, allow: &str, on: &str) -> String {
         match error.class {
             Class::Forbidden => {
                 format!("allow {allow} on {on} to the role, and its KMS key if it has one of its own")
@@ -260,120 +262,26 @@ impl Examination<'_> {
         }
     }
 
-    async fn table(&self) -> Vec<Finding> {
-        let store = &self.ports.store;
-        let name = self.settings.aws.table_name.as_deref().unwrap_or("the table");
-        let table = format!("table/{name}");
-        let index = format!("table/{name}/index/*");
-        let key = Key::new(NOBODY, "PROBE");
-        let never = || {
-            Write::update(key.clone(), vec![Change::Set("probe".into(), Value::Number(1))])
-                .when(Condition::Present)
-        };
-        let day = self.ports.clock.now().as_millisecond().div_euclid(86_400_000);
-        let finding = |what: &str, done: Result<(), Error>, allow: &str, on: &str| match done {
-            Ok(()) => Finding::good(what, on.to_owned()),
-            Err(error) => Finding::bad(what, error.to_string(), self.remedy(&error, allow, on)),
-        };
-        let reads = tried(store.get_many(&[key.clone(), Key::new(NOBODY, "OTHER")])).await.map(drop);
-        let queries = tried(store.query(NOBODY, "PROBE")).await.map(drop);
-        let due = tried(store.due(0, 0, 1)).await.map(drop);
-        let recent = tried(store.recent(day, i64::MAX, 1)).await.map(drop);
-        let refused = |was_written: bool| {
-            let wrong = || Error::new(Class::Invalid, "probe", "a record was written that must not be");
-            if was_written { Err(wrong()) } else { Ok(()) }
-        };
-        let writes = tried(store.write(never())).await.and_then(|it| refused(matches!(it, Written::Done(_))));
-        let together = tried(store.transact(vec![never()])).await;
-        let together = together.and_then(|it| refused(it == Transacted::Done));
-        vec![
-            finding("table: read", reads, "dynamodb:GetItem and BatchGetItem", &table),
-            finding("table: query", queries, "dynamodb:Query", &table),
-            finding("table: index of due work", due, "dynamodb:Query", &index),
-            finding("table: index of requests", recent, "dynamodb:Query", &index),
-            finding("table: write", writes, "dynamodb:UpdateItem, PutItem and DeleteItem", &table),
-            finding("table: write together", together, "dynamodb:ConditionCheckItem", &table),
-        ]
-    }
-
-    async fn queue(&self, what: &str, queue: &Arc<dyn Queue>, key: &str) -> Finding {
-        let received = tried(queue.receive()).await;
-        let messages = match received {
-            Ok(messages) => messages,
-            Err(error) => {
-                let remedy = self.remedy(&error, "sqs:ReceiveMessage", &format!("the queue in aws.{key}"));
-                return Finding::bad(what, error.to_string(), remedy);
-            }
-        };
-        let receipts: Vec<_> = messages.iter().map(|message| message.receipt.clone()).collect();
-        if let Err(error) = tried(queue.release(&receipts)).await {
-            let remedy =
-                self.remedy(&error, "sqs:ChangeMessageVisibility", &format!("the queue in aws.{key}"));
-            return Finding::bad(what, error.to_string(), remedy);
-        }
-        match messages.len() {
-            0 => Finding::good(what, "can be received from; empty"),
-            count => Finding::good(
+    /// The file of the embedded mode, without opening it.
+    async fn database(&self) -> Finding {
+        let what = "database";
+        let place = Path::new(&self.settings.embedded.database);
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match (tokio::fs::metadata(place).await, tokio::fs::metadata(folder).await) {
+            (Ok(file), _) if file.is_file() => Finding::good(what, format!("{} is there", place.display())),
+            (Ok(_), _) => Finding::bad(
                 what,
-                format!("can be received from; {count} messages were there, and given back"),
+                format!("{} is no file", place.display()),
+                "name a file in embedded.database",
             ),
-        }
-    }
-
-    /// Whether ICAv2 knows our queue.
-    async fn channel(&self) -> Finding {
-        let what = "notification channel";
-        let queue = self.settings.aws.ica_events_queue_url.as_deref().unwrap_or_default();
-        match tried(self.client.channels()).await {
-            Ok(channels) => match channels.iter().find(|channel| leads_to(channel, queue)) {
-                Some(channel) if channel.enabled => {
-                    Finding::good(what, format!("{} leads to our queue", channel.id))
-                }
-                Some(channel) => Finding::other(
-                    what,
-                    Health::Fair,
-                    format!("{} is disabled", channel.id),
-                    "enable it in ICAv2",
-                ),
-                None => Finding::other(
-                    what,
-                    Health::Fair,
-                    "none leads to our queue: the end of a job is seen by polls alone",
-                    "copy-manager subscribe PROJECT makes one; the queue's policy must let ICAv2 send (see deploy/README.md)",
-                ),
-            },
-            Err(error) => {
-                Finding::other(what, Health::Fair, error.to_string(), "the token's user may not see channels")
+            (Err(_), Ok(folder_there)) if folder_there.is_dir() => {
+                Finding::good(what, format!("{} is made at the first start", place.display()))
             }
-        }
-    }
-
-    async fn bus(&self, what: &str, bus: Bus, name: &str) -> Finding {
-        let detail = r#"{"probe":true}"#.to_owned();
-        let event = Event { bus, detail_type: "CopyManagerDoctor", detail };
-        match tried(self.ports.bus.publish(&[event])).await {
-            Ok(refused) => match refused.into_iter().next() {
-                None => Finding::good(what, format!("{name} takes events")),
-                Some((_, error)) => {
-                    Finding::bad(what, error.to_string(), self.remedy(&error, "events:PutEvents", name))
-                }
-            },
-            Err(error) => {
-                Finding::bad(what, error.to_string(), self.remedy(&error, "events:PutEvents", name))
-            }
-        }
-    }
-
-    async fn callbacks(&self) -> Finding {
-        let what = "step functions";
-        let nobody = TaskToken::new(NOBODY);
-        match tried(self.ports.callbacks.heartbeat(&nobody)).await {
-            Ok(_) => Finding::good(what, "task tokens can be told of"),
-            Err(error) if error.class == Class::Invalid => Finding::good(what, "task tokens can be told of"),
-            Err(error) => {
-                let allow = "states:SendTaskHeartbeat, SendTaskSuccess and SendTaskFailure";
-                Finding::bad(what, error.to_string(), self.remedy(&error, allow, "*"))
-            }
+            (Err(error), _) => Finding::bad(
+                what,
+                error.to_string(),
+                "make the folder of embedded.database, and let the daemon write there",
+            ),
         }
     }
 }

@@ -140,8 +140,8 @@ impl Backend for Door {
 
     async fn act(&self, id: &str, source: Option<&str>, action: Action) -> Result<Value, ApiError> {
         let unknown = || ApiError::Unknown(id.to_owned());
-        let found = self.engine.view_of(id, source).await.map_err(|error| refused(&error))?;
-        let request = found.map(|view| RequestId::new(view.id)).ok_or_else(unknown)?;
+        let found = self.engine.own_id(id, source).await.map_err(|error| refused(&error))?;
+        let request = found.ok_or_else(unknown)?;
         let conflict = |why: String| Err(ApiError::Conflict(why));
         let acting = |error: Error| refused(&error);
         match action {

@@ -7,14 +7,13 @@ use serde_json::json;
 use super::shown;
 use crate::{
     admin::shapes::{self, Explanation, FolderSummary},
-    domain::ids::RequestId,
+    domain::{ids::RequestId, outcome::ErrorName},
     engine::{
         Engine,
         children::{ChildStatus, Children, History},
         list::Wanted,
         view::RequestView,
     },
-    events::outgoing::Status,
     ports::Result,
 };
 
@@ -28,10 +27,13 @@ const MOST_OTHERS: usize = 200;
 pub(super) async fn explain(engine: &Engine, id: &str, source: Option<&str>) -> Result<Option<Explanation>> {
     let Some(view) = engine.view_of(id, source).await? else { return Ok(None) };
     let id = RequestId::new(view.id.as_str());
-    let children = engine.children(&id).await?.unwrap_or_default();
-    let history = engine.history(&id).await?.unwrap_or_default();
+    let (children, history) = engine.children_and_history(&id).await?.unwrap_or_default();
     let others = Others::of(engine, &view).await?;
     let mut why = reasons(&view, &children);
+    let (waiting, rate) = engine.platform_load();
+    if view.outcome.is_none() && waiting > 0 {
+        why.push(format!("{waiting} calls to ICAv2 wait for their turn on this instance, which makes {rate:.1} a second now"));
+    }
     why.extend(jobs(&history));
     if !why.is_empty() {
         why.extend(others.map(|others| others.to_text(&view)));
@@ -86,11 +88,14 @@ struct Others {
 impl Others {
     async fn of(engine: &Engine, view: &RequestView) -> Result<Option<Self>> {
         let since = engine.now().checked_sub(LATELY).ok();
-        let text = Some(place(&view.destination)).filter(|place| !place.is_empty());
+        if view.destination.is_empty() {
+            return Ok(None);
+        }
+        let text = Some(place(&view.destination));
         let wanted = Wanted { text, since, limit: MOST_OTHERS, ..Wanted::default() };
         let listed = engine.list(&wanted).await?;
         let others: Vec<_> = listed.requests.iter().filter(|other| other.id != view.id).collect();
-        let failed = others.iter().filter(|other| other.status() == Status::Failed).count();
+        let failed = others.iter().filter(|other| has_failed(other)).count();
         Ok((!others.is_empty()).then_some(Self { total: others.len(), failed, more: listed.next.is_some() }))
     }
 
@@ -107,6 +112,12 @@ impl Others {
     }
 }
 
+/// Whether a request has failed, and was not ended by somebody.
+fn has_failed(request: &RequestView) -> bool {
+    let failure = request.outcome.as_ref().and_then(|outcome| outcome.failure.as_ref());
+    failure.is_some_and(|failure| failure.error != ErrorName::Cancelled)
+}
+
 /// The project, or bucket, of a place.
 fn place(uri: &str) -> String {
     uri.split_inclusive('/').take(3).collect()
@@ -119,8 +130,11 @@ fn next(view: &RequestView, children: &Children) -> Vec<String> {
         return match &outcome.failure {
             None => vec!["nothing: it is done".to_owned()],
             Some(failure) => {
-                let retry = format!("copy-manager retry {id}");
-                vec!["nothing is planned".to_owned(), failure.error.advice().to_owned(), retry]
+                // What was never taken cannot be made again.
+                let was_taken = view.sources.total > 0;
+                let retry = was_taken.then(|| format!("copy-manager retry {id}"));
+                let said = ["nothing is planned".to_owned(), failure.error.advice().to_owned()];
+                said.into_iter().chain(retry).collect()
             }
         };
     }

@@ -25,7 +25,12 @@ mod toy;
 mod verify;
 mod watched;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{IsTerminal as _, stdout},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -124,7 +129,8 @@ pub async fn put_event(bus: &str, source: &str, detail_type: &str, detail: &Valu
 
 fn logs(settings: &Settings, output: Output) -> Logs {
     let format = match settings.log.format {
-        config::Format::Json => Format::Json,
+        config::Format::Auto if stdout().is_terminal() => Format::Text,
+        config::Format::Auto | config::Format::Json => Format::Json,
         config::Format::Text => Format::Text,
     };
     let level = match settings.log.level {

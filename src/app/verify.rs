@@ -75,6 +75,7 @@ pub async fn verify(options: VerifyOptions) -> anyhow::Result<Verified> {
         let sum = hex::encode(Sha256::digest(text.as_bytes()));
         anyhow::ensure!(sum.eq_ignore_ascii_case(wanted), "the receipt is another one: its SHA-256 is {sum}");
     }
+    anyhow::ensure!(!text.trim().is_empty(), "{} has no line: it is the receipt of nothing", options.receipt);
     let mut verified = Verified::default();
     // Folder by folder: one listing tells of all files in one.
     let mut folders: BTreeMap<String, Vec<Line>> = BTreeMap::new();

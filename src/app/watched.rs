@@ -28,6 +28,8 @@ use crate::{
 const LOOKS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(2));
 /// Between two questions to a platform that does not answer as it should.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
+/// Trouble is over when nothing has failed for so long: what comes and goes is one trouble.
+const QUIET: Duration = Duration::from_secs(20);
 /// A project that does not exist. The question is whether there is an answer.
 const NO_PROJECT: &str = "00000000-0000-4000-8000-000000000000";
 
@@ -80,7 +82,7 @@ impl WatchedTransport {
 
     fn answers(&self) {
         self.reached.holds();
-        if let Some(trouble) = self.down.works(Duration::ZERO) {
+        if let Some(trouble) = self.down.works(QUIET) {
             signals::api::up(trouble);
         }
         if !self.refused.lasts() {

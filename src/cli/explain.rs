@@ -74,6 +74,9 @@ fn told(explained: &Value, all: bool) -> Vec<String> {
     if !folders.is_empty() {
         lines.push(String::new());
     }
+    if explained.get("isCut").and_then(Value::as_bool).unwrap_or_default() {
+        lines.push("(older entries, or those of further folders, are not kept here)".to_owned());
+    }
     let left_out = if all { 0 } else { journal.len().saturating_sub(FIRST + LAST) };
     for (number, entry) in journal.iter().enumerate() {
         if left_out > 0 && number == FIRST {

@@ -281,7 +281,12 @@ fn described(request: &Value) -> Vec<String> {
         lines.push(format!("why    {error}"));
         let cause = watch::cause(request);
         lines.extend(output::readable(&cause).lines().map(|line| format!("       {line}")));
-        lines.push(format!("next   copy-manager retry {id}"));
+        let was_taken = request.get("sourcesTotal").and_then(Value::as_u64).unwrap_or_default() > 0;
+        lines.push(if was_taken {
+            format!("next   copy-manager retry {id}")
+        } else {
+            "next   send it again, corrected".to_owned()
+        });
     } else if let Some(trouble) = said("trouble").or(said("waitingFor")) {
         lines.push(format!("why    {trouble}"));
         let next = said("nextTryAt").map(|at| format!("tried again at {at}, or now: ")).unwrap_or_default();

@@ -119,6 +119,9 @@ struct Batch {
     /// A file with an object in JSON, plain or gzipped: each source with a list of destination folders
     #[arg(value_name = "MANIFEST.json")]
     manifest: PathBuf,
+    /// Keep a receipt, a line for each file; needs `report.s3_prefix` or `report.folder`
+    #[arg(long)]
+    receipt: bool,
     #[command(flatten)]
     sending: Sending,
 }
@@ -157,7 +160,11 @@ impl Submit {
             What::Batch(batch) => {
                 let manifest = fs::read(&batch.manifest)
                     .with_context(|| format!("cannot read {}", batch.manifest.display()))?;
-                batch.sending.send(global, BATCH_REQUEST, manifest_payload(&manifest)?).await
+                let mut payload = manifest_payload(&manifest)?;
+                if let (true, Some(fields)) = (batch.receipt, payload.as_object_mut()) {
+                    fields.insert("receipt".to_owned(), true.into());
+                }
+                batch.sending.send(global, BATCH_REQUEST, payload).await
             }
             What::CopyOut(copy_out) => {
                 let payload = copy_out.payload()?;
@@ -179,6 +186,7 @@ impl Sending {
             }
             None => server.put_event(&self.source, detail_type, &detail).await?,
         };
+        let event = put.event_id.clone();
         let id = record_id(&self.source, self.request_id.as_deref(), put);
         if !self.wait {
             output::data(if global.json { json!({ "requestId": id }).to_string() } else { id })?;
@@ -187,7 +195,7 @@ impl Sending {
         output::talk(format_args!("waiting for request {id}"));
         let look = server.look(&id);
         let ended = tokio::select! {
-            ended = watch::wait(&server, &id) => ended?,
+            ended = watch::wait_for_event(&server, &id, &event) => ended?,
             within = over(self.timeout) => return Err(Ended::TimedOut { within, look }.into()),
             Ok(()) = ctrl_c() => return Err(Ended::Interrupted { look }.into()),
         };

@@ -25,6 +25,20 @@ const LATE: u32 = 20;
 
 /// Looks until the request has ended. A daemon that restarts meanwhile is waited for.
 pub(super) async fn wait(server: &Server, id: &str) -> anyhow::Result<Value> {
+    wait_for(server, id, |_| true).await
+}
+
+/// The same, for a request that was sent just now with that event. Until it is stored, its name may lead to one that
+/// was refused before.
+pub(super) async fn wait_for_event(server: &Server, id: &str, event: &str) -> anyhow::Result<Value> {
+    wait_for(server, id, |request| {
+        let names = [text(request, "requestId"), text(request, "eventId")];
+        names.iter().any(|name| *name == id || *name == event) || names == ["", ""]
+    })
+    .await
+}
+
+async fn wait_for(server: &Server, id: &str, is_it: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
     let (shortest, longest) = LOOKS;
     let begun = Instant::now();
     let mut last_seen = begun;
@@ -34,6 +48,11 @@ pub(super) async fn wait(server: &Server, id: &str) -> anyhow::Result<Value> {
         match server.request(id).await {
             Ok(Some(request)) => {
                 last_seen = Instant::now();
+                let has_ended = matches!(text(&request, "status"), "SUCCEEDED" | "FAILED");
+                if has_ended && !is_it(&request) && begun.elapsed() < GIVE_UP {
+                    sleep(shortest).await;
+                    continue;
+                }
                 if matches!(text(&request, "status"), "SUCCEEDED" | "FAILED") {
                     if let Some(bar) = &bar {
                         bar.finish_and_clear();

@@ -125,6 +125,8 @@ pub enum Level {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
+    /// For people on a terminal, for machines elsewhere.
+    Auto,
     /// For machines.
     Json,
     /// For people.

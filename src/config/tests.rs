@@ -35,7 +35,7 @@ fn the_default_is_what_the_design_says() {
     assert_eq!(settings.aws, aws::Settings::default());
     assert_eq!(settings.embedded, embedded::Settings::default());
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(settings.log, Log { level: Level::Info, format: Format::Json });
+    assert_eq!(settings.log, Log { level: Level::Info, format: Format::Auto });
     assert_eq!(settings.icav2.base_url, "https://ica.illumina.com/ica/rest");
     assert_eq!(settings.icav2.requests_per_second.get(), 20);
     assert_eq!(settings.icav2.timeout, seconds(30));

@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 /// Entries that are kept.
 pub const MOST: usize = 50;
@@ -32,7 +33,10 @@ impl Entry {
     /// Something that has just happened.
     #[must_use]
     pub fn new(at: i64, code: &str, note: &str) -> Self {
-        let note = note.chars().take(LONGEST).collect();
+        let mut note: String = note.chars().take(LONGEST + 1).collect();
+        if note.chars().count() > LONGEST {
+            note = note.chars().take(LONGEST - 1).chain(['…']).collect();
+        }
         Self { at, code: code.to_owned(), note, times: 1, last: at }
     }
 }
@@ -57,33 +61,29 @@ impl Serialize for Entry {
     }
 }
 
-/// As it is stored; what newer versions may add is ignored.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Stored {
-    Repeated(i64, String, String, u32, i64),
-    Once(i64, String, String),
-}
-
-impl<'de> Deserialize<'de> for Entry {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Stored::deserialize(deserializer)? {
-            Stored::Repeated(at, code, note, times, last) => Self { at, code, note, times, last },
-            Stored::Once(at, code, note) => Self { at, code, note, times: 1, last: at },
-        })
+impl Entry {
+    /// The entry in a stored array; what newer versions may have added to it is ignored.
+    fn read(stored: &[Value]) -> Option<Self> {
+        let at = stored.first()?.as_i64()?;
+        let text = |place: usize| stored.get(place).and_then(Value::as_str).map(str::to_owned);
+        let times =
+            stored.get(3).and_then(Value::as_u64).and_then(|times| u32::try_from(times).ok()).unwrap_or(1);
+        let last = stored.get(4).and_then(Value::as_i64).unwrap_or(at);
+        Some(Self { at, code: text(1)?, note: text(2)?, times, last })
     }
 }
 
 /// The last entries, oldest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Journal(Vec<Entry>);
 
 impl Journal {
-    /// The journal in a stored text. One that cannot be read is empty: it is no reason to fail anything.
+    /// The journal in a stored text, without entries that cannot be read: they are no reason to fail anything.
     #[must_use]
     pub fn read(text: Option<&str>) -> Self {
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        let stored: Option<Vec<Vec<Value>>> = text.and_then(|text| serde_json::from_str(text).ok());
+        Self(stored.unwrap_or_default().iter().filter_map(|entry| Entry::read(entry)).collect())
     }
 
     /// Adds an entry; what happens again in the same way is counted, and the oldest ones go.
@@ -134,6 +134,11 @@ mod tests {
     #[test]
     fn a_journal_that_cannot_be_read_is_empty_and_a_note_is_bounded() {
         assert_eq!(Journal::read(Some("[[1]]")), Journal::default());
+        let newer = Journal::read(Some(r#"[[1,"a.b","c",2,9,"more"],[2],[3,"a.b","d",4]]"#));
+        assert_eq!(
+            newer.entries().iter().map(|entry| (entry.at, entry.times)).collect::<Vec<_>>(),
+            [(1, 2), (3, 4)]
+        );
         assert_eq!(Journal::read(None), Journal::default());
         assert_eq!(Entry::new(0, "a", &"é".repeat(1000)).note.chars().count(), LONGEST);
     }

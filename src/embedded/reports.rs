@@ -35,7 +35,11 @@ struct Writer {
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::new(Class::Transient, "write report", error.to_string()).caused_by(error)
+    use io::ErrorKind::{Interrupted, ResourceBusy, StorageFull, TimedOut, WouldBlock};
+    // What is wrong with the place does not pass by itself.
+    let passes = matches!(error.kind(), Interrupted | ResourceBusy | StorageFull | TimedOut | WouldBlock);
+    let class = if passes { Class::Transient } else { Class::Invalid };
+    Error::new(class, "write report", error.to_string()).caused_by(error)
 }
 
 #[async_trait]
@@ -65,6 +69,10 @@ impl ReportWriter for Writer {
         self.file.sync_all().await.map_err(failed)?;
         fs::rename(&self.temporary, &self.place).await.map_err(failed)?;
         Ok(self.place.display().to_string())
+    }
+
+    async fn abandon(self: Box<Self>) {
+        drop(fs::remove_file(&self.temporary).await);
     }
 }
 

@@ -106,7 +106,10 @@ impl Core {
             return self.let_go(item).await;
         }
         let sent_at = records::millis(self.ports.clock.now());
-        let before = item.number(attr::BEAT_AT).or(made).unwrap_or(sent_at);
+        // One that an older version has beaten does not say when.
+        let promise = as_millis(self.settings.heartbeat.promise);
+        let young = made.filter(|made| sent_at.saturating_sub(*made) <= promise.saturating_mul(2));
+        let before = item.number(attr::BEAT_AT).or(young).unwrap_or(sent_at);
         let gap = Duration::from_millis(u64::try_from(sent_at.saturating_sub(before)).unwrap_or(0));
         signals::engine::beat_sent(&key.id, gap, self.settings.heartbeat.promise);
         // Smeared, so that a thousand requests of one second do not beat in one second for ever.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         ids::RequestId,
-        journal::{Entry, Journal},
+        journal::{self, Entry, Journal},
         outcome::{Counters, ErrorName, Outcome},
     },
     ports::{
@@ -26,6 +26,10 @@ use crate::{
 
 /// Children that are looked at, of one request; the others are only counted.
 const MOST: usize = 5_000;
+/// Those that an explanation looks at.
+const MOST_EXPLAINED: usize = 500;
+/// Records whose journals are read at a time.
+const AT_ONCE: usize = 50;
 /// Entries of journals that are kept in one answer, the newest.
 const MOST_ENTRIES: usize = 2_000;
 
@@ -103,11 +107,36 @@ pub struct History {
     pub is_cut: bool,
 }
 
+/// A root, with the records of its first children, and how many are planned.
+struct Family {
+    root: Item,
+    children: Vec<Item>,
+    total: u64,
+}
+
+/// Adds what a record tells of the time since a request was made; whether it may have told more.
+fn told_by(record: &Item, began: i64, entries: &mut Vec<Told>) -> bool {
+    let place = record.text(attr::DESTINATION).map(str::to_owned);
+    let journal = Journal::read(record.text(attr::JOURNAL));
+    // A folder has a past of its own, with other requests.
+    let since = journal.entries().iter().filter(|entry| entry.last >= began);
+    entries.extend(since.map(|entry| Told { place: place.clone(), entry: entry.clone() }));
+    let oldest = journal.entries().first();
+    journal.entries().len() >= journal::MOST && oldest.is_some_and(|oldest| oldest.at >= began)
+}
+
 impl Engine {
     /// Now, by the clock that records are dated by.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.core.ports.clock.now()
+    }
+
+    /// How many calls to the platform wait for their turn on this instance, and how many it makes a second.
+    #[must_use]
+    pub fn platform_load(&self) -> (usize, f64) {
+        let load = self.core.ports.platform.load();
+        (load.waiting, load.per_second)
     }
 
     /// The children of the request of that id; `None` where there is none. At most five thousand are looked at.
@@ -116,18 +145,8 @@ impl Engine {
     ///
     /// Those of the table.
     pub async fn children(&self, id: &RequestId) -> Result<Option<Children>> {
-        let Some(root) = self.core.ports.store.get(&records::request_key(id)).await? else {
-            return Ok(None);
-        };
-        let state: RootState = records::document(&root, attr::STATE)?;
-        let mut children = Vec::new();
-        for child in self.child_records(root, &state).await? {
-            children.push(self.child_view(&child).await?);
-        }
-        children.sort_by(|one, other| {
-            (one.status, &one.destination, &one.id).cmp(&(other.status, &other.destination, &other.id))
-        });
-        Ok(Some(Children { children, total: state.children }))
+        let Some(family) = self.family(id, MOST).await? else { return Ok(None) };
+        self.children_of(&family).await.map(Some)
     }
 
     /// What has happened to the request of that id, as the journals of its records tell; `None` where there is
@@ -137,37 +156,74 @@ impl Engine {
     ///
     /// Those of the table.
     pub async fn history(&self, id: &RequestId) -> Result<Option<History>> {
-        let Some(root) = self.core.ports.store.get(&records::request_key(id)).await? else {
-            return Ok(None);
-        };
-        let began = millis(started_at(&root));
+        let Some(family) = self.family(id, MOST_EXPLAINED).await? else { return Ok(None) };
+        self.history_of(&family).await.map(Some)
+    }
+
+    /// Both, of the first hundreds of its children; `None` where there is no such request.
+    ///
+    /// # Errors
+    ///
+    /// Those of the table.
+    pub async fn children_and_history(&self, id: &RequestId) -> Result<Option<(Children, History)>> {
+        let Some(family) = self.family(id, MOST_EXPLAINED).await? else { return Ok(None) };
+        Ok(Some((self.children_of(&family).await?, self.history_of(&family).await?)))
+    }
+
+    async fn children_of(&self, family: &Family) -> Result<Children> {
+        let mut children = Vec::with_capacity(family.children.len());
+        for child in &family.children {
+            children.push(self.child_view(child).await?);
+        }
+        children.sort_by(|one, other| {
+            (one.status, &one.destination, &one.id).cmp(&(other.status, &other.destination, &other.id))
+        });
+        Ok(Children { children, total: family.total })
+    }
+
+    async fn history_of(&self, family: &Family) -> Result<History> {
+        let Family { root, children, total } = family;
+        let began = millis(started_at(root));
         let mut entries = vec![Told { place: None, entry: Entry::new(began, "request.received", "") }];
         let own = Journal::read(root.text(attr::JOURNAL));
+        // Of each record the last ones are kept, and of many children the first are read.
+        let mut is_cut = own.entries().len() >= journal::MOST || *total > children.len() as u64;
         entries.extend(own.entries().iter().map(|entry| Told { place: None, entry: entry.clone() }));
-        let state: RootState = records::document(&root, attr::STATE)?;
-        let children = self.child_records(root, &state).await?;
         let shared: BTreeSet<Key> = children.iter().filter_map(|child| self.shared(child)).collect();
         let keys: Vec<_> = shared.into_iter().collect();
-        let mut records = self.core.ports.store.get_many(&keys).await?;
-        records.extend(children);
-        for record in records {
-            let place = record.text(attr::DESTINATION).map(str::to_owned);
-            let journal = Journal::read(record.text(attr::JOURNAL));
-            // A folder has a past of its own, with other requests.
-            let since = journal.entries().iter().filter(|entry| entry.last >= began);
-            entries.extend(since.map(|entry| Told { place: place.clone(), entry: entry.clone() }));
+        for some in keys.chunks(AT_ONCE) {
+            // The state of a folder may be large, and only its journal is wanted.
+            let records = self.core.ports.store.get_many(some).await?;
+            is_cut |= records
+                .iter()
+                .map(|record| told_by(record, began, &mut entries))
+                .fold(false, |one, other| one | other);
         }
+        is_cut |= children
+            .iter()
+            .map(|child| told_by(child, began, &mut entries))
+            .fold(false, |one, other| one | other);
         // Of one moment: it begins before its children do, and ends after them.
         let began = ["request.received", "request.planned"];
         entries
             .sort_by_key(|told| (told.entry.at, told.place.is_none() && !began.contains(&&*told.entry.code)));
         let surplus = entries.len().saturating_sub(MOST_ENTRIES);
         entries.drain(..surplus);
-        Ok(Some(History { entries, is_cut: surplus > 0 }))
+        Ok(History { entries, is_cut: is_cut || surplus > 0 })
+    }
+
+    /// A root with its first children.
+    async fn family(&self, id: &RequestId, most: usize) -> Result<Option<Family>> {
+        let Some(root) = self.core.ports.store.get(&records::request_key(id)).await? else {
+            return Ok(None);
+        };
+        let state: RootState = records::document(&root, attr::STATE)?;
+        let children = self.child_records(root.clone(), &state, most).await?;
+        Ok(Some(Family { root, children, total: state.children }))
     }
 
     /// The records of the children that are there.
-    async fn child_records(&self, root: Item, state: &RootState) -> Result<Vec<Item>> {
+    async fn child_records(&self, root: Item, state: &RootState, most: usize) -> Result<Vec<Item>> {
         let Some(kind) = self.registry.kind(root.text(attr::KIND).unwrap_or_default()) else {
             return Ok(Vec::new());
         };
@@ -176,7 +232,7 @@ impl Engine {
             return Ok(Vec::new());
         }
         let seen = self.core.only_seen(root);
-        let roster = async { RoundResult::Ok(kind.tree(state)?.roster(&seen, state).await?.first(MOST)) };
+        let roster = async { RoundResult::Ok(kind.tree(state)?.roster(&seen, state).await?.first(most)) };
         let ids = match roster.await {
             Ok(ids) => ids,
             Err(RoundError::Port(error)) if error.is_passing() => return Err(error),

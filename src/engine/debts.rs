@@ -95,7 +95,10 @@ impl Engine {
         let due = [tokens_at, state.debts.news.next(), state.debts.estate.next()];
         let Some(due_at) = due.into_iter().flatten().min() else {
             self.core.wake_those_who_wait(held).await?;
-            return Ok(AfterRound::Settled { changes: vec![set(attr::PHASE, Phase::Settled.as_str())] });
+            let ended = set(attr::ENDED, status_of(&outcome).as_str());
+            return Ok(AfterRound::Settled {
+                changes: vec![set(attr::PHASE, Phase::Settled.as_str()), ended],
+            });
         };
         let changes = vec![set(attr::STATE, records::text(&state)?)];
         Ok(AfterRound::Due { changes, due_at: due_at.max(millis(self.core.ports.clock.now()) + 1) })
@@ -271,7 +274,7 @@ impl Core {
         if !debt.is_due(millis(now)) {
             return;
         }
-        let status = if outcome.failure.is_none() { Status::Succeeded } else { Status::Failed };
+        let status = status_of(outcome);
         match self.tell(held, status, outcome.counters, Some(outcome)).await {
             Ok(()) => debt.over = true,
             Err(_) if self.is_forfeit(outcome) => {
@@ -285,4 +288,9 @@ impl Core {
             }
         }
     }
+}
+
+/// How a root stands that has ended so.
+fn status_of(outcome: &Outcome) -> Status {
+    if outcome.failure.is_none() { Status::Succeeded } else { Status::Failed }
 }

@@ -59,7 +59,10 @@ impl Wanted {
             wanted.as_ref().is_none_or(|wanted| request.text(name) == Some(wanted.as_str()))
         };
         let ends = self.status.is_none_or(|status| match status {
-            Status::Succeeded | Status::Failed => has_ended(request),
+            Status::Succeeded | Status::Failed => match request.text(attr::ENDED) {
+                Some(ended) => ended == status.as_str(),
+                None => has_ended(request),
+            },
             // It may have just got its outcome.
             Status::Received | Status::Running => Phase::of(request) != Some(Phase::Settled),
         });

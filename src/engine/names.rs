@@ -83,6 +83,20 @@ impl Core {
         writes
     }
 
+    /// The writes after which the names that people use lead to the record `id`, which was made in place of another.
+    pub(crate) fn newest_names(
+        &self,
+        source: &str,
+        name: Option<&str>,
+        caller: Option<&str>,
+        id: &RequestId,
+    ) -> Vec<Write> {
+        let now = self.ports.clock.now();
+        let of_source = format!("{ALIAS}#{}", digest(&[source]));
+        let places = name.map(chosen).into_iter().chain(caller.map(called));
+        places.map(|place| self.alias(Key::new(place, of_source.clone()), id, now)).collect()
+    }
+
     /// The write by which a name leads to a record.
     pub(crate) fn alias(&self, key: Key, to: &RequestId, now: Timestamp) -> Write {
         let item = Item::new(key)

@@ -103,7 +103,14 @@ impl Engine {
             None => made,
         };
         let made = kept.into_iter().fold(made, known).with(attr::RETRY_OF, id.as_str());
-        let writes = self.core.root_records(again, made, &asked).await?;
+        let mut writes = self.core.root_records(again, made, &asked).await?;
+        // Who asks for it by its name, or by its caller, means the newest.
+        writes.extend(self.core.newest_names(
+            text(attr::SOURCE),
+            request.text(attr::NAME),
+            request.text(attr::CALLER),
+            again,
+        ));
         // If it was refused, another call has made it.
         if self.core.ports.store.transact(writes).await? == Transacted::Done {
             signals::engine::made_again(id.as_str(), again.as_str());

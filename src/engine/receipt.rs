@@ -35,6 +35,11 @@ impl ReceiptDraft {
         self.writer.write(&text).await
     }
 
+    /// Drops it, and what of it was written.
+    pub(crate) async fn abandon(self) {
+        self.writer.abandon().await;
+    }
+
     /// Ends it.
     pub(crate) async fn finish(self) -> Result<Receipt> {
         let Self { writer, sum, files } = self;

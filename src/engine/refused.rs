@@ -85,7 +85,12 @@ impl Core {
             .with(attr::SOURCE, names.source)
             .with(attr::DESTINATION, destination)
             .with(attr::CREATED_AT, millis(now))
+            .with(attr::DAY, records::day(millis(now)))
+            .with(attr::ENDED, Status::Failed.as_str())
             .with(EXPIRE_AT, expire_at);
+        let known = [(attr::NAME, names.name), (attr::CALLER, names.caller)];
+        let known = known.into_iter().filter_map(|(name, text)| Some((name, text?)));
+        let request = known.fold(request, |request, (name, text)| request.with(name, text));
         let stored = Item::new(Key::new(id.as_str(), records::OUTCOME)).with(EXPIRE_AT, expire_at);
         let stored = self.with_document(stored, attr::OUTCOME, &outcome).await?;
         let mut writes = vec![Write::put_new(request), Write::put_new(stored)];

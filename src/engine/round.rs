@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::time::sleep;
 use tracing::{Instrument as _, Span};
 
@@ -175,7 +176,13 @@ impl Engine {
 
     fn after_error(&self, held: &Leased, error: &Error) -> Release {
         let failures = held.item.number(attr::FAILURES).unwrap_or(0);
-        signals::engine::round_failed(&held.lease.key, error, failures + 1);
+        let due_at = records::after(self.core.ports.clock.now(), self.core.pause(error, failures));
+        signals::engine::round_failed(
+            &held.lease.key,
+            error,
+            failures + 1,
+            Timestamp::from_millisecond(due_at).ok(),
+        );
         self.core.note_outage_of(held, error);
         let trouble: String = in_words(error).chars().take(MOST_TROUBLE).collect();
         let mut changes = vec![set(attr::FAILURES, failures + 1), set(attr::TROUBLE, trouble)];
@@ -187,7 +194,6 @@ impl Engine {
                 return Release { changes, due_at: None, news_can_wait: true };
             }
         }
-        let due_at = records::after(self.core.ports.clock.now(), self.core.pause(error, failures));
         Release { changes, due_at: Some(due_at), news_can_wait: true }
     }
 

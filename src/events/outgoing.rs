@@ -146,7 +146,12 @@ pub fn state_change(change: &StateChange<'_>) -> String {
 fn success(report: &Report<'_>, most: usize) -> Value {
     let Report { request_id, destination_uri, outcome } = *report;
     if let Some(deliveries) = &outcome.deliveries {
-        return batch::output(deliveries, most);
+        let mut output = batch::output(deliveries, most);
+        // Only who has asked for one gets a field that others do not know.
+        if let (Some(fields), Some(kept)) = (output.as_object_mut(), &outcome.receipt) {
+            fields.insert("receipt".to_owned(), receipt(kept));
+        }
+        return output;
     }
     let counters = &outcome.counters;
     let left_out = |plan: &Preview| plan.totals.files > plan.files.len().min(most) as u64;
@@ -168,8 +173,8 @@ fn success(report: &Report<'_>, most: usize) -> Value {
         "dryRun": outcome.preview.is_some().then_some(true),
         "plan": outcome.preview.as_ref().map(|plan| preview(plan, most)),
         "truncated": is_cut.then_some(true),
-        "startedAt": outcome.started_at.to_string(),
-        "finishedAt": outcome.finished_at.to_string(),
+        "startedAt": in_millis(outcome.started_at).to_string(),
+        "finishedAt": in_millis(outcome.finished_at).to_string(),
     }));
     if let Some(fields) = output.as_object_mut() {
         copy_out::add(outcome, fields);
@@ -200,8 +205,8 @@ fn failure(report: &Report<'_>, most: usize) -> Value {
         "receipt": outcome.receipt.as_ref().map(receipt),
         "truncated": cut.then_some(true),
         "report": deliveries.and_then(|deliveries| deliveries.report.as_ref()),
-        "startedAt": outcome.started_at.to_string(),
-        "finishedAt": outcome.finished_at.to_string(),
+        "startedAt": in_millis(outcome.started_at).to_string(),
+        "finishedAt": in_millis(outcome.finished_at).to_string(),
     }));
     if let Some(fields) = cause.as_object_mut() {
         copy_out::add(outcome, fields);
@@ -223,6 +228,11 @@ pub fn counters(counters: &Counters) -> Value {
         "failed": counters.failed,
         "bytes": counters.bytes,
     })
+}
+
+/// A time as precise as records are.
+fn in_millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 /// Where the receipt is.

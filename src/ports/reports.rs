@@ -28,6 +28,9 @@ pub trait ReportWriter: Send {
 
     /// Ends it; where it is.
     async fn finish(self: Box<Self>) -> Result<String>;
+
+    /// Drops it, with what was written so far, as far as that can be done.
+    async fn abandon(self: Box<Self>);
 }
 
 /// No place at all.

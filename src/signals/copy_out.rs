@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt::Display};
 
+use jiff::Timestamp;
 use metrics::counter;
 use tracing::{info, warn};
 
@@ -14,13 +15,16 @@ pub const METRICS: &[(&str, &str)] = &[(
 )];
 
 /// A destination refuses us; it is tried again.
-pub fn waits_for_access(request: &str, tries: u32, why: &str) {
+pub fn waits_for_access(request: &str, tries: u32, why: &str, next_at: i64) {
     note("request.waits_for_access", || why.to_owned());
     counter!("copy_manager_destinations_refused_total").increment(1);
+    let next_at = Timestamp::from_millisecond(next_at).ok().map(|at| at.to_string());
     info!(
         code = "request.waits_for_access",
         request_id = request,
         attempts = tries,
+        next_at,
+        next = "tried again, or at once with `copy-manager wake`",
         reason = why,
         state = "waiting_for_access",
         "the destination refuses to be written to, waiting"

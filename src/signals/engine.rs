@@ -5,6 +5,7 @@
 
 use std::{error::Error, fmt::Display, time::Duration};
 
+use jiff::Timestamp;
 use metrics::{counter, gauge, histogram};
 use tracing::{debug, error, info, warn};
 
@@ -265,13 +266,22 @@ pub fn release_failed(key: &dyn Display, why: &dyn Error) {
 
 /// A round ended in an error and is tried again. Of a row of failures the first is told, the second, the fourth,
 /// and so on: what is down says so itself.
-pub fn round_failed(key: &dyn Display, why: &dyn Error, failures: i64) {
+pub fn round_failed(key: &dyn Display, why: &dyn Error, failures: i64, next_at: Option<Timestamp>) {
     note("record.round_failed", || chain(why));
     counter!("copy_manager_rounds_failed_total").increment(1);
+    let (error, next_at) = (chain(why), next_at.map(|at| at.to_string()));
     if failures.count_ones() <= 1 {
-        warn!(code = "record.round_failed", record = %key, error = chain(why), failures, "round failed");
+        warn!(code = "record.round_failed", record = %key, error, failures, next_at, next = "tried again", "round failed");
     } else {
-        debug!(code = "record.round_failed_again", record = %key, error = chain(why), failures, "round failed again");
+        debug!(
+            code = "record.round_failed_again",
+            record = %key,
+            error,
+            failures,
+            next_at,
+            next = "tried again",
+            "round failed again"
+        );
     }
 }
 

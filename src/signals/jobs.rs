@@ -49,14 +49,30 @@ pub fn job_ended(folder: &str, job: &JobId, status: JobStatus, attempt: u32, fil
     histogram!("copy_manager_job_duration_seconds", "status" => status.as_str()).record(took);
     note("job.ended", || format!("{job} {} with {}", status.as_str(), counted(files, "file")));
     counter!("copy_manager_jobs_ended_total", "status" => status.as_str()).increment(1);
-    info!(
+    let (job_id, job_status, took_ms) = (job.as_str(), status.as_str(), millis(took));
+    if matches!(status, JobStatus::Succeeded) {
+        info!(
+            code = "job.ended",
+            folder_id = folder,
+            job_id,
+            job_status,
+            files,
+            attempts = attempt,
+            took_ms,
+            "copy job ended"
+        );
+        return;
+    }
+    let next = "what has not arrived is looked for and sent again";
+    warn!(
         code = "job.ended",
         folder_id = folder,
-        job_id = job.as_str(),
-        job_status = status.as_str(),
+        job_id,
+        job_status,
         files,
         attempts = attempt,
-        took_ms = millis(took),
+        took_ms,
+        next,
         "copy job ended"
     );
 }

@@ -90,6 +90,8 @@ fn zero() {
         metrics::counter!("copy_manager_requests_concluded_total", &labels).increment(0);
     }
     metrics::counter!("copy_manager_answers_total", "error" => "none").increment(0);
+    // This one, until others are counted.
+    metrics::gauge!("copy_manager_instances").set(1.0);
     let labels = [("error", "none"), ("outcome", "succeeded")];
     metrics::counter!("copy_manager_requests_concluded_total", &labels).increment(0);
 }
@@ -100,7 +102,7 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     ("copy_manager_ica_events_total", "relevance", &["job", "other"]),
     ("copy_manager_jobs_ended_total", "status", &["SUCCEEDED", "FAILED", "PARTIALLY_SUCCEEDED", "STOPPED"]),
     ("copy_manager_files_deleted_total", "why", &["leftover", "overwrite"]),
-    ("copy_manager_debts_given_up_total", "what", &["token", "news", "estate"]),
+    ("copy_manager_debts_given_up_total", "what", &["token", "event", "estate"]),
 ];
 
 /// Counters whose labels are known when they come, or that are begun above.

@@ -9,6 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
+/// So many failures in a row are no chance: the next success ends the trouble at once.
+const IN_A_ROW: u64 = 5;
 /// Between two lines about the same trouble.
 const EVERY: Duration = Duration::from_mins(1);
 
@@ -27,6 +29,7 @@ struct Begun {
     last: Instant,
     told: Instant,
     failures: u64,
+    in_a_row: u64,
 }
 
 /// One kind of trouble, of one thing that is needed.
@@ -49,10 +52,11 @@ impl Outage {
         let now = Instant::now();
         let mut state = self.state();
         let Some(begun) = state.as_mut() else {
-            *state = Some(Begun { since: now, last: now, told: now, failures: 1 });
+            *state = Some(Begun { since: now, last: now, told: now, failures: 1, in_a_row: 1 });
             return Some(Trouble { lasted: Duration::ZERO, failures: 1 });
         };
         begun.failures += 1;
+        begun.in_a_row += 1;
         begun.last = now;
         if now.duration_since(begun.told) < EVERY {
             return None;
@@ -61,11 +65,16 @@ impl Outage {
         Some(Trouble { lasted: now.duration_since(begun.since), failures: begun.failures })
     }
 
-    /// It works; what there is to tell where it did not before, and has not failed for so long.
+    /// It works; what there is to tell where it did not before, and had failed again and again, or has not failed
+    /// for so long.
     pub fn works(&self, quiet: Duration) -> Option<Trouble> {
         let mut state = self.state();
         let now = Instant::now();
-        let begun = state.take_if(|begun| now.duration_since(begun.last) >= quiet)?;
+        let is_over = |begun: &mut Begun| {
+            let was_out = std::mem::take(&mut begun.in_a_row) >= IN_A_ROW;
+            was_out || now.duration_since(begun.last) >= quiet
+        };
+        let begun = state.take_if(is_over)?;
         Some(Trouble { lasted: now.duration_since(begun.since), failures: begun.failures })
     }
 

@@ -108,4 +108,10 @@ impl ReportWriter for Writer {
         }
         Ok(self.at.to_string())
     }
+
+    async fn abandon(self: Box<Self>) {
+        if let Some(upload) = &self.upload {
+            drop(self.objects.abort(&self.at, upload, &Access::Own).await);
+        }
+    }
 }

@@ -64,7 +64,7 @@ fn commands_in_the_documents_are_commands() {
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut checked = 0;
-    for document in ["docs/runbook.md", "docs/operations.md"] {
+    for document in ["docs/runbook.md", "docs/operators.md"] {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
         let quoted = text.split('`').skip(1).step_by(2).filter(|quoted| !quoted.contains('\n'));
         for line in quoted.filter_map(|quoted| quoted.strip_prefix("copy-manager ")) {

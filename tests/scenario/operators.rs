@@ -134,6 +134,9 @@ async fn what_failed_is_made_again_and_copies_what_is_missing() {
     let view = ended(&again).await;
     assert_eq!(view.status(), Status::Succeeded, "{view:?}");
     assert_eq!(house.tree("lab", "/run/").await, house.tree("archive", "/in/run/").await);
+    // Its name leads to the newest, its id to itself.
+    assert_eq!(instance.engine.view("n").await.unwrap().unwrap().id, again.as_str());
+    assert_eq!(instance.engine.view(id.as_str()).await.unwrap().unwrap().id, id.as_str());
     // The single-part file had arrived before.
     assert_eq!((view.counters.copied, view.counters.skipped), (2, 1));
     assert_eq!(instance.engine.retry(&id).await.unwrap(), Retry::Succeeded(again.clone()));
@@ -238,4 +241,40 @@ async fn seconds_behind(rate: u32) -> usize {
         seen.map_or(0, |later| 5 * later)
     };
     truth.iter().enumerate().map(behind).max().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_listed_with_what_failed() {
+    let house = House::new(&FILES, &[], &[], |_| {}).await;
+    let instance = house.instance();
+    let event = json!({
+        "id": "event-1", "detail-type": "ICAv2DataCopySync", "source": "s",
+        "detail": { "requestId": "letter", "payload": { "sourceUriList": [], "destinationUri": "icav2://archive/in/" } },
+    });
+    house.queue.push(event.to_string()).await.unwrap();
+    sleep(SOON).await;
+    let wanted = Wanted { status: Some(Status::Failed), limit: 5, ..Wanted::default() };
+    let listed = instance.engine.list(&wanted).await.unwrap();
+    assert_eq!(names(&listed), ["letter"]);
+    let succeeded = Wanted { status: Some(Status::Succeeded), limit: 5, ..Wanted::default() };
+    assert_eq!(instance.engine.list(&succeeded).await.unwrap().requests, []);
+    assert!(
+        matches!(instance.engine.retry(&RequestId::new("event-1")).await, Err(error) if error.message.contains("send the request again"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_leads_to_the_request_that_goes_exactly_there() {
+    let house = House::new(&FILES, &[], &[], |platform| platform.job_duration = SOON).await;
+    let instance = house.instance();
+    house.ask_as(&["/run/a.bam"], "/a/", "t1", Some("one")).await;
+    sleep(Duration::from_secs(5)).await;
+    house.ask_as(&["/run/a.bam"], "/a-other/", "t2", Some("other")).await;
+    sleep(Duration::from_secs(5)).await;
+    let name = async |place: &str| instance.engine.view(place).await.unwrap().and_then(|view| view.name);
+    assert_eq!(name("icav2://archive/a").await.as_deref(), Some("one"));
+    assert_eq!(name("icav2://archive/a-other/").await.as_deref(), Some("other"));
+    assert_eq!(name("icav2://archive/").await, None, "a part of a place is no place");
+    // Nothing is changed by what is only a place.
+    assert!(instance.engine.own_id("icav2://archive/a/", None).await.unwrap().is_none());
 }

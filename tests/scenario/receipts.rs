@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use copy_manager::{
-    domain::receipt::{Fate, Line},
+    domain::{
+        receipt::{Fate, Line},
+        route::{Folders, SinglePart},
+    },
     embedded::reports::InFolder,
 };
 use pretty_assertions::assert_eq;
@@ -32,8 +35,11 @@ fn lines(outcome: &Value) -> BTreeMap<String, Line> {
 
 async fn house() -> (House, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let mut house =
-        House::new(&FILES, &[], &[], |platform| platform.job_duration = Duration::from_secs(3)).await;
+    let mut house = House::new(&FILES, &[], &[], |platform| {
+        platform.job_duration = Duration::from_secs(3);
+        platform.tag_defect = false;
+    })
+    .await;
     house.reports = Arc::new(InFolder::new(folder.path()));
     (house, folder)
 }
@@ -81,4 +87,28 @@ async fn without_a_place_for_it_a_receipt_is_refused() {
     let (error, cause) = house.failure("t", SOON).await;
     assert_eq!(error, "InvalidRequest");
     assert!(cause["message"].as_str().unwrap().contains("report.s3_prefix"), "{cause}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whole_folders_are_told_file_by_file() {
+    let (mut house, _folder) = house().await;
+    house.settings.copy.folders = Folders::Whole;
+    house.settings.copy.single_part = SinglePart::Job;
+    let _instance = house.instance();
+    ask(&house, "t").await;
+    let lines = lines(&house.success("t", SOON).await);
+    assert_eq!(lines.keys().collect::<Vec<_>>(), ["a.bam", "b.bam", "c.txt", "d.bam"]);
+    assert!(lines.values().all(|line| line.result == Fate::Copied), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_cannot_be_written_to_keeps_no_caller_waiting() {
+    let (mut house, folder) = house().await;
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    house.reports = Arc::new(InFolder::new(&file.join("below")));
+    let _instance = house.instance();
+    ask(&house, "t").await;
+    let outcome = house.success("t", SOON).await;
+    assert!(outcome["receipt"].is_null() && outcome["files"]["copied"] == 4, "{outcome}");
 }

@@ -181,7 +181,8 @@ async fn log_lines_alone_tell_the_same_and_each_says_for_whom_and_where_to() {
         lines.iter().filter(|line| field(line, "target").is_some_and(|t| t.contains("signals"))).collect();
     for line in all {
         assert!(field(line, "code").is_some(), "{line}");
-        let failed = field(line, "error_name").is_some_and(|name| name != "none");
+        let failed = field(line, "error_name").is_some_and(|name| name != "none")
+            || field(line, "job_status").is_some_and(|status| status == "FAILED");
         let level = field(line, "level").unwrap();
         assert!(
             !failed || level == "WARN" || level == "ERROR" || field(line, "code") == Some("folder.told"),

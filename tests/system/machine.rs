@@ -34,14 +34,14 @@ pub(crate) struct Ended {
     pub(crate) cause: String,
 }
 
-/// The task in `JSONata`, as the README has it; `detail` is a template.
+/// The task in `JSONata`, as `docs/callers.md` has it; `detail` is a template.
 pub(crate) fn jsonata(bus: &str, detail: &Value) -> Value {
     let entry =
         json!({ "EventBusName": bus, "Source": "my.service", "DetailType": COPY_REQUEST, "Detail": detail });
     json!({ "QueryLanguage": "JSONata", "Type": "Task", "Resource": PUT_EVENTS, "Arguments": { "Entries": [entry] } })
 }
 
-/// The task in `JSONPath`, as the README has it.
+/// The task in `JSONPath`, as `docs/callers.md` has it.
 pub(crate) fn jsonpath(bus: &str, detail: &Value) -> Value {
     let entry =
         json!({ "EventBusName": bus, "Source": "my.service", "DetailType": COPY_REQUEST, "Detail": detail });

@@ -34,6 +34,7 @@ mod rules;
 mod shore;
 mod table;
 mod template;
+mod tutorials;
 mod versions;
 mod watch;
 mod worlds;

@@ -67,3 +67,5 @@ pub(crate) const RETRY_OF: &str = "retry_of";
 pub(crate) const JOURNAL: &str = "journal";
 /// Of a token: when the last heartbeat was sent.
 pub(crate) const BEAT_AT: &str = "beat_at";
+/// How a root has ended, so that lists need not read its outcome to know; absent in those of older versions.
+pub(crate) const ENDED: &str = "ended";

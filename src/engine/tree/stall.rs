@@ -81,8 +81,10 @@ impl Core {
         tree: &dyn Tree,
         tallies: &[Item],
     ) -> RoundResult<Judgement> {
-        let made = Some(millis(started_at(&held.item)));
-        let signs = self.signs(id_of(held).as_str(), tallies, made);
+        let made_at = millis(started_at(&held.item));
+        let signs = self.signs(id_of(held).as_str(), tallies, Some(made_at));
+        let seen_at = millis(self.ports.clock.now());
+        signals::ages::request_seen(seen_at - made_at, seen_at - signs.moved.unwrap_or(made_at));
         if self.is_alive(&signs) {
             (state.look_since, state.looked_at) = (0, 0);
             return Ok(Judgement::Open(i64::MAX));

@@ -161,7 +161,7 @@ impl CopyOut {
             set(attr::STATE, records::text(&state)?),
         ];
         self.core.save(held, changes).await?;
-        signals::copy_out::waits_for_access(&held.lease.key.id, waited.refusals, why);
+        signals::copy_out::waits_for_access(&held.lease.key.id, waited.refusals, why, waited.access_at);
         self.core.tell_if_possible(held, Status::Running, Counters::default()).await;
         Ok(Some(AfterRound::at(waited.access_at)))
     }

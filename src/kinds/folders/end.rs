@@ -83,7 +83,12 @@ impl<K: FolderKind> FolderTree<'_, K> {
             }
             signals::engine::staging_left(held.item.text(attr::DESTINATION).unwrap_or_default(), &error);
         }
-        let receipt = if own.receipt { self.folders.receipt(held, &so_far, &outcomes).await? } else { None };
+        let receipt = if own.receipt {
+            let plan = self.plan(held).await?;
+            self.folders.receipt(held, plan, &so_far, &outcomes).await?
+        } else {
+            None
+        };
         let merged = merge(&outcomes, started_at(&held.item), core.ports.clock.now());
         let merged = Outcome { receipt, ..merged };
         let outcome = self.kind.outcome(held, own.most_in_piece, &so_far, &outcomes, merged).await?;

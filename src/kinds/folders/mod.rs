@@ -6,7 +6,7 @@ mod late;
 mod patience;
 mod plan;
 pub(crate) mod preview;
-mod receipt;
+pub(crate) mod receipt;
 pub(crate) mod staging;
 mod tree;
 

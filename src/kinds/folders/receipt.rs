@@ -1,9 +1,9 @@
 //! The receipt of a request whose children are folders: what is there is looked at once more, as a dry run of the
 //! same request would.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Folders;
 use crate::{
@@ -15,56 +15,98 @@ use crate::{
         route::Route,
     },
     engine::{
-        lease::{Leased, RoundResult, id_of},
-        records::started_at,
+        lease::{Leased, RoundError, RoundResult, SKEW, id_of},
+        liveness::RootRef,
+        receipt::ReceiptDraft,
+        records::{attr, started_at},
     },
     planes::folder::PreviewEntry,
-    ports::Error,
     signals,
 };
 
+/// Rounds that may fail in a row before a request ends without its receipt: some minutes.
+const TRIES: i64 = 8;
+/// Jobs that a line names.
+const MOST_JOBS: usize = 10;
+
+type Child = (RequestId, FolderRequest);
+
 impl Folders {
-    /// Writes the receipt of a root whose children have ended so. One that cannot be written holds nothing up
-    /// for long: its caller is told of the copy all the same.
+    /// Writes the receipt of a root of which all of `plan` has been done, and whose children have ended so. One that
+    /// cannot be written keeps its caller waiting for some minutes at most: the copy is told all the same.
     pub(super) async fn receipt(
         &self,
         held: &mut Leased,
-        children: &[(RequestId, FolderRequest)],
+        plan: &[Child],
+        ended: &[Child],
         outcomes: &[Outcome],
     ) -> RoundResult<Option<Receipt>> {
-        match self.write_receipt(held, children, outcomes).await {
-            Ok(receipt) => Ok(receipt),
-            Err(error) if error.is_passing() && !self.core.lasts_too_long(held).await? => Err(error.into()),
+        let Some(mut draft) = (match self.core.begin_receipt(&id_of(held)).await {
+            Ok(draft) => draft,
+            Err(error) => return without(held, error.into()),
+        }) else {
+            return Ok(None);
+        };
+        let written = self.write_receipt(held, &mut draft, plan, ended, outcomes).await;
+        // A holder that has lost the record must not write over what the next one has told of.
+        let written = written.and_then(|()| held.lease.check());
+        let finished = match written {
+            Ok(()) => draft.finish().await.map_err(RoundError::Port),
             Err(error) => {
-                signals::batch::receipt_failed(held.lease.key.id.as_str(), &error);
-                Ok(None)
+                draft.abandon().await;
+                Err(error)
             }
+        };
+        match finished {
+            Ok(receipt) => Ok(Some(receipt)),
+            Err(error) => without(held, error),
         }
     }
 
     async fn write_receipt(
         &self,
         held: &Leased,
-        children: &[(RequestId, FolderRequest)],
+        draft: &mut ReceiptDraft,
+        plan: &[Child],
+        ended: &[Child],
         outcomes: &[Outcome],
-    ) -> Result<Option<Receipt>, Error> {
-        let Some(mut draft) = self.core.begin_receipt(&id_of(held)).await? else { return Ok(None) };
-        let began = started_at(&held.item);
+    ) -> RoundResult<()> {
+        // The platform tells whole seconds, by a clock of its own.
+        let skew = SignedDuration::try_from(SKEW).unwrap_or_default();
+        let began = started_at(&held.item).checked_sub(skew).unwrap_or(Timestamp::MIN);
+        let all_arrived = outcomes.iter().all(|outcome| outcome.failure.is_none());
         let mut jobs: HashMap<(&str, &str), Vec<LineJob>> = HashMap::new();
-        for ((_, spec), outcome) in children.iter().zip(outcomes) {
+        for ((_, spec), outcome) in ended.iter().zip(outcomes) {
             let of_folder = jobs.entry((spec.project.as_str(), spec.path.as_str())).or_default();
-            of_folder.extend(outcome.jobs.iter().map(|job| LineJob {
+            let known = outcome.jobs.iter().take(MOST_JOBS.saturating_sub(of_folder.len()));
+            of_folder.extend(known.map(|job| LineJob {
                 job_id: job.job_id.clone(),
                 attempt: job.attempt,
                 status: job.status.clone(),
             }));
         }
-        let told = children.iter().map(|(_, spec)| spec).filter(|spec| !spec.staging && !spec.sends_trees());
-        let told: Vec<_> = told.collect();
+        // What goes with its whole folder is told level by level, which children that were not needed say too.
+        let told = plan.iter().map(|(_, spec)| spec).filter(|spec| !spec.staging && !spec.sends_trees());
+        let mut told: Vec<_> = told.collect();
+        told.sort_by(|one, other| (&one.project, &one.path).cmp(&(&other.project, &other.path)));
+        let party = [RootRef::of(&held.item)];
         for specs in told.chunk_by(|one, other| (&one.project, &one.path) == (&other.project, &other.path)) {
+            held.lease.check()?;
+            if self.core.stop.is_cancelled() {
+                return Err(RoundError::Stopping);
+            }
+            self.core.record_progress(&party);
             let of_folder =
                 specs.first().and_then(|spec| jobs.get(&(spec.project.as_str(), spec.path.as_str())));
+            let mut known = HashSet::new();
             for (file, entry) in self.folder.preview_folder(specs).await?.files {
+                // A folder that was gone through again is planned twice.
+                let is_new = known.insert((file.source.clone(), file.destination.clone()));
+                // What came after all had arrived was not asked for.
+                let is_later = all_arrived && entry == PreviewEntry::Brought;
+                if !is_new || is_later {
+                    continue;
+                }
                 let there = file.there.as_ref();
                 let came = there.is_some_and(|there| there.made_at >= began);
                 let result = match entry {
@@ -76,27 +118,34 @@ impl Folders {
                 let arrived = entry == PreviewEntry::Skipped;
                 let route = there.map(|there| there.route).filter(|_| result == Fate::Copied);
                 let by_job = route == Some(Route::Job);
-                draft
-                    .add(&Line {
-                        etag: there.filter(|_| arrived).and_then(|there| there.etag.clone()),
-                        compared: there.map(|there| if there.by_size { "size" } else { "tag" }.to_owned()),
-                        made_at: there.filter(|_| arrived).map(|there| at(there.made_at)),
-                        route: route.map(|route| route.as_str().to_owned()),
-                        jobs: of_folder.filter(|_| by_job).cloned().unwrap_or_default(),
-                        why: (!arrived).then_some(file.reason),
-                        took_ms: None,
-                        source: file.source,
-                        destination: file.destination,
-                        size: Some(file.size),
-                        result,
-                    })
-                    .await?;
+                let line = Line {
+                    etag: there.filter(|_| arrived).and_then(|there| there.etag.clone()),
+                    compared: there.map(|there| if there.by_size { "size" } else { "tag" }.to_owned()),
+                    made_at: there.filter(|_| arrived).map(|there| there.made_at.to_string()),
+                    route: route.map(|route| route.as_str().to_owned()),
+                    jobs: of_folder.filter(|_| by_job).cloned().unwrap_or_default(),
+                    why: (!arrived).then_some(file.reason),
+                    took_ms: None,
+                    source: file.source,
+                    destination: file.destination,
+                    size: Some(file.size),
+                    result,
+                };
+                draft.add(&line).await?;
             }
         }
-        Ok(Some(draft.finish().await?))
+        Ok(())
     }
 }
 
-fn at(time: Timestamp) -> String {
-    time.to_string()
+/// An error on the way to a receipt: it is tried again some times, and then the request ends without.
+pub(crate) fn without(held: &Leased, error: RoundError) -> RoundResult<Option<Receipt>> {
+    let failures = held.item.number(attr::FAILURES).unwrap_or(0);
+    match error {
+        RoundError::Port(error) if !error.is_passing() || failures >= TRIES => {
+            signals::batch::receipt_failed(held.lease.key.id.as_str(), &error);
+            Ok(None)
+        }
+        error => Err(error),
+    }
 }

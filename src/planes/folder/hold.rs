@@ -82,7 +82,9 @@ impl FolderPlane {
             match &worked {
                 Ok(()) => self.core.record_progress(&state.root_refs),
                 // It is tried again, now or when the streams have ended.
-                Err(RoundError::Port(error)) => signals::engine::round_failed(&held.lease.key, error, 1),
+                Err(RoundError::Port(error)) => {
+                    signals::engine::round_failed(&held.lease.key, error, 1, None);
+                }
                 Err(RoundError::Lost | RoundError::Stopping) => {}
             }
             queue.keep_for(|request| state.seen.contains_key(request));

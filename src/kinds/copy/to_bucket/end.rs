@@ -13,14 +13,15 @@ use crate::{
     },
     engine::{
         lease::{Leased, RoundError, RoundResult, id_of},
+        receipt::ReceiptDraft,
         records::{self, attr, started_at},
     },
     kinds::{
         copy::Copy,
+        folders::receipt::without,
         slices::{SliceKind, Slices},
     },
     ports::store::Key,
-    signals,
 };
 
 /// Which failure names a set of objects when there are several: those come first that the caller can act on.
@@ -91,33 +92,40 @@ impl Copy {
         if !request.receipt {
             return Ok(None);
         }
-        match self.write_receipt_of_objects(held, slices).await {
-            Err(RoundError::Port(error)) if error.is_passing() && !self.core.lasts_too_long(held).await? => {
-                Err(error.into())
+        let mut draft = match self.core.begin_receipt(&id_of(held)).await {
+            Ok(Some(draft)) => draft,
+            Ok(None) => return Ok(None),
+            Err(error) => return without(held, error.into()),
+        };
+        let written = self.write_receipt_of_objects(held, &mut draft, slices).await;
+        let finished = match written.and_then(|()| held.lease.check()) {
+            Ok(()) => draft.finish().await.map_err(RoundError::Port),
+            Err(error) => {
+                draft.abandon().await;
+                Err(error)
             }
-            Err(RoundError::Port(error)) => {
-                signals::batch::receipt_failed(held.lease.key.id.as_str(), &error);
-                Ok(None)
-            }
-            other => other,
-        }
+        };
+        finished.map(Some).or_else(|error| without(held, error))
     }
 
     async fn write_receipt_of_objects(
         &self,
         held: &Leased,
+        draft: &mut ReceiptDraft,
         slices: &Slices<'_>,
-    ) -> RoundResult<Option<Receipt>> {
-        let Some(mut draft) = self.core.begin_receipt(&id_of(held)).await? else { return Ok(None) };
+    ) -> RoundResult<()> {
         for chunk in 0..slices.chunks {
             held.lease.check()?;
+            if self.core.stop.is_cancelled() {
+                return Err(RoundError::Stopping);
+            }
             let settled = slices.settled_outcomes(held, chunk).await?.unwrap_or_default();
             for (items, outcome) in settled {
                 for (item, copied) in items.iter().zip(outcome.objects) {
                     let result = match (copied.status, copied.detail) {
-                        (CopyStatus::Error, Detail::Kept) => Fate::Kept,
+                        (CopyStatus::AlreadyCopied, Detail::Kept) | (CopyStatus::Superseded, _) => Fate::Kept,
                         (CopyStatus::Error, _) => Fate::Failed,
-                        (CopyStatus::AlreadyCopied | CopyStatus::Superseded, _) => Fate::Skipped,
+                        (CopyStatus::AlreadyCopied, _) => Fate::Skipped,
                         (CopyStatus::Copied, _) => Fate::Copied,
                     };
                     let size = match &item.from {
@@ -143,7 +151,7 @@ impl Copy {
                 }
             }
         }
-        Ok(Some(draft.finish().await?))
+        Ok(())
     }
 }
 
