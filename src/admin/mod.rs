@@ -194,6 +194,9 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Has all instances write lines from that level on, for so long; until when (RFC 3339).
     async fn log_level(&self, level: &str, lasts: Duration) -> Result<String, ApiError>;
 
+    /// What an operator wants to know of the service at a glance: a few words each.
+    async fn facts(&self) -> Vec<String>;
+
     /// Whether everything that is needed can be reached.
     fn ready(&self) -> Ready;
 

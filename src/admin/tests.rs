@@ -163,7 +163,7 @@ async fn the_page_shows_requests_and_asks_back() {
     let server = Server::new();
     let (status, page) = server.call("GET", "/", "").await;
     assert_eq!(status, 200);
-    for part in ["Running", "All requests", "ready", "/style.css"] {
+    for part in ["Running", "All requests", "ready", "2 instances alive", "/style.css"] {
         assert!(page.contains(part), "{part}");
     }
     let (status, page) = server.call("GET", "/requests/known", "").await;

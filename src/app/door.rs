@@ -18,6 +18,7 @@ use crate::{
     planes::folder::FolderPlane,
     ports::{Error, Result},
     runtime::Readiness,
+    signals,
 };
 
 /// The events that the requests queue takes; on a shared bus, any other event is for another service.
@@ -177,6 +178,20 @@ impl Backend for Door {
     async fn log_level(&self, level: &str, lasts: Duration) -> Result<String, ApiError> {
         let until = self.engine.set_log_level(level, lasts).await.map_err(|error| refused(&error))?;
         Ok(until.to_string())
+    }
+
+    async fn facts(&self) -> Vec<String> {
+        let mut facts = Vec::new();
+        // What cannot be told is told by the readiness.
+        if let Ok(instances) = self.engine.instances().await {
+            facts.push(format!("{instances} instances alive"));
+        }
+        let (waiting, rate) = self.engine.platform_load();
+        facts.push(format!("ICAv2 at {rate:.0} calls a second, {waiting} waiting"));
+        if let Some(left) = signals::ages::token_left(super::now().as_second()) {
+            facts.push(format!("token ends in {} min", left.max(0) / 60));
+        }
+        facts
     }
 
     fn now(&self) -> jiff::Timestamp {

@@ -84,6 +84,12 @@ impl Backend for TableDoor {
         self.door.log_level(level, lasts).await
     }
 
+    async fn facts(&self) -> Vec<String> {
+        // The pace and the token are those of the instances.
+        let instances = self.door.facts().await.into_iter().next();
+        std::iter::once(format!("table {}", self.table)).chain(instances).collect()
+    }
+
     fn ready(&self) -> Ready {
         Ready { ready: true, not_ready: Vec::new() }
     }

@@ -98,6 +98,10 @@ impl Backend for Daemon {
         }
     }
 
+    async fn facts(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     async fn log_level(&self, _: &str, _: std::time::Duration) -> Result<String, ApiError> {
         Ok("2026-11-30T12:00:00Z".to_owned())
     }

@@ -39,6 +39,15 @@ const FLEET: &str = "fleet";
 const INSTANCE: &str = "INSTANCE#";
 
 impl Engine {
+    /// How many instances on this table are alive.
+    ///
+    /// # Errors
+    ///
+    /// Those of the table.
+    pub async fn instances(&self) -> Result<u32> {
+        self.core.alive().await
+    }
+
     /// Tells that this instance is alive, and shares the paces of ICAv2 and of Step Functions with the others, until `end`: calls are
     /// made while work drains, too.
     pub async fn share_with_fleet(self: Arc<Self>, end: CancellationToken) {
@@ -80,10 +89,14 @@ impl Core {
         let until = records::after(now, COUNTS_FOR);
         let alive = vec![set(attr::LEASE_UNTIL, until), set(EXPIRE_AT, until / 1000)];
         self.ports.store.write(Write::update(self.own_key(), alive)).await?;
+        Ok(NonZeroU32::new(self.alive().await?).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// How many instances have told lately that they are alive.
+    async fn alive(&self) -> Result<u32> {
+        let now = records::millis(self.ports.clock.now());
         let instances = self.ports.store.query(FLEET, INSTANCE).await?;
-        let is_alive =
-            |item: &&Item| item.number(attr::LEASE_UNTIL).is_some_and(|at| at > records::millis(now));
-        let alive = u32::try_from(instances.iter().filter(is_alive).count()).unwrap_or(u32::MAX);
-        Ok(NonZeroU32::new(alive).unwrap_or(NonZeroU32::MIN))
+        let is_alive = |item: &&Item| item.number(attr::LEASE_UNTIL).is_some_and(|at| at > now);
+        Ok(u32::try_from(instances.iter().filter(is_alive).count()).unwrap_or(u32::MAX))
     }
 }

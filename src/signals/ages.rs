@@ -65,6 +65,13 @@ pub fn token_ends(at: Option<i64>) {
     TOKEN_ENDS.store(at.unwrap_or(0), Ordering::Relaxed);
 }
 
+/// Seconds until the token at hand ends, where that is known; `now` in seconds since 1970.
+#[must_use]
+pub fn token_left(now: i64) -> Option<i64> {
+    let ends = TOKEN_ENDS.load(Ordering::Relaxed);
+    (ends != 0).then_some(ends - now)
+}
+
 /// Writes the gauges; to be called every few seconds, with the time in seconds since 1970.
 pub fn refresh(now: i64, calls: u64) {
     let turns = calls.is_multiple_of(IS_FIVE_MINUTES);

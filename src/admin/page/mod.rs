@@ -120,10 +120,12 @@ async fn home(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Resul
     )?;
     failed.0.retain(|request| words::moment(request, "updatedAt").is_none_or(|at| now - LATELY <= at));
     let more_open = received.1 || running.1;
+    let facts = backend.facts().await;
     let mut open = running.0;
     open.extend(received.0);
     let shown = views::Home {
         ready: &backend.ready(),
+        facts: &facts,
         now,
         open,
         failed: failed.0,

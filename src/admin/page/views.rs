@@ -18,6 +18,8 @@ const STILL: SignedDuration = SignedDuration::from_mins(10);
 /// What the first page shows.
 pub(super) struct Home<'a> {
     pub(super) ready: &'a Ready,
+    /// The service at a glance.
+    pub(super) facts: &'a [String],
     pub(super) now: Timestamp,
     pub(super) open: Vec<Value>,
     /// What has failed within a day.
@@ -80,7 +82,8 @@ pub(super) fn login(was_wrong: bool) -> Markup {
 
 /// The first page.
 pub(super) fn home(shown: Home<'_>) -> Markup {
-    let Home { ready, now, mut open, failed, succeeded, all, next, more_open, status, text: words } = shown;
+    let Home { ready, facts, now, mut open, failed, succeeded, all, next, more_open, status, text: words } =
+        shown;
     let ended: Vec<&Value> = failed.iter().chain(&succeeded).collect();
     open.sort_by_key(|request| moment(request, "lastProgressAt"));
     let is_still = |request: &&Value| {
@@ -102,6 +105,7 @@ pub(super) fn home(shown: Home<'_>) -> Markup {
                 ul { @for lacking in &ready.not_ready { li { (lacking.what) ": " (lacking.why) } } }
             }
         }
+        @if !facts.is_empty() { p.quiet { (facts.join(" · ")) } }
         @if !still.is_empty() || !groups.is_empty() {
             section {
                 h2 { "Needs attention" }
@@ -253,6 +257,7 @@ mod tests {
         ];
         let shown = Home {
             ready: &Ready { ready: true, not_ready: Vec::new() },
+            facts: &[],
             now,
             open,
             failed: vec![

@@ -81,6 +81,10 @@ impl Backend for Recorder {
         }
     }
 
+    async fn facts(&self) -> Vec<String> {
+        vec!["2 instances alive".to_owned()]
+    }
+
     fn now(&self) -> jiff::Timestamp {
         "2026-11-30T12:00:00Z".parse().unwrap()
     }
