@@ -62,10 +62,12 @@ pub(super) async fn show(
     Path(id): Path<String>,
     Query(among): Query<Among>,
 ) -> Result<Json<Value>, Problem> {
-    match admin.backend.request(&id, among.source.as_deref()).await? {
-        Some(request) => Ok(Json(request)),
-        None => Err(ApiError::Unknown(id).into()),
-    }
+    found(admin.backend.request(&id, among.source.as_deref()).await?, id)
+}
+
+/// What was found of the request of that name.
+fn found(shown: Option<Value>, id: String) -> Result<Json<Value>, Problem> {
+    Ok(Json(shown.ok_or(ApiError::Unknown(id))?))
 }
 
 /// Which of the folders.
@@ -105,13 +107,12 @@ pub(super) async fn folders(
         let what = format!("`limit` must be from 1 to {LARGEST_PART}");
         return Err(Problem::new(StatusCode::BAD_REQUEST, what));
     }
-    let found = admin.backend.folders(&id, source.as_deref()).await?;
-    let mut found = found.ok_or(ApiError::Unknown(id))?;
-    if let Some(folders) = found.get_mut("folders").and_then(Value::as_array_mut) {
+    let Json(mut shown) = found(admin.backend.folders(&id, source.as_deref()).await?, id)?;
+    if let Some(folders) = shown.get_mut("folders").and_then(Value::as_array_mut) {
         folders.drain(..from.min(folders.len()));
         folders.truncate(limit);
     }
-    Ok(Json(found))
+    Ok(Json(shown))
 }
 
 /// The last things that have happened to a request
@@ -124,8 +125,7 @@ pub(super) async fn journal(
     Path(id): Path<String>,
     Query(among): Query<Among>,
 ) -> Result<Json<Value>, Problem> {
-    let found = admin.backend.journal(&id, among.source.as_deref()).await?;
-    Ok(Json(found.ok_or(ApiError::Unknown(id))?))
+    found(admin.backend.journal(&id, among.source.as_deref()).await?, id)
 }
 
 /// What has become of a request, why, and what is next
@@ -138,8 +138,7 @@ pub(super) async fn explain(
     Path(id): Path<String>,
     Query(among): Query<Among>,
 ) -> Result<Json<Value>, Problem> {
-    let found = admin.backend.explain(&id, among.source.as_deref()).await?;
-    Ok(Json(found.ok_or(ApiError::Unknown(id))?))
+    found(admin.backend.explain(&id, among.source.as_deref()).await?, id)
 }
 
 /// Ends a request, makes it again, or has it looked at now: `:cancel`, `:retry`, `:wake`

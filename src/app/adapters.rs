@@ -25,7 +25,7 @@ use crate::{
         chance::{Chance, Dice},
         clock::{Clock, SystemClock},
         objects::ObjectStore,
-        reports::{Nowhere, Reports},
+        reports::Reports,
         tokens::TokenSource,
     },
     runtime::{Condition, Readiness},
@@ -93,7 +93,7 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
         platform: platform(settings, clients.as_ref(), &clock, &chance, None)?,
         objects: on_aws::objects(settings),
         transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
-        reports: Arc::new(Nowhere),
+        reports: None,
         clock,
         chance,
     };
@@ -116,14 +116,14 @@ pub(super) async fn client(settings: &Settings) -> anyhow::Result<Arc<Client>> {
     )
 }
 
-/// Where reports go.
-fn reports(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Arc<dyn Reports> {
+/// Where reports go, if anywhere.
+fn reports(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Option<Arc<dyn Reports>> {
     if let Some(bucket) = InBucket::below(objects.clone(), &settings.report.s3_prefix) {
-        return Arc::new(bucket);
+        return Some(Arc::new(bucket));
     }
     match settings.report.folder.as_str() {
-        "" => Arc::new(Nowhere),
-        folder => Arc::new(embedded::reports::InFolder::new(Path::new(folder))),
+        "" => None,
+        folder => Some(Arc::new(embedded::reports::InFolder::new(Path::new(folder)))),
     }
 }
 
@@ -132,7 +132,7 @@ pub(super) struct Around {
     pub(super) platform: Arc<Client>,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) transfers: Arc<Streams>,
-    pub(super) reports: Arc<dyn Reports>,
+    pub(super) reports: Option<Arc<dyn Reports>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) chance: Arc<dyn Chance>,
 }

@@ -180,7 +180,6 @@ fn compared(line: &Line, size: u64, etag: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// As JSON.
 impl Verified {
     /// For programs.
     #[must_use]

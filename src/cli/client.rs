@@ -20,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::exit::Ended;
-use crate::app::{self, Served};
+use crate::{
+    admin::words::text,
+    app::{self, Served},
+};
 
 /// How long one call may take; more than the daemon allows itself.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -268,9 +271,4 @@ async fn successful(answer: Response) -> anyhow::Result<Response> {
         StatusCode::SERVICE_UNAVAILABLE => Ended::Unreachable(told).into(),
         _ => anyhow::anyhow!(told),
     })
-}
-
-/// A text field, empty where there is none.
-pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::{
     Global,
-    client::{ServerArgs, text},
+    client::ServerArgs,
     exit::Ended,
     output,
     requests::{ID, headed},
 };
+use crate::admin::words::text;
 
 /// Entries of the journal that are shown, of the beginning and of the end.
 const FIRST: usize = 8;

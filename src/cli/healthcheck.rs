@@ -5,11 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
-    Global,
-    client::{ServerArgs, text},
-    exit, output,
-};
+use super::{Global, client::ServerArgs, exit, output};
+use crate::admin::words::text;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 it is; 1 it is not, or no daemon answers; 2 wrong usage.")]

@@ -4,11 +4,8 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 
-use super::{
-    Global,
-    client::{ServerArgs, text},
-    exit, output,
-};
+use super::{Global, client::ServerArgs, exit, output};
+use crate::admin::words::text;
 use crate::domain::duration_text;
 
 #[derive(Debug, Args)]

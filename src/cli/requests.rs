@@ -5,17 +5,19 @@ use std::process::ExitCode;
 use clap::Args;
 use comfy_table::{Table, TableStyle};
 use indicatif::HumanBytes;
-use jiff::{SpanRound, Timestamp, Unit};
 use serde_json::{Value, json};
 use tokio::signal::ctrl_c;
 
 use super::{
     Global,
-    client::{Listing, Server, ServerArgs, text},
+    client::{Listing, Server, ServerArgs},
     exit::{self, Ended},
     output, watch,
 };
-use crate::app;
+use crate::{
+    admin::words::{ago, moment, number, text, why},
+    app,
+};
 
 /// Requests that one call of the daemon brings, at most.
 const PAGE: usize = 500;
@@ -228,21 +230,15 @@ fn show(requests: &[Value], global: &Global) -> anyhow::Result<ExitCode> {
             text(request, "name").to_owned(),
             text(request, "kind").to_owned(),
             text(request, "status").to_owned(),
-            ago(text(request, "startedAt"), now),
+            ago(moment(request, "startedAt"), now),
             watch::files(request),
-            HumanBytes(watch::counter(request, "bytes")).to_string(),
+            HumanBytes(number(request, "/counters/bytes")).to_string(),
             text(request, "destinationUri").to_owned(),
             why(request).to_owned(),
         ]);
     }
     output::data(table.trim_fmt())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Why it failed, or what keeps it.
-fn why(request: &Value) -> &str {
-    let reasons = ["error", "trouble", "waitingFor"].into_iter().map(|name| text(request, name));
-    reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default()
 }
 
 /// What a request is, and for whom.
@@ -254,20 +250,18 @@ pub(super) fn headed(request: &Value) -> Vec<String> {
     let caller = said("caller").map(|caller| format!(" · {caller}")).unwrap_or_default();
     lines.push(format!("for    {}{caller}", text(request, "source")));
     let sources = request.get("sourceUris").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let total = request.get("sourcesTotal").and_then(Value::as_u64).unwrap_or_default();
+    let total = number(request, "/sourcesTotal");
     let first = sources.first().and_then(Value::as_str).unwrap_or("?");
     let more = if total > 1 { format!(" and {} more", total - 1) } else { String::new() };
     lines.push(format!("what   {first}{more} → {}", text(request, "destinationUri")));
-    lines.push(done(request));
+    lines.push(progress(request));
     lines
 }
 
 /// How far it is.
-fn done(request: &Value) -> String {
-    let bytes = HumanBytes(watch::counter(request, "bytes"));
-    let children =
-        |name: &str| request.pointer(&format!("/children/{name}")).and_then(Value::as_u64).unwrap_or(0);
-    let (settled, total) = (children("settled"), children("total"));
+fn progress(request: &Value) -> String {
+    let bytes = HumanBytes(number(request, "/counters/bytes"));
+    let (settled, total) = (number(request, "/children/settled"), number(request, "/children/total"));
     format!("done   {} files, {bytes}; {settled} of {total} parts", watch::files(request))
 }
 
@@ -281,7 +275,7 @@ fn described(request: &Value) -> Vec<String> {
         lines.push(format!("why    {error}"));
         let cause = watch::cause(request);
         lines.extend(output::readable(&cause).lines().map(|line| format!("       {line}")));
-        let was_taken = request.get("sourcesTotal").and_then(Value::as_u64).unwrap_or_default() > 0;
+        let was_taken = number(request, "/sourcesTotal") > 0;
         lines.push(if was_taken {
             format!("next   copy-manager retry {id}")
         } else {
@@ -292,44 +286,14 @@ fn described(request: &Value) -> Vec<String> {
         let next = said("nextTryAt").map(|at| format!("tried again at {at}, or now: ")).unwrap_or_default();
         lines.push(format!("next   {next}copy-manager wake {id}"));
     }
-    let since = |name: &str| ago(text(request, name), now);
+    let since = |name: &str| ago(moment(request, name), now);
     lines.push(format!("since  {} (last progress {} ago)", since("startedAt"), since("lastProgressAt")));
     lines
-}
-
-/// How long ago a time was, in two units at most.
-fn ago(at: &str, now: Timestamp) -> String {
-    let Ok(at) = at.parse::<Timestamp>() else { return "?".to_owned() };
-    let seconds = now.duration_since(at).as_secs().max(0);
-    let unit = match seconds {
-        ..120 => Unit::Second,
-        120..7200 => Unit::Minute,
-        _ => Unit::Hour,
-    };
-    let span = jiff::Span::new().try_seconds(seconds);
-    let round = SpanRound::new().largest(Unit::Hour).smallest(unit);
-    span.and_then(|span| span.round(round)).map_or_else(|_| "?".to_owned(), |span| format!("{span:#}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_age_has_two_units_at_most() {
-        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
-        for (at, age) in [
-            ("2026-11-30T11:59:58.5Z", "1s"),
-            ("2026-11-30T11:58:30Z", "1m 30s"),
-            ("2026-11-30T11:00:29Z", "1h"),
-            ("2026-11-30T10:29:30Z", "1h 31m"),
-            ("2026-11-28T12:00:00Z", "48h"),
-            ("2026-11-30T12:00:05Z", "0s"),
-            ("yesterday", "?"),
-        ] {
-            assert_eq!(ago(at, now), age, "{at}");
-        }
-    }
 
     #[test]
     fn a_request_is_told_in_a_few_lines() {

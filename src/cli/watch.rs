@@ -11,10 +11,8 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{
-    client::{Server, text},
-    exit, output,
-};
+use super::{client::Server, exit, output};
+use crate::admin::words::{done, number, text};
 
 /// How long a request may be unknown, or the daemon away, before waiting is given up.
 const GIVE_UP: Duration = Duration::from_mins(1);
@@ -53,7 +51,7 @@ async fn wait_for(server: &Server, id: &str, is_it: impl Fn(&Value) -> bool) -> 
                     sleep(shortest).await;
                     continue;
                 }
-                if matches!(text(&request, "status"), "SUCCEEDED" | "FAILED") {
+                if has_ended {
                     if let Some(bar) = &bar {
                         bar.finish_and_clear();
                     }
@@ -87,17 +85,12 @@ fn bar() -> ProgressBar {
 }
 
 fn show(bar: &ProgressBar, request: &Value) {
-    let arrived = request.get("unverified").and_then(Value::as_u64).unwrap_or(0);
-    bar.set_length(counter(request, "files"));
-    bar.set_position(done(request) + arrived);
+    bar.set_length(number(request, "/counters/files"));
+    bar.set_position(done(request) + number(request, "/unverified"));
     let kept =
         ["trouble", "waitingFor"].into_iter().map(|name| text(request, name)).find(|why| !why.is_empty());
-    let bytes = HumanBytes(counter(request, "bytes"));
+    let bytes = HumanBytes(number(request, "/counters/bytes"));
     bar.set_message(kept.map_or_else(|| bytes.to_string(), |why| format!("{bytes}, waits: {why}")));
-}
-
-fn done(request: &Value) -> u64 {
-    ["copied", "skipped", "failed"].map(|name| counter(request, name)).iter().sum()
 }
 
 fn progress(request: &Value) -> String {
@@ -107,15 +100,11 @@ fn progress(request: &Value) -> String {
 /// How many files are done, of those that are known, and how many more have arrived.
 pub(super) fn files(request: &Value) -> String {
     let done = done(request);
-    let files = counter(request, "files");
-    match request.get("unverified").and_then(Value::as_u64) {
-        Some(arrived @ 1..) => format!("{done} (+{arrived} to be checked) of {files}"),
-        _ => format!("{done} of {files}"),
+    let files = number(request, "/counters/files");
+    match number(request, "/unverified") {
+        0 => format!("{done} of {files}"),
+        arrived => format!("{done} (+{arrived} to be checked) of {files}"),
     }
-}
-
-pub(super) fn counter(request: &Value, name: &str) -> u64 {
-    request.pointer(&format!("/counters/{name}")).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// Says how it ended; the data is what the caller's task would have got.

@@ -23,9 +23,8 @@ use crate::{
     aws::settings as aws,
     domain::policy::Rules,
     embedded::settings as embedded,
-    engine::settings::{
-        self as engine, CopyOutSettings, CopySettings, HeartbeatSettings, ReportSettings, ServiceSettings,
-    },
+    engine::settings::{self as engine, CopyOutSettings, CopySettings, HeartbeatSettings, ServiceSettings},
+    transfer::settings::ReportSettings,
 };
 
 /// Every setting, with its meaning and its default.
@@ -140,7 +139,6 @@ impl Settings {
         engine::Settings {
             copy: self.copy.clone(),
             copy_out: self.copy_out.clone(),
-            report: self.report.clone(),
             jobs: self.icav2.jobs(),
             policy: self.policy.clone(),
             heartbeat: self.heartbeat.clone(),

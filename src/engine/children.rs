@@ -126,19 +126,6 @@ fn told_by(record: &Item, began: i64, entries: &mut Vec<Told>) -> bool {
 }
 
 impl Engine {
-    /// Now, by the clock that records are dated by.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.core.ports.clock.now()
-    }
-
-    /// How many calls to the platform wait for their turn on this instance, and how many it makes a second.
-    #[must_use]
-    pub fn platform_load(&self) -> (usize, f64) {
-        let load = self.core.ports.platform.load();
-        (load.waiting, load.per_second)
-    }
-
     /// The children of the request of that id; `None` where there is none. At most five thousand are looked at.
     ///
     /// # Errors
@@ -193,16 +180,13 @@ impl Engine {
         let keys: Vec<_> = shared.into_iter().collect();
         for some in keys.chunks(AT_ONCE) {
             // The state of a folder may be large, and only its journal is wanted.
-            let records = self.core.ports.store.get_many(some).await?;
-            is_cut |= records
-                .iter()
-                .map(|record| told_by(record, began, &mut entries))
-                .fold(false, |one, other| one | other);
+            for record in &self.core.ports.store.get_many(some).await? {
+                is_cut |= told_by(record, began, &mut entries);
+            }
         }
-        is_cut |= children
-            .iter()
-            .map(|child| told_by(child, began, &mut entries))
-            .fold(false, |one, other| one | other);
+        for child in children {
+            is_cut |= told_by(child, began, &mut entries);
+        }
         // Of one moment: it begins before its children do, and ends after them.
         let began = ["request.received", "request.planned"];
         entries

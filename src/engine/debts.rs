@@ -95,7 +95,7 @@ impl Engine {
         let due = [tokens_at, state.debts.news.next(), state.debts.estate.next()];
         let Some(due_at) = due.into_iter().flatten().min() else {
             self.core.wake_those_who_wait(held).await?;
-            let ended = set(attr::ENDED, status_of(&outcome).as_str());
+            let ended = set(attr::ENDED, Status::of(&outcome).as_str());
             return Ok(AfterRound::Settled {
                 changes: vec![set(attr::PHASE, Phase::Settled.as_str()), ended],
             });
@@ -274,7 +274,7 @@ impl Core {
         if !debt.is_due(millis(now)) {
             return;
         }
-        let status = status_of(outcome);
+        let status = Status::of(outcome);
         match self.tell(held, status, outcome.counters, Some(outcome)).await {
             Ok(()) => debt.over = true,
             Err(_) if self.is_forfeit(outcome) => {
@@ -288,9 +288,4 @@ impl Core {
             }
         }
     }
-}
-
-/// How a root stands that has ended so.
-fn status_of(outcome: &Outcome) -> Status {
-    if outcome.failure.is_none() { Status::Succeeded } else { Status::Failed }
 }

@@ -58,6 +58,7 @@ pub use submit::{Order, Submitted};
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc};
 
 use self::{
@@ -93,5 +94,18 @@ impl Engine {
     /// The name of this instance, in leases and log lines.
     pub fn instance(&self) -> &InstanceId {
         &self.core.instance
+    }
+
+    /// Now, by the clock that records are dated by.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.core.ports.clock.now()
+    }
+
+    /// How many calls to the platform wait for their turn on this instance, and how many it makes a second.
+    #[must_use]
+    pub fn platform_load(&self) -> (usize, f64) {
+        let load = self.core.ports.platform.load();
+        (load.waiting, load.per_second)
     }
 }

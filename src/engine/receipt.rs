@@ -2,13 +2,15 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::core::Core;
 use crate::{
     domain::{
         ids::RequestId,
         receipt::{Line, Receipt},
     },
-    ports::{Result, reports::ReportWriter},
+    ports::{
+        Result,
+        reports::{ReportWriter, Reports},
+    },
 };
 
 /// A receipt that is being written.
@@ -18,15 +20,13 @@ pub(crate) struct ReceiptDraft {
     files: u64,
 }
 
-impl Core {
-    /// Begins the receipt of a request; `None` where there is no place for one.
-    pub(crate) async fn begin_receipt(&self, root: &RequestId) -> Result<Option<ReceiptDraft>> {
-        let writer = self.ports.reports.begin(&format!("{root}/receipt.jsonl")).await?;
-        Ok(writer.map(|writer| ReceiptDraft { writer, sum: Sha256::new(), files: 0 }))
-    }
-}
-
 impl ReceiptDraft {
+    /// Begins the receipt of a request.
+    pub(crate) async fn begin(reports: &dyn Reports, root: &RequestId) -> Result<Self> {
+        let writer = reports.begin(&format!("{root}/receipt.jsonl")).await?;
+        Ok(Self { writer, sum: Sha256::new(), files: 0 })
+    }
+
     /// Adds a file.
     pub(crate) async fn add(&mut self, line: &Line) -> Result<()> {
         let text = line.to_text();

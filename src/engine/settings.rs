@@ -145,18 +145,6 @@ pub enum SameProject {
     Refuse,
 }
 
-/// Where long outcomes are written (`[report]`).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReportSettings {
-    /// `s3://bucket/prefix/`; empty: nowhere.
-    #[serde(default)]
-    pub s3_prefix: String,
-    /// A folder of this machine, where there is no prefix; empty: nowhere.
-    #[serde(default)]
-    pub folder: String,
-}
-
 /// How ICAv2 is used (the scheduling part of `[icav2]`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobSettings {
@@ -267,8 +255,6 @@ pub struct Settings {
     pub copy: CopySettings,
     /// `[copy_out]`
     pub copy_out: CopyOutSettings,
-    /// `[report]`
-    pub report: ReportSettings,
     /// `[icav2]`, in part
     pub jobs: JobSettings,
     /// `[policy]`
@@ -296,7 +282,6 @@ impl Settings {
                 empty_folders: true,
             },
             copy_out: CopyOutSettings::default(),
-            report: ReportSettings::default(),
             jobs: JobSettings {
                 max_running_jobs: 20,
                 express_slots: 2,

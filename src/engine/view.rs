@@ -78,9 +78,8 @@ impl RequestView {
     /// How it stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        match self.outcome.as_ref().map(|outcome| outcome.failure.as_ref()) {
-            Some(None) => Status::Succeeded,
-            Some(Some(_)) => Status::Failed,
+        match &self.outcome {
+            Some(outcome) => Status::of(outcome),
             None if self.begun => Status::Running,
             None => Status::Received,
         }

@@ -44,6 +44,12 @@ pub enum Status {
 }
 
 impl Status {
+    /// How a request stands that has ended so.
+    #[must_use]
+    pub const fn of(outcome: &Outcome) -> Self {
+        if outcome.failure.is_none() { Self::Succeeded } else { Self::Failed }
+    }
+
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Received, Self::Running, Self::Succeeded, Self::Failed];
 

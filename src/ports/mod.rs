@@ -45,8 +45,8 @@ pub struct Ports {
     pub secrets: Arc<dyn secrets::Secrets>,
     /// Bytes through this process.
     pub transfers: Arc<dyn transfers::Transfers>,
-    /// Where reports on requests are kept.
-    pub reports: Arc<dyn reports::Reports>,
+    /// Where reports on requests are kept, if anywhere.
+    pub reports: Option<Arc<dyn reports::Reports>>,
     /// Wall time.
     pub clock: Arc<dyn clock::Clock>,
     /// Jitter and fresh ids.

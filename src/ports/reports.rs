@@ -1,4 +1,4 @@
-//! Where reports on requests are kept: receipts.
+//! Where reports on requests are kept: receipts, and outputs that are too long for a task.
 //!
 //! # Contract
 //! - A report is seen whole or not at all. One of the same name takes its place.
@@ -13,11 +13,8 @@ use super::error::Result;
 /// A place for reports.
 #[async_trait]
 pub trait Reports: Send + Sync + fmt::Debug {
-    /// Begins a report of that name, which may have folders in it; `None` where there is no place for any.
-    async fn begin(&self, name: &str) -> Result<Option<Box<dyn ReportWriter>>>;
-
-    /// Whether there is a place.
-    fn is_there(&self) -> bool;
+    /// Begins a report of that name, which may have folders in it and ends with `.json` or `.jsonl`.
+    async fn begin(&self, name: &str) -> Result<Box<dyn ReportWriter>>;
 }
 
 /// A report that is being written.
@@ -31,19 +28,4 @@ pub trait ReportWriter: Send {
 
     /// Drops it, with what was written so far, as far as that can be done.
     async fn abandon(self: Box<Self>);
-}
-
-/// No place at all.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Nowhere;
-
-#[async_trait]
-impl Reports for Nowhere {
-    async fn begin(&self, _: &str) -> Result<Option<Box<dyn ReportWriter>>> {
-        Ok(None)
-    }
-
-    fn is_there(&self) -> bool {
-        false
-    }
 }

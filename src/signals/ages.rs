@@ -7,8 +7,6 @@ use std::sync::{
 
 use metrics::gauge;
 
-use super::process::IS_FIVE_MINUTES;
-
 /// Metrics: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[
     (OLDEST, "Age of the oldest request that this instance has looked at within ten minutes, in seconds"),
@@ -22,6 +20,9 @@ pub const METRICS: &[(&str, &str)] = &[
 const OLDEST: &str = "copy_manager_request_oldest_seconds";
 const IDLE: &str = "copy_manager_request_idle_seconds";
 const TOKEN: &str = "copy_manager_icav2_token_valid_seconds";
+
+/// Refreshes of the gauges, one every five seconds, in a window.
+const REFRESHES_IN_WINDOW: u64 = 60;
 
 /// The largest of what was seen in this window and the one before.
 struct Lately(Mutex<(f64, f64)>);
@@ -74,7 +75,7 @@ pub fn token_left(now: i64) -> Option<i64> {
 
 /// Writes the gauges; to be called every few seconds, with the time in seconds since 1970.
 pub fn refresh(now: i64, calls: u64) {
-    let turns = calls.is_multiple_of(IS_FIVE_MINUTES);
+    let turns = calls.is_multiple_of(REFRESHES_IN_WINDOW);
     gauge!(OLDEST).set(AGE.largest(turns));
     gauge!(IDLE).set(STILL.largest(turns));
     let ends = TOKEN_ENDS.load(Ordering::Relaxed);

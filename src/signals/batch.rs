@@ -1,6 +1,6 @@
 //! What is told about manifests.
 
-use std::{error::Error, fmt::Display};
+use std::error::Error;
 
 use tracing::warn;
 
@@ -17,7 +17,13 @@ pub fn receipt_failed(request: &str, why: &dyn Error) {
     );
 }
 
-/// The whole output of a request could not be written to S3.
-pub fn report_failed(request: &str, at: &dyn Display, why: &dyn Error) {
-    warn!(code = "request.report_not_written", request_id = request, object = %at, error = chain(why), "report not written");
+/// The whole output of a request could not be written.
+pub fn report_failed(request: &str, why: &dyn Error) {
+    note("request.report_not_written", || chain(why));
+    warn!(
+        code = "request.report_not_written",
+        request_id = request,
+        error = chain(why),
+        "report not written"
+    );
 }

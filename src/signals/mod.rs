@@ -97,7 +97,7 @@ fn zero() {
 }
 
 /// Counters with one label, and its values.
-const SERIES: &[(&str, &str, &[&str])] = &[
+pub const SERIES: &[(&str, &str, &[&str])] = &[
     ("copy_manager_callbacks_failed_total", "call", &["heartbeat", "answer"]),
     ("copy_manager_ica_events_total", "relevance", &["job", "other"]),
     ("copy_manager_jobs_ended_total", "status", &["SUCCEEDED", "FAILED", "PARTIALLY_SUCCEEDED", "STOPPED"]),

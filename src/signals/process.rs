@@ -20,9 +20,6 @@ pub const LINES_LOST: &str = "copy_manager_log_lines_lost_total";
 /// Gauge: which version runs.
 pub const BUILD: &str = "copy_manager_build_info";
 
-/// So many refreshes of the gauges are five minutes.
-pub const IS_FIVE_MINUTES: u64 = 60;
-
 /// Metrics: name and meaning.
 pub const METRICS: &[(&str, &str)] = &[
     (BUILD, "1, with the version that runs as label"),

@@ -6,5 +6,6 @@ pub mod http;
 mod multipart;
 mod object;
 pub mod reports;
+pub mod settings;
 pub mod stream;
 pub mod wire;

@@ -8,13 +8,15 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::ports::{
     Result,
-    objects::{Access, ObjectLocation, ObjectStore, PartTag, Precondition, UploadId, WriteOptions},
+    objects::{
+        Access, ContentHeaders, ObjectInfo, ObjectLocation, ObjectStore, PartTag, Precondition, UploadId,
+        WriteOptions,
+    },
     reports::{ReportWriter, Reports},
 };
 
 /// Bytes that are held; S3 takes no smaller parts than 5 MiB.
 const PART: usize = 8 << 20;
-const KIND: &str = "application/x-ndjson";
 
 /// Reports as objects.
 #[derive(Debug)]
@@ -37,20 +39,20 @@ impl InBucket {
 
 #[async_trait]
 impl Reports for InBucket {
-    async fn begin(&self, name: &str) -> Result<Option<Box<dyn ReportWriter>>> {
+    async fn begin(&self, name: &str) -> Result<Box<dyn ReportWriter>> {
         let at = ObjectLocation::new(self.bucket.as_str(), format!("{}{name}", self.prefix));
         let objects = Arc::clone(&self.objects);
-        Ok(Some(Box::new(Writer { objects, at, held: Vec::new(), upload: None, parts: Vec::new() })))
-    }
-
-    fn is_there(&self) -> bool {
-        true
+        let is_lines = name.rsplit_once('.').is_some_and(|(_, ending)| ending == "jsonl");
+        let kind = if is_lines { "application/x-ndjson" } else { "application/json" };
+        Ok(Box::new(Writer { objects, at, kind, held: Vec::new(), upload: None, parts: Vec::new() }))
     }
 }
 
 struct Writer {
     objects: Arc<dyn ObjectStore>,
     at: ObjectLocation,
+    /// What it is, for whoever reads it.
+    kind: &'static str,
     held: Vec<u8>,
     upload: Option<UploadId>,
     parts: Vec<PartTag>,
@@ -58,9 +60,13 @@ struct Writer {
 
 impl Writer {
     async fn put_part(&mut self) -> Result<()> {
-        let upload = match self.upload.take() {
-            Some(upload) => upload,
-            None => self.objects.begin(&self.at, None, &WriteOptions::default(), &Access::Own).await?,
+        let upload = if let Some(upload) = self.upload.take() {
+            upload
+        } else {
+            let headers =
+                ContentHeaders { content_type: Some(self.kind.to_owned()), ..ContentHeaders::default() };
+            let like = ObjectInfo { headers, ..ObjectInfo::default() };
+            self.objects.begin(&self.at, Some(&like), &WriteOptions::default(), &Access::Own).await?
         };
         let bytes = Bytes::from(std::mem::take(&mut self.held));
         let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
@@ -92,7 +98,9 @@ impl ReportWriter for Writer {
     async fn finish(mut self: Box<Self>) -> Result<String> {
         if self.upload.is_none() {
             let whole = Bytes::from(std::mem::take(&mut self.held));
-            self.objects.put(&self.at, whole, Some(KIND), &WriteOptions::default(), &Access::Own).await?;
+            self.objects
+                .put(&self.at, whole, Some(self.kind), &WriteOptions::default(), &Access::Own)
+                .await?;
             return Ok(self.at.to_string());
         }
         if !self.held.is_empty() {

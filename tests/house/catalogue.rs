@@ -173,6 +173,30 @@ fn every_metric_is_in_the_document() {
     stands_in("docs/metrics.md", "metrics", &table);
 }
 
+/// A counter that begins with 0 under one label and is counted under another is never seen to move.
+#[test]
+fn counters_begin_with_the_labels_that_they_are_counted_by() {
+    let files = fs::read_dir(root().join("src/signals")).unwrap().map(|entry| entry.unwrap().path());
+    let counted = files.flat_map(|path| {
+        let text = fs::read_to_string(path).unwrap();
+        let told = text.split("counter!(\"").skip(1).filter_map(|rest| {
+            let mut words = rest.split(')').next()?.split('"');
+            // The name, then the label, then its value, each followed by what stands between two texts.
+            Some([words.next()?, words.nth(1)?, words.nth(1)?].map(str::to_owned))
+        });
+        told.collect::<Vec<_>>()
+    });
+    let mut seen = 0;
+    for [name, label, value] in counted {
+        let Some((_, known, values)) = signals::SERIES.iter().find(|(known, ..)| *known == name) else {
+            continue;
+        };
+        seen += 1;
+        assert!(label == *known && values.contains(&value.as_str()), "{name}: {label} = {value}");
+    }
+    assert!(seen >= 5, "{seen} counters are told with such labels");
+}
+
 #[test]
 fn codes_are_read_out_of_the_source() {
     let text = "/// A thing\n/// that was told.\npub fn told(a: &str) {\n    info!(code = \"a.b\", a, \"told\");\n}\n";

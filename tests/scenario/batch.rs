@@ -291,7 +291,7 @@ async fn wide(count: usize) -> (House, Value) {
 #[tokio::test(start_paused = true)]
 async fn an_output_that_is_too_long_loses_its_sources_and_is_written_whole() {
     let (mut house, manifest) = wide(400).await;
-    house.settings.report.s3_prefix = "s3://requests/reports/".into();
+    house.report_to("s3://requests/reports/");
     let _instance = house.instance();
     let output = house.deliver(&manifest, "t").await;
     assert_eq!(output["truncated"], true);
@@ -309,7 +309,7 @@ async fn an_output_that_is_too_long_loses_its_sources_and_is_written_whole() {
 #[tokio::test(start_paused = true)]
 async fn a_bus_that_takes_less_than_a_task_is_told_less() {
     let (mut house, manifest) = wide(290).await;
-    house.settings.report.s3_prefix = "s3://requests/".into();
+    house.report_to("s3://requests/");
     let _instance = house.instance();
     let output = house.deliver(&manifest, "t").await;
     let length = output.to_string().len();
@@ -328,7 +328,7 @@ async fn without_a_place_for_reports_an_output_is_only_cut() {
     assert!(output["truncated"] == true && output.get("report").is_none());
     drop(instance);
     // And so it is where the place cannot be written to: what was copied was copied.
-    house.settings.report.s3_prefix = "s3://no-such-bucket/".into();
+    house.report_to("s3://no-such-bucket/");
     let _instance = house.instance();
     let again = house.deliver(&manifest, "again").await;
     assert!(again["truncated"] == true && again.get("report").is_none());

@@ -223,7 +223,7 @@ async fn a_folder_that_is_made_anew_is_not_the_one_that_was_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_report_that_cannot_be_written_is_left_out_in_the_end() {
     let mut house = house_whose_jobs_take(Duration::from_secs(5)).await;
-    house.settings.report.s3_prefix = "s3://outside-data/reports/".to_owned();
+    house.report_to("s3://outside-data/reports/");
     house.settings.heartbeat.outage_after = 10 * MINUTE;
     house.faults(json!({"s3": [{"calls": ["PutObject"], "bucket": "outside-data", "status": 500}]}));
     let _instance = house.instance();

@@ -28,12 +28,12 @@ use copy_manager::{
         Ports,
         chance::Dice,
         queue::Queue,
-        reports::{Nowhere, Reports},
+        reports::Reports,
         secrets::Secrets,
         store::{Change, Key, Store as _, Write},
     },
     simulator::{self, Simulator, faults::FaultChanges, in_process, world::WorldFile},
-    transfer::{self, stream::Streams},
+    transfer::{self, reports::InBucket, stream::Streams},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -71,8 +71,8 @@ impl Instance {
 }
 
 pub(crate) struct House {
-    /// Where receipts go; nowhere at first.
-    pub(crate) reports: Arc<dyn Reports>,
+    /// Where receipts and long outputs go; nowhere at first.
+    pub(crate) reports: Option<Arc<dyn Reports>>,
     pub(crate) simulator: Arc<Simulator>,
     pub(crate) callers: Arc<Callers>,
     /// S3 of the platform: the projects' buckets, and one of no project.
@@ -246,7 +246,7 @@ impl House {
             icav2: icav2::Settings::default(),
             answers: Arc::default(),
             secrets: Arc::new(NoSecrets),
-            reports: Arc::new(Nowhere),
+            reports: None,
             database,
             clock,
             seed: 100.into(),
@@ -258,6 +258,12 @@ impl House {
     pub(crate) fn set_s3(&mut self, settings: &copy_manager::aws::objects::Settings) {
         let objects = S3Objects::from_config(&self.s3, Some("http://s3.simulated".to_owned()));
         self.objects = Arc::new(objects.with(settings));
+    }
+
+    /// Has reports go to a bucket.
+    pub(crate) fn report_to(&mut self, uri: &str) {
+        let reports = InBucket::below(self.objects.clone(), uri).unwrap();
+        self.reports = Some(Arc::new(reports));
     }
 
     /// ICAv2, as an instance sees it.

@@ -8,6 +8,7 @@ use copy_manager::{
         route::{Folders, SinglePart},
     },
     embedded::reports::InFolder,
+    ports::objects::{Access, ObjectLocation, ObjectStore as _},
 };
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ async fn house() -> (House, tempfile::TempDir) {
         platform.tag_defect = false;
     })
     .await;
-    house.reports = Arc::new(InFolder::new(folder.path()));
+    house.reports = Some(Arc::new(InFolder::new(folder.path())));
     (house, folder)
 }
 
@@ -106,9 +107,30 @@ async fn a_place_that_cannot_be_written_to_keeps_no_caller_waiting() {
     let (mut house, folder) = house().await;
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    house.reports = Arc::new(InFolder::new(&file.join("below")));
+    house.reports = Some(Arc::new(InFolder::new(&file.join("below"))));
     let _instance = house.instance();
     ask(&house, "t").await;
     let outcome = house.success("t", SOON).await;
     assert!(outcome["receipt"].is_null() && outcome["files"]["copied"] == 4, "{outcome}");
+}
+
+/// S3 takes them in parts as soon as they are long, and says then too what they are.
+#[tokio::test(start_paused = true)]
+async fn a_long_report_is_an_object_like_any_other() {
+    let mut house = House::new(&FILES, &[], &[], |_| {}).await;
+    house.report_to("s3://requests/reports");
+    let reports = house.reports.clone().unwrap();
+    let line = format!("{}\n", "x".repeat((1 << 20) - 1));
+    for (name, kind) in [("r/receipt.jsonl", "application/x-ndjson"), ("r/output.json", "application/json")] {
+        for lines in [1, 20] {
+            let mut writer = reports.begin(name).await.unwrap();
+            for _ in 0..lines {
+                writer.write(&line).await.unwrap();
+            }
+            assert_eq!(writer.finish().await.unwrap(), format!("s3://requests/reports/{name}"));
+            let at = ObjectLocation::new("requests", format!("reports/{name}"));
+            let there = house.objects.head(&at, &Access::Own).await.unwrap().unwrap();
+            assert_eq!((there.size, there.headers.content_type.as_deref()), (lines << 20, Some(kind)));
+        }
+    }
 }

@@ -375,7 +375,7 @@ impl History {
             objects,
             secrets: Arc::new(copy_manager::embedded::secrets::NoSecrets),
             transfers: Gated::new(&gate, Arc::new(streams) as Arc<dyn Transfers>),
-            reports: Arc::new(copy_manager::ports::reports::Nowhere),
+            reports: None,
             clock,
             chance: Arc::new(Dice::from_seed(self.names)),
         };

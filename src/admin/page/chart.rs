@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::words::{moment, number, text};
+use crate::admin::words::{moment, number, text};
 
 /// Bars, and the minutes that each stands for.
 const BARS: usize = 30;

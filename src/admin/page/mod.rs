@@ -31,7 +31,7 @@ use maud::Markup;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Action, Admin, ApiError, ListQuery, requests::LONGEST_REASON};
+use super::{Action, Admin, ApiError, ListQuery, requests::LONGEST_REASON, words::moment};
 
 /// Requests on a page of the list.
 const PAGE: usize = 50;
@@ -118,7 +118,7 @@ async fn home(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Resul
         newest(&admin, ended("SUCCEEDED")),
         backend.requests(&wanted),
     )?;
-    failed.0.retain(|request| words::moment(request, "updatedAt").is_none_or(|at| now - LATELY <= at));
+    failed.0.retain(|request| moment(request, "updatedAt").is_none_or(|at| now - LATELY <= at));
     let more_open = received.1 || running.1;
     let facts = backend.facts().await;
     let mut open = running.0;

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::{
     views::layout,
-    words::{ago, bytes, capital, link, moment, name, number, progress, text, verb, why},
+    words::{bytes, capital, link, name, progress, verb},
 };
+use crate::admin::words::{ago, moment, number, text, why};
 
 /// Entries of the journal that are shown, the last ones.
 const LAST: usize = 200;

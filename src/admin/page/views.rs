@@ -8,9 +8,12 @@ use serde_json::Value;
 
 use super::{
     chart::last_hour,
-    words::{ago, bytes, caller, files, moment, name, number, progress, text, verb, why},
+    words::{bytes, caller, files, name, progress, verb},
 };
-use crate::admin::Ready;
+use crate::admin::{
+    Ready,
+    words::{ago, moment, number, text, why},
+};
 
 /// Without progress for that long, a request needs attention.
 const STILL: SignedDuration = SignedDuration::from_mins(10);

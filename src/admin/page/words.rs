@@ -1,40 +1,16 @@
-//! The words for what the page shows of a request.
+//! How the page shows a request.
 
-use jiff::Timestamp;
 use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+
+use crate::admin::words::{done, number, text};
 
 /// What may stand in a path as it is.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 /// The address of a request's page.
 pub(super) fn link(id: &str) -> String {
     format!("/requests/{}", utf8_percent_encode(id, PLAIN))
-}
-
-pub(super) fn text<'a>(request: &'a Value, name: &str) -> &'a str {
-    request.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-pub(super) fn number(request: &Value, path: &str) -> u64 {
-    request.pointer(path).and_then(Value::as_u64).unwrap_or(0)
-}
-
-pub(super) fn moment(request: &Value, name: &str) -> Option<Timestamp> {
-    text(request, name).parse().ok()
-}
-
-/// How long ago, in words that fit a column.
-pub(super) fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
-    let Some(at) = at else { return "?".to_owned() };
-    let seconds = now.duration_since(at).as_secs().max(0);
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        ..60 => format!("{seconds} s"),
-        60..3600 => format!("{minutes} min"),
-        3600..172_800 => format!("{hours} h {} min", minutes % 60),
-        _ => format!("{days} days"),
-    }
 }
 
 pub(super) fn bytes(count: u64) -> String {
@@ -68,18 +44,6 @@ pub(super) fn caller(request: &Value) -> &str {
     // Of an execution's ARN its name tells people most.
     let name = caller.rsplit(':').next().filter(|_| caller.starts_with("arn:")).unwrap_or(caller);
     if name.is_empty() { text(request, "source") } else { name }
-}
-
-pub(super) fn why(request: &Value) -> &str {
-    let reasons = ["error", "trouble", "waitingFor"].into_iter().map(|name| text(request, name));
-    reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default()
-}
-
-pub(super) fn done(request: &Value) -> u64 {
-    ["copied", "skipped", "skippedConflict", "failed"]
-        .iter()
-        .map(|name| number(request, &format!("/counters/{name}")))
-        .sum()
 }
 
 pub(super) fn files(request: &Value) -> String {

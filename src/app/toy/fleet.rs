@@ -272,7 +272,7 @@ impl Fleet {
             objects: Arc::new(NoObjects),
             secrets: Arc::new(NoSecrets),
             transfers: Arc::new(Nothing),
-            reports: Arc::new(crate::ports::reports::Nowhere),
+            reports: None,
             clock: self.clock.clone(),
             chance: dice,
         };

@@ -1,4 +1,4 @@
-//! How a manifest ends: piece by piece, and as an object in S3 where that is more than a task takes.
+//! How a manifest ends: piece by piece, and as a report where that is more than a task takes.
 
 use super::Batch;
 use crate::{
@@ -13,10 +13,7 @@ use crate::{
         records::{self, attr},
     },
     events::outgoing::{self, Room},
-    ports::{
-        objects::{Access, ObjectLocation, WriteOptions},
-        store::Key,
-    },
+    ports::store::Key,
     signals,
 };
 
@@ -44,7 +41,7 @@ impl Batch {
         self.reported(held, outcome).await
     }
 
-    /// Writes the whole output below `report.s3_prefix`, if there is such a place and the output is too
+    /// Writes the whole output where reports are kept, if there is such a place and the output is too
     /// long to be told everywhere.
     async fn reported(&self, held: &mut Leased, mut outcome: Outcome) -> RoundResult<Outcome> {
         let Some(mut deliveries) = outcome.deliveries.take() else { return Ok(outcome) };
@@ -68,28 +65,28 @@ impl Batch {
 
     /// Where the whole output now is, if there is a place for such things that can be written to.
     async fn put_report(&self, held: &mut Leased, whole: String) -> RoundResult<Option<String>> {
+        let Some(reports) = &self.core.ports.reports else { return Ok(None) };
         let id = id_of(held);
-        let prefix = &self.core.settings.report.s3_prefix;
-        let Some(at) = report_location(prefix, id.as_str()) else { return Ok(None) };
-        let (options, json) = (WriteOptions::default(), Some("application/json"));
-        match self.core.ports.objects.put(&at, whole.into(), json, &options, &Access::Own).await {
-            Ok(_) => Ok(Some(at.to_string())),
+        let written = async {
+            let mut writer = reports.begin(&format!("{id}/output.json")).await?;
+            match writer.write(&whole).await {
+                Ok(()) => writer.finish().await,
+                Err(error) => {
+                    writer.abandon().await;
+                    Err(error)
+                }
+            }
+        };
+        match written.await {
+            Ok(place) => Ok(Some(place)),
             Err(error) if error.is_passing() && !self.core.lasts_too_long(held).await? => Err(error.into()),
             Err(error) => {
                 // The copies are made: the caller is told so, if not in full.
-                signals::batch::report_failed(id.as_str(), &at, &error);
+                signals::batch::report_failed(id.as_str(), &error);
                 Ok(None)
             }
         }
     }
-}
-
-/// Where the whole output of a request goes.
-fn report_location(prefix: &str, id: &str) -> Option<ObjectLocation> {
-    let (bucket, prefix) = prefix.strip_prefix("s3://")?.split_once('/')?;
-    let prefix = prefix.trim_end_matches('/');
-    let slash = if prefix.is_empty() { "" } else { "/" };
-    (!bucket.is_empty()).then(|| ObjectLocation::new(bucket, format!("{prefix}{slash}{id}/output.json")))
 }
 
 fn with_deliveries<'a>(
@@ -138,18 +135,4 @@ fn undelivered(failure: &Failure) -> Undelivered {
     let first = failure.culprits.first();
     let first = first.map_or_else(String::new, |first| format!("; {}: {}", first.what, first.why));
     Undelivered { error: failure.error, why: format!("{}{first}", failure.message) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reports_go_below_the_prefix() {
-        let key = |prefix| report_location(prefix, "r").map(|at| at.to_string());
-        assert_eq!(key("s3://bkt/p/"), Some("s3://bkt/p/r/output.json".into()));
-        assert_eq!(key("s3://bkt/p"), Some("s3://bkt/p/r/output.json".into()));
-        assert_eq!(key("s3://bkt/"), Some("s3://bkt/r/output.json".into()));
-        assert_eq!((key(""), key("s3:///p/"), key("p/")), (None, None, None));
-    }
 }

@@ -47,7 +47,7 @@ impl Folders {
         let request: K::Request = self.core.read_document(&payload, attr::SPEC).await?;
         let is_dry_run = K::is_dry_run(&request);
         let receipt = K::wants_receipt(&request) && !is_dry_run;
-        if receipt && !self.core.ports.reports.is_there() {
+        if receipt && self.core.ports.reports.is_none() {
             let why = "there is no place for receipts: neither `report.s3_prefix` nor `report.folder` is set";
             return self.core.fail(held, Failure::new(ErrorName::InvalidRequest, why)).await.map(|()| None);
         }

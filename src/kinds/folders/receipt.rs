@@ -21,6 +21,7 @@ use crate::{
         records::{attr, started_at},
     },
     planes::folder::PreviewEntry,
+    ports::reports::Reports,
     signals,
 };
 
@@ -41,29 +42,12 @@ impl Folders {
         ended: &[Child],
         outcomes: &[Outcome],
     ) -> RoundResult<Option<Receipt>> {
-        let Some(mut draft) = (match self.core.begin_receipt(&id_of(held)).await {
-            Ok(draft) => draft,
-            Err(error) => return without(held, error.into()),
-        }) else {
-            return Ok(None);
-        };
-        let written = self.write_receipt(held, &mut draft, plan, ended, outcomes).await;
-        // A holder that has lost the record must not write over what the next one has told of.
-        let written = written.and_then(|()| held.lease.check());
-        let finished = match written {
-            Ok(()) => draft.finish().await.map_err(RoundError::Port),
-            Err(error) => {
-                draft.abandon().await;
-                Err(error)
-            }
-        };
-        match finished {
-            Ok(receipt) => Ok(Some(receipt)),
-            Err(error) => without(held, error),
-        }
+        let Some(reports) = &self.core.ports.reports else { return Ok(None) };
+        let lines = async |draft: &mut ReceiptDraft| self.add_lines(held, draft, plan, ended, outcomes).await;
+        write(reports.as_ref(), held, lines).await
     }
 
-    async fn write_receipt(
+    async fn add_lines(
         &self,
         held: &Leased,
         draft: &mut ReceiptDraft,
@@ -138,8 +122,29 @@ impl Folders {
     }
 }
 
+/// Writes the receipt of a root, with what `lines` adds to it.
+pub(crate) async fn write(
+    reports: &dyn Reports,
+    held: &Leased,
+    lines: impl AsyncFnOnce(&mut ReceiptDraft) -> RoundResult<()>,
+) -> RoundResult<Option<Receipt>> {
+    let mut draft = match ReceiptDraft::begin(reports, &id_of(held)).await {
+        Ok(draft) => draft,
+        Err(error) => return without(held, error.into()),
+    };
+    // A holder that has lost the record must not write over what the next one has told of.
+    let finished = match lines(&mut draft).await.and_then(|()| held.lease.check()) {
+        Ok(()) => draft.finish().await.map_err(RoundError::Port),
+        Err(error) => {
+            draft.abandon().await;
+            Err(error)
+        }
+    };
+    finished.map(Some).or_else(|error| without(held, error))
+}
+
 /// An error on the way to a receipt: it is tried again some times, and then the request ends without.
-pub(crate) fn without(held: &Leased, error: RoundError) -> RoundResult<Option<Receipt>> {
+fn without(held: &Leased, error: RoundError) -> RoundResult<Option<Receipt>> {
     let failures = held.item.number(attr::FAILURES).unwrap_or(0);
     match error {
         RoundError::Port(error) if !error.is_passing() || failures >= TRIES => {

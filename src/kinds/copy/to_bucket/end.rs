@@ -12,13 +12,13 @@ use crate::{
         request::CopyRequest,
     },
     engine::{
-        lease::{Leased, RoundError, RoundResult, id_of},
+        lease::{Leased, RoundError, RoundResult},
         receipt::ReceiptDraft,
         records::{self, attr, started_at},
     },
     kinds::{
         copy::Copy,
-        folders::receipt::without,
+        folders::receipt,
         slices::{SliceKind, Slices},
     },
     ports::store::Key,
@@ -82,9 +82,7 @@ impl Copy {
         held: &mut Leased,
         slices: &Slices<'_>,
     ) -> RoundResult<Option<Receipt>> {
-        if !self.core.ports.reports.is_there() {
-            return Ok(None);
-        }
+        let Some(reports) = &self.core.ports.reports else { return Ok(None) };
         let payload =
             self.core.ports.store.get(&Key::new(held.lease.key.id.as_str(), records::PAYLOAD)).await?;
         let Some(payload) = payload else { return Ok(None) };
@@ -92,23 +90,11 @@ impl Copy {
         if !request.receipt {
             return Ok(None);
         }
-        let mut draft = match self.core.begin_receipt(&id_of(held)).await {
-            Ok(Some(draft)) => draft,
-            Ok(None) => return Ok(None),
-            Err(error) => return without(held, error.into()),
-        };
-        let written = self.write_receipt_of_objects(held, &mut draft, slices).await;
-        let finished = match written.and_then(|()| held.lease.check()) {
-            Ok(()) => draft.finish().await.map_err(RoundError::Port),
-            Err(error) => {
-                draft.abandon().await;
-                Err(error)
-            }
-        };
-        finished.map(Some).or_else(|error| without(held, error))
+        let lines = async |draft: &mut ReceiptDraft| self.add_objects(held, draft, slices).await;
+        receipt::write(reports.as_ref(), held, lines).await
     }
 
-    async fn write_receipt_of_objects(
+    async fn add_objects(
         &self,
         held: &Leased,
         draft: &mut ReceiptDraft,
