@@ -29,6 +29,7 @@ mod requests;
 pub mod server;
 pub mod settings;
 pub mod shapes;
+pub mod token_file;
 pub mod words;
 
 use std::{fmt, io, sync::Arc, time::Duration};

@@ -1,7 +1,7 @@
 //! What can be set about the HTTP side (`[admin]`). Keys and defaults are explained in
 //! `config/default.toml`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
@@ -21,6 +21,8 @@ pub struct Settings {
     /// What has to be shown for all but health and metrics.
     #[serde(default, deserialize_with = "secret")]
     pub token: Option<SecretString>,
+    /// The file that holds it instead.
+    pub token_file: Option<PathBuf>,
     /// Topics of SNS whose messages are taken, by ARN.
     pub sns_topics: Vec<String>,
 }

@@ -3,14 +3,16 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use secrecy::SecretString;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{adapters, door::Door, kinds, watched};
+use super::{Misconfigured, adapters, door::Door, kinds, watched};
 use crate::{
-    admin::{self, Admin, guard::Guard},
+    admin::{self, Admin, guard::Guard, token_file},
     config::Settings,
     embedded::sns::{Inbox, OverTheNetwork},
+    ports::chance::Dice,
     runtime::{OnError, Supervisor},
     signals,
     telemetry::{Dropped, Levels, Metrics, Verbatim},
@@ -40,10 +42,11 @@ pub(super) async fn start(
     metrics: Option<Arc<Metrics>>,
     levels: Option<Levels>,
 ) -> anyhow::Result<Daemon> {
+    let token = token(&settings.admin)?;
     let listen = settings.admin.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
-    if !address.ip().is_loopback() && settings.admin.token.is_none() {
+    if !address.ip().is_loopback() && token.is_none() {
         signals::process::admin_has_no_token(address);
     }
     let readiness = supervisor.readiness();
@@ -95,7 +98,7 @@ pub(super) async fn start(
         }
         None => Arc::new(String::new),
     };
-    let guard = Guard::new(address.ip(), &settings.admin.hosts).with_token(settings.admin.token.clone());
+    let guard = Guard::new(address.ip(), &settings.admin.hosts).with_token(token);
     let admin = Admin { backend: door.clone(), metrics: render, guard };
     let served = admin::serve(listener, admin, settings.admin.max_connections, phases.off);
     supervisor.spawn_service("admin", OnError::Stop, served);
@@ -106,6 +109,17 @@ pub(super) async fn start(
         #[cfg(feature = "simulator")]
         door,
     })
+}
+
+/// What callers have to show, if anything. A file that is to hold it is made where it is missing.
+fn token(of: &admin::settings::Settings) -> Result<Option<SecretString>, Misconfigured> {
+    let Some(path) = &of.token_file else { return Ok(of.token.clone()) };
+    let (token, made) =
+        token_file::read_or_make(path, &Dice::from_os()).map_err(|error| Misconfigured(Box::new(error)))?;
+    if made {
+        signals::process::admin_token_made(path);
+    }
+    Ok(Some(token))
 }
 
 /// The inbox for messages of SNS, if any topic is named.

@@ -12,14 +12,14 @@ use reqwest::{
     Client, RequestBuilder, Response, StatusCode,
     header::{AUTHORIZATION, HeaderValue},
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::exit::Ended;
+use super::{exit::Ended, token::TokenArgs};
 use crate::{
     admin::words::text,
     app::{self, Served},
@@ -37,21 +37,8 @@ pub(super) struct ServerArgs {
     /// The service's table in DynamoDB, instead of a daemon: with your own AWS credentials
     #[arg(long, value_name = "NAME", conflicts_with = "server")]
     table: Option<String>,
-    /// What the daemon wants to be shown (`admin.token`)
-    #[arg(long, value_name = "TOKEN", env = "COPY_MANAGER__ADMIN__TOKEN", hide_env_values = true)]
-    token: Option<Hidden>,
-}
-
-/// A token that is not printed.
-#[derive(Debug, Clone)]
-struct Hidden(SecretString);
-
-impl std::str::FromStr for Hidden {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.into()))
-    }
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 /// Which requests are listed.
@@ -81,10 +68,15 @@ pub(super) struct Server {
 }
 
 impl ServerArgs {
+    /// For what is answered without a token: none is looked for, so none can be missing.
+    pub(super) fn without_token(self) -> Self {
+        Self { token: TokenArgs::none(), ..self }
+    }
+
     pub(super) async fn connect(self) -> anyhow::Result<Server> {
         let mut table = JoinSet::new();
         let (base, token) = match &self.table {
-            None => (self.server, self.token.map(|Hidden(token)| token)),
+            None => (self.server, self.token.token(|name| std::env::var_os(name))?),
             Some(name) => {
                 let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 let Served { address, token, serving } =
@@ -94,7 +86,7 @@ impl ServerArgs {
             }
         };
         let mut http = Client::builder().timeout(PATIENCE);
-        if let Some(token) = token.filter(|token| !token.expose_secret().is_empty()) {
+        if let Some(token) = token {
             let bearer = format!("Bearer {}", token.expose_secret());
             let mut bearer =
                 HeaderValue::from_str(&bearer).context("the token cannot be sent in a header")?;

@@ -20,7 +20,7 @@ pub(super) struct Healthcheck {
 
 impl Healthcheck {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let server = self.server.connect().await?;
+        let server = self.server.without_token().connect().await?;
         let asked = if self.live {
             server.alive().await.map(|alive| (!alive).then_some(Value::Null))
         } else {

@@ -24,6 +24,7 @@ mod serve;
 #[cfg(feature = "simulator")]
 mod simulate;
 mod submit;
+mod token;
 mod ui;
 mod verify;
 mod watch;

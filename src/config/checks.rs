@@ -135,7 +135,7 @@ impl Complaints {
     }
 
     fn relations(&mut self, settings: &Settings) {
-        let Settings { icav2, heartbeat, service, .. } = settings;
+        let Settings { icav2, heartbeat, service, admin, .. } = settings;
         // A simulated platform has no uploads of others that last so long.
         let is_simulated =
             url::Url::parse(&icav2.base_url).is_ok_and(|url| url.host_str().is_some_and(is_loopback));
@@ -203,6 +203,12 @@ impl Complaints {
                 "must not be shorter than heartbeat.stalled_after ({})",
                 duration_text::print(heartbeat.stalled_after)
             ),
+        );
+        self.add_unless(
+            admin.token.is_none() || admin.token_file.is_none(),
+            "admin.token_file",
+            "admin.token",
+            "must not be set beside admin.token: one of the two has the token",
         );
         self.add_unless(
             service.lease >= service.tick.saturating_mul(3),

@@ -1,6 +1,6 @@
 //! The life of the process: ready, stopping, drained or cut, and tasks that broke.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use metrics::{counter, gauge};
 use tracing::{debug, error, info, warn};
@@ -39,6 +39,11 @@ pub fn ready(address: SocketAddr) {
 /// The admin interface listens where other machines may call, and asks for a token that nobody has been given.
 pub fn admin_has_no_token(address: SocketAddr) {
     warn!(code = "admin.no_token", address = %address, "the admin interface is not on a loopback address: requests are not answered without admin.token");
+}
+
+/// There was no file with the token of the admin interface, and now there is.
+pub fn admin_token_made(file: &Path) {
+    info!(code = "admin.token_made", file = %file.display(), "token file made, readable by its owner alone");
 }
 
 /// The admin interface could not accept a connection: out of file handles, as a rule.

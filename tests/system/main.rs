@@ -34,6 +34,7 @@ mod rules;
 mod shore;
 mod table;
 mod template;
+mod token_file;
 mod tutorials;
 mod versions;
 mod watch;

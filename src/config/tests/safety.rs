@@ -96,6 +96,20 @@ fn an_empty_variable_is_none() {
 }
 
 #[test]
+fn the_token_of_the_admin_interface_is_in_one_place() {
+    let (token, file) =
+        (("COPY_MANAGER__ADMIN__TOKEN", "t"), ("COPY_MANAGER__ADMIN__TOKEN_FILE", "/run/token"));
+    let settings = load(None, vars(&[file])).unwrap();
+    assert_eq!(settings.admin.token_file.as_deref(), Some(std::path::Path::new("/run/token")));
+    assert!(
+        load(None, vars(&[token, ("COPY_MANAGER__ADMIN__TOKEN_FILE", "")])).unwrap().admin.token.is_some()
+    );
+    let said = "must not be set beside admin.token: one of the two has the token";
+    let origin = "admin.token_file (env COPY_MANAGER__ADMIN__TOKEN_FILE)";
+    assert_eq!(complaints("", &[token, file]), [format!("{origin}: {said}")]);
+}
+
+#[test]
 fn urls_name_a_host() {
     for (url, fine) in [
         ("https://ica.example/ica/rest", true),
