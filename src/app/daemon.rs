@@ -7,7 +7,12 @@ use secrecy::SecretString;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Misconfigured, adapters, door::Door, kinds, watched};
+use super::{
+    Misconfigured, adapters,
+    depths::{self, Depths},
+    door::Door,
+    kinds, watched,
+};
 use crate::{
     admin::{self, Admin, guard::Guard, token_file},
     config::Settings,
@@ -52,6 +57,7 @@ pub(super) async fn start(
     let readiness = supervisor.readiness();
     let (ports, entrance, platform_reached) = adapters::build(settings, readiness).await?;
     let phases = supervisor.phases().clone();
+    let queues = depths::queues(&ports);
     let (store, platform) = (ports.store.clone(), ports.platform.clone());
     let work = kinds::work(ports, settings.engine(), phases.stop.clone(), phases.cut.clone());
     let engine = work.engine;
@@ -80,8 +86,13 @@ pub(super) async fn start(
     let questions = watched::ask_platform(platform, platform_reached, phases.off.clone());
     supervisor.spawn_service("looks at the platform", OnError::Log, questions);
 
+    let depths = Arc::new(Depths::default());
+    let looks = depths::look_at_queues(queues, depths.clone(), phases.off.clone());
+    supervisor.spawn_service("looks at the queues", OnError::Log, looks);
+
     let notices = notices(&settings.admin.sns_topics)?;
-    let door = Arc::new(Door::new(engine.clone(), work.folders, entrance, notices, readiness.clone()));
+    let door =
+        Arc::new(Door::new(engine.clone(), work.folders, entrance, notices, readiness.clone(), depths));
     let render: Arc<dyn Fn() -> String + Send + Sync> = match metrics {
         Some(metrics) => {
             let (kept, off) = (metrics.clone(), phases.off.clone());

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{adapters::Entrance, explain, shown};
+use super::{adapters::Entrance, depths::Depths, explain, shown};
 use crate::{
     admin::{
         Accepted, Action, ApiError, Backend, Lacking, ListQuery, Ready,
@@ -37,6 +37,7 @@ pub(super) struct Door {
     /// Messages of SNS, where topics are named whose messages are taken.
     notices: Option<Inbox>,
     readiness: Readiness,
+    depths: Arc<Depths>,
 }
 
 impl Door {
@@ -46,8 +47,9 @@ impl Door {
         entrance: Entrance,
         notices: Option<Inbox>,
         readiness: Readiness,
+        depths: Arc<Depths>,
     ) -> Self {
-        Self { engine, folders, entrance, notices, readiness }
+        Self { engine, folders, entrance, notices, readiness, depths }
     }
 
     /// Wakes the folders that wait for the jobs that these events are about.
@@ -191,6 +193,7 @@ impl Backend for Door {
         if let Some(left) = signals::ages::token_left(super::now().as_second()) {
             facts.push(format!("token ends in {} min", left.max(0) / 60));
         }
+        facts.extend(self.depths.told());
         facts
     }
 

@@ -5,6 +5,7 @@ mod adapters;
 mod daemon;
 #[cfg(feature = "simulator")]
 mod demo;
+mod depths;
 mod doctor;
 mod door;
 mod explain;

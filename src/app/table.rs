@@ -85,7 +85,7 @@ impl Backend for TableDoor {
     }
 
     async fn facts(&self) -> Vec<String> {
-        // The pace and the token are those of the instances.
+        // The pace and the token are those of the instances, and queues are not asked with the rights on a table.
         let instances = self.door.facts().await.into_iter().next();
         std::iter::once(format!("table {}", self.table)).chain(instances).collect()
     }
@@ -125,7 +125,7 @@ pub async fn on_table(
     let (ports, entrance, _) = adapters::build(&settings, readiness).await?;
     let token = SecretString::from(ports.chance.uuid().simple().to_string());
     let work = kinds::work(ports, settings.engine(), off.clone(), off.clone());
-    let door = Door::new(work.engine, work.folders, entrance, None, readiness.clone());
+    let door = Door::new(work.engine, work.folders, entrance, None, readiness.clone(), Arc::default());
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     anyhow::ensure!(

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(any(test, feature = "aws"))]
-use crate::ports::queue::{Message, Queue};
+use crate::ports::queue::{Depth, Message, Queue};
 use crate::{
     engine::log_level,
     icav2::transport::{Transport, TransportError},
@@ -59,6 +59,10 @@ impl Queue for WatchedQueue {
 
     async fn release(&self, receipts: &[String]) -> Result<()> {
         self.queue.release(receipts).await
+    }
+
+    async fn depth(&self) -> Result<Depth> {
+        self.queue.depth().await
     }
 
     fn max_receives(&self) -> Option<u32> {
@@ -271,6 +275,10 @@ mod tests {
 
         async fn release(&self, _: &[String]) -> Result<()> {
             Ok(())
+        }
+
+        async fn depth(&self) -> Result<Depth> {
+            Ok(Depth::default())
         }
 
         fn max_receives(&self) -> Option<u32> {

@@ -3,14 +3,17 @@
 //! The first one, and the first after an error, does not wait for messages: whether the queue can be
 //! reached is known at once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::{
     Client,
     types::{
         BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-        MessageSystemAttributeName,
+        MessageSystemAttributeName, QueueAttributeName,
     },
 };
 
@@ -18,7 +21,7 @@ use super::{clients::LONG_POLL, error::classify};
 use crate::{
     ports::{
         Class, Error, Result,
-        queue::{Message, Queue},
+        queue::{Depth, Message, Queue},
     },
     signals,
 };
@@ -111,9 +114,54 @@ impl Queue for SqsQueue {
         Ok(())
     }
 
+    async fn depth(&self) -> Result<Depth> {
+        let numbers = [WAITING, IN_FLIGHT, QueueAttributeName::RedrivePolicy];
+        let found = self.attributes(&self.url, &numbers).await?;
+        let dead_letters = match found.get(&QueueAttributeName::RedrivePolicy) {
+            Some(policy) => self.dead_letters(policy).await?,
+            None => None,
+        };
+        Ok(Depth { waiting: number(&found, &WAITING)?, in_flight: number(&found, &IN_FLIGHT)?, dead_letters })
+    }
+
     fn max_receives(&self) -> Option<u32> {
         self.max_receives
     }
+}
+
+/// How many messages can be received.
+const WAITING: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessages;
+/// How many have been received and neither deleted nor shown again.
+const IN_FLIGHT: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+
+type Attributes = HashMap<QueueAttributeName, String>;
+
+impl SqsQueue {
+    async fn attributes(&self, url: &str, names: &[QueueAttributeName]) -> Result<Attributes> {
+        let ask = self.client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
+        let answer = ask.send().await.map_err(|error| classify("GetQueueAttributes", error))?;
+        Ok(answer.attributes.unwrap_or_default())
+    }
+
+    /// How many messages are where a redrive policy sends them; those that somebody looks at are among them.
+    /// `None` where we may not ask, or there is no such queue.
+    async fn dead_letters(&self, policy: &str) -> Result<Option<u64>> {
+        let policy: serde_json::Value = serde_json::from_str(policy).unwrap_or_default();
+        let arn = policy.get("deadLetterTargetArn").and_then(serde_json::Value::as_str);
+        // It is always of the same account and region, so that only its name differs.
+        let name = arn.and_then(|arn| arn.rsplit(':').next());
+        let (Some(name), Some((place, _))) = (name, self.url.rsplit_once('/')) else { return Ok(None) };
+        match self.attributes(&format!("{place}/{name}"), &[WAITING, IN_FLIGHT]).await {
+            Ok(found) => Ok(Some(number(&found, &WAITING)? + number(&found, &IN_FLIGHT)?)),
+            Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn number(found: &Attributes, name: &QueueAttributeName) -> Result<u64> {
+    let number = found.get(name).and_then(|number| number.parse().ok());
+    number.ok_or_else(|| Error::new(Class::Invalid, "GetQueueAttributes", format!("no number {name}")))
 }
 
 fn message(message: aws_sdk_sqs::types::Message) -> Option<Message> {

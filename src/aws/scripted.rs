@@ -41,6 +41,7 @@ macro_rules! scripted {
 }
 
 mod answers;
+mod depths;
 
 fn script(rules: &[&Rule]) -> MockResponseInterceptor {
     let script = MockResponseInterceptor::new().rule_mode(RuleMode::Sequential);

@@ -17,7 +17,7 @@ use crate::{
     ports::{
         Class, Error, Result,
         chance::Chance,
-        queue::{Message, Queue},
+        queue::{Depth, Message, Queue},
     },
     signals,
 };
@@ -194,6 +194,22 @@ impl Queue for SqliteQueue {
         Ok(())
     }
 
+    async fn depth(&self) -> Result<Depth> {
+        let (name, now) = (self.name, millis(self.opened.elapsed()));
+        let look = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "SELECT count(*) FILTER (WHERE dead = 0 AND visible_at <= ?2),
+                            count(*) FILTER (WHERE dead = 0 AND visible_at > ?2),
+                            count(*) FILTER (WHERE dead = 1)
+                     FROM messages WHERE queue = ?1",
+                )
+                .and_then(|mut statement| statement.query_row(params![name, now], depth))
+                .map_err(|error| failed("count messages", error))
+        };
+        self.database.read("count messages", look).await
+    }
+
     fn max_receives(&self) -> Option<u32> {
         self.options.max_receives
     }
@@ -251,6 +267,11 @@ fn delete(transaction: &Transaction<'_>, name: &str, receipt: &str) -> rusqlite:
         transaction.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
     }
     Ok(is_ours || current.is_none())
+}
+
+fn depth(row: &Row<'_>) -> rusqlite::Result<Depth> {
+    let (waiting, in_flight, dead): (u32, u32, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    Ok(Depth { waiting: waiting.into(), in_flight: in_flight.into(), dead_letters: Some(dead.into()) })
 }
 
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {

@@ -21,6 +21,17 @@ pub struct Message {
     pub receives: u32,
 }
 
+/// How full a queue is; an estimate where the queue is spread over many machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that could be received now.
+    pub waiting: u64,
+    /// Messages that somebody has received and not finished yet.
+    pub in_flight: u64,
+    /// Messages that nobody could finish; `None` where there is no place for them, or we may not look into it.
+    pub dead_letters: Option<u64>,
+}
+
 /// A queue.
 #[async_trait]
 pub trait Queue: Send + Sync + std::fmt::Debug {
@@ -32,6 +43,9 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
 
     /// Makes messages visible again at once, for another instance.
     async fn release(&self, receipts: &[String]) -> Result<()>;
+
+    /// How full it is.
+    async fn depth(&self) -> Result<Depth>;
 
     /// After how many receives a message goes to the dead letters; `None`: never.
     fn max_receives(&self) -> Option<u32>;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 /// The metrics that go to CloudWatch, each of which costs money there. Of a gauge that several instances have,
 /// alarms look at the largest.
-pub const SHOWN: [&str; 20] = [
+pub const SHOWN: [&str; 23] = [
     "copy_manager_answers_without_words_total",
     "copy_manager_callbacks_failed_total",
     "copy_manager_debts_given_up_total",
@@ -29,6 +29,9 @@ pub const SHOWN: [&str; 20] = [
     "copy_manager_job_oldest_seconds",
     "copy_manager_jobs_ended_total",
     "copy_manager_panics_total",
+    "copy_manager_queue_dead_letters",
+    "copy_manager_queue_in_flight",
+    "copy_manager_queue_waiting",
     "copy_manager_records_given_up_total",
     "copy_manager_request_idle_seconds",
     "copy_manager_request_oldest_seconds",
@@ -39,7 +42,7 @@ pub const SHOWN: [&str; 20] = [
 ];
 
 /// The labels that become dimensions; what differs in others is added up.
-const DIMENSIONS: [&str; 2] = ["outcome", "status"];
+const DIMENSIONS: [&str; 3] = ["outcome", "queue", "status"];
 
 /// Counts what is shown there.
 #[derive(Clone)]
@@ -142,6 +145,7 @@ mod tests {
             metrics::counter!("copy_manager_requests_concluded_total", "error" => "Internal", "outcome" => "failed")
                 .increment(1);
             metrics::gauge!("copy_manager_request_idle_seconds").set(12.5);
+            metrics::gauge!("copy_manager_queue_waiting", "queue" => "requests").set(7.0);
             metrics::counter!("copy_manager_children_settled_total").increment(1);
         });
         let lines: Vec<Value> =
@@ -160,6 +164,11 @@ mod tests {
                     "outcome": "failed", "copy_manager_requests_concluded_total": 2.0,
                 }),
                 json!({
+                    "_aws": { "Timestamp": 1000, "CloudWatchMetrics": [{ "Namespace": "CopyManager/test", "Dimensions": [["queue"]],
+                        "Metrics": [{ "Name": "copy_manager_queue_waiting", "Unit": "Count" }] }] },
+                    "queue": "requests", "copy_manager_queue_waiting": 7.0,
+                }),
+                json!({
                     "_aws": { "Timestamp": 1000, "CloudWatchMetrics": [{ "Namespace": "CopyManager/test", "Dimensions": [["status"]],
                         "Metrics": [{ "Name": "copy_manager_jobs_ended_total", "Unit": "Count" }] }] },
                     "status": "FAILED", "copy_manager_jobs_ended_total": 2.0,
@@ -167,7 +176,7 @@ mod tests {
             ]
         );
         // A counter is told once; a gauge again and again.
-        assert_eq!(cloudwatch.lines(2_000).len(), 1);
+        assert_eq!(cloudwatch.lines(2_000).len(), 2);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use copy_manager::{
     },
     ports::{
         Class,
-        queue::{Message, Queue},
+        queue::{Depth, Message, Queue},
     },
 };
 use tokio::time::{Instant, timeout};
@@ -191,7 +191,13 @@ async fn suite(queue: &dyn Queue, outside: &dyn Outside) {
     what_is_left_comes_back(queue, outside).await;
     what_is_released_is_there_at_once(queue, outside).await;
     many_come_in_tens(queue, outside).await;
+    what_waits_and_what_is_in_flight_is_counted(queue, outside).await;
     what_nobody_finishes_dies(queue, outside).await;
+}
+
+async fn is_at(queue: &dyn Queue, waiting: u64, in_flight: u64, dead_letters: u64) {
+    let wanted = Depth { waiting, in_flight, dead_letters: Some(dead_letters) };
+    eventually("that depth", async || (queue.depth().await.unwrap() == wanted).then_some(())).await;
 }
 
 async fn one(queue: &dyn Queue) -> Message {
@@ -252,6 +258,19 @@ async fn many_come_in_tens(queue: &dyn Queue, outside: &dyn Outside) {
     assert_eq!(queue.delete(&receipts).await.unwrap(), NONE);
 }
 
+async fn what_waits_and_what_is_in_flight_is_counted(queue: &dyn Queue, outside: &dyn Outside) {
+    is_at(queue, 0, 0, 0).await;
+    outside.push("counted").await;
+    is_at(queue, 1, 0, 0).await;
+    let message = one(queue).await;
+    is_at(queue, 0, 1, 0).await;
+    queue.release(&[message.receipt]).await.unwrap();
+    is_at(queue, 1, 0, 0).await;
+    let message = one(queue).await;
+    queue.delete(&[message.receipt]).await.unwrap();
+    is_at(queue, 0, 0, 0).await;
+}
+
 async fn what_nobody_finishes_dies(queue: &dyn Queue, outside: &dyn Outside) {
     outside.push("poison").await;
     for receives in 1..=MAX_RECEIVES {
@@ -267,4 +286,5 @@ async fn what_nobody_finishes_dies(queue: &dyn Queue, outside: &dyn Outside) {
         outside.dead_letters().await.contains(&"poison".to_owned()).then_some(())
     })
     .await;
+    is_at(queue, 0, 0, 1).await;
 }

@@ -19,7 +19,7 @@ use copy_manager::{
         bus::{Bus, Event, EventBus},
         callbacks::{Delivery, TaskCallbacks},
         clock::Clock,
-        queue::{Message, Queue},
+        queue::{Depth, Message, Queue},
     },
     simulator::{
         events::{EventSink, SinkError},
@@ -206,6 +206,10 @@ impl Queue for Far {
 
     async fn release(&self, receipts: &[String]) -> Result<()> {
         self.queue.release(receipts).await
+    }
+
+    async fn depth(&self) -> Result<Depth> {
+        self.queue.depth().await
     }
 
     fn max_receives(&self) -> Option<u32> {

@@ -11,7 +11,7 @@ use copy_manager::{
     ports::{
         Result,
         clock::{Clock, Steady},
-        queue::{Message, Queue},
+        queue::{Depth, Message, Queue},
         store::{
             CREATED_AT, DAY, DUE_AT, DUE_SHARD, Due, Item, Key, Recent, Store, Transacted, Write, Written,
             apply,
@@ -349,6 +349,13 @@ impl Queue for MemoryQueue {
         drop(messages);
         self.news.notify_one();
         Ok(())
+    }
+
+    async fn depth(&self) -> Result<Depth> {
+        let (now, messages) = (Instant::now(), self.messages.lock().unwrap());
+        let waiting = messages.1.iter().filter(|message| message.visible_at <= now).count() as u64;
+        let dead_letters = Some(self.dead.lock().unwrap().len() as u64);
+        Ok(Depth { waiting, in_flight: messages.1.len() as u64 - waiting, dead_letters })
     }
 
     fn max_receives(&self) -> Option<u32> {

@@ -17,7 +17,7 @@ use copy_manager::{
         callbacks::{Delivery, TaskCallbacks},
         objects::BucketAccess,
         platform::{BatchItem, DataPlatform, Destination, Folder, Job, Load, NewFile, Project, Submitted},
-        queue::{Message, Queue},
+        queue::{Depth, Message, Queue},
         store::{Action, Due, Item, Key, Page, Recent, Store, Transacted, Write, Written},
         transfers::PresignedUrl,
     },
@@ -141,6 +141,10 @@ impl Queue for Gated<Arc<MemoryQueue>> {
     async fn release(&self, receipts: &[String]) -> Result<()> {
         let detail = || receipts.join(" ");
         self.gate.pass(Service::Queue, "release message", EFFECT, detail, self.inner.release(receipts)).await
+    }
+
+    async fn depth(&self) -> Result<Depth> {
+        self.inner.depth().await
     }
 
     fn max_receives(&self) -> Option<u32> {

@@ -39,7 +39,17 @@ async fn run(lab: &Lab, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
 #[tokio::test]
 async fn requests_are_seen_and_ended_by_who_may_use_the_table() {
     let Some(lab) = Lab::start("table", &regular(1, 2), &["--job-duration", "1h"]).await else { return };
-    let _daemon = lab.serve("daemon", &[]).await;
+    let mut daemon = lab.serve("daemon", &[]).await;
+    let its_page = format!("http://{}/", daemon.ready().await);
+    let its_page = within(PATIENCE, "the depths of the queues", async || {
+        let page = reqwest::get(&its_page).await.unwrap().text().await.unwrap();
+        page.contains("job events queue: ").then_some(page)
+    })
+    .await;
+    for queue in ["requests", "job events"] {
+        let told = format!("{queue} queue: 0 waiting, 0 in flight, 0 dead letters");
+        assert!(its_page.contains(&told), "{told}: {its_page}");
+    }
     let mut detail = machine::jsonpath_detail();
     detail["caller.$"] = json!("$$.Execution.Id");
     let task = machine::jsonpath(&lab.stack.external_bus_name, &detail);
@@ -81,6 +91,10 @@ async fn requests_are_seen_and_ended_by_who_may_use_the_table() {
     assert_eq!(http.get(url).send().await.unwrap().status(), 401, "others on this machine have other rights");
     let page = http.get(url).bearer_auth(token).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("Needs attention") && page.contains("Cancelled"), "{page}");
+    assert!(
+        page.contains("instances alive") && !page.contains(" in flight"),
+        "queues are asked nothing: {page}"
+    );
     let event = json!({ "Entries": [{ "Source": "s", "DetailType": "ICAv2DataCopySync", "Detail": {} }] });
     let refused = http.post(format!("{url}v1/events")).bearer_auth(token).json(&event).send().await.unwrap();
     let refused: Value = refused.json().await.unwrap();

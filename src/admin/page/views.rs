@@ -260,7 +260,10 @@ mod tests {
         ];
         let shown = Home {
             ready: &Ready { ready: true, not_ready: Vec::new() },
-            facts: &[],
+            facts: &[
+                "2 instances alive".into(),
+                "requests queue: 3 waiting, 1 in flight, 1 dead letter".into(),
+            ],
             now,
             open,
             failed: vec![
@@ -276,6 +279,7 @@ mod tests {
             text: "",
         };
         let page = home(shown).0;
+        assert!(page.contains("2 instances alive · requests queue: 3 waiting, 1 in flight, 1 dead letter"));
         assert_eq!(page.matches("message 1").count(), 1, "the newest of a group stands for it");
         assert!(!page.contains("message 2") && page.contains("message 3"));
         let (attention, rest) = page.split_once("<h2>Running").unwrap();

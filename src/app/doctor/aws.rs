@@ -53,18 +53,21 @@ impl Examination<'_> {
     /// Whether a queue can be reached, and messages of it deleted. It is not received from: that counts against
     /// a message.
     pub(super) async fn queue(&self, what: &str, queue: &Arc<dyn Queue>, key: &str) -> Finding {
-        match tried(queue.delete(&[NOBODY.to_owned()])).await {
+        let on = format!("the queue in aws.{key}");
+        let deleted = tried(queue.delete(&[NOBODY.to_owned()])).await;
+        // What is no matter of rights: it knows no such receipt.
+        if let Some(error) = deleted.err().filter(|error| error.class != Class::Invalid) {
+            let allow = "sqs:ReceiveMessage, DeleteMessage and ChangeMessageVisibility";
+            return Finding::bad(what, error.to_string(), Self::remedy(&error, allow, &on));
+        }
+        match tried(queue.depth()).await {
             Ok(_) => {
                 Finding::good(what, "answers; nothing was received, which would count against a message")
             }
-            // It knows no such receipt.
-            Err(error) if error.class == Class::Invalid => {
-                Finding::good(what, "answers; nothing was received, which would count against a message")
-            }
             Err(error) => {
-                let allow = "sqs:ReceiveMessage, DeleteMessage and ChangeMessageVisibility";
-                let remedy = Self::remedy(&error, allow, &format!("the queue in aws.{key}"));
-                Finding::bad(what, error.to_string(), remedy)
+                let remedy = Self::remedy(&error, "sqs:GetQueueAttributes", &on);
+                let seen = format!("answers, but not how full it is: {error}");
+                Finding::other(what, Health::Fair, seen, remedy)
             }
         }
     }

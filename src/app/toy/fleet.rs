@@ -29,7 +29,7 @@ use crate::{
         callbacks::{Delivery, TaskCallbacks},
         chance::{Chance as _, Dice},
         clock::Clock,
-        queue::{Message, Queue},
+        queue::{Depth, Message, Queue},
         store::{Due, Item, Key, Recent, SHARDS, Store, Transacted, Write, Written},
         transfers::{PartsUpload, Sent, Stream, Transfers},
     },
@@ -176,6 +176,10 @@ impl Queue for Nothing {
 
     async fn release(&self, _: &[String]) -> Result<()> {
         Ok(())
+    }
+
+    async fn depth(&self) -> Result<Depth> {
+        Ok(Depth::default())
     }
 
     fn max_receives(&self) -> Option<u32> {
