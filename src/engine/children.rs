@@ -27,7 +27,7 @@ use crate::{
 /// Children that are looked at, of one request; the others are only counted.
 const MOST: usize = 5_000;
 /// Those that an explanation looks at.
-const MOST_EXPLAINED: usize = 500;
+pub const MOST_EXPLAINED: usize = 500;
 /// Records whose journals are read at a time.
 const AT_ONCE: usize = 50;
 /// Entries of journals that are kept in one answer, the newest.

@@ -51,6 +51,8 @@ with sync_playwright() as playwright:
         check(page, "request " + scheme)
         if PICTURES != "-":
             page.screenshot(path=f"{PICTURES}/request-{scheme}.png")
+        page.goto(BASE + "/requests/stuck-0")
+        check(page, "running request " + scheme)
         page.goto(BASE + "/requests/stuck-0/cancel")
         check(page, "ask back " + scheme)
         page.context.close()

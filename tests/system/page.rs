@@ -44,7 +44,7 @@ pub(crate) async fn visit(url: &str, token: Option<&str>, pictures: Option<&Path
     eprintln!("first paint {} ms, filter {} ms", seen["paint_ms"], seen["filter_ms"]);
     let violations: Vec<_> =
         seen["axe"].as_object().unwrap().iter().filter(|(_, found)| *found != &json!([])).collect();
-    assert_eq!(seen["axe"].as_object().unwrap().len(), 6, "{seen}");
+    assert_eq!(seen["axe"].as_object().unwrap().len(), 8, "{seen}");
     assert!(violations.is_empty(), "{violations:?}");
     assert_eq!(seen["console"], json!([]), "a browser found fault");
     assert!(seen["cancelled"].as_str().unwrap().contains("failed"), "{seen}");

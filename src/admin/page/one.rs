@@ -6,12 +6,21 @@ use serde_json::Value;
 
 use super::{
     views::layout,
-    words::{bytes, capital, link, name, progress, verb},
+    words::{bytes, capital, files, link, name, progress, verb},
 };
-use crate::admin::words::{ago, moment, number, text, why};
+use crate::{
+    admin::words::{ago, moment, number, text, why},
+    engine::children::MOST_EXPLAINED,
+};
 
 /// Entries of the journal that are shown, the last ones.
 const LAST: usize = 200;
+
+/// The bar of phases, in its own units. What is there at all can be seen, and parts do not touch.
+const WIDTH: u64 = 1000;
+const HEIGHT: u64 = 16;
+const NARROWEST: u64 = 6;
+const GAP: u64 = 2;
 
 /// One request, as it is explained.
 pub(super) fn request(explained: &Value, now: Timestamp) -> Markup {
@@ -37,7 +46,7 @@ pub(super) fn request(explained: &Value, now: Timestamp) -> Markup {
                     @if more > 0 { li { "and " (more) " more" } } }
             }
             dt { "To" } dd { (text(request, "destinationUri")) }
-            dt { "Progress" } dd { (progress(request)) ", " (bytes(number(request, "/counters/bytes"))) " copied" }
+            dt { "Progress" } dd { (phases(explained)) (files(request)) " files, " (bytes(number(request, "/counters/bytes"))) " copied" }
             dt { "Parts" } dd { (number(request, "/children/settled")) " of " (number(request, "/children/total")) " folders or batches are done" }
             dt { "Asked" } dd { (text(request, "startedAt")) " (" (ago(moment(request, "startedAt"), now)) " ago)" }
             dt { "Last progress" } dd { (text(request, "lastProgressAt")) " (" (ago(moment(request, "lastProgressAt"), now)) " ago)" }
@@ -80,6 +89,67 @@ fn said(title: &str, lines: &[Value]) -> Markup {
             h2 { (title) }
             ul { @for line in lines { li { (line.as_str().unwrap_or_default()) } } }
         }
+    }
+}
+
+/// How many files have come how far, with the class and the words for it.
+fn counted(request: &Value) -> [(&'static str, &'static str, u64); 5] {
+    let of = |name: &str| number(request, &format!("/counters/{name}"));
+    let (copied, failed, arrived) = (of("copied"), of("failed"), number(request, "/unverified"));
+    let skipped = of("skipped") + of("skippedConflict");
+    let rest = of("files").saturating_sub(copied + failed + arrived + skipped);
+    let left = if is_open(request) { "not there yet" } else { "not brought" };
+    [
+        ("copied", "copied and verified", copied),
+        ("arrived", "arrived, to be verified", arrived),
+        ("skipped", "skipped", skipped),
+        ("failed", "failed", failed),
+        ("rest", left, rest),
+    ]
+}
+
+fn is_open(request: &Value) -> bool {
+    matches!(text(request, "status"), "RECEIVED" | "RUNNING")
+}
+
+/// Whether files may come that are not known yet: none is, or parts are not planned, or have not begun.
+fn is_listing(explained: &Value, request: &Value) -> bool {
+    let begun = ["RUNNING", "SUCCEEDED", "FAILED"];
+    let begun =
+        begun.map(|status| number(explained, &format!("/folders/byStatus/{status}"))).iter().sum::<u64>();
+    let planned = number(request, "/children/total").min(MOST_EXPLAINED as u64);
+    is_open(request) && (number(request, "/counters/files") == 0 || planned == 0 || begun < planned)
+}
+
+/// The files of a request by how far they have come, as a bar and in words.
+fn phases(explained: &Value) -> Markup {
+    let request = explained.get("request").unwrap_or(&Value::Null);
+    let parts: Vec<_> = counted(request).into_iter().filter(|(.., count)| *count > 0).collect();
+    let total = parts.iter().map(|(.., count)| count).sum::<u64>().max(1);
+    let said: Vec<_> = parts.iter().map(|(_, what, count)| format!("{count} {what}")).collect();
+    // What is narrow takes its room from the others.
+    let room = WIDTH.saturating_sub((NARROWEST + GAP) * parts.len() as u64);
+    let mut x = 0;
+    let drawn: Vec<_> = parts
+        .iter()
+        .map(|(class, _, count)| {
+            let width = NARROWEST + room * count / total;
+            let at = x;
+            x += width + GAP;
+            (class, at, width)
+        })
+        .collect();
+    html! {
+        @if !parts.is_empty() {
+            svg.phases role="img" aria-label=(format!("Files: {}", said.join(", "))) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" {
+                @for (class, x, width) in drawn { rect class=(class) x=(x) y="1" width=(width) height=(HEIGHT - 2) {} }
+            }
+            ul.legend { @for (class, what, count) in parts { li {
+                svg.swatch aria-hidden="true" viewBox="0 0 12 12" { rect class=(class) x="1" y="1" width="10" height="10" {} }
+                (count) " " (what)
+            } } }
+        }
+        @if is_listing(explained, request) { p.quiet { "Still listing: there may be more files than are known." } }
     }
 }
 
@@ -163,6 +233,57 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn explained(status: &str, counters: &Value, unverified: u64, parts: u64, by_status: &Value) -> Value {
+        json!({
+            "request": { "requestId": "r", "status": status, "counters": counters, "unverified": unverified,
+                "children": { "total": parts, "settled": 0 } },
+            "folders": { "byStatus": by_status, "first": [] },
+        })
+    }
+
+    #[test]
+    fn a_bar_shows_how_far_the_files_have_come() {
+        let counters = json!({ "files": 1000, "copied": 400, "skipped": 90, "skippedConflict": 10, "failed": 1, "bytes": 7 });
+        let running = explained("RUNNING", &counters, 99, 3, &json!({ "RUNNING": 2, "RECEIVED": 1 }));
+        let drawn = phases(&running).0;
+        let said = "Files: 400 copied and verified, 99 arrived, to be verified, 100 skipped, 1 failed, 400 not there yet";
+        assert!(drawn.contains(&format!(r#"role="img" aria-label="{said}""#)), "{drawn}");
+        assert!(!drawn.contains("style="), "inline styles are not allowed");
+        for (class, x, width) in [
+            ("copied", 0, 390),
+            ("arrived", 392, 101),
+            ("skipped", 495, 102),
+            ("failed", 599, 6),
+            ("rest", 607, 390),
+        ] {
+            let rect = format!(r#"<rect class="{class}" x="{x}" y="1" width="{width}" height="14">"#);
+            assert!(drawn.contains(&rect), "{rect}: {drawn}");
+        }
+        assert!(drawn.contains("1 failed</li>") && drawn.contains("Still listing"), "{drawn}");
+        assert!(request(&running, Timestamp::UNIX_EPOCH).0.contains("501 of 1000 files, 7 B copied"));
+    }
+
+    #[test]
+    fn what_is_known_to_be_all_is_no_longer_being_listed() {
+        let some = json!({ "files": 5, "copied": 3 });
+        for (status, parts, by_status, is_listing) in [
+            ("RECEIVED", 0, json!({}), true),
+            ("RUNNING", 0, json!({}), true),
+            ("RUNNING", 2, json!({ "RUNNING": 1 }), true),
+            ("RUNNING", 2, json!({ "RUNNING": 1, "SUCCEEDED": 1 }), false),
+            ("RUNNING", 9000, json!({ "RUNNING": MOST_EXPLAINED }), false),
+            ("FAILED", 2, json!({ "RECEIVED": 1, "FAILED": 1 }), false),
+        ] {
+            let drawn = phases(&explained(status, &some, 0, parts, &by_status)).0;
+            assert_eq!(drawn.contains("Still listing"), is_listing, "{status} {parts} {by_status}");
+            let left = if status == "FAILED" { "2 not brought" } else { "2 not there yet" };
+            assert!(drawn.contains(left), "{drawn}");
+        }
+        let nothing = |status: &str| phases(&explained(status, &json!({}), 0, 1, &json!({ "RUNNING": 1 }))).0;
+        assert_eq!(nothing("SUCCEEDED"), "");
+        assert!(nothing("RUNNING").starts_with(r#"<p class="quiet">Still listing"#));
+    }
 
     #[test]
     fn what_others_have_named_is_no_markup() {
