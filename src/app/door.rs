@@ -186,7 +186,8 @@ impl Backend for Door {
         let mut facts = Vec::new();
         // What cannot be told is told by the readiness.
         if let Ok(instances) = self.engine.instances().await {
-            facts.push(format!("{instances} instances alive"));
+            let plural = if instances == 1 { "" } else { "s" };
+            facts.push(format!("{instances} instance{plural} alive"));
         }
         let (waiting, rate) = self.engine.platform_load();
         facts.push(format!("ICAv2 at {rate:.0} calls a second, {waiting} waiting"));

@@ -63,8 +63,10 @@ pub(super) struct ListedPage {
 pub(super) struct Server {
     base: Url,
     http: Client,
+    /// Who it is that answers, in words.
+    who: String,
     /// What answers in this process, where it is a table that is asked.
-    _table: JoinSet<io::Result<()>>,
+    table: JoinSet<io::Result<()>>,
 }
 
 impl ServerArgs {
@@ -75,6 +77,10 @@ impl ServerArgs {
 
     pub(super) async fn connect(self) -> anyhow::Result<Server> {
         let mut table = JoinSet::new();
+        let who = match &self.table {
+            None => "the daemon".to_owned(),
+            Some(name) => format!("the table `{name}`"),
+        };
         let (base, token) = match &self.table {
             None => (self.server, self.token.token(|name| std::env::var_os(name))?),
             Some(name) => {
@@ -94,7 +100,7 @@ impl ServerArgs {
             http = http.default_headers([(AUTHORIZATION, bearer)].into_iter().collect());
         }
         let http = http.build().context("no HTTP client")?;
-        Ok(Server { base, http, _table: table })
+        Ok(Server { base, http, who, table })
     }
 }
 
@@ -108,6 +114,15 @@ pub(super) struct Put {
 }
 
 impl Server {
+    /// Who it is that answers, in words.
+    pub(super) fn who(&self) -> &str {
+        &self.who
+    }
+
+    fn is_table(&self) -> bool {
+        !self.table.is_empty()
+    }
+
     /// Puts one event. One that is refused is an [`Ended::Refused`].
     pub(super) async fn put_event(
         &self,
@@ -117,7 +132,7 @@ impl Server {
     ) -> anyhow::Result<Put> {
         let entry = json!({ "Source": source, "DetailType": detail_type, "Detail": detail });
         let call = self.http.post(self.at(["v1", "events"])?).json(&json!({ "Entries": [entry] }));
-        let answer: Value = successful(self.send(call).await?).await?.json().await?;
+        let answer: Value = self.successful(call).await?.json().await?;
         let Some(entry) = answer.pointer("/Entries/0") else { bail!("not an answer to PutEvents: {answer}") };
         let said = |name: &str| entry.get(name).and_then(Value::as_str);
         if let Some(code) = said("ErrorCode") {
@@ -135,7 +150,7 @@ impl Server {
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        Ok(Some(successful(answer).await?.json().await?))
+        Ok(Some(self.told(answer).await?.json().await?))
     }
 
     /// What has become of a request, why, and what is next; `None` when the daemon does not know it.
@@ -144,7 +159,7 @@ impl Server {
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        Ok(Some(successful(answer).await?.json().await?))
+        Ok(Some(self.told(answer).await?.json().await?))
     }
 
     /// A page of requests, newest first.
@@ -168,20 +183,20 @@ impl Server {
         ];
         url.query_pairs_mut()
             .extend_pairs(fields.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        Ok(successful(self.send(self.http.get(url)).await?).await?.json().await?)
+        Ok(self.successful(self.http.get(url)).await?.json().await?)
     }
 
     /// Has that done to a request; what came of it.
     pub(super) async fn act(&self, id: &str, verb: &str, said: &Value) -> anyhow::Result<Value> {
         let call = self.http.post(self.at(["v1", "requests", &format!("{id}:{verb}")])?).json(said);
-        Ok(successful(self.send(call).await?).await?.json().await?)
+        Ok(self.successful(call).await?.json().await?)
     }
 
     /// Has all instances write lines from a level on, for so long.
     pub(super) async fn log_level(&self, level: &str, lasts: Duration) -> anyhow::Result<Value> {
         let wanted = json!({ "level": level, "seconds": lasts.as_secs() });
         let call = self.http.put(self.at(["v1", "log-level"])?).json(&wanted);
-        Ok(successful(self.send(call).await?).await?.json().await?)
+        Ok(self.successful(call).await?.json().await?)
     }
 
     /// Where a request can be looked at.
@@ -209,10 +224,37 @@ impl Server {
         call.send().await.map_err(|error| {
             let why = if error.is_timeout() { "no answer in time".to_owned() } else { innermost(&error) };
             let base = self.base.as_str().trim_end_matches('/');
-            Ended::Unreachable(format!(
-                "cannot reach the daemon at {base} ({why}). Is it running? See --server"
-            ))
+            Ended::Unreachable(if self.is_table() {
+                format!("no answer from {} ({why}). Do your AWS credentials and region lead to it?", self.who)
+            } else {
+                format!("cannot reach the daemon at {base} ({why}). Is it running? See --server")
+            })
             .into()
+        })
+    }
+
+    async fn successful(&self, call: RequestBuilder) -> anyhow::Result<Response> {
+        self.told(self.send(call).await?).await
+    }
+
+    /// The answer, or the problem that it tells of.
+    async fn told(&self, answer: Response) -> anyhow::Result<Response> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body = answer.text().await.unwrap_or_default();
+        let problem: Value = serde_json::from_str(&body).unwrap_or_default();
+        let said = ["detail", "message"].into_iter().find_map(|name| problem.get(name)?.as_str());
+        let told = format!("{} answered {status}: {}", self.who, said.unwrap_or(&body));
+        Err(match status {
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNAUTHORIZED
+            | StatusCode::NOT_FOUND
+            | StatusCode::CONFLICT => Ended::Refused(told).into(),
+            StatusCode::SERVICE_UNAVAILABLE => Ended::Unreachable(told).into(),
+            _ => anyhow::anyhow!(told),
         })
     }
 
@@ -242,25 +284,4 @@ fn http(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
     if is_http { Ok(url) } else { Err("write it like http://127.0.0.1:8080".to_owned()) }
-}
-
-/// The answer, or the problem that it tells of.
-async fn successful(answer: Response) -> anyhow::Result<Response> {
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let body = answer.text().await.unwrap_or_default();
-    let problem: Value = serde_json::from_str(&body).unwrap_or_default();
-    let said = ["detail", "message"].into_iter().find_map(|name| problem.get(name)?.as_str());
-    let told = format!("the daemon answered {status}: {}", said.unwrap_or(&body));
-    Err(match status {
-        StatusCode::BAD_REQUEST
-        | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNAUTHORIZED
-        | StatusCode::NOT_FOUND
-        | StatusCode::CONFLICT => Ended::Refused(told).into(),
-        StatusCode::SERVICE_UNAVAILABLE => Ended::Unreachable(told).into(),
-        _ => anyhow::anyhow!(told),
-    })
 }

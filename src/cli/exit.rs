@@ -78,7 +78,9 @@ impl Ended {
     const fn action(&self) -> &'static str {
         match self {
             Self::Refused(_) => ErrorName::InvalidRequest.advice(),
-            Self::Unreachable(_) => "see that it runs and that --server leads to it, then try again",
+            Self::Unreachable(_) => {
+                "see that it runs and that --server or --table leads to it, then try again"
+            }
             Self::TimedOut { .. } | Self::Interrupted { .. } => "look at the request later",
         }
     }

@@ -66,7 +66,7 @@ async fn wait_for(server: &Server, id: &str, is_it: impl Fn(&Value) -> bool) -> 
                 }
             }
             Ok(None) | Err(_) if last_seen.elapsed() < GIVE_UP => {}
-            Ok(None) => bail!("the daemon does not know request `{id}`"),
+            Ok(None) => bail!("{} does not know request `{id}`", server.who()),
             Err(error) => return Err(error.context(format!("lost sight of request `{id}`"))),
         }
         sleep((begun.elapsed() / LATE).clamp(shortest, longest)).await;

@@ -76,6 +76,12 @@ async fn requests_are_seen_and_ended_by_who_may_use_the_table() {
     assert!(ended.cause.contains("wrong run"));
     let (_, failed) = run(&lab, &["list", "--status", "failed"]).await;
     assert_eq!(failed[0]["error"], "Cancelled");
+    // What is refused says who refuses it: no daemon was asked.
+    let arguments = ["cancel", &caller, "--reason", "again", "--table", &lab.stack.table_name];
+    let Output { status, stderr, .. } = command(&lab, &arguments).output().await.unwrap();
+    let (code, told) = (status.code(), String::from_utf8(stderr).unwrap());
+    let who = format!("error: refused: the table `{}` answered 409 Conflict: ", lab.stack.table_name);
+    assert!(code == Some(3) && told.starts_with(&who), "{code:?} {told}");
     let (code, again) = run(&lab, &["retry", &caller]).await;
     assert_eq!((code, &again[0]["retryOf"]), (Some(0), &running["requestId"]));
     assert_eq!(run(&lab, &["status", "nobody"]).await.0, Some(3));
@@ -92,7 +98,7 @@ async fn requests_are_seen_and_ended_by_who_may_use_the_table() {
     let page = http.get(url).bearer_auth(token).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("Needs attention") && page.contains("Cancelled"), "{page}");
     assert!(
-        page.contains("instances alive") && !page.contains(" in flight"),
+        page.contains("1 instance alive") && !page.contains(" in flight"),
         "queues are asked nothing: {page}"
     );
     let event = json!({ "Entries": [{ "Source": "s", "DetailType": "ICAv2DataCopySync", "Detail": {} }] });
