@@ -10,8 +10,10 @@
 //! - [`signals`]: what we tell: log lines and metrics
 //! - [`engine`]: what we do
 //! - [`transfer`], [`icav2`]: bytes, and the ICAv2 REST API
+//! - [`inventory`]: tables of files and libraries that others keep
 //! - [`aws`], [`embedded`]: the two full sets of adapters
 //! - [`simulator`]: a stand-in for ICAv2
+//! - [`papers`], [`share`]: what is read of packages, and the API of sharing
 //! - [`admin`], [`runtime`], [`config`], [`telemetry`], [`cli`]: the process around it
 //! - [`app`]: the composition root
 
@@ -25,11 +27,14 @@ pub mod embedded;
 pub mod engine;
 pub mod events;
 pub mod icav2;
+pub mod inventory;
 pub mod kinds;
+pub mod papers;
 pub mod planes;
 pub mod policy;
 pub mod ports;
 pub mod runtime;
+pub mod share;
 pub mod signals;
 #[cfg(feature = "simulator")]
 pub mod simulator;

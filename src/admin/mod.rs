@@ -26,7 +26,6 @@ mod openapi;
 mod page;
 mod problem;
 mod requests;
-pub mod server;
 pub mod settings;
 pub mod shapes;
 pub mod token_file;
@@ -50,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 
 use self::{guard::Guard, problem::Problem};
-use crate::ports;
+use crate::{ports, runtime::server};
 
 /// How large a request's body may be; what EventBridge takes in one call.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;

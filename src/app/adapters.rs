@@ -20,12 +20,16 @@ use crate::{
         http::ReqwestTransport,
         transport::Transport,
     },
+    inventory::{
+        lims::Lims,
+        tables::{Catalogue, Place},
+    },
     ports::{
-        Ports,
+        Ports, Sharing,
         chance::{Chance, Dice},
         clock::{Clock, SystemClock},
         objects::ObjectStore,
-        reports::Reports,
+        reports::{Artifacts, Reports},
         tokens::TokenSource,
     },
     runtime::{Condition, Readiness},
@@ -63,16 +67,16 @@ pub(super) async fn build(
                     .map_err(|error| Misconfigured(error.into()))?,
                 None => embedded::outcomes::Outcomes::to_log(),
             };
-            let reports = reports(settings, &objects);
-            let around = Around { platform, objects, transfers, reports, clock, chance };
+            let (reports, sharing) = (reports(settings, &objects), Some(sharing(settings, &objects)));
+            let around = Around { platform, objects, transfers, reports, sharing, clock, chance };
             let (ports, bus) = on_one_machine(database, outcomes, around).await?;
             Ok((ports, Entrance::Embedded(bus), reached))
         }
         Backend::Aws => {
             let clients = Clients::load().await?;
             let platform = platform(settings, Some(&clients), &clock, &chance, Some(&reached))?;
-            let reports = reports(settings, &objects);
-            let around = Around { platform, objects, transfers, reports, clock, chance };
+            let (reports, sharing) = (reports(settings, &objects), Some(sharing(settings, &objects)));
+            let around = Around { platform, objects, transfers, reports, sharing, clock, chance };
             let ports = clients.ports(settings, readiness, around)?;
             Ok((ports, Entrance::Aws(clients.callers(&settings.aws.external_bus_name)), reached))
         }
@@ -94,6 +98,7 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
         objects: on_aws::objects(settings),
         transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
         reports: None,
+        sharing: None,
         clock,
         chance,
     };
@@ -127,12 +132,36 @@ fn reports(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Option<Arc<dy
     }
 }
 
+/// What packages are made of, and where they are kept.
+fn sharing(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Sharing {
+    let share = &settings.share;
+    let artifacts: Arc<dyn Artifacts> = match InBucket::below(objects.clone(), &share.artifacts) {
+        Some(bucket) => Arc::new(bucket),
+        None if share.artifacts.is_empty() => {
+            let database = Path::new(&settings.embedded.database);
+            let folder = database.parent().unwrap_or_else(|| Path::new("")).join("share");
+            Arc::new(embedded::reports::InFolder::new(&folder))
+        }
+        None => Arc::new(embedded::reports::InFolder::new(Path::new(&share.artifacts))),
+    };
+    let lims = (!share.lims.is_empty()).then(|| Place::of(&share.lims));
+    Sharing {
+        inventory: Arc::new(Catalogue::new(
+            objects.clone(),
+            share.catalogue.iter().map(|name| Place::of(name)),
+        )),
+        metadata: Arc::new(Lims::new(objects.clone(), lims)),
+        artifacts,
+    }
+}
+
 /// What is the same wherever the records are.
 pub(super) struct Around {
     pub(super) platform: Arc<Client>,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) transfers: Arc<Streams>,
     pub(super) reports: Option<Arc<dyn Reports>>,
+    pub(super) sharing: Option<Sharing>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) chance: Arc<dyn Chance>,
 }
@@ -143,7 +172,7 @@ async fn on_one_machine(
     outcomes: embedded::outcomes::Outcomes,
     around: Around,
 ) -> anyhow::Result<(Ports, embedded::bus::LocalBus)> {
-    let Around { platform, objects, transfers, reports, clock, chance } = around;
+    let Around { platform, objects, transfers, reports, sharing, clock, chance } = around;
     // A short poll costs nothing here, and a stop need not wait for a long one.
     let long_poll = std::time::Duration::from_secs(1);
     let options = embedded::queue::Options { long_poll, ..embedded::queue::Options::default() };
@@ -163,6 +192,7 @@ async fn on_one_machine(
         secrets: Arc::new(embedded::secrets::NoSecrets),
         transfers,
         reports,
+        sharing,
         clock: clock.clone(),
         chance: chance.clone(),
     };

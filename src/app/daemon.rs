@@ -6,19 +6,23 @@ use anyhow::Context as _;
 use secrecy::SecretString;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::{
     Misconfigured, adapters,
     depths::{self, Depths},
+    desk::Desk,
     door::Door,
     kinds, watched,
 };
 use crate::{
     admin::{self, Admin, guard::Guard, token_file},
     config::Settings,
+    domain::share::settings::{Auth, WorkflowNames},
     embedded::sns::{Inbox, OverTheNetwork},
     ports::chance::Dice,
     runtime::{OnError, Supervisor},
+    share::{self, Callers, Share},
     signals,
     telemetry::{Dropped, Levels, Metrics, Verbatim},
 };
@@ -58,9 +62,29 @@ pub(super) async fn start(
     let (ports, entrance, platform_reached) = adapters::build(settings, readiness).await?;
     let phases = supervisor.phases().clone();
     let queues = depths::queues(&ports);
+    let shared = share_listener(settings).await?;
     let (store, platform) = (ports.store.clone(), ports.platform.clone());
-    let work = kinds::work(ports, settings.engine(), phases.stop.clone(), phases.cut.clone());
-    let engine = work.engine;
+    let work = kinds::work(
+        ports.clone(),
+        settings.engine(),
+        settings.share.clone(),
+        phases.stop.clone(),
+        phases.cut.clone(),
+    );
+    let engine = work.engine.clone();
+    if let (Some((listener, public_url)), Some(sharing)) = (shared, ports.sharing.clone()) {
+        let desk = Desk::new(
+            engine.clone(),
+            work.packages.clone(),
+            &ports,
+            sharing,
+            settings.share.clone(),
+            public_url.clone(),
+        );
+        let share = share(settings, desk, public_url);
+        let served = share::serve(listener, share, settings.admin.max_connections, phases.off.clone());
+        supervisor.spawn_service("share", OnError::Stop, served);
+    }
 
     supervisor.spawn("dispatch", OnError::Stop, done(engine.clone().dispatch()));
     supervisor.spawn("intake", OnError::Stop, done(engine.clone().intake()));
@@ -160,6 +184,32 @@ pub(super) async fn tell_cloudwatch(
         if is_over {
             return Ok(());
         }
+    }
+}
+
+/// Where the API of sharing listens, if it does, and how its callers reach it.
+async fn share_listener(settings: &Settings) -> anyhow::Result<Option<(TcpListener, Url)>> {
+    let Some(listen) = settings.share.listen else { return Ok(None) };
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    let here = || Url::parse(&format!("http://{address}"));
+    let public_url = settings.share.public_url.clone().map_or_else(here, Ok)?;
+    signals::share::listens(address, &public_url);
+    Ok(Some((listener, public_url)))
+}
+
+/// The API of sharing.
+fn share(settings: &Settings, desk: Desk, public_url: Url) -> Share {
+    let callers = match settings.share.auth {
+        Auth::Token => Callers::Tokens(settings.share.tokens.clone().into()),
+        Auth::None => Callers::Anybody,
+    };
+    Share {
+        backend: Arc::new(desk),
+        callers,
+        public_url,
+        any_workflow: settings.share.workflow_names == WorkflowNames::Any,
+        largest_body: settings.service.max_payload,
     }
 }
 

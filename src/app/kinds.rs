@@ -5,8 +5,12 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    domain::share::settings::ShareSettings,
     engine::{Engine, Registry, core::Core, settings::Settings},
-    kinds::{batch::Batch, copy::Copy, copy_out::CopyOut, folders::Folders},
+    kinds::{
+        batch::Batch, copy::Copy, copy_out::CopyOut, folders::Folders, lists::Lists, package::Package,
+        push::Push,
+    },
     planes::{folder::FolderPlane, objects::ObjectsPlane},
     ports::Ports,
 };
@@ -20,22 +24,35 @@ pub struct Work {
     pub folders: Arc<FolderPlane>,
     /// Says what copies would do.
     pub copies: Arc<Copy>,
+    /// Knows the files of packages.
+    pub packages: Arc<Package>,
 }
 
 /// All kinds and planes over these ports. `stop` ends intake and lets work under way come to an end; `cut`
 /// ends streams too.
 #[must_use]
-pub fn work(ports: Ports, settings: Settings, stop: CancellationToken, cut: CancellationToken) -> Work {
+pub fn work(
+    ports: Ports,
+    settings: Settings,
+    share: ShareSettings,
+    stop: CancellationToken,
+    cut: CancellationToken,
+) -> Work {
     let (core, incoming) = Core::new(ports, settings, stop, cut);
     let folder = FolderPlane::new(core.clone());
     let objects = ObjectsPlane::new(core.clone());
     let folders = Arc::new(Folders::new(core.clone(), folder.clone()));
     let copies = Arc::new(Copy::new(core.clone(), folders.clone(), objects.clone()));
+    let share = Arc::new(share);
+    let packages = Arc::new(Package::new(core.clone(), share.clone()));
+    let lists = Arc::new(Lists::new(core.clone(), objects.clone()));
     let registry = Registry::default()
         .with_plane(folder.clone())
-        .with_plane(objects.clone())
+        .with_plane(objects)
         .with_kind(copies.clone())
-        .with_kind(Arc::new(Batch::new(core.clone(), folders)))
-        .with_kind(Arc::new(CopyOut::new(core.clone(), objects)));
-    Work { engine: Engine::new(core, incoming, registry), folders: folder, copies }
+        .with_kind(Arc::new(Batch::new(core.clone(), folders.clone())))
+        .with_kind(Arc::new(CopyOut::new(lists.clone())))
+        .with_kind(packages.clone())
+        .with_kind(Arc::new(Push::new(core.clone(), folders, lists, share)));
+    Work { engine: Engine::new(core, incoming, registry), folders: folder, copies, packages }
 }

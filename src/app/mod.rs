@@ -6,6 +6,7 @@ mod daemon;
 #[cfg(feature = "simulator")]
 mod demo;
 mod depths;
+mod desk;
 mod doctor;
 mod door;
 mod explain;
@@ -38,6 +39,7 @@ use serde_json::Value;
 
 #[cfg(feature = "simulator")]
 pub use demo::{DemoOptions, DemoProgress, DemoReport, Kept, demo};
+pub use desk::Desk;
 pub use doctor::{DoctorOptions, Finding, Health, doctor};
 pub use plan::{PlanOptions, plan};
 #[cfg(feature = "simulator")]

@@ -57,7 +57,7 @@ impl Clients {
         readiness: &Readiness,
         around: Around,
     ) -> anyhow::Result<Ports> {
-        let Around { platform, objects, transfers, reports, clock, chance } = around;
+        let Around { platform, objects, transfers, reports, sharing, clock, chance } = around;
         let (clients, of) = (&self.0, &settings.aws);
         let most = Some(of.max_receives);
         let required = |value: &Option<String>, key: &str| {
@@ -81,6 +81,7 @@ impl Clients {
             secrets: Arc::new(aws::secret::NamedSecrets::new(clients.secrets.clone())),
             transfers,
             reports,
+            sharing,
             clock,
             chance,
         })

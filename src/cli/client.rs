@@ -86,7 +86,7 @@ impl ServerArgs {
             Some(name) => {
                 let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 let Served { address, token, serving } =
-                    app::on_table(name, anywhere, CancellationToken::new()).await?;
+                    Box::pin(app::on_table(name, anywhere, CancellationToken::new())).await?;
                 table.spawn(serving);
                 (Url::parse(&format!("http://{address}"))?, Some(token))
             }

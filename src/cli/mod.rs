@@ -129,11 +129,11 @@ impl Cli {
     pub async fn run(self) -> ExitCode {
         let Self { global, command } = self;
         let done = match command {
-            Command::Serve => serve::run(global.clone()).await,
+            Command::Serve => Box::pin(serve::run(global.clone())).await,
             #[cfg(feature = "simulator")]
             Command::Simulate(simulate) => simulate.run().await,
             #[cfg(feature = "simulator")]
-            Command::Demo(demo) => demo.run(&global).await,
+            Command::Demo(demo) => Box::pin(demo.run(&global)).await,
             Command::Submit(submit) => submit.run(&global).await,
             Command::List(list) => list.run(&global).await,
             Command::Status(status) => status.run(&global).await,

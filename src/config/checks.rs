@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Backend, Settings};
-use crate::domain::{duration_text, hosts::is_loopback, location::Location};
+use crate::domain::{duration_text, hosts::is_loopback, location::Location, share::settings::Auth};
 
 /// What is known of a folder must outlive the answers that ICAv2 repeats for it.
 const SHORTEST_KEEP: Duration = Duration::from_hours(8 * 24);
@@ -29,6 +29,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Complaint> {
     complaints.relations(settings);
     complaints.addresses(settings);
     complaints.needs_of_aws(settings);
+    complaints.sharing(settings);
     complaints.needs_of_build(settings, Built::HERE);
     complaints.0
 }
@@ -89,6 +90,31 @@ impl Complaints {
                 format!("must be at most {LARGEST_PUT}, which is all that S3 takes"),
             );
         }
+    }
+
+    fn sharing(&mut self, settings: &Settings) {
+        let share = &settings.share;
+        let Some(listen) = share.listen else { return };
+        match share.auth {
+            Auth::None => self.add_unless(
+                listen.ip().is_loopback(),
+                "share.auth",
+                "share.listen",
+                "must be \"token\" where other machines can call: \"none\" lets everybody share everything",
+            ),
+            Auth::Token => self.add_unless(
+                !share.tokens.is_empty(),
+                "share.tokens",
+                "share.listen",
+                "must name somebody, or nobody is let in",
+            ),
+        }
+        self.add_unless(
+            settings.backend == Backend::Embedded || share.artifacts.starts_with("s3://"),
+            "share.artifacts",
+            "share.listen",
+            "must be s3://bucket/prefix/ on AWS, where a task has no folder that lasts",
+        );
     }
 
     /// A batch window of nothing is sensible; every other duration must last.

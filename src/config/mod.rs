@@ -21,7 +21,7 @@ pub use self::{
 use crate::{
     admin::settings as admin,
     aws::settings as aws,
-    domain::policy::Rules,
+    domain::{policy::Rules, share::settings::ShareSettings},
     embedded::settings as embedded,
     engine::settings::{self as engine, CopyOutSettings, CopySettings, HeartbeatSettings, ServiceSettings},
     transfer::settings::ReportSettings,
@@ -64,6 +64,8 @@ pub struct Settings {
     // Settings that are empty texts are not set, and so may a whole section be.
     #[serde(default)]
     pub report: ReportSettings,
+    /// `[share]`
+    pub share: ShareSettings,
     /// `[policy]`
     pub policy: Rules,
     /// `[heartbeat]`

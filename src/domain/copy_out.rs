@@ -217,6 +217,9 @@ pub enum Origin {
         /// What its content must sum up to, as the list says: `md5:…` and the like.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sums: Option<String>,
+        /// The tag that it had when it was looked at: another one is another object, and not meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        etag: Option<ETag>,
     },
     /// A file of an ICAv2 project, as it was when it was looked up.
     Data {

@@ -26,4 +26,5 @@ pub mod renaming;
 pub mod request;
 pub mod route;
 pub mod seen;
+pub mod share;
 pub mod token;

@@ -13,6 +13,7 @@ use super::{
     preview::Preview,
     receipt::Receipt,
     seen::Seen,
+    share::outcome::PackageReport,
 };
 
 /// How many files and bytes are where. Sums of a root are hints until it has finished.
@@ -196,6 +197,9 @@ pub struct Outcome {
     /// What became of a manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliveries: Option<Box<Deliveries>>,
+    /// What a package holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Box<PackageReport>>,
     /// What its source folders were seen to hold, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seen>,
@@ -220,6 +224,7 @@ impl Outcome {
             objects: Vec::new(),
             copy_out: None,
             deliveries: None,
+            package: None,
             seen: None,
             receipt: None,
         }

@@ -3,18 +3,26 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::try_unfold};
+use jiff::Timestamp;
 use tokio::{
     fs::{self, File},
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
 
 use crate::ports::{
     Class, Error, Result,
-    reports::{ReportWriter, Reports},
+    objects::Presigned,
+    reports::{Artifacts, Opened, ReportWriter, Reports, kind_of},
 };
+
+/// Bytes that are read at a time.
+const PIECE: usize = 64 * 1024;
 
 /// Reports as files.
 #[derive(Debug)]
@@ -25,6 +33,28 @@ impl InFolder {
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         Self(folder.to_owned())
+    }
+}
+
+#[async_trait]
+impl Artifacts for InFolder {
+    async fn open(&self, name: &str) -> Result<Option<Opened>> {
+        let file = match File::open(self.0.join(name)).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let size = file.metadata().await.map_err(failed)?.len();
+        let bytes = try_unfold(file, |mut file| async move {
+            let mut piece = Vec::with_capacity(PIECE);
+            let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece).await?;
+            Ok((read > 0).then(|| (Bytes::from(piece), file)))
+        });
+        Ok(Some(Opened { size: Some(size), kind: kind_of(name), bytes: bytes.boxed() }))
+    }
+
+    async fn link(&self, _: &str, _: Timestamp, _: Duration) -> Result<Option<Presigned>> {
+        Ok(None)
     }
 }
 

@@ -101,6 +101,7 @@ impl Engine {
             payload,
             source: text(attr::SOURCE),
             token: None,
+            also: Vec::new(),
         };
         held.lease.check()?;
         self.core.submit(&order).await?;

@@ -16,7 +16,7 @@ use crate::{
     },
     ports::{
         Class, Error, Result,
-        store::{Transacted, Write},
+        store::{Item, Transacted, Write},
     },
     signals::{self, engine::Received},
 };
@@ -36,6 +36,8 @@ pub struct Order {
     pub source: String,
     /// The token that is to be answered.
     pub token: Option<TaskToken>,
+    /// Items of its kind that are put with it, or not at all.
+    pub also: Vec<Item>,
 }
 
 /// The answer to an order.
@@ -62,7 +64,7 @@ impl Engine {
 
 impl Core {
     pub(super) async fn submit(&self, order: &Order) -> Result<Submitted> {
-        let Order { kind, id, destination, payload, source, token } = order;
+        let Order { kind, id, destination, payload, source, token, also } = order;
         let hash = digest(&[&payload.to_string()]);
         let request = records::new_request(id, id, kind, destination, self.ports.clock.now())
             .with(attr::HASH, hash.as_str())
@@ -70,6 +72,7 @@ impl Core {
         let mut writes = self.root_records(id, request, payload).await?;
         let token = token.as_ref().map(|token| self.token_item(id, token, destination));
         writes.extend(token.clone().map(Write::put_new));
+        writes.extend(also.iter().cloned().map(Write::put_new));
         let token_key = token.as_ref().map(|item| item.key.clone());
         let made = self.ports.store.transact(writes).await?;
         let what = if made == Transacted::Done {

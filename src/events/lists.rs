@@ -2,17 +2,21 @@
 //! plain or gzipped. A list of a million lines needs no more memory than a line.
 
 mod csv;
+mod instructions;
 mod jsonl;
+mod rows;
 
 use std::io::Write as _;
 
 use flate2::write::MultiGzDecoder;
+use serde_json::{Map, Value};
 
 use self::{csv::Csv, jsonl::JsonLines};
-use crate::domain::{
-    instruction::Instruction,
-    outcome::{Culprit, ErrorName, Failure},
+pub use self::{
+    instructions::Instructions,
+    rows::{Libraries, Rows, Table, library_of, row_of},
 };
+use crate::domain::outcome::{Culprit, ErrorName, Failure};
 
 /// The first bytes of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -21,17 +25,39 @@ const SIP: usize = 4096;
 /// Bytes of the longest line.
 const LONGEST_LINE: usize = 16 * 1024;
 
+/// A line, as far as its form tells.
+#[derive(Debug)]
+pub enum Line {
+    /// Of CSV.
+    Fields(Vec<String>),
+    /// Of JSON lines.
+    Object(Map<String, Value>),
+}
+
+/// What the lines of a list say.
+pub trait Meaning {
+    /// What one line says.
+    type Row;
+
+    /// Reads the line of that number; `None` where it only names the columns.
+    fn read(&mut self, number: u64, line: Line) -> Result<Option<Self::Row>, Failure>;
+}
+
 /// Reads a list piece by piece.
-pub struct ListReader {
+pub struct Reader<M> {
     packing: Packing,
-    rows: Rows,
+    form: Form,
+    meaning: M,
     /// Bytes that may still come out of it.
     left: u64,
 }
 
-impl std::fmt::Debug for ListReader {
+/// Reads a list of objects to copy.
+pub type ListReader = Reader<Instructions>;
+
+impl<M> std::fmt::Debug for Reader<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ListReader").finish_non_exhaustive()
+        f.debug_struct("Reader").finish_non_exhaustive()
     }
 }
 
@@ -42,21 +68,12 @@ enum Packing {
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
 }
 
-enum Rows {
+enum Form {
     Csv(Box<Csv>),
     Json(JsonLines),
 }
 
-impl Rows {
-    fn push(&mut self, bytes: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
-        match self {
-            Self::Csv(csv) => csv.push(bytes, rows),
-            Self::Json(lines) => lines.push(bytes, rows),
-        }
-    }
-}
-
-impl ListReader {
+impl<M: Meaning + Default> Reader<M> {
     /// A reader of the list of that key: `….csv` and `….csv.gz` are CSV, everything else JSON lines.
     #[must_use]
     pub fn of(key: &str) -> Self {
@@ -65,13 +82,16 @@ impl ListReader {
         Self {
             packing: Packing::Unknown(Vec::new()),
             left: u64::MAX,
-            rows: match name.rsplit_once('.') {
-                Some((_, "csv")) => Rows::Csv(Box::default()),
-                _ => Rows::Json(JsonLines::default()),
+            meaning: M::default(),
+            form: match name.rsplit_once('.') {
+                Some((_, "csv")) => Form::Csv(Box::default()),
+                _ => Form::Json(JsonLines::default()),
             },
         }
     }
+}
 
+impl<M: Meaning> Reader<M> {
     /// The same for a list of at most so many bytes, however small it was packed.
     #[must_use]
     pub fn at_most(self, bytes: u64) -> Self {
@@ -79,7 +99,7 @@ impl ListReader {
     }
 
     /// Takes the next piece of the list and adds the lines that it completes, each checked.
-    pub fn push(&mut self, piece: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    pub fn push(&mut self, piece: &[u8], rows: &mut Vec<M::Row>) -> Result<(), Failure> {
         if let Packing::Unknown(start) = &mut self.packing {
             start.extend_from_slice(piece);
             if start.len() < GZIP.len() {
@@ -97,9 +117,10 @@ impl ListReader {
     }
 
     /// The list has ended.
-    pub fn finish(mut self, rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    pub fn finish(mut self, rows: &mut Vec<M::Row>) -> Result<(), Failure> {
+        let mut lines = Vec::new();
         match &mut self.packing {
-            Packing::Unknown(start) => self.rows.push(start, rows)?,
+            Packing::Unknown(start) => self.form.push(start, &mut lines)?,
             Packing::Plain => {}
             Packing::Gzip(decoder) => {
                 decoder.try_finish().map_err(|error| not_gzip(&error))?;
@@ -107,36 +128,60 @@ impl ListReader {
                 if rest.len() as u64 > self.left {
                     return Err(too_long());
                 }
-                self.rows.push(&rest, rows)?;
+                self.form.push(&rest, &mut lines)?;
             }
         }
-        match self.rows {
-            Rows::Csv(csv) => csv.finish(rows),
-            Rows::Json(lines) => lines.finish(rows),
+        match self.form {
+            Form::Csv(csv) => csv.finish(&mut lines)?,
+            Form::Json(json) => json.finish(&mut lines)?,
         }
+        read_all(&mut self.meaning, lines, rows)
     }
 
-    fn unpacked(&mut self, piece: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    fn unpacked(&mut self, piece: &[u8], rows: &mut Vec<M::Row>) -> Result<(), Failure> {
         let mut left = self.left;
         let mut count = |bytes: &[u8]| {
             left = left.checked_sub(bytes.len() as u64).ok_or_else(too_long)?;
             Ok::<_, Failure>(())
         };
+        let mut lines = Vec::new();
         let Packing::Gzip(decoder) = &mut self.packing else {
             count(piece)?;
             self.left = left;
-            return self.rows.push(piece, rows);
+            self.form.push(piece, &mut lines)?;
+            return read_all(&mut self.meaning, lines, rows);
         };
         for sip in piece.chunks(SIP) {
             decoder.write_all(sip).map_err(|error| not_gzip(&error))?;
             let unpacked = decoder.get_mut();
             count(unpacked)?;
-            self.rows.push(unpacked, rows)?;
+            self.form.push(unpacked, &mut lines)?;
             unpacked.clear();
+            read_all(&mut self.meaning, std::mem::take(&mut lines), rows)?;
         }
         self.left = left;
         Ok(())
     }
+}
+
+impl Form {
+    fn push(&mut self, bytes: &[u8], lines: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
+        match self {
+            Self::Csv(csv) => csv.push(bytes, lines),
+            Self::Json(json) => json.push(bytes, lines),
+        }
+    }
+}
+
+fn read_all<M: Meaning>(
+    meaning: &mut M,
+    lines: Vec<(u64, Line)>,
+    rows: &mut Vec<M::Row>,
+) -> Result<(), Failure> {
+    for (number, line) in lines {
+        rows.extend(meaning.read(number, line)?);
+    }
+    Ok(())
 }
 
 fn not_gzip(error: &std::io::Error) -> Failure {

@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod lists;
 pub mod outgoing;
 pub mod schemas;
+pub mod share;
 pub mod sns;
 pub mod summary;
 

@@ -52,8 +52,13 @@ mod tests {
 
     #[test]
     fn a_row_says_what_became_of_an_object() {
-        let from =
-            Origin::Object { bucket: "b".into(), key: "x/say \"a, b\"".into(), unsigned: false, sums: None };
+        let from = Origin::Object {
+            bucket: "b".into(),
+            key: "x/say \"a, b\"".into(),
+            unsigned: false,
+            sums: None,
+            etag: None,
+        };
         let item = SliceItem { from, to: "p/say \"a, b\"".into() };
         let copied = Copied {
             status: CopyStatus::Copied,

@@ -1,11 +1,15 @@
 //! The kinds of requests: each decides which children a request needs and how it ended.
 //!
 //! [`sources`] holds the steps that plans of copies share, [`folders`] and [`slices`] the life of roots whose
-//! children are those.
+//! children are those, [`lists`] that of roots that are lists, [`frozen`] the files of packages.
 
 pub mod batch;
 pub mod copy;
 pub mod copy_out;
 pub(crate) mod folders;
+pub(crate) mod frozen;
+pub(crate) mod lists;
+pub mod package;
+pub mod push;
 pub(crate) mod slices;
 pub(crate) mod sources;

@@ -10,6 +10,7 @@ pub mod callbacks;
 pub mod chance;
 pub mod clock;
 pub mod error;
+pub mod inventory;
 pub mod objects;
 pub mod parts;
 pub mod platform;
@@ -47,8 +48,21 @@ pub struct Ports {
     pub transfers: Arc<dyn transfers::Transfers>,
     /// Where reports on requests are kept, if anywhere.
     pub reports: Option<Arc<dyn reports::Reports>>,
+    /// What packages are made of, and where they are kept, if files are shared here.
+    pub sharing: Option<Sharing>,
     /// Wall time.
     pub clock: Arc<dyn clock::Clock>,
     /// Jitter and fresh ids.
     pub chance: Arc<dyn chance::Chance>,
+}
+
+/// What packages are made of, and where they are kept.
+#[derive(Debug, Clone)]
+pub struct Sharing {
+    /// Files that could be in packages.
+    pub inventory: Arc<dyn inventory::Inventory>,
+    /// What is known of libraries.
+    pub metadata: Arc<dyn inventory::Metadata>,
+    /// Where what belongs to packages is kept.
+    pub artifacts: Arc<dyn reports::Artifacts>,
 }

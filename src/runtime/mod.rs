@@ -1,7 +1,8 @@
-//! The life of the process: who spawns, who stops it and in which order, and when it is ready.
+//! The life of the process: who spawns, who stops it and in which order, and when it is ready; and its listeners.
 
 pub mod os;
 pub mod readiness;
+pub mod server;
 pub mod supervisor;
 
 pub use readiness::{Condition, Latch, Readiness};

@@ -14,6 +14,7 @@ pub mod outage;
 pub mod process;
 pub mod queue;
 pub mod requests;
+pub mod share;
 pub mod slice;
 pub mod timers;
 

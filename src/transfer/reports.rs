@@ -1,18 +1,19 @@
 //! Reports below a prefix in S3.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
 
 use crate::ports::{
-    Result,
+    Class, Result,
     objects::{
-        Access, ContentHeaders, ObjectInfo, ObjectLocation, ObjectStore, PartTag, Precondition, UploadId,
-        WriteOptions,
+        Access, ContentHeaders, ObjectInfo, ObjectLocation, ObjectStore, PartTag, Precondition, Presigned,
+        UploadId, WriteOptions,
     },
-    reports::{ReportWriter, Reports},
+    reports::{Artifacts, Opened, ReportWriter, Reports, kind_of},
 };
 
 /// Bytes that are held; S3 takes no smaller parts than 5 MiB.
@@ -42,9 +43,25 @@ impl Reports for InBucket {
     async fn begin(&self, name: &str) -> Result<Box<dyn ReportWriter>> {
         let at = ObjectLocation::new(self.bucket.as_str(), format!("{}{name}", self.prefix));
         let objects = Arc::clone(&self.objects);
-        let is_lines = name.rsplit_once('.').is_some_and(|(_, ending)| ending == "jsonl");
-        let kind = if is_lines { "application/x-ndjson" } else { "application/json" };
+        let kind = kind_of(name);
         Ok(Box::new(Writer { objects, at, kind, held: Vec::new(), upload: None, parts: Vec::new() }))
+    }
+}
+
+#[async_trait]
+impl Artifacts for InBucket {
+    async fn open(&self, name: &str) -> Result<Option<Opened>> {
+        let at = ObjectLocation::new(self.bucket.as_str(), format!("{}{name}", self.prefix));
+        match self.objects.get(&at, None, None, &Access::Own).await {
+            Ok(body) => Ok(Some(Opened { size: body.size, kind: kind_of(name), bytes: body.bytes })),
+            Err(error) if error.class == Class::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn link(&self, name: &str, now: Timestamp, lasts: Duration) -> Result<Option<Presigned>> {
+        let at = ObjectLocation::new(self.bucket.as_str(), format!("{}{name}", self.prefix));
+        self.objects.presign(&at, now, lasts).await.map(Some)
     }
 }
 

@@ -14,6 +14,7 @@ use aws_credential_types::Credentials;
 use copy_manager::{
     app::kinds::{self, Work},
     aws::{clients::configured, objects::S3Objects},
+    domain::share::settings::ShareSettings,
     embedded::{
         bus::LocalBus,
         database::Database,
@@ -25,7 +26,7 @@ use copy_manager::{
     engine::{Engine, settings::Settings},
     icav2::{self, auth::StaticToken, client::Client},
     ports::{
-        Ports,
+        Ports, Sharing,
         chance::Dice,
         queue::Queue,
         reports::Reports,
@@ -53,6 +54,7 @@ use crate::{
 pub(crate) struct Instance {
     pub(crate) engine: Arc<Engine>,
     pub(crate) work: Work,
+    pub(crate) ports: Ports,
     stop: CancellationToken,
     off: CancellationToken,
     tasks: JoinSet<()>,
@@ -73,6 +75,8 @@ impl Instance {
 pub(crate) struct House {
     /// Where receipts and long outputs go; nowhere at first.
     pub(crate) reports: Option<Arc<dyn Reports>>,
+    pub(crate) sharing: Option<Sharing>,
+    pub(crate) share: ShareSettings,
     pub(crate) simulator: Arc<Simulator>,
     pub(crate) callers: Arc<Callers>,
     /// S3 of the platform: the projects' buckets, and one of no project.
@@ -247,6 +251,8 @@ impl House {
             answers: Arc::default(),
             secrets: Arc::new(NoSecrets),
             reports: None,
+            sharing: None,
+            share: ShareSettings::default(),
             database,
             clock,
             seed: 100.into(),
@@ -255,6 +261,14 @@ impl House {
     }
 
     /// Changes how S3 is used.
+    /// Our own credentials are those of a session that ends then.
+    pub(crate) fn own_credentials_until(&mut self, ends: std::time::SystemTime) {
+        let own = Credentials::new("OWN", "own", None, Some(ends), "test");
+        let provider = aws_credential_types::provider::SharedCredentialsProvider::new(own);
+        self.s3 = self.s3.clone().into_builder().credentials_provider(provider).build();
+        self.objects = Arc::new(S3Objects::from_config(&self.s3, Some("http://s3.simulated".to_owned())));
+    }
+
     pub(crate) fn set_s3(&mut self, settings: &copy_manager::aws::objects::Settings) {
         let objects = S3Objects::from_config(&self.s3, Some("http://s3.simulated".to_owned()));
         self.objects = Arc::new(objects.with(settings));
@@ -313,11 +327,12 @@ impl House {
                 .with_objects(self.objects.clone()),
             ),
             reports: self.reports.clone(),
+            sharing: self.sharing.clone(),
             clock: self.clock.clone(),
             chance: dice,
         };
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let work = kinds::work(ports, self.settings.clone(), stop.clone(), cut);
+        let work = kinds::work(ports.clone(), self.settings.clone(), self.share.clone(), stop.clone(), cut);
         let engine = work.engine.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());
@@ -326,7 +341,7 @@ impl House {
         tasks.spawn(engine.clone().timers());
         tasks.spawn(engine.clone().heartbeats(off.clone()));
         tasks.spawn(engine.clone().progress(off.clone()));
-        Instance { engine, work, stop, off, tasks }
+        Instance { engine, work, ports, stop, off, tasks }
     }
 
     /// Has instances that are started from now on hear of jobs.

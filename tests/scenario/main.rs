@@ -30,6 +30,7 @@ mod rules;
 mod scheduler;
 mod secrets;
 mod seen;
+mod sharing;
 mod slices;
 mod storms;
 mod strangers;

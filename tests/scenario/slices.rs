@@ -45,12 +45,14 @@ fn bucket(name: &str, objects: Value) -> Value {
 }
 
 fn item(bucket: &str, key: &str, to: &str) -> SliceItem {
-    let from = Origin::Object { bucket: bucket.into(), key: key.into(), unsigned: false, sums: None };
+    let from =
+        Origin::Object { bucket: bucket.into(), key: key.into(), unsigned: false, sums: None, etag: None };
     SliceItem { from, to: to.into() }
 }
 
 fn unsigned(bucket: &str, key: &str, to: &str) -> SliceItem {
-    let from = Origin::Object { bucket: bucket.into(), key: key.into(), unsigned: true, sums: None };
+    let from =
+        Origin::Object { bucket: bucket.into(), key: key.into(), unsigned: true, sums: None, etag: None };
     SliceItem { from, to: to.into() }
 }
 

@@ -17,6 +17,7 @@ use copy_manager::{
     domain::{
         ids::{DataId, ProjectId},
         location::DataPath,
+        share::settings::ShareSettings,
     },
     engine::Engine,
     icav2::{self, auth::StaticToken, client::Client},
@@ -376,11 +377,12 @@ impl History {
             secrets: Arc::new(copy_manager::embedded::secrets::NoSecrets),
             transfers: Gated::new(&gate, Arc::new(streams) as Arc<dyn Transfers>),
             reports: None,
+            sharing: None,
             clock,
             chance: Arc::new(Dice::from_seed(self.names)),
         };
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let work = kinds::work(ports, plan.settings.clone(), stop.clone(), cut);
+        let work = kinds::work(ports, plan.settings.clone(), ShareSettings::default(), stop.clone(), cut);
         let engine = work.engine;
         me.set(engine.instance().to_string()).unwrap();
         let mut tasks = JoinSet::new();

@@ -277,6 +277,7 @@ impl Fleet {
             secrets: Arc::new(NoSecrets),
             transfers: Arc::new(Nothing),
             reports: None,
+            sharing: None,
             clock: self.clock.clone(),
             chance: dice,
         };
@@ -303,6 +304,7 @@ impl Fleet {
             payload: serde_json::to_value(chores).unwrap(),
             source: "test".to_owned(),
             token: Some(TaskToken::new(name)),
+            also: Vec::new(),
         }
     }
 

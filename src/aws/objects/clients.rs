@@ -11,7 +11,7 @@ use std::{
 use aws_config::{
     BehaviorVersion, SdkConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
 };
-use aws_credential_types::Credentials;
+use aws_credential_types::{Credentials, provider::ProvideCredentials as _};
 use aws_sdk_s3::{
     Client,
     config::{
@@ -220,6 +220,17 @@ impl Clients {
             }
             sleep(WAIT * tries).await;
         }
+    }
+
+    /// Our own credentials, as they are now; `None` where there are none.
+    pub(super) async fn own_credentials(&self) -> Result<Option<Credentials>> {
+        let base = self.own.get_or_init(async || Base::new(configured(defaults()).load().await)).await;
+        let Some(provider) = base.config.credentials_provider() else { return Ok(None) };
+        let given = provider.provide_credentials().await;
+        given.map(Some).map_err(|error| {
+            let why = "our own credentials cannot be had";
+            Error::new(crate::ports::Class::Unauthorized, "provide credentials", why).caused_by(error)
+        })
     }
 
     /// The client for a body, which can be sent once only.

@@ -5,17 +5,19 @@ mod clients;
 mod copying;
 mod identity;
 mod looking;
+mod presign;
 #[cfg(test)]
 mod tests;
 mod trouble;
 mod uploads;
 mod writing;
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use aws_sdk_s3::types::{EncodingType, RequestPayer};
 
@@ -27,7 +29,7 @@ use crate::{
         Class, Result,
         objects::{
             Access, ByteStream, ObjectBody, ObjectCopy, ObjectInfo, ObjectLocation, ObjectPut, ObjectStore,
-            RestoreRequest, WriteOptions,
+            Presigned, RestoreRequest, WriteOptions,
         },
         store::Page,
     },
@@ -69,6 +71,10 @@ impl S3Objects {
 
 #[async_trait]
 impl ObjectStore for S3Objects {
+    async fn presign(&self, at: &ObjectLocation, now: Timestamp, lasts: Duration) -> Result<Presigned> {
+        self.presigned(at, now, lasts).await
+    }
+
     async fn head(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>> {
         let Some(info) = self.look_at(at, access).await? else { return Ok(None) };
         let parts = match &info.etag {

@@ -133,3 +133,16 @@ fn urls_name_a_host() {
         assert_eq!(loaded.is_ok(), fine, "{arn}: {loaded:?}");
     }
 }
+
+#[test]
+fn sharing_is_open_to_those_who_are_named() {
+    let listen = ("COPY_MANAGER__SHARE__LISTEN", "0.0.0.0:8090");
+    let entry = format!("ann:read:{}", "0".repeat(64));
+    let tokens = ("COPY_MANAGER__SHARE__TOKENS", entry.as_str());
+    let told = |env: &[(&str, &str)]| complaints("", env).join("\n");
+    assert!(told(&[listen]).starts_with("share.tokens"));
+    assert!(load(None, vars(&[listen, tokens])).is_ok());
+    let open = ("COPY_MANAGER__SHARE__AUTH", "none");
+    assert!(told(&[listen, tokens, open]).starts_with("share.auth"));
+    assert!(load(None, vars(&[("COPY_MANAGER__SHARE__LISTEN", "127.0.0.1:0"), open])).is_ok());
+}

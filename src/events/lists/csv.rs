@@ -1,10 +1,13 @@
-//! Lists as CSV: two columns, the bucket and the key, each of which may be quoted (RFC 4180).
+//! Lists as CSV: fields that may be quoted (RFC 4180).
 //!
-//! A list is taken at its word. Where quotes are not where they belong, it is unclear which objects are
+//! A list is taken at its word. Where quotes are not where they belong, it is unclear what is
 //! meant, and the list is refused. Lines are counted as editors do: blank ones too, and those inside quotes.
 
-use super::{LONGEST_LINE, at_line, broken};
-use crate::domain::{instruction::Instruction, outcome::Failure};
+use super::{LONGEST_LINE, Line, broken};
+use crate::domain::outcome::Failure;
+
+/// The most fields of a row.
+const MOST_FIELDS: usize = 100;
 
 /// What some editors put before the first line.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -35,8 +38,6 @@ pub(super) struct Csv {
     quote: u64,
     /// Whether the byte before was a CR, so that a LF is the rest of the same line break.
     after_cr: bool,
-    /// Whether no row has gone by: the first may be a header.
-    is_first: bool,
 }
 
 impl Default for Csv {
@@ -50,13 +51,12 @@ impl Default for Csv {
             row: 1,
             quote: 1,
             after_cr: false,
-            is_first: true,
         }
     }
 }
 
 impl Csv {
-    pub(super) fn push(&mut self, bytes: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    pub(super) fn push(&mut self, bytes: &[u8], rows: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
         let Some(start) = &mut self.start else { return self.read(bytes, rows) };
         start.extend_from_slice(bytes);
         if start.len() < MARK.len() {
@@ -65,12 +65,12 @@ impl Csv {
         self.begin(rows)
     }
 
-    fn begin(&mut self, rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    fn begin(&mut self, rows: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
         let start = self.start.take().unwrap_or_default();
         self.read(start.strip_prefix(MARK).unwrap_or(&start), rows)
     }
 
-    pub(super) fn finish(mut self, rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    pub(super) fn finish(mut self, rows: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
         if self.start.is_some() {
             self.begin(rows)?;
         }
@@ -80,11 +80,11 @@ impl Csv {
         self.end_row(rows)
     }
 
-    fn read(&mut self, bytes: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    fn read(&mut self, bytes: &[u8], rows: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
         bytes.iter().try_for_each(|byte| self.take(*byte, rows))
     }
 
-    fn take(&mut self, byte: u8, rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    fn take(&mut self, byte: u8, rows: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
         let breaks = matches!(byte, b'\n' | b'\r');
         let is_rest = byte == b'\n' && self.after_cr;
         self.after_cr = byte == b'\r';
@@ -132,29 +132,17 @@ impl Csv {
         self.at = At::Start;
         let field = String::from_utf8(std::mem::take(&mut self.field));
         self.fields.push(field.map_err(|_| broken(self.row, "is not UTF-8"))?);
-        if self.fields.len() > 2 {
-            return Err(broken(self.row, "has more than the two columns `bucket,key`"));
+        if self.fields.len() > MOST_FIELDS {
+            return Err(broken(self.row, "has too many columns"));
         }
         Ok(())
     }
 
-    fn end_row(&mut self, rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    fn end_row(&mut self, rows: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
         self.end_field()?;
-        let mut fields = std::mem::take(&mut self.fields).into_iter();
-        let (bucket, key) = (fields.next().unwrap_or_default(), fields.next());
-        let Some(key) = key else {
-            let blank = bucket.trim().is_empty();
-            return if blank {
-                Ok(())
-            } else {
-                Err(broken(self.row, "has one column: `bucket,key` are wanted"))
-            };
-        };
-        let is_first = std::mem::take(&mut self.is_first);
-        let is_header = is_first && bucket.eq_ignore_ascii_case("bucket") && key.eq_ignore_ascii_case("key");
-        if !is_header {
-            let instruction = Instruction { bucket, key, ..Instruction::default() };
-            rows.push(instruction.checked().map_err(|failure| at_line(self.row, failure))?);
+        let fields = std::mem::take(&mut self.fields);
+        if fields.iter().any(|field| !field.trim().is_empty()) || fields.len() > 1 {
+            rows.push((self.row, Line::Fields(fields)));
         }
         Ok(())
     }

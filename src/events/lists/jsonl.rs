@@ -1,12 +1,9 @@
 //! Lists as JSON lines: one object a line.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{LONGEST_LINE, at_line, broken};
-use crate::domain::{
-    instruction::Instruction,
-    outcome::{ErrorName, Failure},
-};
+use super::{LONGEST_LINE, Line, broken};
+use crate::domain::outcome::Failure;
 
 /// A reader of JSON lines.
 #[derive(Debug, Default)]
@@ -16,7 +13,7 @@ pub(super) struct JsonLines {
 }
 
 impl JsonLines {
-    pub(super) fn push(&mut self, bytes: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    pub(super) fn push(&mut self, bytes: &[u8], rows: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
         let mut lines = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(part) = lines.next() {
             if self.rest.len() + part.len() > LONGEST_LINE {
@@ -35,12 +32,12 @@ impl JsonLines {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    pub(super) fn finish(mut self, rows: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
         let line = std::mem::take(&mut self.rest);
         self.end_line(&line, rows)
     }
 
-    fn end_line(&mut self, line: &[u8], rows: &mut Vec<Instruction>) -> Result<(), Failure> {
+    fn end_line(&mut self, line: &[u8], rows: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
         self.line += 1;
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
         if line.is_empty() {
@@ -55,32 +52,7 @@ impl JsonLines {
                 return Err(broken(self.line, &format!("is not JSON: {why}")));
             }
         };
-        let instruction = read(&object).and_then(Instruction::checked);
-        rows.push(instruction.map_err(|failure| at_line(self.line, failure))?);
+        rows.push((self.line, Line::Object(object)));
         Ok(())
     }
-}
-
-fn read(object: &Map<String, Value>) -> Result<Instruction, Failure> {
-    let text = |name: &str, error: ErrorName| match object.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(Failure::new(error, format!("{name} must be specified as a string"))),
-    };
-    let unsigned = match object.get("sourceNoSignRequest") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(unsigned)) => *unsigned,
-        Some(_) => {
-            let message = "sourceNoSignRequest must be true or false";
-            return Err(Failure::new(ErrorName::InvokeArgumentsInvariantError, message));
-        }
-    };
-    Ok(Instruction {
-        bucket: text("sourceBucket", ErrorName::SourceBucketFieldInvalid)?.unwrap_or_default(),
-        key: text("sourceKey", ErrorName::SourceKeyFieldInvalid)?.unwrap_or_default(),
-        unsigned,
-        root: text("sourceRootFolderKey", ErrorName::InvokeArgumentsInvariantError)?,
-        relative: text("destinationRelativeFolderKey", ErrorName::DestinationRelativeFolderKeyFieldInvalid)?,
-        sums: text("sums", ErrorName::InvokeArgumentsInvariantError)?,
-    })
 }

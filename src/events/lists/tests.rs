@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::instruction::Instruction;
 
 fn read(key: &str, list: &[u8], piece: usize) -> Result<Vec<Instruction>, Failure> {
     let (mut reader, mut rows) = (ListReader::of(key), Vec::new());

@@ -1,6 +1,5 @@
 //! The `batch` kind: a manifest, which says where each source goes.
 
-mod plan;
 mod report;
 
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{
     folders::{FolderKind, Folders},
-    sources::planner::Planner,
+    sources::{manifest, planner::Planner},
 };
 use crate::{
     domain::{batch::BatchRequest, ids::RequestId, outcome::Outcome, request::FolderRequest},
@@ -70,7 +69,7 @@ impl FolderKind for Batch {
         request: &BatchRequest,
     ) -> Result<Vec<FolderRequest>, PlanError> {
         let most = self.core.settings.jobs.max_items_per_job;
-        plan::plan(Planner::new(&self.core), source, request, most).await
+        manifest::plan(Planner::new(&self.core), source, request, most).await
     }
 
     async fn outcome(

@@ -1,14 +1,12 @@
 //! The list of a request, as the items that it stands for. However long the list is, and whatever its
 //! wildcards stand for, no more of it is in memory than some thousand items.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{collections::VecDeque, sync::Arc};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{
-    CopyOut, DIRECTORY_BUCKET, PlanResult, named,
-    reading::{self, Pauses, Reading},
-};
+use super::reading::{self, Pauses, Reading};
 use crate::{
     domain::{
         copy_out::{CopyOutRequest, Origin, SliceItem},
@@ -16,7 +14,9 @@ use crate::{
         outcome::{ErrorName, Failure},
         policy::Place,
     },
+    engine::kind::PlanResult,
     events::lists::ListReader,
+    kinds::lists::{Buckets, DIRECTORY_BUCKET, Items, List, Lists, named},
     ports::{
         Class,
         objects::{Access, ObjectBody},
@@ -35,10 +35,34 @@ const BATCH: usize = 1000;
 /// Bytes of the list that are read at a time: of a gzipped one a thousand times as many may come out.
 const READ_BYTES: usize = 512;
 
+/// A list in an object of S3.
+#[derive(Debug)]
+pub(super) struct InObject<'a>(pub(super) &'a Lists);
+
+#[async_trait]
+impl List for InObject<'_> {
+    fn judge(&self, request: &CopyOutRequest) -> Result<(), Failure> {
+        if request.list_bucket.is_none() && self.0.core.settings.copy_out.working_bucket.is_empty() {
+            let message = "the list is given without a bucket, and copy_out.working_bucket is not set";
+            return Err(named(ErrorName::InvalidRequest, message, &request.list_key));
+        }
+        if request.list_key.rsplit('/').next() == Some(request.summary.as_str()) {
+            let message = "the summary would be written over the list";
+            return Err(named(ErrorName::InvalidRequest, message, &request.list_key));
+        }
+        Ok(())
+    }
+
+    async fn open(&self, request: &CopyOutRequest) -> PlanResult<Box<dyn Items + '_>> {
+        let body = open(self.0, request).await?;
+        Ok(Box::new(Lister::new(self.0, Arc::new(request.clone()), body)))
+    }
+}
+
 /// Reads a list.
-pub(super) struct Lister<'a> {
-    engine: &'a CopyOut,
-    request: &'a CopyOutRequest,
+struct Lister<'a> {
+    engine: &'a Lists,
+    request: Arc<CopyOutRequest>,
     bytes: Reading<'a>,
     /// What has come and was not read yet.
     piece: Bytes,
@@ -47,13 +71,13 @@ pub(super) struct Lister<'a> {
     rows: VecDeque<Instruction>,
     wildcard: Option<Wildcard>,
     /// A key of each bucket, and whether the bucket is public.
-    buckets: BTreeMap<String, (String, bool)>,
+    buckets: Buckets,
     /// Objects that it has stood for.
     objects: u64,
 }
 
 /// Opens the list.
-pub(super) async fn open(engine: &CopyOut, request: &CopyOutRequest) -> PlanResult<ObjectBody> {
+async fn open(engine: &Lists, request: &CopyOutRequest) -> PlanResult<ObjectBody> {
     let at = reading::place(request);
     let uri = at.to_string();
     engine.core.settings.policy.check_source(Place::Bucket(&at.bucket), &uri)?;
@@ -82,34 +106,9 @@ struct Wildcard {
     pauses: Pauses,
 }
 
-impl<'a> Lister<'a> {
-    pub(super) async fn open(engine: &'a CopyOut, request: &'a CopyOutRequest) -> PlanResult<Self> {
-        Ok(Self::new(engine, request, open(engine, request).await?))
-    }
-
-    pub(super) fn new(engine: &'a CopyOut, request: &'a CopyOutRequest, body: ObjectBody) -> Self {
-        let most = engine.core.settings.copy_out.max_objects;
-        Self {
-            engine,
-            request,
-            bytes: Reading::new(engine, request, body),
-            piece: Bytes::new(),
-            reader: Some(ListReader::of(&request.list_key).at_most(most.saturating_mul(BYTES))),
-            rows: VecDeque::new(),
-            wildcard: None,
-            buckets: BTreeMap::new(),
-            objects: 0,
-        }
-    }
-
-    /// A key of each source bucket that has gone by, and whether the bucket is public.
-    pub(super) fn buckets(self) -> BTreeMap<String, (String, bool)> {
-        self.buckets
-    }
-
-    /// The next items of the list, in its order, maybe none; `None` at its end. Waits for S3 once at most, so
-    /// that the caller can look around between.
-    pub(super) async fn next(&mut self) -> PlanResult<Option<Vec<SliceItem>>> {
+#[async_trait]
+impl Items for Lister<'_> {
+    async fn next(&mut self) -> PlanResult<Option<Vec<SliceItem>>> {
         let mut items = Vec::new();
         if let Some(wildcard) = self.wildcard.take() {
             self.wildcard = self.page(wildcard, &mut items).await?;
@@ -125,6 +124,27 @@ impl<'a> Lister<'a> {
             self.follow(row, &mut items).await?;
         }
         Ok(Some(items))
+    }
+
+    fn buckets(self: Box<Self>) -> Buckets {
+        self.buckets
+    }
+}
+
+impl<'a> Lister<'a> {
+    fn new(engine: &'a Lists, request: Arc<CopyOutRequest>, body: ObjectBody) -> Self {
+        let most = engine.core.settings.copy_out.max_objects;
+        Self {
+            engine,
+            bytes: Reading::new(engine, request.clone(), body),
+            piece: Bytes::new(),
+            reader: Some(ListReader::of(&request.list_key).at_most(most.saturating_mul(BYTES))),
+            request,
+            rows: VecDeque::new(),
+            wildcard: None,
+            buckets: Buckets::new(),
+            objects: 0,
+        }
     }
 
     /// Reads some more rows; false at the end of the list.
@@ -206,6 +226,7 @@ impl<'a> Lister<'a> {
             key,
             unsigned: row.unsigned,
             sums: row.sums.clone(),
+            etag: None,
         };
         items.push(SliceItem { from, to });
         Ok(())

@@ -1,16 +1,16 @@
 //! The bytes of a list. Reading a long one takes minutes: where it breaks off it is gone on with, and not
 //! begun anew, as long as the object is the same.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{sleep, timeout};
 
-use super::CopyOut;
 use crate::{
     domain::{copy_out::CopyOutRequest, file::ETag},
     engine::backoff::jittered,
+    kinds::lists::Lists,
     ports::{
         Class, Error, Result,
         objects::{ByteStream, ObjectBody, ObjectLocation},
@@ -39,7 +39,7 @@ impl Pauses {
     }
 
     /// Waits before the next try, unless there is to be none: then the error comes back.
-    pub(super) async fn after(&mut self, engine: &CopyOut, error: Error) -> Result<()> {
+    pub(super) async fn after(&mut self, engine: &Lists, error: Error) -> Result<()> {
         if self.0 >= TRIES || !matches!(error.class, Class::Transient | Class::Throttled) {
             return Err(error);
         }
@@ -61,8 +61,8 @@ pub(super) fn place(request: &CopyOutRequest) -> ObjectLocation {
 
 /// The bytes of a list, in order.
 pub(super) struct Reading<'a> {
-    engine: &'a CopyOut,
-    request: &'a CopyOutRequest,
+    engine: &'a Lists,
+    request: Arc<CopyOutRequest>,
     at: ObjectLocation,
     /// The tag that it must still have, and its bytes; without both it cannot be gone on with.
     known: Option<(ETag, u64)>,
@@ -74,9 +74,9 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// Of a list that was opened.
-    pub(super) fn new(engine: &'a CopyOut, request: &'a CopyOutRequest, body: ObjectBody) -> Self {
+    pub(super) fn new(engine: &'a Lists, request: Arc<CopyOutRequest>, body: ObjectBody) -> Self {
         let known = body.etag.zip(body.size);
-        let (at, pauses) = (place(request), Pauses::default());
+        let (at, pauses) = (place(&request), Pauses::default());
         Self { engine, request, at, known, bytes: body.bytes, come: 0, pauses }
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod external;
 pub(crate) mod find;
 pub(crate) mod landings;
 pub(crate) mod limits;
+pub(crate) mod manifest;
 pub(crate) mod obstacles;
 pub(crate) mod places;
 pub(crate) mod planner;

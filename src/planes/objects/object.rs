@@ -169,10 +169,7 @@ impl Try<'_, '_> {
                 blind = Precondition::Absent;
             }
             if let Some(why) = self.contradiction(&found.info) {
-                return Err(ObjectError::Refused(format!(
-                    "{} is not what the list says: {why}",
-                    self.item.from
-                )));
+                return Err(ObjectError::Refused(why));
             }
             self.doubt(&mut found, &there).await?;
             let only_if = match way(self.slice_run.spec.options.on_conflict, &found.info, there, &blind) {

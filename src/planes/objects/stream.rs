@@ -71,7 +71,13 @@ impl Try<'_, '_> {
     /// Why a source is not what the list says of it, if it is not.
     pub(super) fn contradiction(&self, source: &ObjectInfo) -> Option<String> {
         match &self.item.from {
-            Origin::Object { sums: Some(sums), .. } => compare::contradiction(source, sums),
+            Origin::Object { sums: Some(sums), .. } => {
+                let why = compare::contradiction(source, sums)?;
+                Some(format!("{} is not what the list says: {why}", self.item.from))
+            }
+            Origin::Object { etag: Some(etag), .. } if source.etag.as_ref() != Some(etag) => {
+                Some(format!("{} has changed since it was packaged", self.item.from))
+            }
             Origin::Object { .. } | Origin::Data { .. } => None,
         }
     }

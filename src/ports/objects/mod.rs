@@ -19,7 +19,7 @@
 
 mod access;
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -209,6 +209,21 @@ pub struct ObjectCopy {
     pub tagging: Tagging,
 }
 
+/// A link by which whoever has it can read an object.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Presigned {
+    /// The link. A capability: it is in no log.
+    pub url: String,
+    /// How long it is good.
+    pub until: Timestamp,
+}
+
+impl fmt::Debug for Presigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presigned").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
 /// An upload in parts that was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadId(pub String);
@@ -351,6 +366,12 @@ pub trait ObjectStore: PartUploads {
         etag: Option<&ETag>,
         access: &Access,
     ) -> Result<ObjectBody>;
+
+    /// A link by which an object can be read, from now on and for so long (at most a week), or for as long as our
+    /// own credentials last. It is signed here; whether there is such an object is not asked.
+    async fn presign(&self, _at: &ObjectLocation, _now: Timestamp, _lasts: Duration) -> Result<Presigned> {
+        Err(Error::new(Class::Invalid, "sign GetObject", "cannot be done here"))
+    }
 
     /// Writes a small object, in one call. A bucket in another region than the one meant is an error of
     /// the code `PermanentRedirect`, whose message names that region.

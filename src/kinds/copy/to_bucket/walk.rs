@@ -389,7 +389,7 @@ fn origin(project: &ProjectId, data: &Data) -> Origin {
 }
 
 fn object_at(bucket: &str, key: &str) -> Origin {
-    Origin::Object { bucket: bucket.to_owned(), key: key.to_owned(), unsigned: false, sums: None }
+    Origin::Object { bucket: bucket.to_owned(), key: key.to_owned(), unsigned: false, sums: None, etag: None }
 }
 
 fn of_file(size: u64, etag: Option<&ETag>) -> ObjectInfo {

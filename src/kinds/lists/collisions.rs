@@ -12,7 +12,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use super::{CopyOut, NotBegun, list::Lister, named};
+use super::{List, Lists, NotBegun, named};
 use crate::{
     domain::{
         copy_out::{CopyOutRequest, Origin, SliceItem},
@@ -88,7 +88,7 @@ impl Collisions {
     /// twice is no collision.
     pub(super) async fn judge(
         self,
-        engine: &CopyOut,
+        engine: &Lists,
         held: &Leased,
         request: &CopyOutRequest,
         chunks: &ChunkWriter,
@@ -117,7 +117,7 @@ impl Collisions {
     /// Refuses a list with collisions that was only looked through, by reading it once more.
     pub(super) async fn judge_unplanned(
         self,
-        engine: &CopyOut,
+        list: &dyn List,
         request: &CopyOutRequest,
     ) -> Result<(), NotBegun> {
         let Doubts { mut shared, overwritten } =
@@ -129,8 +129,8 @@ impl Collisions {
             return Ok(());
         }
         let (mut colliding_sources, mut overwrites) = (Sharers::default(), Overwrites::default());
-        let mut lister = Lister::open(engine, request).await?;
-        while let Some(items) = lister.next().await? {
+        let mut listed = list.open(request).await?;
+        while let Some(items) = listed.next().await? {
             overwrites.note(&items, &overwritten, request);
             colliding_sources.note(items, &shared);
         }
@@ -168,7 +168,7 @@ impl Collisions {
 
 /// The plan that has just been written.
 struct Plan<'a> {
-    engine: &'a CopyOut,
+    engine: &'a Lists,
     held: &'a Leased,
     generation: u32,
     chunks: u32,
@@ -348,7 +348,13 @@ mod tests {
     use super::*;
 
     fn item(from: u32, to: u32) -> SliceItem {
-        let from = Origin::Object { bucket: "b".into(), key: from.to_string(), unsigned: false, sums: None };
+        let from = Origin::Object {
+            bucket: "b".into(),
+            key: from.to_string(),
+            unsigned: false,
+            sums: None,
+            etag: None,
+        };
         SliceItem { from, to: to.to_string() }
     }
 

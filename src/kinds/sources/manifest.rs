@@ -1,4 +1,4 @@
-//! The `batch` kind: a manifest, which says where each source goes.
+//! Manifests, which say where each source goes.
 //!
 //! Every piece of it, a destination with as many sources as one job takes, becomes one child; a source
 //! that is a folder adds one child for each folder below it. A source is looked up once, however many

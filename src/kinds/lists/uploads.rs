@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CopyOut, summary::Sink};
+use super::{Lists, summary::Sink};
 use crate::{
     domain::copy_out::CopyOutRequest,
     engine::{
@@ -35,7 +35,7 @@ struct OwnUploads {
     begun: Vec<(String, String, String)>,
 }
 
-impl CopyOut {
+impl Lists {
     /// Begins the uploads of a summary, unless they are begun.
     pub(super) async fn begin_summary(&self, held: &mut Leased, sinks: &mut [Sink]) -> RoundResult<()> {
         let state: RootState = records::document(&held.item, attr::STATE)?;
@@ -66,21 +66,20 @@ impl CopyOut {
 
     /// The same for a root that ends before its summary is written: that S3 is away must not hold up its
     /// end.
-    pub(crate) async fn drop_summary_if_possible(&self, held: &mut Leased) -> RoundResult<()> {
+    pub(crate) async fn drop_summary_if_possible(
+        &self,
+        held: &mut Leased,
+        request: &CopyOutRequest,
+    ) -> RoundResult<()> {
         let state = records::document::<RootState>(&held.item, attr::STATE);
         if state.and_then(|state| state.own::<Own>()).is_ok_and(|own| own.summary.is_some()) {
-            let dropped = self.try_drop_summary(held).await;
+            let dropped = self.drop_summary(held, request).await;
             held.lease.check()?;
             if let Err(error) = dropped {
                 signals::slice::upload_left(&held.lease.key, &error);
             }
         }
         Ok(())
-    }
-
-    async fn try_drop_summary(&self, held: &mut Leased) -> RoundResult<()> {
-        let request = self.copy_out_request(held).await?;
-        self.drop_summary(held, &request).await
     }
 
     async fn abort(&self, request: &CopyOutRequest, to: &ObjectLocation, id: &UploadId) -> RoundResult<()> {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all, stream};
 
-use super::{CopyOut, named};
+use super::{Lists, named};
 use crate::{
     domain::{
         copy_out::{Copied, CopyOutRequest, CopyStatus, SliceItem},
@@ -58,7 +58,7 @@ impl Gathered {
     }
 }
 
-impl CopyOut {
+impl Lists {
     /// Writes the summary; `None` when a slice has not settled. `without`: why it is not written, when what
     /// the slices have done is only counted.
     pub(super) async fn summarise(
@@ -71,7 +71,7 @@ impl CopyOut {
         let (there, beside) = places(request);
         let mut sinks = Vec::new();
         if without.is_some() {
-            self.drop_summary_if_possible(held).await?;
+            self.drop_summary_if_possible(held, request).await?;
         } else {
             self.drop_summary(held, request).await?;
             sinks.push(Sink::new(self, there.clone(), request).await?);
@@ -125,7 +125,7 @@ impl CopyOut {
         let written = sinks.into_iter().map(|sink| sink.finish(self, rest.clone()));
         let written = join_all(written).await;
         if written.iter().any(Result::is_err) {
-            self.drop_summary_if_possible(held).await?;
+            self.drop_summary_if_possible(held, request).await?;
         }
         let mut written = written.into_iter();
         if let Some(Err(error)) = written.next() {
@@ -149,10 +149,12 @@ impl CopyOut {
     }
 }
 
-/// Where the summary goes: to the destination, and beside the list. A list that is named by a key of its
-/// own may have others beside it, so there the summary bears its name.
+/// Where the summary goes: to the destination, and beside the list, if that is an object. A list that is named by
+/// a key of its own may have others beside it, so there the summary bears its name.
 pub(super) fn places(request: &CopyOutRequest) -> (ObjectLocation, ObjectLocation) {
     let there = format!("{}{}", request.destination_prefix, request.summary);
+    let there = ObjectLocation::new(&request.destination_bucket, there);
+    let Some(bucket) = &request.list_bucket else { return (there.clone(), there) };
     let split = |key: &str| key.rfind('/').map_or(0, |slash| slash + 1);
     let (folder, list) = request.list_key.split_at(split(&request.list_key));
     let (below, name) = request.summary.split_at(split(&request.summary));
@@ -161,8 +163,7 @@ pub(super) fn places(request: &CopyOutRequest) -> (ObjectLocation, ObjectLocatio
     } else {
         format!("{folder}{below}{name}")
     };
-    let bucket = request.list_bucket.as_deref().unwrap_or_default();
-    (ObjectLocation::new(&request.destination_bucket, there), ObjectLocation::new(bucket, beside))
+    (there, ObjectLocation::new(bucket, beside))
 }
 
 /// One place that the summary is written to: with one call, or in parts when it is long.
@@ -178,7 +179,7 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    async fn new(engine: &CopyOut, to: ObjectLocation, request: &CopyOutRequest) -> Result<Self> {
+    async fn new(engine: &Lists, to: ObjectLocation, request: &CopyOutRequest) -> Result<Self> {
         let access = engine.objects.bucket_access(&to.bucket, false, &request.options).await?;
         let is_theirs = to.bucket == request.destination_bucket;
         let options = if is_theirs { engine.objects.write_options(false) } else { WriteOptions::default() };
@@ -186,7 +187,7 @@ impl Sink {
     }
 
     /// Begins to write it in parts.
-    pub(super) async fn begin(&mut self, engine: &CopyOut) {
+    pub(super) async fn begin(&mut self, engine: &Lists) {
         let options = WriteOptions { streamed: true, ..self.options.clone() };
         match engine.core.ports.objects.begin(&self.to, None, &options, &self.access).await {
             Ok(upload) => self.upload = Some(upload),
@@ -194,7 +195,7 @@ impl Sink {
         }
     }
 
-    async fn part(&mut self, engine: &CopyOut, part: Bytes) {
+    async fn part(&mut self, engine: &Lists, part: Bytes) {
         if self.failed.is_none()
             && let Err(error) = self.try_part(engine, part).await
         {
@@ -202,7 +203,7 @@ impl Sink {
         }
     }
 
-    async fn try_part(&mut self, engine: &CopyOut, part: Bytes) -> Result<()> {
+    async fn try_part(&mut self, engine: &Lists, part: Bytes) -> Result<()> {
         let objects = &engine.core.ports.objects;
         let Some(upload) = &self.upload else { return Ok(()) };
         let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
@@ -212,7 +213,7 @@ impl Sink {
         Ok(())
     }
 
-    async fn finish(mut self, engine: &CopyOut, rest: Bytes) -> Result<()> {
+    async fn finish(mut self, engine: &Lists, rest: Bytes) -> Result<()> {
         let done = self.try_finish(engine, rest).await;
         if done.is_err() {
             self.give_up(engine).await;
@@ -220,7 +221,7 @@ impl Sink {
         done
     }
 
-    async fn try_finish(&mut self, engine: &CopyOut, rest: Bytes) -> Result<()> {
+    async fn try_finish(&mut self, engine: &Lists, rest: Bytes) -> Result<()> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -241,7 +242,7 @@ impl Sink {
     }
 
     /// What has arrived would be paid for.
-    async fn give_up(&mut self, engine: &CopyOut) {
+    async fn give_up(&mut self, engine: &Lists) {
         if let Some(upload) = self.upload.take() {
             drop(engine.core.ports.objects.abort(&self.to, &upload, &self.access).await);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{CopyOut, PlanResult, named};
+use super::{Lists, PlanResult, named};
 use crate::{
     domain::{
         copy_out::CopyOutRequest,
@@ -48,7 +48,7 @@ pub(super) enum Entry {
     Closed(String),
 }
 
-impl CopyOut {
+impl Lists {
     /// Writes the start marker.
     pub(super) async fn enter(&self, request: &CopyOutRequest) -> PlanResult<Entry> {
         let tags = self.core.settings.copy_out.tags;

@@ -1,6 +1,6 @@
 //! The acts of a copy-out, told without doing them. Nothing is written: S3 is only asked.
 
-use super::{CancellationCheck, CopyOut, NotBegun, check_own_keys, collisions::Collisions, list::Lister};
+use super::{CancellationCheck, List, Lists, NotBegun, check_own_keys, collisions::Collisions};
 use crate::{
     domain::{
         copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
@@ -23,17 +23,18 @@ enum Found {
     Ready { bytes: u64, archived: bool, is_there: bool },
 }
 
-impl CopyOut {
+impl Lists {
     /// Looks at both ends of everything in the list.
     pub(super) async fn dry_copy_out(
         &self,
         held: &Leased,
         request: &CopyOutRequest,
+        list: &dyn List,
     ) -> std::result::Result<Outcome, NotBegun> {
         let mut watch = CancellationCheck::new();
-        let mut lister = Lister::open(self, request).await?;
+        let mut listed = list.open(request).await?;
         let (mut total, mut plan, mut collisions) = (0, DryCopyOut::default(), Collisions::default());
-        while let Some(items) = lister.next().await? {
+        while let Some(items) = listed.next().await? {
             total += items.len() as u64;
             for item in &items {
                 check_own_keys(request, &item.to)?;
@@ -58,7 +59,7 @@ impl CopyOut {
                 }
             }
         }
-        collisions.judge_unplanned(self, request).await?;
+        collisions.judge_unplanned(list, request).await?;
         let mut outcome = Outcome::between(started_at(&held.item), self.core.ports.clock.now());
         outcome.counters.files = total;
         outcome.copy_out = Some(Box::new(CopyOutReport {

@@ -1,0 +1,187 @@
+//! The cards of packages and pushes: what is told of one without its root, which is kept for a shorter time.
+//!
+//! A card is put in the transaction that makes the root: under its own id, and in the list of its month, by which
+//! all are listed. How it ended is written once that is seen. Hints, both: what a root says goes before its card.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{ids::RequestId, share::ids::Shared},
+    events::share::shown::JobStatus,
+    ports::{
+        Class, Error, Result,
+        store::{Change, Condition, EXPIRE_AT, Item, Key, Store, Value, Write},
+    },
+};
+
+/// The record of a card below its own id.
+const SHARE: &str = "SHARE";
+/// What a card was made of.
+const CARD: &str = "card";
+/// How it ended.
+const END: &str = "end";
+
+/// What is known of a package or a push from its beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Card {
+    /// The name of the package.
+    pub name: String,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub who: String,
+    /// Texts of its caller.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Of a push: the package.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub package_id: String,
+    /// Of a push: where to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub destination: String,
+    /// How it has ended, if that was seen.
+    #[serde(skip)]
+    pub end: Option<Ended>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ended {
+    /// The name of the status.
+    pub status: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, where it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Its files.
+    #[serde(default)]
+    pub files: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Those that must be restored.
+    #[serde(default)]
+    pub archived: u64,
+    /// Of a push: where it is told what became of each file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_uri: Option<String>,
+}
+
+impl Ended {
+    pub(super) fn status(&self) -> JobStatus {
+        JobStatus::read(&self.status).unwrap_or(JobStatus::Failed)
+    }
+}
+
+/// The cards of all packages and pushes.
+#[derive(Debug, Clone)]
+pub(super) struct Cards {
+    store: Arc<dyn Store>,
+    keep: Duration,
+}
+
+/// The list of a month.
+fn month(at: Timestamp) -> String {
+    format!("share.{}", at.strftime("%Y-%m"))
+}
+
+/// What ids in a list begin with.
+const fn listed_as(kind: Shared) -> &'static str {
+    match kind {
+        Shared::Package => "PKG#",
+        Shared::Push => "PSH#",
+    }
+}
+
+fn keys(id: &RequestId, asked_at: Timestamp) -> [Key; 2] {
+    let kind = Shared::of(id).unwrap_or(Shared::Package);
+    [Key::new(id.as_str(), SHARE), Key::new(month(asked_at), format!("{}{id}", listed_as(kind)))]
+}
+
+fn read(item: &Item) -> Result<Card> {
+    let wrong = |error: serde_json::Error| {
+        Error::new(Class::Invalid, "read card", format!("{} cannot be read", item.key)).caused_by(error)
+    };
+    let mut card: Card = serde_json::from_str(item.text(CARD).unwrap_or_default()).map_err(wrong)?;
+    card.end = item.text(END).map(serde_json::from_str).transpose().map_err(wrong)?;
+    Ok(card)
+}
+
+impl Cards {
+    pub(super) fn new(store: Arc<dyn Store>, keep: Duration) -> Self {
+        Self { store, keep }
+    }
+
+    /// The items that are put with a root.
+    pub(super) fn items(&self, id: &RequestId, card: &Card) -> Result<Vec<Item>> {
+        let text = serde_json::to_string(card).map_err(|error| {
+            Error::new(Class::Invalid, "write card", "a card cannot be written").caused_by(error)
+        })?;
+        let expire_at =
+            card.asked_at.as_second().saturating_add(i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX));
+        let item = |key| Item::new(key).with(CARD, text.as_str()).with(EXPIRE_AT, expire_at);
+        Ok(keys(id, card.asked_at).map(item).into())
+    }
+
+    /// The card of that id.
+    pub(super) async fn of(&self, id: &RequestId) -> Result<Option<Card>> {
+        let found = self.store.get(&Key::new(id.as_str(), SHARE)).await?;
+        found.as_ref().map(read).transpose()
+    }
+
+    /// Writes down how it has ended. A card that was deleted stays so.
+    pub(super) async fn end(&self, id: &RequestId, card: &Card, end: &Ended) -> Result<()> {
+        let text = serde_json::to_string(end).map_err(|error| {
+            Error::new(Class::Invalid, "write card", "an end cannot be written").caused_by(error)
+        })?;
+        for key in keys(id, card.asked_at) {
+            let change = Change::Set(END.to_owned(), Value::from(text.as_str()));
+            self.store.write(Write::update(key, vec![change]).when(Condition::Present)).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets it.
+    pub(super) async fn delete(&self, id: &RequestId, card: &Card) -> Result<()> {
+        for key in keys(id, card.asked_at) {
+            self.store.write(Write::delete(key)).await?;
+        }
+        Ok(())
+    }
+
+    /// All of that kind that are kept, newest first. `after`: none that was asked for before then is wanted.
+    pub(super) async fn all(
+        &self,
+        kind: Shared,
+        after: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Vec<(RequestId, Card)>> {
+        let kept = now - jiff::SignedDuration::try_from(self.keep).unwrap_or(jiff::SignedDuration::MAX);
+        let oldest = after.map_or(kept, |after| after.max(kept)).to_zoned(TimeZone::UTC);
+        // The clock of another instance may be ahead, into another month.
+        let mut at = (now + jiff::SignedDuration::from_hours(1))
+            .to_zoned(TimeZone::UTC)
+            .first_of_month()
+            .map_err(no_month)?;
+        let mut all = Vec::new();
+        let first = oldest.first_of_month().map_err(no_month)?;
+        while at.date() >= first.date() {
+            for item in self.store.query(&month(at.timestamp()), listed_as(kind)).await? {
+                let id = item.key.id_type.strip_prefix(listed_as(kind)).unwrap_or_default();
+                all.push((RequestId::new(id), read(&item)?));
+            }
+            at = at.checked_sub(1.month()).map_err(no_month)?;
+        }
+        all.sort_by(|(id, card), (other_id, other)| (other.asked_at, other_id).cmp(&(card.asked_at, id)));
+        Ok(all)
+    }
+}
+
+fn no_month(error: jiff::Error) -> Error {
+    Error::new(Class::Invalid, "list cards", "there is no such month").caused_by(error)
+}

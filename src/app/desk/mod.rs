@@ -1,0 +1,308 @@
+//! Where packages and pushes are asked for, looked at and ended: what the API of sharing needs of the engine.
+
+mod cards;
+mod hand_out;
+mod links;
+mod standing;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use url::Url;
+
+use self::{
+    cards::{Card, Cards},
+    links::Links,
+    standing::Standing,
+};
+use crate::{
+    domain::{
+        ids::RequestId,
+        share::{
+            destination::Destination,
+            files::PackagedFile,
+            ids::Shared,
+            request::{PackageOrder, PackageRequest, PushOrder},
+            settings::ShareSettings,
+        },
+    },
+    engine::{Cancel, Engine, Order, Submitted},
+    events::share::{
+        asked::PushAsked,
+        shown::{JobStatus, PackageShown, PushShown},
+    },
+    kinds::package::Package,
+    ports::{
+        self, Ports, Sharing, chance::Chance, clock::Clock, objects::ObjectStore, reports::Opened,
+        store::Store,
+    },
+    share::{Backend, Refusal, Wanted},
+};
+
+/// Roots that are looked at at a time.
+const WIDTH: usize = 8;
+/// The source of what is asked for here.
+const SOURCE: &str = "orcabus.datasharing";
+
+const NOT_ENDED: &str = "Job is in a state that cannot be deleted";
+const HAS_ENDED: &str = "Job is not in a state that can be aborted";
+
+/// Packages and pushes, from outside.
+#[derive(Debug)]
+pub struct Desk {
+    engine: Arc<Engine>,
+    packages: Arc<Package>,
+    cards: Cards,
+    links: Links,
+    sharing: Sharing,
+    objects: Arc<dyn ObjectStore>,
+    store: Arc<dyn Store>,
+    settings: Arc<ShareSettings>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    public_url: Url,
+}
+
+impl Desk {
+    /// Over that engine and these ports. `public_url`: where callers reach it.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        packages: Arc<Package>,
+        ports: &Ports,
+        sharing: Sharing,
+        settings: ShareSettings,
+        public_url: Url,
+    ) -> Self {
+        Self {
+            engine,
+            packages,
+            cards: Cards::new(ports.store.clone(), settings.keep),
+            links: Links::new(ports.store.clone(), ports.clock.clone(), ports.chance.clone()),
+            sharing,
+            objects: ports.objects.clone(),
+            store: ports.store.clone(),
+            settings: Arc::new(settings),
+            clock: ports.clock.clone(),
+            chance: ports.chance.clone(),
+            public_url,
+        }
+    }
+
+    /// Those of all cards that are wanted, with where they stand.
+    async fn listed(
+        &self,
+        kind: Shared,
+        wanted: &Wanted,
+    ) -> Result<(usize, Vec<(RequestId, Card, Standing)>), Refusal> {
+        let mut all = self.cards.all(kind, wanted.asked_after, self.clock.now()).await?;
+        all.retain(|(_, card)| {
+            wanted.packages.is_empty() || wanted.packages.iter().any(|id| id.as_str() == card.package_id)
+        });
+        let stand = |(id, card): (RequestId, Card)| async move {
+            let standing = self.standing(&id, &card).await?;
+            Ok::<_, ports::Error>((id, card, standing))
+        };
+        let all: Vec<_> = stream::iter(all).map(stand).buffered(WIDTH).try_collect().await?;
+        let fits = |(_, card, standing): &(RequestId, Card, Standing)| {
+            wanted.fits(&card.name, standing.status, card.asked_at, standing.end.as_ref().map(|end| end.at))
+        };
+        let mut fitting: Vec<_> = all.into_iter().filter(fits).collect();
+        let count = fitting.len();
+        let page = fitting.drain(..).skip(wanted.first()).take(wanted.rows_per_page).collect();
+        Ok((count, page))
+    }
+
+    async fn submit(&self, order: Order) -> Result<(), Refusal> {
+        match self.engine.submit(&order).await? {
+            Submitted::New | Submitted::Known => Ok(()),
+            Submitted::Other => Err(Refusal::Conflict(format!("{} was asked for otherwise", order.id))),
+        }
+    }
+
+    fn order(
+        &self,
+        kind: &'static str,
+        id: &RequestId,
+        card: &Card,
+        destination: String,
+        payload: Value,
+    ) -> Result<Order, Refusal> {
+        let also = self.cards.items(id, card)?;
+        let source = SOURCE.to_owned();
+        Ok(Order { kind, id: id.clone(), destination, payload, source, token: None, also })
+    }
+
+    fn fresh(&self, kind: Shared) -> RequestId {
+        kind.fresh(self.clock.now().as_millisecond(), self.chance.uuid().as_u128())
+    }
+
+    async fn abort(&self, id: &RequestId) -> Result<(Card, Standing), Refusal> {
+        let card = self.card(id).await?;
+        if self.standing(id, &card).await?.status.has_ended() {
+            return Err(Refusal::Conflict(HAS_ENDED.to_owned()));
+        }
+        match self.engine.cancel(id.as_str(), "aborted through the API of sharing").await? {
+            Cancel::Stopping => {}
+            Cancel::Ended => return Err(Refusal::Conflict(HAS_ENDED.to_owned())),
+            Cancel::Unknown => return Err(Refusal::NotFound(format!("{id} is not known"))),
+        }
+        let standing = self.settled_soon(id, &card).await?;
+        Ok((card, standing))
+    }
+
+    /// Where it stands once it has ended, or after a moment in which it has not.
+    async fn settled_soon(&self, id: &RequestId, card: &Card) -> Result<Standing, Refusal> {
+        const LOOKS: u32 = 10;
+        const PAUSE: Duration = Duration::from_millis(200);
+        for _ in 0..LOOKS {
+            let standing = self.standing(id, card).await?;
+            if standing.status.has_ended() {
+                return Ok(standing);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(self.standing(id, card).await?)
+    }
+
+    /// A package that can be shared.
+    async fn ready(&self, id: &RequestId) -> Result<Card, Refusal> {
+        let mut card = self.card(id).await?;
+        let standing = self.standing(id, &card).await?;
+        if standing.status != JobStatus::Succeeded {
+            return Err(Refusal::Conflict("Status is not succeeded".to_owned()));
+        }
+        card.end = standing.end;
+        if self.clock.now() >= self.expires_at(&card) {
+            return Err(Refusal::Conflict("Package has expired".to_owned()));
+        }
+        Ok(card)
+    }
+}
+
+#[async_trait]
+impl Backend for Desk {
+    async fn make(&self, who: &str, name: String, request: PackageRequest) -> Result<PackageShown, Refusal> {
+        let id = self.fresh(Shared::Package);
+        let card = Card {
+            name: name.clone(),
+            asked_at: self.clock.now(),
+            who: who.to_owned(),
+            labels: request.labels.clone(),
+            package_id: String::new(),
+            destination: String::new(),
+            end: None,
+        };
+        let order = PackageOrder { name, request, requested_by: who.to_owned() };
+        let destination = format!("package {}", order.name);
+        self.submit(self.order("package", &id, &card, destination, json!(order))?).await?;
+        Ok(self.shown(&id, &card, &Standing::fresh()))
+    }
+
+    async fn package(&self, id: &RequestId) -> Result<PackageShown, Refusal> {
+        let card = self.card(id).await?;
+        let standing = self.standing(id, &card).await?;
+        Ok(self.shown(id, &card, &standing))
+    }
+
+    async fn packages(&self, wanted: &Wanted) -> Result<(usize, Vec<PackageShown>), Refusal> {
+        let (count, page) = self.listed(Shared::Package, wanted).await?;
+        let shown = page.into_iter().map(|(id, card, standing)| self.shown(&id, &card, &standing));
+        Ok((count, shown.collect()))
+    }
+
+    async fn files(
+        &self,
+        id: &RequestId,
+        first: usize,
+        most: usize,
+    ) -> Result<(usize, Vec<PackagedFile>), Refusal> {
+        let card = self.card(id).await?;
+        if self.standing(id, &card).await?.status != JobStatus::Succeeded {
+            return Err(Refusal::Conflict("Status is not succeeded".to_owned()));
+        }
+        Ok(self.packages.files(id, first, most).await?)
+    }
+
+    async fn abort_package(&self, id: &RequestId) -> Result<PackageShown, Refusal> {
+        let (card, standing) = self.abort(id).await?;
+        Ok(self.shown(id, &card, &standing))
+    }
+
+    async fn delete_package(&self, id: &RequestId) -> Result<PackageShown, Refusal> {
+        let card = self.card(id).await?;
+        let standing = self.standing(id, &card).await?;
+        if !standing.status.has_ended() {
+            return Err(Refusal::Conflict(NOT_ENDED.to_owned()));
+        }
+        self.cards.delete(id, &card).await?;
+        Ok(self.shown(id, &card, &standing))
+    }
+
+    async fn push(&self, who: &str, id: &RequestId, asked: PushAsked) -> Result<PushShown, Refusal> {
+        let package = self.ready(id).await?;
+        let destination = Destination::read(&asked.destination).map_err(Refusal::Bad)?;
+        self.settings
+            .check_destination(&destination)
+            .map_err(|failure| Refusal::Forbidden(failure.message))?;
+        let push = self.fresh(Shared::Push);
+        let card = Card {
+            name: package.name.clone(),
+            asked_at: self.clock.now(),
+            who: who.to_owned(),
+            labels: package.labels,
+            package_id: id.to_string(),
+            destination: destination.uri(),
+            end: None,
+        };
+        let order = PushOrder {
+            package_id: id.to_string(),
+            package_name: package.name,
+            destination: destination.uri(),
+            on_conflict: asked.on_conflict,
+            requested_by: who.to_owned(),
+        };
+        self.submit(self.order("push", &push, &card, destination.uri(), json!(order))?).await?;
+        Ok(self.push_shown(&push, &card, Standing::fresh()))
+    }
+
+    async fn pushed(&self, id: &RequestId) -> Result<PushShown, Refusal> {
+        let card = self.card(id).await?;
+        let standing = self.standing(id, &card).await?;
+        Ok(self.push_shown(id, &card, standing))
+    }
+
+    async fn pushes(&self, wanted: &Wanted) -> Result<(usize, Vec<PushShown>), Refusal> {
+        let (count, page) = self.listed(Shared::Push, wanted).await?;
+        let shown = page.into_iter().map(|(id, card, standing)| self.push_shown(&id, &card, standing));
+        Ok((count, shown.collect()))
+    }
+
+    async fn abort_push(&self, id: &RequestId) -> Result<PushShown, Refusal> {
+        let (card, standing) = self.abort(id).await?;
+        Ok(self.push_shown(id, &card, standing))
+    }
+
+    async fn report(&self, id: &RequestId) -> Result<String, Refusal> {
+        let card = self.ready(id).await?;
+        self.url_of(&Self::report_name(id, &card)).await
+    }
+
+    async fn hand_out(&self, id: &RequestId) -> Result<String, Refusal> {
+        let card = self.ready(id).await?;
+        self.script(id, &card).await
+    }
+
+    async fn follow(&self, link: &str) -> Result<Opened, Refusal> {
+        let gone = || Refusal::NotFound("there is no such link, or it has ended".to_owned());
+        let link = self.links.follow(link).await?.ok_or_else(gone)?;
+        self.sharing.artifacts.open(&link.artifact).await?.ok_or_else(gone)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,156 @@
+//! Where packages and pushes stand, and how that is shown.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Desk,
+    cards::{Card, Ended},
+};
+use crate::{
+    domain::{
+        ids::RequestId,
+        outcome::{ErrorName, Outcome},
+    },
+    engine::view::RequestView,
+    events::share::shown::{FilesShown, JobStatus, PackageShown, Progress, PushShown},
+    ports,
+    share::Refusal,
+};
+
+/// Where something stands.
+pub(super) struct Standing {
+    pub(super) status: JobStatus,
+    pub(super) end: Option<Ended>,
+    progress: Option<Progress>,
+}
+
+impl Standing {
+    /// Of something that was asked for just now.
+    pub(super) const fn fresh() -> Self {
+        Self { status: JobStatus::Pending, end: None, progress: None }
+    }
+}
+
+impl Desk {
+    /// The card of that id.
+    pub(super) async fn card(&self, id: &RequestId) -> Result<Card, Refusal> {
+        let unknown = || Refusal::NotFound(format!("{id} is not known"));
+        self.cards.of(id).await?.ok_or_else(unknown)
+    }
+
+    /// Where it stands; how it ended is written down once that is seen.
+    pub(super) async fn standing(&self, id: &RequestId, card: &Card) -> ports::Result<Standing> {
+        if let Some(end) = &card.end {
+            return Ok(Standing { status: end.status(), end: Some(end.clone()), progress: None });
+        }
+        let Some(view) = self.engine.view(id.as_str()).await? else {
+            // Its root is gone before its end was seen.
+            let end = Ended::lost(self.clock.now());
+            return Ok(Standing { status: end.status(), end: Some(end), progress: None });
+        };
+        let progress = self.progress(&view);
+        match &view.outcome {
+            None if view.begun => Ok(Standing { status: JobStatus::Running, end: None, progress }),
+            None => Ok(Standing { status: JobStatus::Pending, end: None, progress: None }),
+            Some(outcome) => {
+                let end = Ended::of(outcome);
+                self.cards.end(id, card, &end).await?;
+                Ok(Standing { status: end.status(), end: Some(end), progress })
+            }
+        }
+    }
+
+    fn progress(&self, view: &RequestView) -> Option<Progress> {
+        let counters = &view.counters;
+        let until = view.outcome.as_ref().map_or_else(|| self.clock.now(), |outcome| outcome.finished_at);
+        let seconds = u64::try_from(until.duration_since(view.started_at).as_secs()).unwrap_or(0).max(1);
+        let done = counters.copied + counters.skipped;
+        let left = counters.files.saturating_sub(done + counters.failed);
+        (counters.files > 0).then(|| Progress {
+            files_done: done,
+            bytes_done: counters.bytes,
+            bytes_per_second: counters.bytes / seconds,
+            // By files: how many bytes are left is not counted.
+            seconds_left: (done > 0).then(|| left.saturating_mul(seconds) / done),
+        })
+    }
+
+    fn link(&self, id: &RequestId) -> String {
+        format!("{}/v1/requests/{id}", self.public_url.as_str().trim_end_matches('/'))
+    }
+
+    pub(super) fn expires_at(&self, card: &Card) -> Timestamp {
+        card.asked_at + SignedDuration::try_from(self.settings.expires_after).unwrap_or(SignedDuration::MAX)
+    }
+
+    pub(super) fn shown(&self, id: &RequestId, card: &Card, standing: &Standing) -> PackageShown {
+        let expires_at = self.expires_at(card);
+        let succeeded = standing.status == JobStatus::Succeeded;
+        let end = standing.end.as_ref();
+        PackageShown {
+            id: id.to_string(),
+            package_name: card.name.clone(),
+            steps_execution_arn: self.link(id),
+            status: standing.status,
+            request_time: card.asked_at,
+            completion_time: end.filter(|_| succeeded).map(|end| end.at),
+            has_expired: self.clock.now() >= expires_at,
+            expires_at,
+            error_message: end.and_then(|end| end.error.clone()),
+            requested_by: card.who.clone(),
+            files: end.filter(|_| succeeded).map(|end| FilesShown {
+                total: end.files,
+                bytes: end.bytes,
+                archived: end.archived,
+            }),
+            labels: card.labels.clone(),
+        }
+    }
+
+    pub(super) fn push_shown(&self, id: &RequestId, card: &Card, standing: Standing) -> PushShown {
+        let Standing { status, end, progress } = standing;
+        PushShown {
+            id: id.to_string(),
+            step_functions_execution_arn: self.link(id),
+            status,
+            start_time: card.asked_at,
+            package_id: card.package_id.clone(),
+            share_destination: card.destination.clone(),
+            log_uri: end.as_ref().and_then(|end| end.log_uri.clone()),
+            end_time: end.as_ref().map(|end| end.at),
+            error_messages: end.and_then(|end| end.error),
+            package_name: card.name.clone(),
+            requested_by: card.who.clone(),
+            progress,
+        }
+    }
+}
+
+impl Ended {
+    fn of(outcome: &Outcome) -> Self {
+        let status = match &outcome.failure {
+            None => JobStatus::Succeeded,
+            Some(failure) if failure.error == ErrorName::Cancelled => JobStatus::Aborted,
+            Some(_) => JobStatus::Failed,
+        };
+        let package = outcome.package.as_deref();
+        let log_uri = outcome.copy_out.as_ref().map(|list| {
+            format!("s3://{}/{}{}", list.destination_bucket, list.destination_prefix, list.summary)
+        });
+        Self {
+            status: status.as_str().to_owned(),
+            at: outcome.finished_at,
+            error: outcome.failure.as_ref().map(|failure| failure.message.clone()),
+            files: package.map_or(outcome.counters.files, |package| package.files),
+            bytes: package.map_or(outcome.counters.bytes, |package| package.bytes),
+            archived: package.map_or(0, |package| package.archived),
+            log_uri,
+        }
+    }
+
+    fn lost(at: Timestamp) -> Self {
+        let error = Some("its record has expired before its end was seen".to_owned());
+        let status = JobStatus::Failed.as_str().to_owned();
+        Self { status, at, error, files: 0, bytes: 0, archived: 0, log_uri: None }
+    }
+}

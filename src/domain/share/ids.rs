@@ -1,0 +1,95 @@
+//! The ids of packages and pushes: `pkg.` or `psh.`, and a ULID.
+
+use sha2::{Digest as _, Sha256};
+use ulid::Ulid;
+
+use crate::domain::ids::RequestId;
+
+/// What an id is the id of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    /// A package.
+    Package,
+    /// A push of a package.
+    Push,
+}
+
+/// Letters and digits of a ULID.
+const LENGTH: usize = 26;
+
+impl Shared {
+    /// What ids of that kind begin with.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Package => "pkg.",
+            Self::Push => "psh.",
+        }
+    }
+
+    /// An id that was never given, from the time (milliseconds since 1970) and 80 bits of chance.
+    #[must_use]
+    pub fn fresh(self, millis: i64, chance: u128) -> RequestId {
+        let ulid = Ulid::from_parts(u64::try_from(millis).unwrap_or(0), chance);
+        RequestId::new(format!("{}{ulid}", self.prefix()))
+    }
+
+    /// The id of what its caller has named: the same names always make the same id.
+    #[must_use]
+    pub fn named(self, parts: &[&str]) -> RequestId {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let bytes: [u8; 32] = hash.finalize().into();
+        let first = bytes.first_chunk::<16>().copied().unwrap_or_default();
+        RequestId::new(format!("{}{}", self.prefix(), Ulid::from(u128::from_be_bytes(first))))
+    }
+
+    /// Reads an id as callers write it, with or without what it begins with; `None` where it is none.
+    #[must_use]
+    pub fn read(self, text: &str) -> Option<RequestId> {
+        let is_ulid = |text: &str| {
+            text.len() == LENGTH
+                && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        };
+        let bare = text.strip_prefix(self.prefix()).unwrap_or(text);
+        is_ulid(bare).then(|| RequestId::new(format!("{}{bare}", self.prefix())))
+    }
+
+    /// What that is the id of, if it is an id of either.
+    #[must_use]
+    pub fn of(id: &RequestId) -> Option<Self> {
+        [Self::Package, Self::Push].into_iter().find(|kind| id.as_str().starts_with(kind.prefix()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_with_and_without_their_beginning() {
+        let id = Shared::Package.fresh(1_764_494_400_000, 17);
+        assert_eq!(id.as_str().len(), 30);
+        let bare = id.as_str().trim_start_matches("pkg.");
+        assert_eq!(Shared::Package.read(bare), Some(id.clone()));
+        assert_eq!(Shared::Package.read(id.as_str()), Some(id.clone()));
+        assert_eq!(Shared::Push.read(bare).unwrap().as_str(), format!("psh.{bare}"));
+        assert_eq!(Shared::of(&id), Some(Shared::Package));
+        for wrong in
+            ["", "pkg.", "psh.01KB0000000000000000000000", "01kb0000000000000000000000", "pkg.x", "01KB"]
+        {
+            assert_eq!(Shared::Package.read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_has_one_id() {
+        assert_eq!(Shared::Package.named(&["job", "run"]), Shared::Package.named(&["job", "run"]));
+        assert_ne!(Shared::Package.named(&["job", "run"]), Shared::Package.named(&["jobr", "un"]));
+        let id = Shared::Push.named(&["a"]);
+        assert_eq!(Shared::Push.read(id.as_str()), Some(id));
+    }
+}

@@ -1,0 +1,15 @@
+//! Sharing: packages of files, what is in them, and where they may go. Pure; nothing here knows a table or a
+//! network.
+
+pub mod destination;
+pub mod files;
+pub mod filters;
+pub mod ids;
+pub mod lims;
+pub mod outcome;
+pub mod places;
+pub mod request;
+pub mod rows;
+pub mod selection;
+pub mod settings;
+pub mod tokens;

@@ -1,0 +1,159 @@
+//! What a caller asks for: a package, and a push of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    files::{DataType, Library},
+    rows::Row,
+};
+use crate::domain::request::OnConflict;
+
+/// Which files a package is to hold, as its caller said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PackageRequest {
+    /// Libraries by their ids.
+    pub library_id_list: Option<Vec<String>>,
+    /// All libraries of these subjects.
+    pub subject_id_list: Option<Vec<String>>,
+    /// All libraries of these individuals.
+    pub individual_id_list: Option<Vec<String>>,
+    /// All libraries of these projects.
+    pub project_id_list: Option<Vec<String>>,
+    /// Only libraries that were sequenced in these runs.
+    pub instrument_run_id_list: Option<Vec<String>>,
+    /// Analyses by the runs of their workflows.
+    pub portal_run_id_list: Option<Vec<String>>,
+    /// Analyses that are left out.
+    pub portal_run_id_exclusion_list: Option<Vec<String>>,
+    /// What is wanted.
+    pub data_type_list: Vec<DataType>,
+    /// Analyses by the names of their workflows; empty or none: all.
+    pub secondary_analysis_type_list: Option<Vec<String>>,
+    /// Whether archived reads are restored before the package is ready.
+    pub defrost_archived_fastqs: bool,
+    /// Whether of some workflows only some files are taken.
+    pub use_workflow_filters: bool,
+    /// The folder of reads; empty: none.
+    pub primary_data_path_prefix: String,
+    /// The folder of analyses; empty: none.
+    pub secondary_analysis_path_prefix: String,
+    /// The files themselves, instead of what is known where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Listed<Row>>,
+    /// What is known of the libraries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lims_manifest: Option<Listed<Library>>,
+    /// Without what that package held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_package_id: Option<String>,
+    /// Whether files that are not there are left out, instead of failing the package.
+    #[serde(skip_serializing_if = "crate::domain::request::is_false")]
+    pub allow_missing: bool,
+    /// Texts of the caller, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Default for PackageRequest {
+    fn default() -> Self {
+        Self {
+            library_id_list: None,
+            subject_id_list: None,
+            individual_id_list: None,
+            project_id_list: None,
+            instrument_run_id_list: None,
+            portal_run_id_list: None,
+            portal_run_id_exclusion_list: None,
+            data_type_list: Vec::new(),
+            secondary_analysis_type_list: None,
+            defrost_archived_fastqs: false,
+            use_workflow_filters: true,
+            primary_data_path_prefix: "fastq".to_owned(),
+            secondary_analysis_path_prefix: "secondary-analysis".to_owned(),
+            manifest: None,
+            lims_manifest: None,
+            since_package_id: None,
+            allow_missing: false,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+impl PackageRequest {
+    /// Whether it says which libraries are meant, in one of the four ways.
+    #[must_use]
+    pub fn names_libraries(&self) -> bool {
+        let lists =
+            [&self.library_id_list, &self.subject_id_list, &self.individual_id_list, &self.project_id_list];
+        lists.into_iter().any(Option::is_some)
+    }
+}
+
+/// Rows that a request brings, or the object that holds them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Listed<T> {
+    /// The rows themselves.
+    Rows(Vec<T>),
+    /// The object that holds them.
+    Uri(String),
+}
+
+/// A package that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageOrder {
+    /// The name that its caller gave it; others may have it too.
+    pub name: String,
+    /// Which files.
+    pub request: PackageRequest,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub requested_by: String,
+}
+
+/// A push that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushOrder {
+    /// The package.
+    pub package_id: String,
+    /// Its name.
+    pub package_name: String,
+    /// Where to: `s3://bucket/…/` or `icav2://project/…/`.
+    pub destination: String,
+    /// What is done where another object stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub requested_by: String,
+}
+
+/// Whether a package may be called so.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let mut letters = text.chars();
+    let first = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic());
+    let rest = letters.as_str();
+    let fits = |letter: char| letter.is_alphanumeric() || "_.+-".contains(letter);
+    first && !rest.is_empty() && rest.chars().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_begin_with_a_letter() {
+        for fine in ["ab", "my-package", "a.b+c_d-1"] {
+            assert!(is_name(fine), "{fine}");
+        }
+        for wrong in ["", "a", "1ab", "-ab", "my package", "a/b", "a\nb", "a$b"] {
+            assert!(!is_name(wrong), "{wrong:?}");
+        }
+    }
+}

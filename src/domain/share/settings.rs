@@ -1,0 +1,121 @@
+//! What can be set about sharing (`[share]`). Keys and defaults are explained in `config/default.toml`.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use super::{destination::Destination, filters::WorkflowFilters, tokens::TokenEntry};
+use crate::domain::{
+    duration_text,
+    outcome::{ErrorName, Failure, culprit},
+    policy::Glob,
+};
+
+/// `[share]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareSettings {
+    /// Where the API listens; none: it does not.
+    #[serde(default, deserialize_with = "unless_empty")]
+    pub listen: Option<SocketAddr>,
+    /// Where callers reach it, as links say.
+    #[serde(default, deserialize_with = "unless_empty")]
+    pub public_url: Option<Url>,
+    /// How callers show who they are.
+    pub auth: Auth,
+    /// Those who are let in.
+    pub tokens: Vec<TokenEntry>,
+    /// Where reports and scripts are kept: `s3://bucket/prefix/`, or a folder.
+    #[serde(default)]
+    pub artifacts: String,
+    /// For how long a package may be pushed.
+    #[serde(with = "duration_text")]
+    pub expires_after: Duration,
+    /// For how long packages and pushes are listed.
+    #[serde(with = "duration_text")]
+    pub keep: Duration,
+    /// Files of one package.
+    pub max_files: u64,
+    /// Tables of the files that are known: `s3://bucket/key`, or paths.
+    pub catalogue: Vec<String>,
+    /// The table of what is known of libraries; empty: nothing is.
+    #[serde(default)]
+    pub lims: String,
+    /// Files of workflows that are taken, by patterns.
+    pub workflow_filters: WorkflowFilters,
+    /// Names of workflows that may be asked for.
+    pub workflow_names: WorkflowNames,
+    /// For how long links in a script must be good.
+    #[serde(with = "duration_text")]
+    pub presign_least: Duration,
+    /// Where pushes may go, by patterns of their URIs; empty: wherever `[policy]` lets them.
+    pub destinations: Vec<Glob>,
+}
+
+impl ShareSettings {
+    /// Whether pushes may go there.
+    pub fn check_destination(&self, to: &Destination) -> Result<(), Failure> {
+        let uri = to.uri();
+        if self.destinations.is_empty() || self.destinations.iter().any(|pattern| pattern.matches(&uri)) {
+            return Ok(());
+        }
+        let why = "pushes may not go there (share.destinations)";
+        Err(culprit(ErrorName::PolicyDenied, format!("{why}: {uri}"), &uri, why))
+    }
+}
+
+/// How callers of the API show who they are (`share.auth`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// By one of `share.tokens`.
+    #[default]
+    Token,
+    /// Not at all; on the loopback interface alone.
+    None,
+}
+
+/// Names of workflows that may be asked for (`share.workflow_names`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkflowNames {
+    /// Those that the service knows.
+    #[default]
+    Known,
+    /// Any.
+    Any,
+}
+
+impl Default for ShareSettings {
+    /// As in `config/default.toml`, without filters.
+    fn default() -> Self {
+        Self {
+            listen: None,
+            public_url: None,
+            auth: Auth::Token,
+            tokens: Vec::new(),
+            artifacts: String::new(),
+            expires_after: Duration::from_hours(720),
+            keep: Duration::from_hours(8760),
+            max_files: 200_000,
+            catalogue: Vec::new(),
+            lims: String::new(),
+            workflow_filters: WorkflowFilters::default(),
+            workflow_names: WorkflowNames::Known,
+            presign_least: Duration::from_hours(144),
+            destinations: Vec::new(),
+        }
+    }
+}
+
+/// A text that is read unless it is empty.
+fn unless_empty<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+}

@@ -1,0 +1,351 @@
+//! What callers ask for, read and checked. Keys are in `camelCase` or in `snake_case`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Invalid, fields::Fields};
+use crate::{
+    domain::{
+        request::OnConflict,
+        share::{
+            files::{DataType, Library},
+            filters::WORKFLOWS,
+            request::{Listed, PackageRequest, is_name},
+            rows::Row,
+        },
+    },
+    events::lists::{library_of, row_of},
+};
+
+/// What is said when two lists of ids are given.
+const ONE_LIST: &str = "Expected only one of library_id_list, subject_id_list, individual_id_list, or project_id_list to be set.";
+const NO_DATA_TYPE: &str = "Data type list must be provided";
+const EQUAL_PREFIXES: &str = "If both fastq and secondaryAnalysis are set in the data type list, \
+    primaryDataPathPrefix and secondaryAnalysisPathPrefix values cannot be the same";
+const NOTHING_NAMED: &str = "Expected a list of library, subject, individual, project, instrument run or portal run ids, or a manifest.";
+
+const PRIMARY: [&str; 3] = ["fastq", "primary", "/"];
+const SECONDARY: [&str; 3] = ["secondary-analysis", "analysis", "/"];
+/// Labels of a package, and bytes of their names and texts.
+const MOST_LABELS: usize = 50;
+const LONGEST_LABEL: usize = 256;
+
+/// A push that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushAsked {
+    /// Where to, as its caller writes it.
+    pub destination: String,
+    /// What is done where another object stands.
+    pub on_conflict: Option<OnConflict>,
+}
+
+/// A package that is asked for: its name, and what it is to hold. `any_workflow`: also of workflows that are not
+/// known.
+///
+/// # Errors
+///
+/// All that is wrong with it.
+pub fn package(body: &Value, any_workflow: bool) -> Result<(String, PackageRequest), Vec<Invalid>> {
+    let Some(object) = body.as_object() else {
+        return Err(vec![Invalid::new(
+            "model_attributes_type",
+            &[],
+            "Input should be a valid dictionary",
+            body,
+        )]);
+    };
+    let mut outer = Fields::of(object, &[]);
+    let missing = ("missing", "Field required");
+    let name = outer.text("packageName");
+    match &name {
+        Some(name) if !is_name(name) => {
+            let msg = r"String should match pattern '^[A-Za-z][\w\.+_-]+$'";
+            outer.complain("string_pattern_mismatch", "packageName", msg, &Value::from(name.as_str()));
+        }
+        None if outer.get("packageName").is_none() => {
+            outer.complain(missing.0, "packageName", missing.1, body);
+        }
+        _ => {}
+    }
+    let Some(inner) = outer.get("packageRequest") else {
+        outer.complain(missing.0, "packageRequest", missing.1, body);
+        return Err(outer.wrong);
+    };
+    let Some(inner) = inner.as_object() else {
+        let msg = "Input should be a valid dictionary";
+        outer.complain("model_attributes_type", "packageRequest", msg, inner);
+        return Err(outer.wrong);
+    };
+    let request = request(inner, any_workflow, &mut outer.wrong);
+    match (name, outer.wrong.is_empty()) {
+        (Some(name), true) => Ok((name, request)),
+        _ => Err(outer.wrong),
+    }
+}
+
+fn request(object: &Map<String, Value>, any_workflow: bool, wrong: &mut Vec<Invalid>) -> PackageRequest {
+    let mut fields = Fields::of(object, &["packageRequest"]);
+    let whole = Value::Object(object.clone());
+    let mut request = PackageRequest {
+        library_id_list: fields.texts("libraryIdList"),
+        subject_id_list: fields.texts("subjectIdList"),
+        individual_id_list: fields.texts("individualIdList"),
+        project_id_list: fields.texts("projectIdList"),
+        instrument_run_id_list: fields.texts("instrumentRunIdList"),
+        portal_run_id_list: fields.texts("portalRunIdList"),
+        portal_run_id_exclusion_list: fields.texts("portalRunIdExclusionList"),
+        secondary_analysis_type_list: fields.texts("secondaryAnalysisTypeList"),
+        defrost_archived_fastqs: fields.flag("defrostArchivedFastqs").unwrap_or(false),
+        use_workflow_filters: fields.flag("useWorkflowFilters").unwrap_or(true),
+        allow_missing: fields.flag("allowMissing").unwrap_or(false),
+        since_package_id: fields.text("sincePackageId"),
+        primary_data_path_prefix: prefix(&mut fields, "primaryDataPathPrefix", PRIMARY),
+        secondary_analysis_path_prefix: prefix(&mut fields, "secondaryAnalysisPathPrefix", SECONDARY),
+        manifest: listed(&mut fields, "manifest", row_of),
+        lims_manifest: listed(&mut fields, "limsManifest", |row| Ok::<Library, String>(library_of(row))),
+        labels: labels(&mut fields),
+        ..PackageRequest::default()
+    };
+    for name in fields.texts("dataTypeList").unwrap_or_default() {
+        match name.as_str() {
+            "fastq" => request.data_type_list.push(DataType::Fastq),
+            "secondaryAnalysis" => request.data_type_list.push(DataType::SecondaryAnalysis),
+            _ => {
+                let msg = "Input should be 'fastq' or 'secondaryAnalysis'";
+                fields.complain("literal_error", "dataTypeList", msg, &Value::from(name.as_str()));
+            }
+        }
+    }
+    if !any_workflow {
+        for name in request.secondary_analysis_type_list.clone().unwrap_or_default() {
+            if !WORKFLOWS.contains(&name.as_str()) {
+                let known = WORKFLOWS.map(|name| format!("'{name}'")).join(", ");
+                let msg = format!("Input should be one of {known}");
+                fields.complain(
+                    "literal_error",
+                    "secondaryAnalysisTypeList",
+                    msg,
+                    &Value::from(name.as_str()),
+                );
+            }
+        }
+    }
+    check(&mut fields, &request, &whole);
+    wrong.append(&mut fields.wrong);
+    request
+}
+
+/// What one field demands of another.
+fn check(fields: &mut Fields<'_>, request: &PackageRequest, whole: &Value) {
+    let mut contradicts = |msg: &str| {
+        fields.wrong.push(Invalid::new(
+            "value_error",
+            &["packageRequest"],
+            format!("Value error, {msg}"),
+            whole,
+        ));
+    };
+    let lists = [
+        &request.library_id_list,
+        &request.subject_id_list,
+        &request.individual_id_list,
+        &request.project_id_list,
+    ];
+    if lists.iter().filter(|list| list.is_some()).count() > 1 {
+        contradicts(ONE_LIST);
+    }
+    if request.data_type_list.is_empty() {
+        contradicts(NO_DATA_TYPE);
+    }
+    let both = [DataType::Fastq, DataType::SecondaryAnalysis]
+        .iter()
+        .all(|kind| request.data_type_list.contains(kind));
+    if both && request.primary_data_path_prefix == request.secondary_analysis_path_prefix {
+        contradicts(EQUAL_PREFIXES);
+    }
+    let runs = [&request.instrument_run_id_list, &request.portal_run_id_list];
+    if request.manifest.is_none() && lists.into_iter().chain(runs).all(Option::is_none) {
+        contradicts(NOTHING_NAMED);
+    }
+}
+
+/// A prefix as it is used: `/` is none.
+fn prefix(fields: &mut Fields<'_>, name: &str, allowed: [&'static str; 3]) -> String {
+    let Some(text) = fields.text(name) else {
+        return allowed.first().copied().unwrap_or_default().to_owned();
+    };
+    if !allowed.contains(&text.as_str()) {
+        let [first, second, third] = allowed;
+        let msg = format!("Input should be '{first}', '{second}' or '{third}'");
+        fields.complain("literal_error", name, msg, &Value::from(text.as_str()));
+    }
+    if text == "/" { String::new() } else { text }
+}
+
+fn listed<T>(
+    fields: &mut Fields<'_>,
+    name: &str,
+    read: impl Fn(&Map<String, Value>) -> Result<T, String>,
+) -> Option<Listed<T>> {
+    let value = fields.get(name)?;
+    if let Some(uri) = value.get("uri").and_then(Value::as_str).filter(|uri| uri.starts_with("s3://")) {
+        return Some(Listed::Uri(uri.to_owned()));
+    }
+    let Some(all) = value.as_array() else {
+        fields.complain(
+            "list_type",
+            name,
+            "Input should be a list of rows, or {\"uri\": \"s3://bucket/key\"}",
+            value,
+        );
+        return None;
+    };
+    let mut rows = Vec::with_capacity(all.len());
+    for (n, value) in all.iter().enumerate() {
+        let row =
+            value.as_object().ok_or_else(|| "Input should be a valid dictionary".to_owned()).and_then(&read);
+        match row {
+            Ok(row) => rows.push(row),
+            Err(why) => {
+                fields.complain("value_error", name, format!("Value error, row {}: {why}", n + 1), value);
+                return None;
+            }
+        }
+    }
+    Some(Listed::Rows(rows))
+}
+
+fn labels(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
+    let Some(value) = fields.get("labels") else { return BTreeMap::new() };
+    let read = value.as_object().and_then(|labels| {
+        let text = |(name, text): (&String, &Value)| Some((name.clone(), text.as_str()?.to_owned()));
+        labels.iter().map(text).collect::<Option<BTreeMap<_, _>>>()
+    });
+    let fits = |labels: &BTreeMap<String, String>| {
+        labels.len() <= MOST_LABELS
+            && labels.iter().all(|(name, text)| name.len() <= LONGEST_LABEL && text.len() <= LONGEST_LABEL)
+    };
+    read.filter(fits).unwrap_or_else(|| {
+        let msg =
+            format!("Input should be at most {MOST_LABELS} texts by name, of {LONGEST_LABEL} bytes each");
+        fields.complain("dict_type", "labels", msg, value);
+        BTreeMap::new()
+    })
+}
+
+/// A push that is asked for.
+///
+/// # Errors
+///
+/// All that is wrong with it, but for what is wrong with the text of the destination.
+pub fn push(body: &Value) -> Result<PushAsked, Vec<Invalid>> {
+    let Some(object) = body.as_object() else {
+        return Err(vec![Invalid::new(
+            "model_attributes_type",
+            &[],
+            "Input should be a valid dictionary",
+            body,
+        )]);
+    };
+    let mut fields = Fields::of(object, &[]);
+    let destination = fields.text("shareDestination");
+    if destination.is_none() && fields.get("shareDestination").is_none() {
+        fields.complain("missing", "shareDestination", "Field required", body);
+    }
+    let on_conflict = fields.read(
+        "onConflict",
+        ("literal_error", "Input should be 'fail', 'overwrite', 'skip' or 'rename'"),
+        |value| serde_json::from_value(value.clone()).ok(),
+    );
+    match (destination, fields.wrong.is_empty()) {
+        (Some(destination), true) => Ok(PushAsked { destination, on_conflict }),
+        _ => Err(fields.wrong),
+    }
+}
+
+/// A row that a request brings itself, in the form in which it is kept.
+#[must_use]
+pub fn rows(request: &PackageRequest) -> &[Row] {
+    match &request.manifest {
+        Some(Listed::Rows(rows)) => rows,
+        Some(Listed::Uri(_)) | None => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn says(request: &Value) -> Vec<String> {
+        let body = json!({ "packageName": "my-package", "packageRequest": request });
+        package(&body, false).unwrap_err().into_iter().map(|wrong| wrong.msg).collect()
+    }
+
+    #[test]
+    fn both_spellings_are_read() {
+        for (name, request) in [
+            (
+                "packageName",
+                json!({ "libraryIdList": ["L1", "L1", null, "", 17], "dataTypeList": ["fastq"] }),
+            ),
+            ("package_name", json!({ "library_id_list": ["L1", "17"], "data_type_list": ["fastq"] })),
+        ] {
+            let other = if name == "packageName" { "packageRequest" } else { "package_request" };
+            let (read, request) = package(&json!({ name: "my-package", other: request }), false).unwrap();
+            assert_eq!(read, "my-package");
+            assert_eq!(request.library_id_list.unwrap(), ["L1", "17"]);
+            assert!(request.use_workflow_filters && !request.defrost_archived_fastqs);
+            assert_eq!(request.primary_data_path_prefix, "fastq");
+        }
+    }
+
+    #[test]
+    fn what_the_original_refuses_is_refused_in_its_words() {
+        let two = json!({ "libraryIdList": ["L1"], "projectIdList": ["P"], "dataTypeList": ["fastq"] });
+        assert_eq!(says(&two), [format!("Value error, {ONE_LIST}")]);
+        assert_eq!(says(&json!({ "libraryIdList": ["L1"] })), [format!("Value error, {NO_DATA_TYPE}")]);
+        let equal = json!({ "libraryIdList": ["L1"], "dataTypeList": ["fastq", "secondaryAnalysis"],
+            "primaryDataPathPrefix": "/", "secondaryAnalysisPathPrefix": "/" });
+        assert_eq!(says(&equal), [format!("Value error, {EQUAL_PREFIXES}")]);
+        let strange = json!({ "libraryIdList": ["L1"], "dataTypeList": ["bam"], "secondaryAnalysisTypeList": ["x"],
+            "primaryDataPathPrefix": "x" });
+        let strange = says(&strange);
+        assert!(strange.iter().any(|msg| msg.contains("'fastq' or 'secondaryAnalysis'")), "{strange:?}");
+        assert!(strange.iter().any(|msg| msg.contains("'umccrise'")), "{strange:?}");
+        assert!(strange.iter().any(|msg| msg.contains("'fastq', 'primary' or '/'")), "{strange:?}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let wrong = package(&Value::Null, false).unwrap_err();
+        assert_eq!(wrong[0].loc, ["body"]);
+        let wrong = package(&json!({}), false).unwrap_err();
+        let places: Vec<_> = wrong.iter().map(|wrong| wrong.loc.join(".")).collect();
+        assert_eq!(places, ["body.packageName", "body.packageRequest"]);
+        let wrong = package(
+            &json!({ "packageName": "1x", "packageRequest": { "dataTypeList": ["fastq"],
+            "libraryIdList": [] } }),
+            false,
+        );
+        assert_eq!(wrong.unwrap_err()[0].kind, "string_pattern_mismatch");
+        assert_eq!(push(&json!({})).unwrap_err()[0].loc, ["body", "shareDestination"]);
+    }
+
+    #[test]
+    fn a_manifest_is_rows_or_where_they_are() {
+        let asked = |manifest: Value| {
+            let request = json!({ "dataTypeList": ["fastq"], "manifest": manifest });
+            package(&json!({ "packageName": "ab", "packageRequest": request }), false)
+        };
+        let (_, request) = asked(json!([{ "uri": "s3://b/k", "libraryId": "L1", "lane": 1 }])).unwrap();
+        assert_eq!(rows(&request)[0].library_id, "L1");
+        let (_, request) = asked(json!({ "uri": "s3://b/rows.csv" })).unwrap();
+        assert_eq!(request.manifest, Some(Listed::Uri("s3://b/rows.csv".into())));
+        assert!(asked(json!({ "uri": "/etc/passwd" })).is_err());
+        let wrong = asked(json!([{ "uri": "x" }])).unwrap_err();
+        assert!(wrong[0].msg.starts_with("Value error, row 1: `uri` must be"), "{}", wrong[0].msg);
+    }
+}

@@ -1,0 +1,29 @@
+//! The JSON of the API of sharing: what is asked for, and how packages and pushes are shown.
+
+pub mod asked;
+mod fields;
+pub mod shown;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// One thing that is wrong with a body, as `FastAPI` says it: callers know that form.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Invalid {
+    /// What kind of wrong.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Where: `body`, and the names on the way.
+    pub loc: Vec<String>,
+    /// In words.
+    pub msg: String,
+    /// What was given there.
+    pub input: Value,
+}
+
+impl Invalid {
+    fn new(kind: &'static str, at: &[&str], msg: impl Into<String>, input: &Value) -> Self {
+        let loc = std::iter::once("body").chain(at.iter().copied()).map(str::to_owned).collect();
+        Self { kind, loc, msg: msg.into(), input: input.clone() }
+    }
+}

@@ -1,0 +1,207 @@
+//! How packages and pushes are shown: by the API, and in the events that tell of their changes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+/// Where a package or a push stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JobStatus {
+    /// It is known, and nothing more.
+    Pending,
+    /// It is worked on.
+    Running,
+    /// It has failed.
+    Failed,
+    /// It was ended.
+    Aborted,
+    /// It is whole.
+    Succeeded,
+}
+
+impl JobStatus {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Failed, Self::Aborted, Self::Succeeded];
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Failed => "FAILED",
+            Self::Aborted => "ABORTED",
+            Self::Succeeded => "SUCCEEDED",
+        }
+    }
+
+    /// The status of that name.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// Whether nothing will change any more.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+}
+
+/// The files of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct FilesShown {
+    /// How many.
+    pub total: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that must be restored before they can be read.
+    pub archived: u64,
+}
+
+/// How far a push is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Files that are there.
+    pub files_done: u64,
+    /// Bytes that were copied.
+    pub bytes_done: u64,
+    /// How many of them in a second, so far.
+    pub bytes_per_second: u64,
+    /// How long it will take at that rate, in seconds.
+    pub seconds_left: Option<u64>,
+}
+
+/// A package.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageShown {
+    /// Its id.
+    pub id: String,
+    /// The name that its caller gave it.
+    pub package_name: String,
+    /// Where more is told of it.
+    pub steps_execution_arn: String,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// When it was asked for.
+    #[serde(serialize_with = "micros")]
+    pub request_time: Timestamp,
+    /// When it has succeeded.
+    #[serde(serialize_with = "micros_if_any")]
+    pub completion_time: Option<Timestamp>,
+    /// Whether it is too old to be shared.
+    pub has_expired: bool,
+    /// From when on it is.
+    #[serde(serialize_with = "micros")]
+    pub expires_at: Timestamp,
+    /// Why it has failed.
+    pub error_message: Option<String>,
+    /// Who asked.
+    pub requested_by: String,
+    /// Its files, once they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesShown>,
+    /// Texts of its caller, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A push.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushShown {
+    /// Its id.
+    pub id: String,
+    /// Where more is told of it.
+    pub step_functions_execution_arn: String,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// When it was asked for.
+    #[serde(serialize_with = "micros")]
+    pub start_time: Timestamp,
+    /// The package.
+    pub package_id: String,
+    /// Where to.
+    pub share_destination: String,
+    /// Where it is told what became of each file.
+    pub log_uri: Option<String>,
+    /// When it ended.
+    #[serde(serialize_with = "micros_if_any")]
+    pub end_time: Option<Timestamp>,
+    /// Why it has failed.
+    pub error_messages: Option<String>,
+    /// The name of the package.
+    pub package_name: String,
+    /// Who asked.
+    pub requested_by: String,
+    /// How far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PageShown<T> {
+    /// The pages beside it.
+    pub links: Links,
+    /// Which page it is.
+    pub pagination: Pagination,
+    /// What is on it.
+    pub results: Vec<T>,
+}
+
+/// The pages beside a page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Links {
+    /// The one before.
+    pub previous: Option<String>,
+    /// The one behind.
+    pub next: Option<String>,
+}
+
+/// Which page it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pagination {
+    /// From 1.
+    pub page: usize,
+    /// How many are on a page.
+    pub rows_per_page: usize,
+    /// How many there are on all pages.
+    pub count: usize,
+}
+
+/// A time that sorts as a text: in UTC, with six decimals.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+fn micros<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&moment(*at))
+}
+
+#[expect(clippy::ref_option, reason = "serde hands it over so")]
+fn micros_if_any<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => micros(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sort_as_texts() {
+        let at: Timestamp = "2026-11-30T09:05:00Z".parse().unwrap();
+        assert_eq!(moment(at), "2026-11-30T09:05:00.000000Z");
+        let at: Timestamp = "2026-11-30T09:05:00.1234567Z".parse().unwrap();
+        assert_eq!(moment(at), "2026-11-30T09:05:00.123456Z");
+    }
+}

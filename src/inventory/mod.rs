@@ -1,0 +1,4 @@
+//! Where files and metadata come from: tables that somebody else writes, in S3 or beside this program.
+
+pub mod lims;
+pub mod tables;

@@ -1,0 +1,270 @@
+//! Freezing: every file is looked at once, and kept as it was seen.
+
+use std::{collections::HashMap, hash::BuildHasher as _};
+
+use super::{Own, Package, resolve::Wrong, stopped, whole};
+use crate::{
+    domain::{
+        ids::RequestId,
+        outcome::Outcome,
+        share::{
+            files::{PackagedFile, StorageClass},
+            outcome::PackageReport,
+            request::PackageOrder,
+        },
+    },
+    engine::{
+        concurrent::join_buffered,
+        kind::{CancellationCheck, PlanError},
+        lease::{Leased, RoundResult, id_of},
+        liveness::RootRef,
+        records::{self, RootState, attr, set},
+    },
+    kinds::frozen::{Dropped, PackageChunk, gone, read_chunk},
+    ports::{
+        Class, Error, Result as PortResult,
+        objects::{Access, ObjectInfo, ObjectLocation},
+    },
+};
+
+/// Files looked at at a time.
+const WIDTH: usize = 32;
+
+const MISSING: &str = "does not exist or is not accessible";
+
+/// Where a file of a path is: its chunk, and its place there.
+type Seen = HashMap<u64, (u32, usize)>;
+
+/// What is counted while files go by.
+#[derive(Debug, Default)]
+struct Counted {
+    report: PackageReport,
+    seen: Seen,
+    wrong: Wrong,
+}
+
+impl Package {
+    /// Looks at all files that were not looked at yet, and says how the package has ended.
+    pub(super) async fn look_at_all(
+        &self,
+        held: &mut Leased,
+        order: &PackageOrder,
+    ) -> RoundResult<Result<Outcome, PlanError>> {
+        let id = id_of(held);
+        let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        let mut own: Own = state.own()?;
+        let generation = state.generation;
+        let (mut counted, mut watch) = (Counted::default(), CancellationCheck::new());
+        let hasher = std::hash::RandomState::new();
+        for n in 0..own.files_chunks {
+            let mut chunk = read_chunk(&self.core, &id, generation, n).await?;
+            if n >= own.looked {
+                if let Err(error) = self.look_at(held, &mut chunk).await {
+                    return Ok(Err(PlanError::Port(error)));
+                }
+                self.settle_doubles(held, (&id, generation, n), &mut chunk, &mut counted, &hasher).await?;
+                chunk.put(&self.core, held, generation, n).await?;
+                own.looked = n + 1;
+                state.set_own(&own)?;
+                self.core.save(held, vec![set(attr::STATE, records::text(&state)?)]).await?;
+            } else {
+                for (place, file) in
+                    chunk.files.iter().enumerate().filter(|(n, _)| !chunk.dropped.contains_key(n))
+                {
+                    counted.seen.insert(hasher.hash_one(&file.path), (n, place));
+                }
+            }
+            self.core.record_progress(&[RootRef::of(&held.item)]);
+            if let Some(failure) = watch.stopped(&self.core, held).await? {
+                return Ok(Err(stopped(failure)));
+            }
+        }
+        // A file may have been dropped for a better copy of it that came later: they are counted at the end.
+        for n in 0..own.files_chunks {
+            let chunk = read_chunk(&self.core, &id, generation, n).await?;
+            count(&chunk, order, &mut counted);
+            self.core.record_progress(&[RootRef::of(&held.item)]);
+        }
+        if let Err(failure) = counted.wrong.refuse("files cannot be packaged") {
+            return Ok(Err(failure.into()));
+        }
+        if let Err(error) = self.write_papers(held, &order.name, (&id, generation, own.files_chunks)).await? {
+            return Ok(Err(error));
+        }
+        let mut outcome = whole(held, &self.core);
+        outcome.counters.files = counted.report.files;
+        let report = PackageReport { generation, chunks: own.files_chunks, ..counted.report };
+        outcome.package = Some(Box::new(report));
+        Ok(Ok(outcome))
+    }
+
+    /// Looks at the files of a chunk.
+    async fn look_at(&self, held: &Leased, chunk: &mut PackageChunk) -> PortResult<()> {
+        let party = [RootRef::of(&held.item)];
+        let looks = chunk.files.iter().map(|file| async {
+            let Some(at) = location(&file.uri) else { return Ok(None) };
+            let look = || self.core.ports.objects.look(&at, &Access::Own);
+            match self.core.patiently(&party, look).await {
+                Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => Ok(None),
+                looked => looked,
+            }
+        });
+        let found: Vec<Option<ObjectInfo>> =
+            join_buffered(WIDTH, looks).await.into_iter().collect::<Result<_, Error>>()?;
+        for (n, (file, found)) in chunk.files.iter_mut().zip(found).enumerate() {
+            match found {
+                Some(found) => keep(file, &found),
+                None => drop(chunk.dropped.insert(n, Dropped::Missing)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Of two files with one path that are the same file, keeps the one that is read sooner, or else is newer.
+    /// Others are wrong.
+    async fn settle_doubles(
+        &self,
+        held: &Leased,
+        (id, generation, n): (&RequestId, u32, u32),
+        chunk: &mut PackageChunk,
+        counted: &mut Counted,
+        hasher: &std::hash::RandomState,
+    ) -> RoundResult<()> {
+        for place in 0..chunk.files.len() {
+            let Some(file) = chunk.files.get(place).filter(|_| !chunk.dropped.contains_key(&place)) else {
+                continue;
+            };
+            let hash = hasher.hash_one(&file.path);
+            let Some((other_n, other_place)) = counted.seen.get(&hash).copied() else {
+                counted.seen.insert(hash, (n, place));
+                continue;
+            };
+            let mut elsewhere = if other_n == n {
+                None
+            } else {
+                Some(read_chunk(&self.core, id, generation, other_n).await?)
+            };
+            let there = elsewhere.as_ref().unwrap_or(chunk).files.get(other_place).cloned();
+            let there = there.ok_or_else(|| gone(id))?;
+            if there.path != file.path {
+                continue;
+            }
+            match better(&there, file) {
+                Some(Better::First) => drop(chunk.dropped.insert(place, Dropped::Double(there.uri))),
+                Some(Better::Second) => {
+                    let why = Dropped::Double(file.uri.clone());
+                    match &mut elsewhere {
+                        None => drop(chunk.dropped.insert(other_place, why)),
+                        Some(other) => {
+                            other.dropped.insert(other_place, why);
+                            other.put(&self.core, held, generation, other_n).await?;
+                        }
+                    }
+                    counted.seen.insert(hash, (n, place));
+                }
+                None => {
+                    chunk.dropped.insert(place, Dropped::Conflict(there.uri));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn location(uri: &str) -> Option<ObjectLocation> {
+    let (bucket, key) = uri.strip_prefix("s3://")?.split_once('/')?;
+    Some(ObjectLocation::new(bucket, key))
+}
+
+/// Keeps a file as it was seen.
+fn keep(file: &mut PackagedFile, found: &ObjectInfo) {
+    let etag = found.etag.as_ref().map(ToString::to_string);
+    // What a row says of another object holds for that one alone.
+    if file.etag.is_some() && file.etag != etag {
+        (file.md5, file.sha256) = (None, None);
+    }
+    if file.md5.is_none() && !found.opaque {
+        file.md5 = found.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_ascii_lowercase);
+    }
+    file.size = found.size;
+    file.etag = etag;
+    file.modified = found.modified;
+    file.storage_class = StorageClass::read(found.storage_class.as_deref().unwrap_or_default());
+    file.archived = found.archived;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Better {
+    First,
+    Second,
+}
+
+/// Which of two copies of a file is taken; `None` where they are not surely the same.
+fn better(first: &PackagedFile, second: &PackagedFile) -> Option<Better> {
+    let both = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+    let same = first.uri == second.uri
+        || first.size == second.size
+            && (both(&first.etag, &second.etag)
+                || both(&first.md5, &second.md5)
+                || both(&first.sha256, &second.sha256));
+    let rank = |file: &PackagedFile| (file.storage_class, std::cmp::Reverse(file.modified));
+    same.then(|| if rank(second) < rank(first) { Better::Second } else { Better::First })
+}
+
+/// Counts the files of a chunk, and notes what is missing unless that may be.
+fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
+    for (n, file) in chunk.files.iter().enumerate() {
+        match chunk.dropped.get(&n) {
+            None => {
+                counted.report.files += 1;
+                counted.report.bytes += file.size;
+                counted.report.archived += u64::from(file.archived);
+            }
+            Some(Dropped::Double(_)) => {}
+            Some(Dropped::Missing) if order.request.allow_missing => counted.report.missing += 1,
+            Some(Dropped::Missing) => counted.wrong.note(file.uri.clone(), MISSING.to_owned()),
+            Some(Dropped::Conflict(other)) => {
+                let why = format!("would be {} in the package, and so would {other}", file.path);
+                counted.wrong.note(file.uri.clone(), why);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::share::files::DataType;
+
+    fn copy(uri: &str, etag: &str, class: StorageClass, second: i64) -> PackagedFile {
+        PackagedFile {
+            path: "p".into(),
+            uri: uri.into(),
+            size: 1,
+            etag: Some(etag.into()),
+            storage_class: class,
+            archived: class.is_archived(),
+            modified: jiff::Timestamp::from_second(second).ok(),
+            data_type: DataType::Fastq,
+            library_id: String::new(),
+            instrument_run_id: String::new(),
+            lane: None,
+            portal_run_id: String::new(),
+            workflow_name: String::new(),
+            workflow_version: String::new(),
+            md5: None,
+            sha256: None,
+        }
+    }
+
+    #[test]
+    fn the_copy_that_is_read_sooner_is_taken_then_the_newer() {
+        let cold = copy("s3://a/x", "e", StorageClass::DeepArchive, 9);
+        let old = copy("s3://b/x", "e", StorageClass::Standard, 1);
+        let new = copy("s3://c/x", "e", StorageClass::Standard, 2);
+        assert_eq!(better(&cold, &old), Some(Better::Second));
+        assert_eq!(better(&old, &new), Some(Better::Second));
+        assert_eq!(better(&new, &old), Some(Better::First));
+        assert_eq!(better(&new, &copy("s3://d/x", "other", StorageClass::Standard, 1)), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! The `package` kind: a named, frozen list of files.
+//!
+//! What is asked for is resolved to files, which are written down in chunks. Then every file is looked at, chunk
+//! by chunk: its size, its `ETag` and its class are kept, and what is pushed later is that and nothing else.
+
+mod look;
+mod papers;
+mod resolve;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::frozen::{gone, read_chunk, report_of};
+use crate::{
+    domain::{
+        ids::RequestId,
+        outcome::{Counters, Failure, Outcome},
+        share::{files::PackagedFile, request::PackageOrder, settings::ShareSettings},
+    },
+    engine::{
+        core::Core,
+        kind::{Kind, PlanError},
+        lease::{Leased, RoundResult, id_of},
+        liveness::RootRef,
+        records::{self, Phase, RootState, after, attr, millis, set},
+        round::AfterRound,
+        tree::{Child, End, Roster, Tree, Window},
+    },
+    events::outgoing::Status,
+    ports::{self, Class, store::Key},
+};
+
+/// When what could not be looked at is looked at again.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Packages.
+#[derive(Debug)]
+pub struct Package {
+    core: Arc<Core>,
+    settings: Arc<ShareSettings>,
+}
+
+/// The state that a package keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Own {
+    /// The chunks of its files; 0: none, or not resolved yet.
+    files_chunks: u32,
+    /// Chunks that have been looked at.
+    looked: u32,
+}
+
+impl Package {
+    pub(crate) fn new(core: Arc<Core>, settings: Arc<ShareSettings>) -> Self {
+        Self { core, settings }
+    }
+
+    /// The files of a package that has succeeded: how many there are, and at most so many from the first on.
+    pub async fn files(
+        &self,
+        id: &RequestId,
+        first: usize,
+        most: usize,
+    ) -> ports::Result<(usize, Vec<PackagedFile>)> {
+        let report = report_of(&self.core, id).await?.ok_or_else(|| gone(id))?;
+        let (mut before, mut files) = (0, Vec::new());
+        for n in 0..report.chunks {
+            if files.len() >= most {
+                break;
+            }
+            // Chunks are read in order: how many files each holds is not written anywhere.
+            let chunk = read_chunk(&self.core, id, report.generation, n).await?;
+            let kept = chunk.kept().count();
+            let skipped = first.saturating_sub(before).min(kept);
+            files.extend(chunk.kept().skip(skipped).take(most - files.len()).cloned());
+            before += kept;
+        }
+        Ok((usize::try_from(report.files).unwrap_or(usize::MAX), files))
+    }
+
+    /// What was asked for.
+    async fn order(&self, held: &Leased) -> RoundResult<PackageOrder> {
+        let id = id_of(held);
+        let payload = self.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
+        let gone = || ports::Error::new(Class::Invalid, "read payload", "it is gone");
+        Ok(self.core.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?)
+    }
+}
+
+#[async_trait]
+impl Kind for Package {
+    fn name(&self) -> &'static str {
+        "package"
+    }
+
+    async fn plan(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>> {
+        let order = self.order(held).await?;
+        let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        if state.told_at == 0 {
+            self.core.tell_if_possible(held, Status::Received, Counters::default()).await;
+        }
+        let party = [RootRef::of(&held.item)];
+        let resolved = self.core.while_moving(&party, self.resolve(held, &order)).await;
+        let files_chunks = match resolved? {
+            Ok(chunks) => chunks,
+            Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => {
+                return self.core.fail(held, failure).await.map(|()| None);
+            }
+            Err(PlanError::Port(error)) => return self.core.not_yet_begun(held, error).await.map(|()| None),
+        };
+        state.generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
+        state.told_at = millis(self.core.ports.clock.now());
+        (state.trouble_since, state.trouble_at) = (0, 0);
+        state.set_own(&Own { files_chunks, looked: 0 })?;
+        let phase = set(attr::PHASE, Phase::Planned.as_str());
+        self.core.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await?;
+        self.core.tell_if_possible(held, Status::Running, Counters::default()).await;
+        Ok(None)
+    }
+
+    fn tree<'a>(&'a self, _state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
+        Ok(Box::new(Alone(self)))
+    }
+}
+
+/// A root without children: its holder does all of its work.
+#[derive(Debug)]
+struct Alone<'a>(&'a Package);
+
+#[async_trait]
+impl Tree for Alone<'_> {
+    fn plane(&self) -> &'static str {
+        crate::domain::request::Kind::Slice.as_str()
+    }
+
+    fn noun(&self) -> &'static str {
+        "files"
+    }
+
+    fn window(&self) -> Window {
+        Window::All
+    }
+
+    async fn next(&self, _: &Leased, _: &mut RootState, _: u64) -> RoundResult<Vec<Child>> {
+        Ok(Vec::new())
+    }
+
+    async fn roster(&self, _: &Leased, _: &RootState) -> RoundResult<Roster<'_>> {
+        Ok(Roster::new(0, |_| None::<RequestId>))
+    }
+
+    async fn end(&self, held: &mut Leased) -> RoundResult<End> {
+        let package = self.0;
+        let order = package.order(held).await?;
+        match package.look_at_all(held, &order).await? {
+            Ok(outcome) => {
+                package.core.conclude(held, &outcome).await?;
+                Ok(End::Reached)
+            }
+            Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => {
+                package.core.fail(held, failure).await?;
+                Ok(End::Reached)
+            }
+            Err(PlanError::Port(error)) => {
+                if package.core.lasts_too_long(held).await? {
+                    package.core.fail(held, ports::blame::final_failure(&error)).await?;
+                    return Ok(End::Reached);
+                }
+                crate::signals::share::look_waits(&held.lease.key.id, &error);
+                Ok(End::NotBefore(after(package.core.ports.clock.now(), AGAIN)))
+            }
+        }
+    }
+}
+
+/// The end of a package that was stopped in the middle of something long.
+fn stopped(failure: Failure) -> PlanError {
+    PlanError::Failed(failure)
+}
+
+/// How a package has ended that is whole.
+fn whole(held: &Leased, core: &Core) -> Outcome {
+    Outcome::between(records::started_at(&held.item), core.ports.clock.now())
+}

@@ -1,0 +1,147 @@
+//! The papers of a package: its report, for people and for programs, and its files and libraries as tables.
+
+use super::Package;
+use crate::{
+    domain::{ids::RequestId, share::places::artifact},
+    engine::{
+        kind::PlanError,
+        lease::{Leased, RoundResult},
+        liveness::RootRef,
+        records::started_at,
+    },
+    kinds::frozen::{read_chunk, read_libraries},
+    papers::report::{
+        Head, JsonReport, Mark, Report, Summary, file_row, files_head, libraries_head, library_row,
+    },
+    ports::{
+        Class, Error, Result,
+        reports::{ReportWriter, Reports},
+    },
+};
+
+/// A paper that is being written.
+struct Paper(Box<dyn ReportWriter>);
+
+impl Paper {
+    async fn begin(place: &dyn Reports, name: &str) -> Result<Self> {
+        place.begin(name).await.map(Self)
+    }
+
+    async fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        // Papers are texts.
+        if bytes.is_empty() { Ok(()) } else { self.0.write(&String::from_utf8_lossy(bytes)).await }
+    }
+}
+
+/// All papers of a package.
+struct Papers {
+    report: Report,
+    json: JsonReport,
+    /// Where the report goes, the same for programs, the files, the libraries.
+    sheets: [Paper; 4],
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(Class::Invalid, "write report", "a report cannot be written").caused_by(error)
+}
+
+impl Papers {
+    async fn begin(place: &dyn Reports, folder: &str, of: &Head) -> Result<Self> {
+        let name = |name: &str| format!("{folder}{name}");
+        let report = Paper::begin(place, &name(&format!("SummaryReport.{}.html", of.name))).await?;
+        let json = Paper::begin(place, &name("report.json")).await?;
+        let mut files = Paper::begin(place, &name("files.csv")).await?;
+        let mut libraries = Paper::begin(place, &name("libraries.csv")).await?;
+        files.add(files_head().as_bytes()).await?;
+        libraries.add(libraries_head().as_bytes()).await?;
+        Ok(Self {
+            report: Report::new(of.clone()),
+            json: JsonReport::new(of).map_err(unwritable)?,
+            sheets: [report, json, files, libraries],
+        })
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        let [report, json, ..] = &mut self.sheets;
+        report.add(&self.report.drain()).await?;
+        json.add(&self.json.drain()).await
+    }
+
+    async fn abandon(self) {
+        for Paper(writer) in self.sheets {
+            writer.abandon().await;
+        }
+    }
+
+    async fn finish(self) -> Result<()> {
+        let summary = Summary::default();
+        let [mut report, mut json, files, libraries] = self.sheets;
+        report.add(&self.report.finish(&summary)).await?;
+        json.add(&self.json.finish(&summary).map_err(unwritable)?).await?;
+        for Paper(writer) in [report, json, files, libraries] {
+            writer.finish().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Package {
+    /// Writes the papers of a package all of whose files were looked at.
+    pub(super) async fn write_papers(
+        &self,
+        held: &Leased,
+        name: &str,
+        (id, generation, chunks): (&RequestId, u32, u32),
+    ) -> RoundResult<std::result::Result<(), PlanError>> {
+        let Some(sharing) = &self.core.ports.sharing else { return Ok(Ok(())) };
+        let date = started_at(&held.item);
+        let of = Head { name: name.to_owned(), id: id.to_string(), date };
+        let folder = artifact(id, date, "");
+        let mut papers = match Papers::begin(sharing.artifacts.as_ref(), &folder, &of).await {
+            Ok(papers) => papers,
+            Err(error) => return Ok(Err(PlanError::Port(error))),
+        };
+        let written = self.fill(held, &mut papers, (id, generation, chunks)).await;
+        let done = match written {
+            Ok(()) if held.lease.check().is_ok() => papers.finish().await,
+            Ok(()) => {
+                papers.abandon().await;
+                held.lease.check()?;
+                return Ok(Ok(()));
+            }
+            Err(error) => {
+                papers.abandon().await;
+                Err(error)
+            }
+        };
+        Ok(done.map_err(PlanError::Port))
+    }
+
+    async fn fill(
+        &self,
+        held: &Leased,
+        papers: &mut Papers,
+        (id, generation, chunks): (&RequestId, u32, u32),
+    ) -> Result<()> {
+        for library in read_libraries(&self.core, id, generation).await? {
+            papers.report.library(&library);
+            papers.json.library(&library).map_err(unwritable)?;
+            let [.., libraries] = &mut papers.sheets;
+            libraries.add(library_row(&library).as_bytes()).await?;
+        }
+        for n in 0..chunks {
+            let chunk = read_chunk(&self.core, id, generation, n).await?;
+            let mut rows = String::new();
+            for file in chunk.kept() {
+                papers.report.take(file, Mark::Same);
+                papers.json.take(file, Mark::Same).map_err(unwritable)?;
+                rows.push_str(&file_row(file, Mark::Same));
+            }
+            let [_, _, files, _] = &mut papers.sheets;
+            files.add(rows.as_bytes()).await?;
+            papers.drain().await?;
+            self.core.record_progress(&[RootRef::of(&held.item)]);
+        }
+        Ok(())
+    }
+}

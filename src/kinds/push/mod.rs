@@ -1,0 +1,178 @@
+//! The `push` kind: a package to a bucket, or into a project.
+//!
+//! To a bucket it is a list whose lines are the files of the package, and what has changed since it was packaged is
+//! not sent. Into a project it is a manifest.
+
+mod packaged;
+mod to_project;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::packaged::Packaged;
+use super::{
+    folders::Folders,
+    frozen::report_of,
+    lists::Lists,
+    slices::{SliceKind, Slices},
+};
+use crate::{
+    domain::{
+        copy_out::{CopyOutRequest, SliceOptions},
+        ids::RequestId,
+        outcome::{ErrorName, Failure, culprit},
+        share::{destination::Destination, request::PushOrder, settings::ShareSettings},
+    },
+    engine::{
+        core::Core,
+        kind::Kind,
+        lease::{Leased, RoundResult, id_of},
+        records::{self, RootState, attr, started_at},
+        round::AfterRound,
+        tree::Tree,
+    },
+    ports::{self, Class, store::Key},
+};
+
+/// Objects in flight over the fleet: what a list has that says nothing of it.
+const IN_FLIGHT: u32 = 100;
+
+/// Pushes of packages.
+#[derive(Debug)]
+pub struct Push {
+    core: Arc<Core>,
+    folders: Arc<Folders>,
+    lists: Arc<Lists>,
+    settings: Arc<ShareSettings>,
+}
+
+impl Push {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        folders: Arc<Folders>,
+        lists: Arc<Lists>,
+        settings: Arc<ShareSettings>,
+    ) -> Self {
+        Self { core, folders, lists, settings }
+    }
+
+    /// What was asked for.
+    async fn order(&self, held: &Leased) -> RoundResult<PushOrder> {
+        let id = id_of(held);
+        let payload = self.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
+        let gone = || ports::Error::new(Class::Invalid, "read payload", "it is gone");
+        Ok(self.core.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?)
+    }
+
+    /// Where it goes, if it may go there.
+    fn destination(&self, order: &PushOrder) -> Result<Destination, Failure> {
+        let destination = Destination::read(&order.destination)
+            .map_err(|why| culprit(ErrorName::InvalidRequest, why.clone(), &order.destination, &why))?;
+        self.settings.check_destination(&destination)?;
+        Ok(destination)
+    }
+
+    /// The files of the package.
+    async fn packaged(&self, order: &PushOrder) -> Result<Packaged<'_>, Failed> {
+        let package = RequestId::new(order.package_id.as_str());
+        let report = report_of(&self.core, &package).await?;
+        let why = "the package is not there, or has not succeeded";
+        let report = report.ok_or_else(|| culprit(ErrorName::SourceNotFound, why, package.as_str(), why))?;
+        Ok(Packaged::new(&self.core, package, report))
+    }
+
+    fn list(held: &Leased, order: &PushOrder, bucket: String, prefix: String) -> CopyOutRequest {
+        let id = id_of(held);
+        let day = started_at(&held.item).strftime("%Y_%m_%d").to_string();
+        CopyOutRequest {
+            destination_bucket: bucket,
+            destination_prefix: prefix,
+            start_marker: format!("STARTED_COPY__{day}__{id}.txt"),
+            summary: format!("ENDED_COPY__{day}__{id}.csv"),
+            fitting_batches: true,
+            copy_concurrency: IN_FLIGHT,
+            options: SliceOptions { on_conflict: order.on_conflict, ..SliceOptions::default() },
+            ..CopyOutRequest::default()
+        }
+    }
+}
+
+/// Why the files of a package are not at hand.
+pub(super) enum Failed {
+    /// They will not be.
+    Failure(Failure),
+    /// A port failed.
+    Port(ports::Error),
+}
+
+impl From<ports::Error> for Failed {
+    fn from(error: ports::Error) -> Self {
+        Self::Port(error)
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+#[async_trait]
+impl Kind for Push {
+    fn name(&self) -> &'static str {
+        "push"
+    }
+
+    async fn plan(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>> {
+        let order = self.order(held).await?;
+        match self.destination(&order) {
+            Err(failure) => self.core.fail(held, failure).await.map(|()| None),
+            Ok(Destination::Project(_)) => self.folders.plan(self, held).await,
+            Ok(Destination::Bucket { bucket, prefix }) => match self.packaged(&order).await {
+                Ok(packaged) => {
+                    let request = Self::list(held, &order, bucket, prefix);
+                    self.lists.begin_list(held, request, &packaged).await
+                }
+                Err(Failed::Failure(failure)) => self.core.fail(held, failure).await.map(|()| None),
+                Err(Failed::Port(error)) => self.core.not_yet_begun(held, error).await.map(|()| None),
+            },
+        }
+    }
+
+    fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
+        Ok(match Slices::of(&self.core, self, state)? {
+            Some(slices) => Box::new(slices),
+            None => Box::new(self.folders.tree(self, state)),
+        })
+    }
+
+    async fn abandon(&self, held: &mut Leased) -> RoundResult<()> {
+        let order = self.order(held).await?;
+        let Ok(Destination::Bucket { bucket, prefix }) = Destination::read(&order.destination) else {
+            return Ok(());
+        };
+        let request = Self::list(held, &order, bucket, prefix);
+        self.lists.drop_summary_if_possible(held, &request).await
+    }
+}
+
+#[async_trait]
+impl SliceKind for Push {
+    async fn end(&self, held: &mut Leased, slices: &Slices<'_>) -> RoundResult<bool> {
+        let order = self.order(held).await?;
+        let Ok(Destination::Bucket { bucket, prefix }) = Destination::read(&order.destination) else {
+            let failure = Failure::new(ErrorName::Internal, "a push has lost its destination");
+            return self.core.fail(held, failure).await.map(|()| true);
+        };
+        let request = Self::list(held, &order, bucket, prefix);
+        let Some(mut outcome) = self.lists.end_list(held, slices, &request).await? else { return Ok(false) };
+        let failed = outcome.counters.failed;
+        if let Some(failure) = outcome.failure.as_mut().filter(|_| failed > 0) {
+            let summary = format!("{}{}", request.destination(), request.summary);
+            failure.message = format!("{failed} files failed to copy, see {summary} for more information");
+        }
+        self.core.conclude(held, &outcome).await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,5 @@
+//! The papers of a package: what people and programs read of it. Pure texts; what writes them somewhere is
+//! elsewhere.
+
+pub mod report;
+pub mod script;

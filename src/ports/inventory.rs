@@ -1,0 +1,91 @@
+//! Where files and metadata come from that packages are made of.
+//!
+//! # Contract
+//! - Pages come in an order that stays the same as long as what they are read from does.
+//! - More may be given than was asked for; the caller chooses. Nothing that was asked for is left out.
+//! - What cannot be read as it stands is `Invalid`, and says where: the file, and the line.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+
+use super::error::Result;
+use crate::domain::share::{files::Library, rows::Row};
+
+/// What comes in pages.
+#[async_trait]
+pub trait Pages<T>: Send {
+    /// The next page, which may be empty; `None` after the last.
+    async fn next(&mut self) -> Result<Option<Vec<T>>>;
+}
+
+/// Which files are asked for. Each list that is there narrows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RowQuery {
+    /// Of these libraries.
+    pub libraries: Option<BTreeSet<String>>,
+    /// Reads of these sequencing runs.
+    pub instrument_runs: Option<BTreeSet<String>>,
+    /// Analyses of these runs.
+    pub portal_runs: Option<BTreeSet<String>>,
+}
+
+/// What libraries are asked for by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Their own ids.
+    Libraries,
+    /// Their subjects.
+    Subjects,
+    /// Their individuals.
+    Individuals,
+    /// Their projects.
+    Projects,
+}
+
+impl Whose {
+    /// Whether a library is that of an id.
+    #[must_use]
+    pub fn is(self, library: &Library, id: &str) -> bool {
+        match self {
+            Self::Libraries => library.library_id == id,
+            Self::Subjects => library.subject_id == id,
+            Self::Individuals => library.individual_id == id,
+            Self::Projects => library.project_ids.iter().any(|project| project == id),
+        }
+    }
+
+    /// What such an id is the id of.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Libraries => "library",
+            Self::Subjects => "subject",
+            Self::Individuals => "individual",
+            Self::Projects => "project",
+        }
+    }
+}
+
+/// Files that could be in packages.
+#[async_trait]
+pub trait Inventory: Send + Sync + std::fmt::Debug {
+    /// The files that answer.
+    async fn rows(&self, query: &RowQuery) -> Result<Box<dyn Pages<Row>>>;
+
+    /// The files of a manifest (`s3://…`).
+    async fn manifest(&self, uri: &str) -> Result<Box<dyn Pages<Row>>>;
+}
+
+/// What is known of libraries.
+#[async_trait]
+pub trait Metadata: Send + Sync + std::fmt::Debug {
+    /// The libraries of these ids, each once; those that are not known are left out.
+    async fn libraries(&self, whose: Whose, ids: &BTreeSet<String>) -> Result<Vec<Library>>;
+
+    /// The libraries of a manifest (`s3://…`), as its lines tell of them.
+    async fn manifest(&self, uri: &str) -> Result<Box<dyn Pages<Library>>>;
+
+    /// Whether anything is known at all: where not, libraries are known by their files alone.
+    fn is_there(&self) -> bool;
+}

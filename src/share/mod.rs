@@ -1,0 +1,156 @@
+//! The API of sharing: a listener of its own, for people and services with tokens. Whoever reaches the other one is
+//! trusted with all that this process does; whoever reaches this one may share, and no more.
+//!
+//! | route (below `/api/v1`) | does |
+//! | --- | --- |
+//! | `POST /package`, `GET /package` | asks for a package; lists packages |
+//! | `GET`, `DELETE /package/{id}` | shows, deletes one |
+//! | `GET /package/{id}/files` | lists its files |
+//! | `GET /package/{id}:getSummaryReport`, `GET /package/{id}:presign` | where its report, and its script, can be fetched |
+//! | `POST /package/{id}:push`, `PATCH /package/{id}:abort` | pushes it; ends it |
+//! | `GET /push`, `GET /push/{id}`, `PATCH /push/{id}:abort` | lists, shows, ends pushes |
+//!
+//! `GET /d/{link}/{name}`, outside of that, is what our own links lead to: it asks for no token but the link.
+//!
+//! Names, texts and codes are those of the service that this one replaces: its clients are not to notice.
+
+mod auth;
+mod door;
+mod query;
+mod refusal;
+mod routes;
+
+use std::{fmt, io, sync::Arc};
+
+use async_trait::async_trait;
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    middleware::from_fn_with_state,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+pub use self::{auth::Callers, query::Wanted, refusal::Refusal};
+use crate::{
+    domain::{
+        ids::RequestId,
+        share::{files::PackagedFile, request::PackageRequest},
+    },
+    events::share::{
+        asked::PushAsked,
+        shown::{PackageShown, PushShown},
+    },
+    ports::reports::Opened,
+    runtime::server,
+};
+
+/// What this room needs from the rest of the process.
+#[async_trait]
+pub trait Backend: Send + Sync + fmt::Debug {
+    /// Asks for a package. `who` asks.
+    async fn make(&self, who: &str, name: String, request: PackageRequest) -> Result<PackageShown, Refusal>;
+
+    /// One package.
+    async fn package(&self, id: &RequestId) -> Result<PackageShown, Refusal>;
+
+    /// Packages, newest first: how many there are, and those of the page.
+    async fn packages(&self, wanted: &Wanted) -> Result<(usize, Vec<PackageShown>), Refusal>;
+
+    /// The files of a package: how many there are, and those of the page.
+    async fn files(
+        &self,
+        id: &RequestId,
+        first: usize,
+        most: usize,
+    ) -> Result<(usize, Vec<PackagedFile>), Refusal>;
+
+    /// Ends a package that is being made.
+    async fn abort_package(&self, id: &RequestId) -> Result<PackageShown, Refusal>;
+
+    /// Forgets a package that has ended.
+    async fn delete_package(&self, id: &RequestId) -> Result<PackageShown, Refusal>;
+
+    /// Pushes a package. `who` asks.
+    async fn push(&self, who: &str, id: &RequestId, asked: PushAsked) -> Result<PushShown, Refusal>;
+
+    /// One push.
+    async fn pushed(&self, id: &RequestId) -> Result<PushShown, Refusal>;
+
+    /// Pushes, newest first: how many there are, and those of the page.
+    async fn pushes(&self, wanted: &Wanted) -> Result<(usize, Vec<PushShown>), Refusal>;
+
+    /// Ends a push that is under way.
+    async fn abort_push(&self, id: &RequestId) -> Result<PushShown, Refusal>;
+
+    /// Where the report of a package can be read.
+    async fn report(&self, id: &RequestId) -> Result<String, Refusal>;
+
+    /// Where the script of a package can be fetched.
+    async fn hand_out(&self, id: &RequestId) -> Result<String, Refusal>;
+
+    /// What one of our own links leads to.
+    async fn follow(&self, link: &str) -> Result<Opened, Refusal>;
+
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// What the routes share.
+#[derive(Clone)]
+pub struct Share {
+    /// The rest of the process.
+    pub backend: Arc<dyn Backend>,
+    /// Who is let in.
+    pub callers: Callers,
+    /// Where callers reach it.
+    pub public_url: Url,
+    /// Whether workflows may be asked for that are not known.
+    pub any_workflow: bool,
+    /// Bytes of a body.
+    pub largest_body: usize,
+}
+
+impl fmt::Debug for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Share").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}
+
+/// Serves until `stop`, then answers what has been asked already.
+pub async fn serve(
+    listener: TcpListener,
+    share: Share,
+    max_connections: usize,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    server::serve(listener, router(share), max_connections, stop).await
+}
+
+/// The routes, which tests call in process.
+pub fn router(share: Share) -> Router {
+    let largest = share.largest_body;
+    let api = routes::routes().layer(from_fn_with_state(share.clone(), auth::stand));
+    Router::new()
+        .route("/", get(async || Json(json!({ "message": "Welcome to the data sharing api!!" }))))
+        .nest("/api/v1", api)
+        .merge(door::routes())
+        .fallback(async || detail(StatusCode::NOT_FOUND, "Not Found"))
+        .method_not_allowed_fallback(async || detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"))
+        .layer(DefaultBodyLimit::max(largest))
+        .with_state(share)
+}
+
+/// An error as clients of `FastAPI` know it.
+fn detail(status: StatusCode, text: &str) -> Response {
+    (status, Json(json!({ "detail": text }))).into_response()
+}
+
+#[cfg(test)]
+mod tests;

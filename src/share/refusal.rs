@@ -1,0 +1,52 @@
+//! What a caller is told that gets nothing.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::detail;
+use crate::{events::share::Invalid, ports};
+
+/// Why a call comes to nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// What it says contradicts itself.
+    Bad(String),
+    /// Its body cannot be read.
+    Invalid(Vec<Invalid>),
+    /// Its caller has not shown who it is.
+    Unknown(String),
+    /// It may not be done.
+    Forbidden(String),
+    /// There is no such thing.
+    NotFound(String),
+    /// Not as it stands.
+    Conflict(String),
+    /// It may be tried again.
+    Unavailable(String),
+}
+
+impl From<ports::Error> for Refusal {
+    fn from(error: ports::Error) -> Self {
+        if error.is_passing() { Self::Unavailable(error.to_string()) } else { Self::Bad(error.to_string()) }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Bad(why) => detail(StatusCode::BAD_REQUEST, &why),
+            Self::Invalid(wrong) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": wrong }))).into_response()
+            }
+            Self::Unknown(why) => detail(StatusCode::UNAUTHORIZED, &why),
+            Self::Forbidden(why) => detail(StatusCode::FORBIDDEN, &why),
+            Self::NotFound(why) => detail(StatusCode::NOT_FOUND, &why),
+            Self::Conflict(why) => detail(StatusCode::CONFLICT, &why),
+            Self::Unavailable(why) => detail(StatusCode::SERVICE_UNAVAILABLE, &why),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The routes, against a backend that remembers nothing.
+
+use std::sync::Mutex;
+
+use axum::{body::Body, http::Request};
+use http_body_util::BodyExt as _;
+use sha2::{Digest as _, Sha256};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::domain::share::tokens::TokenEntry;
+
+#[derive(Debug, Default)]
+struct Desk(Mutex<Vec<String>>);
+
+impl Desk {
+    fn refuse<T>(&self, said: String) -> Result<T, Refusal> {
+        self.0.lock().unwrap().push(said);
+        Err(Refusal::NotFound("nothing is here".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Backend for Desk {
+    async fn make(&self, who: &str, name: String, _: PackageRequest) -> Result<PackageShown, Refusal> {
+        self.refuse(format!("{who} makes {name}"))
+    }
+
+    async fn package(&self, id: &RequestId) -> Result<PackageShown, Refusal> {
+        self.refuse(format!("shows {id}"))
+    }
+
+    async fn packages(&self, _: &Wanted) -> Result<(usize, Vec<PackageShown>), Refusal> {
+        Ok((0, Vec::new()))
+    }
+
+    async fn files(&self, id: &RequestId, _: usize, _: usize) -> Result<(usize, Vec<PackagedFile>), Refusal> {
+        self.refuse(format!("files of {id}"))
+    }
+
+    async fn abort_package(&self, id: &RequestId) -> Result<PackageShown, Refusal> {
+        self.refuse(format!("aborts {id}"))
+    }
+
+    async fn delete_package(&self, id: &RequestId) -> Result<PackageShown, Refusal> {
+        self.refuse(format!("deletes {id}"))
+    }
+
+    async fn push(&self, who: &str, id: &RequestId, asked: PushAsked) -> Result<PushShown, Refusal> {
+        self.refuse(format!("{who} pushes {id} to {}", asked.destination))
+    }
+
+    async fn pushed(&self, id: &RequestId) -> Result<PushShown, Refusal> {
+        self.refuse(format!("shows {id}"))
+    }
+
+    async fn pushes(&self, _: &Wanted) -> Result<(usize, Vec<PushShown>), Refusal> {
+        Ok((0, Vec::new()))
+    }
+
+    async fn abort_push(&self, id: &RequestId) -> Result<PushShown, Refusal> {
+        self.refuse(format!("aborts {id}"))
+    }
+
+    async fn report(&self, id: &RequestId) -> Result<String, Refusal> {
+        Ok(format!("https://x/{id}?a=b&c=d"))
+    }
+
+    async fn hand_out(&self, id: &RequestId) -> Result<String, Refusal> {
+        self.refuse(format!("hands out {id}"))
+    }
+
+    async fn follow(&self, link: &str) -> Result<Opened, Refusal> {
+        let bytes = axum::body::Bytes::from("<p>");
+        let opened = Opened {
+            size: Some(3),
+            kind: "text/html; charset=utf-8",
+            bytes: Box::pin(futures_util::stream::once(async { Ok(bytes) })),
+        };
+        if link == "good" { Ok(opened) } else { Err(Refusal::NotFound("no".to_owned())) }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+}
+
+fn share(backend: &Arc<Desk>) -> Router {
+    let sum = |token: &str| hex::encode(Sha256::digest(token.as_bytes()));
+    let entry = |text: String| TokenEntry::read(&text).unwrap();
+    let entries = [entry(format!("ann:read:{}", sum("one"))), entry(format!("bob:admin:{}", sum("two")))];
+    router(Share {
+        backend: backend.clone(),
+        callers: Callers::Tokens(entries.into()),
+        public_url: "https://share.example.org".parse().unwrap(),
+        any_workflow: false,
+        largest_body: 1000,
+    })
+}
+
+async fn call(router: &Router, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+    let mut request = Request::builder().method(method).uri(path);
+    if !token.is_empty() {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Body::from(body.to_owned())).unwrap();
+    let answer = router.clone().oneshot(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn only_those_with_a_token_are_let_in_and_only_for_what_it_is_for() {
+    let desk = Arc::new(Desk::default());
+    let router = share(&desk);
+    let welcome = r#"{"message":"Welcome to the data sharing api!!"}"#;
+    assert_eq!(call(&router, "GET", "/", "", "").await, (200, welcome.to_owned()));
+    assert_eq!(call(&router, "GET", "/api/v1/package", "", "").await.0, 401);
+    assert_eq!(call(&router, "GET", "/api/v1/package", "three", "").await.0, 401);
+    assert_eq!(call(&router, "GET", "/api/v1/package/", "one", "").await.0, 200);
+    let asked = r#"{"packageName":"ab","packageRequest":{"libraryIdList":["L1"],"dataTypeList":["fastq"]}}"#;
+    let (status, why) = call(&router, "POST", "/api/v1/package", "one", asked).await;
+    assert_eq!((status, why.as_str()), (403, r#"{"detail":"the token of ann has no scope `package`"}"#));
+    assert_eq!(call(&router, "POST", "/api/v1/package", "two", asked).await.0, 404);
+    assert_eq!(*desk.0.lock().unwrap(), ["bob makes ab"]);
+}
+
+#[tokio::test]
+async fn ids_are_read_before_anything_is_looked_for() {
+    let desk = Arc::new(Desk::default());
+    let router = share(&desk);
+    let ulid = "01KB0000000000000000000000";
+    for (method, path, status) in [
+        ("GET", "/api/v1/package/nothing".to_owned(), 400),
+        ("GET", format!("/api/v1/package/psh.{ulid}"), 400),
+        ("GET", format!("/api/v1/package/{ulid}"), 404),
+        ("GET", format!("/api/v1/push/{ulid}/"), 404),
+        ("PATCH", format!("/api/v1/package/pkg.{ulid}:abort"), 404),
+        ("PATCH", format!("/api/v1/package/pkg.{ulid}"), 405),
+        ("PATCH", format!("/api/v1/push/{ulid}:abort"), 404),
+        ("GET", format!("/api/v1/package/{ulid}:nothing"), 404),
+        ("DELETE", format!("/api/v1/package/{ulid}"), 404),
+        ("PATCH", format!("/api/v1/push/{ulid}"), 405),
+    ] {
+        assert_eq!(call(&router, method, &path, "two", "").await.0, status, "{method} {path}");
+    }
+    let said = [
+        format!("shows pkg.{ulid}"),
+        format!("shows psh.{ulid}"),
+        format!("aborts pkg.{ulid}"),
+        format!("aborts psh.{ulid}"),
+        format!("deletes pkg.{ulid}"),
+    ];
+    assert_eq!(*desk.0.lock().unwrap(), said);
+}
+
+#[tokio::test]
+async fn a_link_needs_no_token_and_gives_nothing_away() {
+    let router = share(&Arc::new(Desk::default()));
+    let request = Request::get("/d/good/report.html").body(Body::empty()).unwrap();
+    let answer = router.clone().oneshot(request).await.unwrap();
+    let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("referrer-policy"), "no-referrer");
+    assert!(header("content-security-policy").starts_with("default-src 'none'"));
+    assert_eq!(
+        (header("content-type").as_str(), header("content-length").as_str()),
+        ("text/html; charset=utf-8", "3")
+    );
+    assert_eq!(call(&router, "GET", "/d/other/report.html", "", "").await.0, 404);
+    let ulid = "01KB0000000000000000000000";
+    let (status, url) =
+        call(&router, "GET", &format!("/api/v1/package/{ulid}:getSummaryReport"), "one", "").await;
+    assert_eq!((status, url), (200, format!("\"https://x/pkg.{ulid}?a=b&c=d\"")), "a plain JSON text");
+    assert_eq!(call(&router, "GET", &format!("/api/v1/package/{ulid}:presign"), "one", "").await.0, 403);
+}
+
+#[tokio::test]
+async fn bodies_that_say_nothing_are_refused() {
+    let router = share(&Arc::new(Desk::default()));
+    for (body, status) in [("", 422), ("{", 422), ("[]", 422), (r#"{"packageName":"ab"}"#, 422)] {
+        let (is, answer) = call(&router, "POST", "/api/v1/package", "two", body).await;
+        assert_eq!(is, status, "{body}: {answer}");
+        assert!(answer.starts_with(r#"{"detail":[{"type":"#), "{answer}");
+    }
+    assert_eq!(call(&router, "POST", "/api/v1/package", "two", &"x".repeat(1001)).await.0, 413);
+}

@@ -1,0 +1,372 @@
+//! Packages and pushes, from what a caller asks for to what arrives.
+
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
+
+use copy_manager::{
+    app::Desk,
+    domain::{ids::RequestId, share::request::PackageRequest},
+    events::share::{
+        asked,
+        shown::{JobStatus, PackageShown, PushShown},
+    },
+    inventory::{
+        lims::Lims,
+        tables::{Catalogue, Place},
+    },
+    ports::{Sharing, objects::ObjectStore},
+    share::{Backend as _, Refusal, Wanted},
+    transfer::reports::InBucket,
+};
+use pretty_assertions::assert_eq;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::house::{House, Instance, TO};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const RUN: &str = "241024_A00130_0336_BHW7MVDSXC";
+const TUMOUR: &str = "20241025aaaa0001";
+const OLDER: &str = "20240101aaaa0001";
+
+/// The rows of two libraries on two lanes each, with two runs of a workflow.
+fn catalogue() -> String {
+    let mut rows = "uri,library_id,instrument_run_id,lane,portal_run_id,workflow_name,extra\n".to_owned();
+    for library in ["L2400001", "L2400002"] {
+        for (lane, read) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+            let key = format!("primary/{RUN}/{library}_S1_L00{lane}_R{read}_001.fastq.gz");
+            writeln!(rows, "s3://src/{key},{library},{RUN},{lane},,,x").unwrap();
+        }
+    }
+    for run in [OLDER, TUMOUR] {
+        for key in ["a.bam", "logs/inner.log"] {
+            let key = format!("analysis/wgs/{run}/{key}");
+            writeln!(rows, "s3://src/{key},L2400001,,,{run},cttsov2,x").unwrap();
+        }
+        writeln!(rows, "s3://src/x/logs/wgs/{run}/own.log,L2400001,,,{run},cttsov2,x").unwrap();
+    }
+    rows
+}
+
+/// A house whose bucket holds all that the catalogue names.
+async fn house() -> House {
+    let catalogue = catalogue();
+    let keys = catalogue.lines().skip(1).filter_map(|row| row.strip_prefix("s3://src/")?.split(',').next());
+    let objects: Vec<Value> = keys.map(|key| json!({ "key": key, "size": 100 })).collect();
+    let buckets = json!([{ "name": "src", "objects": objects }, { "name": "dest" }, { "name": "tables" }]);
+    let mut house = House::beside(&[], &[], &[], buckets, |_| {}).await;
+    house.put_object("tables", "catalogue.csv", catalogue.into_bytes()).await;
+    let lims = "library_id,sequencing_run_id,project_id,external_subject_id,type\n\
+        L2400001,x,Trauma,SBJ1,WGS\nL2400002_topup2,x,Trauma,SBJ2,WGS\nL2400002,x,Grief,SBJ2,WGS\nL9,x,Other,SBJ9,WTS\n";
+    house.put_object("tables", "lims.csv", lims.as_bytes().to_vec()).await;
+    let objects: Arc<dyn ObjectStore> = house.objects.clone();
+    house.sharing = Some(Sharing {
+        inventory: Arc::new(Catalogue::new(objects.clone(), [Place::of("s3://tables/catalogue.csv")])),
+        metadata: Arc::new(Lims::new(objects.clone(), Some(Place::of("s3://tables/lims.csv")))),
+        artifacts: Arc::new(InBucket::below(objects, "s3://tables/share/").unwrap()),
+    });
+    house
+}
+
+/// Where callers ask.
+fn desk(house: &House, instance: &Instance) -> Desk {
+    let work = &instance.work;
+    let url = "https://share.example.org".parse().unwrap();
+    {
+        let sharing = house.sharing.clone().unwrap();
+        Desk::new(
+            instance.engine.clone(),
+            work.packages.clone(),
+            &instance.ports,
+            sharing,
+            house.share.clone(),
+            url,
+        )
+    }
+}
+
+fn request(fields: &Value) -> PackageRequest {
+    let body = json!({ "packageName": "my-package", "packageRequest": fields });
+    asked::package(&body, false).unwrap().1
+}
+
+async fn made(desk: &Desk, fields: Value) -> PackageShown {
+    let package = desk.make("ann", "my-package".into(), request(&fields)).await.unwrap();
+    assert_eq!(package.status, JobStatus::Pending);
+    ended(desk, &package.id).await
+}
+
+async fn ended(desk: &Desk, id: &str) -> PackageShown {
+    for _ in 0..600 {
+        let shown = desk.package(&RequestId::new(id)).await.unwrap();
+        if shown.status.has_ended() {
+            return shown;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    panic!("{id} never ends");
+}
+
+async fn pushed(desk: &Desk, package: &str, to: &str) -> PushShown {
+    let asked = asked::push(&json!({ "shareDestination": to })).unwrap();
+    let push = desk.push("bob", &RequestId::new(package), asked).await.unwrap();
+    assert_eq!((push.status, push.requested_by.as_str()), (JobStatus::Pending, "bob"));
+    for _ in 0..2400 {
+        let shown = desk.pushed(&RequestId::new(push.id.as_str())).await.unwrap();
+        if shown.status.has_ended() {
+            return shown;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    panic!("{} never ends", push.id);
+}
+
+async fn paths(desk: &Desk, package: &PackageShown) -> BTreeSet<String> {
+    let (count, files) = desk.files(&RequestId::new(package.id.as_str()), 0, 10_000).await.unwrap();
+    assert_eq!(Some(count as u64), package.files.map(|files| files.total));
+    files.into_iter().map(|file| file.path).collect()
+}
+
+async fn keys(house: &House, prefix: &str) -> BTreeSet<String> {
+    house.simulator.objects("dest", prefix).await.into_iter().map(|object| object.key).collect()
+}
+
+fn fastq(library: &str, lane: u32, read: u32) -> String {
+    format!("fastq/{RUN}/Lane_{lane}/{library}/{library}_S1_L00{lane}_R{read}_001.fastq.gz")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_package_holds_the_reads_and_the_newest_analyses_of_its_libraries() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let both = json!({ "libraryIdList": ["L2400001", "L2400002_topup2"],
+        "dataTypeList": ["fastq", "secondaryAnalysis"] });
+    let package = made(&desk, both).await;
+    assert_eq!((package.status, package.error_message.as_deref()), (JobStatus::Succeeded, None));
+    assert_eq!(package.requested_by, "ann");
+    let reads = ["L2400001", "L2400002"]
+        .into_iter()
+        .flat_map(|library| [(1, 1), (1, 2), (2, 1), (2, 2)].map(|(lane, read)| fastq(library, lane, read)));
+    let below = format!("secondary-analysis/cttsov2/{TUMOUR}");
+    let mut expected: BTreeSet<String> = reads.collect();
+    expected.extend([format!("{below}/a.bam"), format!("{below}/logs/inner.log")]);
+    assert_eq!(paths(&desk, &package).await, expected);
+    assert_eq!(package.files.map(|files| (files.total, files.bytes)), Some((10, 1000)));
+
+    let by_run = json!({ "instrumentRunIdList": [RUN], "projectIdList": ["Grief"], "dataTypeList": ["fastq"],
+        "primaryDataPathPrefix": "/" });
+    let package = made(&desk, by_run).await;
+    let of_one = paths(&desk, &package).await;
+    assert_eq!(of_one.len(), 4);
+    assert!(of_one.iter().all(|path| path.starts_with(RUN) && path.contains("L2400002")), "{of_one:?}");
+    let portal = json!({ "portalRunIdList": [OLDER], "dataTypeList": ["secondaryAnalysis"] });
+    assert_eq!(paths(&desk, &made(&desk, portal).await).await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_known_or_not_there_fails_a_package_and_is_named() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package =
+        made(&desk, json!({ "libraryIdList": ["L1", "L2400001"], "dataTypeList": ["fastq"] })).await;
+    assert_eq!(package.status, JobStatus::Failed);
+    let why = package.error_message.unwrap();
+    assert!(why.contains("L1: no such library is known"), "{why}");
+
+    let rows = json!([{ "uri": "s3://src/gone", "path": "a/gone" }, { "uri": format!("s3://src/primary/{RUN}/L2400001_S1_L001_R1_001.fastq.gz"),
+        "path": "a/there" }]);
+    let gone = |more: bool| json!({ "manifest": rows, "dataTypeList": ["fastq"], "allowMissing": more });
+    let package = made(&desk, gone(false)).await;
+    let why = package.error_message.unwrap();
+    assert!(why.contains("s3://src/gone: does not exist or is not accessible"), "{why}");
+    let package = made(&desk, gone(true)).await;
+    assert_eq!(paths(&desk, &package).await, ["a/there".to_owned()].into());
+
+    let twice = json!([{ "uri": format!("s3://src/analysis/wgs/{TUMOUR}/a.bam"), "path": "x" },
+        { "uri": format!("s3://src/analysis/wgs/{OLDER}/a.bam"), "path": "x" }]);
+    let package = made(&desk, json!({ "manifest": twice, "dataTypeList": ["fastq"] })).await;
+    let why = package.error_message.unwrap();
+    assert!(why.contains("would be x in the package, and so would"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_package_is_pushed_to_a_bucket_and_a_second_push_copies_nothing() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] })).await;
+    let first = pushed(&desk, &package.id, "s3://dest/in").await;
+    assert_eq!((first.status, first.error_messages.as_deref()), (JobStatus::Succeeded, None));
+    assert_eq!(first.share_destination, "s3://dest/in/");
+    let there = keys(&house, "in/fastq/").await;
+    assert_eq!(there, paths(&desk, &package).await.into_iter().map(|path| format!("in/{path}")).collect());
+    let log = first.log_uri.unwrap();
+    let summary = log.strip_prefix("s3://dest/").unwrap();
+    assert!(
+        summary.starts_with("in/ENDED_COPY__20") && summary.ends_with(&format!("__{}.csv", first.id)),
+        "{log}"
+    );
+    let marker = summary.replace("ENDED_COPY", "STARTED_COPY").replace(".csv", ".txt");
+    assert!(keys(&house, "in/STARTED").await.contains(&marker), "{marker}");
+    assert_eq!(house.object("dest", summary).await.matches(",COPIED,").count(), 4);
+
+    let second = pushed(&desk, &package.id, "s3://dest/in/").await;
+    assert_eq!(second.status, JobStatus::Succeeded);
+    assert_eq!(second.progress.map(|progress| progress.bytes_done), Some(0), "nothing is copied twice");
+    let of_package = Wanted {
+        packages: vec![RequestId::new(package.id.as_str())],
+        page: 1,
+        rows_per_page: 1,
+        ..Wanted::default()
+    };
+    let (count, page) = desk.pushes(&of_package).await.unwrap();
+    assert_eq!((count, page.len(), &page[0].id), (2, 1, &second.id), "newest first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_changed_since_it_was_packaged_is_not_sent_and_the_rest_is() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] })).await;
+    let changed = format!("primary/{RUN}/L2400001_S1_L001_R1_001.fastq.gz");
+    house.put_object("src", &changed, b"something else".to_vec()).await;
+    let gone = format!("primary/{RUN}/L2400001_S1_L002_R2_001.fastq.gz");
+    house.s3_client().delete_object().bucket("src").key(&gone).send().await.unwrap();
+    let push = pushed(&desk, &package.id, "s3://dest/in/").await;
+    assert_eq!(push.status, JobStatus::Failed);
+    let why = push.error_messages.unwrap();
+    assert!(why.starts_with("2 files failed to copy, see s3://dest/in/ENDED_COPY__"), "{why}");
+    assert_eq!(keys(&house, "in/fastq/").await.len(), 2);
+    let summary = house.object("dest", push.log_uri.unwrap().strip_prefix("s3://dest/").unwrap()).await;
+    assert!(summary.contains("has changed since it was packaged"), "{summary}");
+    assert!(summary.contains("does not exist or is not accessible"), "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_package_is_pushed_into_a_project_folder_by_folder() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let fields = json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq", "secondaryAnalysis"],
+        "primaryDataPathPrefix": "primary", "secondaryAnalysisPathPrefix": "/" });
+    let package = made(&desk, fields).await;
+    let push = pushed(&desk, &package.id, "icav2://archive/shared").await;
+    assert_eq!((push.status, push.error_messages.as_deref()), (JobStatus::Succeeded, None));
+    let tree = house.tree(TO, "/shared/").await;
+    let arrived: BTreeSet<String> =
+        tree.into_iter().map(|(path, ..)| path).filter(|path| !path.ends_with('/')).collect();
+    assert_eq!(arrived, paths(&desk, &package).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_goes_nowhere_else() {
+    let mut house = house().await;
+    house.share.destinations = vec!["s3://dest/allowed/*".to_owned().try_into().unwrap()];
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] })).await;
+    let push = async |to: &str| {
+        let asked = asked::push(&json!({ "shareDestination": to })).unwrap();
+        desk.push("bob", &RequestId::new(package.id.as_str()), asked).await
+    };
+    let wrong = "Error: pushLocation must be a valid s3 url, s3://dest does not have a path";
+    assert_eq!(push("s3://dest").await, Err(Refusal::Bad(wrong.to_owned())));
+    assert!(matches!(push("s3://dest/other/").await, Err(Refusal::Forbidden(_))));
+    assert_eq!(pushed(&desk, &package.id, "s3://dest/allowed/here/").await.status, JobStatus::Succeeded);
+    assert!(keys(&house, "other/").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn packages_are_listed_aborted_deleted_and_expire() {
+    let mut house = house().await;
+    house.share.expires_after = 60 * MINUTE;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let fields = json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] });
+    let old = made(&desk, fields.clone()).await;
+    sleep(MINUTE).await;
+    let package = desk.make("ann", "other".into(), request(&fields)).await.unwrap();
+    let id = RequestId::new(package.id.as_str());
+    let aborted = desk.abort_package(&id).await;
+    let package = match aborted {
+        Ok(package) => package,
+        Err(Refusal::Conflict(_)) => ended(&desk, &package.id).await,
+        Err(refusal) => panic!("{refusal:?}"),
+    };
+    assert!(package.status.has_ended());
+    assert_eq!(
+        desk.abort_package(&id).await.unwrap_err(),
+        Refusal::Conflict("Job is not in a state that can be aborted".into())
+    );
+    let all = Wanted { page: 1, rows_per_page: 100, ..Wanted::default() };
+    let (count, listed) = desk.packages(&all).await.unwrap();
+    assert_eq!((count, &listed[0].id, &listed[1].id), (2, &package.id, &old.id));
+    let named = Wanted { names: vec!["other".into()], ..all.clone() };
+    assert_eq!(desk.packages(&named).await.unwrap().0, 1);
+    desk.delete_package(&id).await.unwrap();
+    assert!(matches!(desk.package(&id).await, Err(Refusal::NotFound(_))));
+    assert_eq!(desk.packages(&all).await.unwrap().0, 1);
+
+    sleep(60 * MINUTE).await;
+    let shown = desk.package(&RequestId::new(old.id.as_str())).await.unwrap();
+    assert!(shown.has_expired);
+    let asked = asked::push(&json!({ "shareDestination": "s3://dest/in/" })).unwrap();
+    let push = desk.push("bob", &RequestId::new(old.id.as_str()), asked).await;
+    assert_eq!(push, Err(Refusal::Conflict("Package has expired".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_package_has_its_papers_and_is_handed_out() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] })).await;
+    let id = RequestId::new(package.id.as_str());
+    let url = desk.report(&id).await.unwrap();
+    let day = package.request_time.strftime("year=%Y/month=%m/day=%d");
+    let folder = format!("share/packages/{day}/{id}/final/");
+    let url = url.replace("%3D", "=");
+    assert!(url.contains(&format!("/tables/{folder}SummaryReport.my-package.html?")), "{url}");
+    assert!(url.contains("X-Amz-Expires=604800"), "{url}");
+    let report = house.object("tables", &format!("{folder}SummaryReport.my-package.html")).await;
+    assert!(report.contains("Package ID:") && report.contains(id.as_str()), "{report}");
+    let files = house.object("tables", &format!("{folder}files.csv")).await;
+    assert_eq!(files.lines().count(), 5, "{files}");
+    let for_programs: Value =
+        serde_json::from_str(&house.object("tables", &format!("{folder}report.json")).await).unwrap();
+    assert_eq!(for_programs["files"].as_array().unwrap().len(), 4);
+    assert_eq!(for_programs["libraries"][0]["subjectId"], "SBJ1");
+
+    let url = desk.hand_out(&id).await.unwrap();
+    assert!(url.contains("download-data.my-package.sh?"), "{url}");
+    let name = format!("{folder}download-data.my-package.sh");
+    let script = house.object("tables", &name).await;
+    assert!(script.starts_with("#!"), "{script}");
+    assert_eq!(script.matches("X-Amz-Signature=").count(), 4, "a link for each file");
+    assert!(paths(&desk, &package).await.iter().all(|path| script.contains(&format!("'{path}'"))));
+    sleep(23 * 60 * MINUTE).await;
+    desk.hand_out(&id).await.unwrap();
+    assert_eq!(house.object("tables", &name).await, script, "its links are good for more than six days");
+    sleep(2 * 60 * MINUTE).await;
+    desk.hand_out(&id).await.unwrap();
+    assert_ne!(house.object("tables", &name).await, script, "they are not any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn links_that_would_die_soon_are_not_handed_out() {
+    let mut house = house().await;
+    // The credentials of a task are those of a session.
+    let ends = std::time::SystemTime::from(house.now() + jiff::SignedDuration::from_hours(6));
+    house.own_credentials_until(ends);
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] })).await;
+    let refused = desk.hand_out(&RequestId::new(package.id.as_str())).await.unwrap_err();
+    let Refusal::Conflict(why) = refused else { panic!("{refused:?}") };
+    assert!(
+        why.starts_with("Presigned URLs would expire at ") && why.ends_with("(share.presign_least)"),
+        "{why}"
+    );
+}
