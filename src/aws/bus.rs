@@ -55,7 +55,7 @@ impl EventBridgeBus {
         };
         PutEventsRequestEntry::builder()
             .event_bus_name(bus)
-            .source(&self.source)
+            .source(event.source.as_ref().unwrap_or(&self.source))
             .detail_type(event.detail_type)
             .detail(&event.detail)
             .build()
@@ -63,7 +63,7 @@ impl EventBridgeBus {
 
     /// As EventBridge counts it.
     fn bytes(&self, event: &Event) -> usize {
-        self.source.len() + event.detail_type.len() + event.detail.len()
+        event.source.as_ref().unwrap_or(&self.source).len() + event.detail_type.len() + event.detail.len()
     }
 
     /// Puts a batch, and again what was refused for a while.

@@ -229,7 +229,7 @@ async fn refused_events_are_told_by_position() {
         PutEventsOutput::builder().set_entries(Some(entries)).build()
     });
     let bus = EventBridgeBus::new(scripted!(aws_sdk_eventbridge, &first, &second), &Settings::default());
-    let event = Event { bus: Bus::External, detail_type: "T", detail: "{}".to_owned() };
+    let event = Event { bus: Bus::External, source: None, detail_type: "T", detail: "{}".to_owned() };
     let refused = bus.publish(&vec![event; 12]).await.unwrap();
     let refused: Vec<_> = refused.iter().map(|(position, error)| (*position, error.class)).collect();
     assert_eq!(refused, [(3, Class::Invalid), (11, Class::Invalid)]);
@@ -259,7 +259,12 @@ async fn events_refused_for_a_while_are_put_again_alone() {
     let third = answer(vec![refused("ThrottlingException")]);
     let bus =
         EventBridgeBus::new(scripted!(aws_sdk_eventbridge, &first, &second, &third), &Settings::default());
-    let event = |n: u32| Event { bus: Bus::External, detail_type: "T", detail: format!("{{\"n\":{n}}}") };
+    let event = |n: u32| Event {
+        bus: Bus::External,
+        source: None,
+        detail_type: "T",
+        detail: format!("{{\"n\":{n}}}"),
+    };
     let start = Instant::now();
     let refused = bus.publish(&(0..4).map(event).collect::<Vec<_>>()).await.unwrap();
     let refused: Vec<_> = refused.iter().map(|(position, error)| (*position, error.class)).collect();
@@ -292,7 +297,7 @@ async fn a_call_holds_ten_events_and_256_kb() {
     let bus = EventBridgeBus::new(scripted!(aws_sdk_eventbridge, &rule), &Settings::default());
     let event = |kilobytes: usize| {
         let detail = "x".repeat(kilobytes * 1024);
-        Event { bus: Bus::External, detail_type: "T", detail }
+        Event { bus: Bus::External, source: None, detail_type: "T", detail }
     };
     // One that no call takes is refused by itself, and the others go.
     let events: Vec<_> = [200, 100, 100, 300, 100, 1].map(event).into();

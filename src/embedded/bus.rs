@@ -66,7 +66,8 @@ impl LocalBus {
             Bus::Internal => self.accept(SOURCE, event.detail_type, &detail).await.map(drop),
             Bus::External => {
                 let id = self.chance.uuid().to_string();
-                self.outcomes.post(&self.envelope(&id, SOURCE, event.detail_type, &detail)).await?;
+                let source = event.source.as_deref().unwrap_or(SOURCE);
+                self.outcomes.post(&self.envelope(&id, source, event.detail_type, &detail)).await?;
                 signals::queue::event_published(event.detail_type, &event.detail);
                 Ok(())
             }

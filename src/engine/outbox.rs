@@ -108,8 +108,12 @@ impl Core {
             waiting_for: held.item.text(attr::WAITING_FOR),
             at: self.ports.clock.now(),
         };
-        let event =
-            Event { bus: Bus::External, detail_type: STATE_CHANGE, detail: outgoing::state_change(&change) };
+        let event = Event {
+            bus: Bus::External,
+            source: None,
+            detail_type: STATE_CHANGE,
+            detail: outgoing::state_change(&change),
+        };
         let refused = self.ports.bus.publish(&[event]).await?;
         refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }

@@ -141,8 +141,12 @@ impl Core {
             waiting_for: None,
             at: self.ports.clock.now(),
         };
-        let event =
-            Event { bus: Bus::External, detail_type: STATE_CHANGE, detail: outgoing::state_change(&change) };
+        let event = Event {
+            bus: Bus::External,
+            source: None,
+            detail_type: STATE_CHANGE,
+            detail: outgoing::state_change(&change),
+        };
         let told = self.ports.bus.publish(&[event]).await;
         match told.map(|refused| refused.into_iter().next()) {
             Ok(None) => Ok(()),

@@ -13,3 +13,4 @@ pub mod package;
 pub mod push;
 pub(crate) mod slices;
 pub(crate) mod sources;
+pub(crate) mod told;

@@ -19,6 +19,8 @@ pub enum Bus {
 pub struct Event {
     /// Where to.
     pub bus: Bus,
+    /// `source`; none: that of this service (`aws.event_source`).
+    pub source: Option<String>,
     /// `detail-type`.
     pub detail_type: &'static str,
     /// `detail`, as JSON text, at most 200 KB.

@@ -139,6 +139,8 @@ pub fn router(share: Share) -> Router {
     let api = routes::routes().layer(from_fn_with_state(share.clone(), auth::stand));
     Router::new()
         .route("/", get(async || Json(json!({ "message": "Welcome to the data sharing api!!" }))))
+        // What is called an ARN there is the address of more about it here.
+        .route("/v1/requests/{id}", get(routes::more))
         .nest("/api/v1", api)
         .merge(door::routes())
         .fallback(async || detail(StatusCode::NOT_FOUND, "Not Found"))

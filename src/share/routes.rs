@@ -5,7 +5,7 @@ use axum::{
     body::Bytes,
     extract::{Path, RawQuery, State},
     http::{Method, StatusCode},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::{any, get},
 };
 use serde::Serialize;
@@ -44,6 +44,17 @@ pub(super) fn routes() -> Router<Share> {
         .route("/push/", get(list_pushes))
         .route("/push/{id}", any(one_push))
         .route("/push/{id}/", any(one_push))
+}
+
+/// Where more is told of a package or a push.
+pub(super) async fn more(Path(id): Path<String>) -> Result<Redirect, Refusal> {
+    let unknown = || Refusal::NotFound(format!("{id} is not known"));
+    let (kind, route) = match Shared::of(&RequestId::new(id.as_str())).ok_or_else(unknown)? {
+        Shared::Package => (Shared::Package, "package"),
+        Shared::Push => (Shared::Push, "push"),
+    };
+    let id = kind.read(&id).ok_or_else(unknown)?;
+    Ok(Redirect::temporary(&format!("/api/v1/{route}/{id}")))
 }
 
 type Answer = Result<Response, Refusal>;

@@ -168,6 +168,9 @@ async fn a_link_needs_no_token_and_gives_nothing_away() {
         ("text/html; charset=utf-8", "3")
     );
     assert_eq!(call(&router, "GET", "/d/other/report.html", "", "").await.0, 404);
+    let more = |id: &str| format!("/v1/requests/{id}");
+    assert_eq!(call(&router, "GET", &more("psh.01KB0000000000000000000000"), "", "").await.0, 307);
+    assert_eq!(call(&router, "GET", &more("psh.../../x"), "", "").await.0, 404);
     let ulid = "01KB0000000000000000000000";
     let (status, url) =
         call(&router, "GET", &format!("/api/v1/package/{ulid}:getSummaryReport"), "one", "").await;

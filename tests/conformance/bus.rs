@@ -133,7 +133,7 @@ async fn requests() -> Arc<SqliteQueue> {
 }
 
 fn event(bus: Bus, detail_type: &'static str, detail: &str) -> Event {
-    Event { bus, detail_type, detail: detail.to_owned() }
+    Event { bus, source: None, detail_type, detail: detail.to_owned() }
 }
 
 fn child(n: usize) -> Event {

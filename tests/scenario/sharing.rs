@@ -51,7 +51,9 @@ fn catalogue() -> String {
 async fn house() -> House {
     let catalogue = catalogue();
     let keys = catalogue.lines().skip(1).filter_map(|row| row.strip_prefix("s3://src/")?.split(',').next());
-    let objects: Vec<Value> = keys.map(|key| json!({ "key": key, "size": 100 })).collect();
+    // Each has a size of its own, and so a content.
+    let objects = keys.enumerate().map(|(n, key)| json!({ "key": key, "size": 100 + n }));
+    let objects: Vec<Value> = objects.collect();
     let buckets = json!([{ "name": "src", "objects": objects }, { "name": "dest" }, { "name": "tables" }]);
     let mut house = House::beside(&[], &[], &[], buckets, |_| {}).await;
     house.put_object("tables", "catalogue.csv", catalogue.into_bytes()).await;
@@ -64,6 +66,7 @@ async fn house() -> House {
         metadata: Arc::new(Lims::new(objects.clone(), Some(Place::of("s3://tables/lims.csv")))),
         artifacts: Arc::new(InBucket::below(objects, "s3://tables/share/").unwrap()),
     });
+    house.share.public_url = Some("https://share.example.org".parse().unwrap());
     house
 }
 
@@ -151,7 +154,13 @@ async fn a_package_holds_the_reads_and_the_newest_analyses_of_its_libraries() {
     let mut expected: BTreeSet<String> = reads.collect();
     expected.extend([format!("{below}/a.bam"), format!("{below}/logs/inner.log")]);
     assert_eq!(paths(&desk, &package).await, expected);
-    assert_eq!(package.files.map(|files| (files.total, files.bytes)), Some((10, 1000)));
+    assert_eq!(package.files.map(|files| files.total), Some(10));
+    for file in desk.files(&RequestId::new(package.id.as_str()), 0, 100).await.unwrap().1 {
+        let key = file.uri.strip_prefix("s3://src/").unwrap();
+        let there = house.simulator.objects("src", key).await;
+        let there = there.iter().find(|object| object.key == key).unwrap();
+        assert_eq!((file.size, file.md5.as_deref()), (there.size, Some(there.md5.as_str())), "{key}");
+    }
 
     let by_run = json!({ "instrumentRunIdList": [RUN], "projectIdList": ["Grief"], "dataTypeList": ["fastq"],
         "primaryDataPathPrefix": "/" });
@@ -369,4 +378,112 @@ async fn links_that_would_die_soon_are_not_handed_out() {
         why.starts_with("Presigned URLs would expire at ") && why.ends_with("(share.presign_least)"),
         "{why}"
     );
+}
+
+/// What the bus was told of a package or a push: each state once, as the last of those that repeat it.
+fn told(house: &House, id: &str) -> Vec<Value> {
+    let all = house.buses.told.lock().unwrap();
+    let mut told: Vec<Value> = all.iter().filter(|told| told["id"] == id).cloned().collect();
+    told.dedup_by(|next, before| next["status"] == before["status"]);
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_is_told_as_the_api_shows_it() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] })).await;
+    let push = pushed(&desk, &package.id, "s3://dest/in/").await;
+    let lost = made(&desk, json!({ "libraryIdList": ["L1"], "dataTypeList": ["fastq"] })).await;
+    sleep(MINUTE).await;
+    let statuses = |id: &str| {
+        told(&house, id).iter().map(|told| told["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(&package.id), ["PENDING", "RUNNING", "SUCCEEDED"]);
+    assert_eq!(statuses(&lost.id), ["PENDING", "FAILED"]);
+    assert_eq!(statuses(&push.id), ["PENDING", "RUNNING", "SUCCEEDED"]);
+    assert_eq!(told(&house, &package.id).last(), Some(&json!(package)));
+    assert_eq!(told(&house, &lost.id).last(), Some(&json!(lost)));
+    assert_eq!(told(&house, &push.id).last(), Some(&json!(PushShown { progress: None, ..push })));
+}
+
+/// A package and a push of it, while the table breaks off at a write or the instance dies and another goes on.
+async fn through(house: &House, dies_after: Option<Duration>) -> (PackageShown, PushShown) {
+    let mut instance = house.instance();
+    let first = desk(house, &instance);
+    let asked =
+        request(&json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq", "secondaryAnalysis"] }));
+    let package = first.make("ann", "my-package".into(), asked).await.unwrap();
+    if let Some(after) = dies_after {
+        sleep(after).await;
+        drop(instance);
+        instance = house.instance();
+    }
+    let second = desk(house, &instance);
+    let package = ended(&second, &package.id).await;
+    let asked = asked::push(&json!({ "shareDestination": "s3://dest/in/" })).unwrap();
+    let push = second.push("bob", &RequestId::new(package.id.as_str()), asked).await.unwrap();
+    if let Some(after) = dies_after {
+        sleep(after).await;
+        drop(instance);
+        instance = house.instance();
+    }
+    let third = desk(house, &instance);
+    for _ in 0..2400 {
+        let shown = third.pushed(&RequestId::new(push.id.as_str())).await.unwrap();
+        if shown.status.has_ended() {
+            sleep(10 * MINUTE).await;
+            return (package, shown);
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    panic!("{} never ends", push.id);
+}
+
+async fn is_whole(house: &House, what: &str, (package, push): (PackageShown, PushShown)) {
+    assert_eq!(
+        (package.status, push.status),
+        (JobStatus::Succeeded, JobStatus::Succeeded),
+        "{what}: {push:?}"
+    );
+    assert_eq!(package.files.map(|files| files.total), Some(6), "{what}");
+    assert_eq!(keys(house, "in/").await.len(), 8, "{what}");
+    let copies = crate::asking::calls(house, "dest", "CopyObject");
+    assert_eq!(copies, 6, "{what}: nothing is copied twice");
+    let last = |id: &str| told(house, id).last().map(|told| told["status"].clone());
+    assert_eq!(
+        (last(&package.id), last(&push.id)),
+        (Some(json!("SUCCEEDED")), Some(json!("SUCCEEDED"))),
+        "{what}"
+    );
+    assert_eq!(house.unsettled().await, [], "{what}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_breaks_off_anywhere_changes_nothing() {
+    let (mut n, mut reached) = (0, true);
+    while reached {
+        for after in [false, true] {
+            let house = house().await;
+            // The caller's own order is its to repeat.
+            house.breaks_after.store(after, std::sync::atomic::Ordering::Relaxed);
+            house.breaks_in.store(n + 1, std::sync::atomic::Ordering::Relaxed);
+            let ends = through(&house, None).await;
+            reached = house.breaks_in.load(std::sync::atomic::Ordering::Relaxed) < 0;
+            is_whole(&house, &format!("write {n}, after it {after}"), ends).await;
+        }
+        n += 1;
+    }
+    assert!(n > 20, "{n} writes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_dies_loses_nothing() {
+    for millis in [0, 3, 10, 30, 100, 300, 1000] {
+        let house = house().await;
+        house.faults(json!({"s3": [{"calls": ["HeadObject"], "delay": "40ms"}, {"calls": ["PutObject"], "delay": "30ms"}]}));
+        let ends = through(&house, Some(Duration::from_millis(millis))).await;
+        is_whole(&house, &format!("after {millis} ms"), ends).await;
+    }
 }

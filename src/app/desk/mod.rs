@@ -44,6 +44,9 @@ use crate::{
 
 /// Roots that are looked at at a time.
 const WIDTH: usize = 8;
+/// How often an order is given whose answer is lost, and the wait between.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(200);
 /// The source of what is asked for here.
 const SOURCE: &str = "orcabus.datasharing";
 
@@ -117,7 +120,18 @@ impl Desk {
     }
 
     async fn submit(&self, order: Order) -> Result<(), Refusal> {
-        match self.engine.submit(&order).await? {
+        let mut tries = 1;
+        let submitted = loop {
+            match self.engine.submit(&order).await {
+                // Whether it was made is found out by giving the same order again.
+                Err(error) if error.is_passing() && tries < TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                submitted => break submitted?,
+            }
+        };
+        match submitted {
             Submitted::New | Submitted::Known => Ok(()),
             Submitted::Other => Err(Refusal::Conflict(format!("{} was asked for otherwise", order.id))),
         }
@@ -157,7 +171,6 @@ impl Desk {
     /// Where it stands once it has ended, or after a moment in which it has not.
     async fn settled_soon(&self, id: &RequestId, card: &Card) -> Result<Standing, Refusal> {
         const LOOKS: u32 = 10;
-        const PAUSE: Duration = Duration::from_millis(200);
         for _ in 0..LOOKS {
             let standing = self.standing(id, card).await?;
             if standing.status.has_ended() {
@@ -176,7 +189,7 @@ impl Desk {
             return Err(Refusal::Conflict("Status is not succeeded".to_owned()));
         }
         card.end = standing.end;
-        if self.clock.now() >= self.expires_at(&card) {
+        if self.clock.now() >= self.settings.expires_at(card.asked_at) {
             return Err(Refusal::Conflict("Package has expired".to_owned()));
         }
         Ok(card)

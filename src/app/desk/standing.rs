@@ -1,18 +1,15 @@
 //! Where packages and pushes stand, and how that is shown.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
     Desk,
     cards::{Card, Ended},
 };
 use crate::{
-    domain::{
-        ids::RequestId,
-        outcome::{ErrorName, Outcome},
-    },
+    domain::{ids::RequestId, outcome::Outcome, share::settings::ShareSettings},
     engine::view::RequestView,
-    events::share::shown::{FilesShown, JobStatus, PackageShown, Progress, PushShown},
+    events::share::shown::{FilesShown, JobStatus, PackageShown, Progress, PushShown, log_uri},
     ports,
     share::Refusal,
 };
@@ -54,7 +51,8 @@ impl Desk {
             None => Ok(Standing { status: JobStatus::Pending, end: None, progress: None }),
             Some(outcome) => {
                 let end = Ended::of(outcome);
-                self.cards.end(id, card, &end).await?;
+                // A hint, which the next who looks writes down if this one cannot.
+                drop(self.cards.end(id, card, &end).await);
                 Ok(Standing { status: end.status(), end: Some(end), progress })
             }
         }
@@ -75,22 +73,14 @@ impl Desk {
         })
     }
 
-    fn link(&self, id: &RequestId) -> String {
-        format!("{}/v1/requests/{id}", self.public_url.as_str().trim_end_matches('/'))
-    }
-
-    pub(super) fn expires_at(&self, card: &Card) -> Timestamp {
-        card.asked_at + SignedDuration::try_from(self.settings.expires_after).unwrap_or(SignedDuration::MAX)
-    }
-
     pub(super) fn shown(&self, id: &RequestId, card: &Card, standing: &Standing) -> PackageShown {
-        let expires_at = self.expires_at(card);
+        let expires_at = self.settings.expires_at(card.asked_at);
         let succeeded = standing.status == JobStatus::Succeeded;
         let end = standing.end.as_ref();
         PackageShown {
             id: id.to_string(),
             package_name: card.name.clone(),
-            steps_execution_arn: self.link(id),
+            steps_execution_arn: ShareSettings::link(Some(&self.public_url), id),
             status: standing.status,
             request_time: card.asked_at,
             completion_time: end.filter(|_| succeeded).map(|end| end.at),
@@ -111,7 +101,7 @@ impl Desk {
         let Standing { status, end, progress } = standing;
         PushShown {
             id: id.to_string(),
-            step_functions_execution_arn: self.link(id),
+            step_functions_execution_arn: ShareSettings::link(Some(&self.public_url), id),
             status,
             start_time: card.asked_at,
             package_id: card.package_id.clone(),
@@ -128,15 +118,8 @@ impl Desk {
 
 impl Ended {
     fn of(outcome: &Outcome) -> Self {
-        let status = match &outcome.failure {
-            None => JobStatus::Succeeded,
-            Some(failure) if failure.error == ErrorName::Cancelled => JobStatus::Aborted,
-            Some(_) => JobStatus::Failed,
-        };
+        let status = JobStatus::of(outcome);
         let package = outcome.package.as_deref();
-        let log_uri = outcome.copy_out.as_ref().map(|list| {
-            format!("s3://{}/{}{}", list.destination_bucket, list.destination_prefix, list.summary)
-        });
         Self {
             status: status.as_str().to_owned(),
             at: outcome.finished_at,
@@ -144,7 +127,7 @@ impl Ended {
             files: package.map_or(outcome.counters.files, |package| package.files),
             bytes: package.map_or(outcome.counters.bytes, |package| package.bytes),
             archived: package.map_or(0, |package| package.archived),
-            log_uri,
+            log_uri: log_uri(outcome),
         }
     }
 

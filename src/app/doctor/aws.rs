@@ -102,7 +102,7 @@ impl Examination<'_> {
 
     pub(super) async fn bus(&self, what: &str, bus: Bus, name: &str) -> Finding {
         let detail = r#"{"probe":true}"#.to_owned();
-        let event = Event { bus, detail_type: "CopyManagerDoctor", detail };
+        let event = Event { bus, source: None, detail_type: "CopyManagerDoctor", detail };
         match tried(self.ports.bus.publish(&[event])).await {
             Ok(refused) => match refused.into_iter().next() {
                 None => Finding::good(what, format!("{name} takes events")),

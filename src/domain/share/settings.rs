@@ -2,12 +2,14 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::{destination::Destination, filters::WorkflowFilters, tokens::TokenEntry};
 use crate::domain::{
     duration_text,
+    ids::RequestId,
     outcome::{ErrorName, Failure, culprit},
     policy::Glob,
 };
@@ -49,6 +51,8 @@ pub struct ShareSettings {
     /// For how long links in a script must be good.
     #[serde(with = "duration_text")]
     pub presign_least: Duration,
+    /// The `source` of state changes.
+    pub event_source: String,
     /// Where pushes may go, by patterns of their URIs; empty: wherever `[policy]` lets them.
     pub destinations: Vec<Glob>,
 }
@@ -62,6 +66,22 @@ impl ShareSettings {
         }
         let why = "pushes may not go there (share.destinations)";
         Err(culprit(ErrorName::PolicyDenied, format!("{why}: {uri}"), &uri, why))
+    }
+}
+
+impl ShareSettings {
+    /// Where more is told of a package or a push, below the address at which callers reach the API.
+    #[must_use]
+    pub fn link(base: Option<&Url>, id: &RequestId) -> String {
+        let base = base.map_or("", Url::as_str).trim_end_matches('/');
+        format!("{base}/v1/requests/{id}")
+    }
+
+    /// From when on a package is too old to be shared.
+    #[must_use]
+    pub fn expires_at(&self, asked_at: Timestamp) -> Timestamp {
+        let lasts = SignedDuration::try_from(self.expires_after).unwrap_or(SignedDuration::MAX);
+        asked_at.checked_add(lasts).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -104,6 +124,7 @@ impl Default for ShareSettings {
             workflow_filters: WorkflowFilters::default(),
             workflow_names: WorkflowNames::Known,
             presign_least: Duration::from_hours(144),
+            event_source: "orcabus.datasharing".to_owned(),
             destinations: Vec::new(),
         }
     }

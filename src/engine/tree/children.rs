@@ -100,6 +100,7 @@ impl Core {
     async fn put_children(&self, held: &Leased, tree: &dyn Tree, children: Vec<Child>) -> RoundResult<()> {
         let (id, now, lease) = (&id_of(held), self.ports.clock.now(), &Arc::clone(&held.lease));
         let told = children.iter().map(|child| Event {
+            source: None,
             bus: Bus::Internal,
             detail_type: CHILD_REQUEST,
             detail: outgoing::child_event(&child.id),

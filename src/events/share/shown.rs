@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::domain::outcome::{ErrorName, Outcome};
+
 /// Where a package or a push stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -37,6 +39,16 @@ impl JobStatus {
         }
     }
 
+    /// Where something stands that has ended so.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Self {
+        match &outcome.failure {
+            None => Self::Succeeded,
+            Some(failure) if failure.error == ErrorName::Cancelled => Self::Aborted,
+            Some(_) => Self::Failed,
+        }
+    }
+
     /// The status of that name.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
@@ -59,6 +71,22 @@ pub struct FilesShown {
     pub bytes: u64,
     /// Those that must be restored before they can be read.
     pub archived: u64,
+}
+
+impl FilesShown {
+    /// The files of a package that has ended so.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Option<Self> {
+        let package = outcome.package.as_deref().filter(|_| outcome.failure.is_none())?;
+        Some(Self { total: package.files, bytes: package.bytes, archived: package.archived })
+    }
+}
+
+/// Where it is told what became of each file of a push, if that is told anywhere.
+#[must_use]
+pub fn log_uri(outcome: &Outcome) -> Option<String> {
+    let list = outcome.copy_out.as_deref()?;
+    Some(format!("s3://{}/{}{}", list.destination_bucket, list.destination_prefix, list.summary))
 }
 
 /// How far a push is.

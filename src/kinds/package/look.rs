@@ -1,6 +1,9 @@
 //! Freezing: every file is looked at once, and kept as it was seen.
 
-use std::{collections::HashMap, hash::BuildHasher as _};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::BuildHasher as _,
+};
 
 use super::{Own, Package, resolve::Wrong, stopped, whole};
 use crate::{
@@ -101,20 +104,22 @@ impl Package {
     /// Looks at the files of a chunk.
     async fn look_at(&self, held: &Leased, chunk: &mut PackageChunk) -> PortResult<()> {
         let party = [RootRef::of(&held.item)];
-        let looks = chunk.files.iter().map(|file| async {
-            let Some(at) = location(&file.uri) else { return Ok(None) };
-            let look = || self.core.ports.objects.look(&at, &Access::Own);
-            match self.core.patiently(&party, look).await {
-                Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => Ok(None),
-                looked => looked,
+        let (party, objects) = (&party, &self.core.ports.objects);
+        let looks = chunk.files.iter().enumerate().map(|(n, file)| async move {
+            let Some(at) = location(&file.uri) else { return Ok((n, None)) };
+            match self.core.patiently(party, || objects.look(&at, &Access::Own)).await {
+                Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => Ok((n, None)),
+                looked => looked.map(|found| (n, found)),
             }
         });
-        let found: Vec<Option<ObjectInfo>> =
-            join_buffered(WIDTH, looks).await.into_iter().collect::<Result<_, Error>>()?;
-        for (n, (file, found)) in chunk.files.iter_mut().zip(found).enumerate() {
-            match found {
-                Some(found) => keep(file, &found),
-                None => drop(chunk.dropped.insert(n, Dropped::Missing)),
+        // They come in no order.
+        let found: Result<BTreeMap<usize, Option<ObjectInfo>>, Error> =
+            join_buffered(WIDTH, looks).await.into_iter().collect();
+        for (n, found) in found? {
+            match (chunk.files.get_mut(n), found) {
+                (Some(file), Some(found)) => keep(file, &found),
+                (_, None) => drop(chunk.dropped.insert(n, Dropped::Missing)),
+                (None, Some(_)) => {}
             }
         }
         Ok(())

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::frozen::{gone, read_chunk, report_of};
+use super::{
+    frozen::{gone, read_chunk, report_of},
+    told::{Telling, Tells, tell_if_possible, unwritable},
+};
 use crate::{
     domain::{
         ids::RequestId,
@@ -24,11 +27,14 @@ use crate::{
         kind::{Kind, PlanError},
         lease::{Leased, RoundResult, id_of},
         liveness::RootRef,
-        records::{self, Phase, RootState, after, attr, millis, set},
+        records::{self, Phase, RootState, after, attr, millis, set, started_at},
         round::AfterRound,
         tree::{Child, End, Roster, Tree, Window},
     },
-    events::outgoing::Status,
+    events::{
+        outgoing::Status,
+        share::shown::{FilesShown, JobStatus, PackageShown},
+    },
     ports::{self, Class, store::Key},
 };
 
@@ -100,6 +106,7 @@ impl Kind for Package {
         let mut state: RootState = records::document(&held.item, attr::STATE)?;
         if state.told_at == 0 {
             self.core.tell_if_possible(held, Status::Received, Counters::default()).await;
+            tell_if_possible((&self.core, &self.settings, self), held, JobStatus::Pending).await?;
         }
         let party = [RootRef::of(&held.item)];
         let resolved = self.core.while_moving(&party, self.resolve(held, &order)).await;
@@ -117,11 +124,43 @@ impl Kind for Package {
         let phase = set(attr::PHASE, Phase::Planned.as_str());
         self.core.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await?;
         self.core.tell_if_possible(held, Status::Running, Counters::default()).await;
+        tell_if_possible((&self.core, &self.settings, self), held, JobStatus::Running).await?;
         Ok(None)
     }
 
     fn tree<'a>(&'a self, _state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
-        Ok(Box::new(Alone(self)))
+        let (core, settings) = (&*self.core, &*self.settings);
+        Ok(Box::new(Telling { tree: Box::new(Alone(self)), core, settings, kind: self }))
+    }
+}
+
+#[async_trait]
+impl Tells for Package {
+    async fn news(
+        &self,
+        held: &Leased,
+        status: JobStatus,
+        outcome: Option<&Outcome>,
+    ) -> RoundResult<(&'static str, String)> {
+        let (id, order, asked_at) = (id_of(held), self.order(held).await?, started_at(&held.item));
+        let expires_at = self.settings.expires_at(asked_at);
+        let finished_at = outcome.map(|outcome| outcome.finished_at);
+        let shown = PackageShown {
+            steps_execution_arn: ShareSettings::link(self.settings.public_url.as_ref(), &id),
+            id: id.to_string(),
+            package_name: order.name,
+            status,
+            request_time: asked_at,
+            completion_time: finished_at.filter(|_| status == JobStatus::Succeeded),
+            has_expired: self.core.ports.clock.now() >= expires_at,
+            expires_at,
+            error_message: outcome.and_then(|outcome| Some(outcome.failure.as_ref()?.message.clone())),
+            requested_by: order.requested_by,
+            files: outcome.and_then(FilesShown::of),
+            labels: order.request.labels,
+        };
+        let detail = serde_json::to_string(&shown).map_err(unwritable)?;
+        Ok(("DataPackagingJobStateChange", detail))
     }
 }
 
@@ -182,5 +221,5 @@ fn stopped(failure: Failure) -> PlanError {
 
 /// How a package has ended that is whole.
 fn whole(held: &Leased, core: &Core) -> Outcome {
-    Outcome::between(records::started_at(&held.item), core.ports.clock.now())
+    Outcome::between(started_at(&held.item), core.ports.clock.now())
 }

@@ -9,6 +9,7 @@ mod to_project;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use self::packaged::Packaged;
 use super::{
@@ -16,22 +17,24 @@ use super::{
     frozen::report_of,
     lists::Lists,
     slices::{SliceKind, Slices},
+    told::{Telling, Tells, tell_if_possible, unwritable},
 };
 use crate::{
     domain::{
         copy_out::{CopyOutRequest, SliceOptions},
         ids::RequestId,
-        outcome::{ErrorName, Failure, culprit},
+        outcome::{ErrorName, Failure, Outcome, culprit},
         share::{destination::Destination, request::PushOrder, settings::ShareSettings},
     },
     engine::{
         core::Core,
         kind::Kind,
         lease::{Leased, RoundResult, id_of},
-        records::{self, RootState, attr, started_at},
+        records::{self, RootState, attr, set, started_at},
         round::AfterRound,
         tree::Tree,
     },
+    events::share::shown::{JobStatus, PushShown, log_uri},
     ports::{self, Class, store::Key},
 };
 
@@ -98,6 +101,14 @@ impl Push {
     }
 }
 
+/// The state that a push keeps besides.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Own {
+    /// Whether it was told that it runs.
+    is_told: bool,
+}
+
 /// Why the files of a package are not at hand.
 pub(super) enum Failed {
     /// They will not be.
@@ -126,6 +137,15 @@ impl Kind for Push {
 
     async fn plan(&self, held: &mut Leased) -> RoundResult<Option<AfterRound>> {
         let order = self.order(held).await?;
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        if !state.own::<Own>()?.is_told {
+            for status in [JobStatus::Pending, JobStatus::Running] {
+                tell_if_possible((&self.core, &self.settings, self), held, status).await?;
+            }
+            let mut state = state;
+            state.set_own(&Own { is_told: true })?;
+            self.core.save(held, vec![set(attr::STATE, records::text(&state)?)]).await?;
+        }
         match self.destination(&order) {
             Err(failure) => self.core.fail(held, failure).await.map(|()| None),
             Ok(Destination::Project(_)) => self.folders.plan(self, held).await,
@@ -141,10 +161,12 @@ impl Kind for Push {
     }
 
     fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
-        Ok(match Slices::of(&self.core, self, state)? {
+        let tree: Box<dyn Tree + 'a> = match Slices::of(&self.core, self, state)? {
             Some(slices) => Box::new(slices),
             None => Box::new(self.folders.tree(self, state)),
-        })
+        };
+        let (core, settings) = (&*self.core, &*self.settings);
+        Ok(Box::new(Telling { tree, core, settings, kind: self }))
     }
 
     async fn abandon(&self, held: &mut Leased) -> RoundResult<()> {
@@ -154,6 +176,34 @@ impl Kind for Push {
         };
         let request = Self::list(held, &order, bucket, prefix);
         self.lists.drop_summary_if_possible(held, &request).await
+    }
+}
+
+#[async_trait]
+impl Tells for Push {
+    async fn news(
+        &self,
+        held: &Leased,
+        status: JobStatus,
+        outcome: Option<&Outcome>,
+    ) -> RoundResult<(&'static str, String)> {
+        let (id, order) = (id_of(held), self.order(held).await?);
+        let shown = PushShown {
+            step_functions_execution_arn: ShareSettings::link(self.settings.public_url.as_ref(), &id),
+            id: id.to_string(),
+            status,
+            start_time: started_at(&held.item),
+            package_id: order.package_id,
+            share_destination: order.destination,
+            log_uri: outcome.and_then(log_uri),
+            end_time: outcome.map(|outcome| outcome.finished_at),
+            error_messages: outcome.and_then(|outcome| Some(outcome.failure.as_ref()?.message.clone())),
+            package_name: order.package_name,
+            requested_by: order.requested_by,
+            progress: None,
+        };
+        let detail = serde_json::to_string(&shown).map_err(unwritable)?;
+        Ok(("DataPushJobStateChange", detail))
     }
 }
 
