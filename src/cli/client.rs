@@ -269,7 +269,7 @@ impl Server {
 }
 
 /// What lies beneath an error, in its own words.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;
@@ -280,7 +280,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// An address of HTTP.
-fn http(text: &str) -> Result<Url, String> {
+pub(super) fn http(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
     if is_http { Ok(url) } else { Err("write it like http://127.0.0.1:8080".to_owned()) }

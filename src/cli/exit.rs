@@ -79,7 +79,7 @@ impl Ended {
         match self {
             Self::Refused(_) => ErrorName::InvalidRequest.advice(),
             Self::Unreachable(_) => {
-                "see that it runs and that --server or --table leads to it, then try again"
+                "see that it runs and that --server, --table or --endpoint leads to it, then try again"
             }
             Self::TimedOut { .. } | Self::Interrupted { .. } => "look at the request later",
         }

@@ -21,6 +21,7 @@ mod plan;
 mod requests;
 mod schema;
 mod serve;
+mod share;
 #[cfg(feature = "simulator")]
 mod simulate;
 mod submit;
@@ -30,6 +31,7 @@ mod verify;
 mod watch;
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -100,6 +102,8 @@ enum Command {
     Plan(plan::Plan),
     /// Check a receipt against what is there
     Verify(verify::Verify),
+    /// Have packages of data made, pushed and handed out, by the API of sharing
+    Share(Box<share::Share>),
     /// Print the JSON Schema of a wire format; without a name, the names
     Schema(schema::Schema),
     /// Ask a running daemon whether it is healthy
@@ -122,7 +126,16 @@ impl Cli {
     /// Reads the arguments of this process. Ends it with code 2 when they are wrong.
     #[must_use]
     pub fn from_arguments() -> Self {
-        Self::parse()
+        Self::read(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Reads a command line. By the name of the tool for sharing, its commands come first.
+    fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        if !arguments.first().is_some_and(|program| share::Tool::is_called(program)) {
+            return Self::try_parse_from(arguments);
+        }
+        let tool = share::Tool::try_parse_from(arguments)?;
+        Ok(Self { global: Global::default(), command: Command::Share(Box::new(tool.share())) })
     }
 
     /// Does what was asked. An error is told on stderr, or as JSON on stdout.
@@ -147,6 +160,7 @@ impl Cli {
             Command::Ui(ui) => ui.run(&global).await,
             Command::Plan(plan) => plan.run(&global).await,
             Command::Verify(verify) => verify.run(&global).await,
+            Command::Share(share) => Box::pin(share.run()).await,
             Command::Schema(schema) => schema.run(&global),
             Command::Healthcheck(healthcheck) => healthcheck.run(&global).await,
             Command::Config(config) => config.run(&global),

@@ -29,7 +29,7 @@ pub(super) struct TokenArgs {
 
 /// A token that is not printed.
 #[derive(Debug, Clone)]
-struct Hidden(SecretString);
+pub(super) struct Hidden(pub(super) SecretString);
 
 impl std::str::FromStr for Hidden {
     type Err = std::convert::Infallible;

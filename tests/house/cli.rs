@@ -51,6 +51,33 @@ fn a_plan_that_reaches_nobody_says_that_it_may_be_tried_again() {
     assert_eq!((status.code(), told["error"]["code"].as_str()), (Some(5), Some("Unreachable")), "{told}");
 }
 
+#[cfg(unix)]
+#[test]
+fn by_another_name_it_is_the_tool_for_sharing() {
+    let folder = tempfile::tempdir().unwrap();
+    let tool = folder.path().join("data-sharing-tool");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_copy-manager"), &tool).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&tool);
+        command
+            .args(arguments)
+            .env_remove("COPY_MANAGER_SHARE_ENDPOINT")
+            .env_remove("COPY_MANAGER_SHARE_TOKEN");
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    };
+    for (arguments, code) in [(&["help"][..], 0), (&[], 0), (&["teleport"], 1)] {
+        let (ended, usage, talk) = run(arguments);
+        assert_eq!((ended, talk.as_str()), (Some(code), ""), "{arguments:?}");
+        assert!(usage.contains("data-sharing-tool") && usage.contains("get-push-job-status"), "{usage}");
+        assert_eq!(usage.contains("Could not find cmd \"teleport\""), code == 1);
+    }
+    let (ended, said, talk) = run(&["list-packages"]);
+    assert_eq!((ended, said.as_str()), (Some(78), ""));
+    assert!(talk.contains("set --endpoint or COPY_MANAGER_SHARE_ENDPOINT"), "{talk}");
+    assert_eq!(run(&["list-packages", "--max-packages", "many"]).0, Some(2));
+}
+
 /// Every command that operators are told to type is one that there is, with the options that there are.
 #[test]
 fn commands_in_the_documents_are_commands() {

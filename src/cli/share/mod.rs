@@ -1,0 +1,178 @@
+//! `share`, and `data-sharing-tool`: packages of data, by the API of sharing.
+//!
+//! Commands, options and what stands on stdout are those of the tool that this one replaces; scripts are not to
+//! notice. What that tool did not have is told as ours.
+
+mod api;
+mod end;
+mod handouts;
+mod manifests;
+mod packages;
+mod pushes;
+mod python;
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt::Display,
+    io::{self, ErrorKind, Write, stdout},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use serde_json::Value;
+use url::Url;
+
+use self::{
+    api::Api,
+    handouts::{PresignPackage, ViewPackageReport},
+    packages::{Abort, Files, GeneratePackage, GetPackageStatus, ListPackages},
+    pushes::{GetPushJobStatus, ListPushJobs, PushPackage},
+};
+use super::{
+    client::http,
+    token::Hidden,
+    exit::CODES,
+};
+
+/// The name by which this program is the tool.
+const TOOL: &str = "data-sharing-tool";
+
+const SERVICE: &str = "The service is named by --endpoint or COPY_MANAGER_SHARE_ENDPOINT, and the token by --token or \
+    COPY_MANAGER_SHARE_TOKEN. Neither is looked up in AWS: not the zone in /hosted_zone/umccr/name of SSM, not the \
+    token in the secret orcabus/token-service-jwt.";
+
+/// Has packages of data made, looks at them, pushes them and hands them out.
+#[derive(Debug, Parser)]
+#[command(name = TOOL, version, after_help = help())]
+pub(super) struct Tool {
+    #[command(flatten)]
+    share: Share,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = help())]
+pub(super) struct Share {
+    #[command(flatten)]
+    service: Service,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[arg(skip = "copy-manager share")]
+    called: &'static str,
+}
+
+/// Which service.
+#[derive(Debug, Clone, Args)]
+struct Service {
+    /// The service, such as `https://data-sharing.example.org`
+    #[arg(long, global = true, display_order = 100, value_name = "URL", env = "COPY_MANAGER_SHARE_ENDPOINT", value_parser = http)]
+    endpoint: Option<Url>,
+    /// The token that it wants to be shown
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "COPY_MANAGER_SHARE_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<Hidden>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Have a package made
+    GeneratePackage(Box<GeneratePackage>),
+    /// List packages, newest first
+    ListPackages(ListPackages),
+    /// Show a package
+    GetPackageStatus(GetPackageStatus),
+    /// Print the address of the report of a package, for a browser
+    ViewPackageReport(ViewPackageReport),
+    /// Copy a package to a bucket or a project
+    PushPackage(PushPackage),
+    /// Print the address of a script that downloads a package
+    PresignPackage(PresignPackage),
+    /// List pushes, newest first
+    ListPushJobs(ListPushJobs),
+    /// Show a push
+    GetPushJobStatus(GetPushJobStatus),
+    /// List the files of a package
+    Files(Files),
+    /// End a package that is being made, or a push that is under way
+    Abort(Abort),
+    #[command(external_subcommand)]
+    Unknown(Vec<OsString>),
+}
+
+fn help() -> String {
+    format!("{SERVICE}\n\n{CODES}")
+}
+
+impl Tool {
+    /// Whether that is the tool's name, wherever it lies.
+    pub(super) fn is_called(program: &OsStr) -> bool {
+        Path::new(program).file_name().is_some_and(|name| name == TOOL)
+    }
+
+    pub(super) fn share(self) -> Share {
+        Share { called: TOOL, ..self.share }
+    }
+}
+
+impl Share {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        self.run_on(&mut stdout()).await
+    }
+
+    /// Does it; what it prints goes to `out`.
+    async fn run_on(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        let Self { service, command, called } = self;
+        let usage = || Tool::command().bin_name(called).render_help();
+        let command = match command {
+            None => {
+                say(out, usage())?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(Command::Unknown(words)) => {
+                say(out, usage())?;
+                let word = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+                say(out, format_args!("Could not find cmd \"{word}\". Please refer to usage above"))?;
+                return Ok(ExitCode::FAILURE);
+            }
+            Some(command) => command,
+        };
+        let connect = || Api::new(service.endpoint, service.token);
+        match command {
+            // It reads its files first: what is wrong with them is told without asking anybody.
+            Command::GeneratePackage(generate) => generate.run(connect, out).await,
+            Command::ListPackages(list) => list.run(&connect()?, out).await,
+            Command::GetPackageStatus(status) => status.run(&connect()?, out).await,
+            Command::ViewPackageReport(view) => view.run(&connect()?, out).await,
+            Command::PushPackage(push) => push.run(&connect()?, out).await,
+            Command::PresignPackage(presign) => presign.run(&connect()?, out).await,
+            Command::ListPushJobs(list) => list.run(&connect()?, out).await,
+            Command::GetPushJobStatus(status) => status.run(&connect()?, out).await,
+            Command::Files(files) => files.run(&connect()?, out).await,
+            Command::Abort(abort) => abort.run(&connect()?, out).await,
+            Command::Unknown(_) => Ok(ExitCode::FAILURE),
+        }
+    }
+}
+
+/// Prints a line. A reader that has gone away is not an error.
+fn say(out: &mut dyn Write, line: impl Display) -> anyhow::Result<()> {
+    let told = |written: io::Result<()>| match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    };
+    told(writeln!(out, "{line}"))
+}
+
+/// Prints a value as the tool does.
+fn show(out: &mut dyn Write, value: &Value) -> anyhow::Result<()> {
+    say(out, python::dumps(value, 0))
+}
+
+#[cfg(test)]
+mod tests;
