@@ -11,6 +11,8 @@
 mod acceptance;
 #[expect(dead_code, reason = "chaos needs what is not needed here")]
 mod binary;
+#[path = "../support/browser.rs"]
+mod browser;
 mod copy_out;
 mod copying;
 mod embedded;

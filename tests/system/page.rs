@@ -1,14 +1,12 @@
 //! The page in a browser: Debian's Chromium, driven by Playwright.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
+    browser,
     embedded::{Bench, entry},
     lab::payload,
     worlds::world,
@@ -16,25 +14,11 @@ use crate::{
 
 /// A thousand requests, a browser that is started ten times, and a machine that does other things too.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// Where Debian and its relatives have it.
-const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-
-fn chromium() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let mut places = std::env::split_paths(&path).flat_map(|folder| NAMES.map(|name| folder.join(name)));
-    places.find(|place| place.is_file())
-}
 
 /// Uses the page at an address; what was seen. `None`, loudly, where there is no browser.
 pub(crate) async fn visit(url: &str, token: Option<&str>, pictures: Option<&Path>) -> Option<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join(".venv-page/bin/python");
-    let Some(chromium) = chromium().filter(|_| python.is_file()) else {
-        eprintln!(
-            "NO BROWSER: the page was not looked at. `make install` fetches it: Chromium, and .venv-page"
-        );
-        return None;
-    };
+    let (python, chromium) = browser::of_the_page("the page was not looked at")?;
     let mut command = Command::new(python);
     command.arg(root.join("tests/page/check.py")).arg(chromium).arg(url);
     command.arg(pictures.map_or(Path::new("-"), |pictures| pictures)).args(token).kill_on_drop(true);

@@ -15,11 +15,7 @@ use url::Url;
 use crate::{
     admin::words::text,
     app::Misconfigured,
-    cli::{
-        client::innermost,
-        token::Hidden,
-        exit::Ended,
-    },
+    cli::{client::innermost, exit::Ended, token::Hidden},
 };
 
 /// How long a connection may take.

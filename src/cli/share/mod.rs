@@ -30,11 +30,7 @@ use self::{
     packages::{Abort, Files, GeneratePackage, GetPackageStatus, ListPackages},
     pushes::{GetPushJobStatus, ListPushJobs, PushPackage},
 };
-use super::{
-    client::http,
-    token::Hidden,
-    exit::CODES,
-};
+use super::{client::http, exit::CODES, token::Hidden};
 
 /// The name by which this program is the tool.
 const TOOL: &str = "data-sharing-tool";
