@@ -234,6 +234,21 @@ async fn a_package_is_pushed_to_a_bucket_and_a_second_push_copies_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_package_of_nothing_is_pushed_all_the_same() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let nothing = json!({ "portalRunIdList": ["20990101aaaa0001"], "dataTypeList": ["secondaryAnalysis"] });
+    let package = made(&desk, nothing).await;
+    assert_eq!((package.status, package.files.map(|files| files.total)), (JobStatus::Succeeded, Some(0)));
+    for to in ["s3://dest/none/", "icav2://archive/none/"] {
+        let push = pushed(&desk, &package.id, to).await;
+        assert_eq!((push.status, push.error_messages.as_deref()), (JobStatus::Succeeded, None), "{to}");
+    }
+    assert_eq!(keys(&house, "none/").await.len(), 2, "marker and summary");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_changed_since_it_was_packaged_is_not_sent_and_the_rest_is() {
     let house = house().await;
     let instance = house.instance();
@@ -285,6 +300,22 @@ async fn a_push_goes_nowhere_else() {
     assert!(matches!(push("s3://dest/other/").await, Err(Refusal::Forbidden(_))));
     assert_eq!(pushed(&desk, &package.id, "s3://dest/allowed/here/").await.status, JobStatus::Succeeded);
     assert!(keys(&house, "other/").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_library_of_another_project_keeps_a_package_here() {
+    let mut house = house().await;
+    house.share.rules = serde_json::from_value(json!(["Trauma s3://dest/trauma/*"])).unwrap();
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let both = json!({ "libraryIdList": ["L2400001", "L2400002"], "dataTypeList": ["fastq"] });
+    let package = made(&desk, both).await;
+    assert_eq!(pushed(&desk, &package.id, "s3://dest/trauma/in/").await.status, JobStatus::Succeeded);
+    let asked = asked::push(&json!({ "shareDestination": "s3://dest/other/" })).unwrap();
+    let refused = desk.push("bob", &RequestId::new(package.id.as_str()), asked).await.unwrap_err();
+    let Refusal::Forbidden(why) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("L2400001 is of Trauma; no rule is for that place"), "{why}");
+    assert!(keys(&house, "other/").await.is_empty(), "nothing is written before");
 }
 
 #[tokio::test(start_paused = true)]

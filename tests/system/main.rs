@@ -33,6 +33,7 @@ mod plan;
 mod refusals;
 mod refused_lists;
 mod rules;
+mod sharing;
 mod shore;
 mod table;
 mod template;

@@ -25,9 +25,6 @@ use crate::{
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 /// For so long its links must still be good that a script is used again.
 const GOOD: SignedDuration = SignedDuration::from_hours(6 * 24);
-/// Files whose links are signed before they are written.
-const PAGE: usize = 1000;
-
 /// The record of the script of a package.
 const HAND_OUT: &str = "HANDOUT";
 const DOCUMENT: &str = "handout";
@@ -116,18 +113,14 @@ impl Desk {
         until: Timestamp,
         writer: &mut dyn ReportWriter,
     ) -> Result<(), Refusal> {
-        let totals = card.end.as_ref().map_or((0, 0), |end| (end.files, end.bytes));
-        let head =
-            Head { name: &card.name, id: id.as_str(), expires: until, files: totals.0, bytes: totals.1 };
-        let (mut script, mut first) = (Script::new(&head), 0);
+        let gone = || Refusal::Conflict("Status is not succeeded".to_owned());
+        let report = self.packages.report(id).await?.ok_or_else(gone)?;
+        let (files, bytes) = (report.files, report.bytes);
+        let head = Head { name: &card.name, id: id.as_str(), expires: until, files, bytes };
+        let mut script = Script::new(&head);
         let refused = |refused: Refused| Refusal::Conflict(refused.to_string());
-        loop {
-            let (_, files) = self.packages.files(id, first, PAGE).await?;
-            if files.is_empty() {
-                break;
-            }
-            first += files.len();
-            for file in &files {
+        for chunk in 0..report.chunks {
+            for file in &self.packages.some_files(id, &report, chunk).await? {
                 let url = self.signed(file).await?;
                 let (md5, sha256) = (file.md5.as_deref(), file.sha256.as_deref());
                 let row = Row { path: &file.path, size: file.size, url: &url, md5, sha256 };

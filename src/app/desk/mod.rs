@@ -261,6 +261,11 @@ impl Backend for Desk {
         self.settings
             .check_destination(&destination)
             .map_err(|failure| Refusal::Forbidden(failure.message))?;
+        let libraries = self.packages.report(id).await?.map(|report| report.libraries).unwrap_or_default();
+        self.settings
+            .rules
+            .check(&libraries, &destination)
+            .map_err(|failure| Refusal::Forbidden(failure.message))?;
         let push = self.fresh(Shared::Push);
         let card = Card {
             name: package.name.clone(),

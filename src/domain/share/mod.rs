@@ -10,6 +10,7 @@ pub mod outcome;
 pub mod places;
 pub mod request;
 pub mod rows;
+pub mod rules;
 pub mod selection;
 pub mod settings;
 pub mod tokens;

@@ -1,6 +1,12 @@
 //! How packages and pushes have ended.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+/// The libraries that files of a package are of, each with its projects. Files of no library are under an empty
+/// name.
+pub type Libraries = BTreeMap<String, Vec<String>>;
 
 /// A package that is whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -10,6 +16,8 @@ pub struct PackageReport {
     pub generation: u32,
     /// In how many chunks.
     pub chunks: u32,
+    /// How many files are in each of them.
+    pub counts: Vec<u32>,
     /// Its files.
     pub files: u64,
     /// Their bytes.
@@ -18,4 +26,7 @@ pub struct PackageReport {
     pub archived: u64,
     /// Those that were asked for and are not there.
     pub missing: u64,
+    /// The libraries that they are of, with their projects.
+    #[serde(skip_serializing_if = "Libraries::is_empty")]
+    pub libraries: Libraries,
 }

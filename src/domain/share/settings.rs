@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::{destination::Destination, filters::WorkflowFilters, tokens::TokenEntry};
+use super::{destination::Destination, filters::WorkflowFilters, rules::ShareRules, tokens::TokenEntry};
 use crate::domain::{
     duration_text,
     ids::RequestId,
@@ -48,6 +48,8 @@ pub struct ShareSettings {
     pub workflow_filters: WorkflowFilters,
     /// Names of workflows that may be asked for.
     pub workflow_names: WorkflowNames,
+    /// Which projects may go where.
+    pub rules: ShareRules,
     /// For how long links in a script must be good.
     #[serde(with = "duration_text")]
     pub presign_least: Duration,
@@ -123,6 +125,7 @@ impl Default for ShareSettings {
             lims: String::new(),
             workflow_filters: WorkflowFilters::default(),
             workflow_names: WorkflowNames::Known,
+            rules: ShareRules::default(),
             presign_least: Duration::from_hours(144),
             event_source: "orcabus.datasharing".to_owned(),
             destinations: Vec::new(),

@@ -23,7 +23,7 @@ use crate::{
         liveness::RootRef,
         records::{self, RootState, attr, set},
     },
-    kinds::frozen::{Dropped, PackageChunk, gone, read_chunk},
+    kinds::frozen::{Dropped, PackageChunk, gone, read_chunk, read_libraries},
     ports::{
         Class, Error, Result as PortResult,
         objects::{Access, ObjectInfo, ObjectLocation},
@@ -86,7 +86,13 @@ impl Package {
         for n in 0..own.files_chunks {
             let chunk = read_chunk(&self.core, &id, generation, n).await?;
             count(&chunk, order, &mut counted);
+            counted.report.counts.push(u32::try_from(chunk.kept().count()).unwrap_or(u32::MAX));
             self.core.record_progress(&[RootRef::of(&held.item)]);
+        }
+        for library in read_libraries(&self.core, &id, generation).await? {
+            if let Some(projects) = counted.report.libraries.get_mut(&library.library_id) {
+                *projects = library.project_ids;
+            }
         }
         if let Err(failure) = counted.wrong.refuse("files cannot be packaged") {
             return Ok(Err(failure.into()));
@@ -224,6 +230,12 @@ fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
                 counted.report.files += 1;
                 counted.report.bytes += file.size;
                 counted.report.archived += u64::from(file.archived);
+                // A file of no library is one of an empty name.
+                for library in file.library_id.split("__") {
+                    if !counted.report.libraries.contains_key(library) {
+                        counted.report.libraries.insert(library.to_owned(), Vec::new());
+                    }
+                }
             }
             Some(Dropped::Double(_)) => {}
             Some(Dropped::Missing) if order.request.allow_missing => counted.report.missing += 1,

@@ -20,7 +20,9 @@ use crate::{
     domain::{
         ids::RequestId,
         outcome::{Counters, Failure, Outcome},
-        share::{files::PackagedFile, request::PackageOrder, settings::ShareSettings},
+        share::{
+            files::PackagedFile, outcome::PackageReport, request::PackageOrder, settings::ShareSettings,
+        },
     },
     engine::{
         core::Core,
@@ -63,6 +65,11 @@ impl Package {
         Self { core, settings }
     }
 
+    /// What a package holds; `None` where it has not succeeded, or is not there.
+    pub async fn report(&self, id: &RequestId) -> ports::Result<Option<PackageReport>> {
+        report_of(&self.core, id).await
+    }
+
     /// The files of a package that has succeeded: how many there are, and at most so many from the first on.
     pub async fn files(
         &self,
@@ -72,18 +79,27 @@ impl Package {
     ) -> ports::Result<(usize, Vec<PackagedFile>)> {
         let report = report_of(&self.core, id).await?.ok_or_else(|| gone(id))?;
         let (mut before, mut files) = (0, Vec::new());
-        for n in 0..report.chunks {
-            if files.len() >= most {
-                break;
+        for (n, count) in (0..report.chunks).zip(&report.counts) {
+            let count = usize::try_from(*count).unwrap_or(usize::MAX);
+            let skipped = first.saturating_sub(before).min(count);
+            before += count;
+            if skipped < count && files.len() < most {
+                let chunk = self.some_files(id, &report, n).await?;
+                files.extend(chunk.into_iter().skip(skipped).take(most - files.len()));
             }
-            // Chunks are read in order: how many files each holds is not written anywhere.
-            let chunk = read_chunk(&self.core, id, report.generation, n).await?;
-            let kept = chunk.kept().count();
-            let skipped = first.saturating_sub(before).min(kept);
-            files.extend(chunk.kept().skip(skipped).take(most - files.len()).cloned());
-            before += kept;
         }
         Ok((usize::try_from(report.files).unwrap_or(usize::MAX), files))
+    }
+
+    /// The files of one chunk of a package.
+    pub async fn some_files(
+        &self,
+        id: &RequestId,
+        report: &PackageReport,
+        chunk: u32,
+    ) -> ports::Result<Vec<PackagedFile>> {
+        let chunk = read_chunk(&self.core, id, report.generation, chunk).await?;
+        Ok(chunk.kept().cloned().collect())
     }
 
     /// What was asked for.

@@ -82,6 +82,10 @@ impl Push {
         let report = report_of(&self.core, &package).await?;
         let why = "the package is not there, or has not succeeded";
         let report = report.ok_or_else(|| culprit(ErrorName::SourceNotFound, why, package.as_str(), why))?;
+        // The rules may have changed since it was asked for.
+        if let Ok(to) = Destination::read(&order.destination) {
+            self.settings.rules.check(&report.libraries, &to)?;
+        }
         Ok(Packaged::new(&self.core, package, report))
     }
 
