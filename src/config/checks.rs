@@ -110,6 +110,12 @@ impl Complaints {
             ),
         }
         self.add_unless(
+            share.expires_after <= settings.service.keep,
+            "share.expires_after",
+            "service.keep",
+            "must not be longer than service.keep: the files of a package are kept for as long as that",
+        );
+        self.add_unless(
             settings.backend == Backend::Embedded || share.artifacts.starts_with("s3://"),
             "share.artifacts",
             "share.listen",

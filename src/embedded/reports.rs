@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -23,6 +24,9 @@ use crate::ports::{
 
 /// Bytes that are read at a time.
 const PIECE: usize = 64 * 1024;
+
+/// Writers that this process has had: each has a file of its own until it ends.
+static WRITERS: AtomicU64 = AtomicU64::new(0);
 
 /// Reports as files.
 #[derive(Debug)]
@@ -78,7 +82,9 @@ impl Reports for InFolder {
         let place = self.0.join(name);
         let folder = place.parent().unwrap_or(&self.0);
         fs::create_dir_all(folder).await.map_err(failed)?;
-        let temporary = place.with_extension("part");
+        // Two writers of one name do not share a file: the last one to end has its place.
+        let own = format!("{}-{}.part", std::process::id(), WRITERS.fetch_add(1, Ordering::Relaxed));
+        let temporary = place.with_extension(own);
         let file = File::create(&temporary).await.map_err(failed)?;
         Ok(Box::new(Writer { file, place, temporary }))
     }

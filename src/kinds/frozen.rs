@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         ids::RequestId,
-        outcome::Outcome,
+        outcome::{Culprit, ErrorName, Failure, Outcome},
         share::{
             files::{Library, PackagedFile},
             outcome::PackageReport,
@@ -147,4 +147,33 @@ pub(crate) async fn report_of(core: &Core, package: &RequestId) -> ports::Result
     let Some(item) = core.ports.store.get(&key).await? else { return Ok(None) };
     let outcome: Outcome = core.read_document(&item, attr::OUTCOME).await?;
     Ok(outcome.package.filter(|_| outcome.failure.is_none()).map(|report| *report))
+}
+
+/// Things that are wrong, the first of them by name.
+#[derive(Debug, Default)]
+pub(crate) struct Wrong {
+    culprits: Vec<Culprit>,
+    total: u64,
+}
+
+impl Wrong {
+    pub(crate) fn note(&mut self, what: String, why: String) {
+        self.total += 1;
+        if self.culprits.len() < Failure::MOST_CULPRITS {
+            self.culprits.push(Culprit { what, why });
+        }
+    }
+
+    /// The failure, where anything was wrong.
+    pub(crate) fn refuse(self, error: ErrorName, what: &str) -> Result<(), Failure> {
+        if self.total == 0 {
+            return Ok(());
+        }
+        let first =
+            self.culprits.first().map(|first| format!(", the first is {}: {}", first.what, first.why));
+        let message = format!("{} {what}{}", self.total, first.unwrap_or_default());
+        let mut failure = Failure::new(error, message).naming(self.culprits);
+        failure.culprits_total = self.total;
+        Err(failure)
+    }
 }

@@ -4,6 +4,7 @@
 //! children are those, [`lists`] that of roots that are lists, [`frozen`] the files of packages.
 
 pub mod batch;
+pub(crate) mod cards;
 pub mod copy;
 pub mod copy_out;
 pub(crate) mod folders;

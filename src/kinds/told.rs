@@ -11,11 +11,12 @@ use crate::{
     domain::{ids::RequestId, outcome::Outcome, share::settings::ShareSettings},
     engine::{
         core::Core,
-        lease::{Leased, RoundResult},
+        lease::{Leased, RoundResult, id_of},
         records::RootState,
         tree::{Child, End, Observed, Roster, Tree, Window},
     },
     events::share::shown::JobStatus,
+    kinds::cards::{Cards, Ended},
     ports::{
         self,
         bus::{Bus, Event},
@@ -114,6 +115,10 @@ impl Tree for Telling<'_> {
 
     async fn clear_up(&self, held: &Leased, outcome: &Outcome) -> RoundResult<()> {
         self.tree.clear_up(held, outcome).await?;
+        let (id, cards) = (id_of(held), Cards::new(self.core.ports.store.clone(), self.settings.keep));
+        if let Some(card) = cards.of(&id).await? {
+            cards.end(&id, &card, &Ended::of(outcome)).await?;
+        }
         let teller = (self.core, self.settings, self.kind);
         tell(teller, held, JobStatus::of(outcome), Some(outcome)).await
     }

@@ -8,7 +8,7 @@ use axum::{
 use serde_json::json;
 
 use super::detail;
-use crate::{events::share::Invalid, ports};
+use crate::{events::share::Invalid, ports, signals};
 
 /// Why a call comes to nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,11 +27,18 @@ pub enum Refusal {
     Conflict(String),
     /// It may be tried again.
     Unavailable(String),
+    /// It is our fault, and the log tells more.
+    Fault,
 }
 
 impl From<ports::Error> for Refusal {
     fn from(error: ports::Error) -> Self {
-        if error.is_passing() { Self::Unavailable(error.to_string()) } else { Self::Bad(error.to_string()) }
+        if error.is_passing() {
+            return Self::Unavailable(error.to_string());
+        }
+        // That is no fault of the caller, and its particulars are ours.
+        signals::share::call_failed(&error);
+        Self::Fault
     }
 }
 
@@ -47,6 +54,7 @@ impl IntoResponse for Refusal {
             Self::NotFound(why) => detail(StatusCode::NOT_FOUND, &why),
             Self::Conflict(why) => detail(StatusCode::CONFLICT, &why),
             Self::Unavailable(why) => detail(StatusCode::SERVICE_UNAVAILABLE, &why),
+            Self::Fault => detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
         }
     }
 }

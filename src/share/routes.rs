@@ -28,6 +28,9 @@ use crate::{
     },
 };
 
+/// Files on a page at most.
+const MOST_FILES: usize = 1000;
+
 const PACKAGES: Names = Names { asked: "request", by_package: false };
 const PUSHES: Names = Names { asked: "created", by_package: true };
 
@@ -188,7 +191,8 @@ async fn files(
     caller.check(Scope::Read)?;
     let (id, _) = target(&path, Shared::Package)?;
     let query = query.unwrap_or_default();
-    let wanted = query::read(&query, PACKAGES, share.backend.now())?;
+    let mut wanted = query::read(&query, PACKAGES, share.backend.now())?;
+    wanted.rows_per_page = wanted.rows_per_page.min(MOST_FILES);
     let (count, results) = share.backend.files(&id, wanted.first(), wanted.rows_per_page).await?;
     Ok(shown(page(&share, &format!("package/{id}/files"), &query, &wanted, count, results)))
 }

@@ -2,13 +2,23 @@
 
 use std::{error::Error, fmt::Display, net::SocketAddr};
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{chain, journal::note};
 
 /// The API of sharing listens.
 pub fn listens(address: SocketAddr, public_url: &dyn Display) {
     info!(code = "share.listens", %address, public_url = %public_url, "sharing is open");
+}
+
+/// A call of the API of sharing came to nothing, and trying again will not help.
+pub fn call_failed(why: &dyn Error) {
+    error!(
+        code = "share.call_failed",
+        error = chain(why),
+        next = "a call of the API of sharing was answered with 500",
+        "a call of the API of sharing failed"
+    );
 }
 
 /// Files of a package could not be looked at; they are looked at again.

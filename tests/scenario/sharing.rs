@@ -168,8 +168,12 @@ async fn a_package_holds_the_reads_and_the_newest_analyses_of_its_libraries() {
     let of_one = paths(&desk, &package).await;
     assert_eq!(of_one.len(), 4);
     assert!(of_one.iter().all(|path| path.starts_with(RUN) && path.contains("L2400002")), "{of_one:?}");
-    let portal = json!({ "portalRunIdList": [OLDER], "dataTypeList": ["secondaryAnalysis"] });
-    assert_eq!(paths(&desk, &made(&desk, portal).await).await.len(), 2);
+    let portal = json!({ "portalRunIdList": [OLDER], "dataTypeList": ["fastq", "secondaryAnalysis"] });
+    assert_eq!(
+        paths(&desk, &made(&desk, portal).await).await.len(),
+        2,
+        "the runs of workflows name no reads"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +226,7 @@ async fn a_package_is_pushed_to_a_bucket_and_a_second_push_copies_nothing() {
 
     let second = pushed(&desk, &package.id, "s3://dest/in/").await;
     assert_eq!(second.status, JobStatus::Succeeded);
-    assert_eq!(second.progress.map(|progress| progress.bytes_done), Some(0), "nothing is copied twice");
+    assert_eq!(crate::asking::calls(&house, "dest", "CopyObject"), 4, "nothing is copied twice");
     let of_package = Wanted {
         packages: vec![RequestId::new(package.id.as_str())],
         page: 1,
@@ -316,6 +320,71 @@ async fn a_library_of_another_project_keeps_a_package_here() {
     let Refusal::Forbidden(why) = refused else { panic!("{refused:?}") };
     assert!(why.contains("L2400001 is of Trauma; no rule is for that place"), "{why}");
     assert!(keys(&house, "other/").await.is_empty(), "nothing is written before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_caller_says_of_libraries_moves_no_rule() {
+    let mut house = house().await;
+    house.share.rules = serde_json::from_value(json!(["Trauma s3://dest/trauma/*"])).unwrap();
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let refused = async |fields: Value| {
+        let package = made(&desk, fields).await;
+        assert_eq!(package.status, JobStatus::Succeeded, "{package:?}");
+        let asked = asked::push(&json!({ "shareDestination": "s3://dest/trauma/in/" })).unwrap();
+        desk.push("bob", &RequestId::new(package.id.as_str()), asked).await.unwrap_err()
+    };
+    let told = json!({ "libraryIdList": ["L9"], "dataTypeList": ["fastq"],
+        "limsManifest": [{ "library_id": "L9", "project_id": "Trauma" }],
+        "manifest": [{ "uri": format!("s3://src/analysis/wgs/{OLDER}/a.bam"), "libraryId": "L9", "path": "x/a.bam",
+            "dataType": "fastq" }] });
+    assert!(matches!(refused(told).await, Refusal::Forbidden(_)));
+    let listed = json!({ "dataTypeList": ["fastq"], "manifest": [{ "uri": format!("s3://src/analysis/wgs/{OLDER}/a.bam"),
+        "libraryId": "L2400001", "path": "x/a.bam", "dataType": "fastq" }] });
+    let Refusal::Forbidden(why) = refused(listed).await else { panic!() };
+    assert!(why.contains("files of no library"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn into_a_project_goes_what_was_packaged_under_its_own_name() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] })).await;
+    house
+        .put_object("src", &format!("primary/{RUN}/L2400001_S1_L001_R1_001.fastq.gz"), b"else".to_vec())
+        .await;
+    let push = pushed(&desk, &package.id, "icav2://archive/changed/").await;
+    assert_eq!(push.status, JobStatus::Failed);
+    assert!(push.error_messages.unwrap().contains("has changed since it was packaged"));
+    let other = json!({ "dataTypeList": ["fastq"], "manifest": [{ "uri": format!("s3://src/analysis/wgs/{OLDER}/a.bam"),
+        "path": "x/other.bam", "dataType": "fastq" }] });
+    let package = made(&desk, other).await;
+    let push = pushed(&desk, &package.id, "icav2://archive/other/").await;
+    assert!(push.error_messages.unwrap().contains("in a project files keep their names"));
+    assert!(
+        house
+            .tree(TO, "/")
+            .await
+            .iter()
+            .all(|(path, ..)| !path.contains("L2400001") && !path.contains("a.bam"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn tables_are_read_where_sources_may_be() {
+    let mut house = house().await;
+    house.settings.policy.source_buckets = vec!["src".to_owned().try_into().unwrap()];
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    for fields in [
+        json!({ "dataTypeList": ["fastq"], "manifest": { "uri": "s3://tables/lims.csv" } }),
+        json!({ "dataTypeList": ["fastq"], "libraryIdList": ["L1"], "limsManifest": { "uri": "s3://tables/lims.csv" } }),
+    ] {
+        let package = made(&desk, fields).await;
+        let why = package.error_message.unwrap();
+        assert!(why.contains("is not allowed by policy.source_buckets"), "{why}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,12 +5,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, cards::Card};
+use super::Desk;
 use crate::{
     domain::{
         ids::RequestId,
         share::{files::PackagedFile, places::artifact},
     },
+    kinds::cards::Card,
     papers::script::{Head, Refused, Row, Script},
     ports::{
         self, Class, Error,
@@ -59,6 +60,8 @@ impl Desk {
     /// Where the script of a package can be fetched; it is made unless there is one whose links last.
     pub(super) async fn script(&self, id: &RequestId, card: &Card) -> Result<String, Refusal> {
         let name = artifact(id, card.asked_at, &format!("download-data.{}.sh", card.name));
+        // Who asks meanwhile gets the one that is being made.
+        let _turn = self.scripts.lock().await;
         let key = Key::new(id.as_str(), HAND_OUT);
         let now = self.clock.now();
         if let Some(item) = self.store.get(&key).await? {

@@ -1,6 +1,5 @@
 //! Where packages and pushes are asked for, looked at and ended: what the API of sharing needs of the engine.
 
-mod cards;
 mod hand_out;
 mod links;
 mod standing;
@@ -11,13 +10,10 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use url::Url;
 
-use self::{
-    cards::{Card, Cards},
-    links::Links,
-    standing::Standing,
-};
+use self::{links::Links, standing::Standing};
 use crate::{
     domain::{
         ids::RequestId,
@@ -34,7 +30,10 @@ use crate::{
         asked::PushAsked,
         shown::{JobStatus, PackageShown, PushShown},
     },
-    kinds::package::Package,
+    kinds::{
+        cards::{Card, Cards},
+        package::Package,
+    },
     ports::{
         self, Ports, Sharing, chance::Chance, clock::Clock, objects::ObjectStore, reports::Opened,
         store::Store,
@@ -67,6 +66,8 @@ pub struct Desk {
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     public_url: Url,
+    /// One script is made at a time.
+    scripts: Mutex<()>,
 }
 
 impl Desk {
@@ -92,6 +93,7 @@ impl Desk {
             clock: ports.clock.clone(),
             chance: ports.chance.clone(),
             public_url,
+            scripts: Mutex::new(()),
         }
     }
 
@@ -209,7 +211,8 @@ impl Backend for Desk {
             destination: String::new(),
             end: None,
         };
-        let order = PackageOrder { name, request, requested_by: who.to_owned() };
+        let (asked_at, public_url) = (Some(card.asked_at), self.public_url.to_string());
+        let order = PackageOrder { name, request, requested_by: who.to_owned(), asked_at, public_url };
         let destination = format!("package {}", order.name);
         self.submit(self.order("package", &id, &card, destination, json!(order))?).await?;
         Ok(self.shown(&id, &card, &Standing::fresh()))
@@ -261,7 +264,8 @@ impl Backend for Desk {
         self.settings
             .check_destination(&destination)
             .map_err(|failure| Refusal::Forbidden(failure.message))?;
-        let libraries = self.packages.report(id).await?.map(|report| report.libraries).unwrap_or_default();
+        let gone = || Refusal::Conflict("the files of the package are not kept any more".to_owned());
+        let libraries = self.packages.report(id).await?.ok_or_else(gone)?.libraries;
         self.settings
             .rules
             .check(&libraries, &destination)
@@ -282,6 +286,8 @@ impl Backend for Desk {
             destination: destination.uri(),
             on_conflict: asked.on_conflict,
             requested_by: who.to_owned(),
+            asked_at: Some(card.asked_at),
+            public_url: self.public_url.to_string(),
         };
         self.submit(self.order("push", &push, &card, destination.uri(), json!(order))?).await?;
         Ok(self.push_shown(&push, &card, Standing::fresh()))

@@ -1,15 +1,11 @@
 //! Where packages and pushes stand, and how that is shown.
 
-use jiff::Timestamp;
-
-use super::{
-    Desk,
-    cards::{Card, Ended},
-};
+use super::Desk;
 use crate::{
-    domain::{ids::RequestId, outcome::Outcome, share::settings::ShareSettings},
+    domain::{ids::RequestId, share::settings::ShareSettings},
     engine::view::RequestView,
-    events::share::shown::{FilesShown, JobStatus, PackageShown, Progress, PushShown, log_uri},
+    events::share::shown::{FilesShown, JobStatus, PackageShown, Progress, PushShown},
+    kinds::cards::{Card, Ended},
     ports,
     share::Refusal,
 };
@@ -80,7 +76,7 @@ impl Desk {
         PackageShown {
             id: id.to_string(),
             package_name: card.name.clone(),
-            steps_execution_arn: ShareSettings::link(Some(&self.public_url), id),
+            steps_execution_arn: ShareSettings::link(self.public_url.as_str(), id),
             status: standing.status,
             request_time: card.asked_at,
             completion_time: end.filter(|_| succeeded).map(|end| end.at),
@@ -101,7 +97,7 @@ impl Desk {
         let Standing { status, end, progress } = standing;
         PushShown {
             id: id.to_string(),
-            step_functions_execution_arn: ShareSettings::link(Some(&self.public_url), id),
+            step_functions_execution_arn: ShareSettings::link(self.public_url.as_str(), id),
             status,
             start_time: card.asked_at,
             package_id: card.package_id.clone(),
@@ -113,27 +109,5 @@ impl Desk {
             requested_by: card.who.clone(),
             progress,
         }
-    }
-}
-
-impl Ended {
-    fn of(outcome: &Outcome) -> Self {
-        let status = JobStatus::of(outcome);
-        let package = outcome.package.as_deref();
-        Self {
-            status: status.as_str().to_owned(),
-            at: outcome.finished_at,
-            error: outcome.failure.as_ref().map(|failure| failure.message.clone()),
-            files: package.map_or(outcome.counters.files, |package| package.files),
-            bytes: package.map_or(outcome.counters.bytes, |package| package.bytes),
-            archived: package.map_or(0, |package| package.archived),
-            log_uri: log_uri(outcome),
-        }
-    }
-
-    fn lost(at: Timestamp) -> Self {
-        let error = Some("its record has expired before its end was seen".to_owned());
-        let status = JobStatus::Failed.as_str().to_owned();
-        Self { status, at, error, files: 0, bytes: 0, archived: 0, log_uri: None }
     }
 }

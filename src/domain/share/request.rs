@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -102,6 +103,17 @@ pub enum Listed<T> {
     Uri(String),
 }
 
+impl<T> Listed<T> {
+    /// The object that holds them, where one does.
+    #[must_use]
+    pub fn uri(&self) -> Option<&str> {
+        match self {
+            Self::Rows(_) => None,
+            Self::Uri(uri) => Some(uri),
+        }
+    }
+}
+
 /// A package that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -113,6 +125,12 @@ pub struct PackageOrder {
     /// Who asked.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub requested_by: String,
+    /// When, as its caller is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
+    /// Where callers reach the API that was asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub public_url: String,
 }
 
 /// A push that is to be made.
@@ -131,7 +149,16 @@ pub struct PushOrder {
     /// Who asked.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub requested_by: String,
+    /// When, as its caller is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
+    /// Where callers reach the API that was asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub public_url: String,
 }
+
+/// The longest name of a package, in bytes: it is part of the names of files.
+const LONGEST_NAME: usize = 128;
 
 /// Whether a package may be called so.
 #[must_use]
@@ -140,7 +167,7 @@ pub fn is_name(text: &str) -> bool {
     let first = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic());
     let rest = letters.as_str();
     let fits = |letter: char| letter.is_alphanumeric() || "_.+-".contains(letter);
-    first && !rest.is_empty() && rest.chars().all(fits)
+    text.len() <= LONGEST_NAME && first && !rest.is_empty() && rest.chars().all(fits)
 }
 
 #[cfg(test)]
@@ -152,7 +179,7 @@ mod tests {
         for fine in ["ab", "my-package", "a.b+c_d-1"] {
             assert!(is_name(fine), "{fine}");
         }
-        for wrong in ["", "a", "1ab", "-ab", "my package", "a/b", "a\nb", "a$b"] {
+        for wrong in ["", "a", "1ab", "-ab", "my package", "a/b", "a\nb", "a$b", &"a".repeat(129)] {
             assert!(!is_name(wrong), "{wrong:?}");
         }
     }

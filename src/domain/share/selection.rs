@@ -135,9 +135,13 @@ impl<'a> Selection<'a> {
         }
     }
 
+    /// Whether it is of a library that is meant. Where neither libraries nor sequencing runs are named, only what
+    /// the caller has listed is: runs of workflows name no reads.
     fn is_of_meant(&self, row: &Row) -> bool {
-        let names_none = self.libraries.is_none() && self.runs.is_none();
-        names_none || row.libraries().any(|library| self.is_meant(library))
+        if self.libraries.is_none() && self.runs.is_none() {
+            return self.is_listed;
+        }
+        row.libraries().any(|library| self.is_meant(library))
     }
 
     fn chooses_analysis(&self, row: &Row) -> bool {
@@ -246,6 +250,16 @@ mod tests {
             ..both()
         };
         assert_eq!(chosen(&listed, Some(&["L1"]), &rows), ["umccrise/20240101aaa/x.bam"]);
+    }
+
+    #[test]
+    fn runs_of_workflows_name_no_reads() {
+        let rows = [fastq("L1", "A"), fastq("L2", "B"), analysis("L1", "umccrise", "1")];
+        for runs in [vec!["1".to_owned()], Vec::new()] {
+            let few = runs.len();
+            let request = PackageRequest { portal_run_id_list: Some(runs), ..both() };
+            assert_eq!(chosen(&request, None, &rows).len(), few, "no reads of anybody");
+        }
     }
 
     #[test]

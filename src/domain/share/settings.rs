@@ -74,9 +74,8 @@ impl ShareSettings {
 impl ShareSettings {
     /// Where more is told of a package or a push, below the address at which callers reach the API.
     #[must_use]
-    pub fn link(base: Option<&Url>, id: &RequestId) -> String {
-        let base = base.map_or("", Url::as_str).trim_end_matches('/');
-        format!("{base}/v1/requests/{id}")
+    pub fn link(base: &str, id: &RequestId) -> String {
+        format!("{}/v1/requests/{id}", base.trim_end_matches('/'))
     }
 
     /// From when on a package is too old to be shared.

@@ -86,7 +86,8 @@ pub fn package(body: &Value, any_workflow: bool) -> Result<(String, PackageReque
 
 fn request(object: &Map<String, Value>, any_workflow: bool, wrong: &mut Vec<Invalid>) -> PackageRequest {
     let mut fields = Fields::of(object, &["packageRequest"]);
-    let whole = Value::Object(object.clone());
+    // What contradicts itself is told by its names: the whole of it may be long.
+    let whole = Value::from(object.keys().cloned().collect::<Vec<_>>());
     let mut request = PackageRequest {
         library_id_list: fields.texts("libraryIdList"),
         subject_id_list: fields.texts("subjectIdList"),
@@ -202,13 +203,13 @@ fn listed<T>(
         return None;
     };
     let mut rows = Vec::with_capacity(all.len());
-    for (n, value) in all.iter().enumerate() {
+    for (n, given) in all.iter().enumerate() {
         let row =
-            value.as_object().ok_or_else(|| "Input should be a valid dictionary".to_owned()).and_then(&read);
+            given.as_object().ok_or_else(|| "Input should be a valid dictionary".to_owned()).and_then(&read);
         match row {
             Ok(row) => rows.push(row),
             Err(why) => {
-                fields.complain("value_error", name, format!("Value error, row {}: {why}", n + 1), value);
+                fields.complain("value_error", name, format!("Value error, row {}: {why}", n + 1), given);
                 return None;
             }
         }
@@ -255,7 +256,7 @@ pub fn push(body: &Value) -> Result<PushAsked, Vec<Invalid>> {
     }
     let on_conflict = fields.read(
         "onConflict",
-        ("literal_error", "Input should be 'fail', 'overwrite', 'skip' or 'rename'"),
+        ("literal_error", "Input should be 'fail', 'overwrite' or 'skip'"),
         |value| serde_json::from_value(value.clone()).ok(),
     );
     match (destination, fields.wrong.is_empty()) {

@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use super::Invalid;
 
+/// Things that are told of one body.
+const MOST_WRONG: usize = 100;
+
 /// The fields of an object, whichever way their names are written.
 pub(super) struct Fields<'a> {
     object: &'a Map<String, Value>,
@@ -24,6 +27,10 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn complain(&mut self, kind: &'static str, name: &str, msg: impl Into<String>, input: &Value) {
+        // The first ones tell enough.
+        if self.wrong.len() >= MOST_WRONG {
+            return;
+        }
         let at: Vec<&str> = self.at.iter().copied().chain([name]).collect();
         self.wrong.push(Invalid::new(kind, &at, msg, input));
     }

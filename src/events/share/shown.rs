@@ -85,7 +85,7 @@ impl FilesShown {
 /// Where it is told what became of each file of a push, if that is told anywhere.
 #[must_use]
 pub fn log_uri(outcome: &Outcome) -> Option<String> {
-    let list = outcome.copy_out.as_deref()?;
+    let list = outcome.copy_out.as_deref().filter(|list| list.working.is_some())?;
     Some(format!("s3://{}/{}{}", list.destination_bucket, list.destination_prefix, list.summary))
 }
 

@@ -5,14 +5,14 @@ use std::{
     hash::BuildHasher as _,
 };
 
-use super::{Own, Package, resolve::Wrong, stopped, whole};
+use super::{Own, Package, stopped, whole};
 use crate::{
     domain::{
         ids::RequestId,
-        outcome::Outcome,
+        outcome::{ErrorName, Outcome},
         share::{
             files::{PackagedFile, StorageClass},
-            outcome::PackageReport,
+            outcome::{Libraries, PackageReport},
             request::PackageOrder,
         },
     },
@@ -23,9 +23,10 @@ use crate::{
         liveness::RootRef,
         records::{self, RootState, attr, set},
     },
-    kinds::frozen::{Dropped, PackageChunk, gone, read_chunk, read_libraries},
+    kinds::frozen::{Dropped, PackageChunk, Wrong, gone, read_chunk},
     ports::{
-        Class, Error, Result as PortResult,
+        Error, Result as PortResult,
+        inventory::Whose,
         objects::{Access, ObjectInfo, ObjectLocation},
     },
 };
@@ -63,7 +64,7 @@ impl Package {
             let mut chunk = read_chunk(&self.core, &id, generation, n).await?;
             if n >= own.looked {
                 if let Err(error) = self.look_at(held, &mut chunk).await {
-                    return Ok(Err(PlanError::Port(error)));
+                    return Ok(Err(PlanError::from(error)));
                 }
                 self.settle_doubles(held, (&id, generation, n), &mut chunk, &mut counted, &hasher).await?;
                 chunk.put(&self.core, held, generation, n).await?;
@@ -89,15 +90,13 @@ impl Package {
             counted.report.counts.push(u32::try_from(chunk.kept().count()).unwrap_or(u32::MAX));
             self.core.record_progress(&[RootRef::of(&held.item)]);
         }
-        for library in read_libraries(&self.core, &id, generation).await? {
-            if let Some(projects) = counted.report.libraries.get_mut(&library.library_id) {
-                *projects = library.project_ids;
-            }
+        if let Err(error) = self.note_projects(&mut counted.report.libraries).await {
+            return Ok(Err(PlanError::from(error)));
         }
-        if let Err(failure) = counted.wrong.refuse("files cannot be packaged") {
+        if let Err(failure) = counted.wrong.refuse(ErrorName::SourceNotFound, "files cannot be packaged") {
             return Ok(Err(failure.into()));
         }
-        if let Err(error) = self.write_papers(held, &order.name, (&id, generation, own.files_chunks)).await? {
+        if let Err(error) = self.write_papers(held, order, (&id, generation, own.files_chunks)).await? {
             return Ok(Err(error));
         }
         let mut outcome = whole(held, &self.core);
@@ -107,6 +106,22 @@ impl Package {
         Ok(Ok(outcome))
     }
 
+    /// Notes the projects of libraries, as they are known here: what a request itself tells of them counts for
+    /// nothing.
+    async fn note_projects(&self, libraries: &mut Libraries) -> PortResult<()> {
+        let Some(sharing) = self.core.ports.sharing.as_ref().filter(|sharing| sharing.metadata.is_there())
+        else {
+            return Ok(());
+        };
+        let ids = libraries.keys().filter(|id| !id.is_empty()).cloned().collect();
+        for library in sharing.metadata.libraries(Whose::Libraries, &ids).await? {
+            if let Some(projects) = libraries.get_mut(&library.library_id) {
+                *projects = library.project_ids;
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at the files of a chunk.
     async fn look_at(&self, held: &Leased, chunk: &mut PackageChunk) -> PortResult<()> {
         let party = [RootRef::of(&held.item)];
@@ -114,7 +129,8 @@ impl Package {
         let looks = chunk.files.iter().enumerate().map(|(n, file)| async move {
             let Some(at) = location(&file.uri) else { return Ok((n, None)) };
             match self.core.patiently(party, || objects.look(&at, &Access::Own)).await {
-                Err(error) if matches!(error.class, Class::Forbidden | Class::NotFound) => Ok((n, None)),
+                // What S3 does not even understand is not there either.
+                Err(error) if !error.is_passing() => Ok((n, None)),
                 looked => looked.map(|found| (n, found)),
             }
         });
@@ -191,7 +207,8 @@ fn location(uri: &str) -> Option<ObjectLocation> {
 fn keep(file: &mut PackagedFile, found: &ObjectInfo) {
     let etag = found.etag.as_ref().map(ToString::to_string);
     // What a row says of another object holds for that one alone.
-    if file.etag.is_some() && file.etag != etag {
+    let has_other_size = file.size != 0 && file.size != found.size;
+    if has_other_size || file.etag.is_some() && file.etag != etag {
         (file.md5, file.sha256) = (None, None);
     }
     if file.md5.is_none() && !found.opaque {
@@ -222,6 +239,17 @@ fn better(first: &PackagedFile, second: &PackagedFile) -> Option<Better> {
     same.then(|| if rank(second) < rank(first) { Better::Second } else { Better::First })
 }
 
+/// Notes the libraries that rules are to be asked about. Whose a file is that the caller has listed is the caller's
+/// word alone: for rules it is of none, under an empty name.
+fn note_libraries(file: &PackagedFile, order: &PackageOrder, libraries: &mut Libraries) {
+    let named = if order.request.manifest.is_some() { "" } else { file.library_id.as_str() };
+    for library in named.split("__") {
+        if !libraries.contains_key(library) {
+            libraries.insert(library.to_owned(), Vec::new());
+        }
+    }
+}
+
 /// Counts the files of a chunk, and notes what is missing unless that may be.
 fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
     for (n, file) in chunk.files.iter().enumerate() {
@@ -230,14 +258,10 @@ fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
                 counted.report.files += 1;
                 counted.report.bytes += file.size;
                 counted.report.archived += u64::from(file.archived);
-                // A file of no library is one of an empty name.
-                for library in file.library_id.split("__") {
-                    if !counted.report.libraries.contains_key(library) {
-                        counted.report.libraries.insert(library.to_owned(), Vec::new());
-                    }
-                }
+                note_libraries(file, order, &mut counted.report.libraries);
             }
-            Some(Dropped::Double(_)) => {}
+            // Another row of it may name another library.
+            Some(Dropped::Double(_)) => note_libraries(file, order, &mut counted.report.libraries),
             Some(Dropped::Missing) if order.request.allow_missing => counted.report.missing += 1,
             Some(Dropped::Missing) => counted.wrong.note(file.uri.clone(), MISSING.to_owned()),
             Some(Dropped::Conflict(other)) => {

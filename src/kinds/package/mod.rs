@@ -158,11 +158,12 @@ impl Tells for Package {
         status: JobStatus,
         outcome: Option<&Outcome>,
     ) -> RoundResult<(&'static str, String)> {
-        let (id, order, asked_at) = (id_of(held), self.order(held).await?, started_at(&held.item));
+        let (id, order) = (id_of(held), self.order(held).await?);
+        let asked_at = order.asked_at.unwrap_or_else(|| started_at(&held.item));
         let expires_at = self.settings.expires_at(asked_at);
         let finished_at = outcome.map(|outcome| outcome.finished_at);
         let shown = PackageShown {
-            steps_execution_arn: ShareSettings::link(self.settings.public_url.as_ref(), &id),
+            steps_execution_arn: ShareSettings::link(&order.public_url, &id),
             id: id.to_string(),
             package_name: order.name,
             status,

@@ -2,7 +2,10 @@
 
 use super::Package;
 use crate::{
-    domain::{ids::RequestId, share::places::artifact},
+    domain::{
+        ids::RequestId,
+        share::{places::artifact, request::PackageOrder},
+    },
     engine::{
         kind::PlanError,
         lease::{Leased, RoundResult},
@@ -90,16 +93,16 @@ impl Package {
     pub(super) async fn write_papers(
         &self,
         held: &Leased,
-        name: &str,
+        order: &PackageOrder,
         (id, generation, chunks): (&RequestId, u32, u32),
     ) -> RoundResult<std::result::Result<(), PlanError>> {
         let Some(sharing) = &self.core.ports.sharing else { return Ok(Ok(())) };
-        let date = started_at(&held.item);
-        let of = Head { name: name.to_owned(), id: id.to_string(), date };
+        let date = order.asked_at.unwrap_or_else(|| started_at(&held.item));
+        let of = Head { name: order.name.clone(), id: id.to_string(), date };
         let folder = artifact(id, date, "");
         let mut papers = match Papers::begin(sharing.artifacts.as_ref(), &folder, &of).await {
             Ok(papers) => papers,
-            Err(error) => return Ok(Err(PlanError::Port(error))),
+            Err(error) => return Ok(Err(PlanError::from(error))),
         };
         let written = self.fill(held, &mut papers, (id, generation, chunks)).await;
         let done = match written {
@@ -114,7 +117,7 @@ impl Package {
                 Err(error)
             }
         };
-        Ok(done.map_err(PlanError::Port))
+        Ok(done.map_err(PlanError::from))
     }
 
     async fn fill(

@@ -22,7 +22,7 @@ use crate::{
         lease::{Leased, RoundResult},
         liveness::RootRef,
     },
-    kinds::frozen::{FileWriter, put_libraries},
+    kinds::frozen::{FileWriter, Wrong, put_libraries},
     ports::{
         Class, Error, Sharing,
         inventory::{Pages, RowQuery, Whose},
@@ -58,6 +58,9 @@ impl Package {
             let why = "nothing is shared here (share.listen)";
             return Ok(Err(Failure::new(ErrorName::PolicyDenied, why).into()));
         };
+        if let Err(failure) = self.check_tables(request) {
+            return Ok(Err(failure.into()));
+        }
         let told = match own_libraries(sharing, request).await {
             Ok(told) => told,
             Err(error) => return Ok(Err(error)),
@@ -136,7 +139,7 @@ impl Package {
                 return Ok(Err(failure));
             }
         }
-        if let Err(failure) = wrong.refuse("files have no place in the package") {
+        if let Err(failure) = wrong.refuse(ErrorName::InvalidRequest, "files have no place in the package") {
             return Ok(Err(failure.into()));
         }
         writer.flush(&self.core, held).await?;
@@ -152,6 +155,16 @@ impl Package {
     async fn goes_on(&self, held: &Leased, watch: &mut CancellationCheck) -> RoundResult<Option<PlanError>> {
         self.core.record_progress(&[RootRef::of(&held.item)]);
         Ok(watch.stopped(&self.core, held).await?.map(stopped))
+    }
+
+    /// Whether the tables that a request names may be read: what they hold is told.
+    fn check_tables(&self, request: &PackageRequest) -> Result<(), Failure> {
+        let manifest = request.manifest.as_ref().and_then(Listed::uri);
+        let lims = request.lims_manifest.as_ref().and_then(Listed::uri);
+        for uri in manifest.into_iter().chain(lims) {
+            self.check_bucket(uri, &mut BTreeSet::new())?;
+        }
+        Ok(())
     }
 
     /// Whether that bucket may be read.
@@ -175,35 +188,6 @@ fn unreadable(error: Error) -> PlanError {
         return Failure::new(ErrorName::InvalidRequest, error.message).into();
     }
     error.into()
-}
-
-/// Things that are wrong, the first of them by name.
-#[derive(Debug, Default)]
-pub(super) struct Wrong {
-    culprits: Vec<Culprit>,
-    total: u64,
-}
-
-impl Wrong {
-    pub(super) fn note(&mut self, what: String, why: String) {
-        self.total += 1;
-        if self.culprits.len() < Failure::MOST_CULPRITS {
-            self.culprits.push(Culprit { what, why });
-        }
-    }
-
-    /// The failure, where anything was wrong.
-    pub(super) fn refuse(self, what: &str) -> Result<(), Failure> {
-        if self.total == 0 {
-            return Ok(());
-        }
-        let first =
-            self.culprits.first().map(|first| format!(", the first is {}: {}", first.what, first.why));
-        let message = format!("{} {what}{}", self.total, first.unwrap_or_default());
-        let mut failure = Failure::new(ErrorName::SourceNotFound, message).naming(self.culprits);
-        failure.culprits_total = self.total;
-        Err(failure)
-    }
 }
 
 fn file(row: Row, path: String) -> PackagedFile {
@@ -293,7 +277,7 @@ fn refuse_unknown(whose: Whose, unknown: &[String]) -> Result<(), Failure> {
     for id in unknown {
         wrong.note(id.clone(), format!("no such {} is known", whose.noun()));
     }
-    wrong.refuse("ids are not known")
+    wrong.refuse(ErrorName::SourceNotFound, "ids are not known")
 }
 
 /// The rows that may be meant.

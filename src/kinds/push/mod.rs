@@ -193,10 +193,10 @@ impl Tells for Push {
     ) -> RoundResult<(&'static str, String)> {
         let (id, order) = (id_of(held), self.order(held).await?);
         let shown = PushShown {
-            step_functions_execution_arn: ShareSettings::link(self.settings.public_url.as_ref(), &id),
+            step_functions_execution_arn: ShareSettings::link(&order.public_url, &id),
             id: id.to_string(),
             status,
-            start_time: started_at(&held.item),
+            start_time: order.asked_at.unwrap_or_else(|| started_at(&held.item)),
             package_id: order.package_id,
             share_destination: order.destination,
             log_uri: outcome.and_then(log_uri),
@@ -222,7 +222,9 @@ impl SliceKind for Push {
         let request = Self::list(held, &order, bucket, prefix);
         let Some(mut outcome) = self.lists.end_list(held, slices, &request).await? else { return Ok(false) };
         let failed = outcome.counters.failed;
-        if let Some(failure) = outcome.failure.as_mut().filter(|_| failed > 0) {
+        // Where the summary could not be written, there is nothing to look at.
+        let is_written = log_uri(&outcome).is_some();
+        if let Some(failure) = outcome.failure.as_mut().filter(|_| failed > 0 && is_written) {
             let summary = format!("{}{}", request.destination(), request.summary);
             failure.message = format!("{failed} files failed to copy, see {summary} for more information");
         }

@@ -9,8 +9,8 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{ids::RequestId, share::ids::Shared},
-    events::share::shown::JobStatus,
+    domain::{ids::RequestId, outcome::Outcome, share::ids::Shared},
+    events::share::shown::{JobStatus, log_uri},
     ports::{
         Class, Error, Result,
         store::{Change, Condition, EXPIRE_AT, Item, Key, Store, Value, Write},
@@ -26,7 +26,7 @@ const END: &str = "end";
 
 /// What is known of a package or a push from its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Card {
+pub(crate) struct Card {
     /// The name of the package.
     pub name: String,
     /// When it was asked for.
@@ -50,7 +50,7 @@ pub(super) struct Card {
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// The name of the status.
     pub status: String,
     /// When.
@@ -73,14 +73,37 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    pub(super) fn status(&self) -> JobStatus {
+    /// The end of what has ended so.
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        let status = JobStatus::of(outcome);
+        let package = outcome.package.as_deref();
+        Self {
+            status: status.as_str().to_owned(),
+            at: outcome.finished_at,
+            error: outcome.failure.as_ref().map(|failure| failure.message.clone()),
+            files: package.map_or(outcome.counters.files, |package| package.files),
+            bytes: package.map_or(outcome.counters.bytes, |package| package.bytes),
+            archived: package.map_or(0, |package| package.archived),
+            log_uri: log_uri(outcome),
+        }
+    }
+
+    /// The end of what nobody has seen end.
+    pub(crate) fn lost(at: Timestamp) -> Self {
+        let error = Some("its record has expired before its end was seen".to_owned());
+        let status = JobStatus::Failed.as_str().to_owned();
+        Self { status, at, error, files: 0, bytes: 0, archived: 0, log_uri: None }
+    }
+
+    /// Where it stands.
+    pub(crate) fn status(&self) -> JobStatus {
         JobStatus::read(&self.status).unwrap_or(JobStatus::Failed)
     }
 }
 
 /// The cards of all packages and pushes.
 #[derive(Debug, Clone)]
-pub(super) struct Cards {
+pub(crate) struct Cards {
     store: Arc<dyn Store>,
     keep: Duration,
 }
@@ -113,12 +136,12 @@ fn read(item: &Item) -> Result<Card> {
 }
 
 impl Cards {
-    pub(super) fn new(store: Arc<dyn Store>, keep: Duration) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, keep: Duration) -> Self {
         Self { store, keep }
     }
 
     /// The items that are put with a root.
-    pub(super) fn items(&self, id: &RequestId, card: &Card) -> Result<Vec<Item>> {
+    pub(crate) fn items(&self, id: &RequestId, card: &Card) -> Result<Vec<Item>> {
         let text = serde_json::to_string(card).map_err(|error| {
             Error::new(Class::Invalid, "write card", "a card cannot be written").caused_by(error)
         })?;
@@ -129,25 +152,25 @@ impl Cards {
     }
 
     /// The card of that id.
-    pub(super) async fn of(&self, id: &RequestId) -> Result<Option<Card>> {
+    pub(crate) async fn of(&self, id: &RequestId) -> Result<Option<Card>> {
         let found = self.store.get(&Key::new(id.as_str(), SHARE)).await?;
         found.as_ref().map(read).transpose()
     }
 
     /// Writes down how it has ended. A card that was deleted stays so.
-    pub(super) async fn end(&self, id: &RequestId, card: &Card, end: &Ended) -> Result<()> {
+    pub(crate) async fn end(&self, id: &RequestId, card: &Card, end: &Ended) -> Result<()> {
         let text = serde_json::to_string(end).map_err(|error| {
             Error::new(Class::Invalid, "write card", "an end cannot be written").caused_by(error)
         })?;
-        for key in keys(id, card.asked_at) {
+        let write = |key| {
             let change = Change::Set(END.to_owned(), Value::from(text.as_str()));
-            self.store.write(Write::update(key, vec![change]).when(Condition::Present)).await?;
-        }
-        Ok(())
+            Write::update(key, vec![change]).when(Condition::Present)
+        };
+        self.store.transact(keys(id, card.asked_at).map(write).into()).await.map(drop)
     }
 
     /// Forgets it.
-    pub(super) async fn delete(&self, id: &RequestId, card: &Card) -> Result<()> {
+    pub(crate) async fn delete(&self, id: &RequestId, card: &Card) -> Result<()> {
         for key in keys(id, card.asked_at) {
             self.store.write(Write::delete(key)).await?;
         }
@@ -155,7 +178,7 @@ impl Cards {
     }
 
     /// All of that kind that are kept, newest first. `after`: none that was asked for before then is wanted.
-    pub(super) async fn all(
+    pub(crate) async fn all(
         &self,
         kind: Shared,
         after: Option<Timestamp>,
