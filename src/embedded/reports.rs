@@ -8,13 +8,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::{StreamExt as _, stream::try_unfold};
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tokio::{
     fs::{self, File},
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
 };
+
+use tokio_util::io::ReaderStream;
 
 use crate::ports::{
     Class, Error, Result,
@@ -49,11 +50,7 @@ impl Artifacts for InFolder {
             Err(error) => return Err(failed(error)),
         };
         let size = file.metadata().await.map_err(failed)?.len();
-        let bytes = try_unfold(file, |mut file| async move {
-            let mut piece = Vec::with_capacity(PIECE);
-            let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece).await?;
-            Ok((read > 0).then(|| (Bytes::from(piece), file)))
-        });
+        let bytes = ReaderStream::with_capacity(file, PIECE);
         Ok(Some(Opened { size: Some(size), kind: kind_of(name), bytes: bytes.boxed() }))
     }
 

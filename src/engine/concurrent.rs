@@ -3,7 +3,7 @@
 use futures_util::{StreamExt as _, stream};
 
 /// Runs the futures, at most `width` at a time, and returns their results, in no order.
-pub(crate) async fn join_buffered<F: Future>(
+pub(crate) async fn join_unordered<F: Future>(
     width: usize,
     futures: impl IntoIterator<Item = F>,
 ) -> Vec<F::Output> {

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    Engine, concurrent::join_buffered, core::Core, dispatch::Priority, join::Arrival, names::Names,
+    Engine, concurrent::join_unordered, core::Core, dispatch::Priority, join::Arrival, names::Names,
     payload::Unread, records, refused::RejectedMessage,
 };
 use crate::{
@@ -95,7 +95,7 @@ impl Core {
 
     async fn take(&self, messages: &[Message]) {
         let accepted = messages.iter().map(|message| async move { (self.accept(message).await, message) });
-        let fates = join_buffered(WIDTH, accepted).await;
+        let fates = join_unordered(WIDTH, accepted).await;
         let receipts = |wanted: Fate| -> Vec<String> {
             let of_fate = fates.iter().filter(|((fate, _), _)| *fate == wanted);
             of_fate.map(|(_, message)| message.receipt.clone()).collect()

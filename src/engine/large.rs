@@ -19,7 +19,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::spawn_blocking;
 
-use super::{concurrent::join_buffered, core::Core, records};
+use super::{concurrent::join_unordered, core::Core, records};
 use crate::{
     domain::ids::digest,
     ports::{
@@ -118,7 +118,7 @@ impl Core {
             let put = Write { key: item.key, action: Action::Put(item.attributes), conditions: Vec::new() };
             self.ports.store.write(put)
         });
-        for put in join_buffered(WIDTH, puts).await {
+        for put in join_unordered(WIDTH, puts).await {
             put?;
         }
         Ok((parted(name), Value::Text(format!("{id} {}", pieces.len()))))

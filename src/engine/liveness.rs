@@ -19,7 +19,7 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
-    concurrent::join_buffered,
+    concurrent::join_unordered,
     core::Core,
     lease::Leased,
     records::{self, as_millis, attr, millis, set, started_at},
@@ -351,7 +351,7 @@ impl Core {
             let written = self.ports.store.write(Write::update(records::signs_key(&root), changes)).await;
             written.map(|_| self.liveness.told(&root, noted))
         });
-        let written: Vec<Result<()>> = join_buffered(WIDTH, writes).await;
+        let written: Vec<Result<()>> = join_unordered(WIDTH, writes).await;
         if let Some(error) = written.into_iter().find_map(Result::err) {
             signals::engine::evidence_untold(&error);
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    concurrent::join_buffered,
+    concurrent::join_unordered,
     core::Core,
     lease::{Leased, RoundError, RoundResult},
     records::{self, Phase, attr, set, started_at},
@@ -134,7 +134,7 @@ impl Core {
                 let update = Write::update(key.clone(), vec![set(EXPIRE_AT, at)]);
                 self.ports.store.write(update.when(Condition::Present))
             });
-            for written in join_buffered(WIDTH, writes).await {
+            for written in join_unordered(WIDTH, writes).await {
                 written?;
             }
         }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine,
-    concurrent::join_buffered,
+    concurrent::join_unordered,
     core::Core,
     dispatch::lane,
     lease::LONGEST_SLEEP,
@@ -61,8 +61,11 @@ impl Engine {
         let mut strays = Rarely::default();
         loop {
             ticks.tick().await;
-            join_buffered(usize::from(SHARDS), self.shards().map(|shard| self.ask_for_beats(SHARDS + shard)))
-                .await;
+            join_unordered(
+                usize::from(SHARDS),
+                self.shards().map(|shard| self.ask_for_beats(SHARDS + shard)),
+            )
+            .await;
             if strays.is_time() {
                 for shard in self.shards() {
                     self.recover_strays(SHARDS + shard).await;
@@ -188,7 +191,7 @@ impl Engine {
             let seen = Condition::Equals(DUE_AT.into(), Value::Number(stray.due_at));
             self.core.ports.store.write(Write::update(stray.key, vec![set(DUE_AT, now)]).when(seen)).await
         });
-        for written in join_buffered(BEATS, writes).await {
+        for written in join_unordered(BEATS, writes).await {
             if let Err(error) = written {
                 signals::timers::walk_failed(shard, &error);
             }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use tokio::io::AsyncReadExt as _;
+use tokio_util::io::ReaderStream;
 
 use crate::{
     domain::share::rows::Row,
@@ -86,12 +86,7 @@ impl<M: Meaning + Default> Tables<M> {
             Place::Object(at) => objects.get(at, None, None, &Access::Own).await?.bytes,
             Place::File(path) => {
                 let file = tokio::fs::File::open(path).await.map_err(|error| unreadable(&place, &error))?;
-                futures_util::stream::try_unfold(file, |mut file| async move {
-                    let mut piece = Vec::with_capacity(PIECE);
-                    let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece).await?;
-                    Ok((read > 0).then(|| (Bytes::from(piece), file)))
-                })
-                .boxed()
+                ReaderStream::with_capacity(file, PIECE).boxed()
             }
         };
         let reader = Reader::of(&place.to_string()).at_most(LARGEST);

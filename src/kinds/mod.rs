@@ -3,6 +3,7 @@
 //! [`sources`] holds the steps that plans of copies share, [`folders`] and [`slices`] the life of roots whose
 //! children are those, [`lists`] that of roots that are lists, [`frozen`] the files of packages.
 
+pub(crate) mod asked;
 pub mod batch;
 pub(crate) mod cards;
 pub mod copy;

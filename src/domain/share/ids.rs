@@ -1,6 +1,5 @@
 //! The ids of packages and pushes: `pkg.` or `psh.`, and a ULID.
 
-use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use crate::domain::ids::RequestId;
@@ -32,19 +31,6 @@ impl Shared {
     pub fn fresh(self, millis: i64, chance: u128) -> RequestId {
         let ulid = Ulid::from_parts(u64::try_from(millis).unwrap_or(0), chance);
         RequestId::new(format!("{}{ulid}", self.prefix()))
-    }
-
-    /// The id of what its caller has named: the same names always make the same id.
-    #[must_use]
-    pub fn named(self, parts: &[&str]) -> RequestId {
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-        let bytes: [u8; 32] = hash.finalize().into();
-        let first = bytes.first_chunk::<16>().copied().unwrap_or_default();
-        RequestId::new(format!("{}{}", self.prefix(), Ulid::from(u128::from_be_bytes(first))))
     }
 
     /// Reads an id as callers write it, with or without what it begins with; `None` where it is none.
@@ -83,13 +69,5 @@ mod tests {
         {
             assert_eq!(Shared::Package.read(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn what_is_named_has_one_id() {
-        assert_eq!(Shared::Package.named(&["job", "run"]), Shared::Package.named(&["job", "run"]));
-        assert_ne!(Shared::Package.named(&["job", "run"]), Shared::Package.named(&["jobr", "un"]));
-        let id = Shared::Push.named(&["a"]);
-        assert_eq!(Shared::Push.read(id.as_str()), Some(id));
     }
 }

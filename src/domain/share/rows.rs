@@ -41,28 +41,8 @@ pub struct Row {
     pub path: String,
 }
 
-/// The names of the fields, in the order in which rows are written.
-pub const FIELDS: [&str; 15] = [
-    "uri",
-    "data_type",
-    "library_id",
-    "instrument_run_id",
-    "lane",
-    "portal_run_id",
-    "workflow_name",
-    "workflow_version",
-    "size",
-    "etag",
-    "storage_class",
-    "modified",
-    "md5",
-    "sha256",
-    "path",
-];
-
 impl Row {
-    /// Reads a row whose fields are texts, by the names of [`FIELDS`] in any spelling; an empty text tells
-    /// nothing.
+    /// Reads a row whose fields are texts, by the names of the fields here; an empty text tells nothing.
     ///
     /// # Errors
     ///

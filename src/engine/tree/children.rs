@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Advance, Child, End, Tree, Window, plan, stall::Judgement, turns};
 use crate::{
     engine::{
-        concurrent::join_buffered,
+        concurrent::join_unordered,
         core::Core,
         dispatch::Priority,
         lease::{Leased, RoundError, RoundResult, id_of},
@@ -119,7 +119,7 @@ impl Core {
             self.ports.store.write(Write::put_new(item.with(&name, spec))).await?;
             RoundResult::Ok(())
         });
-        for put in join_buffered(WIDTH, puts).await {
+        for put in join_unordered(WIDTH, puts).await {
             put?;
         }
         // A child event that is lost costs a tick: the record is due, and any instance will find it.
@@ -183,7 +183,7 @@ impl Core {
 
     pub(super) async fn wake_children(&self, children: &[Item]) -> RoundResult<()> {
         let woken = children.iter().map(|item| self.wake(item.key.clone(), Priority::Begun));
-        for woken in join_buffered(WIDTH, woken).await {
+        for woken in join_unordered(WIDTH, woken).await {
             woken?;
         }
         Ok(())

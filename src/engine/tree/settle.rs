@@ -12,7 +12,7 @@ use crate::{
     domain::{ids::RequestId, outcome::Outcome},
     engine::{
         backoff::jittered,
-        concurrent::join_buffered,
+        concurrent::join_unordered,
         core::Core,
         dispatch::Priority,
         large,
@@ -141,7 +141,7 @@ impl Core {
 
     async fn wake_roots(&self, roots: &[RootRef]) -> Result<(), Error> {
         let roots: BTreeSet<_> = roots.iter().map(|root| &root.root).collect();
-        let woken = join_buffered(WIDTH, roots.into_iter().map(|root| self.wake_root(root))).await;
+        let woken = join_unordered(WIDTH, roots.into_iter().map(|root| self.wake_root(root))).await;
         woken.into_iter().collect()
     }
 

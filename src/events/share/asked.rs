@@ -12,7 +12,6 @@ use crate::{
             files::{DataType, Library},
             filters::WORKFLOWS,
             request::{Listed, PackageRequest, is_name},
-            rows::Row,
         },
     },
     events::lists::{library_of, row_of},
@@ -265,15 +264,6 @@ pub fn push(body: &Value) -> Result<PushAsked, Vec<Invalid>> {
     }
 }
 
-/// A row that a request brings itself, in the form in which it is kept.
-#[must_use]
-pub fn rows(request: &PackageRequest) -> &[Row] {
-    match &request.manifest {
-        Some(Listed::Rows(rows)) => rows,
-        Some(Listed::Uri(_)) | None => &[],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -342,7 +332,8 @@ mod tests {
             package(&json!({ "packageName": "ab", "packageRequest": request }), false)
         };
         let (_, request) = asked(json!([{ "uri": "s3://b/k", "libraryId": "L1", "lane": 1 }])).unwrap();
-        assert_eq!(rows(&request)[0].library_id, "L1");
+        let Some(Listed::Rows(rows)) = request.manifest else { panic!("{request:?}") };
+        assert_eq!(rows[0].library_id, "L1");
         let (_, request) = asked(json!({ "uri": "s3://b/rows.csv" })).unwrap();
         assert_eq!(request.manifest, Some(Listed::Uri("s3://b/rows.csv".into())));
         assert!(asked(json!({ "uri": "/etc/passwd" })).is_err());

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use self::list::InObject;
 use super::{
+    asked::asked,
     lists::Lists,
     slices::{SliceKind, Slices},
 };
@@ -16,12 +17,11 @@ use crate::{
     domain::copy_out::{BucketDefinition, CopyOutRequest},
     engine::{
         kind::Kind,
-        lease::{Leased, RoundResult, id_of},
-        records::{self, RootState, attr},
+        lease::{Leased, RoundResult},
+        records::RootState,
         round::AfterRound,
         tree::Tree,
     },
-    ports::{Class, store::Key},
 };
 
 /// Lists in objects of S3.
@@ -37,10 +37,7 @@ impl CopyOut {
 
     /// The request of the caller, as it is meant here.
     async fn request(&self, held: &Leased) -> RoundResult<CopyOutRequest> {
-        let id = id_of(held);
-        let payload = self.lists.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
-        let gone = || crate::ports::Error::new(Class::Invalid, "read payload", "it is gone");
-        Ok(self.completed(self.lists.core.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?))
+        Ok(self.completed(asked(&self.lists.core, held).await?))
     }
 
     /// A request with the settings of this installation filled in.

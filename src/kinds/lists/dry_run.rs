@@ -6,7 +6,7 @@ use crate::{
         copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
         outcome::Outcome,
     },
-    engine::{concurrent::join_buffered, lease::Leased, liveness::RootRef, records::started_at},
+    engine::{concurrent::join_unordered, lease::Leased, liveness::RootRef, records::started_at},
     planes::objects::compare::are_equal,
     ports::{
         Class, Result,
@@ -42,7 +42,7 @@ impl Lists {
             }
             for chunk in items.chunks(WIDTH * 8) {
                 let looks = chunk.iter().map(|item| self.look_at_both(held, request, item));
-                for found in join_buffered(WIDTH, looks).await {
+                for found in join_unordered(WIDTH, looks).await {
                     match found? {
                         Found::Missing => plan.missing += 1,
                         Found::Ready { is_there: true, .. } => plan.already_copied += 1,

@@ -17,7 +17,7 @@ use crate::{
         },
     },
     engine::{
-        concurrent::join_buffered,
+        concurrent::join_unordered,
         kind::{CancellationCheck, PlanError},
         lease::{Leased, RoundResult, id_of},
         liveness::RootRef,
@@ -136,7 +136,7 @@ impl Package {
         });
         // They come in no order.
         let found: Result<BTreeMap<usize, Option<ObjectInfo>>, Error> =
-            join_buffered(WIDTH, looks).await.into_iter().collect();
+            join_unordered(WIDTH, looks).await.into_iter().collect();
         for (n, found) in found? {
             match (chunk.files.get_mut(n), found) {
                 (Some(file), Some(found)) => keep(file, &found),

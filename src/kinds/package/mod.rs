@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    asked::asked,
     frozen::{gone, read_chunk, report_of},
     told::{Telling, Tells, tell_if_possible, unwritable},
 };
@@ -37,7 +38,7 @@ use crate::{
         outgoing::Status,
         share::shown::{FilesShown, JobStatus, PackageShown},
     },
-    ports::{self, Class, store::Key},
+    ports,
 };
 
 /// When what could not be looked at is looked at again.
@@ -104,10 +105,7 @@ impl Package {
 
     /// What was asked for.
     async fn order(&self, held: &Leased) -> RoundResult<PackageOrder> {
-        let id = id_of(held);
-        let payload = self.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
-        let gone = || ports::Error::new(Class::Invalid, "read payload", "it is gone");
-        Ok(self.core.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?)
+        asked(&self.core, held).await
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use self::packaged::Packaged;
 use super::{
+    asked::asked,
     folders::Folders,
     frozen::report_of,
     lists::Lists,
@@ -35,7 +36,7 @@ use crate::{
         tree::Tree,
     },
     events::share::shown::{JobStatus, PushShown, log_uri},
-    ports::{self, Class, store::Key},
+    ports,
 };
 
 /// Objects in flight over the fleet: what a list has that says nothing of it.
@@ -62,10 +63,7 @@ impl Push {
 
     /// What was asked for.
     async fn order(&self, held: &Leased) -> RoundResult<PushOrder> {
-        let id = id_of(held);
-        let payload = self.core.ports.store.get(&Key::new(id.as_str(), records::PAYLOAD)).await?;
-        let gone = || ports::Error::new(Class::Invalid, "read payload", "it is gone");
-        Ok(self.core.read_document(&payload.ok_or_else(gone)?, attr::SPEC).await?)
+        asked(&self.core, held).await
     }
 
     /// Where it goes, if it may go there.

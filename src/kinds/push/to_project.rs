@@ -13,7 +13,7 @@ use crate::{
         request::FolderRequest,
         share::{destination::Destination, files::PackagedFile, request::PushOrder},
     },
-    engine::{concurrent::join_buffered, kind::PlanError},
+    engine::{concurrent::join_unordered, kind::PlanError},
     kinds::{
         folders::FolderKind,
         frozen::Wrong,
@@ -86,7 +86,7 @@ impl Push {
                 looked => looked.map(|found| (n, found)),
             }
         });
-        let found: ports::Result<BTreeMap<_, _>> = join_buffered(WIDTH, looks).await.into_iter().collect();
+        let found: ports::Result<BTreeMap<_, _>> = join_unordered(WIDTH, looks).await.into_iter().collect();
         for (file, found) in files.iter().zip(found?.into_values()) {
             let etag = found.as_ref().and_then(|found| Some(found.etag.as_ref()?.to_string()));
             if found.is_none() {

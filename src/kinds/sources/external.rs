@@ -13,7 +13,7 @@ use crate::{
         policy::{Place, Rules},
         request::{FolderRequest, NamedObject, Want},
     },
-    engine::{concurrent::join_buffered, kind::PlanError, settings::CopySettings},
+    engine::{concurrent::join_unordered, kind::PlanError, settings::CopySettings},
     ports::{
         Class, Error,
         objects::{Access, ObjectInfo, ObjectLocation, ObjectStore},
@@ -81,7 +81,7 @@ pub(crate) async fn look(
         };
         (n, uri.clone(), looked)
     });
-    join_buffered(WIDTH, looks).await
+    join_unordered(WIDTH, looks).await
 }
 
 async fn object(objects: &dyn ObjectStore, uri: &str, at: ObjectLocation) -> Looked {

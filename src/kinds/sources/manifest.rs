@@ -17,7 +17,7 @@ use crate::{
         outcome::{Culprit, ErrorName, Failure, culprit},
         request::FolderRequest,
     },
-    engine::{concurrent::join_buffered, kind::PlanError},
+    engine::{concurrent::join_unordered, kind::PlanError},
     kinds::sources::{
         checks,
         external::{self, ExternalSource},
@@ -206,7 +206,7 @@ async fn look_at(
     let looks = folders.into_iter().map(|((_, path), (project, tops))| async move {
         obstacles::check(with.platform, project, path, &tops).await
     });
-    join_buffered(WIDTH, looks).await.into_iter().collect()
+    join_unordered(WIDTH, looks).await.into_iter().collect()
 }
 
 /// Whether it is too many files, each counted as often as it is copied.

@@ -21,7 +21,7 @@ use crate::{
         ids::{DataId, ProjectId},
     },
     engine::{
-        concurrent::join_buffered,
+        concurrent::join_unordered,
         lease::{Lease, Leased, RoundError, RoundResult},
         records::millis,
     },
@@ -63,7 +63,7 @@ impl FolderPlane {
             .into_iter()
             .map(|(_, seen)| async move { (self.execute(lease, &snapshot.project, &seen).await, seen.id) });
         let mut done = Ok(());
-        for (sentence, id) in join_buffered(WIDTH, sentences).await {
+        for (sentence, id) in join_unordered(WIDTH, sentences).await {
             match sentence {
                 Ok(true) => {
                     if let Some(condemned) = state.condemned.get_mut(id.as_str()) {

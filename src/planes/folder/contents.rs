@@ -21,7 +21,7 @@ use crate::{
         file::{DataKind, DataStatus, ETag, FileInfo},
         ids::{DataId, ProjectId},
     },
-    engine::concurrent::join_buffered,
+    engine::concurrent::join_unordered,
     ports::{
         Class, Error,
         objects::ObjectInfo,
@@ -176,7 +176,7 @@ impl FolderPlane {
             let look = self.core.ports.objects.look(&object.at, &object.access).await;
             (object.at.to_string(), etag, look)
         });
-        for (id, etag, look) in join_buffered(WIDTH, looks).await {
+        for (id, etag, look) in join_unordered(WIDTH, looks).await {
             let info = match look {
                 Ok(info) => info.unwrap_or_default(),
                 Err(error) if error.is_passing() => return Err(error),
@@ -212,7 +212,7 @@ impl FolderPlane {
             .iter()
             .zip(urls)
             .map(|((id, etag), url)| async move { (id, etag, self.look_behind(&url).await) });
-        for (id, etag, md5) in join_buffered(WIDTH, looks).await {
+        for (id, etag, md5) in join_unordered(WIDTH, looks).await {
             self.contents.note(id.as_str(), etag, md5?.as_deref());
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::{
         outcome::{Failure, Outcome},
     },
     engine::{
-        concurrent::join_buffered,
+        concurrent::join_unordered,
         lease::{Leased, RoundResult},
         liveness::RootRef,
         records::{self, attr, millis, set},
@@ -52,7 +52,7 @@ impl FolderPlane {
         let reads = items.iter().map(|item| async move {
             Ok::<_, Error>(Waiter::read(item, self.core.read_document(item, attr::SPEC).await?))
         });
-        let waiters: Result<Vec<_>, _> = join_buffered(WIDTH, reads).await.into_iter().collect();
+        let waiters: Result<Vec<_>, _> = join_unordered(WIDTH, reads).await.into_iter().collect();
         let mut waiters = waiters?;
         // First come, first served, where two want the same name.
         waiters.sort_by(|a, b| (a.since, &a.request).cmp(&(b.since, &b.request)));
@@ -78,7 +78,7 @@ impl FolderPlane {
                 mark.when(Condition::Has(attr::CREATED_AT.into())).when(Condition::Lacks(attr::SEEN.into()));
             self.core.ports.store.write(mark).await
         });
-        let marked: Result<Vec<_>, Error> = join_buffered(WIDTH, marks).await.into_iter().collect();
+        let marked: Result<Vec<_>, Error> = join_unordered(WIDTH, marks).await.into_iter().collect();
         marked?;
         state.marked.extend(new.into_iter().map(|(request, _)| request));
         Ok(())

@@ -8,7 +8,7 @@ use crate::{
         outcome::{Counters, ErrorName, Failure, Outcome},
     },
     engine::{
-        concurrent::join_buffered,
+        concurrent::join_unordered,
         large,
         lease::{Leased, RoundResult},
         records::{self, attr, started_at},
@@ -109,7 +109,7 @@ impl SliceRun<'_> {
         for chunk in begun.chunks(WIDTH) {
             self.lease.check()?;
             let each = chunk.iter().map(|index| async move { (*index, self.discard(*index).await) });
-            aborted.extend(join_buffered(WIDTH, each).await);
+            aborted.extend(join_unordered(WIDTH, each).await);
         }
         Ok(aborted)
     }

@@ -16,7 +16,7 @@ use crate::{
         route::Route,
     },
     engine::{
-        concurrent::join_buffered,
+        concurrent::join_unordered,
         lease::{Leased, RoundError},
         liveness::RootRef,
     },
@@ -109,7 +109,7 @@ impl Copy {
         on_conflict: OnConflict,
     ) -> PlanResult<Vec<(PreviewFile, PreviewEntry)>> {
         let looks = landings.iter().map(|landing| self.look_outward(walk.target(), landing, on_conflict));
-        let files: ports::Result<Vec<_>> = join_buffered(WIDTH, looks).await.into_iter().collect();
+        let files: ports::Result<Vec<_>> = join_unordered(WIDTH, looks).await.into_iter().collect();
         Ok(files?)
     }
 

@@ -16,7 +16,7 @@ use crate::{
         request::{CopyRequest, NamedObject},
         seen::Seen,
     },
-    engine::concurrent::join_buffered,
+    engine::concurrent::join_unordered,
     kinds::sources::{
         checks,
         external::{self, ExternalSource},
@@ -236,7 +236,7 @@ impl<'a> Walk<'a> {
             (level, page)
         });
         let mut landings = Vec::new();
-        for (level, page) in join_buffered(WIDTH, pages).await {
+        for (level, page) in join_unordered(WIDTH, pages).await {
             let page = page?;
             let seen = self.seen.get_or_insert_with(|| Seen::at(self.with.now));
             page.items.iter().filter(|data| !reserved::holds(&data.path)).for_each(|data| seen.add(data));
