@@ -21,7 +21,8 @@ use crate::{
     signals,
 };
 
-/// The events that the requests queue takes; on a shared bus, any other event is for another service.
+/// The events that the requests queue takes, besides those that a kind takes; on a shared bus, any other event is
+/// for another service.
 const CLAIMED: [&str; 4] = [COPY_REQUEST, BATCH_REQUEST, COPY_OUT_REQUEST, CHILD_REQUEST];
 
 /// Requests on a page of a list, where nothing is said, and at most.
@@ -64,7 +65,7 @@ impl Backend for Door {
     async fn accept(&self, source: &str, detail_type: &str, detail: Value) -> Result<Accepted, ApiError> {
         let id = self.engine.event_id();
         let event = json!({ "id": id, "detail-type": detail_type, "source": source, "detail": detail });
-        let is_claimed = CLAIMED.contains(&detail_type);
+        let is_claimed = CLAIMED.contains(&detail_type) || self.engine.takes(detail_type);
         if !is_claimed && detail.get("ica-event").is_some() {
             // What a pipe makes of the events of ICAv2.
             self.hear(&event.to_string()).await?;

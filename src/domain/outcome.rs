@@ -200,6 +200,9 @@ pub struct Outcome {
     /// What a package holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<Box<PackageReport>>,
+    /// The output that its caller gets, as JSON, where its kind has one of its own; less than 200 KB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     /// What its source folders were seen to hold, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seen>,
@@ -225,6 +228,7 @@ impl Outcome {
             copy_out: None,
             deliveries: None,
             package: None,
+            answer: None,
             seen: None,
             receipt: None,
         }

@@ -11,13 +11,14 @@ use tokio::time::sleep;
 
 use super::{
     Engine, concurrent::join_unordered, core::Core, dispatch::Priority, join::Arrival, names::Names,
-    payload::Unread, records, refused::RejectedMessage,
+    payload::Unread, records, refused::RejectedMessage, registry::Registry,
 };
 use crate::{
     domain::{
         ids::RequestId,
         outcome::{Culprit, ErrorName, Failure},
         request::Kind,
+        token::TaskToken,
     },
     events::intake::{Incoming, Refusal, read_request_within},
     ports::{
@@ -60,7 +61,7 @@ impl Engine {
                     if let Some(trouble) = outage.works(Duration::ZERO) {
                         signals::intake::receives_again("copy-requests", trouble);
                     }
-                    self.core.take(&messages).await;
+                    self.core.take(&self.registry, &messages).await;
                 }
                 Err(error) => {
                     if let Some(trouble) = outage.fails() {
@@ -93,8 +94,9 @@ impl Core {
         }
     }
 
-    async fn take(&self, messages: &[Message]) {
-        let accepted = messages.iter().map(|message| async move { (self.accept(message).await, message) });
+    async fn take(&self, registry: &Registry, messages: &[Message]) {
+        let accepted =
+            messages.iter().map(|message| async move { (self.accept(registry, message).await, message) });
         let fates = join_unordered(WIDTH, accepted).await;
         let receipts = |wanted: Fate| -> Vec<String> {
             let of_fate = fates.iter().filter(|((fate, _), _)| *fate == wanted);
@@ -118,7 +120,8 @@ impl Core {
     }
 
     /// Decides about one message; the key of a token that is now ours to keep alive.
-    async fn accept(&self, message: &Message) -> (Fate, Option<Key>) {
+    async fn accept(&self, registry: &Registry, message: &Message) -> (Fate, Option<Key>) {
+        let token = |arrival: &Arrival| arrival.submission.token.clone();
         match read_request_within(&message.body, self.settings.service.max_payload) {
             Ok(Incoming::Child(id)) => {
                 let offered = self.inbox.offer(records::request_key(&id), Priority::Begun);
@@ -131,27 +134,38 @@ impl Core {
                         Ok((fate, token)) => (fate, token),
                         Err(error) => {
                             signals::engine::store_failed(&message.id, &error);
-                            (self.answer_before_dead_letter(message, &arrival).await, None)
+                            (
+                                self.answer_before_dead_letter(
+                                    message,
+                                    &arrival.id,
+                                    token(&arrival).as_ref(),
+                                )
+                                .await,
+                                None,
+                            )
                         }
                     },
                     Err(Unread::Passing(error)) => {
                         signals::engine::payload_unread(&message.id, &error);
-                        (self.answer_before_dead_letter(message, &arrival).await, None)
+                        (
+                            self.answer_before_dead_letter(message, &arrival.id, token(&arrival).as_ref())
+                                .await,
+                            None,
+                        )
                     }
                     Err(Unread::Stopping) => (Fate::Release, None),
                     Err(Unread::Refused(reason)) => (self.without_payload(&arrival, &reason).await, None),
                 }
             }
             Err(Refusal::UnknownKind { detail_type }) => {
-                signals::engine::unknown_kind(&detail_type);
-                (Fate::Leave, None)
+                (self.accept_other(registry, message, &detail_type).await, None)
             }
             Err(Refusal::Malformed { token, request_id, event_id, event_source, kind, reason }) => {
                 let own = event_id.as_deref().unwrap_or(&message.id);
                 let source = event_source.as_deref().unwrap_or_default();
                 let refused = RejectedMessage {
                     names: Names { own, source, name: request_id.as_deref(), caller: None },
-                    kind: kind.unwrap_or(Kind::Copy),
+                    kind: kind.unwrap_or(Kind::Copy).as_str(),
                     destination: "",
                     token: token.as_ref(),
                     contradicts: None,
@@ -194,10 +208,15 @@ impl Core {
     /// A message that could not be stored on its last receive has its token answered before it goes
     /// to the dead letters, so that no caller hangs on it; unless an earlier receive has stored it, or this
     /// one without hearing so: then its request lives, and answers for itself.
-    async fn answer_before_dead_letter(&self, message: &Message, arrival: &Arrival) -> Fate {
+    pub(super) async fn answer_before_dead_letter(
+        &self,
+        message: &Message,
+        id: &RequestId,
+        token: Option<&TaskToken>,
+    ) -> Fate {
         let last = self.ports.requests.max_receives().is_some_and(|most| message.receives >= most);
-        if let (true, Some(token)) = (last, &arrival.submission.token) {
-            let known = self.ports.store.get(&records::token_key(&arrival.id, token.expose())).await;
+        if let (true, Some(token)) = (last, token) {
+            let known = self.ports.store.get(&records::token_key(id, token.expose())).await;
             if matches!(known, Ok(Some(_))) {
                 return Fate::Delete;
             }

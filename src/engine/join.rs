@@ -79,7 +79,7 @@ impl Arrival {
         contradicts: Option<&'a RequestId>,
         reason: &'a str,
     ) -> RejectedMessage<'a> {
-        let kind = self.submission.request.kind();
+        let kind = self.submission.request.kind().as_str();
         RejectedMessage {
             names: self.names(),
             kind,

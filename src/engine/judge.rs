@@ -44,7 +44,10 @@ impl Engine {
             Ok(Incoming::Request(submission)) => {
                 return self.core.judge_request(Arrival::new(*submission, own)).await;
             }
-            Err(refusal @ Refusal::UnknownKind { .. }) => refusal_of(event, refusal.to_string()),
+            Err(refusal @ Refusal::UnknownKind { .. }) => match self.judge_other(event, own).await? {
+                Some(verdict) => return Ok(verdict),
+                None => refusal_of(event, refusal.to_string()),
+            },
             Err(malformed @ Refusal::Malformed { .. }) => malformed,
         };
         let Refusal::Malformed { token, request_id, event_source: source, kind, reason, .. } = refusal else {
@@ -53,7 +56,7 @@ impl Engine {
         let source = source.as_deref().unwrap_or_default();
         let refused = RejectedMessage {
             names: Names { own, source, name: request_id.as_deref(), caller: None },
-            kind: kind.unwrap_or(Kind::Copy),
+            kind: kind.unwrap_or(Kind::Copy).as_str(),
             destination: "",
             token: token.as_ref(),
             contradicts: None,

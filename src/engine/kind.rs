@@ -12,10 +12,12 @@ use super::{
     lease::{Leased, RoundError, RoundResult, id_of},
     records::RootState,
     round::AfterRound,
+    submit::Order,
     tree::Tree,
 };
 use crate::{
     domain::outcome::Failure,
+    events::intake::OtherEvent,
     ports::{
         Error,
         blame::final_failure,
@@ -56,10 +58,42 @@ pub(crate) trait Kind: fmt::Debug + Send + Sync {
     /// The children of a root, as they are planned.
     fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>>;
 
+    /// The types of events that ask for this kind, but for requests for copies, which the intake reads.
+    fn detail_types(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The order that an event of one of these types asks for; `None` where it asks for another kind. Its id comes
+    /// from the event alone, so that an event that comes again asks for the same.
+    async fn order_of(&self, _event: &OtherEvent) -> Option<Result<Order, NoOrder>> {
+        None
+    }
+
     /// Clears away what a root that is to end early would leave behind. A failure that does not pass is
     /// logged, and does not hold up the root.
     async fn abandon(&self, _held: &mut Leased) -> RoundResult<()> {
         Ok(())
+    }
+}
+
+/// Why an event is not taken that asks for a kind.
+#[derive(Debug)]
+pub(crate) enum NoOrder {
+    /// It is wrong, and will be however often it comes: why, in one sentence.
+    Refused(String),
+    /// A port failed; it is to come again.
+    Port(Error),
+}
+
+impl From<String> for NoOrder {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<Error> for NoOrder {
+    fn from(error: Error) -> Self {
+        Self::Port(error)
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) mod liveness;
 pub mod log_level;
 mod names;
 mod operate;
+mod other;
 mod outbox;
 mod patience;
 mod payload;

@@ -14,7 +14,6 @@ use crate::{
     domain::{
         ids::{RequestId, digest},
         outcome::{Counters, ErrorName, Failure, Outcome},
-        request::Kind,
         token::TaskToken,
     },
     events::{
@@ -36,7 +35,7 @@ pub(crate) struct RejectedMessage<'a> {
     /// The names by which its caller knows it.
     pub names: Names<'a>,
     /// Its kind, as far as it can be made out.
-    pub kind: Kind,
+    pub kind: &'a str,
     /// Where it was to go; empty where that cannot be made out.
     pub destination: &'a str,
     /// The token to fail; none where it belongs to a request that was taken.
@@ -79,7 +78,7 @@ impl Core {
         let expire_at = records::after(now, self.settings.service.keep) / 1000;
         let request = Item::new(records::request_key(&id))
             .with(attr::SCHEMA, records::SCHEMA)
-            .with(attr::KIND, kind.as_str())
+            .with(attr::KIND, kind)
             .with(attr::PHASE, Phase::Settled.as_str())
             .with(attr::ROOT, id.as_str())
             .with(attr::SOURCE, names.source)
@@ -127,13 +126,13 @@ impl Core {
     async fn tell_refused(
         &self,
         id: &RequestId,
-        kind: Kind,
+        kind: &str,
         destination: &str,
         outcome: &Outcome,
     ) -> Result<(), Error> {
         let change = StateChange {
             request_id: id.as_str(),
-            kind: kind.as_str(),
+            kind,
             status: Status::Failed,
             destination_uri: destination,
             counters: Counters::default(),

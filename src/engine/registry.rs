@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use super::kind::{Kind, Plane};
-use crate::ports::store::Key;
+use super::{
+    kind::{Kind, NoOrder, Plane},
+    submit::Order,
+};
+use crate::{events::intake::OtherEvent, ports::store::Key};
 
 /// The kinds and planes of an instance, by name.
 #[derive(Debug, Default)]
@@ -33,6 +36,26 @@ impl Registry {
     /// The kind of that name.
     pub(super) fn kind(&self, name: &str) -> Option<&Arc<dyn Kind>> {
         self.kinds.iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether a kind takes events of that type.
+    pub(super) fn takes(&self, detail_type: &str) -> bool {
+        self.kinds.iter().any(|kind| kind.detail_types().contains(&detail_type))
+    }
+
+    /// The order that an event asks for, and the kind that takes it; `None` where no kind does.
+    pub(super) async fn order_of(
+        &self,
+        event: &OtherEvent,
+    ) -> Option<(&'static str, Result<Order, NoOrder>)> {
+        for kind in &self.kinds {
+            if kind.detail_types().contains(&event.detail_type.as_str())
+                && let Some(order) = kind.order_of(event).await
+            {
+                return Some((kind.name(), order));
+            }
+        }
+        None
     }
 
     /// The plane of that name.

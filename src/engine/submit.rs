@@ -51,6 +51,13 @@ pub enum Submitted {
     Other,
 }
 
+impl Order {
+    /// What another order of the same id must have to be the same.
+    pub(super) fn hash(&self) -> String {
+        digest(&[&self.payload.to_string()])
+    }
+}
+
 impl Engine {
     /// Makes a root, or joins the one that the same order has made.
     ///
@@ -63,9 +70,9 @@ impl Engine {
 }
 
 impl Core {
-    pub(super) async fn submit(&self, order: &Order) -> Result<Submitted> {
+    pub(crate) async fn submit(&self, order: &Order) -> Result<Submitted> {
         let Order { kind, id, destination, payload, source, token, also } = order;
-        let hash = digest(&[&payload.to_string()]);
+        let hash = order.hash();
         let request = records::new_request(id, id, kind, destination, self.ports.clock.now())
             .with(attr::HASH, hash.as_str())
             .with(attr::SOURCE, source.as_str());

@@ -10,6 +10,7 @@
 //! message means must not depend on who hands it on.
 
 mod carriers;
+mod other;
 mod payload;
 mod rescue;
 
@@ -18,6 +19,7 @@ use serde_json::{Map, Value, json};
 use self::carriers::ELSEWHERE;
 pub use self::{
     carriers::{read_manifest, read_payload},
+    other::OtherEvent,
     payload::Payload,
 };
 use super::{BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST};

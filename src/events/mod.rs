@@ -19,6 +19,10 @@ pub const COPY_REQUEST: &str = "ICAv2DataCopySync";
 pub const BATCH_REQUEST: &str = "ICAv2CopyBatchSync";
 /// `detail-type` of a request for a list of objects in S3.
 pub const COPY_OUT_REQUEST: &str = "S3CopyOutSync";
+/// `detail-type` of a request for a package.
+pub const PACKAGE_REQUEST: &str = "DataPackageSync";
+/// `detail-type` of a request for a push of a package.
+pub const PUSH_REQUEST: &str = "DataPushSync";
 /// `detail-type` of the event that sends a child request over the internal bus.
 pub const CHILD_REQUEST: &str = "CopyManagerChildRequest";
 /// `detail-type` of what we tell everybody about a request.

@@ -106,6 +106,9 @@ pub fn child_event(id: &RequestId) -> String {
 /// The output of a task that succeeded.
 #[must_use]
 pub fn success_output(report: &Report<'_>) -> String {
+    if let Some(answer) = &report.outcome.answer {
+        return answer.clone();
+    }
     fit(OUTPUT_LIMIT, entries(report.outcome), |most| success(report, most))
 }
 

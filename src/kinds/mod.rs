@@ -11,6 +11,7 @@ pub mod copy_out;
 pub(crate) mod folders;
 pub(crate) mod frozen;
 pub(crate) mod lists;
+pub(crate) mod orders;
 pub mod package;
 pub mod push;
 pub(crate) mod slices;

@@ -23,9 +23,9 @@ use tokio::time::sleep;
 
 use crate::house::{House, Instance, TO};
 
-const MINUTE: Duration = Duration::from_mins(1);
-const RUN: &str = "241024_A00130_0336_BHW7MVDSXC";
-const TUMOUR: &str = "20241025aaaa0001";
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const RUN: &str = "241024_A00130_0336_BHW7MVDSXC";
+pub(crate) const TUMOUR: &str = "20241025aaaa0001";
 const OLDER: &str = "20240101aaaa0001";
 
 /// The rows of two libraries on two lanes each, with two runs of a workflow.
@@ -48,7 +48,7 @@ fn catalogue() -> String {
 }
 
 /// A house whose bucket holds all that the catalogue names.
-async fn house() -> House {
+pub(crate) async fn house() -> House {
     let catalogue = catalogue();
     let keys = catalogue.lines().skip(1).filter_map(|row| row.strip_prefix("s3://src/")?.split(',').next());
     // Each has a size of its own, and so a content.
@@ -71,7 +71,7 @@ async fn house() -> House {
 }
 
 /// Where callers ask.
-fn desk(house: &House, instance: &Instance) -> Desk {
+pub(crate) fn desk(house: &House, instance: &Instance) -> Desk {
     let work = &instance.work;
     let url = "https://share.example.org".parse().unwrap();
     {
@@ -87,18 +87,18 @@ fn desk(house: &House, instance: &Instance) -> Desk {
     }
 }
 
-fn request(fields: &Value) -> PackageRequest {
+pub(crate) fn request(fields: &Value) -> PackageRequest {
     let body = json!({ "packageName": "my-package", "packageRequest": fields });
     asked::package(&body, false).unwrap().1
 }
 
-async fn made(desk: &Desk, fields: Value) -> PackageShown {
+pub(crate) async fn made(desk: &Desk, fields: Value) -> PackageShown {
     let package = desk.make("ann", "my-package".into(), request(&fields)).await.unwrap();
     assert_eq!(package.status, JobStatus::Pending);
     ended(desk, &package.id).await
 }
 
-async fn ended(desk: &Desk, id: &str) -> PackageShown {
+pub(crate) async fn ended(desk: &Desk, id: &str) -> PackageShown {
     for _ in 0..600 {
         let shown = desk.package(&RequestId::new(id)).await.unwrap();
         if shown.status.has_ended() {
@@ -109,7 +109,7 @@ async fn ended(desk: &Desk, id: &str) -> PackageShown {
     panic!("{id} never ends");
 }
 
-async fn pushed(desk: &Desk, package: &str, to: &str) -> PushShown {
+pub(crate) async fn pushed(desk: &Desk, package: &str, to: &str) -> PushShown {
     let asked = asked::push(&json!({ "shareDestination": to })).unwrap();
     let push = desk.push("bob", &RequestId::new(package), asked).await.unwrap();
     assert_eq!((push.status, push.requested_by.as_str()), (JobStatus::Pending, "bob"));
@@ -123,17 +123,17 @@ async fn pushed(desk: &Desk, package: &str, to: &str) -> PushShown {
     panic!("{} never ends", push.id);
 }
 
-async fn paths(desk: &Desk, package: &PackageShown) -> BTreeSet<String> {
+pub(crate) async fn paths(desk: &Desk, package: &PackageShown) -> BTreeSet<String> {
     let (count, files) = desk.files(&RequestId::new(package.id.as_str()), 0, 10_000).await.unwrap();
     assert_eq!(Some(count as u64), package.files.map(|files| files.total));
     files.into_iter().map(|file| file.path).collect()
 }
 
-async fn keys(house: &House, prefix: &str) -> BTreeSet<String> {
+pub(crate) async fn keys(house: &House, prefix: &str) -> BTreeSet<String> {
     house.simulator.objects("dest", prefix).await.into_iter().map(|object| object.key).collect()
 }
 
-fn fastq(library: &str, lane: u32, read: u32) -> String {
+pub(crate) fn fastq(library: &str, lane: u32, read: u32) -> String {
     format!("fastq/{RUN}/Lane_{lane}/{library}/{library}_S1_L00{lane}_R{read}_001.fastq.gz")
 }
 
@@ -481,7 +481,7 @@ async fn links_that_would_die_soon_are_not_handed_out() {
 }
 
 /// What the bus was told of a package or a push: each state once, as the last of those that repeat it.
-fn told(house: &House, id: &str) -> Vec<Value> {
+pub(crate) fn told(house: &House, id: &str) -> Vec<Value> {
     let all = house.buses.told.lock().unwrap();
     let mut told: Vec<Value> = all.iter().filter(|told| told["id"] == id).cloned().collect();
     told.dedup_by(|next, before| next["status"] == before["status"]);
@@ -509,7 +509,7 @@ async fn each_change_is_told_as_the_api_shows_it() {
 }
 
 /// A package and a push of it, while the table breaks off at a write or the instance dies and another goes on.
-async fn through(house: &House, dies_after: Option<Duration>) -> (PackageShown, PushShown) {
+pub(crate) async fn through(house: &House, dies_after: Option<Duration>) -> (PackageShown, PushShown) {
     let mut instance = house.instance();
     let first = desk(house, &instance);
     let asked =
@@ -541,7 +541,7 @@ async fn through(house: &House, dies_after: Option<Duration>) -> (PackageShown, 
     panic!("{} never ends", push.id);
 }
 
-async fn is_whole(house: &House, what: &str, (package, push): (PackageShown, PushShown)) {
+pub(crate) async fn is_whole(house: &House, what: &str, (package, push): (PackageShown, PushShown)) {
     assert_eq!(
         (package.status, push.status),
         (JobStatus::Succeeded, JobStatus::Succeeded),

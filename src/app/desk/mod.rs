@@ -9,7 +9,6 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -32,6 +31,7 @@ use crate::{
     },
     kinds::{
         cards::{Card, Cards},
+        orders::{self, Given},
         package::Package,
     },
     ports::{
@@ -139,17 +139,9 @@ impl Desk {
         }
     }
 
-    fn order(
-        &self,
-        kind: &'static str,
-        id: &RequestId,
-        card: &Card,
-        destination: String,
-        payload: Value,
-    ) -> Result<Order, Refusal> {
-        let also = self.cards.items(id, card)?;
-        let source = SOURCE.to_owned();
-        Ok(Order { kind, id: id.clone(), destination, payload, source, token: None, also })
+    /// An order that is given here and now.
+    fn given(&self) -> Given {
+        Given { source: SOURCE.to_owned(), at: self.clock.now(), token: None }
     }
 
     fn fresh(&self, kind: Shared) -> RequestId {
@@ -202,19 +194,18 @@ impl Desk {
 impl Backend for Desk {
     async fn make(&self, who: &str, name: String, request: PackageRequest) -> Result<PackageShown, Refusal> {
         let id = self.fresh(Shared::Package);
-        let card = Card {
-            name: name.clone(),
-            asked_at: self.clock.now(),
-            who: who.to_owned(),
-            labels: request.labels.clone(),
-            package_id: String::new(),
-            destination: String::new(),
-            end: None,
+        let given = self.given();
+        let (asked_at, public_url) = (Some(given.at), self.public_url.to_string());
+        let order = PackageOrder {
+            name,
+            request,
+            requested_by: who.to_owned(),
+            asked_at,
+            public_url,
+            by_event: false,
         };
-        let (asked_at, public_url) = (Some(card.asked_at), self.public_url.to_string());
-        let order = PackageOrder { name, request, requested_by: who.to_owned(), asked_at, public_url };
-        let destination = format!("package {}", order.name);
-        self.submit(self.order("package", &id, &card, destination, json!(order))?).await?;
+        self.submit(orders::package(&self.cards, given, &id, &order)?).await?;
+        let card = self.card(&id).await?;
         Ok(self.shown(&id, &card, &Standing::fresh()))
     }
 
@@ -271,25 +262,18 @@ impl Backend for Desk {
             .check(&libraries, &destination)
             .map_err(|failure| Refusal::Forbidden(failure.message))?;
         let push = self.fresh(Shared::Push);
-        let card = Card {
-            name: package.name.clone(),
-            asked_at: self.clock.now(),
-            who: who.to_owned(),
-            labels: package.labels,
-            package_id: id.to_string(),
-            destination: destination.uri(),
-            end: None,
-        };
+        let given = self.given();
         let order = PushOrder {
             package_id: id.to_string(),
-            package_name: package.name,
+            package_name: package.name.clone(),
             destination: destination.uri(),
             on_conflict: asked.on_conflict,
             requested_by: who.to_owned(),
-            asked_at: Some(card.asked_at),
+            asked_at: Some(given.at),
             public_url: self.public_url.to_string(),
         };
-        self.submit(self.order("push", &push, &card, destination.uri(), json!(order))?).await?;
+        self.submit(orders::push(&self.cards, given, &push, &order, package)?).await?;
+        let card = self.card(&push).await?;
         Ok(self.push_shown(&push, &card, Standing::fresh()))
     }
 

@@ -2,7 +2,7 @@
 
 use ulid::Ulid;
 
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{RequestId, digest};
 
 /// What an id is the id of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,13 @@ impl Shared {
     pub fn fresh(self, millis: i64, chance: u128) -> RequestId {
         let ulid = Ulid::from_parts(u64::try_from(millis).unwrap_or(0), chance);
         RequestId::new(format!("{}{ulid}", self.prefix()))
+    }
+
+    /// The id that something of that name has, whoever asks and however often.
+    #[must_use]
+    pub fn named(self, name: &str) -> RequestId {
+        let bits = u128::from_str_radix(&digest(&[self.prefix(), name]), 16).unwrap_or_default();
+        RequestId::new(format!("{}{}", self.prefix(), Ulid(bits)))
     }
 
     /// Reads an id as callers write it, with or without what it begins with; `None` where it is none.
@@ -64,6 +71,10 @@ mod tests {
         assert_eq!(Shared::Package.read(id.as_str()), Some(id.clone()));
         assert_eq!(Shared::Push.read(bare).unwrap().as_str(), format!("psh.{bare}"));
         assert_eq!(Shared::of(&id), Some(Shared::Package));
+        let named = Shared::Push.named("job and run");
+        assert_eq!(named, Shared::Push.named("job and run"));
+        assert_eq!(Shared::Push.read(named.as_str()), Some(named.clone()));
+        assert_ne!(named.as_str()[4..], Shared::Package.named("job and run").as_str()[4..]);
         for wrong in
             ["", "pkg.", "psh.01KB0000000000000000000000", "01kb0000000000000000000000", "pkg.x", "01KB"]
         {

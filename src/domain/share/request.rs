@@ -131,6 +131,9 @@ pub struct PackageOrder {
     /// Where callers reach the API that was asked.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub public_url: String,
+    /// Whether an event has asked, not a caller of the API, who has shown who it is.
+    #[serde(skip)]
+    pub by_event: bool,
 }
 
 /// A push that is to be made.

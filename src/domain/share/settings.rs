@@ -72,6 +72,12 @@ impl ShareSettings {
 }
 
 impl ShareSettings {
+    /// Where callers reach the API, as far as it is set; empty where it is not.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.public_url.as_ref().map(Url::to_string).unwrap_or_default()
+    }
+
     /// Where more is told of a package or a push, below the address at which callers reach the API.
     #[must_use]
     pub fn link(base: &str, id: &RequestId) -> String {

@@ -7,10 +7,12 @@ use serde_json::{Map, Value};
 use super::{Invalid, fields::Fields};
 use crate::{
     domain::{
+        ids::RequestId,
         request::OnConflict,
         share::{
             files::{DataType, Library},
             filters::WORKFLOWS,
+            ids::Shared,
             request::{Listed, PackageRequest, is_name},
         },
     },
@@ -262,6 +264,20 @@ pub fn push(body: &Value) -> Result<PushAsked, Vec<Invalid>> {
         (Some(destination), true) => Ok(PushAsked { destination, on_conflict }),
         _ => Err(fields.wrong),
     }
+}
+
+/// A push that an event asks for, with the package that it names.
+///
+/// # Errors
+///
+/// As those of [`push`].
+pub fn push_of(body: &Value) -> Result<(RequestId, PushAsked), Vec<Invalid>> {
+    let asked = push(body)?;
+    let given = body.get("packageId").or_else(|| body.get("package_id")).and_then(Value::as_str);
+    let id = given.and_then(|text| Shared::Package.read(text)).ok_or_else(|| {
+        vec![Invalid::new("value_error", &["packageId"], "Input should be the id of a package", body)]
+    })?;
+    Ok((id, asked))
 }
 
 #[cfg(test)]

@@ -21,6 +21,17 @@ pub struct Invalid {
     pub input: Value,
 }
 
+/// What is wrong with the payload of an event, in a sentence.
+#[must_use]
+pub fn in_words(wrong: &[Invalid]) -> String {
+    let place = |wrong: &Invalid| {
+        let at: Vec<_> = wrong.loc.iter().skip(1).map(String::as_str).collect();
+        if at.is_empty() { "detail.payload".to_owned() } else { format!("detail.payload.{}", at.join(".")) }
+    };
+    let told: Vec<_> = wrong.iter().map(|wrong| format!("`{}`: {}", place(wrong), wrong.msg)).collect();
+    told.join("; ")
+}
+
 impl Invalid {
     fn new(kind: &'static str, at: &[&str], msg: impl Into<String>, input: &Value) -> Self {
         let loc = std::iter::once("body").chain(at.iter().copied()).map(str::to_owned).collect();

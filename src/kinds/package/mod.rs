@@ -3,6 +3,7 @@
 //! What is asked for is resolved to files, which are written down in chunks. Then every file is looked at, chunk
 //! by chunk: its size, its `ETag` and its class are kept, and what is pushed later is that and nothing else.
 
+mod events;
 mod look;
 mod papers;
 mod resolve;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     asked::asked,
+    cards::Cards,
     frozen::{gone, read_chunk, report_of},
     told::{Telling, Tells, tell_if_possible, unwritable},
 };
@@ -26,8 +28,9 @@ use crate::{
         },
     },
     engine::{
+        Order,
         core::Core,
-        kind::{Kind, PlanError},
+        kind::{Kind, NoOrder, PlanError},
         lease::{Leased, RoundResult, id_of},
         liveness::RootRef,
         records::{self, Phase, RootState, after, attr, millis, set, started_at},
@@ -35,6 +38,8 @@ use crate::{
         tree::{Child, End, Roster, Tree, Window},
     },
     events::{
+        PACKAGE_REQUEST,
+        intake::OtherEvent,
         outgoing::Status,
         share::shown::{FilesShown, JobStatus, PackageShown},
     },
@@ -105,7 +110,16 @@ impl Package {
 
     /// What was asked for.
     async fn order(&self, held: &Leased) -> RoundResult<PackageOrder> {
-        asked(&self.core, held).await
+        let mut order: PackageOrder = asked(&self.core, held).await?;
+        if order.asked_at.is_none() {
+            order.by_event = true;
+            order.asked_at = self.cards().of(&id_of(held)).await?.map(|card| card.asked_at);
+        }
+        Ok(order)
+    }
+
+    fn cards(&self) -> Cards {
+        Cards::new(self.core.ports.store.clone(), self.settings.keep)
     }
 }
 
@@ -121,6 +135,12 @@ impl Kind for Package {
         if state.told_at == 0 {
             self.core.tell_if_possible(held, Status::Received, Counters::default()).await;
             tell_if_possible((&self.core, &self.settings, self), held, JobStatus::Pending).await?;
+        }
+        let source = held.item.text(attr::SOURCE).unwrap_or_default();
+        if order.by_event
+            && let Err(failure) = self.core.settings.policy.check_event_source(source)
+        {
+            return self.core.fail(held, failure).await.map(|()| None);
         }
         let party = [RootRef::of(&held.item)];
         let resolved = self.core.while_moving(&party, self.resolve(held, &order)).await;
@@ -140,6 +160,14 @@ impl Kind for Package {
         self.core.tell_if_possible(held, Status::Running, Counters::default()).await;
         tell_if_possible((&self.core, &self.settings, self), held, JobStatus::Running).await?;
         Ok(None)
+    }
+
+    fn detail_types(&self) -> &'static [&'static str] {
+        &[PACKAGE_REQUEST]
+    }
+
+    async fn order_of(&self, event: &OtherEvent) -> Option<Result<Order, NoOrder>> {
+        Some(events::order_of(self, event))
     }
 
     fn tree<'a>(&'a self, _state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
@@ -209,7 +237,9 @@ impl Tree for Alone<'_> {
         let package = self.0;
         let order = package.order(held).await?;
         match package.look_at_all(held, &order).await? {
-            Ok(outcome) => {
+            Ok(mut outcome) => {
+                let (_, shown) = package.news(held, JobStatus::Succeeded, Some(&outcome)).await?;
+                outcome.answer = Some(shown);
                 package.core.conclude(held, &outcome).await?;
                 Ok(End::Reached)
             }

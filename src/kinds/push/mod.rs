@@ -3,6 +3,7 @@
 //! To a bucket it is a list whose lines are the files of the package, and what has changed since it was packaged is
 //! not sent. Into a project it is a manifest.
 
+mod events;
 mod packaged;
 mod to_project;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use self::packaged::Packaged;
 use super::{
     asked::asked,
+    cards::Cards,
     folders::Folders,
     frozen::report_of,
     lists::Lists,
@@ -28,14 +30,19 @@ use crate::{
         share::{destination::Destination, request::PushOrder, settings::ShareSettings},
     },
     engine::{
+        Order,
         core::Core,
-        kind::Kind,
+        kind::{Kind, NoOrder},
         lease::{Leased, RoundResult, id_of},
         records::{self, RootState, attr, set, started_at},
         round::AfterRound,
         tree::Tree,
     },
-    events::share::shown::{JobStatus, PushShown, log_uri},
+    events::{
+        PUSH_REQUEST,
+        intake::OtherEvent,
+        share::shown::{JobStatus, PushShown, log_uri},
+    },
     ports,
 };
 
@@ -63,7 +70,17 @@ impl Push {
 
     /// What was asked for.
     async fn order(&self, held: &Leased) -> RoundResult<PushOrder> {
-        asked(&self.core, held).await
+        let mut order: PushOrder = asked(&self.core, held).await?;
+        if order.asked_at.is_none()
+            && let Some(card) = self.cards().of(&id_of(held)).await?
+        {
+            (order.asked_at, order.package_name) = (Some(card.asked_at), card.name);
+        }
+        Ok(order)
+    }
+
+    fn cards(&self) -> Cards {
+        Cards::new(self.core.ports.store.clone(), self.settings.keep)
     }
 
     /// Where it goes, if it may go there.
@@ -77,6 +94,7 @@ impl Push {
     /// The files of the package.
     async fn packaged(&self, order: &PushOrder) -> Result<Packaged<'_>, Failed> {
         let package = RequestId::new(order.package_id.as_str());
+        self.check_age(&package).await?;
         let report = report_of(&self.core, &package).await?;
         let why = "the package is not there, or has not succeeded";
         let report = report.ok_or_else(|| culprit(ErrorName::SourceNotFound, why, package.as_str(), why))?;
@@ -85,6 +103,28 @@ impl Push {
             self.settings.rules.check(&report.libraries, &to)?;
         }
         Ok(Packaged::new(&self.core, package, report))
+    }
+
+    /// Whether the package may still be shared. One that was deleted may not.
+    async fn check_age(&self, package: &RequestId) -> Result<(), Failed> {
+        let card = self.cards().of(package).await?;
+        let now = self.core.ports.clock.now();
+        let why = match card {
+            None => "the package is not known, or was deleted",
+            Some(card) if now >= self.settings.expires_at(card.asked_at) => {
+                "the package has expired (share.expires_after)"
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(culprit(ErrorName::SourceNotFound, why, package.as_str(), why).into())
+    }
+
+    /// Says what the caller of a push is told that has ended well: what the API shows.
+    pub(super) async fn answer(&self, held: &Leased, outcome: &mut Outcome) -> RoundResult<()> {
+        if outcome.failure.is_none() {
+            outcome.answer = Some(self.news(held, JobStatus::Succeeded, Some(outcome)).await?.1);
+        }
+        Ok(())
     }
 
     fn list(held: &Leased, order: &PushOrder, bucket: String, prefix: String) -> CopyOutRequest {
@@ -162,6 +202,14 @@ impl Kind for Push {
         }
     }
 
+    fn detail_types(&self) -> &'static [&'static str] {
+        &[PUSH_REQUEST]
+    }
+
+    async fn order_of(&self, event: &OtherEvent) -> Option<Result<Order, NoOrder>> {
+        Some(events::order_of(self, event).await)
+    }
+
     fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
         let tree: Box<dyn Tree + 'a> = match Slices::of(&self.core, self, state)? {
             Some(slices) => Box::new(slices),
@@ -226,6 +274,7 @@ impl SliceKind for Push {
             let summary = format!("{}{}", request.destination(), request.summary);
             failure.message = format!("{failed} files failed to copy, see {summary} for more information");
         }
+        self.answer(held, &mut outcome).await?;
         self.core.conclude(held, &outcome).await?;
         Ok(true)
     }

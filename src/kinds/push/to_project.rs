@@ -9,11 +9,15 @@ use crate::{
     domain::{
         batch::BatchRequest,
         ids::RequestId,
-        outcome::ErrorName,
+        outcome::{ErrorName, Outcome},
         request::FolderRequest,
         share::{destination::Destination, files::PackagedFile, request::PushOrder},
     },
-    engine::{concurrent::join_unordered, kind::PlanError},
+    engine::{
+        concurrent::join_unordered,
+        kind::PlanError,
+        lease::{Leased, RoundResult},
+    },
     kinds::{
         folders::FolderKind,
         frozen::Wrong,
@@ -70,6 +74,18 @@ impl FolderKind for Push {
         let all = BatchRequest { on_conflict: order.on_conflict, ..BatchRequest::of_manifest(lines) };
         let most = self.core.settings.jobs.max_items_per_job;
         manifest::plan(Planner::new(&self.core), source, &all, most).await
+    }
+
+    async fn outcome(
+        &self,
+        held: &mut Leased,
+        _most_in_piece: usize,
+        _children: &[(RequestId, FolderRequest)],
+        _outcomes: &[Outcome],
+        mut merged: Outcome,
+    ) -> RoundResult<Outcome> {
+        self.answer(held, &mut merged).await?;
+        Ok(merged)
     }
 }
 

@@ -1,0 +1,35 @@
+//! Pushes that events ask for: `DataPushSync`, whose caller waits on a task token.
+
+use super::Push;
+use crate::{
+    domain::share::{destination::Destination, ids::Shared, request::PushOrder},
+    engine::{Order, kind::NoOrder},
+    events::{
+        intake::OtherEvent,
+        share::{asked, in_words},
+    },
+    kinds::orders::{self, Given},
+};
+
+/// The order that an event asks for.
+pub(super) async fn order_of(push: &Push, event: &OtherEvent) -> Result<Order, NoOrder> {
+    let payload = event.payload.as_ref().map_err(Clone::clone)?;
+    let (package, asked) = asked::push_of(payload).map_err(|wrong| in_words(&wrong))?;
+    let destination = Destination::read(&asked.destination)?;
+    let cards = push.cards();
+    // The card is not part of what is compared when the event comes again: it may be deleted meanwhile.
+    let card = cards.of(&package).await?.ok_or_else(|| format!("{package} is not known"))?;
+    let order = PushOrder {
+        package_id: package.to_string(),
+        package_name: String::new(),
+        destination: destination.uri(),
+        on_conflict: asked.on_conflict,
+        requested_by: event.who().to_owned(),
+        asked_at: None,
+        public_url: push.settings.address(),
+    };
+    let id = Shared::Push.named(&event.seed());
+    let at = push.core.ports.clock.now();
+    let given = Given { source: event.source.clone(), at, token: event.token.clone() };
+    Ok(orders::push(&cards, given, &id, &order, card)?)
+}
