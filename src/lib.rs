@@ -38,5 +38,6 @@ pub mod share;
 pub mod signals;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod slack;
 pub mod telemetry;
 pub mod transfer;

@@ -21,6 +21,7 @@ use crate::{
         transport::Transport,
     },
     inventory::{
+        jobs::JobsFile,
         lims::Lims,
         tables::{Catalogue, Place},
     },
@@ -33,6 +34,7 @@ use crate::{
         tokens::TokenSource,
     },
     runtime::{Condition, Readiness},
+    slack::Slack,
     transfer::{self, http::ReqwestWire, reports::InBucket, stream::Streams},
 };
 
@@ -69,7 +71,8 @@ pub(super) async fn build(
             };
             let (reports, sharing) = (reports(settings, &objects), Some(sharing(settings, &objects)));
             let around = Around { platform, objects, transfers, reports, sharing, clock, chance };
-            let (ports, bus) = on_one_machine(database, outcomes, around).await?;
+            let (mut ports, bus) = on_one_machine(database, outcomes, around).await?;
+            people(settings, &mut ports)?;
             Ok((ports, Entrance::Embedded(bus), reached))
         }
         Backend::Aws => {
@@ -77,7 +80,8 @@ pub(super) async fn build(
             let platform = platform(settings, Some(&clients), &clock, &chance, Some(&reached))?;
             let (reports, sharing) = (reports(settings, &objects), Some(sharing(settings, &objects)));
             let around = Around { platform, objects, transfers, reports, sharing, clock, chance };
-            let ports = clients.ports(settings, readiness, around)?;
+            let mut ports = clients.ports(settings, readiness, around)?;
+            people(settings, &mut ports)?;
             Ok((ports, Entrance::Aws(clients.callers(&settings.aws.external_bus_name)), reached))
         }
     }
@@ -144,6 +148,8 @@ fn sharing(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Sharing {
         }
         None => Arc::new(embedded::reports::InFolder::new(Path::new(&share.artifacts))),
     };
+    let jobs =
+        (!share.auto_jobs.is_empty()).then(|| JobsFile::new(objects.clone(), Place::of(&share.auto_jobs)));
     let lims = (!share.lims.is_empty()).then(|| Place::of(&share.lims));
     Sharing {
         inventory: Arc::new(Catalogue::new(
@@ -152,7 +158,19 @@ fn sharing(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Sharing {
         )),
         metadata: Arc::new(Lims::new(objects.clone(), lims)),
         artifacts,
+        jobs: jobs.map(|jobs| Arc::new(jobs) as _),
+        notices: None,
     }
+}
+
+/// Has people asked, where that is wanted.
+fn people(settings: &Settings, ports: &mut Ports) -> anyhow::Result<()> {
+    let (secrets, clock) = (ports.secrets.clone(), ports.clock.clone());
+    let slack = Slack::new(&settings.share.slack, secrets, clock).map_err(|why| Misconfigured(why.into()))?;
+    if let (Some(sharing), Some(slack)) = (&mut ports.sharing, slack) {
+        sharing.notices = Some(Arc::new(slack));
+    }
+    Ok(())
 }
 
 /// What is the same wherever the records are.

@@ -8,8 +8,8 @@ use crate::{
     domain::share::settings::ShareSettings,
     engine::{Engine, Registry, core::Core, settings::Settings},
     kinds::{
-        batch::Batch, copy::Copy, copy_out::CopyOut, folders::Folders, lists::Lists, package::Package,
-        push::Push,
+        auto::Auto, batch::Batch, copy::Copy, copy_out::CopyOut, folders::Folders, lists::Lists,
+        package::Package, push::Push,
     },
     planes::{folder::FolderPlane, objects::ObjectsPlane},
     ports::Ports,
@@ -52,6 +52,7 @@ pub fn work(
         .with_kind(copies.clone())
         .with_kind(Arc::new(Batch::new(core.clone(), folders.clone())))
         .with_kind(Arc::new(CopyOut::new(lists.clone())))
+        .with_kind(Arc::new(Auto::new(core.clone(), share.clone())))
         .with_kind(packages.clone())
         .with_kind(Arc::new(Push::new(core.clone(), folders, lists, share)));
     Work { engine: Engine::new(core, incoming, registry), folders: folder, copies, packages }

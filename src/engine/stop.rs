@@ -68,7 +68,8 @@ impl Core {
         self.stop_root(root, Failure::new(ErrorName::Cancelled, message)).await
     }
 
-    async fn stop_root(&self, root: &RequestId, failure: Failure) -> Result<()> {
+    /// Ends a root.
+    pub(crate) async fn stop_root(&self, root: &RequestId, failure: Failure) -> Result<()> {
         self.put_stop(root, failure).await?;
         self.wake(records::request_key(root), Priority::Root).await
     }

@@ -23,6 +23,8 @@ pub const COPY_OUT_REQUEST: &str = "S3CopyOutSync";
 pub const PACKAGE_REQUEST: &str = "DataPackageSync";
 /// `detail-type` of a request for a push of a package.
 pub const PUSH_REQUEST: &str = "DataPushSync";
+/// `detail-type` of the events that say that a sequencing run is ready: the present one, and that from before 2025-11.
+pub const RUN_READY: [&str; 2] = ["ReadSetsAdded", "FastqListRowsAdded"];
 /// `detail-type` of the event that sends a child request over the internal bus.
 pub const CHILD_REQUEST: &str = "CopyManagerChildRequest";
 /// `detail-type` of what we tell everybody about a request.

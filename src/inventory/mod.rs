@@ -1,4 +1,5 @@
 //! Where files and metadata come from: tables that somebody else writes, in S3 or beside this program.
 
+pub mod jobs;
 pub mod lims;
 pub mod tables;

@@ -82,16 +82,21 @@ impl<M: Meaning + Default> Tables<M> {
     }
 
     async fn open(objects: Arc<dyn ObjectStore>, place: Place) -> Result<Open<M>> {
-        let bytes = match &place {
-            Place::Object(at) => objects.get(at, None, None, &Access::Own).await?.bytes,
-            Place::File(path) => {
-                let file = tokio::fs::File::open(path).await.map_err(|error| unreadable(&place, &error))?;
-                ReaderStream::with_capacity(file, PIECE).boxed()
-            }
-        };
+        let bytes = bytes_of(&objects, &place).await?;
         let reader = Reader::of(&place.to_string()).at_most(LARGEST);
         Ok(Open { place, bytes, piece: Bytes::new(), reader })
     }
+}
+
+/// The content of a place.
+pub(super) async fn bytes_of(objects: &Arc<dyn ObjectStore>, place: &Place) -> Result<ByteStream> {
+    Ok(match place {
+        Place::Object(at) => objects.get(at, None, None, &Access::Own).await?.bytes,
+        Place::File(path) => {
+            let file = tokio::fs::File::open(path).await.map_err(|error| unreadable(place, &error))?;
+            ReaderStream::with_capacity(file, PIECE).boxed()
+        }
+    })
 }
 
 fn unreadable(place: &Place, error: &std::io::Error) -> Error {

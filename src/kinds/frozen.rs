@@ -141,12 +141,17 @@ pub(crate) fn gone(package: &RequestId) -> ports::Error {
     ports::Error::new(Class::Invalid, "read package", format!("the files of {package} are gone"))
 }
 
+/// How a root has ended; `None` where it has not, or is not there.
+pub(crate) async fn outcome_of(core: &Core, root: &RequestId) -> ports::Result<Option<Outcome>> {
+    let key = Key::new(root.as_str(), records::OUTCOME);
+    let Some(item) = core.ports.store.get(&key).await? else { return Ok(None) };
+    core.read_document(&item, attr::OUTCOME).await.map(Some)
+}
+
 /// What a package holds; `None` where it has not succeeded, or is not there.
 pub(crate) async fn report_of(core: &Core, package: &RequestId) -> ports::Result<Option<PackageReport>> {
-    let key = Key::new(package.as_str(), records::OUTCOME);
-    let Some(item) = core.ports.store.get(&key).await? else { return Ok(None) };
-    let outcome: Outcome = core.read_document(&item, attr::OUTCOME).await?;
-    Ok(outcome.package.filter(|_| outcome.failure.is_none()).map(|report| *report))
+    let outcome = outcome_of(core, package).await?.filter(|outcome| outcome.failure.is_none());
+    Ok(outcome.and_then(|outcome| outcome.package).map(|report| *report))
 }
 
 /// Things that are wrong, the first of them by name.

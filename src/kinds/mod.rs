@@ -4,6 +4,7 @@
 //! children are those, [`lists`] that of roots that are lists, [`frozen`] the files of packages.
 
 pub(crate) mod asked;
+pub mod auto;
 pub mod batch;
 pub(crate) mod cards;
 pub mod copy;
@@ -14,6 +15,7 @@ pub(crate) mod lists;
 pub(crate) mod orders;
 pub mod package;
 pub mod push;
+pub(crate) mod releases;
 pub(crate) mod slices;
 pub(crate) mod sources;
 pub(crate) mod told;

@@ -89,3 +89,10 @@ pub trait Metadata: Send + Sync + std::fmt::Debug {
     /// Whether anything is known at all: where not, libraries are known by their files alone.
     fn is_there(&self) -> bool;
 }
+
+/// What is shared by itself.
+#[async_trait]
+pub trait AutoJobs: Send + Sync + std::fmt::Debug {
+    /// The jobs as they are now, as a text of at most a megabyte.
+    async fn read(&self) -> Result<String>;
+}

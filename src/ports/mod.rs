@@ -11,6 +11,7 @@ pub mod chance;
 pub mod clock;
 pub mod error;
 pub mod inventory;
+pub mod notices;
 pub mod objects;
 pub mod parts;
 pub mod platform;
@@ -65,4 +66,8 @@ pub struct Sharing {
     pub metadata: Arc<dyn inventory::Metadata>,
     /// Where what belongs to packages is kept.
     pub artifacts: Arc<dyn reports::Artifacts>,
+    /// What is shared by itself, if anything.
+    pub jobs: Option<Arc<dyn inventory::AutoJobs>>,
+    /// Where people are asked, if anywhere.
+    pub notices: Option<Arc<dyn notices::Notices>>,
 }

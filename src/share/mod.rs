@@ -8,7 +8,10 @@
 //! | `GET /package/{id}/files` | lists its files |
 //! | `GET /package/{id}:getSummaryReport`, `GET /package/{id}:presign` | where its report, and its script, can be fetched |
 //! | `POST /package/{id}:push`, `PATCH /package/{id}:abort` | pushes it; ends it |
+//! | `POST /auto`, `POST /auto/{package}:approve` | shares a run by itself; lets a package go that waits for it |
 //! | `GET /push`, `GET /push/{id}`, `PATCH /push/{id}:abort` | lists, shows, ends pushes |
+//!
+//! `POST /slack/actions` is where Slack says which button was pressed; it is known by its signature.
 //!
 //! `GET /d/{link}/{name}`, outside of that, is what our own links lead to: it asks for no token but the link.
 //!
@@ -19,6 +22,7 @@ mod door;
 mod query;
 mod refusal;
 mod routes;
+mod slack;
 
 use std::{fmt, io, sync::Arc};
 
@@ -47,7 +51,7 @@ use crate::{
         asked::PushAsked,
         shown::{PackageShown, PushShown},
     },
-    ports::reports::Opened,
+    ports::{notices::Sent, reports::Opened},
     runtime::server,
 };
 
@@ -88,6 +92,16 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Ends a push that is under way.
     async fn abort_push(&self, id: &RequestId) -> Result<PushShown, Refusal>;
+
+    /// Shares a sequencing run by itself, as if it were ready just now; the id of the request. `job`: the only one that
+    /// is done.
+    async fn run(&self, who: &str, run: String, job: Option<String>) -> Result<String, Refusal>;
+
+    /// Hears what came from Slack, where people are asked whether packages may go.
+    async fn hear(&self, sent: &Sent<'_>) -> Result<(), Refusal>;
+
+    /// Lets a package go that waits for it.
+    async fn approve(&self, who: &str, id: &RequestId) -> Result<PackageShown, Refusal>;
 
     /// Where the report of a package can be read.
     async fn report(&self, id: &RequestId) -> Result<String, Refusal>;
@@ -143,6 +157,7 @@ pub fn router(share: Share) -> Router {
         .route("/v1/requests/{id}", get(routes::more))
         .nest("/api/v1", api)
         .merge(door::routes())
+        .merge(slack::routes())
         .fallback(async || detail(StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"))
         .layer(DefaultBodyLimit::max(largest))

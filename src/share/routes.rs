@@ -6,10 +6,10 @@ use axum::{
     extract::{Path, RawQuery, State},
     http::{Method, StatusCode},
     response::{IntoResponse, Redirect, Response},
-    routing::{any, get},
+    routing::{any, get, post},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Refusal, Share,
@@ -43,6 +43,9 @@ pub(super) fn routes() -> Router<Share> {
         .route("/package/{id}", any(one_package))
         .route("/package/{id}/", any(one_package))
         .route("/package/{id}/files", get(files))
+        .route("/auto", post(run))
+        .route("/auto/", post(run))
+        .route("/auto/{id}", post(one_auto))
         .route("/push", get(list_pushes))
         .route("/push/", get(list_pushes))
         .route("/push/{id}", any(one_push))
@@ -180,6 +183,26 @@ async fn one_package(
         }
         (_, Some(_)) => Ok(detail(StatusCode::NOT_FOUND, "Not Found")),
     }
+}
+
+async fn run(State(share): State<Share>, Extension(caller): Extension<Caller>, bytes: Bytes) -> Answer {
+    caller.check(Scope::Push)?;
+    let (run, job) = asked::run(&body(&bytes)?).map_err(Refusal::Invalid)?;
+    let id = share.backend.run(caller.name(), run, job).await?;
+    Ok(shown(json!({ "requestId": id })))
+}
+
+async fn one_auto(
+    State(share): State<Share>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<String>,
+) -> Answer {
+    let (id, verb) = target(&path, Shared::Package)?;
+    if verb != Some("approve") {
+        return Ok(detail(StatusCode::NOT_FOUND, "Not Found"));
+    }
+    caller.check(Scope::Approve)?;
+    Ok(shown(share.backend.approve(caller.name(), &id).await?))
 }
 
 async fn files(

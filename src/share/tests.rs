@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
 use super::*;
+
 use crate::domain::share::tokens::TokenEntry;
 
 #[derive(Debug, Default)]
@@ -60,6 +61,18 @@ impl Backend for Desk {
 
     async fn abort_push(&self, id: &RequestId) -> Result<PushShown, Refusal> {
         self.refuse(format!("aborts {id}"))
+    }
+
+    async fn run(&self, _who: &str, run: String, job: Option<String>) -> Result<String, Refusal> {
+        self.refuse(format!("runs {run} {job:?}"))
+    }
+
+    async fn hear(&self, sent: &Sent<'_>) -> Result<(), Refusal> {
+        self.refuse(format!("hears {} {}", sent.timestamp, sent.signature))
+    }
+
+    async fn approve(&self, _who: &str, id: &RequestId) -> Result<PackageShown, Refusal> {
+        self.refuse(format!("approves {id}"))
     }
 
     async fn report(&self, id: &RequestId) -> Result<String, Refusal> {

@@ -31,6 +31,7 @@ mod scheduler;
 mod secrets;
 mod seen;
 mod sharing;
+mod sharing_auto;
 mod sharing_events;
 mod slices;
 mod storms;

@@ -29,7 +29,7 @@ pub(crate) const TUMOUR: &str = "20241025aaaa0001";
 const OLDER: &str = "20240101aaaa0001";
 
 /// The rows of two libraries on two lanes each, with two runs of a workflow.
-fn catalogue() -> String {
+pub(crate) fn catalogue() -> String {
     let mut rows = "uri,library_id,instrument_run_id,lane,portal_run_id,workflow_name,extra\n".to_owned();
     for library in ["L2400001", "L2400002"] {
         for (lane, read) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
@@ -65,6 +65,8 @@ pub(crate) async fn house() -> House {
         inventory: Arc::new(Catalogue::new(objects.clone(), [Place::of("s3://tables/catalogue.csv")])),
         metadata: Arc::new(Lims::new(objects.clone(), Some(Place::of("s3://tables/lims.csv")))),
         artifacts: Arc::new(InBucket::below(objects, "s3://tables/share/").unwrap()),
+        jobs: None,
+        notices: None,
     });
     house.share.public_url = Some("https://share.example.org".parse().unwrap());
     house

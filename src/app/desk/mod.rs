@@ -1,5 +1,6 @@
 //! Where packages and pushes are asked for, looked at and ended: what the API of sharing needs of the engine.
 
+mod auto;
 mod hand_out;
 mod links;
 mod standing;
@@ -33,10 +34,11 @@ use crate::{
         cards::{Card, Cards},
         orders::{self, Given},
         package::Package,
+        releases::Releases,
     },
     ports::{
-        self, Ports, Sharing, chance::Chance, clock::Clock, objects::ObjectStore, reports::Opened,
-        store::Store,
+        self, Ports, Sharing, chance::Chance, clock::Clock, notices::Sent, objects::ObjectStore,
+        reports::Opened, store::Store,
     },
     share::{Backend, Refusal, Wanted},
 };
@@ -58,6 +60,7 @@ pub struct Desk {
     engine: Arc<Engine>,
     packages: Arc<Package>,
     cards: Cards,
+    releases: Releases,
     links: Links,
     sharing: Sharing,
     objects: Arc<dyn ObjectStore>,
@@ -85,6 +88,7 @@ impl Desk {
             engine,
             packages,
             cards: Cards::new(ports.store.clone(), settings.keep),
+            releases: Releases::new(ports.store.clone()),
             links: Links::new(ports.store.clone(), ports.clock.clone(), ports.chance.clone()),
             sharing,
             objects: ports.objects.clone(),
@@ -292,6 +296,19 @@ impl Backend for Desk {
     async fn abort_push(&self, id: &RequestId) -> Result<PushShown, Refusal> {
         let (card, standing) = self.abort(id).await?;
         Ok(self.push_shown(id, &card, standing))
+    }
+
+    async fn run(&self, who: &str, run: String, job: Option<String>) -> Result<String, Refusal> {
+        self.run_by_hand(who, run, job).await
+    }
+
+    async fn hear(&self, sent: &Sent<'_>) -> Result<(), Refusal> {
+        self.hear_answer(sent).await
+    }
+
+    async fn approve(&self, who: &str, id: &RequestId) -> Result<PackageShown, Refusal> {
+        self.let_go(who, id).await?;
+        self.package(id).await
     }
 
     async fn report(&self, id: &RequestId) -> Result<String, Refusal> {

@@ -4,6 +4,7 @@
 //! notice. What that tool did not have is told as ours.
 
 mod api;
+mod auto;
 mod end;
 mod handouts;
 mod manifests;
@@ -26,6 +27,7 @@ use url::Url;
 
 use self::{
     api::Api,
+    auto::Auto,
     handouts::{PresignPackage, ViewPackageReport},
     packages::{Abort, Files, GeneratePackage, GetPackageStatus, ListPackages},
     pushes::{GetPushJobStatus, ListPushJobs, PushPackage},
@@ -97,6 +99,8 @@ enum Command {
     Files(Files),
     /// End a package that is being made, or a push that is under way
     Abort(Abort),
+    /// Share a run by itself, or let a package go that waits for approval
+    Auto(Auto),
     #[command(external_subcommand)]
     Unknown(Vec<OsString>),
 }
@@ -151,6 +155,7 @@ impl Share {
             Command::GetPushJobStatus(status) => status.run(&connect()?, out).await,
             Command::Files(files) => files.run(&connect()?, out).await,
             Command::Abort(abort) => abort.run(&connect()?, out).await,
+            Command::Auto(auto) => auto.run(&connect()?, out).await,
             Command::Unknown(_) => Ok(ExitCode::FAILURE),
         }
     }

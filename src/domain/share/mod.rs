@@ -1,10 +1,12 @@
 //! Sharing: packages of files, what is in them, and where they may go. Pure; nothing here knows a table or a
 //! network.
 
+pub mod auto;
 pub mod destination;
 pub mod files;
 pub mod filters;
 pub mod ids;
+pub mod jobs;
 pub mod lims;
 pub mod outcome;
 pub mod places;

@@ -160,6 +160,16 @@ pub struct PushOrder {
     pub public_url: String,
 }
 
+/// The longest name of a sequencing run, in bytes.
+const LONGEST_RUN: usize = 100;
+
+/// Whether a sequencing run may be called so: it is part of names and paths.
+#[must_use]
+pub fn is_run(text: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "_.+-".contains(letter);
+    !text.is_empty() && text.len() <= LONGEST_RUN && text.chars().all(fits)
+}
+
 /// The longest name of a package, in bytes: it is part of the names of files.
 const LONGEST_NAME: usize = 128;
 

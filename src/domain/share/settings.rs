@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::{destination::Destination, filters::WorkflowFilters, rules::ShareRules, tokens::TokenEntry};
+use super::{
+    destination::Destination, filters::WorkflowFilters, jobs::Approval, rules::ShareRules, tokens::TokenEntry,
+};
 use crate::domain::{
     duration_text,
     ids::RequestId,
@@ -55,6 +57,13 @@ pub struct ShareSettings {
     pub presign_least: Duration,
     /// The `source` of state changes.
     pub event_source: String,
+    /// The file of what is shared by itself: `s3://bucket/key`, or a path; empty: nothing is.
+    #[serde(default)]
+    pub auto_jobs: String,
+    /// Who lets go what is shared by itself, where its job does not say so.
+    pub auto_approval: Approval,
+    /// Slack, where people are asked to approve packages.
+    pub slack: SlackSettings,
     /// Where pushes may go, by patterns of their URIs; empty: wherever `[policy]` lets them.
     pub destinations: Vec<Glob>,
 }
@@ -89,6 +98,34 @@ impl ShareSettings {
     pub fn expires_at(&self, asked_at: Timestamp) -> Timestamp {
         let lasts = SignedDuration::try_from(self.expires_after).unwrap_or(SignedDuration::MAX);
         asked_at.checked_add(lasts).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// `[share.slack]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlackSettings {
+    /// Where its API is: a URL that ends with a `/`.
+    pub url: String,
+    /// The secret with the channel, and who may approve; empty: nobody is asked.
+    #[serde(default)]
+    pub config_secret_id: String,
+    /// The secret with the token of the bot that asks.
+    pub bot_token_secret_id: String,
+    /// The secret by which it is known that an answer comes from Slack.
+    pub signing_secret_id: String,
+}
+
+impl Default for SlackSettings {
+    /// As in `config/default.toml`.
+    fn default() -> Self {
+        let name = |last: &str| format!("auto-data-sharing-slack-{last}");
+        Self {
+            url: "https://slack.com/api/".to_owned(),
+            config_secret_id: String::new(),
+            bot_token_secret_id: name("bot-token"),
+            signing_secret_id: name("signing-secret"),
+        }
     }
 }
 
@@ -133,6 +170,9 @@ impl Default for ShareSettings {
             rules: ShareRules::default(),
             presign_least: Duration::from_hours(144),
             event_source: "orcabus.datasharing".to_owned(),
+            auto_jobs: String::new(),
+            auto_approval: Approval::None,
+            slack: SlackSettings::default(),
             destinations: Vec::new(),
         }
     }

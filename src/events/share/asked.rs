@@ -13,7 +13,7 @@ use crate::{
             files::{DataType, Library},
             filters::WORKFLOWS,
             ids::Shared,
-            request::{Listed, PackageRequest, is_name},
+            request::{Listed, PackageRequest, is_name, is_run},
         },
     },
     events::lists::{library_of, row_of},
@@ -263,6 +263,39 @@ pub fn push(body: &Value) -> Result<PushAsked, Vec<Invalid>> {
     match (destination, fields.wrong.is_empty()) {
         (Some(destination), true) => Ok(PushAsked { destination, on_conflict }),
         _ => Err(fields.wrong),
+    }
+}
+
+/// Where a package is to go that is asked for, where that is said with it.
+#[must_use]
+pub fn destination_of(body: &Value) -> Option<&str> {
+    body.get("shareDestination").or_else(|| body.get("share_destination")).and_then(Value::as_str)
+}
+
+/// A run that is to be shared by itself, and the only job that is meant, where one is named.
+///
+/// # Errors
+///
+/// All that is wrong with it.
+pub fn run(body: &Value) -> Result<(String, Option<String>), Vec<Invalid>> {
+    let Some(object) = body.as_object() else {
+        return Err(vec![Invalid::new(
+            "model_attributes_type",
+            &[],
+            "Input should be a valid dictionary",
+            body,
+        )]);
+    };
+    let mut fields = Fields::of(object, &[]);
+    let (run, job) = (fields.text("instrumentRunId"), fields.text("jobName"));
+    let fits = |run: &String| is_run(run);
+    match run.filter(fits) {
+        Some(run) if fields.wrong.is_empty() => Ok((run, job)),
+        _ => {
+            let msg = "Input should be the name of a sequencing run";
+            fields.complain("value_error", "instrumentRunId", msg, body);
+            Err(fields.wrong)
+        }
     }
 }
 
