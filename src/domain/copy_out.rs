@@ -65,6 +65,7 @@ impl CopyOutRequest {
 /// What holds for all objects of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each holds for a slice or does not")]
 pub struct SliceOptions {
     /// How archived objects are restored.
     #[serde(skip_serializing_if = "is_default")]
@@ -83,6 +84,10 @@ pub struct SliceOptions {
     /// Whether archived objects are not restored, because the request does not ask for it.
     #[serde(skip_serializing_if = "is_default")]
     pub without_thaw: bool,
+    /// Whether objects have only to become readable, where they are: nothing is copied, and nothing is looked
+    /// for at their destinations.
+    #[serde(skip_serializing_if = "is_default")]
+    pub only_restore: bool,
     /// What is done where another object stands. None: a list overwrites what is not surely equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,

@@ -51,7 +51,7 @@ pub(super) enum There {
 }
 
 #[derive(Debug)]
-enum Brought {
+pub(super) enum Brought {
     Copied(u64),
     There,
     /// It ends without having been brought.
@@ -91,7 +91,7 @@ impl<'d> SliceRun<'d> {
             return Ok(Ended::Done(failed(format!("the slice has no object {index}"))));
         };
         let (begun, before) = (Instant::now(), self.answers());
-        let of = format!("{} could not be copied to s3://{}/{}", item.from, self.spec.bucket, item.to);
+        let of = self.undone(item);
         let result = match self.begin(index, item).await {
             Ok(attempt) => attempt.bring().await,
             Err(error) => Err(ObjectError::Port(error)),
@@ -150,6 +150,9 @@ impl<'d> SliceRun<'d> {
 
 impl Try<'_, '_> {
     async fn bring(&self) -> ObjectResult<Brought> {
+        if self.slice_run.spec.options.only_restore {
+            return self.make_readable().await;
+        }
         let mut blind = Precondition::Absent;
         let mut conflict = None;
         let mut is_first = self.together && self.slice_run.is_first(self.index);
@@ -157,13 +160,7 @@ impl Try<'_, '_> {
         for _ in 0..LOOKS {
             let see = async { if is_first { Ok(There::Nothing) } else { self.see().await } };
             let (found, there) = tokio::try_join!(self.find(is_first), see)?;
-            let Some(mut found) = found else {
-                let mut why = format!("{} does not exist or is not accessible", self.item.from);
-                if let Origin::Object { key, .. } = &self.item.from {
-                    why.push_str(doubt_of(key));
-                }
-                return self.leave(Copied { detail: Detail::NoSource, ..failed(why) }).await;
-            };
+            let Some(mut found) = found else { return self.leave(self.no_source()).await };
             if tried.as_ref().is_some_and(|tried| *tried != found.info.etag) {
                 // It was the source that was another one.
                 blind = Precondition::Absent;
@@ -231,6 +228,15 @@ impl Try<'_, '_> {
         });
         self.slice_run.discard(self.index).await?;
         Ok(if ours { Brought::Copied(source.size) } else { Brought::There })
+    }
+
+    /// There is no source.
+    pub(super) fn no_source(&self) -> Copied {
+        let mut why = format!("{} does not exist or is not accessible", self.item.from);
+        if let Origin::Object { key, .. } = &self.item.from {
+            why.push_str(doubt_of(key));
+        }
+        Copied { detail: Detail::NoSource, ..failed(why) }
     }
 
     /// Nothing is brought.

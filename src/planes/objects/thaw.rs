@@ -1,13 +1,13 @@
 //! Archived objects: asked back once, and waited for on a timer of their own.
 
 use super::{
-    object::{Found, Try},
-    slice_run::{End, ObjectError, ObjectResult},
+    object::{Brought, Found, Try},
+    slice_run::{End, ObjectError, ObjectResult, SliceRun},
     state::Thawing,
 };
 use crate::{
     domain::{
-        copy_out::{Thaw, ThawParams},
+        copy_out::{Copied, CopyStatus, Detail, SliceItem, Thaw, ThawParams},
         duration_text,
     },
     engine::{
@@ -18,7 +18,33 @@ use crate::{
     signals,
 };
 
+impl SliceRun<'_> {
+    /// What could not be done for an object, in words.
+    pub(super) fn undone(&self, item: &SliceItem) -> String {
+        if self.spec.options.only_restore {
+            return format!("{} could not be restored", item.from);
+        }
+        format!("{} could not be copied to s3://{}/{}", item.from, self.spec.bucket, item.to)
+    }
+}
+
 impl Try<'_, '_> {
+    /// Sees to it that the object can be read where it is. Such a slice brings nothing, so that it waits for no
+    /// turn when its objects are back.
+    pub(super) async fn make_readable(&self) -> ObjectResult<Brought> {
+        let Some(found) = self.find(false).await? else { return Ok(Brought::Left(self.no_source())) };
+        if let Some(why) = self.contradiction(&found.info) {
+            return Err(ObjectError::Refused(why));
+        }
+        if found.info.archived {
+            self.thaw(&found).await?;
+            return Ok(Brought::Thawing);
+        }
+        let (status, detail) = (CopyStatus::AlreadyCopied, Detail::Plain);
+        let message = "it can be read".to_owned();
+        Ok(Brought::Left(Copied { status, bytes: 0, elapsed: 0, message, detail }))
+    }
+
     /// Sees to it that the object comes back, and notes when to look again.
     pub(super) async fn thaw(&self, found: &Found) -> ObjectResult<()> {
         let engine = self.slice_run.engine;
