@@ -40,6 +40,7 @@ fn write(
         new: count(Mark::New),
         changed: count(Mark::Changed),
         gone: 2,
+        left_out: None,
         gone_paths: vec![
             "secondary-analysis/umccrise/202409091a2b3c4d/L2401540__L2401541/SBJ00001-multiqc_report.html"
                 .into(),
@@ -199,6 +200,9 @@ fn sample() -> Vec<(PackagedFile, Mark)> {
         }
     }
     files.sort_by(|a, b| a.0.path.cmp(&b.0.path));
+    for (file, _) in &mut files {
+        file.archived = file.storage_class.is_archived();
+    }
     files
 }
 
@@ -217,6 +221,7 @@ fn many(count: usize) -> Vec<(PackagedFile, Mark)> {
                 );
                 if at % 50 == 0 {
                     file.storage_class = StorageClass::DeepArchive;
+                    file.archived = true;
                 }
                 file
             } else {

@@ -1,7 +1,7 @@
 //! The same as CSV (RFC 4180). The names of the columns are those of a manifest, so that a program, or another
 //! package, can read it. In a cell that a spreadsheet would take for a formula an apostrophe comes first.
 
-use super::{Mark, is_archived};
+use super::Mark;
 use crate::domain::share::files::{Library, PackagedFile};
 
 const LIBRARIES: [&str; 9] = [
@@ -72,7 +72,7 @@ pub fn file_row(file: &PackagedFile, mark: Mark) -> String {
         &file.size.to_string(),
         file.etag.as_deref().unwrap_or_default(),
         file.storage_class.as_str(),
-        if is_archived(file) { "true" } else { "false" },
+        if file.archived { "true" } else { "false" },
         &file.modified.map(|at| at.to_string()).unwrap_or_default(),
         file.data_type.as_str(),
         &file.library_id,

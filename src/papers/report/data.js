@@ -2,6 +2,7 @@
 "use strict";
 const Data = (() => {
   const CLASSES = ["Standard", "StandardIa", "IntelligentTiering", "GlacierIr", "Glacier", "DeepArchive"];
+  const ARCHIVES = CLASSES.slice(4);
   const META = ["Sample ID", "External Sample ID", "Subject ID", "Individual ID", "Project ID", "Phenotype", "Assay", "Type"];
 
   // What cannot be seen, or turns what follows around, is named; as in the Rust part.
@@ -52,6 +53,7 @@ const Data = (() => {
     const change = flags & 16 ? "new" : flags & 32 ? "changed" : "";
     const marks = [];
     if (archived) marks.push(`archived (${kind})`);
+    else if (ARCHIVES.includes(kind)) marks.push(`restored (${kind})`);
     else if (kind === "GlacierIr") marks.push(kind);
     if (lost) marks.push("library not found");
     if (change) marks.push(change);

@@ -13,7 +13,7 @@
 use std::{collections::HashMap, mem};
 
 use super::{
-    Mark, is_archived,
+    Mark,
     text::{push_json, push_json_list},
 };
 use crate::domain::share::files::PackagedFile;
@@ -103,7 +103,7 @@ impl Block {
             Mark::New => 16,
             Mark::Changed => 32,
         };
-        let flags = file.storage_class as usize + if is_archived(file) { 8 } else { 0 } + mark;
+        let flags = file.storage_class as usize + if file.archived { 8 } else { 0 } + mark;
         if flags > 0 {
             self.cell(&flags.to_string());
         }
@@ -165,6 +165,7 @@ mod tests {
         block.fastq(&file, Mark::Same);
         file.path = file.path.replace("_R1_", "_R2_");
         file.storage_class = StorageClass::DeepArchive;
+        file.archived = true;
         file.lane = None;
         block.fastq(&file, Mark::New);
         let mut out = Vec::new();

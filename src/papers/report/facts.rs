@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::is_archived;
+use super::is_restored;
 use crate::domain::share::files::{DataType, Library, PackagedFile};
 
 /// A number of files, and their bytes.
@@ -52,6 +52,8 @@ pub(super) struct Facts {
     pub(super) fastq: Sum,
     pub(super) secondary: Sum,
     pub(super) archived: Sum,
+    /// Archived ones that can be read for a time.
+    pub(super) restored: Sum,
     /// Of each storage class that is archived, or costs to be read.
     pub(super) classes: BTreeMap<&'static str, Sum>,
     /// Files of a library that was not found.
@@ -81,7 +83,10 @@ impl Facts {
 
     /// A file: sums, and of a secondary one the number of its run.
     pub(super) fn file(&mut self, file: &PackagedFile) -> usize {
-        let archived = is_archived(file);
+        let archived = file.archived;
+        if is_restored(file) {
+            self.restored.add(file.size);
+        }
         if archived {
             self.archived.add(file.size);
             self.classes.entry(file.storage_class.as_str()).or_default().add(file.size);

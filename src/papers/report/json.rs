@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Head, Mark, Previous, Summary, is_archived};
+use super::{Head, Mark, Previous, Summary};
 use crate::domain::share::files::{DataType, Library, PackagedFile};
 
 /// A `report.json` that is being written.
@@ -54,6 +54,8 @@ struct PreviousJson<'a> {
     changed: u64,
     gone: u64,
     gone_paths: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u64>,
 }
 
 impl JsonReport {
@@ -87,7 +89,7 @@ impl JsonReport {
             DataType::SecondaryAnalysis => self.secondary += 1,
         }
         self.bytes += file.size;
-        if is_archived(file) {
+        if file.archived {
             self.archived.0 += 1;
             self.archived.1 += file.size;
         }
@@ -112,6 +114,7 @@ impl JsonReport {
             changed: of.changed,
             gone: of.gone,
             gone_paths: &of.gone_paths,
+            left_out: of.left_out,
         });
         let sums = SummaryJson {
             files: self.files(),

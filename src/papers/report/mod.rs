@@ -42,7 +42,7 @@ pub struct Head {
     pub date: Timestamp,
 }
 
-/// How a file differs from the one of that path in the last package of the name.
+/// How a file differs from the one of that path in the package that this one is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mark {
     /// Not at all, or there is no such package.
@@ -66,7 +66,8 @@ impl Mark {
     }
 }
 
-/// What differs from the last package of the name.
+/// What differs from the last package of the name, or from the one that this one is made since, which counts with
+/// those that it was made since.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Previous {
     /// Its id.
@@ -75,8 +76,10 @@ pub struct Previous {
     pub new: u64,
     /// Files that it had with another `ETag`.
     pub changed: u64,
-    /// Files that it had and this one does not.
+    /// Files that it had and that would not be in this one.
     pub gone: u64,
+    /// Files that are as it had them, where these are left out.
+    pub left_out: Option<u64>,
     /// Their paths, or the first of them; the report names [`GONE_PATHS`] at most.
     pub gone_paths: Vec<String>,
 }
@@ -84,7 +87,7 @@ pub struct Previous {
 /// What is known of a package when its files have been. The sums are the report's own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// The last package of the name, if there is one.
+    /// What it is compared with, if there is anything.
     pub previous: Option<Previous>,
 }
 
@@ -162,9 +165,9 @@ impl Report {
     }
 }
 
-/// Whether a file must be restored before it can be read.
-const fn is_archived(file: &PackagedFile) -> bool {
-    file.archived || file.storage_class.is_archived()
+/// Whether a file is archived, and can be read all the same, for a time: a copy of it was restored.
+const fn is_restored(file: &PackagedFile) -> bool {
+    file.storage_class.is_archived() && !file.archived
 }
 
 #[cfg(test)]

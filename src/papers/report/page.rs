@@ -139,7 +139,13 @@ fn remarks(facts: &Facts, summary: &Summary) -> Markup {
                     (facts.classes.iter().map(classes).collect::<Vec<_>>().join(", ")) "."
                 }
             } @else {
-                li { "Nothing is archived: every file can be read at once." }
+                li { "Nothing needs to be restored: every file can be read at once." }
+            }
+            @if facts.restored.files > 0 {
+                li {
+                    strong { (count(facts.restored.files, "file was restored", "files were restored")) }
+                    " (" (human(facts.restored.bytes)) ") from an archive, and can be read for some days."
+                }
             }
             @if facts.lost > 0 {
                 li.lost {
@@ -148,7 +154,7 @@ fn remarks(facts: &Facts, summary: &Summary) -> Markup {
                 }
             }
             @match &summary.previous {
-                None => li { "There is no earlier package of this name." },
+                None => li { "No earlier package of this name is kept." },
                 Some(previous) => (difference(previous)),
             }
         }
@@ -160,11 +166,18 @@ fn difference(previous: &Previous) -> Markup {
     let more = previous.gone.saturating_sub(named as u64);
     html! {
         li {
-            "Since " code { (shown(&previous.id)) } ", the last package of this name: "
+            @if previous.left_out.is_some() {
+                "Only what is new since " code { (shown(&previous.id)) } " is in this package: "
+            } @else {
+                "Since " code { (shown(&previous.id)) } ", the last package of this name: "
+            }
             @if previous.new + previous.changed + previous.gone == 0 {
                 strong { "nothing has changed" } "."
             } @else {
                 strong { (grouped(previous.new)) " new, " (grouped(previous.changed)) " changed, " (grouped(previous.gone)) " gone" } "."
+            }
+            @if let Some(left_out) = previous.left_out {
+                " " (count(left_out, "file is as it was there", "files are as they were there")) " and left out."
             }
             @if named > 0 {
                 details {

@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use super::{
     Mark, PLAIN_ROWS,
     facts::{Facts, Run},
-    is_archived,
+    is_restored,
     text::{grouped, human, push_json, push_json_list, shown},
 };
 use crate::domain::share::files::{Library, PackagedFile, StorageClass};
@@ -175,7 +175,7 @@ fn is_lost(run: &Run, facts: &Facts) -> bool {
 
 fn tone(file: &PackagedFile, lost: bool) -> Option<&'static str> {
     match file.storage_class {
-        _ if is_archived(file) => Some("archived"),
+        _ if file.archived => Some("archived"),
         _ if lost => Some("lost"),
         StorageClass::GlacierIr => Some("instant"),
         _ => None,
@@ -185,7 +185,8 @@ fn tone(file: &PackagedFile, lost: bool) -> Option<&'static str> {
 /// The marks of a file, in words.
 fn badges(file: &PackagedFile, mark: Mark, lost: bool) -> Markup {
     html! {
-        @if is_archived(file) { " " span.badge { "archived (" (file.storage_class.as_str()) ")" } }
+        @if file.archived { " " span.badge { "archived (" (file.storage_class.as_str()) ")" } }
+        @else if is_restored(file) { " " span.badge { "restored (" (file.storage_class.as_str()) ")" } }
         @else if file.storage_class == StorageClass::GlacierIr { " " span.badge { "GlacierIr" } }
         @if lost { " " span.badge { "library not found" } }
         @if mark != Mark::Same { " " span.badge.change { (mark.as_str()) } }

@@ -103,8 +103,8 @@ fn the_head_says_what_it_is() {
     assert!(page.contains("Package ID: <code>pkg.01JDXK3V7Q2M8N4P5R6S7T8V9W</code>"));
     assert!(page.contains("<time datetime=\"2026-11-30T23:30:00Z\">2026-11-30 23:30 UTC</time>"));
     assert!(page.ends_with("</body></html>\n"));
-    assert!(page.contains("There is no earlier package of this name."));
-    assert!(page.contains("Nothing is archived"));
+    assert!(page.contains("No earlier package of this name is kept."));
+    assert!(page.contains("Nothing needs to be restored"));
 }
 
 #[test]
@@ -191,7 +191,9 @@ fn marks_are_colours_and_words() {
     ];
     let mut files: Vec<_> =
         classes.map(|storage_class| PackagedFile { storage_class, ..fastq("L1", 1) }).into();
-    files[3].archived = true;
+    for n in [0, 1, 3] {
+        files[n].archived = true;
+    }
     files.push(fastq("L9", 1));
     files.push(PackagedFile { library_id: "L1__L9".into(), ..secondary("run1", "a") });
     let page = page(&[library("L1", &["P1"])], &files, &Summary::default());
@@ -222,6 +224,7 @@ fn what_differs_is_said_and_the_gone_are_bounded() {
         new: 1,
         changed: 2,
         gone: 1200,
+        left_out: None,
         gone_paths: (0..700).map(|at| format!("gone/<{at}>")).collect(),
     };
     let mut report = Report::new(head());
@@ -242,6 +245,21 @@ fn what_differs_is_said_and_the_gone_are_bounded() {
     assert!(differing.contains("<main data-previous>"));
     let same = Summary { previous: Some(Previous { id: "pkg.0".into(), ..Previous::default() }) };
     assert!(page(&[], &[], &same).contains("<strong>nothing has changed</strong>"));
+}
+
+#[test]
+fn what_is_left_out_is_counted_and_what_was_restored_is_marked() {
+    let mut file = fastq("L1", 1);
+    file.storage_class = StorageClass::DeepArchive;
+    let mut report = Report::new(head());
+    report.take(&file, Mark::New);
+    let previous = Previous { id: "pkg.0".into(), new: 1, left_out: Some(7), ..Previous::default() };
+    let page = String::from_utf8(report.finish(&Summary { previous: Some(previous) })).unwrap();
+    assert!(page.contains("Only what is new since <code>pkg.0</code> is in this package: "), "{page}");
+    assert!(page.contains("1 new, 0 changed, 0 gone</strong>. 7 files are as they were there and left out."));
+    assert!(page.contains("<span class=\"badge\">restored (DeepArchive)</span>"));
+    assert!(page.contains("1 file was restored</strong> (1.5 GiB) from an archive"), "{page}");
+    assert!(!page.contains("class=\"archived\""), "it can be read");
 }
 
 #[test]
