@@ -108,6 +108,9 @@ pub(crate) struct Cards {
     keep: Duration,
 }
 
+/// Packages of one name that are looked for.
+const MOST_OF_NAME: usize = 10;
+
 /// The list of a month.
 fn month(at: Timestamp) -> String {
     format!("share.{}", at.strftime("%Y-%m"))
@@ -175,6 +178,34 @@ impl Cards {
             self.store.write(Write::delete(key)).await?;
         }
         Ok(())
+    }
+
+    /// The packages of that name that were asked for before then, and no longer ago than `within`: the last ones,
+    /// the newest first.
+    pub(crate) async fn of_name(
+        &self,
+        name: &str,
+        before: Timestamp,
+        within: Duration,
+    ) -> Result<Vec<RequestId>> {
+        let within = jiff::SignedDuration::try_from(within).unwrap_or(jiff::SignedDuration::MAX);
+        let oldest = before.checked_sub(within).unwrap_or(Timestamp::MIN);
+        let first = oldest.to_zoned(TimeZone::UTC).first_of_month().map_err(no_month)?;
+        let mut at = before.to_zoned(TimeZone::UTC).first_of_month().map_err(no_month)?;
+        let mut found: Vec<(Timestamp, RequestId)> = Vec::new();
+        while at.date() >= first.date() && found.len() < MOST_OF_NAME {
+            for item in self.store.query(&month(at.timestamp()), listed_as(Shared::Package)).await? {
+                let card = read(&item)?;
+                if card.name == name && card.asked_at < before {
+                    let id = item.key.id_type.strip_prefix(listed_as(Shared::Package)).unwrap_or_default();
+                    found.push((card.asked_at, RequestId::new(id)));
+                }
+            }
+            at = at.checked_sub(1.month()).map_err(no_month)?;
+        }
+        found.sort_by(|one, other| other.cmp(one));
+        found.truncate(MOST_OF_NAME);
+        Ok(found.into_iter().map(|(_, id)| id).collect())
     }
 
     /// All of that kind that are kept, newest first. `after`: none that was asked for before then is wanted.

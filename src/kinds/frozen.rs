@@ -37,6 +37,8 @@ pub(crate) enum Dropped {
     Double(String),
     /// Another file, which is there, would have the same path.
     Conflict(String),
+    /// The package that this one is made since held it already, or one before that.
+    Held,
 }
 
 /// Some of the files of a package.
@@ -56,6 +58,12 @@ impl PackageChunk {
     /// The files that are in the package.
     pub(crate) fn kept(&self) -> impl Iterator<Item = &PackagedFile> {
         self.files.iter().enumerate().filter(|(n, _)| !self.dropped.contains_key(n)).map(|(_, file)| file)
+    }
+
+    /// The files that whoever has the package, and those that it was made since, has.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &PackagedFile> {
+        let is_held = |n: &usize| self.dropped.get(n).is_none_or(|why| *why == Dropped::Held);
+        self.files.iter().enumerate().filter(move |(n, _)| is_held(n)).map(|(_, file)| file)
     }
 
     /// Writes it over the one that was read.

@@ -85,5 +85,14 @@ pub fn not_said(package: &str, why: &dyn Error) {
         package,
         error = chain(why),
         "it could not be told what became of a package"
+
+/// A package could not be compared with the last one of its name: its report does not say what differs.
+pub fn uncompared(package: &str, why: &dyn Error) {
+    warn!(
+        code = "package.uncompared",
+        request_id = package,
+        error = chain(why),
+        next = "the report of the package does not say what differs",
+        "a package cannot be compared with the last one of its name"
     );
 }

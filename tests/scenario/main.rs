@@ -19,6 +19,7 @@ mod lists;
 mod operators;
 mod others;
 mod outward;
+mod packages;
 mod passing;
 mod patience;
 mod places;

@@ -196,7 +196,15 @@ impl Desk {
 
 #[async_trait]
 impl Backend for Desk {
-    async fn make(&self, who: &str, name: String, request: PackageRequest) -> Result<PackageShown, Refusal> {
+    async fn make(
+        &self,
+        who: &str,
+        name: String,
+        mut request: PackageRequest,
+    ) -> Result<PackageShown, Refusal> {
+        if let Some(since) = &request.since_package_id {
+            request.since_package_id = Some(self.since(since).await?.to_string());
+        }
         let id = self.fresh(Shared::Package);
         let given = self.given();
         let (asked_at, public_url) = (Some(given.at), self.public_url.to_string());

@@ -2,7 +2,10 @@
 
 use super::Desk;
 use crate::{
-    domain::{ids::RequestId, share::settings::ShareSettings},
+    domain::{
+        ids::RequestId,
+        share::{ids::Shared, settings::ShareSettings},
+    },
     engine::view::RequestView,
     events::share::shown::{FilesShown, JobStatus, PackageShown, Progress, PushShown},
     kinds::cards::{Card, Ended},
@@ -29,6 +32,19 @@ impl Desk {
     pub(super) async fn card(&self, id: &RequestId) -> Result<Card, Refusal> {
         let unknown = || Refusal::NotFound(format!("{id} is not known"));
         self.cards.of(id).await?.ok_or_else(unknown)
+    }
+
+    /// The package that another one is to be made since, where it has its files.
+    pub(super) async fn since(&self, text: &str) -> Result<RequestId, Refusal> {
+        let id = Shared::Package.read(text);
+        let id = id.ok_or_else(|| Refusal::Bad(format!("{text} is not the id of a package")))?;
+        let card = self.card(&id).await?;
+        if self.standing(&id, &card).await?.status != JobStatus::Succeeded {
+            return Err(Refusal::Conflict(format!("{id} has not succeeded")));
+        }
+        let lost = || Refusal::Conflict(format!("the files of {id} are not kept any more"));
+        self.packages.report(&id).await?.ok_or_else(lost)?;
+        Ok(id)
     }
 
     /// Where it stands; how it ended is written down once that is seen.

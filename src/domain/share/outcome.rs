@@ -26,7 +26,18 @@ pub struct PackageReport {
     pub archived: u64,
     /// Those that were asked for and are not there.
     pub missing: u64,
+    /// The package that it was made since, whose files are left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Files that are left out, because that one held them, or one that it was made since.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
     /// The libraries that they are of, with their projects.
     #[serde(skip_serializing_if = "Libraries::is_empty")]
     pub libraries: Libraries,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -1,6 +1,6 @@
 //! What can be set about sharing (`[share]`). Keys and defaults are explained in `config/default.toml`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
@@ -10,6 +10,7 @@ use super::{
     destination::Destination, filters::WorkflowFilters, jobs::Approval, rules::ShareRules, tokens::TokenEntry,
 };
 use crate::domain::{
+    copy_out::{Thaw, ThawParams, ThawSpeed},
     duration_text,
     ids::RequestId,
     outcome::{ErrorName, Failure, culprit},
@@ -55,6 +56,10 @@ pub struct ShareSettings {
     /// For how long links in a script must be good.
     #[serde(with = "duration_text")]
     pub presign_least: Duration,
+    /// For how many days the copies of archived reads stay that are restored for a package.
+    pub restore_days: NonZeroU32,
+    /// How fast they are restored.
+    pub restore_speed: ThawSpeed,
     /// The `source` of state changes.
     pub event_source: String,
     /// The file of what is shared by itself: `s3://bucket/key`, or a path; empty: nothing is.
@@ -91,6 +96,23 @@ impl ShareSettings {
     #[must_use]
     pub fn link(base: &str, id: &RequestId) -> String {
         format!("{}/v1/requests/{id}", base.trim_end_matches('/'))
+    }
+
+    /// How archived reads are restored for a package.
+    #[must_use]
+    pub fn thaw(&self) -> ThawParams {
+        let thaw = |speed| Thaw { days: self.restore_days.get(), speed };
+        // Nothing comes back from the deep archives within minutes.
+        let deep = match self.restore_speed {
+            ThawSpeed::Expedited => ThawSpeed::Standard,
+            speed @ (ThawSpeed::Bulk | ThawSpeed::Standard) => speed,
+        };
+        ThawParams {
+            glacier: thaw(self.restore_speed),
+            deep_archive: thaw(deep),
+            tiering_archive: thaw(self.restore_speed),
+            tiering_deep_archive: thaw(deep),
+        }
     }
 
     /// From when on a package is too old to be shared.
@@ -169,6 +191,8 @@ impl Default for ShareSettings {
             workflow_names: WorkflowNames::Known,
             rules: ShareRules::default(),
             presign_least: Duration::from_hours(144),
+            restore_days: NonZeroU32::MIN.saturating_add(6),
+            restore_speed: ThawSpeed::Bulk,
             event_source: "orcabus.datasharing".to_owned(),
             auto_jobs: String::new(),
             auto_approval: Approval::None,

@@ -1,17 +1,18 @@
 //! Freezing: every file is looked at once, and kept as it was seen.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::BuildHasher as _,
-};
+use std::collections::BTreeMap;
 
-use super::{Own, Package, stopped, whole};
+use super::{
+    Frozen, Own, Package,
+    doubles::{self, Seen},
+    since::Before,
+    stopped, whole,
+};
 use crate::{
     domain::{
-        ids::RequestId,
         outcome::{ErrorName, Outcome},
         share::{
-            files::{PackagedFile, StorageClass},
+            files::{DataType, PackagedFile, StorageClass},
             outcome::{Libraries, PackageReport},
             request::PackageOrder,
         },
@@ -19,11 +20,11 @@ use crate::{
     engine::{
         concurrent::join_unordered,
         kind::{CancellationCheck, PlanError},
-        lease::{Leased, RoundResult, id_of},
+        lease::{Leased, RoundResult},
         liveness::RootRef,
         records::{self, RootState, attr, set},
     },
-    kinds::frozen::{Dropped, PackageChunk, Wrong, gone, read_chunk},
+    kinds::frozen::{Dropped, PackageChunk, Wrong, read_chunk},
     ports::{
         Error, Result as PortResult,
         inventory::Whose,
@@ -34,76 +35,117 @@ use crate::{
 /// Files looked at at a time.
 const WIDTH: usize = 32;
 
-const MISSING: &str = "does not exist or is not accessible";
+pub(super) const MISSING: &str = "does not exist or is not accessible";
 
-/// Where a file of a path is: its chunk, and its place there.
-type Seen = HashMap<u64, (u32, usize)>;
+/// How a package goes on whose files were looked at.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// It is whole.
+    Whole(Box<Outcome>),
+    /// Archived reads of these chunks are restored first.
+    Restores(Vec<u32>),
+}
 
 /// What is counted while files go by.
 #[derive(Debug, Default)]
 struct Counted {
     report: PackageReport,
-    seen: Seen,
     wrong: Wrong,
+    /// Chunks with archived reads.
+    cold: Vec<u32>,
 }
 
 impl Package {
-    /// Looks at all files that were not looked at yet, and says how the package has ended.
-    pub(super) async fn look_at_all(
+    /// Looks at all files that were not looked at yet, and says how the package goes on.
+    pub(super) async fn freeze(
         &self,
         held: &mut Leased,
         order: &PackageOrder,
-    ) -> RoundResult<Result<Outcome, PlanError>> {
-        let id = id_of(held);
-        let mut state: RootState = records::document(&held.item, attr::STATE)?;
-        let mut own: Own = state.own()?;
-        let generation = state.generation;
-        let (mut counted, mut watch) = (Counted::default(), CancellationCheck::new());
-        let hasher = std::hash::RandomState::new();
-        for n in 0..own.files_chunks {
-            let mut chunk = read_chunk(&self.core, &id, generation, n).await?;
-            if n >= own.looked {
-                if let Err(error) = self.look_at(held, &mut chunk).await {
-                    return Ok(Err(PlanError::from(error)));
-                }
-                self.settle_doubles(held, (&id, generation, n), &mut chunk, &mut counted, &hasher).await?;
-                chunk.put(&self.core, held, generation, n).await?;
-                own.looked = n + 1;
-                state.set_own(&own)?;
-                self.core.save(held, vec![set(attr::STATE, records::text(&state)?)]).await?;
-            } else {
-                for (place, file) in
-                    chunk.files.iter().enumerate().filter(|(n, _)| !chunk.dropped.contains_key(n))
-                {
-                    counted.seen.insert(hasher.hash_one(&file.path), (n, place));
-                }
-            }
-            self.core.record_progress(&[RootRef::of(&held.item)]);
-            if let Some(failure) = watch.stopped(&self.core, held).await? {
-                return Ok(Err(stopped(failure)));
-            }
+    ) -> RoundResult<Result<Next, PlanError>> {
+        if let Err(error) = self.look_at_all(held).await? {
+            return Ok(Err(error));
         }
-        // A file may have been dropped for a better copy of it that came later: they are counted at the end.
-        for n in 0..own.files_chunks {
-            let chunk = read_chunk(&self.core, &id, generation, n).await?;
-            count(&chunk, order, &mut counted);
-            counted.report.counts.push(u32::try_from(chunk.kept().count()).unwrap_or(u32::MAX));
-            self.core.record_progress(&[RootRef::of(&held.item)]);
-        }
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let own: Own = state.own()?;
+        let frozen = Frozen::of(held, &state, &own);
+        let mut before = match self.before(held, order).await? {
+            Ok(before) => before,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut counted = self.count_all(held, order, &frozen, before.as_mut()).await?;
         if let Err(error) = self.note_projects(&mut counted.report.libraries).await {
             return Ok(Err(PlanError::from(error)));
         }
         if let Err(failure) = counted.wrong.refuse(ErrorName::SourceNotFound, "files cannot be packaged") {
             return Ok(Err(failure.into()));
         }
-        if let Err(error) = self.write_papers(held, order, (&id, generation, own.files_chunks)).await? {
+        if order.request.defrost_archived_fastqs && !own.restored && !counted.cold.is_empty() {
+            return Ok(Ok(Next::Restores(counted.cold)));
+        }
+        if let Err(error) = self.write_papers(held, order, &frozen, before.as_ref()).await? {
             return Ok(Err(error));
         }
         let mut outcome = whole(held, &self.core);
         outcome.counters.files = counted.report.files;
-        let report = PackageReport { generation, chunks: own.files_chunks, ..counted.report };
-        outcome.package = Some(Box::new(report));
-        Ok(Ok(outcome))
+        let (generation, chunks) = (frozen.generation, frozen.chunks);
+        let since = order.request.since_package_id.clone();
+        outcome.package = Some(Box::new(PackageReport { generation, chunks, since, ..counted.report }));
+        Ok(Ok(Next::Whole(Box::new(outcome))))
+    }
+
+    async fn look_at_all(&self, held: &mut Leased) -> RoundResult<Result<(), PlanError>> {
+        let mut state: RootState = records::document(&held.item, attr::STATE)?;
+        let mut own: Own = state.own()?;
+        let frozen = Frozen::of(held, &state, &own);
+        let (mut seen, mut watch) = (Seen::default(), CancellationCheck::new());
+        if own.looked >= own.files_chunks {
+            return Ok(Ok(()));
+        }
+        for n in 0..own.files_chunks {
+            let mut chunk = read_chunk(&self.core, &frozen.id, frozen.generation, n).await?;
+            if n >= own.looked {
+                if let Err(error) = self.look_at(held, &mut chunk).await {
+                    return Ok(Err(PlanError::from(error)));
+                }
+                doubles::settle(&self.core, held, &frozen, (n, &mut chunk), &mut seen).await?;
+                chunk.put(&self.core, held, frozen.generation, n).await?;
+                own.looked = n + 1;
+                state.set_own(&own)?;
+                self.core.save(held, vec![set(attr::STATE, records::text(&state)?)]).await?;
+            } else {
+                seen.note(n, &chunk);
+            }
+            self.core.record_progress(&[RootRef::of(&held.item)]);
+            if let Some(failure) = watch.stopped(&self.core, held).await? {
+                return Ok(Err(stopped(failure)));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Counts all files. One may have been dropped for a better copy that came later, so that is done at the end;
+    /// and only then is it known which of them were held before.
+    async fn count_all(
+        &self,
+        held: &Leased,
+        order: &PackageOrder,
+        frozen: &Frozen,
+        mut before: Option<&mut Before>,
+    ) -> RoundResult<Counted> {
+        let mut counted = Counted::default();
+        for n in 0..frozen.chunks {
+            let mut chunk = read_chunk(&self.core, &frozen.id, frozen.generation, n).await?;
+            if before.as_mut().is_some_and(|before| before.settle(&mut chunk)) {
+                chunk.put(&self.core, held, frozen.generation, n).await?;
+            }
+            count(&chunk, order, &mut counted);
+            counted.report.counts.push(u32::try_from(chunk.kept().count()).unwrap_or(u32::MAX));
+            if chunk.kept().any(is_cold) {
+                counted.cold.push(n);
+            }
+            self.core.record_progress(&[RootRef::of(&held.item)]);
+        }
+        Ok(counted)
     }
 
     /// Notes the projects of libraries, as they are known here: what a request itself tells of them counts for
@@ -124,9 +166,25 @@ impl Package {
 
     /// Looks at the files of a chunk.
     async fn look_at(&self, held: &Leased, chunk: &mut PackageChunk) -> PortResult<()> {
+        for (n, found) in self.find(held, chunk.files.iter().enumerate()).await? {
+            match (chunk.files.get_mut(n), found) {
+                (Some(file), Some(found)) => keep(file, &found),
+                (_, None) => drop(chunk.dropped.insert(n, Dropped::Missing)),
+                (None, Some(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is found of some files of a chunk, by their places there.
+    pub(super) async fn find<'f>(
+        &self,
+        held: &Leased,
+        files: impl Iterator<Item = (usize, &'f PackagedFile)>,
+    ) -> PortResult<BTreeMap<usize, Option<ObjectInfo>>> {
         let party = [RootRef::of(&held.item)];
         let (party, objects) = (&party, &self.core.ports.objects);
-        let looks = chunk.files.iter().enumerate().map(|(n, file)| async move {
+        let looks = files.map(|(n, file)| async move {
             let Some(at) = location(&file.uri) else { return Ok((n, None)) };
             match self.core.patiently(party, || objects.look(&at, &Access::Own)).await {
                 // What S3 does not even understand is not there either.
@@ -137,68 +195,16 @@ impl Package {
         // They come in no order.
         let found: Result<BTreeMap<usize, Option<ObjectInfo>>, Error> =
             join_unordered(WIDTH, looks).await.into_iter().collect();
-        for (n, found) in found? {
-            match (chunk.files.get_mut(n), found) {
-                (Some(file), Some(found)) => keep(file, &found),
-                (_, None) => drop(chunk.dropped.insert(n, Dropped::Missing)),
-                (None, Some(_)) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Of two files with one path that are the same file, keeps the one that is read sooner, or else is newer.
-    /// Others are wrong.
-    async fn settle_doubles(
-        &self,
-        held: &Leased,
-        (id, generation, n): (&RequestId, u32, u32),
-        chunk: &mut PackageChunk,
-        counted: &mut Counted,
-        hasher: &std::hash::RandomState,
-    ) -> RoundResult<()> {
-        for place in 0..chunk.files.len() {
-            let Some(file) = chunk.files.get(place).filter(|_| !chunk.dropped.contains_key(&place)) else {
-                continue;
-            };
-            let hash = hasher.hash_one(&file.path);
-            let Some((other_n, other_place)) = counted.seen.get(&hash).copied() else {
-                counted.seen.insert(hash, (n, place));
-                continue;
-            };
-            let mut elsewhere = if other_n == n {
-                None
-            } else {
-                Some(read_chunk(&self.core, id, generation, other_n).await?)
-            };
-            let there = elsewhere.as_ref().unwrap_or(chunk).files.get(other_place).cloned();
-            let there = there.ok_or_else(|| gone(id))?;
-            if there.path != file.path {
-                continue;
-            }
-            match better(&there, file) {
-                Some(Better::First) => drop(chunk.dropped.insert(place, Dropped::Double(there.uri))),
-                Some(Better::Second) => {
-                    let why = Dropped::Double(file.uri.clone());
-                    match &mut elsewhere {
-                        None => drop(chunk.dropped.insert(other_place, why)),
-                        Some(other) => {
-                            other.dropped.insert(other_place, why);
-                            other.put(&self.core, held, generation, other_n).await?;
-                        }
-                    }
-                    counted.seen.insert(hash, (n, place));
-                }
-                None => {
-                    chunk.dropped.insert(place, Dropped::Conflict(there.uri));
-                }
-            }
-        }
-        Ok(())
+        found
     }
 }
 
-fn location(uri: &str) -> Option<ObjectLocation> {
+/// Whether it is a read that must be restored before it can be read.
+pub(super) fn is_cold(file: &PackagedFile) -> bool {
+    file.archived && file.data_type == DataType::Fastq
+}
+
+pub(super) fn location(uri: &str) -> Option<ObjectLocation> {
     let (bucket, key) = uri.strip_prefix("s3://")?.split_once('/')?;
     Some(ObjectLocation::new(bucket, key))
 }
@@ -219,24 +225,6 @@ fn keep(file: &mut PackagedFile, found: &ObjectInfo) {
     file.modified = found.modified;
     file.storage_class = StorageClass::read(found.storage_class.as_deref().unwrap_or_default());
     file.archived = found.archived;
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Better {
-    First,
-    Second,
-}
-
-/// Which of two copies of a file is taken; `None` where they are not surely the same.
-fn better(first: &PackagedFile, second: &PackagedFile) -> Option<Better> {
-    let both = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
-    let same = first.uri == second.uri
-        || first.size == second.size
-            && (both(&first.etag, &second.etag)
-                || both(&first.md5, &second.md5)
-                || both(&first.sha256, &second.sha256));
-    let rank = |file: &PackagedFile| (file.storage_class, std::cmp::Reverse(file.modified));
-    same.then(|| if rank(second) < rank(first) { Better::Second } else { Better::First })
 }
 
 /// Notes the libraries that rules are to be asked about. Whose a file is that the caller has listed is the caller's
@@ -260,8 +248,9 @@ fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
                 counted.report.archived += u64::from(file.archived);
                 note_libraries(file, order, &mut counted.report.libraries);
             }
-            // Another row of it may name another library.
-            Some(Dropped::Double(_)) => note_libraries(file, order, &mut counted.report.libraries),
+            // The file that is taken is of its libraries, too.
+            Some(Dropped::Double(_)) => {}
+            Some(Dropped::Held) => counted.report.left_out += 1,
             Some(Dropped::Missing) if order.request.allow_missing => counted.report.missing += 1,
             Some(Dropped::Missing) => counted.wrong.note(file.uri.clone(), MISSING.to_owned()),
             Some(Dropped::Conflict(other)) => {
@@ -269,43 +258,5 @@ fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
                 counted.wrong.note(file.uri.clone(), why);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::share::files::DataType;
-
-    fn copy(uri: &str, etag: &str, class: StorageClass, second: i64) -> PackagedFile {
-        PackagedFile {
-            path: "p".into(),
-            uri: uri.into(),
-            size: 1,
-            etag: Some(etag.into()),
-            storage_class: class,
-            archived: class.is_archived(),
-            modified: jiff::Timestamp::from_second(second).ok(),
-            data_type: DataType::Fastq,
-            library_id: String::new(),
-            instrument_run_id: String::new(),
-            lane: None,
-            portal_run_id: String::new(),
-            workflow_name: String::new(),
-            workflow_version: String::new(),
-            md5: None,
-            sha256: None,
-        }
-    }
-
-    #[test]
-    fn the_copy_that_is_read_sooner_is_taken_then_the_newer() {
-        let cold = copy("s3://a/x", "e", StorageClass::DeepArchive, 9);
-        let old = copy("s3://b/x", "e", StorageClass::Standard, 1);
-        let new = copy("s3://c/x", "e", StorageClass::Standard, 2);
-        assert_eq!(better(&cold, &old), Some(Better::Second));
-        assert_eq!(better(&old, &new), Some(Better::Second));
-        assert_eq!(better(&new, &old), Some(Better::First));
-        assert_eq!(better(&new, &copy("s3://d/x", "other", StorageClass::Standard, 1)), None);
     }
 }

@@ -1,18 +1,23 @@
 //! The `package` kind: a named, frozen list of files.
 //!
 //! What is asked for is resolved to files, which are written down in chunks. Then every file is looked at, chunk
-//! by chunk: its size, its `ETag` and its class are kept, and what is pushed later is that and nothing else.
+//! by chunk: its size, its `ETag` and its class are kept, and what is pushed later is that and nothing else. Archived
+//! reads may be restored then, and what another package held may be left out.
 
+mod doubles;
 mod events;
 mod look;
 mod papers;
 mod resolve;
+mod restore;
+mod since;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use self::{look::Next, restore::Restoring};
 use super::{
     asked::asked,
     cards::Cards,
@@ -64,6 +69,27 @@ struct Own {
     files_chunks: u32,
     /// Chunks that have been looked at.
     looked: u32,
+    /// Chunks with archived reads that are restored; none: they are not, or that is not known yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cold: Vec<u32>,
+    /// Whether these have come back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    restored: bool,
+}
+
+/// Where the files of a package are written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Frozen {
+    id: RequestId,
+    generation: u32,
+    chunks: u32,
+}
+
+impl Frozen {
+    /// Those of the package that is being made.
+    fn of(held: &Leased, state: &RootState, own: &Own) -> Self {
+        Self { id: id_of(held), generation: state.generation, chunks: own.files_chunks }
+    }
 }
 
 impl Package {
@@ -106,6 +132,39 @@ impl Package {
     ) -> ports::Result<Vec<PackagedFile>> {
         let chunk = read_chunk(&self.core, id, report.generation, chunk).await?;
         Ok(chunk.kept().cloned().collect())
+    }
+
+    /// Looks at its files, and then it is whole, or waits for restores.
+    async fn go_on(&self, held: &mut Leased) -> RoundResult<End> {
+        let order = self.order(held).await?;
+        match self.freeze(held, &order).await? {
+            Ok(Next::Whole(outcome)) => self.conclude(held, outcome).await?,
+            Ok(Next::Restores(cold)) => self.begin_restores(held, cold).await?,
+            Err(error) => return self.held_up(held, error).await,
+        }
+        Ok(End::Reached)
+    }
+
+    /// Ends a package that is whole; its caller is told what the API shows.
+    async fn conclude(&self, held: &mut Leased, mut outcome: Outcome) -> RoundResult<()> {
+        let (_, shown) = self.news(held, JobStatus::Succeeded, Some(&outcome)).await?;
+        outcome.answer = Some(shown);
+        self.core.conclude(held, &outcome).await
+    }
+
+    /// Ends a package that cannot be made; one that only waits for a port goes on later.
+    async fn held_up(&self, held: &mut Leased, error: PlanError) -> RoundResult<End> {
+        match error {
+            PlanError::Failed(failure) | PlanError::NotYet(failure) => self.core.fail(held, failure).await?,
+            PlanError::Port(error) => {
+                if !self.core.lasts_too_long(held).await? {
+                    crate::signals::share::look_waits(&held.lease.key.id, &error);
+                    return Ok(End::NotBefore(after(self.core.ports.clock.now(), AGAIN)));
+                }
+                self.core.fail(held, ports::blame::final_failure(&error)).await?;
+            }
+        }
+        Ok(End::Reached)
     }
 
     /// What was asked for.
@@ -154,7 +213,7 @@ impl Kind for Package {
         state.generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
         state.told_at = millis(self.core.ports.clock.now());
         (state.trouble_since, state.trouble_at) = (0, 0);
-        state.set_own(&Own { files_chunks, looked: 0 })?;
+        state.set_own(&Own { files_chunks, ..Own::default() })?;
         let phase = set(attr::PHASE, Phase::Planned.as_str());
         self.core.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await?;
         self.core.tell_if_possible(held, Status::Running, Counters::default()).await;
@@ -170,9 +229,14 @@ impl Kind for Package {
         Some(events::order_of(self, event))
     }
 
-    fn tree<'a>(&'a self, _state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
-        let (core, settings) = (&*self.core, &*self.settings);
-        Ok(Box::new(Telling { tree: Box::new(Alone(self)), core, settings, kind: self }))
+    fn tree<'a>(&'a self, state: &RootState) -> RoundResult<Box<dyn Tree + 'a>> {
+        let (core, settings, own) = (&*self.core, &*self.settings, state.own::<Own>()?);
+        let tree: Box<dyn Tree + 'a> = if own.cold.is_empty() {
+            Box::new(Alone(self))
+        } else {
+            Box::new(Restoring::new(self, state, own))
+        };
+        Ok(Box::new(Telling { tree, core, settings, kind: self }))
     }
 }
 
@@ -234,28 +298,7 @@ impl Tree for Alone<'_> {
     }
 
     async fn end(&self, held: &mut Leased) -> RoundResult<End> {
-        let package = self.0;
-        let order = package.order(held).await?;
-        match package.look_at_all(held, &order).await? {
-            Ok(mut outcome) => {
-                let (_, shown) = package.news(held, JobStatus::Succeeded, Some(&outcome)).await?;
-                outcome.answer = Some(shown);
-                package.core.conclude(held, &outcome).await?;
-                Ok(End::Reached)
-            }
-            Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => {
-                package.core.fail(held, failure).await?;
-                Ok(End::Reached)
-            }
-            Err(PlanError::Port(error)) => {
-                if package.core.lasts_too_long(held).await? {
-                    package.core.fail(held, ports::blame::final_failure(&error)).await?;
-                    return Ok(End::Reached);
-                }
-                crate::signals::share::look_waits(&held.lease.key.id, &error);
-                Ok(End::NotBefore(after(package.core.ports.clock.now(), AGAIN)))
-            }
-        }
+        self.0.go_on(held).await
     }
 }
 
@@ -267,4 +310,31 @@ fn stopped(failure: Failure) -> PlanError {
 /// How a package has ended that is whole.
 fn whole(held: &Leased, core: &Core) -> Outcome {
     Outcome::between(started_at(&held.item), core.ports.clock.now())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::share::files::{DataType, PackagedFile, StorageClass};
+
+    /// A file of a package.
+    pub(super) fn file(path: &str, etag: &str) -> PackagedFile {
+        PackagedFile {
+            path: path.into(),
+            uri: format!("s3://b/{path}"),
+            size: 1,
+            etag: (!etag.is_empty()).then(|| etag.into()),
+            storage_class: StorageClass::Standard,
+            archived: false,
+            modified: None,
+            data_type: DataType::Fastq,
+            library_id: String::new(),
+            instrument_run_id: String::new(),
+            lane: None,
+            portal_run_id: String::new(),
+            workflow_name: String::new(),
+            workflow_version: String::new(),
+            md5: None,
+            sha256: None,
+        }
+    }
 }

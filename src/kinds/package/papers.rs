@@ -1,11 +1,8 @@
 //! The papers of a package: its report, for people and for programs, and its files and libraries as tables.
 
-use super::Package;
+use super::{Frozen, Package, since::Before};
 use crate::{
-    domain::{
-        ids::RequestId,
-        share::{places::artifact, request::PackageOrder},
-    },
+    domain::share::{places::artifact, request::PackageOrder},
     engine::{
         kind::PlanError,
         lease::{Leased, RoundResult},
@@ -76,11 +73,10 @@ impl Papers {
         }
     }
 
-    async fn finish(self) -> Result<()> {
-        let summary = Summary::default();
+    async fn finish(self, summary: &Summary) -> Result<()> {
         let [mut report, mut json, files, libraries] = self.sheets;
-        report.add(&self.report.finish(&summary)).await?;
-        json.add(&self.json.finish(&summary).map_err(unwritable)?).await?;
+        report.add(&self.report.finish(summary)).await?;
+        json.add(&self.json.finish(summary).map_err(unwritable)?).await?;
         for Paper(writer) in [report, json, files, libraries] {
             writer.finish().await?;
         }
@@ -94,19 +90,27 @@ impl Package {
         &self,
         held: &Leased,
         order: &PackageOrder,
-        (id, generation, chunks): (&RequestId, u32, u32),
+        frozen: &Frozen,
+        before: Option<&Before>,
     ) -> RoundResult<std::result::Result<(), PlanError>> {
         let Some(sharing) = &self.core.ports.sharing else { return Ok(Ok(())) };
         let date = order.asked_at.unwrap_or_else(|| started_at(&held.item));
-        let of = Head { name: order.name.clone(), id: id.to_string(), date };
-        let folder = artifact(id, date, "");
+        let of = Head { name: order.name.clone(), id: frozen.id.to_string(), date };
+        let folder = artifact(&frozen.id, date, "");
+        let mut summary = Summary::default();
+        if let Some(before) = before {
+            summary.previous = match self.difference(held, before).await {
+                Ok(previous) => Some(previous),
+                Err(error) => return Ok(Err(PlanError::from(error))),
+            };
+        }
         let mut papers = match Papers::begin(sharing.artifacts.as_ref(), &folder, &of).await {
             Ok(papers) => papers,
             Err(error) => return Ok(Err(PlanError::from(error))),
         };
-        let written = self.fill(held, &mut papers, (id, generation, chunks)).await;
+        let written = self.fill(held, &mut papers, frozen, before).await;
         let done = match written {
-            Ok(()) if held.lease.check().is_ok() => papers.finish().await,
+            Ok(()) if held.lease.check().is_ok() => papers.finish(&summary).await,
             Ok(()) => {
                 papers.abandon().await;
                 held.lease.check()?;
@@ -124,21 +128,23 @@ impl Package {
         &self,
         held: &Leased,
         papers: &mut Papers,
-        (id, generation, chunks): (&RequestId, u32, u32),
+        frozen: &Frozen,
+        before: Option<&Before>,
     ) -> Result<()> {
-        for library in read_libraries(&self.core, id, generation).await? {
+        for library in read_libraries(&self.core, &frozen.id, frozen.generation).await? {
             papers.report.library(&library);
             papers.json.library(&library).map_err(unwritable)?;
             let [.., libraries] = &mut papers.sheets;
             libraries.add(library_row(&library).as_bytes()).await?;
         }
-        for n in 0..chunks {
-            let chunk = read_chunk(&self.core, id, generation, n).await?;
+        for n in 0..frozen.chunks {
+            let chunk = read_chunk(&self.core, &frozen.id, frozen.generation, n).await?;
             let mut rows = String::new();
             for file in chunk.kept() {
-                papers.report.take(file, Mark::Same);
-                papers.json.take(file, Mark::Same).map_err(unwritable)?;
-                rows.push_str(&file_row(file, Mark::Same));
+                let mark = before.map_or(Mark::Same, |before| before.mark(file));
+                papers.report.take(file, mark);
+                papers.json.take(file, mark).map_err(unwritable)?;
+                rows.push_str(&file_row(file, mark));
             }
             let [_, _, files, _] = &mut papers.sheets;
             files.add(rows.as_bytes()).await?;

@@ -61,6 +61,9 @@ impl Package {
         if let Err(failure) = self.check_tables(request) {
             return Ok(Err(failure.into()));
         }
+        if let Err(error) = self.since(order).await {
+            return Ok(Err(error));
+        }
         let told = match own_libraries(sharing, request).await {
             Ok(told) => told,
             Err(error) => return Ok(Err(error)),
