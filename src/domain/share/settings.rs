@@ -212,3 +212,22 @@ where
     let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
     text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_asked_back_from_the_deep_archives_within_minutes() {
+        let of = |restore_speed| ShareSettings { restore_speed, ..ShareSettings::default() }.thaw();
+        let thaw = |speed| Thaw { days: 7, speed };
+        let fast = of(ThawSpeed::Expedited);
+        assert_eq!(
+            (fast.glacier, fast.tiering_archive),
+            (thaw(ThawSpeed::Expedited), thaw(ThawSpeed::Expedited))
+        );
+        assert_eq!(fast.deep_archive, thaw(ThawSpeed::Standard));
+        assert_eq!(fast.tiering_deep_archive, thaw(ThawSpeed::Standard));
+        assert_eq!(of(ThawSpeed::Bulk).deep_archive, thaw(ThawSpeed::Bulk));
+    }
+}
