@@ -43,6 +43,10 @@ pub struct CopyOutRequest {
     pub continue_on_error: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Whether a dry run also asks whether the destination may be written to, with an upload that is begun and
+    /// dropped.
+    #[serde(skip_serializing_if = "is_default")]
+    pub probe: bool,
     /// Whether the last of several objects with one key at the destination is meant; else they are refused.
     pub allow_collisions: bool,
     /// The region that the destination must be in.
@@ -329,7 +333,7 @@ pub struct CopyOutReport {
 }
 
 /// What a copy-out would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DryCopyOut {
     /// Objects that would be copied.
     pub to_copy: u64,
@@ -341,6 +345,24 @@ pub struct DryCopyOut {
     pub missing: u64,
     /// Bytes that would be copied.
     pub bytes: u64,
+    /// Of these, such that must be restored first.
+    #[serde(default)]
+    pub thaw_bytes: u64,
+    /// Objects that are not what was asked for any more.
+    #[serde(default)]
+    pub changed: u64,
+    /// Objects in whose place another one stands.
+    #[serde(default)]
+    pub conflicts: u64,
+    /// Of these: would make the request fail.
+    #[serde(default)]
+    pub failing: u64,
+    /// Whether it was asked if the destination may be written to.
+    #[serde(default)]
+    pub probed: bool,
+    /// Why it may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<String>,
 }
 
 /// How an object ended; the words of the summary.

@@ -13,7 +13,7 @@ use super::{
     preview::Preview,
     receipt::Receipt,
     seen::Seen,
-    share::outcome::PackageReport,
+    share::outcome::{PackageReport, PushReport},
 };
 
 /// How many files and bytes are where. Sums of a root are hints until it has finished.
@@ -203,6 +203,9 @@ pub struct Outcome {
     /// The output that its caller gets, as JSON, where its kind has one of its own; less than 200 KB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+    /// What a push has left besides files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Box<PushReport>>,
     /// What its source folders were seen to hold, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seen>,
@@ -229,6 +232,7 @@ impl Outcome {
             deliveries: None,
             package: None,
             answer: None,
+            push: None,
             seen: None,
             receipt: None,
         }

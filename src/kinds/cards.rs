@@ -9,8 +9,18 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{ids::RequestId, outcome::Outcome, share::ids::Shared},
-    events::share::shown::{JobStatus, log_uri},
+    domain::{
+        ids::RequestId,
+        outcome::Outcome,
+        receipt::Receipt,
+        request::OnConflict,
+        share::{
+            deliver::Deliver,
+            ids::Shared,
+            outcome::{Delivered, PushPreview},
+        },
+    },
+    events::share::shown::{JobStatus, delivered, log_uri, preview},
     ports::{
         Class, Error, Result,
         store::{Change, Condition, EXPIRE_AT, Item, Key, Store, Value, Write},
@@ -23,9 +33,11 @@ const SHARE: &str = "SHARE";
 const CARD: &str = "card";
 /// How it ended.
 const END: &str = "end";
+/// Which attempt is the newest.
+const ATTEMPT: &str = "attempt";
 
 /// What is known of a package or a push from its beginning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Card {
     /// The name of the package.
     pub name: String,
@@ -43,9 +55,34 @@ pub(crate) struct Card {
     /// Of a push: where to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub destination: String,
+    /// Of a push: what is done where another object stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+    /// Of a push: what is put beside its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliver: Vec<Deliver>,
+    /// Of a push: whether it only says what it would do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// Of a push: which attempt is the newest, if it was tried again.
+    #[serde(skip)]
+    pub attempt: u32,
     /// How it has ended, if that was seen.
     #[serde(skip)]
     pub end: Option<Ended>,
+}
+
+impl Card {
+    /// Its newest attempt, from 1.
+    pub(crate) fn newest(&self) -> u32 {
+        let ended = self.end.as_ref().map_or(0, |end| end.attempt);
+        self.attempt.max(ended).max(1)
+    }
+
+    /// How its newest attempt has ended, if that was seen.
+    pub(crate) fn ended(&self) -> Option<&Ended> {
+        self.end.as_ref().filter(|end| end.attempt >= self.attempt)
+    }
 }
 
 /// How it ended.
@@ -70,11 +107,23 @@ pub(crate) struct Ended {
     /// Of a push: where it is told what became of each file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_uri: Option<String>,
+    /// Of a push: its receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+    /// Of a push: what was put beside its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delivered: Vec<Delivered>,
+    /// Of a push: what it would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PushPreview>,
+    /// Which attempt it was, from 1.
+    #[serde(default)]
+    pub attempt: u32,
 }
 
 impl Ended {
-    /// The end of what has ended so.
-    pub(crate) fn of(outcome: &Outcome) -> Self {
+    /// The end of what has ended so, at its `attempt`th attempt.
+    pub(crate) fn of(outcome: &Outcome, attempt: u32) -> Self {
         let status = JobStatus::of(outcome);
         let package = outcome.package.as_deref();
         Self {
@@ -85,6 +134,10 @@ impl Ended {
             bytes: package.map_or(outcome.counters.bytes, |package| package.bytes),
             archived: package.map_or(0, |package| package.archived),
             log_uri: log_uri(outcome),
+            receipt: outcome.receipt.clone(),
+            delivered: delivered(outcome),
+            preview: preview(outcome),
+            attempt,
         }
     }
 
@@ -92,7 +145,19 @@ impl Ended {
     pub(crate) fn lost(at: Timestamp) -> Self {
         let error = Some("its record has expired before its end was seen".to_owned());
         let status = JobStatus::Failed.as_str().to_owned();
-        Self { status, at, error, files: 0, bytes: 0, archived: 0, log_uri: None }
+        Self {
+            status,
+            at,
+            error,
+            files: 0,
+            bytes: 0,
+            archived: 0,
+            log_uri: None,
+            receipt: None,
+            delivered: Vec::new(),
+            preview: None,
+            attempt: 1,
+        }
     }
 
     /// Where it stands.
@@ -134,6 +199,7 @@ fn read(item: &Item) -> Result<Card> {
         Error::new(Class::Invalid, "read card", format!("{} cannot be read", item.key)).caused_by(error)
     };
     let mut card: Card = serde_json::from_str(item.text(CARD).unwrap_or_default()).map_err(wrong)?;
+    card.attempt = item.number(ATTEMPT).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     card.end = item.text(END).map(serde_json::from_str).transpose().map_err(wrong)?;
     Ok(card)
 }
@@ -168,6 +234,17 @@ impl Cards {
         let write = |key| {
             let change = Change::Set(END.to_owned(), Value::from(text.as_str()));
             Write::update(key, vec![change]).when(Condition::Present)
+        };
+        self.store.transact(keys(id, card.asked_at).map(write).into()).await.map(drop)
+    }
+
+    /// Writes down that it is tried again, for the `attempt`th time: how an earlier one has ended counts for nothing.
+    pub(crate) async fn again(&self, id: &RequestId, card: &Card, attempt: u32) -> Result<()> {
+        let attempt = i64::from(attempt);
+        let write = |key| {
+            let change = Change::Set(ATTEMPT.to_owned(), Value::from(attempt));
+            let is_newer = Condition::AtMost(ATTEMPT.to_owned(), attempt);
+            Write::update(key, vec![change]).when(Condition::Present).when(is_newer)
         };
         self.store.transact(keys(id, card.asked_at).map(write).into()).await.map(drop)
     }

@@ -32,9 +32,7 @@ pub(crate) fn package(cards: &Cards, given: Given, id: &RequestId, order: &Packa
         asked_at: order.asked_at.unwrap_or(given.at),
         who: order.requested_by.clone(),
         labels: order.request.labels.clone(),
-        package_id: String::new(),
-        destination: String::new(),
-        end: None,
+        ..Card::default()
     };
     Ok(Order {
         kind: "package",
@@ -62,7 +60,10 @@ pub(crate) fn push(
         labels: package.labels,
         package_id: order.package_id.clone(),
         destination: order.destination.clone(),
-        end: None,
+        on_conflict: order.on_conflict,
+        deliver: order.deliver.clone(),
+        dry_run: order.dry_run,
+        ..Card::default()
     };
     Ok(Order {
         kind: "push",

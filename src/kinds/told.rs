@@ -8,7 +8,11 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::{
-    domain::{ids::RequestId, outcome::Outcome, share::settings::ShareSettings},
+    domain::{
+        ids::RequestId,
+        outcome::Outcome,
+        share::{ids::attempt_of, settings::ShareSettings},
+    },
     engine::{
         core::Core,
         lease::{Leased, RoundResult, id_of},
@@ -115,9 +119,10 @@ impl Tree for Telling<'_> {
 
     async fn clear_up(&self, held: &Leased, outcome: &Outcome) -> RoundResult<()> {
         self.tree.clear_up(held, outcome).await?;
-        let (id, cards) = (id_of(held), Cards::new(self.core.ports.store.clone(), self.settings.keep));
-        if let Some(card) = cards.of(&id).await? {
-            cards.end(&id, &card, &Ended::of(outcome)).await?;
+        let (id, attempt) = attempt_of(&id_of(held));
+        let cards = Cards::new(self.core.ports.store.clone(), self.settings.keep);
+        if let Some(card) = cards.of(&id).await?.filter(|card| card.newest() <= attempt) {
+            cards.end(&id, &card, &Ended::of(outcome, attempt)).await?;
         }
         let teller = (self.core, self.settings, self.kind);
         tell(teller, held, JobStatus::of(outcome), Some(outcome)).await

@@ -10,6 +10,7 @@
 //! | `POST /package/{id}:push`, `PATCH /package/{id}:abort` | pushes it; ends it |
 //! | `POST /auto`, `POST /auto/{package}:approve` | shares a run by itself; lets a package go that waits for it |
 //! | `GET /push`, `GET /push/{id}`, `PATCH /push/{id}:abort` | lists, shows, ends pushes |
+//! | `POST /push/{id}:retry`, `GET /push/{id}:receipt` | tries one again that has failed; where its receipt can be fetched |
 //!
 //! `POST /slack/actions` is where Slack says which button was pressed; it is known by its signature.
 //!
@@ -102,6 +103,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Lets a package go that waits for it.
     async fn approve(&self, who: &str, id: &RequestId) -> Result<PackageShown, Refusal>;
+    /// Tries a push again that has failed.
+    async fn retry_push(&self, id: &RequestId) -> Result<PushShown, Refusal>;
+
+    /// Where the receipt of a push can be read.
+    async fn receipt(&self, id: &RequestId) -> Result<String, Refusal>;
 
     /// Where the report of a package can be read.
     async fn report(&self, id: &RequestId) -> Result<String, Refusal>;

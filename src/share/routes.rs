@@ -236,7 +236,17 @@ async fn one_push(
             caller.check(Scope::Push)?;
             Ok(shown(share.backend.abort_push(&id).await?))
         }
-        (_, None | Some("abort")) => Ok(detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")),
+        (Method::POST, Some("retry")) => {
+            caller.check(Scope::Push)?;
+            Ok(shown(share.backend.retry_push(&id).await?))
+        }
+        (Method::GET, Some("receipt")) => {
+            caller.check(Scope::Read)?;
+            Ok(shown(share.backend.receipt(&id).await?))
+        }
+        (_, None | Some("abort" | "retry" | "receipt")) => {
+            Ok(detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"))
+        }
         (_, Some(_)) => Ok(detail(StatusCode::NOT_FOUND, "Not Found")),
     }
 }

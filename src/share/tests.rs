@@ -75,6 +75,14 @@ impl Backend for Desk {
         self.refuse(format!("approves {id}"))
     }
 
+    async fn retry_push(&self, id: &RequestId) -> Result<PushShown, Refusal> {
+        self.refuse(format!("retries {id}"))
+    }
+
+    async fn receipt(&self, id: &RequestId) -> Result<String, Refusal> {
+        Ok(format!("https://x/{id}.receipt"))
+    }
+
     async fn report(&self, id: &RequestId) -> Result<String, Refusal> {
         Ok(format!("https://x/{id}?a=b&c=d"))
     }

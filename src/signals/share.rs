@@ -85,6 +85,8 @@ pub fn not_said(package: &str, why: &dyn Error) {
         package,
         error = chain(why),
         "it could not be told what became of a package"
+    );
+}
 
 /// A package could not be compared with the last one of its name: its report does not say what differs.
 pub fn uncompared(package: &str, why: &dyn Error) {
@@ -94,5 +96,16 @@ pub fn uncompared(package: &str, why: &dyn Error) {
         error = chain(why),
         next = "the report of the package does not say what differs",
         "a package cannot be compared with the last one of its name"
+    );
+}
+
+/// The log of a push, or its receipt, could not be written; the push ends without.
+pub fn log_failed(push: &str, why: &dyn Error) {
+    error!(
+        code = "push.log_failed",
+        request_id = push,
+        error = chain(why),
+        next = "the push has ended, and has neither log nor receipt",
+        "the log of a push cannot be written"
     );
 }

@@ -6,7 +6,10 @@ use std::{
     thread,
 };
 
-use copy_manager::papers::script::{Head, Row, Script, ro_crate, sums};
+use copy_manager::papers::{
+    delivery::{ro_crate, sums},
+    script::{Head, Row, Script},
+};
 use jiff::Timestamp;
 use serde::Deserialize;
 

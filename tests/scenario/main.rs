@@ -9,6 +9,7 @@ mod call_budget;
 mod contents;
 mod copies;
 mod copy_out;
+mod deliveries;
 mod doubles;
 mod ends;
 mod faults;

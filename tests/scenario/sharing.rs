@@ -115,14 +115,24 @@ pub(crate) async fn pushed(desk: &Desk, package: &str, to: &str) -> PushShown {
     let asked = asked::push(&json!({ "shareDestination": to })).unwrap();
     let push = desk.push("bob", &RequestId::new(package), asked).await.unwrap();
     assert_eq!((push.status, push.requested_by.as_str()), (JobStatus::Pending, "bob"));
+    push_ended(desk, &push.id).await
+}
+
+pub(crate) async fn push_ended(desk: &Desk, push: &str) -> PushShown {
     for _ in 0..2400 {
-        let shown = desk.pushed(&RequestId::new(push.id.as_str())).await.unwrap();
+        let shown = desk.pushed(&RequestId::new(push)).await.unwrap();
         if shown.status.has_ended() {
             return shown;
         }
         sleep(Duration::from_millis(500)).await;
     }
-    panic!("{} never ends", push.id);
+    panic!("{push} never ends");
+}
+
+/// The summary of a push, whose name has the day in it.
+async fn summary(house: &House, push: &PushShown) -> String {
+    let ended = keys(house, "in/ENDED_COPY__20").await;
+    ended.into_iter().find(|key| key.ends_with(&format!("__{}.csv", push.id))).unwrap()
 }
 
 pub(crate) async fn paths(desk: &Desk, package: &PackageShown) -> BTreeSet<String> {
@@ -216,15 +226,10 @@ async fn a_package_is_pushed_to_a_bucket_and_a_second_push_copies_nothing() {
     assert_eq!(first.share_destination, "s3://dest/in/");
     let there = keys(&house, "in/fastq/").await;
     assert_eq!(there, paths(&desk, &package).await.into_iter().map(|path| format!("in/{path}")).collect());
-    let log = first.log_uri.unwrap();
-    let summary = log.strip_prefix("s3://dest/").unwrap();
-    assert!(
-        summary.starts_with("in/ENDED_COPY__20") && summary.ends_with(&format!("__{}.csv", first.id)),
-        "{log}"
-    );
+    let summary = summary(&house, &first).await;
     let marker = summary.replace("ENDED_COPY", "STARTED_COPY").replace(".csv", ".txt");
     assert!(keys(&house, "in/STARTED").await.contains(&marker), "{marker}");
-    assert_eq!(house.object("dest", summary).await.matches(",COPIED,").count(), 4);
+    assert_eq!(house.object("dest", &summary).await.matches(",COPIED,").count(), 4);
 
     let second = pushed(&desk, &package.id, "s3://dest/in/").await;
     assert_eq!(second.status, JobStatus::Succeeded);
@@ -266,10 +271,10 @@ async fn what_has_changed_since_it_was_packaged_is_not_sent_and_the_rest_is() {
     house.s3_client().delete_object().bucket("src").key(&gone).send().await.unwrap();
     let push = pushed(&desk, &package.id, "s3://dest/in/").await;
     assert_eq!(push.status, JobStatus::Failed);
-    let why = push.error_messages.unwrap();
+    let why = push.error_messages.clone().unwrap();
     assert!(why.starts_with("2 files failed to copy, see s3://dest/in/ENDED_COPY__"), "{why}");
     assert_eq!(keys(&house, "in/fastq/").await.len(), 2);
-    let summary = house.object("dest", push.log_uri.unwrap().strip_prefix("s3://dest/").unwrap()).await;
+    let summary = house.object("dest", &summary(&house, &push).await).await;
     assert!(summary.contains("has changed since it was packaged"), "{summary}");
     assert!(summary.contains("does not exist or is not accessible"), "{summary}");
 }
@@ -524,7 +529,8 @@ pub(crate) async fn through(house: &House, dies_after: Option<Duration>) -> (Pac
     }
     let second = desk(house, &instance);
     let package = ended(&second, &package.id).await;
-    let asked = asked::push(&json!({ "shareDestination": "s3://dest/in/" })).unwrap();
+    let deliver = json!({ "shareDestination": "s3://dest/in/", "deliver": ["md5", "report", "ro-crate"] });
+    let asked = asked::push(&deliver).unwrap();
     let push = second.push("bob", &RequestId::new(package.id.as_str()), asked).await.unwrap();
     if let Some(after) = dies_after {
         sleep(after).await;
@@ -550,7 +556,14 @@ pub(crate) async fn is_whole(house: &House, what: &str, (package, push): (Packag
         "{what}: {push:?}"
     );
     assert_eq!(package.files.map(|files| files.total), Some(6), "{what}");
-    assert_eq!(keys(house, "in/").await.len(), 8, "{what}");
+    assert_eq!(keys(house, "in/").await.len(), 11, "{what}: files, marker, summary and papers");
+    let receipt = crate::deliveries::receipt(house, &push).await;
+    assert_eq!(
+        receipt.iter().map(|line| line["path"].to_string()).collect::<BTreeSet<_>>().len(),
+        6,
+        "{what}"
+    );
+    assert_eq!(receipt.len(), 6, "{what}");
     let copies = crate::asking::calls(house, "dest", "CopyObject");
     assert_eq!(copies, 6, "{what}: nothing is copied twice");
     let last = |id: &str| told(house, id).last().map(|told| told["status"].clone());

@@ -3,6 +3,7 @@
 mod auto;
 mod hand_out;
 mod links;
+mod pushes;
 mod standing;
 
 use std::{sync::Arc, time::Duration};
@@ -18,10 +19,9 @@ use crate::{
     domain::{
         ids::RequestId,
         share::{
-            destination::Destination,
             files::PackagedFile,
-            ids::Shared,
-            request::{PackageOrder, PackageRequest, PushOrder},
+            ids::{self, Shared},
+            request::{PackageOrder, PackageRequest},
             settings::ShareSettings,
         },
     },
@@ -157,7 +157,11 @@ impl Desk {
         if self.standing(id, &card).await?.status.has_ended() {
             return Err(Refusal::Conflict(HAS_ENDED.to_owned()));
         }
-        match self.engine.cancel(id.as_str(), "aborted through the API of sharing").await? {
+        match self
+            .engine
+            .cancel(ids::attempt(id, card.newest()).as_str(), "aborted through the API of sharing")
+            .await?
+        {
             Cancel::Stopping => {}
             Cancel::Ended => return Err(Refusal::Conflict(HAS_ENDED.to_owned())),
             Cancel::Unknown => return Err(Refusal::NotFound(format!("{id} is not known"))),
@@ -262,31 +266,15 @@ impl Backend for Desk {
     }
 
     async fn push(&self, who: &str, id: &RequestId, asked: PushAsked) -> Result<PushShown, Refusal> {
-        let package = self.ready(id).await?;
-        let destination = Destination::read(&asked.destination).map_err(Refusal::Bad)?;
-        self.settings
-            .check_destination(&destination)
-            .map_err(|failure| Refusal::Forbidden(failure.message))?;
-        let gone = || Refusal::Conflict("the files of the package are not kept any more".to_owned());
-        let libraries = self.packages.report(id).await?.ok_or_else(gone)?.libraries;
-        self.settings
-            .rules
-            .check(&libraries, &destination)
-            .map_err(|failure| Refusal::Forbidden(failure.message))?;
-        let push = self.fresh(Shared::Push);
-        let given = self.given();
-        let order = PushOrder {
-            package_id: id.to_string(),
-            package_name: package.name.clone(),
-            destination: destination.uri(),
-            on_conflict: asked.on_conflict,
-            requested_by: who.to_owned(),
-            asked_at: Some(given.at),
-            public_url: self.public_url.to_string(),
-        };
-        self.submit(orders::push(&self.cards, given, &push, &order, package)?).await?;
-        let card = self.card(&push).await?;
-        Ok(self.push_shown(&push, &card, Standing::fresh()))
+        self.push_of(who, id, asked).await
+    }
+
+    async fn retry_push(&self, id: &RequestId) -> Result<PushShown, Refusal> {
+        self.push_again(id).await
+    }
+
+    async fn receipt(&self, id: &RequestId) -> Result<String, Refusal> {
+        self.receipt_of(id).await
     }
 
     async fn pushed(&self, id: &RequestId) -> Result<PushShown, Refusal> {

@@ -4,10 +4,13 @@ use super::Desk;
 use crate::{
     domain::{
         ids::RequestId,
-        share::{ids::Shared, settings::ShareSettings},
+        share::{
+            ids::{self, Shared},
+            settings::ShareSettings,
+        },
     },
     engine::view::RequestView,
-    events::share::shown::{FilesShown, JobStatus, PackageShown, Progress, PushShown},
+    events::share::shown::{FilesShown, JobStatus, PackageShown, Progress, PushShown, ReceiptShown},
     kinds::cards::{Card, Ended},
     ports,
     share::Refusal,
@@ -24,6 +27,11 @@ impl Standing {
     /// Of something that was asked for just now.
     pub(super) const fn fresh() -> Self {
         Self { status: JobStatus::Pending, end: None, progress: None }
+    }
+
+    /// Of something that was asked for again just now.
+    pub(super) const fn again() -> Self {
+        Self { status: JobStatus::Running, end: None, progress: None }
     }
 }
 
@@ -49,20 +57,23 @@ impl Desk {
 
     /// Where it stands; how it ended is written down once that is seen.
     pub(super) async fn standing(&self, id: &RequestId, card: &Card) -> ports::Result<Standing> {
-        if let Some(end) = &card.end {
+        let attempt = card.newest();
+        if let Some(end) = card.ended() {
             return Ok(Standing { status: end.status(), end: Some(end.clone()), progress: None });
         }
-        let Some(view) = self.engine.view(id.as_str()).await? else {
+        let Some(view) = self.engine.view(ids::attempt(id, attempt).as_str()).await? else {
             // Its root is gone before its end was seen.
             let end = Ended::lost(self.clock.now());
             return Ok(Standing { status: end.status(), end: Some(end), progress: None });
         };
         let progress = self.progress(&view);
         match &view.outcome {
-            None if view.begun => Ok(Standing { status: JobStatus::Running, end: None, progress }),
+            None if view.begun || attempt > 1 => {
+                Ok(Standing { status: JobStatus::Running, end: None, progress })
+            }
             None => Ok(Standing { status: JobStatus::Pending, end: None, progress: None }),
             Some(outcome) => {
-                let end = Ended::of(outcome);
+                let end = Ended::of(outcome, attempt);
                 // A hint, which the next who looks writes down if this one cannot.
                 drop(self.cards.end(id, card, &end).await);
                 Ok(Standing { status: end.status(), end: Some(end), progress })
@@ -120,10 +131,14 @@ impl Desk {
             share_destination: card.destination.clone(),
             log_uri: end.as_ref().and_then(|end| end.log_uri.clone()),
             end_time: end.as_ref().map(|end| end.at),
-            error_messages: end.and_then(|end| end.error),
+            error_messages: end.as_ref().and_then(|end| end.error.clone()),
             package_name: card.name.clone(),
             requested_by: card.who.clone(),
             progress,
+            receipt: end.as_ref().and_then(|end| end.receipt.clone()).map(ReceiptShown::from),
+            delivered: end.as_ref().map(|end| end.delivered.clone()).unwrap_or_default(),
+            dry_run: card.dry_run,
+            preview: end.and_then(|end| end.preview).filter(|_| card.dry_run),
         }
     }
 }

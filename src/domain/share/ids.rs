@@ -58,9 +58,37 @@ impl Shared {
     }
 }
 
+/// The root that does a push for the `n`th time, from 1: the first bears the id of the push.
+#[must_use]
+pub fn attempt(push: &RequestId, n: u32) -> RequestId {
+    if n <= 1 { push.clone() } else { RequestId::new(format!("{push}.{n}")) }
+}
+
+/// What a root is the root of, and which attempt it is.
+#[must_use]
+pub fn attempt_of(root: &RequestId) -> (RequestId, u32) {
+    let text = root.as_str();
+    let read = Shared::of(root).and_then(|kind| {
+        let (bare, n) = text.strip_prefix(kind.prefix())?.split_once('.')?;
+        Some((RequestId::new(format!("{}{bare}", kind.prefix())), n.parse().ok()?))
+    });
+    read.unwrap_or_else(|| (root.clone(), 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attempt_leads_back_to_its_push() {
+        let push = Shared::Push.fresh(1_764_494_400_000, 17);
+        assert_eq!(attempt(&push, 1), push);
+        assert_eq!(attempt_of(&push), (push.clone(), 1));
+        let third = attempt(&push, 3);
+        assert_ne!(third, push);
+        assert_eq!(attempt_of(&third), (push, 3));
+        assert_eq!(Shared::Push.read(third.as_str()), None, "callers name pushes alone");
+    }
 
     #[test]
     fn ids_are_read_with_and_without_their_beginning() {

@@ -41,3 +41,56 @@ pub struct PackageReport {
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
+
+/// What a push has left besides files.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PushReport {
+    /// Where its log is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// What was put beside its files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub delivered: Vec<Delivered>,
+}
+
+/// A paper beside the files of a push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivered {
+    /// Its name, below the destination.
+    pub name: String,
+    /// Files that it tells of.
+    pub files: u64,
+    /// Files that it does not tell of: their sums are not known.
+    pub without_sum: u64,
+}
+
+/// What a push would do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PushPreview {
+    /// Whether nothing is seen that would make it fail.
+    pub would_succeed: bool,
+    /// Whether its destination may be written to; not told: that was not asked.
+    pub writable: Option<bool>,
+    /// Why it may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// Files of the package.
+    pub files: u64,
+    /// Of these: would be brought.
+    pub to_copy: u64,
+    /// Bytes that would be brought.
+    pub bytes: u64,
+    /// Files that are there already, and equal.
+    pub already_there: u64,
+    /// Files in whose place something else stands.
+    pub conflicts: u64,
+    /// Files that are gone, have changed since they were packaged, or cannot be read as they are.
+    pub missing: u64,
+    /// Of those that would be brought: must be restored first.
+    pub archived: u64,
+    /// Bytes of these.
+    pub archived_bytes: u64,
+}

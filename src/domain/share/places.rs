@@ -78,6 +78,13 @@ pub fn artifact(package: &RequestId, made_at: Timestamp, name: &str) -> String {
     format!("packages/{day}/{package}/final/{name}")
 }
 
+/// Where the log of a push is kept (`json`), and its receipt (`receipt.jsonl`), in the same way.
+#[must_use]
+pub fn push_log(push: &RequestId, asked_at: Timestamp, ending: &str) -> String {
+    let day = asked_at.strftime("year=%Y/month=%m/day=%d");
+    format!("push-logs/{day}/{push}.{ending}")
+}
+
 /// Whether it is a log of, or was cached by, its own workflow's run: `/logs/{name}/{run}/`.
 #[must_use]
 pub fn is_own_log(row: &Row) -> bool {

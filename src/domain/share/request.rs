@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    deliver::Deliver,
     files::{DataType, Library},
     rows::Row,
 };
@@ -149,6 +150,12 @@ pub struct PushOrder {
     /// What is done where another object stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
+    /// What is put beside its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliver: Vec<Deliver>,
+    /// Whether it is only said what would be done.
+    #[serde(default, skip_serializing_if = "crate::domain::request::is_false")]
+    pub dry_run: bool,
     /// Who asked.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub requested_by: String,

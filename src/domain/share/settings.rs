@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::{
-    destination::Destination, filters::WorkflowFilters, jobs::Approval, rules::ShareRules, tokens::TokenEntry,
+    deliver::Deliver, destination::Destination, filters::WorkflowFilters, jobs::Approval, rules::ShareRules,
+    tokens::TokenEntry,
 };
 use crate::domain::{
     copy_out::{Thaw, ThawParams, ThawSpeed},
@@ -60,6 +61,8 @@ pub struct ShareSettings {
     pub restore_days: NonZeroU32,
     /// How fast they are restored.
     pub restore_speed: ThawSpeed,
+    /// What is put beside the files of a push that does not say it.
+    pub deliver: Vec<Deliver>,
     /// The `source` of state changes.
     pub event_source: String,
     /// The file of what is shared by itself: `s3://bucket/key`, or a path; empty: nothing is.
@@ -193,6 +196,7 @@ impl Default for ShareSettings {
             presign_least: Duration::from_hours(144),
             restore_days: NonZeroU32::MIN.saturating_add(6),
             restore_speed: ThawSpeed::Bulk,
+            deliver: Vec::new(),
             event_source: "orcabus.datasharing".to_owned(),
             auto_jobs: String::new(),
             auto_approval: Approval::None,

@@ -10,6 +10,7 @@ use crate::{
         ids::RequestId,
         request::OnConflict,
         share::{
+            deliver::Deliver,
             files::{DataType, Library},
             filters::WORKFLOWS,
             ids::Shared,
@@ -39,6 +40,10 @@ pub struct PushAsked {
     pub destination: String,
     /// What is done where another object stands.
     pub on_conflict: Option<OnConflict>,
+    /// What is put beside its files, where that is said.
+    pub deliver: Option<Vec<Deliver>>,
+    /// Whether it is only said what would be done.
+    pub dry_run: bool,
 }
 
 /// A package that is asked for: its name, and what it is to hold. `any_workflow`: also of workflows that are not
@@ -236,6 +241,22 @@ fn labels(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     })
 }
 
+/// What is to be put beside the files of a push.
+fn deliver(fields: &mut Fields<'_>) -> Option<Vec<Deliver>> {
+    let mut papers = Vec::new();
+    for name in fields.texts("deliver")? {
+        match Deliver::read(&name) {
+            Some(paper) => papers.push(paper),
+            None => {
+                let known = Deliver::ALL.map(|paper| format!("'{}'", paper.as_str())).join(", ");
+                let msg = format!("Input should be some of {known}");
+                fields.complain("literal_error", "deliver", msg, &Value::from(name.as_str()));
+            }
+        }
+    }
+    Some(papers)
+}
+
 /// A push that is asked for.
 ///
 /// # Errors
@@ -260,8 +281,10 @@ pub fn push(body: &Value) -> Result<PushAsked, Vec<Invalid>> {
         ("literal_error", "Input should be 'fail', 'overwrite' or 'skip'"),
         |value| serde_json::from_value(value.clone()).ok(),
     );
+    let deliver = deliver(&mut fields);
+    let dry_run = fields.flag("dryRun").unwrap_or(false);
     match (destination, fields.wrong.is_empty()) {
-        (Some(destination), true) => Ok(PushAsked { destination, on_conflict }),
+        (Some(destination), true) => Ok(PushAsked { destination, on_conflict, deliver, dry_run }),
         _ => Err(fields.wrong),
     }
 }
@@ -372,6 +395,17 @@ mod tests {
         );
         assert_eq!(wrong.unwrap_err()[0].kind, "string_pattern_mismatch");
         assert_eq!(push(&json!({})).unwrap_err()[0].loc, ["body", "shareDestination"]);
+    }
+
+    #[test]
+    fn what_goes_with_a_push_is_named() {
+        let asked = |deliver: Value| push(&json!({ "shareDestination": "s3://b/", "deliver": deliver }));
+        let said = asked(json!(["ro-crate", "md5"])).unwrap();
+        assert_eq!(said.deliver, Some(vec![Deliver::RoCrate, Deliver::Md5]));
+        assert_eq!(asked(json!([])).unwrap().deliver, Some(Vec::new()), "nothing, whatever is usual");
+        assert_eq!(asked(Value::Null).unwrap().deliver, None, "as is usual");
+        let wrong = asked(json!(["md5", "bagit"])).unwrap_err();
+        assert!(wrong[0].msg.contains("'ro-crate'") && wrong[0].loc.contains(&"deliver".to_owned()));
     }
 
     #[test]

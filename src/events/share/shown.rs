@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::domain::outcome::{ErrorName, Outcome};
+use crate::domain::{
+    outcome::{ErrorName, Outcome},
+    receipt::Receipt,
+    share::outcome::{Delivered, PushPreview},
+};
 
 /// Where a package or a push stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -85,6 +89,49 @@ impl FilesShown {
 /// Where it is told what became of each file of a push, if that is told anywhere.
 #[must_use]
 pub fn log_uri(outcome: &Outcome) -> Option<String> {
+    outcome.push.as_deref().and_then(|push| push.log.clone()).or_else(|| summary_uri(outcome))
+}
+
+/// What was put beside the files of a push.
+#[must_use]
+pub fn delivered(outcome: &Outcome) -> Vec<Delivered> {
+    outcome.push.as_deref().map(|push| push.delivered.clone()).unwrap_or_default()
+}
+
+/// What a push would do, where that was all that was asked for.
+#[must_use]
+pub fn preview(outcome: &Outcome) -> Option<PushPreview> {
+    if let Some(plan) = outcome.copy_out.as_deref().and_then(|list| list.dry_run.as_ref()) {
+        return Some(PushPreview {
+            would_succeed: plan.missing + plan.changed + plan.failing == 0 && plan.closed.is_none(),
+            writable: plan.probed.then_some(plan.closed.is_none()),
+            refusal: plan.closed.clone(),
+            files: outcome.counters.files,
+            to_copy: plan.to_copy,
+            bytes: plan.bytes,
+            already_there: plan.already_copied,
+            conflicts: plan.conflicts,
+            missing: plan.missing + plan.changed,
+            archived: plan.to_thaw,
+            archived_bytes: plan.thaw_bytes,
+        });
+    }
+    let totals = &outcome.preview.as_deref()?.totals;
+    Some(PushPreview {
+        would_succeed: totals.would_succeed(),
+        files: totals.files,
+        to_copy: totals.by_route.values().sum(),
+        bytes: totals.bytes,
+        already_there: totals.skipped,
+        conflicts: totals.conflicts,
+        missing: totals.unready,
+        ..PushPreview::default()
+    })
+}
+
+/// The summary of a push at its destination, if it was written.
+#[must_use]
+pub fn summary_uri(outcome: &Outcome) -> Option<String> {
     let list = outcome.copy_out.as_deref().filter(|list| list.working.is_some())?;
     Some(format!("s3://{}/{}{}", list.destination_bucket, list.destination_prefix, list.summary))
 }
@@ -169,6 +216,35 @@ pub struct PushShown {
     /// How far it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// Its receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptShown>,
+    /// What was put beside its files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub delivered: Vec<Delivered>,
+    /// Whether it only says what it would do.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// What it would do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PushPreview>,
+}
+
+/// The receipt of a push: a line of JSON for each file that has arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReceiptShown {
+    /// Where it is.
+    pub uri: String,
+    /// The SHA-256 of its bytes, in hex.
+    pub sha256: String,
+    /// Its lines.
+    pub files: u64,
+}
+
+impl From<Receipt> for ReceiptShown {
+    fn from(Receipt { uri, sha256, files }: Receipt) -> Self {
+        Self { uri, sha256, files }
+    }
 }
 
 /// A page of a list.

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Folders;
@@ -32,6 +33,20 @@ const MOST_JOBS: usize = 10;
 
 type Child = (RequestId, FolderRequest);
 
+/// Takes the files of a request, each as it stands at its end.
+#[async_trait]
+pub(crate) trait TakesLines: Send {
+    /// Takes one.
+    async fn take(&mut self, line: Line) -> RoundResult<()>;
+}
+
+#[async_trait]
+impl TakesLines for ReceiptDraft {
+    async fn take(&mut self, line: Line) -> RoundResult<()> {
+        Ok(self.add(&line).await?)
+    }
+}
+
 impl Folders {
     /// Writes the receipt of a root of which all of `plan` has been done, and whose children have ended so. One that
     /// cannot be written keeps its caller waiting for some minutes at most: the copy is told all the same.
@@ -47,10 +62,11 @@ impl Folders {
         write(reports.as_ref(), held, lines).await
     }
 
-    async fn add_lines(
+    /// Looks at all that was planned once more, folder by folder, and tells of each file how it stands.
+    pub(crate) async fn add_lines(
         &self,
         held: &Leased,
-        draft: &mut ReceiptDraft,
+        draft: &mut dyn TakesLines,
         plan: &[Child],
         ended: &[Child],
         outcomes: &[Outcome],
@@ -115,7 +131,7 @@ impl Folders {
                     size: Some(file.size),
                     result,
                 };
-                draft.add(&line).await?;
+                draft.take(line).await?;
             }
         }
         Ok(())

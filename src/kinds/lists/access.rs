@@ -104,6 +104,27 @@ impl Lists {
         }
     }
 
+    /// Why the destination may not be written to, if it may not: asked with an upload that is begun and dropped, of
+    /// which nothing can be seen there.
+    pub(super) async fn closed(&self, request: &CopyOutRequest) -> Result<Option<String>> {
+        let bucket = &request.destination_bucket;
+        let at =
+            ObjectLocation::new(bucket, format!("{}{}", request.destination_prefix, request.start_marker));
+        let access = self.objects.bucket_access(bucket, false, &request.options).await?;
+        let objects = &self.core.ports.objects;
+        match objects.begin(&at, None, &self.objects.write_options(false), &access).await {
+            Ok(upload) => {
+                // One without parts costs nothing where it cannot be dropped.
+                if let Err(error) = objects.abort(&at, &upload, &access).await {
+                    signals::slice::upload_left(&at, &error);
+                }
+                Ok(None)
+            }
+            Err(error) if error.is_passing() && error.class != Class::Unauthorized => Err(error),
+            Err(error) => Ok(Some(error.to_string())),
+        }
+    }
+
     /// Whether nothing is there yet but our own marker, as far as one look at the bucket shows. An S3 that
     /// is not AWS's may not know the conditions that a copy must then go with.
     pub(super) async fn is_unwritten(&self, request: &CopyOutRequest) -> bool {

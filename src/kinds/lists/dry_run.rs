@@ -5,6 +5,7 @@ use crate::{
     domain::{
         copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
         outcome::Outcome,
+        request::OnConflict,
     },
     engine::{concurrent::join_unordered, lease::Leased, liveness::RootRef, records::started_at},
     planes::objects::compare::are_equal,
@@ -20,7 +21,16 @@ const WIDTH: usize = 32;
 /// The state of the two ends of an item.
 enum Found {
     Missing,
-    Ready { bytes: u64, archived: bool, is_there: bool },
+    Changed,
+    Ready { bytes: u64, archived: bool, there: There },
+}
+
+/// What stands at the destination of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum There {
+    Nothing,
+    Same,
+    Other,
 }
 
 impl Lists {
@@ -45,11 +55,10 @@ impl Lists {
                 for found in join_unordered(WIDTH, looks).await {
                     match found? {
                         Found::Missing => plan.missing += 1,
-                        Found::Ready { is_there: true, .. } => plan.already_copied += 1,
-                        Found::Ready { bytes, archived, is_there: false } => {
-                            plan.to_copy += 1;
-                            plan.to_thaw += u64::from(archived);
-                            plan.bytes += bytes;
+                        Found::Changed => plan.changed += 1,
+                        Found::Ready { there: There::Same, .. } => plan.already_copied += 1,
+                        Found::Ready { bytes, archived, there } => {
+                            count(&mut plan, request.options.on_conflict, (bytes, archived), there);
                         }
                     }
                 }
@@ -60,6 +69,9 @@ impl Lists {
             }
         }
         collisions.judge_unplanned(list, request).await?;
+        if request.probe {
+            (plan.probed, plan.closed) = (true, self.closed(request).await?);
+        }
         let mut outcome = Outcome::between(started_at(&held.item), self.core.ports.clock.now());
         outcome.counters.files = total;
         outcome.copy_out = Some(Box::new(CopyOutReport {
@@ -74,7 +86,9 @@ impl Lists {
     }
 
     async fn look_at_both(&self, held: &Leased, request: &CopyOutRequest, item: &SliceItem) -> Result<Found> {
-        let Origin::Object { bucket, key, unsigned, .. } = &item.from else { return Ok(Found::Missing) };
+        let Origin::Object { bucket, key, unsigned, etag, .. } = &item.from else {
+            return Ok(Found::Missing);
+        };
         let from = ObjectLocation::new(bucket, key);
         let to = ObjectLocation::new(&request.destination_bucket, &item.to);
         let reading = self.objects.bucket_access(bucket, *unsigned, &request.options).await?;
@@ -85,9 +99,43 @@ impl Lists {
             self.core.patiently(&party, || self.core.ports.objects.look(&to, &writing)),
         );
         let Some(source) = absent_if_denied(source)? else { return Ok(Found::Missing) };
-        let there = absent_if_denied(there)?;
-        let is_there = there.is_some_and(|there| are_equal(&source, &there));
-        Ok(Found::Ready { bytes: source.size, archived: source.archived, is_there })
+        if etag.as_ref().is_some_and(|wanted| source.etag.as_ref() != Some(wanted)) {
+            return Ok(Found::Changed);
+        }
+        let there = match absent_if_denied(there)? {
+            None => There::Nothing,
+            Some(there) if are_equal(&source, &there) => There::Same,
+            Some(_) => There::Other,
+        };
+        Ok(Found::Ready { bytes: source.size, archived: source.archived, there })
+    }
+}
+
+/// Counts an object that is not there.
+fn count(
+    plan: &mut DryCopyOut,
+    on_conflict: Option<OnConflict>,
+    (bytes, archived): (u64, bool),
+    there: There,
+) {
+    if there == There::Other {
+        plan.conflicts += 1;
+        match on_conflict {
+            Some(OnConflict::Fail) => plan.failing += 1,
+            Some(OnConflict::Skip) => {}
+            Some(OnConflict::Overwrite) | None => return bring(plan, bytes, archived),
+        }
+        return;
+    }
+    bring(plan, bytes, archived);
+}
+
+fn bring(plan: &mut DryCopyOut, bytes: u64, archived: bool) {
+    plan.to_copy += 1;
+    plan.bytes += bytes;
+    if archived {
+        plan.to_thaw += 1;
+        plan.thaw_bytes += bytes;
     }
 }
 

@@ -8,6 +8,7 @@ mod access;
 mod collisions;
 mod definitions;
 mod dry_run;
+mod paper;
 mod summary;
 mod uploads;
 
@@ -15,6 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 
+pub(crate) use self::paper::Paper;
 use self::{
     access::{Entry, Waited},
     collisions::Collisions,

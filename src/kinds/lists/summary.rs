@@ -16,13 +16,18 @@ use crate::{
     kinds::slices::Slices,
     ports::{
         Class, Result,
-        objects::{Access, ObjectLocation, PartTag, Precondition, UploadId, WriteOptions},
+        objects::{
+            Access, ContentHeaders, ObjectInfo, ObjectLocation, PartTag, Precondition, UploadId, WriteOptions,
+        },
     },
     signals,
 };
 
 /// Bytes of a part of a long summary; S3 takes at least 5 MiB.
-const PART: usize = 8 << 20;
+pub(super) const PART: usize = 8 << 20;
+
+/// What a summary is, as browsers say it.
+const CSV: &str = "text/csv";
 
 /// The results of the slices of a list.
 #[derive(Debug, Default)]
@@ -74,9 +79,9 @@ impl Lists {
             self.drop_summary_if_possible(held, request).await?;
         } else {
             self.drop_summary(held, request).await?;
-            sinks.push(Sink::new(self, there.clone(), request).await?);
+            sinks.push(Sink::new(self, there.clone(), CSV, request).await?);
             if beside != there {
-                sinks.push(Sink::new(self, beside.clone(), request).await?);
+                sinks.push(Sink::new(self, beside.clone(), CSV, request).await?);
             }
         }
         let mut settled_outcomes = Gathered::default();
@@ -170,6 +175,8 @@ pub(super) fn places(request: &CopyOutRequest) -> (ObjectLocation, ObjectLocatio
 #[derive(Debug)]
 pub(super) struct Sink {
     pub(super) to: ObjectLocation,
+    /// What it is, as browsers say it.
+    kind: &'static str,
     access: Access,
     /// What holds at a destination need not hold where our lists are.
     options: WriteOptions,
@@ -179,23 +186,31 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    async fn new(engine: &Lists, to: ObjectLocation, request: &CopyOutRequest) -> Result<Self> {
+    pub(super) async fn new(
+        engine: &Lists,
+        to: ObjectLocation,
+        kind: &'static str,
+        request: &CopyOutRequest,
+    ) -> Result<Self> {
         let access = engine.objects.bucket_access(&to.bucket, false, &request.options).await?;
         let is_theirs = to.bucket == request.destination_bucket;
         let options = if is_theirs { engine.objects.write_options(false) } else { WriteOptions::default() };
-        Ok(Self { to, access, options, upload: None, parts: Vec::new(), failed: None })
+        Ok(Self { to, kind, access, options, upload: None, parts: Vec::new(), failed: None })
     }
 
     /// Begins to write it in parts.
     pub(super) async fn begin(&mut self, engine: &Lists) {
         let options = WriteOptions { streamed: true, ..self.options.clone() };
-        match engine.core.ports.objects.begin(&self.to, None, &options, &self.access).await {
+        let headers =
+            ContentHeaders { content_type: Some(self.kind.to_owned()), ..ContentHeaders::default() };
+        let like = ObjectInfo { headers, ..ObjectInfo::default() };
+        match engine.core.ports.objects.begin(&self.to, Some(&like), &options, &self.access).await {
             Ok(upload) => self.upload = Some(upload),
             Err(error) => self.failed = Some(error),
         }
     }
 
-    async fn part(&mut self, engine: &Lists, part: Bytes) {
+    pub(super) async fn part(&mut self, engine: &Lists, part: Bytes) {
         if self.failed.is_none()
             && let Err(error) = self.try_part(engine, part).await
         {
@@ -213,7 +228,7 @@ impl Sink {
         Ok(())
     }
 
-    async fn finish(mut self, engine: &Lists, rest: Bytes) -> Result<()> {
+    pub(super) async fn finish(mut self, engine: &Lists, rest: Bytes) -> Result<()> {
         let done = self.try_finish(engine, rest).await;
         if done.is_err() {
             self.give_up(engine).await;
@@ -227,10 +242,7 @@ impl Sink {
         }
         let objects = &engine.core.ports.objects;
         if self.upload.is_none() {
-            return objects
-                .put(&self.to, rest, Some("text/csv"), &self.options, &self.access)
-                .await
-                .map(drop);
+            return objects.put(&self.to, rest, Some(self.kind), &self.options, &self.access).await.map(drop);
         }
         if !rest.is_empty() {
             self.try_part(engine, rest).await?;
@@ -242,7 +254,7 @@ impl Sink {
     }
 
     /// What has arrived would be paid for.
-    async fn give_up(&mut self, engine: &Lists) {
+    pub(super) async fn give_up(&mut self, engine: &Lists) {
         if let Some(upload) = self.upload.take() {
             drop(engine.core.ports.objects.abort(&self.to, &upload, &self.access).await);
         }

@@ -54,6 +54,18 @@ impl Lists {
         Ok(())
     }
 
+    /// Begins the upload of a long paper: like those of the summary it is noted, and aborted with them.
+    pub(super) async fn begin_upload(&self, held: &mut Leased, sink: &mut Sink) -> RoundResult<()> {
+        held.lease.check()?;
+        let state: RootState = records::document(&held.item, attr::STATE)?;
+        let mut uploads = state.own::<Own>()?.summary.unwrap_or_default();
+        sink.begin(self).await;
+        if let Some(id) = &sink.upload {
+            uploads.begun.push((sink.to.bucket.clone(), sink.to.key.clone(), id.0.clone()));
+        }
+        self.note_summary(held, Some(uploads)).await
+    }
+
     /// Aborts the uploads of the summary that an earlier run has begun.
     pub(super) async fn drop_summary(&self, held: &mut Leased, request: &CopyOutRequest) -> RoundResult<()> {
         let state: RootState = records::document(&held.item, attr::STATE)?;

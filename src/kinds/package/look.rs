@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
 use super::{
     Frozen, Own, Package,
     doubles::{self, Seen},
@@ -220,11 +222,20 @@ fn keep(file: &mut PackagedFile, found: &ObjectInfo) {
     if file.md5.is_none() && !found.opaque {
         file.md5 = found.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_ascii_lowercase);
     }
+    if file.sha256.is_none() {
+        file.sha256 = found.checksums.get("SHA256").and_then(|sum| whole_sum(sum));
+    }
     file.size = found.size;
     file.etag = etag;
     file.modified = found.modified;
     file.storage_class = StorageClass::read(found.storage_class.as_deref().unwrap_or_default());
     file.archived = found.archived;
+}
+
+/// A checksum of S3 in hex; `None` where it is one of the sums of parts.
+fn whole_sum(base64: &str) -> Option<String> {
+    let bytes = BASE64_STANDARD.decode(base64).ok()?;
+    (bytes.len() == 32).then(|| hex::encode(bytes))
 }
 
 /// Notes the libraries that rules are to be asked about. Whose a file is that the caller has listed is the caller's
@@ -258,5 +269,26 @@ fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
                 counted.wrong.note(file.uri.clone(), why);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::package::tests::file;
+
+    #[test]
+    fn a_checksum_of_s3_is_kept_where_it_is_of_the_whole() {
+        let sum = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let found = |sum: &str| ObjectInfo {
+            checksums: [("SHA256".to_owned(), sum.to_owned())].into(),
+            ..ObjectInfo::default()
+        };
+        let mut file = file("x", "");
+        keep(&mut file, &found(&format!("{sum}-2")));
+        assert_eq!(file.sha256, None, "sums of parts are none of the file");
+        keep(&mut file, &found(sum));
+        assert_eq!(file.sha256.as_deref(), Some(hex));
     }
 }

@@ -24,6 +24,8 @@ pub(super) async fn order_of(push: &Push, event: &OtherEvent) -> Result<Order, N
         package_name: String::new(),
         destination: destination.uri(),
         on_conflict: asked.on_conflict,
+        deliver: asked.deliver.unwrap_or_else(|| push.settings.deliver.clone()),
+        dry_run: asked.dry_run,
         requested_by: event.who().to_owned(),
         asked_at: None,
         public_url: push.settings.address(),

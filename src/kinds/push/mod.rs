@@ -3,7 +3,9 @@
 //! To a bucket it is a list whose lines are the files of the package, and what has changed since it was packaged is
 //! not sent. Into a project it is a manifest.
 
+mod deliver;
 mod events;
+mod log;
 mod packaged;
 mod to_project;
 
@@ -27,7 +29,10 @@ use crate::{
         copy_out::{CopyOutRequest, SliceOptions},
         ids::RequestId,
         outcome::{ErrorName, Failure, Outcome, culprit},
-        share::{destination::Destination, request::PushOrder, settings::ShareSettings},
+        share::{
+            destination::Destination, ids::attempt_of, outcome::PushReport, request::PushOrder,
+            settings::ShareSettings,
+        },
     },
     engine::{
         Order,
@@ -41,7 +46,7 @@ use crate::{
     events::{
         PUSH_REQUEST,
         intake::OtherEvent,
-        share::shown::{JobStatus, PushShown, log_uri},
+        share::shown::{JobStatus, PushShown, ReceiptShown, delivered, log_uri, preview, summary_uri},
     },
     ports,
 };
@@ -70,9 +75,14 @@ impl Push {
 
     /// What was asked for.
     async fn order(&self, held: &Leased) -> RoundResult<PushOrder> {
-        let mut order: PushOrder = asked(&self.core, held).await?;
+        let order = asked(&self.core, held).await?;
+        Ok(self.completed(&id_of(held), order).await?)
+    }
+
+    /// An order with what an event does not say.
+    async fn completed(&self, root: &RequestId, mut order: PushOrder) -> ports::Result<PushOrder> {
         if order.asked_at.is_none()
-            && let Some(card) = self.cards().of(&id_of(held)).await?
+            && let Some(card) = self.cards().of(&attempt_of(root).0).await?
         {
             (order.asked_at, order.package_name) = (Some(card.asked_at), card.name);
         }
@@ -91,18 +101,25 @@ impl Push {
         Ok(destination)
     }
 
-    /// The files of the package.
+    /// The files of the package, if it may go there now: packages age, and rules may have changed since it was asked
+    /// for.
     async fn packaged(&self, order: &PushOrder) -> Result<Packaged<'_>, Failed> {
+        self.check_age(&RequestId::new(order.package_id.as_str())).await?;
+        let packaged = self.frozen(order).await?;
+        if let Ok(to) = Destination::read(&order.destination) {
+            self.settings.rules.check(packaged.libraries(), &to)?;
+        }
+        Ok(packaged)
+    }
+
+    /// The files of the package.
+    async fn frozen(&self, order: &PushOrder) -> Result<Packaged<'_>, Failed> {
         let package = RequestId::new(order.package_id.as_str());
-        self.check_age(&package).await?;
         let report = report_of(&self.core, &package).await?;
         let why = "the package is not there, or has not succeeded";
         let report = report.ok_or_else(|| culprit(ErrorName::SourceNotFound, why, package.as_str(), why))?;
-        // The rules may have changed since it was asked for.
-        if let Ok(to) = Destination::read(&order.destination) {
-            self.settings.rules.check(&report.libraries, &to)?;
-        }
-        Ok(Packaged::new(&self.core, package, report))
+        let papers = deliver::asked_for(order).into_iter().map(|paper| paper.file_name(&order.package_name));
+        Ok(Packaged::new(&self.core, package, report, papers.collect()))
     }
 
     /// Whether the package may still be shared. One that was deleted may not.
@@ -128,8 +145,10 @@ impl Push {
     }
 
     fn list(held: &Leased, order: &PushOrder, bucket: String, prefix: String) -> CopyOutRequest {
-        let id = id_of(held);
-        let day = started_at(&held.item).strftime("%Y_%m_%d").to_string();
+        // Every attempt writes over what the one before has said.
+        let (id, _) = attempt_of(&id_of(held));
+        let asked_at = order.asked_at.unwrap_or_else(|| started_at(&held.item));
+        let day = asked_at.strftime("%Y_%m_%d").to_string();
         CopyOutRequest {
             destination_bucket: bucket,
             destination_prefix: prefix,
@@ -137,6 +156,8 @@ impl Push {
             summary: format!("ENDED_COPY__{day}__{id}.csv"),
             fitting_batches: true,
             copy_concurrency: IN_FLIGHT,
+            dry_run: order.dry_run,
+            probe: order.dry_run,
             options: SliceOptions { on_conflict: order.on_conflict, ..SliceOptions::default() },
             ..CopyOutRequest::default()
         }
@@ -181,7 +202,9 @@ impl Kind for Push {
         let order = self.order(held).await?;
         let state: RootState = records::document(&held.item, attr::STATE)?;
         if !state.own::<Own>()?.is_told {
-            for status in [JobStatus::Pending, JobStatus::Running] {
+            let (_, attempt) = attempt_of(&id_of(held));
+            let news = [JobStatus::Pending, JobStatus::Running];
+            for status in news.into_iter().skip(usize::from(attempt > 1)) {
                 tell_if_possible((&self.core, &self.settings, self), held, status).await?;
             }
             let mut state = state;
@@ -237,7 +260,7 @@ impl Tells for Push {
         status: JobStatus,
         outcome: Option<&Outcome>,
     ) -> RoundResult<(&'static str, String)> {
-        let (id, order) = (id_of(held), self.order(held).await?);
+        let ((id, _), order) = (attempt_of(&id_of(held)), self.order(held).await?);
         let shown = PushShown {
             step_functions_execution_arn: ShareSettings::link(&order.public_url, &id),
             id: id.to_string(),
@@ -251,6 +274,10 @@ impl Tells for Push {
             package_name: order.package_name,
             requested_by: order.requested_by,
             progress: None,
+            receipt: outcome.and_then(|outcome| outcome.receipt.clone()).map(ReceiptShown::from),
+            delivered: outcome.map(delivered).unwrap_or_default(),
+            dry_run: order.dry_run,
+            preview: outcome.filter(|_| order.dry_run).and_then(preview),
         };
         let detail = serde_json::to_string(&shown).map_err(unwritable)?;
         Ok(("DataPushJobStateChange", detail))
@@ -269,13 +296,26 @@ impl SliceKind for Push {
         let Some(mut outcome) = self.lists.end_list(held, slices, &request).await? else { return Ok(false) };
         let failed = outcome.counters.failed;
         // Where the summary could not be written, there is nothing to look at.
-        let is_written = log_uri(&outcome).is_some();
+        let is_written = summary_uri(&outcome).is_some();
         if let Some(failure) = outcome.failure.as_mut().filter(|_| failed > 0 && is_written) {
             let summary = format!("{}{}", request.destination(), request.summary);
             failure.message = format!("{failed} files failed to copy, see {summary} for more information");
         }
+        match self.deliver(held, &order, &request).await? {
+            Ok(delivered) => outcome.push = Some(Box::new(PushReport { log: None, delivered })),
+            Err(more) => add(&mut outcome, more),
+        }
+        self.leave_log(held, &order, (slices, &request), &mut outcome).await?;
         self.answer(held, &mut outcome).await?;
         self.core.conclude(held, &outcome).await?;
         Ok(true)
+    }
+}
+
+/// Adds a failure to the one that there is.
+fn add(outcome: &mut Outcome, more: Failure) {
+    match &mut outcome.failure {
+        Some(failure) => failure.message = format!("{}; {}", failure.message, more.message),
+        None => outcome.failure = Some(more),
     }
 }

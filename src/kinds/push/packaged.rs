@@ -1,5 +1,7 @@
 //! The files of a package as the items of a list.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use async_trait::async_trait;
 
 use crate::{
@@ -7,7 +9,11 @@ use crate::{
         copy_out::{CopyOutRequest, Origin, SliceItem},
         file::ETag,
         ids::RequestId,
-        share::{files::PackagedFile, outcome::PackageReport},
+        outcome::{ErrorName, Failure, culprit},
+        share::{
+            files::PackagedFile,
+            outcome::{Libraries, PackageReport},
+        },
     },
     engine::{core::Core, kind::PlanResult},
     kinds::{
@@ -23,11 +29,18 @@ pub(super) struct Packaged<'a> {
     core: &'a Core,
     package: RequestId,
     report: PackageReport,
+    /// Names of papers that are put beside the files.
+    papers: BTreeSet<String>,
 }
 
 impl<'a> Packaged<'a> {
-    pub(super) fn new(core: &'a Core, package: RequestId, report: PackageReport) -> Self {
-        Self { core, package, report }
+    pub(super) fn new(
+        core: &'a Core,
+        package: RequestId,
+        report: PackageReport,
+        papers: BTreeSet<String>,
+    ) -> Self {
+        Self { core, package, report, papers }
     }
 
     /// How many chunks they are in.
@@ -35,10 +48,59 @@ impl<'a> Packaged<'a> {
         self.report.chunks
     }
 
+    /// The libraries of the files.
+    pub(super) fn libraries(&self) -> &Libraries {
+        &self.report.libraries
+    }
+
+    /// The package.
+    pub(super) fn package(&self) -> &RequestId {
+        &self.package
+    }
+
     /// The files of a chunk.
     pub(super) async fn files(&self, n: u32) -> ports::Result<Vec<PackagedFile>> {
         let chunk = read_chunk(self.core, &self.package, self.report.generation, n).await?;
         Ok(chunk.kept().cloned().collect())
+    }
+
+    /// Refuses a file whose place a paper will have.
+    pub(super) fn check(&self, file: &PackagedFile) -> Result<(), Failure> {
+        if !self.papers.contains(&file.path) {
+            return Ok(());
+        }
+        let why =
+            format!("it would be written over by what is put beside the files (deliver): {}", file.path);
+        Err(culprit(ErrorName::InvalidRequest, why.clone(), &file.uri, &why))
+    }
+
+    /// The files that are items of a list, in its order.
+    pub(super) fn in_order(&self) -> InOrder<'_> {
+        InOrder { packaged: self, next: 0, files: VecDeque::new() }
+    }
+}
+
+/// Bucket and key of a file that can be an item.
+fn place(file: &PackagedFile) -> Option<(&str, &str)> {
+    file.uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'))
+}
+
+/// Files, one after the other; a chunk of them is in memory.
+pub(super) struct InOrder<'a> {
+    packaged: &'a Packaged<'a>,
+    next: u32,
+    files: VecDeque<PackagedFile>,
+}
+
+impl InOrder<'_> {
+    /// The next one.
+    pub(super) async fn next(&mut self) -> ports::Result<Option<PackagedFile>> {
+        while self.files.is_empty() && self.next < self.packaged.chunks() {
+            let files = self.packaged.files(self.next).await?;
+            self.files.extend(files.into_iter().filter(|file| place(file).is_some()));
+            self.next += 1;
+        }
+        Ok(self.files.pop_front())
     }
 }
 
@@ -67,10 +129,8 @@ impl Items for Opened<'_> {
         self.next += 1;
         let mut items = Vec::with_capacity(files.len());
         for file in files {
-            let Some((bucket, key)) = file.uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'))
-            else {
-                continue;
-            };
+            self.packaged.check(&file)?;
+            let Some((bucket, key)) = place(&file) else { continue };
             if !self.buckets.contains_key(bucket) {
                 self.buckets.insert(bucket.to_owned(), (key.to_owned(), false));
             }

@@ -1,28 +1,45 @@
-//! A push into a project: the manifest that says the same, each folder of the package a destination.
+//! A push into a project: the manifest that says the same, each folder of the package a destination. Papers that go
+//! with it are written beside those of the package first, and brought from there.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::RandomState},
+    hash::BuildHasher as _,
+};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
-use super::{Failed, Push};
+use super::{
+    Failed, Push,
+    deliver::{self, Place},
+    log::{Draft, row_of},
+    packaged::Packaged,
+};
 use crate::{
     domain::{
         batch::BatchRequest,
         ids::RequestId,
-        outcome::{ErrorName, Outcome},
+        outcome::{ErrorName, Outcome, culprit},
+        receipt::{self, Line},
         request::FolderRequest,
-        share::{destination::Destination, files::PackagedFile, request::PushOrder},
+        share::{
+            destination::Destination,
+            files::PackagedFile,
+            outcome::{Delivered, PushReport},
+            request::PushOrder,
+        },
     },
     engine::{
         concurrent::join_unordered,
         kind::PlanError,
-        lease::{Leased, RoundResult},
+        lease::{Leased, RoundError, RoundResult},
     },
     kinds::{
-        folders::FolderKind,
+        folders::{FolderKind, receipt::TakesLines},
         frozen::Wrong,
         sources::{manifest, planner::Planner},
     },
+    papers::delivery::{log::Fate, receipt::Compared},
     ports::{
         self,
         objects::{Access, ObjectLocation},
@@ -36,8 +53,8 @@ const WIDTH: usize = 32;
 impl FolderKind for Push {
     type Request = PushOrder;
 
-    fn is_dry_run(_: &PushOrder) -> bool {
-        false
+    fn is_dry_run(order: &PushOrder) -> bool {
+        order.dry_run
     }
 
     fn wants_receipt(_: &PushOrder) -> bool {
@@ -46,10 +63,11 @@ impl FolderKind for Push {
 
     async fn children(
         &self,
-        _id: &RequestId,
+        id: &RequestId,
         source: &str,
         order: &PushOrder,
     ) -> Result<Vec<FolderRequest>, PlanError> {
+        let order = &self.completed(id, order.clone()).await?;
         let Destination::Project(folder) = self.destination(order)? else { return Ok(Vec::new()) };
         let packaged = self.packaged(order).await.map_err(|failed| match failed {
             Failed::Failure(failure) => PlanError::Failed(failure),
@@ -60,6 +78,7 @@ impl FolderKind for Push {
             let files = packaged.files(n).await?;
             self.refuse_changed(&files, &mut wrong).await?;
             for file in files {
+                packaged.check(&file)?;
                 let (parent, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
                 if file.uri.rsplit('/').next() != Some(name) {
                     let why = format!("would be {name}: in a project files keep their names");
@@ -71,6 +90,17 @@ impl FolderKind for Push {
             }
         }
         wrong.refuse(ErrorName::CopyError, "files of the package cannot be pushed into a project")?;
+        if !order.dry_run {
+            for paper in deliver::asked_for(order) {
+                let kept =
+                    self.write_paper(order, &packaged, paper, Place::Kept).await.map_err(not_written)?;
+                if !kept.starts_with("s3://") {
+                    let why = "into a project goes only what lies in a bucket: share.artifacts is a folder";
+                    return Err(culprit(ErrorName::InvalidRequest, why, &kept, why).into());
+                }
+                lines.push((kept, vec![folder.clone()]));
+            }
+        }
         let all = BatchRequest { on_conflict: order.on_conflict, ..BatchRequest::of_manifest(lines) };
         let most = self.core.settings.jobs.max_items_per_job;
         manifest::plan(Planner::new(&self.core), source, &all, most).await
@@ -80,16 +110,112 @@ impl FolderKind for Push {
         &self,
         held: &mut Leased,
         _most_in_piece: usize,
-        _children: &[(RequestId, FolderRequest)],
-        _outcomes: &[Outcome],
-        mut merged: Outcome,
+        children: &[(RequestId, FolderRequest)],
+        outcomes: &[Outcome],
+        merged: Outcome,
     ) -> RoundResult<Outcome> {
-        self.answer(held, &mut merged).await?;
-        Ok(merged)
+        let (order, mut outcome) = (self.order(held).await?, merged);
+        let Some(mut draft) = self.begin_log(held, &order, &outcome).await? else {
+            self.answer(held, &mut outcome).await?;
+            return Ok(outcome);
+        };
+        let filled = self.fill_log_of_folders(held, &order, (children, outcomes), &mut draft).await;
+        let filled = filled.map(|delivered| {
+            // Papers are files of the push there: it has failed where one has not arrived.
+            let delivered = if outcome.failure.is_none() { delivered } else { Vec::new() };
+            outcome.push = Some(Box::new(PushReport { log: None, delivered }));
+        });
+        self.end_log(held, draft, filled, &mut outcome).await?;
+        self.answer(held, &mut outcome).await?;
+        Ok(outcome)
     }
 }
 
+/// A paper that is brought from here is written without a lease: only the place for it can have failed.
+fn not_written(halt: RoundError) -> PlanError {
+    match halt {
+        RoundError::Port(error) => PlanError::from(error),
+        _ => PlanError::Port(ports::Error::new(ports::Class::Transient, "write paper", "it was broken off")),
+    }
+}
+
+/// Writes down what became of the files of a package in a project.
+struct Told<'a> {
+    draft: &'a mut Draft,
+    packaged: &'a Packaged<'a>,
+    hasher: RandomState,
+    /// By the sum of its path: the chunk of a file, and its place there.
+    places: HashMap<u64, (u32, usize)>,
+    /// The chunk that was read last.
+    chunk: Option<(u32, Vec<PackagedFile>)>,
+    /// The path that the push goes to, in its project.
+    below: String,
+    /// When what is not there was looked for.
+    now: Timestamp,
+}
+
+impl Told<'_> {
+    async fn file(&mut self, path: &str) -> ports::Result<Option<&PackagedFile>> {
+        let Some((n, place)) = self.places.get(&self.hasher.hash_one(path)).copied() else { return Ok(None) };
+        if self.chunk.as_ref().is_none_or(|(read, _)| *read != n) {
+            self.chunk = Some((n, self.packaged.files(n).await?));
+        }
+        let file = self.chunk.as_ref().and_then(|(_, files)| files.get(place));
+        Ok(file.filter(|file| file.path == path))
+    }
+}
+
+#[async_trait]
+impl TakesLines for Told<'_> {
+    async fn take(&mut self, line: Line) -> RoundResult<()> {
+        let path = in_project(&line.destination).strip_prefix(self.below.as_str()).unwrap_or_default();
+        let at = line.made_at.as_ref().and_then(|at| at.parse().ok()).unwrap_or(self.now);
+        let (path, is_paper) = (path.to_owned(), self.packaged.is_paper(path));
+        let Some(file) = self.file(&path).await?.filter(|_| !is_paper).cloned() else { return Ok(()) };
+        let result = match line.result {
+            receipt::Fate::Copied => Fate::Copied,
+            receipt::Fate::Skipped => Fate::AlreadyCopied,
+            receipt::Fate::Kept => Fate::Kept,
+            receipt::Fate::Failed => Fate::Error,
+        };
+        let by_tag = line.compared.as_deref() == Some("tag");
+        let compared = if by_tag { Compared::Tag } else { Compared::Size };
+        let why = line.why.as_deref().unwrap_or_default();
+        self.draft.take(&row_of(&file, result, compared, why, at))?;
+        Ok(self.draft.flush().await?)
+    }
+}
+
+/// The path in its project of a URI of one.
+fn in_project(uri: &str) -> &str {
+    uri.strip_prefix("icav2://").and_then(|rest| rest.split_once('/')).map_or("", |(_, path)| path)
+}
+
 impl Push {
+    /// Adds what became of each file, as its folder shows it; says what was put beside them.
+    async fn fill_log_of_folders(
+        &self,
+        held: &Leased,
+        order: &PushOrder,
+        (children, outcomes): (&[(RequestId, FolderRequest)], &[Outcome]),
+        draft: &mut Draft,
+    ) -> RoundResult<Vec<Delivered>> {
+        let packaged = self.files_of(order).await?;
+        let (hasher, mut places) = (RandomState::new(), HashMap::new());
+        let mut told = deliver::untold(order);
+        for n in 0..packaged.chunks() {
+            for (place, file) in packaged.files(n).await?.iter().enumerate() {
+                places.insert(hasher.hash_one(file.path.as_str()), (n, place));
+                deliver::count(&mut told, file);
+            }
+        }
+        let below = in_project(&order.destination).to_owned();
+        let (now, packaged) = (self.core.ports.clock.now(), &packaged);
+        let mut lines = Told { draft, packaged, hasher, places, chunk: None, below, now };
+        self.folders.add_lines(held, &mut lines, children, children, outcomes).await?;
+        Ok(told.into_iter().map(|(_, told)| told).collect())
+    }
+
     /// Notes the files that are not what was packaged any more. A job takes what it finds, so they are looked at
     /// before there is one.
     async fn refuse_changed(&self, files: &[PackagedFile], wrong: &mut Wrong) -> ports::Result<()> {

@@ -8,9 +8,6 @@
 //! by the script once more.
 
 mod quote;
-pub mod receipt;
-pub mod ro_crate;
-pub mod sums;
 
 use std::{
     collections::HashSet,

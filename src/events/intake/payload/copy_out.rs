@@ -102,6 +102,7 @@ pub(super) fn read(
         copy_concurrency: form.count(CONCURRENCY, IN_FLIGHT, MOST_IN_FLIGHT)?,
         continue_on_error: form.flag(CONTINUE)?,
         dry_run: form.flag(DRY_RUN)?,
+        probe: false,
         allow_collisions: form.flag(COLLISIONS)?,
         required_region: form.first(&REGIONS)?.map(|(_, region)| region.to_owned()),
         options: SliceOptions { buckets: form.buckets()?, ..SliceOptions::default() },

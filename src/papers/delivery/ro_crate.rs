@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Its name.
-pub const FILE_NAME: &str = "ro-crate-metadata.json";
+/// Its name, as RO-Crate wants it.
+const FILE_NAME: &str = "ro-crate-metadata.json";
 
 /// What is said of the package.
 #[derive(Debug, Clone, Copy)]

@@ -1,37 +1,19 @@
 //! Lists of sums as `md5sum -c` and `sha256sum -c` read them.
 
-use std::fmt;
-
-/// A kind of sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `md5sum`.
-    Md5,
-    /// `sha256sum`.
-    Sha256,
+/// A text that is an MD5 in hex.
+#[must_use]
+pub fn md5(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| is_hex(text, 32))
 }
 
-impl Kind {
-    /// The name of the program that checks it.
-    #[must_use]
-    pub const fn program(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5sum",
-            Self::Sha256 => "sha256sum",
-        }
-    }
-
-    /// How the list of a package is called: `md5sum.{name}.txt`.
-    #[must_use]
-    pub fn file_name(self, package: &str) -> String {
-        format!("{}.{package}.txt", self.program())
-    }
+/// A text that is a SHA-256 in hex.
+#[must_use]
+pub fn sha256(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| is_hex(text, 64))
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.program())
-    }
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Adds the line of a file. A name with a backslash or a line break is escaped, and the line then begins with a
@@ -78,11 +60,5 @@ mod tests {
     fn backslashes_and_line_breaks_are_escaped() {
         assert_eq!(line("a\\b"), "\\d41d8cd98f00b204e9800998ecf8427e  a\\\\b\n");
         assert_eq!(line("a\nb\r"), "\\d41d8cd98f00b204e9800998ecf8427e  a\\nb\\r\n");
-    }
-
-    #[test]
-    fn lists_are_named_after_their_package() {
-        assert_eq!(Kind::Md5.file_name("my-package"), "md5sum.my-package.txt");
-        assert_eq!(Kind::Sha256.file_name("p"), "sha256sum.p.txt");
     }
 }

@@ -28,6 +28,9 @@ pub struct Line {
     /// Its sum where one is known: `md5:…` or `sha256:…`, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sum: Option<String>,
+    /// The `ETag` of its source. At its destination it may have another one and be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
     /// How it was compared.
     pub compared: Compared,
     /// When that was.
@@ -66,6 +69,7 @@ mod tests {
             path: "a/\"b\"\n\u{2028}.bam".to_owned(),
             size: 12,
             sum: Line::sum_of(Some("AA"), None),
+            etag: None,
             compared: Compared::Md5,
             at: "2026-11-30T09:00:00.123456Z".parse().unwrap(),
         };
