@@ -3,6 +3,7 @@
 
 mod adapters;
 mod daemon;
+mod delivery;
 #[cfg(feature = "simulator")]
 mod demo;
 mod depths;
@@ -37,6 +38,7 @@ use std::{
 use anyhow::Context as _;
 use serde_json::Value;
 
+pub use delivery::{Checked, DeliveryOptions, check_delivery};
 #[cfg(feature = "simulator")]
 pub use demo::{DemoOptions, DemoProgress, DemoReport, Kept, demo};
 pub use desk::Desk;

@@ -160,7 +160,7 @@ impl Cli {
             Command::Ui(ui) => ui.run(&global).await,
             Command::Plan(plan) => plan.run(&global).await,
             Command::Verify(verify) => verify.run(&global).await,
-            Command::Share(share) => Box::pin(share.run()).await,
+            Command::Share(share) => Box::pin(share.run(global.config.clone())).await,
             Command::Schema(schema) => schema.run(&global),
             Command::Healthcheck(healthcheck) => healthcheck.run(&global).await,
             Command::Config(config) => config.run(&global),

@@ -261,6 +261,68 @@ async fn a_daemon_that_is_killed_on_the_way_loses_nothing_and_copies_nothing_twi
     assert_eq!(desk.sums("dest", &format!("in/fastq/{RUN}/Lane_1/L1/")).await, source);
 }
 
+#[tokio::test]
+async fn a_delivery_is_checked_against_its_receipt_wherever_it_is() {
+    let desk = Desk::start(5, json!([]), &[]).await;
+    let package = desk.packaged().await;
+    let line = ["push-package", "--package-id", &package, "--share-location", "s3://dest/in/"];
+    let dry = desk.says(&[&line[..], &["--dry-run"]].concat()).await;
+    let preview: Value = serde_json::from_str(&dry).unwrap();
+    assert_eq!((&preview["writable"], &preview["toCopy"]), (&json!(true), &json!(5)), "{dry}");
+    assert!(desk.sums("dest", "").await.is_empty(), "nothing was written");
+    let said = desk.says(&[&line[..], &["--deliver", "md5,ro-crate", "--wait"]].concat()).await;
+    let shown = desk.shown(said.rsplit('"').nth(1).unwrap()).await;
+    let (receipt, sha256) =
+        (shown["receipt"]["uri"].as_str().unwrap(), shown["receipt"]["sha256"].as_str().unwrap());
+
+    // As a recipient has it, with the programs that are there anyway.
+    let s3 = crate::shore::client(&desk.platform);
+    let there = desk.directory.path().join("there");
+    for path in desk.sums("dest", "in/").await.into_keys() {
+        let body = s3.get_object().bucket("dest").key(format!("in/{path}")).send().await.unwrap().body;
+        let file = there.join(&path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, body.collect().await.unwrap().to_vec()).unwrap();
+    }
+    let md5sum = async || {
+        let mut md5sum = tokio::process::Command::new("md5sum");
+        md5sum.args(["--check", "--strict", "md5sum.my-package.txt"]).current_dir(&there);
+        let said = md5sum.output().await.unwrap();
+        (said.status.success(), String::from_utf8_lossy(&said.stdout).matches(": OK").count())
+    };
+    assert_eq!(md5sum().await, (true, 5));
+    let verify = async |place: &str| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_copy-manager"));
+        command.args(["share", "verify", receipt, place, "--sha256", sha256]).env_clear();
+        command.envs(desk.environment.iter().cloned()).stdin(Stdio::null());
+        let said = command.output().await.unwrap();
+        (said.status.code(), String::from_utf8_lossy(&said.stdout).into_owned())
+    };
+    let folder = there.display().to_string();
+    for place in [folder.as_str(), "s3://dest/in"] {
+        assert_eq!(verify(place).await, (Some(0), String::new()), "{place}");
+    }
+
+    // One byte of one file.
+    let path = format!("fastq/{RUN}/Lane_1/L1/L1_S3_L001_R1_001.fastq.gz");
+    let mut content = std::fs::read(there.join(&path)).unwrap();
+    content[50] ^= 1;
+    std::fs::write(there.join(&path), &content).unwrap();
+    let changed = content.clone();
+    s3.put_object().bucket("dest").key(format!("in/{path}")).body(changed.into()).send().await.unwrap();
+    assert_eq!(md5sum().await, (false, 4));
+    for place in [folder.as_str(), "s3://dest/in/"] {
+        let (code, said) = verify(place).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.starts_with(&format!("{path}  has the ")), "{place}: {said}");
+        assert_eq!(said.lines().count(), if place == folder { 2 } else { 1 }, "{said}");
+        assert_eq!(said.contains(&format!("--only '{path}'")), place == folder, "{said}");
+    }
+    // A push brings it again, and nothing else.
+    desk.says(&[&line[..], &["--wait"]].concat()).await;
+    assert_eq!(verify("s3://dest/in/").await, (Some(0), String::new()));
+}
+
 /// What is at a quoted address; into a file, where one is named.
 async fn fetched(quoted: &str, to: Option<&Path>) -> String {
     let url = quoted.trim_matches('"');

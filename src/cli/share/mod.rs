@@ -11,12 +11,13 @@ mod manifests;
 mod packages;
 mod pushes;
 mod python;
+mod verify;
 
 use std::{
     ffi::{OsStr, OsString},
     fmt::Display,
     io::{self, ErrorKind, Write, stdout},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -30,7 +31,8 @@ use self::{
     auto::Auto,
     handouts::{PresignPackage, ViewPackageReport},
     packages::{Abort, Files, GeneratePackage, GetPackageStatus, ListPackages},
-    pushes::{GetPushJobStatus, ListPushJobs, PushPackage},
+    pushes::{GetPushJobStatus, ListPushJobs, PushPackage, RetryPush},
+    verify::Verify,
 };
 use super::{client::http, exit::CODES, token::Hidden};
 
@@ -58,6 +60,9 @@ pub(super) struct Share {
     command: Option<Command>,
     #[arg(skip = "copy-manager share")]
     called: &'static str,
+    /// The settings file, for what is read from S3.
+    #[arg(skip)]
+    config: Option<PathBuf>,
 }
 
 /// Which service.
@@ -95,12 +100,16 @@ enum Command {
     ListPushJobs(ListPushJobs),
     /// Show a push
     GetPushJobStatus(GetPushJobStatus),
+    /// Bring what has failed into the same push
+    RetryPush(RetryPush),
     /// List the files of a package
     Files(Files),
     /// End a package that is being made, or a push that is under way
     Abort(Abort),
     /// Share a run by itself, or let a package go that waits for approval
     Auto(Auto),
+    /// Check files against the receipt of the push that has brought them
+    Verify(Verify),
     #[command(external_subcommand)]
     Unknown(Vec<OsString>),
 }
@@ -121,13 +130,13 @@ impl Tool {
 }
 
 impl Share {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        self.run_on(&mut stdout()).await
+    pub(super) async fn run(self, config: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+        Self { config, ..self }.run_on(&mut stdout()).await
     }
 
     /// Does it; what it prints goes to `out`.
     async fn run_on(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-        let Self { service, command, called } = self;
+        let Self { service, command, called, config } = self;
         let usage = || Tool::command().bin_name(called).render_help();
         let command = match command {
             None => {
@@ -153,6 +162,9 @@ impl Share {
             Command::PresignPackage(presign) => presign.run(&connect()?, out).await,
             Command::ListPushJobs(list) => list.run(&connect()?, out).await,
             Command::GetPushJobStatus(status) => status.run(&connect()?, out).await,
+            Command::RetryPush(retry) => retry.run(&connect()?, out).await,
+            // It asks no service.
+            Command::Verify(verify) => verify.run(config, out).await,
             Command::Files(files) => files.run(&connect()?, out).await,
             Command::Abort(abort) => abort.run(&connect()?, out).await,
             Command::Auto(auto) => auto.run(&connect()?, out).await,

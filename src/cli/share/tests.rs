@@ -238,6 +238,63 @@ async fn a_push_is_asked_for_and_waited_for() {
     assert!(done.out.ends_with("\nPush to destination failed, see sfn logs 'arn' for more information\n"));
 }
 
+#[tokio::test]
+async fn what_goes_with_a_push_is_asked_for_and_a_dry_run_is_answered() {
+    let line = ["push-package", "--package-id", "pkg.1", "--share-location", "s3://b/p/"];
+    let deliver = [&line[..], &["--deliver", "md5,ro-crate"]].concat();
+    let done = run(&deliver, [(200, json!({ "id": "psh.1" }))]).await;
+    let body = r#"{"shareDestination":"s3://b/p/","deliver":["md5","ro-crate"]}"#;
+    assert_eq!(done.asked, [format!("POST /api/v1/package/pkg.1:push Bearer one {body}")]);
+    let wrong = [TOOL].iter().chain(&line).chain(&["--deliver", "bagit"]).copied();
+    assert!(Tool::try_parse_from(wrong).unwrap_err().to_string().contains("ro-crate"));
+
+    let dry = [&line[..], &["--dry-run"]].concat();
+    for (succeeds, code) in [(true, ExitCode::SUCCESS), (false, ExitCode::FAILURE)] {
+        let preview = json!({ "wouldSucceed": succeeds, "files": 3 });
+        let push = json!({ "id": "psh.1", "status": "SUCCEEDED", "preview": preview });
+        let done = run(&dry, [(200, json!({ "id": "psh.1" })), (200, push.clone()), (200, push)]).await;
+        assert_eq!((done.code.unwrap(), done.out), (code, format!("{}\n", python::dumps(&preview, 0))));
+        assert!(done.asked[0].contains(r#""dryRun":true"#), "{:?}", done.asked);
+    }
+}
+
+#[tokio::test]
+async fn a_push_is_tried_again() {
+    let push = |status: &str| (200, json!({ "id": "psh.1", "status": status }));
+    let line = ["retry-push", "--push-job-id", "psh.1", "--wait"];
+    let done = run(&line, [push("RUNNING"), push("SUCCEEDED")]).await;
+    assert_eq!(done.out, "Retrying push job 'psh.1'\nGenerated push job: \"psh.1\"\n");
+    assert_eq!(done.asked[0], "POST /api/v1/push/psh.1:retry Bearer one null");
+    let refused = (409, json!({ "detail": "Job is not in a state that can be retried" }));
+    assert!(run(&line, [refused]).await.code.unwrap_err().to_string().contains("can be retried"));
+}
+
+#[tokio::test]
+async fn a_delivery_is_checked_without_a_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let receipt = folder.path().join("receipt.jsonl");
+    let line = |path: &str| {
+        format!(
+            "{{\"path\":\"{path}\",\"size\":3,\"sum\":\"md5:900150983cd24fb0d6963f7d28e17f72\",\
+            \"compared\":\"tag\",\"at\":\"2026-11-30T09:00:00Z\"}}\n"
+        )
+    };
+    std::fs::write(&receipt, format!("{}{}", line("it's [1].bam"), line("b"))).unwrap();
+    for (name, content) in [("it's [1].bam", "abc"), ("b", "abc")] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let (receipt, place) = (receipt.to_str().unwrap(), folder.path().to_str().unwrap());
+    let done = run(&["verify", receipt, place], []).await;
+    assert_eq!((done.code.unwrap(), done.out.as_str(), done.asked.len()), (ExitCode::SUCCESS, "", 0));
+    std::fs::write(folder.path().join("it's [1].bam"), "abd").unwrap();
+    std::fs::remove_file(folder.path().join("b")).unwrap();
+    let done = run(&["verify", receipt, place], []).await;
+    assert_eq!(done.code.unwrap(), ExitCode::FAILURE);
+    let lines: Vec<_> = done.out.lines().collect();
+    assert!(lines[0].starts_with("it's [1].bam  has the md5 "), "{lines:?}");
+    assert_eq!(lines[1..], ["b  is not there", r"--only 'it'\''s \[1\].bam' --only 'b'"]);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn addresses_are_printed_and_opened() {
