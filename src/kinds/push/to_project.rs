@@ -170,8 +170,8 @@ impl TakesLines for Told<'_> {
     async fn take(&mut self, line: Line) -> RoundResult<()> {
         let path = in_project(&line.destination).strip_prefix(self.below.as_str()).unwrap_or_default();
         let at = line.made_at.as_ref().and_then(|at| at.parse().ok()).unwrap_or(self.now);
-        let (path, is_paper) = (path.to_owned(), self.packaged.is_paper(path));
-        let Some(file) = self.file(&path).await?.filter(|_| !is_paper).cloned() else { return Ok(()) };
+        // A paper is no file of the package.
+        let Some(file) = self.file(path).await?.cloned() else { return Ok(()) };
         let result = match line.result {
             receipt::Fate::Copied => Fate::Copied,
             receipt::Fate::Skipped => Fate::AlreadyCopied,
