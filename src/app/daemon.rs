@@ -22,7 +22,7 @@ use crate::{
     embedded::sns::{Inbox, OverTheNetwork},
     ports::chance::Dice,
     runtime::{OnError, Supervisor},
-    share::{self, Callers, Share},
+    share::{self, Callers, Rates, Share},
     signals,
     telemetry::{Dropped, Levels, Metrics, Verbatim},
 };
@@ -81,6 +81,10 @@ pub(super) async fn start(
             settings.share.clone(),
             public_url.clone(),
         );
+        let desk = Arc::new(desk);
+        let goes_on = desk.clone();
+        let off = phases.off.clone();
+        supervisor.spawn_service("scripts", OnError::Stop, done(async move { goes_on.go_on(off).await }));
         let share = share(settings, desk, public_url);
         let served = share::serve(listener, share, settings.admin.max_connections, phases.off.clone());
         supervisor.spawn_service("share", OnError::Stop, served);
@@ -199,14 +203,15 @@ async fn share_listener(settings: &Settings) -> anyhow::Result<Option<(TcpListen
 }
 
 /// The API of sharing.
-fn share(settings: &Settings, desk: Desk, public_url: Url) -> Share {
+fn share(settings: &Settings, desk: Arc<Desk>, public_url: Url) -> Share {
     let callers = match settings.share.auth {
         Auth::Token => Callers::Tokens(settings.share.tokens.clone().into()),
         Auth::None => Callers::Anybody,
     };
     Share {
-        backend: Arc::new(desk),
+        backend: desk,
         callers,
+        rates: Arc::new(Rates::new(&settings.share)),
         public_url,
         any_workflow: settings.share.workflow_names == WorkflowNames::Any,
         largest_body: settings.service.max_payload,

@@ -57,6 +57,13 @@ impl Artifacts for InFolder {
     async fn link(&self, _: &str, _: Timestamp, _: Duration) -> Result<Option<Presigned>> {
         Ok(None)
     }
+
+    async fn remove(&self, folder: &str) -> Result<()> {
+        match fs::remove_dir_all(self.0.join(folder)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
 }
 
 struct Writer {
@@ -119,6 +126,9 @@ mod tests {
         assert!(!place.exists());
         writer.write("two\n").await.unwrap();
         assert_eq!(writer.finish().await.unwrap(), place.display().to_string());
-        assert_eq!(std::fs::read_to_string(place).unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::read_to_string(&place).unwrap(), "one\ntwo\n");
+        reports.remove("r1/").await.unwrap();
+        reports.remove("r1/").await.unwrap();
+        assert!(!place.exists());
     }
 }

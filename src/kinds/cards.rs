@@ -191,10 +191,16 @@ const fn listed_as(kind: Shared) -> &'static str {
 
 fn keys(id: &RequestId, asked_at: Timestamp) -> [Key; 2] {
     let kind = Shared::of(id).unwrap_or(Shared::Package);
-    [Key::new(id.as_str(), SHARE), Key::new(month(asked_at), format!("{}{id}", listed_as(kind)))]
+    [key(id), Key::new(month(asked_at), format!("{}{id}", listed_as(kind)))]
 }
 
-fn read(item: &Item) -> Result<Card> {
+/// Where the card of that id is.
+pub(crate) fn key(id: &RequestId) -> Key {
+    Key::new(id.as_str(), SHARE)
+}
+
+/// Reads a card.
+pub(crate) fn read(item: &Item) -> Result<Card> {
     let wrong = |error: serde_json::Error| {
         Error::new(Class::Invalid, "read card", format!("{} cannot be read", item.key)).caused_by(error)
     };
@@ -222,7 +228,7 @@ impl Cards {
 
     /// The card of that id.
     pub(crate) async fn of(&self, id: &RequestId) -> Result<Option<Card>> {
-        let found = self.store.get(&Key::new(id.as_str(), SHARE)).await?;
+        let found = self.store.get(&key(id)).await?;
         found.as_ref().map(read).transpose()
     }
 

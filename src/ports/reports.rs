@@ -45,6 +45,9 @@ pub trait Artifacts: Reports {
 
     /// A link by which it can be read from elsewhere for so long; `None` where it can be read here alone.
     async fn link(&self, name: &str, now: Timestamp, lasts: Duration) -> Result<Option<Presigned>>;
+
+    /// Removes all reports of a folder, whose name ends with `/`; that there are none is fine.
+    async fn remove(&self, folder: &str) -> Result<()>;
 }
 
 /// What a report of that name is, as browsers say it.

@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -35,6 +36,10 @@ const LONGEST_HEAD: usize = 32 * 1024;
 /// Fields in the head of a request.
 const MAX_HEADERS: usize = 64;
 
+/// The address at the other end of a connection, among the extensions of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
 /// Serves at most so many connections at a time until `stop`; then answers what has been asked already,
 /// and drops what is still open after [`LINGER`].
 pub async fn serve(
@@ -57,8 +62,8 @@ pub async fn serve(
             () = stop.cancelled() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (Ok(place), accepted) = accept => match accepted {
-                Ok((stream, _)) => {
-                    let served = connection(stream, router.clone(), stop.clone());
+                Ok((stream, address)) => {
+                    let served = connection(stream, Peer(address.ip()), router.clone(), stop.clone());
                     connections.spawn(async move {
                         served.await;
                         drop(place);
@@ -79,11 +84,13 @@ pub async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, stop: CancellationToken) {
     // An answer in two pieces would wait for an acknowledgement that comes 40 ms later.
     drop(stream.set_nodelay(true));
-    let service =
-        service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.clone().oneshot(request.map(Body::new))
+    });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())

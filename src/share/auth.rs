@@ -68,11 +68,20 @@ impl Callers {
 
 /// Lets in those who may call, and tells the routes who they are.
 pub(super) async fn stand(State(share): State<Share>, mut request: Request, next: Next) -> Response {
+    let address = share.rates.address(&request);
+    if let Some(wait) = share.rates.failures.look(address) {
+        return Refusal::TooMany(wait).into_response();
+    }
     match share.callers.of(request.headers()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            if matches!(refusal, Refusal::Unknown(_)) {
+                share.rates.failures.take(address);
+            }
+            refusal.into_response()
+        }
     }
 }

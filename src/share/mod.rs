@@ -9,18 +9,22 @@
 //! | `GET /package/{id}:getSummaryReport`, `GET /package/{id}:presign` | where its report, and its script, can be fetched |
 //! | `POST /package/{id}:push`, `PATCH /package/{id}:abort` | pushes it; ends it |
 //! | `POST /auto`, `POST /auto/{package}:approve` | shares a run by itself; lets a package go that waits for it |
+//! | `POST`, `GET`, `DELETE /package/{id}/links`, `DELETE /package/{id}/links/{link}` | makes, lists, ends links to it |
 //! | `GET /push`, `GET /push/{id}`, `PATCH /push/{id}:abort` | lists, shows, ends pushes |
 //! | `POST /push/{id}:retry`, `GET /push/{id}:receipt` | tries one again that has failed; where its receipt can be fetched |
 //!
 //! `POST /slack/actions` is where Slack says which button was pressed; it is known by its signature.
 //!
-//! `GET /d/{link}/{name}`, outside of that, is what our own links lead to: it asks for no token but the link.
+//! `GET /d/{link}/{name}`, outside of that, is what our own links lead to: it asks for no token but the link. The
+//! name is that of a paper or the number of a file, which is read at S3.
 //!
 //! Names, texts and codes are those of the service that this one replaces: its clients are not to notice.
 
 mod auth;
 mod door;
+mod links;
 mod query;
+mod rate;
 mod refusal;
 mod routes;
 mod slack;
@@ -42,7 +46,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub use self::{auth::Callers, query::Wanted, refusal::Refusal};
+pub use self::{auth::Callers, query::Wanted, rate::Rates, refusal::Refusal};
 use crate::{
     domain::{
         ids::RequestId,
@@ -50,9 +54,10 @@ use crate::{
     },
     events::share::{
         asked::PushAsked,
+        linked::{LinkAsked, LinkMade, LinkShown},
         shown::{PackageShown, PushShown},
     },
-    ports::{notices::Sent, reports::Opened},
+    ports::{notices::Sent, objects::Presigned, reports::Opened},
     runtime::server,
 };
 
@@ -109,17 +114,35 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Where the receipt of a push can be read.
     async fn receipt(&self, id: &RequestId) -> Result<String, Refusal>;
 
-    /// Where the report of a package can be read.
-    async fn report(&self, id: &RequestId) -> Result<String, Refusal>;
+    /// Where the report of a package can be read. `who` asks.
+    async fn report(&self, who: &str, id: &RequestId) -> Result<String, Refusal>;
 
-    /// Where the script of a package can be fetched.
-    async fn hand_out(&self, id: &RequestId) -> Result<String, Refusal>;
+    /// Where the script of a package can be fetched. `who` asks.
+    async fn hand_out(&self, who: &str, id: &RequestId) -> Result<String, Refusal>;
 
-    /// What one of our own links leads to.
-    async fn follow(&self, link: &str) -> Result<Opened, Refusal>;
+    /// Makes a link of our own to the files of a package. `who` asks.
+    async fn make_link(&self, who: &str, id: &RequestId, asked: LinkAsked) -> Result<LinkMade, Refusal>;
+
+    /// The links to the files of a package, oldest first.
+    async fn links(&self, id: &RequestId) -> Result<Vec<LinkShown>, Refusal>;
+
+    /// Ends a link at once.
+    async fn end_link(&self, id: &RequestId, link: &str) -> Result<LinkShown, Refusal>;
+
+    /// What one of our own links leads to, and `name` behind it. `from`: the first byte that is wanted.
+    async fn follow(&self, link: &str, name: Option<&str>, from: u64) -> Result<Led, Refusal>;
 
     /// Now.
     fn now(&self) -> Timestamp;
+}
+
+/// What a link of our own leads to.
+#[derive(Debug)]
+pub enum Led {
+    /// It is read here.
+    Here(Opened),
+    /// It is read there.
+    There(Presigned),
 }
 
 /// What the routes share.
@@ -129,6 +152,8 @@ pub struct Share {
     pub backend: Arc<dyn Backend>,
     /// Who is let in.
     pub callers: Callers,
+    /// How often an address may call.
+    pub rates: Arc<Rates>,
     /// Where callers reach it.
     pub public_url: Url,
     /// Whether workflows may be asked for that are not known.
@@ -156,14 +181,13 @@ pub async fn serve(
 /// The routes, which tests call in process.
 pub fn router(share: Share) -> Router {
     let largest = share.largest_body;
-    let api = routes::routes().layer(from_fn_with_state(share.clone(), auth::stand));
+    let api = routes::routes().merge(links::routes()).layer(from_fn_with_state(share.clone(), auth::stand));
     Router::new()
         .route("/", get(async || Json(json!({ "message": "Welcome to the data sharing api!!" }))))
         // What is called an ARN there is the address of more about it here.
         .route("/v1/requests/{id}", get(routes::more))
         .nest("/api/v1", api)
-        .merge(door::routes())
-        .merge(slack::routes())
+        .merge(door::routes().merge(slack::routes()).layer(from_fn_with_state(share.clone(), rate::at_door)))
         .fallback(async || detail(StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"))
         .layer(DefaultBodyLimit::max(largest))

@@ -1,8 +1,10 @@
 //! What a caller is told that gets nothing.
 
+use std::time::Duration;
+
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -27,6 +29,8 @@ pub enum Refusal {
     Conflict(String),
     /// It may be tried again.
     Unavailable(String),
+    /// Too many calls come from there; when the next one may.
+    TooMany(Duration),
     /// It is our fault, and the log tells more.
     Fault,
 }
@@ -54,6 +58,12 @@ impl IntoResponse for Refusal {
             Self::NotFound(why) => detail(StatusCode::NOT_FOUND, &why),
             Self::Conflict(why) => detail(StatusCode::CONFLICT, &why),
             Self::Unavailable(why) => detail(StatusCode::SERVICE_UNAVAILABLE, &why),
+            Self::TooMany(wait) => {
+                let mut answer = detail(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+                answer
+            }
             Self::Fault => detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
         }
     }

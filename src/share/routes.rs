@@ -15,7 +15,7 @@ use super::{
     Refusal, Share,
     auth::Caller,
     detail,
-    query::{self, Names, links},
+    query::{self, Names},
 };
 use crate::{
     domain::{
@@ -29,9 +29,9 @@ use crate::{
 };
 
 /// Files on a page at most.
-const MOST_FILES: usize = 1000;
+pub(super) const MOST_FILES: usize = 1000;
 
-const PACKAGES: Names = Names { asked: "request", by_package: false };
+pub(super) const PACKAGES: Names = Names { asked: "request", by_package: false };
 const PUSHES: Names = Names { asked: "created", by_package: true };
 
 /// The routes, each with and without a `/` at its end.
@@ -63,14 +63,14 @@ pub(super) async fn more(Path(id): Path<String>) -> Result<Redirect, Refusal> {
     Ok(Redirect::temporary(&format!("/api/v1/{route}/{id}")))
 }
 
-type Answer = Result<Response, Refusal>;
+pub(super) type Answer = Result<Response, Refusal>;
 
-fn shown(value: impl Serialize) -> Response {
+pub(super) fn shown(value: impl Serialize) -> Response {
     Json(value).into_response()
 }
 
 /// A body of JSON. None at all is a body of nothing.
-fn body(bytes: &Bytes) -> Result<Value, Refusal> {
+pub(super) fn body(bytes: &Bytes) -> Result<Value, Refusal> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
@@ -82,7 +82,7 @@ fn body(bytes: &Bytes) -> Result<Value, Refusal> {
 }
 
 /// The id that a path names, and what is to be done with it.
-fn target(path: &str, kind: Shared) -> Result<(RequestId, Option<&str>), Refusal> {
+pub(super) fn target(path: &str, kind: Shared) -> Result<(RequestId, Option<&str>), Refusal> {
     let (id, verb) = path.split_once(':').map_or((path, None), |(id, verb)| (id, Some(verb)));
     let what = match kind {
         Shared::Package => "package",
@@ -116,7 +116,7 @@ async fn list_pushes(
     Ok(shown(page(&share, "push/", &query, &wanted, count, results)))
 }
 
-fn page<T>(
+pub(super) fn page<T>(
     share: &Share,
     route: &str,
     query: &str,
@@ -127,7 +127,7 @@ fn page<T>(
     let base = share.public_url.as_str().trim_end_matches('/');
     let at = format!("{base}/api/v1/{route}").parse().unwrap_or_else(|_| share.public_url.clone());
     PageShown {
-        links: links(&at, query, wanted, count),
+        links: query::links(&at, query, wanted, count),
         pagination: Pagination { page: wanted.page, rows_per_page: wanted.rows_per_page, count },
         results,
     }
@@ -159,11 +159,11 @@ async fn one_package(
         }
         (Method::GET, Some("getSummaryReport")) => {
             caller.check(Scope::Read)?;
-            Ok(shown(backend.report(&id).await?))
+            Ok(shown(backend.report(caller.name(), &id).await?))
         }
         (Method::GET, Some("presign")) => {
             caller.check(Scope::Push)?;
-            Ok(shown(backend.hand_out(&id).await?))
+            Ok(shown(backend.hand_out(caller.name(), &id).await?))
         }
         (Method::DELETE, None) => {
             caller.check(Scope::Package)?;

@@ -8,8 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
 use super::*;
-
-use crate::domain::share::tokens::TokenEntry;
+use crate::domain::share::{settings::ShareSettings, tokens::TokenEntry};
 
 #[derive(Debug, Default)]
 struct Desk(Mutex<Vec<String>>);
@@ -83,22 +82,44 @@ impl Backend for Desk {
         Ok(format!("https://x/{id}.receipt"))
     }
 
-    async fn report(&self, id: &RequestId) -> Result<String, Refusal> {
+    async fn report(&self, _: &str, id: &RequestId) -> Result<String, Refusal> {
         Ok(format!("https://x/{id}?a=b&c=d"))
     }
 
-    async fn hand_out(&self, id: &RequestId) -> Result<String, Refusal> {
-        self.refuse(format!("hands out {id}"))
+    async fn hand_out(&self, who: &str, id: &RequestId) -> Result<String, Refusal> {
+        self.refuse(format!("hands out {id} to {who}"))
     }
 
-    async fn follow(&self, link: &str) -> Result<Opened, Refusal> {
+    async fn make_link(&self, who: &str, id: &RequestId, asked: LinkAsked) -> Result<LinkMade, Refusal> {
+        let shown = link("one", &asked.label, false);
+        self.0.lock().unwrap().push(format!("{who} makes a link of {id} for {}", asked.label));
+        Ok(LinkMade { shown, url: "https://x/d/one.two".into(), script: "https://x/d/one.two/x.sh".into() })
+    }
+
+    async fn links(&self, _: &RequestId) -> Result<Vec<LinkShown>, Refusal> {
+        Ok(vec![link("one", "Ann", false), link("two", "Bob", true), link("three", "Cyn", false)])
+    }
+
+    async fn end_link(&self, id: &RequestId, id_of_link: &str) -> Result<LinkShown, Refusal> {
+        self.0.lock().unwrap().push(format!("ends {id_of_link} of {id}"));
+        Ok(link(id_of_link, "Ann", true))
+    }
+
+    async fn follow(&self, link: &str, name: Option<&str>, from: u64) -> Result<Led, Refusal> {
         let bytes = axum::body::Bytes::from("<p>");
         let opened = Opened {
             size: Some(3),
             kind: "text/html; charset=utf-8",
             bytes: Box::pin(futures_util::stream::once(async { Ok(bytes) })),
         };
-        if link == "good" { Ok(opened) } else { Err(Refusal::NotFound("no".to_owned())) }
+        match (link, name) {
+            ("good", Some("7")) => Ok(Led::There(Presigned {
+                url: format!("https://s3.example.org/key?from={from}"),
+                until: Timestamp::UNIX_EPOCH,
+            })),
+            ("good", _) => Ok(Led::Here(opened)),
+            _ => Err(Refusal::NotFound("no".to_owned())),
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -106,13 +127,34 @@ impl Backend for Desk {
     }
 }
 
+fn link(id: &str, label: &str, has_ended: bool) -> LinkShown {
+    let at = Timestamp::UNIX_EPOCH;
+    LinkShown {
+        id: id.into(),
+        label: label.into(),
+        created_by: "bob".into(),
+        created_at: at,
+        until: at,
+        has_ended,
+        revoked_at: None,
+        files: 1,
+        bytes: 2,
+        last_asked_at: None,
+    }
+}
+
 fn share(backend: &Arc<Desk>) -> Router {
+    share_with(backend, &ShareSettings::default())
+}
+
+fn share_with(backend: &Arc<Desk>, settings: &ShareSettings) -> Router {
     let sum = |token: &str| hex::encode(Sha256::digest(token.as_bytes()));
     let entry = |text: String| TokenEntry::read(&text).unwrap();
     let entries = [entry(format!("ann:read:{}", sum("one"))), entry(format!("bob:admin:{}", sum("two")))];
     router(Share {
         backend: backend.clone(),
         callers: Callers::Tokens(entries.into()),
+        rates: Arc::new(Rates::new(settings)),
         public_url: "https://share.example.org".parse().unwrap(),
         any_workflow: false,
         largest_body: 1000,
@@ -208,4 +250,92 @@ async fn bodies_that_say_nothing_are_refused() {
         assert!(answer.starts_with(r#"{"detail":[{"type":"#), "{answer}");
     }
     assert_eq!(call(&router, "POST", "/api/v1/package", "two", &"x".repeat(1001)).await.0, 413);
+}
+
+#[tokio::test]
+async fn links_are_made_listed_and_ended_by_those_who_may() {
+    let desk = Arc::new(Desk::default());
+    let router = share(&desk);
+    let at = "/api/v1/package/01KB0000000000000000000000/links";
+    let asked = r#"{"label":"Ann's lab"}"#;
+    assert_eq!(call(&router, "POST", at, "one", asked).await.0, 403, "who may look may not share");
+    assert_eq!(call(&router, "POST", at, "two", "{}").await.0, 422);
+    let (status, made) = call(&router, "POST", at, "two", asked).await;
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    assert_eq!(
+        (status, &made["label"], &made["script"]),
+        (200, &json!("Ann's lab"), &json!("https://x/d/one.two/x.sh"))
+    );
+    let (status, listed) = call(&router, "GET", &format!("{at}/?rowsPerPage=2"), "one", "").await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((status, &listed["pagination"]["count"]), (200, &json!(3)));
+    assert_eq!(listed["results"].as_array().unwrap().len(), 2);
+    assert_eq!(listed["results"][0]["createdAt"], "1970-01-01T00:00:00.000000Z");
+    assert!(!listed.to_string().contains("https://x/d/"), "no secret is shown again");
+    assert_eq!(call(&router, "DELETE", at, "one", "").await.0, 403);
+    assert_eq!(call(&router, "DELETE", at, "two", "").await.0, 200);
+    assert_eq!(call(&router, "DELETE", &format!("{at}/four"), "two", "").await.0, 200);
+    let package = "pkg.01KB0000000000000000000000";
+    let said = [
+        format!("bob makes a link of {package} for Ann's lab"),
+        format!("ends one of {package}"),
+        format!("ends three of {package}"),
+        format!("ends four of {package}"),
+    ];
+    assert_eq!(*desk.0.lock().unwrap(), said);
+}
+
+#[tokio::test]
+async fn a_link_to_a_file_leads_on_and_nobody_keeps_where_to() {
+    let router = share(&Arc::new(Desk::default()));
+    let request = Request::get("/d/good/7").header("range", "bytes=40-").body(Body::empty()).unwrap();
+    let answer = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::FOUND);
+    let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("location"), "https://s3.example.org/key?from=40");
+    assert_eq!(
+        (header("cache-control").as_str(), header("referrer-policy").as_str()),
+        ("private, no-store", "no-referrer")
+    );
+    assert_eq!(call(&router, "GET", "/d/good", "", "").await.0, 200);
+    assert_eq!(call(&router, "GET", "/d/other/7", "", "").await.0, 404);
+}
+
+/// A call from an address, perhaps by way of others.
+async fn from(router: &Router, path: &str, token: &str, peer: &str, via: &str) -> (u16, Option<String>) {
+    let mut request = Request::get(path).header("authorization", format!("Bearer {token}"));
+    if !via.is_empty() {
+        request = request.header("x-forwarded-for", via);
+    }
+    let mut request = request.body(Body::empty()).unwrap();
+    request.extensions_mut().insert(server::Peer(peer.parse().unwrap()));
+    let answer = router.clone().oneshot(request).await.unwrap();
+    let wait = answer.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned());
+    (answer.status().as_u16(), wait)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_calls_too_often_has_to_wait_and_no_other() {
+    let settings = ShareSettings { door_rate: 2, failed_token_rate: 2, ..ShareSettings::default() };
+    let router = share_with(&Arc::new(Desk::default()), &settings);
+    let door = async |peer: &str, via: &str| from(&router, "/d/good/7", "", peer, via).await;
+    for expected in [302, 302, 429] {
+        assert_eq!(door("192.0.2.1", "").await.0, expected);
+    }
+    assert_eq!(door("192.0.2.1", "").await, (429, Some("30".into())));
+    assert_eq!(door("192.0.2.1", "198.51.100.7").await.0, 429, "what it says of others counts for nothing");
+    assert_eq!(door("192.0.2.2", "").await.0, 302);
+    tokio::time::sleep(std::time::Duration::from_secs(31)).await;
+    assert_eq!(door("192.0.2.1", "").await.0, 302);
+    assert_eq!(door("192.0.2.1", "").await.0, 429);
+
+    let api = async |token: &str, peer: &str| from(&router, "/api/v1/package", token, peer, "").await.0;
+    for expected in [200, 200, 200] {
+        assert_eq!(api("one", "192.0.2.1").await, expected, "who has a token is not counted");
+    }
+    for expected in [401, 401, 429] {
+        assert_eq!(api("three", "192.0.2.1").await, expected);
+    }
+    assert_eq!(api("one", "192.0.2.1").await, 429, "or it would tell which guess was right");
+    assert_eq!(api("one", "192.0.2.2").await, 200);
 }

@@ -22,6 +22,17 @@ pub fn call_failed(why: &dyn Error) {
     );
 }
 
+/// The papers of a package that was deleted could not be removed, and trying again will not help.
+pub fn papers_stay(package: &str, why: &dyn Error) {
+    warn!(
+        code = "share.papers_stay",
+        request_id = package,
+        error = chain(why),
+        next = "they stay where artifacts are kept, and may be removed by hand",
+        "papers of a deleted package stay"
+    );
+}
+
 /// Files of a package could not be looked at; they are looked at again.
 pub fn look_waits(package: &str, why: &dyn Error) {
     note("package.look_failed", || chain(why));

@@ -1,6 +1,6 @@
 //! The net under the types: masks what looks like a secret in a finished line.
 //!
-//! Masked: JSON Web Tokens, the parts of presigned URLs that grant access, and task tokens. It errs on
+//! Masked: JSON Web Tokens, the parts of presigned URLs that grant access, our own links, and task tokens. It errs on
 //! the side of masking; it does not try to find secrets it was not told about.
 
 use std::{
@@ -18,6 +18,10 @@ const GRANTS: [&str; 3] = ["x-amz-signature", "x-amz-credential", "x-amz-securit
 
 /// How the caller's token is called in JSON and in Rust.
 const TASK_TOKEN: [&str; 2] = ["tasktoken", "task_token"];
+
+/// Letters and digits of the id and of the secret of a link (`app::desk`).
+const LINK_ID: usize = 42;
+const LINK_SECRET: usize = 64;
 
 /// The line with its secrets masked.
 #[must_use]
@@ -46,6 +50,7 @@ fn next_secret(text: &str) -> Option<(&str, &str)> {
     let task_tokens = find(text, &lower, &TASK_TOKEN, assigned);
     let (start, length) = tokens
         .take(1)
+        .chain(link(text))
         .chain(grants)
         .chain(task_tokens)
         .min_by_key(|(start, length)| (*start, Reverse(*length)))?;
@@ -93,6 +98,16 @@ fn assigned(text: &str) -> Option<&str> {
 /// The characters of base64, base64url and percent-encoding.
 fn is_value(c: char) -> bool {
     c.is_ascii_alphanumeric() || "+/=_-.~%".contains(c)
+}
+
+/// First place of a link of our own, as (start, length): an id, a dot, and a secret of 64 hex digits.
+fn link(text: &str) -> Option<(usize, usize)> {
+    let is_id = |byte: u8| byte.is_ascii_alphanumeric();
+    text.match_indices('.').find_map(|(dot, _)| {
+        let secret = text.get(dot + 1..)?.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let id = text.get(..dot)?.bytes().rev().take_while(|byte| is_id(*byte)).take(LINK_ID).count();
+        (secret >= LINK_SECRET && id == LINK_ID).then_some((dot - id, id + 1 + secret))
+    })
 }
 
 /// The length of the JSON Web Token that the text starts with: three parts, two dots.
@@ -150,6 +165,17 @@ mod tests {
                     .into(),
             ),
             ("x-amz-security-token%3DIQoJb3Jp".into(), "x-amz-security-token%3D[redacted]".into()),
+            (
+                format!(
+                    "GET /d/01KB000000000000000000000091a2b3c4d5e6f708.{}/17 HTTP/1.1",
+                    "0af3".repeat(16)
+                ),
+                "GET /d/[redacted]/17 HTTP/1.1".into(),
+            ),
+            (
+                format!("\"01KB000000000000000000000091a2b3c4d5e6f708.{}\"", "0af3".repeat(16)),
+                "\"[redacted]\"".into(),
+            ),
             (r#"{"taskToken":"AQCE+/==","x":1}"#.into(), r#"{"taskToken":"[redacted]","x":1}"#.into()),
             (
                 r#"{"body":"{\"taskToken\": \"AQCE\"}"}"#.into(),
@@ -167,9 +193,17 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_stays() {
-        for line in
-            ["", "copied 3 files", "eyJ", "eyJa.b", "TaskToken(…)", "X-Amz-Date=20260101", "a taskToken came"]
-        {
+        for line in [
+            "",
+            "a file 0af3.9b",
+            "/d/01KB000000000000000000000091a2b3c4d5e6f708 was ended",
+            "copied 3 files",
+            "eyJ",
+            "eyJa.b",
+            "TaskToken(…)",
+            "X-Amz-Date=20260101",
+            "a taskToken came",
+        ] {
             assert!(matches!(redact(line), Cow::Borrowed(_)), "{line}");
         }
     }

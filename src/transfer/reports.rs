@@ -63,6 +63,22 @@ impl Artifacts for InBucket {
         let at = ObjectLocation::new(self.bucket.as_str(), format!("{}{name}", self.prefix));
         self.objects.presign(&at, now, lasts).await.map(Some)
     }
+
+    async fn remove(&self, folder: &str) -> Result<()> {
+        let prefix = format!("{}{folder}", self.prefix);
+        let mut from = None;
+        loop {
+            let page = self.objects.list(&self.bucket, &prefix, from.as_deref(), &Access::Own).await?;
+            for object in page.items {
+                let at = ObjectLocation::new(self.bucket.as_str(), object.key);
+                self.objects.delete(&at, &Access::Own).await?;
+            }
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
 }
 
 struct Writer {

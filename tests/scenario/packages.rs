@@ -54,6 +54,8 @@ async fn house(objects: Value) -> House {
         inventory: Arc::new(Catalogue::new(objects.clone(), [Place::of("s3://tables/catalogue.csv")])),
         metadata: Arc::new(Lims::new(objects.clone(), Some(Place::of("s3://tables/lims.csv")))),
         artifacts: Arc::new(InBucket::below(objects, "s3://tables/share/").unwrap()),
+        jobs: None,
+        notices: None,
     });
     house.share.public_url = Some("https://share.example.org".parse().unwrap());
     house

@@ -440,7 +440,7 @@ async fn a_package_has_its_papers_and_is_handed_out() {
     let desk = desk(&house, &instance);
     let package = made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] })).await;
     let id = RequestId::new(package.id.as_str());
-    let url = desk.report(&id).await.unwrap();
+    let url = desk.report("ann", &id).await.unwrap();
     let day = package.request_time.strftime("year=%Y/month=%m/day=%d");
     let folder = format!("share/packages/{day}/{id}/final/");
     let url = url.replace("%3D", "=");
@@ -455,7 +455,7 @@ async fn a_package_has_its_papers_and_is_handed_out() {
     assert_eq!(for_programs["files"].as_array().unwrap().len(), 4);
     assert_eq!(for_programs["libraries"][0]["subjectId"], "SBJ1");
 
-    let url = desk.hand_out(&id).await.unwrap();
+    let url = desk.hand_out("ann", &id).await.unwrap();
     assert!(url.contains("download-data.my-package.sh?"), "{url}");
     let name = format!("{folder}download-data.my-package.sh");
     let script = house.object("tables", &name).await;
@@ -463,10 +463,10 @@ async fn a_package_has_its_papers_and_is_handed_out() {
     assert_eq!(script.matches("X-Amz-Signature=").count(), 4, "a link for each file");
     assert!(paths(&desk, &package).await.iter().all(|path| script.contains(&format!("'{path}'"))));
     sleep(23 * 60 * MINUTE).await;
-    desk.hand_out(&id).await.unwrap();
+    desk.hand_out("ann", &id).await.unwrap();
     assert_eq!(house.object("tables", &name).await, script, "its links are good for more than six days");
     sleep(2 * 60 * MINUTE).await;
-    desk.hand_out(&id).await.unwrap();
+    desk.hand_out("ann", &id).await.unwrap();
     assert_ne!(house.object("tables", &name).await, script, "they are not any more");
 }
 
@@ -479,7 +479,7 @@ async fn links_that_would_die_soon_are_not_handed_out() {
     let instance = house.instance();
     let desk = desk(&house, &instance);
     let package = made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] })).await;
-    let refused = desk.hand_out(&RequestId::new(package.id.as_str())).await.unwrap_err();
+    let refused = desk.hand_out("ann", &RequestId::new(package.id.as_str())).await.unwrap_err();
     let Refusal::Conflict(why) = refused else { panic!("{refused:?}") };
     assert!(
         why.starts_with("Presigned URLs would expire at ") && why.ends_with("(share.presign_least)"),

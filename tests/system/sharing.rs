@@ -41,6 +41,11 @@ fn files(many: usize) -> (String, Vec<Value>) {
 
 impl Desk {
     async fn start(many: usize, more: Value, options: &[&str]) -> Self {
+        Self::start_with(many, more, options, &[]).await
+    }
+
+    /// The same with settings of its own.
+    async fn start_with(many: usize, more: Value, options: &[&str], settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (rows, objects) = files(many);
         let catalogue = directory.path().join("catalogue.csv");
@@ -65,7 +70,7 @@ impl Desk {
             ("COPY_MANAGER__SHARE__CATALOGUE", &catalogue.display().to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let environment = [quick(&[]), credentials(&platform).to_vec(), own.to_vec()].concat();
+        let environment = [quick(settings), credentials(&platform).to_vec(), own.to_vec()].concat();
         let daemon = Process::spawn("serve", directory.path(), &["serve"], &environment);
         let mut desk = Self { daemon, platform, endpoint: String::new(), environment, directory, daemons: 1 };
         desk.open().await;
@@ -334,4 +339,59 @@ async fn fetched(quoted: &str, to: Option<&Path>) -> String {
         std::fs::write(to, &said.stdout).unwrap();
     }
     String::from_utf8_lossy(&said.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn a_link_is_followed_from_a_script_counted_and_taken_back() {
+    let settings = [("SHARE__PRESIGN", "links"), ("LOG__LEVEL", "trace")];
+    let desk = Desk::start_with(20, json!([]), &[], &settings).await;
+    let package = desk.packaged().await;
+    let of = ["links", "--package-id", package.as_str()];
+    let link: Value =
+        serde_json::from_str(&desk.says(&[&of[..], &["--label", "Lab of Ann"]].concat()).await).unwrap();
+    let script = desk.directory.path().join("download.sh");
+    let text = fetched(link["script"].as_str().unwrap(), Some(&script)).await;
+    let door = link["url"].as_str().unwrap();
+    assert!(text.contains(&format!("'{door}/20'")) && !text.contains("X-Amz-"), "{text}");
+    let run = async |place: &str| {
+        let there = desk.directory.path().join(place);
+        std::fs::create_dir_all(&there).unwrap();
+        let mut bash = tokio::process::Command::new("bash");
+        bash.arg(&script).args(["--jobs", "2", "--download-path"]).arg(&there).stdin(Stdio::null());
+        let said = bash.output().await.unwrap();
+        (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned(), there)
+    };
+    let (code, said, there) = run("there").await;
+    assert_eq!(code, Some(0), "{said}");
+    let source = desk.sums("src", &format!("primary/{RUN}/")).await;
+    assert_eq!(source.len(), 20);
+    for (name, md5) in &source {
+        let file = std::fs::read(there.join(format!("fastq/{RUN}/Lane_1/L1/{name}"))).unwrap();
+        assert_eq!(hex::encode(<md5::Md5 as md5::Digest>::digest(&file)), *md5, "{name}");
+    }
+    let listed: Value = serde_json::from_str(&desk.says(&of).await).unwrap();
+    let bytes: u64 = (100..120).sum();
+    assert_eq!((&listed[0]["label"], &listed[0]["createdBy"]), (&json!("Lab of Ann"), &json!("ann")));
+    assert_eq!((&listed[0]["files"], &listed[0]["bytes"]), (&json!(20), &json!(bytes)), "{listed}");
+    // The script that is handed out has a link of its own, of whoever asks.
+    let handed = desk.says(&["presign-package", "--package-id", &package]).await;
+    assert_eq!(desk.says(&["presign-package", "--package-id", &package]).await, handed);
+
+    desk.says(&[&of[..], &["--revoke", link["id"].as_str().unwrap()]].concat()).await;
+    let (code, said, there) = run("later").await;
+    assert_eq!((code, said.contains("404")), (Some(2), true), "{said}");
+    assert!(
+        !there.join("fastq").exists()
+            || std::fs::read_dir(there.join(format!("fastq/{RUN}/Lane_1/L1"))).unwrap().next().is_none()
+    );
+    assert!(fetched(&handed, None).await.starts_with("#!"), "another link is as good as before");
+
+    // At the finest level: no link, no address that was signed, no token.
+    let log = std::fs::read_to_string(desk.directory.path().join("serve.log")).unwrap();
+    assert!(log.contains("\"level\":\"DEBUG\""), "{log}");
+    let secret = door.rsplit('.').next().unwrap();
+    let other = handed.split("/d/").nth(1).unwrap().split('/').next().unwrap();
+    for capability in [TOKEN, secret, other, "X-Amz-Signature=0", "X-Amz-Signature=a"] {
+        assert!(!log.contains(capability), "{capability}");
+    }
 }

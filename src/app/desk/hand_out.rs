@@ -1,44 +1,39 @@
-//! Hand-outs: the script with which a receiver fetches a package, and the links in it.
+//! Hand-outs: what leads others to a package, to its papers and to its files.
 
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
-use super::Desk;
+use super::{
+    Desk,
+    links::{Found, Terms, Whole},
+    scripts::{LONGEST, add, place_of, refused, script_name},
+};
 use crate::{
     domain::{
         ids::RequestId,
-        share::{files::PackagedFile, places::artifact},
+        share::{ids::Shared, outcome::PackageReport, places::artifact, settings::Presign},
     },
-    kinds::cards::Card,
-    papers::script::{Head, Refused, Row, Script},
-    ports::{
-        self, Class, Error,
-        objects::ObjectLocation,
-        reports::ReportWriter,
-        store::{Action, EXPIRE_AT, Item, Key, Write},
-    },
-    share::Refusal,
+    events::share::linked::{LinkAsked, LinkMade},
+    kinds::{cards::Card, package::Package},
+    papers::script::{Head, Script},
+    ports::reports::{Opened, kind_of},
+    share::{Led, Refusal},
 };
 
-/// As long as a link can be good at most (`SigV4`).
-const LONGEST: Duration = Duration::from_hours(7 * 24);
-/// For so long its links must still be good that a script is used again.
-const GOOD: SignedDuration = SignedDuration::from_hours(6 * 24);
-/// The record of the script of a package.
-const HAND_OUT: &str = "HANDOUT";
-const DOCUMENT: &str = "handout";
+/// Who a link is for that nobody is named for.
+const ANYBODY: &str = "anybody";
 
-/// A script that was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Made {
-    /// How long its links are good.
-    until: Timestamp,
+/// What is said of a link that leads nowhere, whatever the reason.
+pub(super) fn gone() -> Refusal {
+    Refusal::NotFound("there is no such link, or it has ended".to_owned())
 }
 
-fn unreadable(error: serde_json::Error) -> Error {
-    Error::new(Class::Invalid, "read hand-out", "its record cannot be read").caused_by(error)
+fn later(at: Timestamp, lasts: Duration) -> Timestamp {
+    at.saturating_add(SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX))
+        .unwrap_or(Timestamp::MAX)
 }
 
 impl Desk {
@@ -47,101 +42,172 @@ impl Desk {
         artifact(id, card.asked_at, &format!("SummaryReport.{}.html", card.name))
     }
 
-    /// Where an artifact can be read from elsewhere.
-    pub(super) async fn url_of(&self, name: &str) -> Result<String, Refusal> {
-        if let Some(link) = self.sharing.artifacts.link(name, self.clock.now(), LONGEST).await? {
+    /// Where a paper of a package can be read from elsewhere.
+    pub(super) async fn url_of(
+        &self,
+        (who, id, card): (&str, &RequestId, &Card),
+        name: &str,
+    ) -> Result<String, Refusal> {
+        let now = self.clock.now();
+        if self.settings.presign == Presign::S3
+            && let Some(link) = self.sharing.artifacts.link(name, now, LONGEST).await?
+        {
             return Ok(link.url);
         }
-        let link = self.links.make(name, LONGEST).await?;
+        let mut until = later(now, LONGEST);
+        // What a push has left may be looked at for as long as it is kept.
+        if Shared::of(id) == Some(Shared::Package) {
+            until = until.min(self.settings.expires_at(card.asked_at));
+        }
+        let (label, who, paper) = (String::new(), who.to_owned(), Some(name.to_owned()));
+        let terms = Terms { label, who, made_at: now, until, paper };
+        let unknown = || Refusal::NotFound(format!("{id} is not known"));
+        let link = self.links.make(id, terms, until).await?.ok_or_else(unknown)?;
         let last = name.rsplit('/').next().unwrap_or_default();
-        Ok(format!("{}/d/{link}/{last}", self.public_url.as_str().trim_end_matches('/')))
+        Ok(self.door(&link.text, last))
     }
 
-    /// Where the script of a package can be fetched; it is made unless there is one whose links last.
-    pub(super) async fn script(&self, id: &RequestId, card: &Card) -> Result<String, Refusal> {
-        let name = artifact(id, card.asked_at, &format!("download-data.{}.sh", card.name));
-        // Who asks meanwhile gets the one that is being made.
-        let _turn = self.scripts.lock().await;
-        let key = Key::new(id.as_str(), HAND_OUT);
-        let now = self.clock.now();
-        if let Some(item) = self.store.get(&key).await? {
-            let made: Made =
-                serde_json::from_str(item.text(DOCUMENT).unwrap_or_default()).map_err(unreadable)?;
-            if made.until.duration_since(now) > GOOD {
-                return self.url_of(&name).await;
+    /// Where a link leads in, and to what behind it.
+    fn door(&self, link: &str, rest: &str) -> String {
+        format!("{}/d/{link}/{rest}", self.public_url.as_str().trim_end_matches('/'))
+    }
+
+    /// Where the script of a package can be fetched.
+    pub(super) async fn script(&self, who: &str, id: &RequestId, card: &Card) -> Result<String, Refusal> {
+        if self.settings.presign == Presign::S3 {
+            self.scripts.make(id, card).await?;
+            let name = artifact(id, card.asked_at, &script_name(card));
+            return self.url_of((who, id, card), &name).await;
+        }
+        let text = match self.links.made_for(id, who).await? {
+            Some(text) => text,
+            None => {
+                let label = if who.is_empty() { ANYBODY } else { who }.to_owned();
+                let whole = self.new_link(who, id, card, LinkAsked { label, until: None }).await?;
+                self.links.remember(id, who, &whole.text);
+                whole.text
             }
-        }
-        let until = self.last_until(now).await?;
-        let writer = self.sharing.artifacts.begin(&name).await?;
-        self.write_script(id, card, until, writer).await?;
-        let text = serde_json::to_string(&Made { until }).map_err(unreadable)?;
-        let item = Item::new(key).with(DOCUMENT, text).with(EXPIRE_AT, until.as_second());
-        let put = Write { key: item.key, action: Action::Put(item.attributes), conditions: Vec::new() };
-        self.store.write(put).await?;
-        self.url_of(&name).await
-    }
-
-    /// How long links that are signed now are good, if that is long enough.
-    async fn last_until(&self, now: Timestamp) -> Result<Timestamp, Refusal> {
-        let anywhere = ObjectLocation::new("bucket", "key");
-        let until = self.objects.presign(&anywhere, now, LONGEST).await?.until;
-        let least = SignedDuration::try_from(self.settings.presign_least).unwrap_or(SignedDuration::MAX);
-        if until.duration_since(now) < least {
-            let why = format!("Presigned URLs would expire at {until} (share.presign_least)");
-            return Err(Refusal::Conflict(why));
-        }
-        Ok(until)
-    }
-
-    async fn write_script(
-        &self,
-        id: &RequestId,
-        card: &Card,
-        until: Timestamp,
-        mut writer: Box<dyn ReportWriter>,
-    ) -> Result<(), Refusal> {
-        match self.fill_script(id, card, until, writer.as_mut()).await {
-            Ok(()) => writer.finish().await.map(drop).map_err(Refusal::from),
-            Err(refusal) => {
-                writer.abandon().await;
-                Err(refusal)
-            }
-        }
-    }
-
-    async fn fill_script(
-        &self,
-        id: &RequestId,
-        card: &Card,
-        until: Timestamp,
-        writer: &mut dyn ReportWriter,
-    ) -> Result<(), Refusal> {
-        let gone = || Refusal::Conflict("Status is not succeeded".to_owned());
-        let report = self.packages.report(id).await?.ok_or_else(gone)?;
-        let (files, bytes) = (report.files, report.bytes);
-        let head = Head { name: &card.name, id: id.as_str(), expires: until, files, bytes };
-        let mut script = Script::new(&head);
-        let refused = |refused: Refused| Refusal::Conflict(refused.to_string());
-        for chunk in 0..report.chunks {
-            for file in &self.packages.some_files(id, &report, chunk).await? {
-                let url = self.signed(file).await?;
-                let (md5, sha256) = (file.md5.as_deref(), file.sha256.as_deref());
-                let row = Row { path: &file.path, size: file.size, url: &url, md5, sha256 };
-                script.take(&row).map_err(refused)?;
-            }
-            writer.write(&script.drain()).await?;
-        }
-        writer.write(&script.finish().map_err(refused)?).await?;
-        Ok(())
-    }
-
-    async fn signed(&self, file: &PackagedFile) -> ports::Result<String> {
-        let place = file.uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
-        let Some((bucket, key)) = place else {
-            let why = format!("{} is not in S3", file.uri);
-            return Err(Error::new(Class::Invalid, "sign GetObject", why));
         };
-        let at = ObjectLocation::new(bucket, key);
-        Ok(self.objects.presign(&at, self.clock.now(), LONGEST).await?.url)
+        Ok(self.door(&text, &script_name(card)))
+    }
+
+    /// Makes a link to the files of a package that can be shared.
+    async fn new_link(
+        &self,
+        who: &str,
+        id: &RequestId,
+        card: &Card,
+        asked: LinkAsked,
+    ) -> Result<Whole, Refusal> {
+        let (now, end) = (self.clock.now(), self.settings.expires_at(card.asked_at));
+        let LinkAsked { label, until } = asked;
+        let until = until.unwrap_or(end);
+        if until > end {
+            return Err(Refusal::Bad(format!("until must not be after the package expires, at {end}")));
+        }
+        if until <= now {
+            return Err(Refusal::Bad("until must be after the current time".to_owned()));
+        }
+        let most = usize::try_from(self.settings.max_links).unwrap_or(usize::MAX);
+        if self.links.all(id).await?.len() >= most {
+            return Err(Refusal::Conflict(format!("the package has {most} links (share.max_links)")));
+        }
+        let terms = Terms { label, who: who.to_owned(), made_at: now, until, paper: None };
+        let unknown = || Refusal::NotFound(format!("{id} is not known"));
+        let keep = later(card.asked_at, self.settings.keep).max(until);
+        self.links.make(id, terms, keep).await?.ok_or_else(unknown)
+    }
+
+    pub(super) async fn make_a_link(
+        &self,
+        who: &str,
+        id: &RequestId,
+        asked: LinkAsked,
+    ) -> Result<LinkMade, Refusal> {
+        let card = self.ready(id).await?;
+        let Whole { text, shown } = self.new_link(who, id, &card, asked).await?;
+        let url = self.door(&text, "").trim_end_matches('/').to_owned();
+        Ok(LinkMade { shown, url, script: self.door(&text, &script_name(&card)) })
+    }
+
+    /// What a link leads to: a paper; the script of a package; or one of its files, of which the bytes from `from` on
+    /// are wanted.
+    pub(super) async fn lead(&self, link: &str, name: Option<&str>, from: u64) -> Result<Led, Refusal> {
+        let found = self.links.find(link).await?.ok_or_else(gone)?;
+        if let Some(paper) = &found.terms.paper {
+            return self.sharing.artifacts.open(paper).await?.ok_or_else(gone).map(Led::Here);
+        }
+        match name {
+            None => self.linked_script(&found, link).await,
+            Some(name) if name == script_name(&found.card) => self.linked_script(&found, link).await,
+            Some(name) => {
+                let number = name.parse().map_err(|_| gone())?;
+                self.file(&found, number, from).await
+            }
+        }
+    }
+
+    /// Where a file is read. It is counted before that is told; what cannot be counted is not told.
+    async fn file(&self, found: &Found, number: u64, from: u64) -> Result<Led, Refusal> {
+        let file = self.shelf.file(&found.package, number).await?.ok_or_else(gone)?;
+        if !self.links.count(found, file.size.saturating_sub(from)).await? {
+            return Err(gone());
+        }
+        let at = place_of(&file)?;
+        let there = self.objects.presign(&at, self.clock.now(), self.settings.link_lifetime).await?;
+        Ok(Led::There(there))
+    }
+
+    /// The script of a package, whose links are those of `link`. It is made as it is read, and kept nowhere: it holds
+    /// the secret.
+    async fn linked_script(&self, found: &Found, link: &str) -> Result<Led, Refusal> {
+        let report = self.shelf.report(&found.package).await?.ok_or_else(gone)?;
+        let (files, bytes) = (report.files, report.bytes);
+        let (name, id) = (found.card.name.as_str(), found.package.as_str());
+        let head = Head { name, id, expires: found.terms.until, files, bytes };
+        let writing = Writing {
+            packages: self.packages.clone(),
+            package: found.package.clone(),
+            report,
+            base: self.door(link, ""),
+            script: Some(Script::new(&head)),
+            chunk: 0,
+            number: 0,
+        };
+        let bytes = stream::try_unfold(writing, async |mut writing: Writing| {
+            let piece = writing.next().await.map_err(|why| io::Error::other(format!("{why:?}")))?;
+            Ok(piece.map(|piece| (Bytes::from(piece), writing)))
+        });
+        Ok(Led::Here(Opened { size: None, kind: kind_of("x.sh"), bytes: bytes.boxed() }))
+    }
+}
+
+/// A script that is made as it is read.
+struct Writing {
+    packages: Arc<Package>,
+    package: RequestId,
+    report: Arc<PackageReport>,
+    base: String,
+    /// None: its end was read.
+    script: Option<Script>,
+    chunk: u32,
+    /// The number of the last file.
+    number: u64,
+}
+
+impl Writing {
+    /// The next piece; `None` behind the last.
+    async fn next(&mut self) -> Result<Option<String>, Refusal> {
+        if self.chunk >= self.report.chunks {
+            let script = self.script.take();
+            return script.map(|script| script.finish().map_err(refused)).transpose();
+        }
+        let Some(script) = &mut self.script else { return Ok(None) };
+        for file in &self.packages.some_files(&self.package, &self.report, self.chunk).await? {
+            self.number += 1;
+            add(script, file, &format!("{}{}", self.base, self.number))?;
+        }
+        self.chunk += 1;
+        Ok(Some(script.drain()))
     }
 }

@@ -4,6 +4,8 @@ mod auto;
 mod hand_out;
 mod links;
 mod pushes;
+mod scripts;
+mod shelf;
 mod standing;
 
 use std::{sync::Arc, time::Duration};
@@ -11,16 +13,22 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::{links::Links, standing::Standing};
+use self::{
+    links::Links,
+    scripts::{Maker, Scripts},
+    shelf::Shelf,
+    standing::Standing,
+};
 use crate::{
     domain::{
         ids::RequestId,
         share::{
             files::PackagedFile,
             ids::{self, Shared},
+            places::artifact,
             request::{PackageOrder, PackageRequest},
             settings::ShareSettings,
         },
@@ -28,6 +36,7 @@ use crate::{
     engine::{Cancel, Engine, Order, Submitted},
     events::share::{
         asked::PushAsked,
+        linked::{LinkAsked, LinkMade, LinkShown},
         shown::{JobStatus, PackageShown, PushShown},
     },
     kinds::{
@@ -36,11 +45,9 @@ use crate::{
         package::Package,
         releases::Releases,
     },
-    ports::{
-        self, Ports, Sharing, chance::Chance, clock::Clock, notices::Sent, objects::ObjectStore,
-        reports::Opened, store::Store,
-    },
-    share::{Backend, Refusal, Wanted},
+    ports::{self, Ports, Sharing, chance::Chance, clock::Clock, notices::Sent, objects::ObjectStore},
+    share::{Backend, Led, Refusal, Wanted},
+    signals,
 };
 
 /// Roots that are looked at at a time.
@@ -64,13 +71,12 @@ pub struct Desk {
     links: Links,
     sharing: Sharing,
     objects: Arc<dyn ObjectStore>,
-    store: Arc<dyn Store>,
     settings: Arc<ShareSettings>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     public_url: Url,
-    /// One script is made at a time.
-    scripts: Mutex<()>,
+    scripts: Scripts,
+    shelf: Shelf,
 }
 
 impl Desk {
@@ -84,21 +90,37 @@ impl Desk {
         settings: ShareSettings,
         public_url: Url,
     ) -> Self {
+        let keep = settings.keep;
+        let (settings, cards) = (Arc::new(settings), Cards::new(ports.store.clone(), keep));
+        let scripts = Scripts::new(Maker {
+            packages: packages.clone(),
+            cards: cards.clone(),
+            artifacts: sharing.artifacts.clone(),
+            objects: ports.objects.clone(),
+            store: ports.store.clone(),
+            settings: settings.clone(),
+            clock: ports.clock.clone(),
+        });
         Self {
             engine,
+            shelf: Shelf::new(packages.clone()),
             packages,
-            cards: Cards::new(ports.store.clone(), settings.keep),
+            cards,
             releases: Releases::new(ports.store.clone()),
             links: Links::new(ports.store.clone(), ports.clock.clone(), ports.chance.clone()),
             sharing,
             objects: ports.objects.clone(),
-            store: ports.store.clone(),
-            settings: Arc::new(settings),
+            settings,
             clock: ports.clock.clone(),
             chance: ports.chance.clone(),
             public_url,
-            scripts: Mutex::new(()),
+            scripts,
         }
+    }
+
+    /// Goes on with scripts whose callers have hung up, until `off`.
+    pub async fn go_on(&self, off: CancellationToken) {
+        self.scripts.go_on(off).await;
     }
 
     /// Those of all cards that are wanted, with where they stand.
@@ -261,7 +283,15 @@ impl Backend for Desk {
         if !standing.status.has_ended() {
             return Err(Refusal::Conflict(NOT_ENDED.to_owned()));
         }
+        match self.sharing.artifacts.remove(&artifact(id, card.asked_at, "")).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            // Where it may not be done, they end by a rule of the bucket.
+            Err(error) => signals::share::papers_stay(id.as_str(), &error),
+            Ok(()) => {}
+        }
+        // From then on no link is good, and none is made.
         self.cards.delete(id, &card).await?;
+        self.links.forget(id).await?;
         Ok(self.shown(id, &card, &standing))
     }
 
@@ -307,20 +337,33 @@ impl Backend for Desk {
         self.package(id).await
     }
 
-    async fn report(&self, id: &RequestId) -> Result<String, Refusal> {
+    async fn report(&self, who: &str, id: &RequestId) -> Result<String, Refusal> {
         let card = self.ready(id).await?;
-        self.url_of(&Self::report_name(id, &card)).await
+        self.url_of((who, id, &card), &Self::report_name(id, &card)).await
     }
 
-    async fn hand_out(&self, id: &RequestId) -> Result<String, Refusal> {
+    async fn hand_out(&self, who: &str, id: &RequestId) -> Result<String, Refusal> {
         let card = self.ready(id).await?;
-        self.script(id, &card).await
+        self.script(who, id, &card).await
     }
 
-    async fn follow(&self, link: &str) -> Result<Opened, Refusal> {
-        let gone = || Refusal::NotFound("there is no such link, or it has ended".to_owned());
-        let link = self.links.follow(link).await?.ok_or_else(gone)?;
-        self.sharing.artifacts.open(&link.artifact).await?.ok_or_else(gone)
+    async fn make_link(&self, who: &str, id: &RequestId, asked: LinkAsked) -> Result<LinkMade, Refusal> {
+        self.make_a_link(who, id, asked).await
+    }
+
+    async fn links(&self, id: &RequestId) -> Result<Vec<LinkShown>, Refusal> {
+        self.card(id).await?;
+        Ok(self.links.all(id).await?)
+    }
+
+    async fn end_link(&self, id: &RequestId, link: &str) -> Result<LinkShown, Refusal> {
+        self.card(id).await?;
+        let unknown = || Refusal::NotFound(format!("{id} has no such link"));
+        self.links.end(id, link).await?.ok_or_else(unknown)
+    }
+
+    async fn follow(&self, link: &str, name: Option<&str>, from: u64) -> Result<Led, Refusal> {
+        self.lead(link, name, from).await
     }
 
     fn now(&self) -> Timestamp {

@@ -128,6 +128,6 @@ impl Desk {
         if standing.end.is_none_or(|end| end.receipt.is_none()) {
             return Err(Refusal::NotFound(format!("{id} has no receipt")));
         }
-        self.url_of(&push_log(id, card.asked_at, "receipt.jsonl")).await
+        self.url_of(("", id, &card), &push_log(id, card.asked_at, "receipt.jsonl")).await
     }
 }

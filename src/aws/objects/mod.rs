@@ -75,6 +75,14 @@ impl ObjectStore for S3Objects {
         self.presigned(at, now, lasts).await
     }
 
+    async fn delete(&self, at: &ObjectLocation, access: &Access) -> Result<()> {
+        let quick = self.clients.quick("DeleteObject", &at.bucket, access, |client| {
+            let call = client.delete_object().bucket(&at.bucket).key(&at.key);
+            call.set_request_payer(self.payer(&[&at.bucket])).send()
+        });
+        quick.await.map(drop)
+    }
+
     async fn head(&self, at: &ObjectLocation, access: &Access) -> Result<Option<ObjectInfo>> {
         let Some(info) = self.look_at(at, access).await? else { return Ok(None) };
         let parts = match &info.etag {

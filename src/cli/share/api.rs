@@ -66,6 +66,10 @@ impl Api {
         self.answer(self.http.patch(self.at(path)?)).await
     }
 
+    pub(super) async fn delete(&self, path: &[&str]) -> anyhow::Result<Value> {
+        self.answer(self.http.delete(self.at(path)?)).await
+    }
+
     /// A list, page by page.
     pub(super) fn pages<'a>(
         &'a self,

@@ -7,6 +7,7 @@ mod api;
 mod auto;
 mod end;
 mod handouts;
+mod links;
 mod manifests;
 mod packages;
 mod pushes;
@@ -30,6 +31,7 @@ use self::{
     api::Api,
     auto::Auto,
     handouts::{PresignPackage, ViewPackageReport},
+    links::Links,
     packages::{Abort, Files, GeneratePackage, GetPackageStatus, ListPackages},
     pushes::{GetPushJobStatus, ListPushJobs, PushPackage, RetryPush},
     verify::Verify,
@@ -96,6 +98,8 @@ enum Command {
     PushPackage(PushPackage),
     /// Print the address of a script that downloads a package
     PresignPackage(PresignPackage),
+    /// List, make and end links to the files of a package
+    Links(Links),
     /// List pushes, newest first
     ListPushJobs(ListPushJobs),
     /// Show a push
@@ -160,6 +164,7 @@ impl Share {
             Command::ViewPackageReport(view) => view.run(&connect()?, out).await,
             Command::PushPackage(push) => push.run(&connect()?, out).await,
             Command::PresignPackage(presign) => presign.run(&connect()?, out).await,
+            Command::Links(links) => links.run(&connect()?, out).await,
             Command::ListPushJobs(list) => list.run(&connect()?, out).await,
             Command::GetPushJobStatus(status) => status.run(&connect()?, out).await,
             Command::RetryPush(retry) => retry.run(&connect()?, out).await,

@@ -54,6 +54,13 @@ pub struct ShareSettings {
     pub workflow_names: WorkflowNames,
     /// Which projects may go where.
     pub rules: ShareRules,
+    /// What the links in a script are.
+    pub presign: Presign,
+    /// For how long an address is good that a link of our own leads to.
+    #[serde(with = "duration_text")]
+    pub link_lifetime: Duration,
+    /// Links of our own that a package may have.
+    pub max_links: u32,
     /// For how long links in a script must be good.
     #[serde(with = "duration_text")]
     pub presign_least: Duration,
@@ -63,6 +70,10 @@ pub struct ShareSettings {
     pub restore_speed: ThawSpeed,
     /// What is put beside the files of a push that does not say it.
     pub deliver: Vec<Deliver>,
+    /// Calls a minute of one address that follow links; 0: as many as come.
+    pub door_rate: u32,
+    /// Calls a minute of one address with tokens that are not known; 0: as many as come.
+    pub failed_token_rate: u32,
     /// The `source` of state changes.
     pub event_source: String,
     /// The file of what is shared by itself: `s3://bucket/key`, or a path; empty: nothing is.
@@ -165,6 +176,17 @@ pub enum Auth {
     None,
 }
 
+/// What the links in a script are (`share.presign`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presign {
+    /// Addresses of S3, which end with our credentials.
+    #[default]
+    S3,
+    /// Links of our own, which can be taken back and are counted.
+    Links,
+}
+
 /// Names of workflows that may be asked for (`share.workflow_names`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -193,10 +215,15 @@ impl Default for ShareSettings {
             workflow_filters: WorkflowFilters::default(),
             workflow_names: WorkflowNames::Known,
             rules: ShareRules::default(),
+            presign: Presign::S3,
+            link_lifetime: Duration::from_hours(1),
+            max_links: 1000,
             presign_least: Duration::from_hours(144),
             restore_days: NonZeroU32::MIN.saturating_add(6),
             restore_speed: ThawSpeed::Bulk,
             deliver: Vec::new(),
+            door_rate: 6000,
+            failed_token_rate: 60,
             event_source: "orcabus.datasharing".to_owned(),
             auto_jobs: String::new(),
             auto_approval: Approval::None,

@@ -2,6 +2,7 @@
 
 pub mod asked;
 mod fields;
+pub mod linked;
 pub mod shown;
 
 use serde::Serialize;

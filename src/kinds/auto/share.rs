@@ -246,6 +246,8 @@ async fn pushed(
             package_name: String::new(),
             destination,
             on_conflict: None,
+            deliver: auto.settings.deliver.clone(),
+            dry_run: false,
             requested_by: order.package.requested_by.clone(),
             asked_at: Some(auto.core.ports.clock.now()),
             public_url: order.package.public_url.clone(),

@@ -138,7 +138,7 @@ impl Package {
     async fn go_on(&self, held: &mut Leased) -> RoundResult<End> {
         let order = self.order(held).await?;
         match self.freeze(held, &order).await? {
-            Ok(Next::Whole(outcome)) => self.conclude(held, outcome).await?,
+            Ok(Next::Whole(outcome)) => self.conclude(held, *outcome).await?,
             Ok(Next::Restores(cold)) => self.begin_restores(held, cold).await?,
             Err(error) => return self.held_up(held, error).await,
         }

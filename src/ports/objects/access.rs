@@ -27,6 +27,21 @@ impl fmt::Display for ObjectLocation {
     }
 }
 
+/// A link by which whoever has it can read an object.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Presigned {
+    /// The link. A capability: it is in no log.
+    pub url: String,
+    /// How long it is good.
+    pub until: Timestamp,
+}
+
+impl fmt::Debug for Presigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presigned").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
 /// How objects that are written with temporary credentials are to be encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encryption {

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
-pub use self::access::{Access, BucketAccess, Encryption, Endpoint, EndpointKeys, ObjectLocation};
+pub use self::access::{Access, BucketAccess, Encryption, Endpoint, EndpointKeys, ObjectLocation, Presigned};
 use super::{
     error::{Class, Error, Result},
     store::Page,
@@ -209,21 +209,6 @@ pub struct ObjectCopy {
     pub tagging: Tagging,
 }
 
-/// A link by which whoever has it can read an object.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Presigned {
-    /// The link. A capability: it is in no log.
-    pub url: String,
-    /// How long it is good.
-    pub until: Timestamp,
-}
-
-impl fmt::Debug for Presigned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Presigned").field("until", &self.until).finish_non_exhaustive()
-    }
-}
-
 /// An upload in parts that was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadId(pub String);
@@ -383,6 +368,11 @@ pub trait ObjectStore: PartUploads {
         options: &WriteOptions,
         access: &Access,
     ) -> Result<ETag>;
+
+    /// Removes an object that we have written; one that is not there is fine.
+    async fn delete(&self, _at: &ObjectLocation, _access: &Access) -> Result<()> {
+        Err(Error::new(Class::Invalid, "DeleteObject", "cannot be done here"))
+    }
 
     /// Writes an object of exactly as many bytes as it says, at most 5 GiB, in one call; a body that ends
     /// with an error leaves none. Not tried again inside: a body can be read once.
