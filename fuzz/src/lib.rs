@@ -10,10 +10,18 @@ use copy_manager::{
         location::{DataPath, Location},
         renaming::{RenameEntry, RenameSource, SourceRef, check_name, resolve},
         request::{Asked, Kind},
+        share::{
+            files::DataType,
+            request::PackageRequest,
+            rows::Row,
+            templates::{Known, Template},
+        },
     },
     events::{
         intake::{Incoming, Refusal, read_manifest, read_payload, read_request_within},
         jobs::read_job_events,
+        lists::{Reader, Rows},
+        share::asked,
     },
 };
 
@@ -148,5 +156,74 @@ pub fn renaming(bytes: &[u8]) {
         let before = names.len();
         names.dedup();
         assert_eq!(names.len(), before, "two files of one name from {map:?}");
+    }
+}
+
+/// The first line is a template of addresses, or refused in clear words; the others are keys. What is read of a key
+/// lies in it, is read again where it is known, and the key begins as what would be listed does.
+pub fn templates(bytes: &[u8]) {
+    let lines = text(bytes);
+    let mut lines = lines.lines();
+    let template = match Template::parse(lines.next().unwrap_or_default()) {
+        Ok(template) => template,
+        Err(said) => return assert!(!said.is_empty() && !said.chars().any(char::is_control), "{said:?}"),
+    };
+    for key in lines.take(16).filter(|key| key.len() <= 256) {
+        let Some(row) = template.read(key, &Known::default()) else { continue };
+        assert_eq!(row.key(), key);
+        let set = |value: &str| Some([value.to_owned()].into());
+        let known = Known {
+            // Of analyses one of several; of reads its own.
+            libraries: match template.data_type() {
+                DataType::Fastq => set(&row.library_id).filter(|_| !row.library_id.is_empty()),
+                DataType::SecondaryAnalysis => row.libraries().next().and_then(set),
+            },
+            instrument_runs: set(&row.instrument_run_id).filter(|_| !row.instrument_run_id.is_empty()),
+            portal_runs: set(&row.portal_run_id).filter(|_| !row.portal_run_id.is_empty()),
+        };
+        for value in [&row.instrument_run_id, &row.portal_run_id, &row.workflow_name, &row.workflow_version] {
+            assert!(key.contains(value.as_str()) && !value.contains('/'), "{value} of {key}");
+        }
+        assert!(template.read(key, &known).is_some(), "{key} by {template}, where {known:?}");
+        let prefixes = template.prefixes(&known, 64);
+        assert!(prefixes.iter().any(|prefix| key.starts_with(prefix)), "{key} is none of {prefixes:?}");
+    }
+}
+
+/// Tables of files, in whatever pieces they come: the same rows, or the same refusal.
+pub fn rows(bytes: &[u8]) {
+    let read = |size: usize| {
+        let mut reader = Reader::<Rows>::of("s3://bkt/table.csv").at_most(1 << 20);
+        let mut rows: Vec<Row> = Vec::new();
+        for piece in bytes.chunks(size) {
+            reader.push(piece, &mut rows).map_err(|failure| failure.message)?;
+        }
+        reader.finish(&mut rows).map_err(|failure| failure.message)?;
+        Ok::<_, String>(rows)
+    };
+    let whole = read(usize::MAX);
+    assert_eq!(whole, read(7));
+    match whole {
+        Ok(rows) => {
+            let has_address = |row: &Row| row.uri.starts_with("s3://") || row.uri.starts_with("icav2://");
+            assert!(rows.iter().all(|row| has_address(row) && !row.key().is_empty()));
+        }
+        Err(said) => assert!(!said.is_empty()),
+    }
+}
+
+/// Bodies that ask for a package give a request, which reads back from what is stored of it, or say what is wrong.
+pub fn package(bytes: &[u8]) {
+    let Ok(body) = serde_json::from_slice(bytes) else { return };
+    match asked::package(&body, false) {
+        Ok((name, request)) => {
+            assert!(name.starts_with(|letter: char| letter.is_ascii_alphabetic()));
+            assert!(!request.data_type_list.is_empty());
+            let stored = serde_json::to_string(&request).unwrap_or_else(|error| panic!("{error}"));
+            let again: PackageRequest =
+                serde_json::from_str(&stored).unwrap_or_else(|error| panic!("{error}: {stored}"));
+            assert_eq!(again, request);
+        }
+        Err(wrong) => assert!(!wrong.is_empty()),
     }
 }

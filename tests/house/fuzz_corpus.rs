@@ -10,7 +10,7 @@ mod checks;
 
 type Check = fn(&[u8]);
 
-const TARGETS: [(&str, Check); 7] = [
+const TARGETS: [(&str, Check); 10] = [
     ("intake", checks::intake),
     ("jobs", checks::jobs),
     ("location", checks::location),
@@ -18,6 +18,9 @@ const TARGETS: [(&str, Check); 7] = [
     ("manifest", checks::manifest),
     ("jwt", checks::jwt),
     ("renaming", checks::renaming),
+    ("templates", checks::templates),
+    ("rows", checks::rows),
+    ("package", checks::package),
 ];
 
 fn fuzz(folder: &str) -> PathBuf {

@@ -16,4 +16,5 @@ pub mod rows;
 pub mod rules;
 pub mod selection;
 pub mod settings;
+pub mod templates;
 pub mod tokens;
