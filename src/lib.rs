@@ -10,7 +10,7 @@
 //! - [`signals`]: what we tell: log lines and metrics
 //! - [`engine`]: what we do
 //! - [`transfer`], [`icav2`]: bytes, and the ICAv2 REST API
-//! - [`inventory`]: tables of files and libraries that others keep
+//! - [`inventory`], [`orcabus`]: which files and libraries there are: tables, buckets, OrcaBus's services
 //! - [`aws`], [`embedded`]: the two full sets of adapters
 //! - [`simulator`]: a stand-in for ICAv2
 //! - [`papers`], [`share`]: what is read of packages, and the API of sharing
@@ -29,6 +29,7 @@ pub mod events;
 pub mod icav2;
 pub mod inventory;
 pub mod kinds;
+pub mod orcabus;
 pub mod papers;
 pub mod planes;
 pub mod policy;

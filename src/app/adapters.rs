@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    Misconfigured,
+    Misconfigured, inventories,
     on_aws::{self, CallersBus, Clients},
     watched::{WatchedTokens, WatchedTransport},
 };
@@ -20,17 +20,14 @@ use crate::{
         http::ReqwestTransport,
         transport::Transport,
     },
-    inventory::{
-        jobs::JobsFile,
-        lims::Lims,
-        tables::{Catalogue, Place},
-    },
+    inventory::{jobs::JobsFile, tables::Place},
     ports::{
         Ports, Sharing,
         chance::{Chance, Dice},
         clock::{Clock, SystemClock},
         objects::ObjectStore,
         reports::{Artifacts, Reports},
+        secrets::Secrets,
         tokens::TokenSource,
     },
     runtime::{Condition, Readiness},
@@ -69,7 +66,8 @@ pub(super) async fn build(
                     .map_err(|error| Misconfigured(error.into()))?,
                 None => embedded::outcomes::Outcomes::to_log(),
             };
-            let (reports, sharing) = (reports(settings, &objects), Some(sharing(settings, &objects)));
+            let sharing = Some(sharing(settings, &objects, None, &chance)?);
+            let reports = reports(settings, &objects);
             let around = Around { platform, objects, transfers, reports, sharing, clock, chance };
             let (mut ports, bus) = on_one_machine(database, outcomes, around).await?;
             people(settings, &mut ports)?;
@@ -78,7 +76,8 @@ pub(super) async fn build(
         Backend::Aws => {
             let clients = Clients::load().await?;
             let platform = platform(settings, Some(&clients), &clock, &chance, Some(&reached))?;
-            let (reports, sharing) = (reports(settings, &objects), Some(sharing(settings, &objects)));
+            let sharing = Some(sharing(settings, &objects, Some(clients.secrets()), &chance)?);
+            let reports = reports(settings, &objects);
             let around = Around { platform, objects, transfers, reports, sharing, clock, chance };
             let mut ports = clients.ports(settings, readiness, around)?;
             people(settings, &mut ports)?;
@@ -137,7 +136,12 @@ fn reports(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Option<Arc<dy
 }
 
 /// What packages are made of, and where they are kept.
-fn sharing(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Sharing {
+fn sharing(
+    settings: &Settings,
+    objects: &Arc<dyn ObjectStore>,
+    secrets: Option<Arc<dyn Secrets>>,
+    chance: &Arc<dyn Chance>,
+) -> anyhow::Result<Sharing> {
     let share = &settings.share;
     let artifacts: Arc<dyn Artifacts> = match InBucket::below(objects.clone(), &share.artifacts) {
         Some(bucket) => Arc::new(bucket),
@@ -148,19 +152,11 @@ fn sharing(settings: &Settings, objects: &Arc<dyn ObjectStore>) -> Sharing {
         }
         None => Arc::new(embedded::reports::InFolder::new(Path::new(&share.artifacts))),
     };
+    let (inventory, metadata) = inventories::chosen(settings, objects, secrets, chance)?;
     let jobs =
         (!share.auto_jobs.is_empty()).then(|| JobsFile::new(objects.clone(), Place::of(&share.auto_jobs)));
-    let lims = (!share.lims.is_empty()).then(|| Place::of(&share.lims));
-    Sharing {
-        inventory: Arc::new(Catalogue::new(
-            objects.clone(),
-            share.catalogue.iter().map(|name| Place::of(name)),
-        )),
-        metadata: Arc::new(Lims::new(objects.clone(), lims)),
-        artifacts,
-        jobs: jobs.map(|jobs| Arc::new(jobs) as _),
-        notices: None,
-    }
+    let jobs = jobs.map(|jobs| Arc::new(jobs) as _);
+    Ok(Sharing { inventory, metadata, artifacts, jobs, notices: None })
 }
 
 /// Has people asked, where that is wanted.

@@ -11,6 +11,7 @@ mod desk;
 mod doctor;
 mod door;
 mod explain;
+mod inventories;
 pub mod kinds;
 #[cfg(feature = "aws")]
 mod on_aws;

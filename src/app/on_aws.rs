@@ -10,7 +10,7 @@ pub(super) use crate::aws::external::CallersBus;
 use crate::{
     aws,
     config::Settings,
-    ports::{Ports, objects::ObjectStore, queue::Queue, tokens::TokenSource},
+    ports::{Ports, objects::ObjectStore, queue::Queue, secrets::Secrets, tokens::TokenSource},
     runtime::Readiness,
 };
 
@@ -50,6 +50,11 @@ impl Clients {
         Arc::new(aws::secret::SecretToken::new(self.0.secrets.clone(), secret))
     }
 
+    /// The secrets that our role may read.
+    pub(super) fn secrets(&self) -> Arc<dyn Secrets> {
+        Arc::new(aws::secret::NamedSecrets::new(self.0.secrets.clone()))
+    }
+
     /// The ports of `backend = "aws"`.
     pub(super) fn ports(
         &self,
@@ -78,7 +83,7 @@ impl Clients {
             callbacks: Arc::new(aws::callbacks::StepFunctions::new(clients.sfn.clone())),
             platform,
             objects,
-            secrets: Arc::new(aws::secret::NamedSecrets::new(clients.secrets.clone())),
+            secrets: self.secrets(),
             transfers,
             reports,
             sharing,

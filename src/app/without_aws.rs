@@ -8,7 +8,7 @@ use super::{Misconfigured, adapters::Around};
 use crate::{
     config::Settings,
     embedded,
-    ports::{Ports, Result, objects::ObjectStore, tokens::TokenSource},
+    ports::{Ports, Result, objects::ObjectStore, secrets::Secrets, tokens::TokenSource},
     runtime::Readiness,
 };
 
@@ -47,6 +47,10 @@ impl Clients {
     }
 
     pub(super) fn token_in(&self, _secret: &str) -> Arc<dyn TokenSource> {
+        match *self {}
+    }
+
+    pub(super) fn secrets(&self) -> Arc<dyn Secrets> {
         match *self {}
     }
 

@@ -1,5 +1,7 @@
 //! What types cannot say about settings: ranges, addresses, and what one value demands of another.
 
+mod inventories;
+
 use std::time::Duration;
 
 use super::{Backend, Settings};
@@ -30,6 +32,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Complaint> {
     complaints.addresses(settings);
     complaints.needs_of_aws(settings);
     complaints.sharing(settings);
+    complaints.inventories(settings);
     complaints.needs_of_build(settings, Built::HERE);
     complaints.0
 }

@@ -4,13 +4,18 @@
 //! - Pages come in an order that stays the same as long as what they are read from does.
 //! - More may be given than was asked for; the caller chooses. Nothing that was asked for is left out.
 //! - What cannot be read as it stands is `Invalid`, and says where: the file, and the line.
+//! - An inventory that cannot find what is asked for by what it was asked by is `Invalid`, and says so; it does not
+//!   give nothing.
 
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
 use super::error::Result;
-use crate::domain::share::{files::Library, rows::Row};
+use crate::domain::share::{
+    files::{DataType, Library},
+    rows::Row,
+};
 
 /// What comes in pages.
 #[async_trait]
@@ -26,8 +31,23 @@ pub struct RowQuery {
     pub libraries: Option<BTreeSet<String>>,
     /// Reads of these sequencing runs.
     pub instrument_runs: Option<BTreeSet<String>>,
-    /// Analyses of these runs.
+    /// Analyses of these runs, whatever their libraries. Where none are named, of each library the newest run of each
+    /// workflow is meant that has not failed.
     pub portal_runs: Option<BTreeSet<String>>,
+    /// Of these kinds.
+    pub data_types: Option<BTreeSet<DataType>>,
+    /// Of analyses that are not named by their runs, those of these workflows, as they are called now.
+    pub workflows: Option<BTreeSet<String>>,
+    /// Runs whose analyses are not wanted.
+    pub excluded_runs: BTreeSet<String>,
+}
+
+impl RowQuery {
+    /// Whether files of that kind are asked for.
+    #[must_use]
+    pub fn wants(&self, data_type: DataType) -> bool {
+        self.data_types.as_ref().is_none_or(|types| types.contains(&data_type))
+    }
 }
 
 /// What libraries are asked for by.

@@ -37,6 +37,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("embedded", &["domain", "events", "ports", "signals"]),
     ("inventory", &["domain", "events", "ports"]),
     ("slack", &["domain", "ports"]),
+    // It calls through the same transport.
+    ("orcabus", &["domain", "ports", "policy", "icav2"]),
     ("simulator", &["domain", "events", "icav2"]),
     ("runtime", &["signals"]),
     ("telemetry", &["signals"]),
@@ -80,6 +82,7 @@ const ALL_BUT_CLI: &[&str] = &[
     "embedded",
     "inventory",
     "slack",
+    "orcabus",
     "papers",
     "simulator",
     "runtime",

@@ -1,5 +1,7 @@
 //! Packages and pushes, from what a caller asks for to what arrives.
 
+mod listed;
+
 use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
 
 use copy_manager::{

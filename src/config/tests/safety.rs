@@ -146,3 +146,47 @@ fn sharing_is_open_to_those_who_are_named() {
     assert!(told(&[listen, tokens, open]).starts_with("share.auth"));
     assert!(load(None, vars(&[("COPY_MANAGER__SHARE__LISTEN", "127.0.0.1:0"), open])).is_ok());
 }
+
+#[test]
+fn what_is_shared_is_looked_up_in_one_place_and_what_that_needs_is_said() {
+    let told = |text: &str| complaints(&format!("[share]\n{text}"), &[]).join("\n");
+    let listing = "inventory = \"listing\"\n";
+    let reads = "s3://b/{instrument_run_id}/{library_id}_*.fastq.{gz|ora}";
+    assert!(told(listing).starts_with("share.templates (default): must say where files lie"));
+    let lone = format!("templates = [\"{reads}\"]\n");
+    assert!(told(&lone).contains("must be empty unless share.inventory = \"listing\""));
+    assert!(load(Some(file(&format!("[share]\n{listing}{lone}")).path()), []).is_ok());
+    assert!(
+        load(
+            None,
+            vars(&[("COPY_MANAGER__SHARE__INVENTORY", "listing"), ("COPY_MANAGER__SHARE__TEMPLATES", reads)])
+        )
+        .is_ok()
+    );
+    let wrong = told(&format!("{listing}templates = [\"s3://b/{{library}}\"]\n"));
+    assert!(wrong.contains("unknown field {library}"), "{wrong}");
+    let both = told(&format!("{listing}{lone}catalogue = [\"s3://b/c.csv\"]\n"));
+    assert!(both.starts_with("share.catalogue"), "{both}");
+
+    let orcabus = told("inventory = \"orcabus\"\nmetadata = \"orcabus\"\nlims = \"x.csv\"\n");
+    for key in ["share.lims", "share.orcabus_token_secret_id", "share.orcabus_zone", "share.inventory"] {
+        assert!(orcabus.lines().any(|line| line.starts_with(key)), "{key}: {orcabus}");
+    }
+    let aws = "backend = \"aws\"\n[aws]\ncopy_requests_queue_url = \"https://sqs/q\"\ntable_name = \"t\"\n\
+        internal_bus_name = \"b\"\n[icav2]\ntoken_secret_id = \"s\"\n[share]\nmetadata = \"orcabus\"\n\
+        orcabus_token_secret_id = \"orcabus/token-service-jwt\"\n";
+    for (more, complaint) in [
+        ("orcabus_zone = \"prod.example.org\"", None),
+        ("orcabus_zone = \"evil.org/x?\"", Some("share.orcabus_zone")),
+        ("orcabus_url = \"http://127.0.0.1:9/{service}\"", None),
+        ("orcabus_url = \"http://orcabus.example/{service}\"", Some("share.orcabus_url")),
+        ("orcabus_url = \"https://me:you@orcabus.example/{service}\"", Some("share.orcabus_url")),
+        ("orcabus_url = \"https://orcabus.example/\"", Some("share.orcabus_url")),
+    ] {
+        let loaded = load(Some(file(&format!("{aws}{more}\n")).path()), []).map(drop);
+        match complaint {
+            None => assert!(loaded.is_ok(), "{more}: {loaded:?}"),
+            Some(key) => assert!(loaded.unwrap_err().to_string().starts_with(key), "{more}"),
+        }
+    }
+}

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::{
     deliver::Deliver, destination::Destination, filters::WorkflowFilters, jobs::Approval, rules::ShareRules,
+    templates::Template,
     tokens::TokenEntry,
 };
 use crate::domain::{
@@ -43,6 +44,23 @@ pub struct ShareSettings {
     pub keep: Duration,
     /// Files of one package.
     pub max_files: u64,
+    /// Where packages' files are looked up.
+    #[serde(default)]
+    pub inventory: InventoryChoice,
+    /// Where files lie, for `listing`.
+    #[serde(default)]
+    pub templates: Vec<Template>,
+    /// Where libraries are looked up.
+    #[serde(default)]
+    pub metadata: MetadataChoice,
+    /// Where OrcaBus's services are, with `{service}` for the name of one and `{zone}` for the zone.
+    pub orcabus_url: String,
+    /// OrcaBus's zone.
+    #[serde(default)]
+    pub orcabus_zone: String,
+    /// The secret that holds OrcaBus's token.
+    #[serde(default)]
+    pub orcabus_token_secret_id: String,
     /// Tables of the files that are known: `s3://bucket/key`, or paths.
     pub catalogue: Vec<String>,
     /// The table of what is known of libraries; empty: nothing is.
@@ -187,6 +205,33 @@ pub enum Presign {
     Links,
 }
 
+/// Where the files of packages are looked up (`share.inventory`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InventoryChoice {
+    /// In the tables of `share.catalogue`.
+    #[default]
+    Catalogue,
+    /// In buckets, where `share.templates` says.
+    Listing,
+    /// In OrcaBus.
+    Orcabus,
+}
+
+/// Where libraries are looked up (`share.metadata`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetadataChoice {
+    /// In the table `share.lims`, if there is one.
+    #[default]
+    Lims,
+    /// In OrcaBus.
+    Orcabus,
+}
+
+/// Where OrcaBus's services are unless it is said.
+const ORCABUS_URL: &str = "https://{service}.{zone}/api/v1";
+
 /// Names of workflows that may be asked for (`share.workflow_names`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -210,6 +255,12 @@ impl Default for ShareSettings {
             expires_after: Duration::from_hours(720),
             keep: Duration::from_hours(8760),
             max_files: 200_000,
+            inventory: InventoryChoice::Catalogue,
+            templates: Vec::new(),
+            metadata: MetadataChoice::Lims,
+            orcabus_url: ORCABUS_URL.to_owned(),
+            orcabus_zone: String::new(),
+            orcabus_token_secret_id: String::new(),
             catalogue: Vec::new(),
             lims: String::new(),
             workflow_filters: WorkflowFilters::default(),

@@ -10,7 +10,8 @@ use crate::{
         outcome::{Culprit, ErrorName, Failure},
         policy::Place,
         share::{
-            files::{Library, PackagedFile, StorageClass},
+            files::{DataType, Library, PackagedFile, StorageClass},
+            filters::canonical,
             lims, places,
             request::{Listed, PackageOrder, PackageRequest},
             rows::Row,
@@ -294,14 +295,29 @@ async fn pages(
         Some(Listed::Rows(rows)) => Ok(Box::new(Own(rows.iter().cloned().collect()))),
         Some(Listed::Uri(uri)) => sharing.inventory.manifest(uri).await,
         None => {
+            let workflows = request.secondary_analysis_type_list.as_ref().filter(|list| !list.is_empty());
             let query = RowQuery {
                 libraries: named.map(|named| named.keys().cloned().collect()),
                 instrument_runs: set(&request.instrument_run_id_list),
                 portal_runs: set(&request.portal_run_id_list),
+                data_types: Some(data_types(sharing, request)),
+                workflows: workflows.map(|names| names.iter().map(|name| canonical(name)).collect()),
+                excluded_runs: set(&request.portal_run_id_exclusion_list).unwrap_or_default(),
             };
             sharing.inventory.rows(&query).await
         }
     }
+}
+
+/// Of which kinds files must be seen. Reads also where they are not wanted themselves: they tell which libraries
+/// were sequenced in a run, and, where nothing else does, that there are such libraries.
+fn data_types(sharing: &Sharing, request: &PackageRequest) -> BTreeSet<DataType> {
+    let mut types: BTreeSet<DataType> = request.data_type_list.iter().copied().collect();
+    let is_known = request.lims_manifest.is_some() || sharing.metadata.is_there();
+    if request.instrument_run_id_list.is_some() || request.names_libraries() && !is_known {
+        types.insert(DataType::Fastq);
+    }
+    types
 }
 
 /// What is known of the libraries that the files are of, in the order of their ids.
