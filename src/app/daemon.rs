@@ -15,6 +15,8 @@ use super::{
     door::Door,
     kinds, watched,
 };
+#[cfg(feature = "https")]
+use crate::share::Issuer;
 use crate::{
     admin::{self, Admin, guard::Guard, token_file},
     config::Settings,
@@ -85,7 +87,7 @@ pub(super) async fn start(
         let goes_on = desk.clone();
         let off = phases.off.clone();
         supervisor.spawn_service("scripts", OnError::Stop, done(async move { goes_on.go_on(off).await }));
-        let share = share(settings, desk, public_url);
+        let share = share(settings, desk, public_url)?;
         let served = share::serve(listener, share, settings.admin.max_connections, phases.off.clone());
         supervisor.spawn_service("share", OnError::Stop, served);
     }
@@ -203,19 +205,29 @@ async fn share_listener(settings: &Settings) -> anyhow::Result<Option<(TcpListen
 }
 
 /// The API of sharing.
-fn share(settings: &Settings, desk: Arc<Desk>, public_url: Url) -> Share {
+fn share(settings: &Settings, desk: Arc<Desk>, public_url: Url) -> anyhow::Result<Share> {
+    let scopes = || settings.share.oidc_scopes.clone().into();
     let callers = match settings.share.auth {
         Auth::Token => Callers::Tokens(settings.share.tokens.clone().into()),
+        #[cfg(feature = "https")]
+        Auth::Oidc => {
+            let share = &settings.share;
+            let issuer = Issuer::new(&share.oidc_issuer, &share.oidc_audience);
+            Callers::Issued(Arc::new(issuer.context("no HTTP client for share.oidc_issuer")?), scopes())
+        }
+        #[cfg(not(feature = "https"))]
+        Auth::Oidc => anyhow::bail!("share.auth: this build has no feature `https`"),
+        Auth::Gateway => Callers::Gateway(scopes()),
         Auth::None => Callers::Anybody,
     };
-    Share {
+    Ok(Share {
         backend: desk,
         callers,
         rates: Arc::new(Rates::new(&settings.share)),
         public_url,
         any_workflow: settings.share.workflow_names == WorkflowNames::Any,
         largest_body: settings.service.max_payload,
-    }
+    })
 }
 
 /// Tells, once the log is read again, how many lines were lost.

@@ -1,6 +1,7 @@
 //! What types cannot say about settings: ranges, addresses, and what one value demands of another.
 
 mod inventories;
+mod issuer;
 
 use std::time::Duration;
 
@@ -110,6 +111,13 @@ impl Complaints {
                 "share.tokens",
                 "share.listen",
                 "must name somebody, or nobody is let in",
+            ),
+            Auth::Oidc => self.issuer(share),
+            Auth::Gateway => self.add_unless(
+                share.behind_gateway,
+                "share.behind_gateway",
+                "share.auth",
+                "must be true with \"gateway\", which checks no token: something in front of the API must",
             ),
         }
         self.add_unless(

@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The names under which secrets of this kind keep their token.
 const NAMES: [&str; 5] = ["token", "access_token", "accessToken", "jwt", "ICAV2_ACCESS_TOKEN"];
@@ -22,14 +22,19 @@ pub fn token_in(secret: &str) -> Option<String> {
     (is_one_word && !token.starts_with('{')).then(|| token.to_owned())
 }
 
-/// When a JWT ends, if it is one and says so.
+/// What a JWT claims, if it is one.
 #[must_use]
-pub fn expiry(jwt: &str) -> Option<Timestamp> {
+pub fn claims(jwt: &str) -> Option<Map<String, Value>> {
     let mut parts = jwt.split('.');
     let (_header, claims, _signature) = (parts.next()?, parts.next()?, parts.next()?);
     let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
-    let claims: Value = serde_json::from_slice(&claims).ok()?;
-    Timestamp::from_second(claims.get("exp")?.as_i64()?).ok()
+    serde_json::from_slice(&claims).ok()
+}
+
+/// When a JWT ends, if it is one and says so.
+#[must_use]
+pub fn expiry(jwt: &str) -> Option<Timestamp> {
+    Timestamp::from_second(claims(jwt)?.get("exp")?.as_i64()?).ok()
 }
 
 #[cfg(test)]

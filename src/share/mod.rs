@@ -15,7 +15,7 @@
 //!
 //! `POST /slack/actions` is where Slack says which button was pressed; it is known by its signature.
 //!
-//! `GET /d/{link}/{name}`, outside of that, is what our own links lead to: it asks for no token but the link. The
+//! `GET /schema/openapi.json` describes them, and `GET /schema/swagger-ui/` shows that. `GET /d/{link}/{name}`, outside of that, is what our own links lead to: it asks for no token but the link. The
 //! name is that of a paper or the number of a file, which is read at S3.
 //!
 //! Names, texts and codes are those of the service that this one replaces: its clients are not to notice.
@@ -23,6 +23,9 @@
 mod auth;
 mod door;
 mod links;
+#[cfg(feature = "https")]
+mod oidc;
+mod openapi;
 mod query;
 mod rate;
 mod refusal;
@@ -46,6 +49,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+#[cfg(feature = "https")]
+pub use self::oidc::Issuer;
 pub use self::{auth::Callers, query::Wanted, rate::Rates, refusal::Refusal};
 use crate::{
     domain::{
@@ -187,6 +192,7 @@ pub fn router(share: Share) -> Router {
         // What is called an ARN there is the address of more about it here.
         .route("/v1/requests/{id}", get(routes::more))
         .nest("/api/v1", api)
+        .merge(openapi::routes(share.public_url.as_str()))
         .merge(door::routes().merge(slack::routes()).layer(from_fn_with_state(share.clone(), rate::at_door)))
         .fallback(async || detail(StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"))

@@ -18,7 +18,10 @@ use axum::{
 use tokio::time::Instant;
 
 use super::{Refusal, Share};
-use crate::{domain::share::settings::ShareSettings, runtime::server::Peer};
+use crate::{
+    domain::share::settings::{Auth, ShareSettings},
+    runtime::server::Peer,
+};
 
 /// Addresses that are kept apart. Those that come when there are as many share one place.
 const ADDRESSES: usize = 10_000;
@@ -94,7 +97,7 @@ impl Rates {
         Self {
             door: PerAddress::new(settings.door_rate),
             failures: PerAddress::new(settings.failed_token_rate),
-            forwarded: false,
+            forwarded: settings.auth == Auth::Gateway,
         }
     }
 

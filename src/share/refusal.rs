@@ -10,7 +10,7 @@ use axum::{
 use serde_json::json;
 
 use super::detail;
-use crate::{events::share::Invalid, ports, signals};
+use crate::{events::share::Invalid, papers::script, ports, signals};
 
 /// Why a call comes to nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,12 @@ impl From<ports::Error> for Refusal {
         // That is no fault of the caller, and its particulars are ours.
         signals::share::call_failed(&error);
         Self::Fault
+    }
+}
+
+impl From<script::Refused> for Refusal {
+    fn from(refused: script::Refused) -> Self {
+        Self::Conflict(refused.to_string())
     }
 }
 

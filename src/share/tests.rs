@@ -8,10 +8,14 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::domain::share::{settings::ShareSettings, tokens::TokenEntry};
+use crate::domain::share::{
+    claims::ClaimScopes,
+    settings::{Auth, ShareSettings},
+    tokens::TokenEntry,
+};
 
 #[derive(Debug, Default)]
-struct Desk(Mutex<Vec<String>>);
+pub(super) struct Desk(Mutex<Vec<String>>);
 
 impl Desk {
     fn refuse<T>(&self, said: String) -> Result<T, Refusal> {
@@ -143,25 +147,35 @@ fn link(id: &str, label: &str, has_ended: bool) -> LinkShown {
     }
 }
 
-fn share(backend: &Arc<Desk>) -> Router {
+pub(super) fn share(backend: &Arc<Desk>) -> Router {
     share_with(backend, &ShareSettings::default())
 }
 
 fn share_with(backend: &Arc<Desk>, settings: &ShareSettings) -> Router {
+    router(Share { rates: Arc::new(Rates::new(settings)), ..shared(backend) })
+}
+
+fn shared(backend: &Arc<Desk>) -> Share {
     let sum = |token: &str| hex::encode(Sha256::digest(token.as_bytes()));
     let entry = |text: String| TokenEntry::read(&text).unwrap();
     let entries = [entry(format!("ann:read:{}", sum("one"))), entry(format!("bob:admin:{}", sum("two")))];
-    router(Share {
+    Share {
         backend: backend.clone(),
         callers: Callers::Tokens(entries.into()),
-        rates: Arc::new(Rates::new(settings)),
+        rates: Arc::new(Rates::new(&ShareSettings::default())),
         public_url: "https://share.example.org".parse().unwrap(),
         any_workflow: false,
         largest_body: 1000,
-    })
+    }
 }
 
-async fn call(router: &Router, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+pub(super) async fn call(
+    router: &Router,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: &str,
+) -> (u16, String) {
     let mut request = Request::builder().method(method).uri(path);
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -338,4 +352,41 @@ async fn an_address_that_calls_too_often_has_to_wait_and_no_other() {
     }
     assert_eq!(api("one", "192.0.2.1").await, 429, "or it would tell which guess was right");
     assert_eq!(api("one", "192.0.2.2").await, 200);
+}
+
+#[tokio::test]
+async fn a_gateway_is_believed_in_what_its_tokens_say() {
+    let desk = Arc::new(Desk::default());
+    let entry = |text: &str| ClaimScopes::read(text).unwrap();
+    let scopes = [entry("groups curators read+package"), entry("groups all read")];
+    let settings = ShareSettings { auth: Auth::Gateway, door_rate: 1, ..ShareSettings::default() };
+    let router = router(Share {
+        callers: Callers::Gateway(scopes.into()),
+        rates: Arc::new(Rates::new(&settings)),
+        ..shared(&desk)
+    });
+    let token = |claims: serde_json::Value| {
+        use base64::Engine as _;
+        let encoded = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims.to_string());
+        format!("e30.{encoded}.c2ln")
+    };
+    let asked = r#"{"packageName":"ab","packageRequest":{"libraryIdList":["L1"],"dataTypeList":["fastq"]}}"#;
+    let curator = token(json!({ "sub": "cyn", "groups": ["curators"] }));
+    assert_eq!(call(&router, "POST", "/api/v1/package", &curator, asked).await.0, 404);
+    assert_eq!(*desk.0.lock().unwrap(), ["cyn makes ab"]);
+    let reader = token(json!({ "sub": "dan", "groups": ["all"] }));
+    assert_eq!(call(&router, "GET", "/api/v1/package", &reader, "").await.0, 200);
+    let (status, why) = call(&router, "POST", "/api/v1/package", &reader, asked).await;
+    assert_eq!((status, why.as_str()), (403, r#"{"detail":"the token of dan has no scope `package`"}"#));
+    let other = token(json!({ "sub": "eve", "groups": ["others"] }));
+    assert_eq!(call(&router, "GET", "/api/v1/package", &other, "").await.0, 403);
+    for none in ["", "three", "a.b.c", &token(json!({ "groups": ["curators"] }))] {
+        assert_eq!(call(&router, "GET", "/api/v1/package", none, "").await.0, 401, "{none}");
+    }
+    // It says for whom it calls; what those say before it counts for nothing.
+    for (via, expected) in
+        [("192.0.2.9, 198.51.100.7", 302), ("192.0.2.8, 198.51.100.7", 429), ("198.51.100.8", 302)]
+    {
+        assert_eq!(from(&router, "/d/good/7", "", "10.0.0.1", via).await.0, expected, "{via}");
+    }
 }

@@ -33,6 +33,17 @@ pub fn papers_stay(package: &str, why: &dyn Error) {
     );
 }
 
+/// The issuer of tokens did not tell its keys, or not as it should; it is asked again.
+pub fn issuer_is_silent(issuer: &str, why: &str) {
+    warn!(
+        code = "share.issuer_is_silent",
+        issuer,
+        error = why,
+        next = "tokens are taken whose keys are known; the issuer is asked again",
+        "the issuer of tokens does not tell its keys"
+    );
+}
+
 /// Files of a package could not be looked at; they are looked at again.
 pub fn look_waits(package: &str, why: &dyn Error) {
     note("package.look_failed", || chain(why));

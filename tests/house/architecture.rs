@@ -96,10 +96,11 @@ const ALL_BUT_CLI: &[&str] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws_sdk_*", &["aws", "transfer", "simulator"]),
     ("aws_config", &["aws", "transfer", "simulator"]),
-    ("reqwest", &["icav2", "transfer", "embedded", "simulator", "slack", "cli"]),
+    ("reqwest", &["icav2", "transfer", "embedded", "simulator", "slack", "cli", "share"]),
     ("axum", &["admin", "share", "runtime", "embedded", "simulator", "slack"]),
     ("rusqlite", &["embedded"]),
     ("s3s", &["simulator"]),
+    ("jsonwebtoken", &["share"]),
     ("governor", &["policy"]),
     ("backon", &["policy"]),
     ("clap", &["cli"]),

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Desk,
     links::{Found, Terms, Whole},
-    scripts::{LONGEST, add, place_of, refused, script_name},
+    scripts::{LONGEST, add, place_of, script_name},
 };
 use crate::{
     domain::{
@@ -79,14 +79,13 @@ impl Desk {
             let name = artifact(id, card.asked_at, &script_name(card));
             return self.url_of((who, id, card), &name).await;
         }
-        let text = match self.links.made_for(id, who).await? {
-            Some(text) => text,
-            None => {
-                let label = if who.is_empty() { ANYBODY } else { who }.to_owned();
-                let whole = self.new_link(who, id, card, LinkAsked { label, until: None }).await?;
-                self.links.remember(id, who, &whole.text);
-                whole.text
-            }
+        let text = if let Some(text) = self.links.made_for(id, who).await? {
+            text
+        } else {
+            let label = if who.is_empty() { ANYBODY } else { who }.to_owned();
+            let whole = self.new_link(who, id, card, LinkAsked { label, until: None }).await?;
+            self.links.remember(id, who, &whole.text);
+            whole.text
         };
         Ok(self.door(&text, &script_name(card)))
     }
@@ -200,7 +199,7 @@ impl Writing {
     async fn next(&mut self) -> Result<Option<String>, Refusal> {
         if self.chunk >= self.report.chunks {
             let script = self.script.take();
-            return script.map(|script| script.finish().map_err(refused)).transpose();
+            return script.map(|script| script.finish().map_err(Refusal::from)).transpose();
         }
         let Some(script) = &mut self.script else { return Ok(None) };
         for file in &self.packages.some_files(&self.package, &self.report, self.chunk).await? {

@@ -17,7 +17,7 @@ use futures_util::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
         cards::{Card, Cards},
         package::Package,
     },
-    papers::script::{Head, Refused, Row, Script},
+    papers::script::{Head, Row, Script},
     ports::{
         self, Class, Error,
         clock::Clock,
@@ -81,12 +81,7 @@ pub(super) fn place_of(file: &PackagedFile) -> ports::Result<ObjectLocation> {
 /// Adds a file to a script.
 pub(super) fn add(script: &mut Script, file: &PackagedFile, url: &str) -> Result<(), Refusal> {
     let (md5, sha256) = (file.md5.as_deref(), file.sha256.as_deref());
-    script.take(&Row { path: &file.path, size: file.size, url, md5, sha256 }).map_err(refused)
-}
-
-/// What cannot be said in a script.
-pub(super) fn refused(refused: Refused) -> Refusal {
-    Refusal::Conflict(refused.to_string())
+    Ok(script.take(&Row { path: &file.path, size: file.size, url, md5, sha256 })?)
 }
 
 /// What scripts are made with.
@@ -105,6 +100,7 @@ pub(super) struct Maker {
 pub(super) struct Scripts {
     maker: Arc<Maker>,
     under_way: Arc<Mutex<BTreeMap<RequestId, Making>>>,
+    turns: Arc<Semaphore>,
     /// Where makings go on that nobody waits for.
     orders: mpsc::Sender<Making>,
     ordered: Mutex<Option<mpsc::Receiver<Making>>>,
@@ -124,6 +120,7 @@ impl Scripts {
         Self {
             maker: Arc::new(maker),
             under_way: Arc::default(),
+            turns: Arc::new(Semaphore::new(WIDTH)),
             orders,
             ordered: Mutex::new(Some(ordered)),
             stop: CancellationToken::new(),
@@ -139,7 +136,8 @@ impl Scripts {
             off.cancelled().await;
             self.stop.cancel();
         });
-        makings.for_each_concurrent(WIDTH, async |making| drop(making.await)).await;
+        // All are looked at: one that has its turn and no caller any more would keep it for ever.
+        makings.for_each_concurrent(MOST, async |making| drop(making.await)).await;
     }
 
     /// Makes the script of a package, unless there is one whose links last.
@@ -157,9 +155,13 @@ impl Scripts {
             return Err(busy());
         }
         let (maker, stop, all) = (self.maker.clone(), self.stop.clone(), self.under_way.clone());
+        let turns = self.turns.clone();
         let (own_id, card) = (id.clone(), card.clone());
         let making = async move {
+            // They are never closed.
+            let turn = turns.acquire().await;
             let made = maker.make(&own_id, &card, &stop).await;
+            drop(turn);
             all.lock().unwrap_or_else(PoisonError::into_inner).remove(&own_id);
             made
         };
@@ -236,7 +238,7 @@ impl Maker {
             }
             writer.write(&script.drain()).await?;
         }
-        writer.write(&script.finish().map_err(refused)?).await?;
+        writer.write(&script.finish()?).await?;
         Ok(())
     }
 }

@@ -145,6 +145,21 @@ fn sharing_is_open_to_those_who_are_named() {
     let open = ("COPY_MANAGER__SHARE__AUTH", "none");
     assert!(told(&[listen, tokens, open]).starts_with("share.auth"));
     assert!(load(None, vars(&[("COPY_MANAGER__SHARE__LISTEN", "127.0.0.1:0"), open])).is_ok());
+
+    let issued = ("COPY_MANAGER__SHARE__AUTH", "oidc");
+    let audience = ("COPY_MANAGER__SHARE__OIDC_AUDIENCE", "share");
+    let of = |url| ("COPY_MANAGER__SHARE__OIDC_ISSUER", url);
+    assert!(load(None, vars(&[listen, issued, audience, of("https://issuer.example.org/pool")])).is_ok());
+    assert!(load(None, vars(&[listen, issued, audience, of("http://127.0.0.1:9/pool")])).is_ok());
+    assert!(
+        told(&[listen, issued, audience, of("http://issuer.example.org/")]).starts_with("share.oidc_issuer")
+    );
+    assert!(told(&[listen, issued, audience]).starts_with("share.oidc_issuer"));
+    assert!(told(&[listen, issued, of("https://issuer.example.org")]).starts_with("share.oidc_audience"));
+    let checked = ("COPY_MANAGER__SHARE__AUTH", "gateway");
+    assert!(told(&[listen, checked]).starts_with("share.behind_gateway"));
+    let behind = ("COPY_MANAGER__SHARE__BEHIND_GATEWAY", "true");
+    assert!(load(None, vars(&[listen, checked, behind])).is_ok());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! network.
 
 pub mod auto;
+pub mod claims;
 pub mod deliver;
 pub mod destination;
 pub mod files;

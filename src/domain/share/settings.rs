@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::{
-    deliver::Deliver, destination::Destination, filters::WorkflowFilters, jobs::Approval, rules::ShareRules,
-    templates::Template,
+    claims::ClaimScopes, deliver::Deliver, destination::Destination, filters::WorkflowFilters,
+    jobs::Approval, rules::ShareRules, templates::Template,
     tokens::TokenEntry,
 };
 use crate::domain::{
@@ -33,6 +33,16 @@ pub struct ShareSettings {
     pub auth: Auth,
     /// Those who are let in.
     pub tokens: Vec<TokenEntry>,
+    /// The issuer of tokens, as its tokens name it.
+    #[serde(default)]
+    pub oidc_issuer: String,
+    /// For whom its tokens must be.
+    #[serde(default)]
+    pub oidc_audience: String,
+    /// What callers may do, by their claims; none: everybody may look.
+    pub oidc_scopes: Vec<ClaimScopes>,
+    /// Whether something in front of the API checks tokens.
+    pub behind_gateway: bool,
     /// Where reports and scripts are kept: `s3://bucket/prefix/`, or a folder.
     #[serde(default)]
     pub artifacts: String,
@@ -190,6 +200,10 @@ pub enum Auth {
     /// By one of `share.tokens`.
     #[default]
     Token,
+    /// By a token of `share.oidc_issuer`.
+    Oidc,
+    /// By a token that something in front of the API has checked.
+    Gateway,
     /// Not at all; on the loopback interface alone.
     None,
 }
@@ -251,6 +265,10 @@ impl Default for ShareSettings {
             public_url: None,
             auth: Auth::Token,
             tokens: Vec::new(),
+            oidc_issuer: String::new(),
+            oidc_audience: String::new(),
+            oidc_scopes: Vec::new(),
+            behind_gateway: false,
             artifacts: String::new(),
             expires_after: Duration::from_hours(720),
             keep: Duration::from_hours(8760),

@@ -27,6 +27,27 @@ impl Scope {
         ("admin", Self::Admin),
     ];
 
+    /// Reads scopes that are separated by `+`. `of`: whose they are.
+    ///
+    /// # Errors
+    ///
+    /// Which one is none.
+    pub fn read_all(text: &str, of: &str) -> Result<Vec<Self>, String> {
+        let scope = |text: &str| {
+            let known = Self::ALL.iter().find(|(known, _)| *known == text).map(|(_, scope)| *scope);
+            known.ok_or_else(|| {
+                format!("the scopes of {of} are read, package, push, approve or admin, not `{text}`")
+            })
+        };
+        text.split('+').map(scope).collect()
+    }
+
+    /// Whether who has these scopes has this one.
+    #[must_use]
+    pub fn is_in(self, scopes: &[Self]) -> bool {
+        scopes.iter().any(|own| *own == self || *own == Self::Admin)
+    }
+
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -66,13 +87,7 @@ impl TokenEntry {
         if name.is_empty() {
             return Err("an entry has no name".to_owned());
         }
-        let scope = |text: &str| {
-            let known = Scope::ALL.iter().find(|(known, _)| *known == text).map(|(_, scope)| *scope);
-            known.ok_or_else(|| {
-                format!("the scopes of {name} are read, package, push, approve or admin, not `{text}`")
-            })
-        };
-        let scopes = scopes.split('+').map(scope).collect::<Result<_, _>>()?;
+        let scopes = Scope::read_all(scopes, name)?;
         let sum = hex::decode(sum).ok().and_then(|bytes| bytes.try_into().ok());
         let sum = sum.ok_or_else(|| format!("the sum of {name} must be the 64 hex digits of a SHA-256"))?;
         Ok(Self { name: name.to_owned(), scopes, sum })
@@ -86,10 +101,16 @@ impl TokenEntry {
         self.sum.iter().zip(shown).fold(0_u8, |differs, (a, b)| differs | (a ^ b)) == 0
     }
 
+    /// What it may do.
+    #[must_use]
+    pub fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
     /// Whether it may do that.
     #[must_use]
     pub fn may(&self, scope: Scope) -> bool {
-        self.scopes.iter().any(|own| *own == scope || *own == Scope::Admin)
+        scope.is_in(&self.scopes)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     Invalid,
@@ -53,7 +54,7 @@ pub fn link(body: &Value) -> Result<LinkAsked, Vec<Invalid>> {
 }
 
 /// A link as it is shown. Its secret is not kept, and so is never shown again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkShown {
     /// Its id.
@@ -83,7 +84,7 @@ pub struct LinkShown {
 }
 
 /// A link that was made, with its secret. What it holds is a capability: it is in no log.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkMade {
     /// The link.

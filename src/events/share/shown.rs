@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::domain::{
     outcome::{ErrorName, Outcome},
@@ -12,7 +13,7 @@ use crate::domain::{
 };
 
 /// Where a package or a push stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
     /// It is known, and nothing more.
@@ -67,7 +68,7 @@ impl JobStatus {
 }
 
 /// The files of a package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct FilesShown {
     /// How many.
     pub total: u64,
@@ -137,7 +138,7 @@ pub fn summary_uri(outcome: &Outcome) -> Option<String> {
 }
 
 /// How far a push is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// Files that are there.
@@ -151,7 +152,7 @@ pub struct Progress {
 }
 
 /// A package.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageShown {
     /// Its id.
@@ -186,7 +187,7 @@ pub struct PackageShown {
 }
 
 /// A push.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PushShown {
     /// Its id.
@@ -248,7 +249,7 @@ impl From<Receipt> for ReceiptShown {
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PageShown<T> {
     /// The pages beside it.
     pub links: Links,
@@ -259,7 +260,7 @@ pub struct PageShown<T> {
 }
 
 /// The pages beside a page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Links {
     /// The one before.
     pub previous: Option<String>,
@@ -268,7 +269,7 @@ pub struct Links {
 }
 
 /// Which page it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pagination {
     /// From 1.
