@@ -146,31 +146,28 @@ impl Found {
                 next = further;
             }
         }
-        let found = reads.into_iter().map(|Read { ingest_id, row }| match best.get(&ingest_id) {
-            Some(file) => Ok(fill(row, file)),
-            None => {
-                let (library, run) = (&row.library_id, &row.instrument_run_id);
-                let why = format!("the file {ingest_id} of the reads of {library} in {run} is not known");
-                Err(invalid(OPERATION, why))
+        let found = reads.into_iter().map(|Read { ingest_id, row }| {
+            if let Some(file) = best.get(&ingest_id) {
+                return Ok(fill(row, file));
             }
+            let (library, run) = (&row.library_id, &row.instrument_run_id);
+            let why = format!("the file {ingest_id} of the reads of {library} in {run} is not known");
+            Err(invalid(OPERATION, why))
         });
         found.collect()
     }
 
     fn analyses(&mut self) {
-        let steps = match &self.query.portal_runs {
-            Some(runs) => {
-                let runs = runs.difference(&self.query.excluded_runs).cloned().collect();
-                batches(&runs).into_iter().map(Step::Runs).collect()
-            }
-            None => {
-                let libraries = match (&self.query.libraries, &self.query.instrument_runs) {
-                    (Some(libraries), None) => libraries,
-                    _ => &self.sequenced,
-                };
-                let libraries: Vec<String> = libraries.iter().cloned().collect();
-                libraries.chunks(runs::WIDTH).map(|some| Step::NewestRuns(some.to_vec())).collect()
-            }
+        let steps = if let Some(runs) = &self.query.portal_runs {
+            let runs = runs.difference(&self.query.excluded_runs).cloned().collect();
+            batches(&runs).into_iter().map(Step::Runs).collect()
+        } else {
+            let libraries = match (&self.query.libraries, &self.query.instrument_runs) {
+                (Some(libraries), None) => libraries,
+                _ => &self.sequenced,
+            };
+            let libraries: Vec<String> = libraries.iter().cloned().collect();
+            libraries.chunks(runs::WIDTH).map(|some| Step::NewestRuns(some.to_vec())).collect()
         };
         self.first(steps);
     }
@@ -231,16 +228,13 @@ fn settled(files: Vec<FileObject>) -> Vec<FileObject> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for file in files {
         let there = file.ingest_id.as_ref().and_then(|id| places.get(id).copied());
-        match there.and_then(|place| kept.get_mut(place)) {
-            Some(there) => {
-                if file.rank() < there.rank() {
-                    *there = file;
-                }
+        if let Some(there) = there.and_then(|place| kept.get_mut(place)) {
+            if file.rank() < there.rank() {
+                *there = file;
             }
-            None => {
-                places.extend(file.ingest_id.clone().map(|id| (id, kept.len())));
-                kept.push(file);
-            }
+        } else {
+            places.extend(file.ingest_id.clone().map(|id| (id, kept.len())));
+            kept.push(file);
         }
     }
     kept

@@ -170,7 +170,8 @@ struct Sample {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Subject {
-    subject_id: Option<String>,
+    #[serde(rename = "subjectId")]
+    id: Option<String>,
     individual_set: Option<Vec<Individual>>,
     pub(super) library_set: Option<Vec<LibraryRef>>,
 }
@@ -202,7 +203,7 @@ impl LibraryTold {
             library_id: self.library_id.unwrap_or_default(),
             sample_id: sample.sample_id.unwrap_or_default(),
             external_sample_id: sample.external_sample_id.unwrap_or_default(),
-            subject_id: subject.subject_id.unwrap_or_default(),
+            subject_id: subject.id.unwrap_or_default(),
             individual_id: if individuals.is_empty() {
                 String::new()
             } else {

@@ -7,16 +7,11 @@ mod shapes;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Router,
-    http::header::CONTENT_TYPE,
-    response::{IntoResponse as _, Response},
-    routing::get,
-};
+use axum::{Router, http::header::CONTENT_TYPE, response::IntoResponse as _, routing::get};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
-use self::shapes::{File, Files, LinkAsked, PackageAsked, PushAsked};
+use self::shapes::{File, Files, LinkAsked, Ordered, PackageAsked, PushAsked, RunAsked};
 use super::Share;
 use crate::{
     domain::share::tokens::Scope,
@@ -47,6 +42,8 @@ const AT: &str = "/schema/openapi.json";
         PackageAsked,
         PushAsked,
         LinkAsked,
+        RunAsked,
+        Ordered,
         File,
         Files,
     ))
@@ -183,9 +180,9 @@ const fn said(code: u16) -> &'static str {
 }
 
 /// All routes.
-fn all() -> [Route; 16] {
+fn all() -> [Route; 20] {
     use Answer::{Address, Many, One};
-    use Scope::{Package, Push, Read};
+    use Scope::{Approve, Package, Push, Read};
     const ID: &[u16] = &[400, 404];
     const READY: &[u16] = &[400, 404, 409];
     const ASKED: &[u16] = &[400, 404, 409, 422];
@@ -230,6 +227,17 @@ fn all() -> [Route; 16] {
             .asks(PUSHES),
         route(("get", "/push/{id}"), "Shows a push", Read, push(), ID),
         route(("patch", "/push/{id}:abort"), "Ends a push", Push, push(), READY),
+        route(("post", "/push/{id}:retry"), "Tries a push again that has failed", Push, push(), READY),
+        route(("get", "/push/{id}:receipt"), "Where its receipt can be read", Read, Address, ID),
+        route(("post", "/auto"), "Shares a sequencing run by itself", Push, One("Ordered"), &[409, 422])
+            .takes("RunAsked"),
+        route(
+            ("post", "/auto/{id}:approve"),
+            "Lets a package go that waits for it",
+            Approve,
+            package(),
+            READY,
+        ),
     ]
 }
 
@@ -272,7 +280,7 @@ fn page() -> Router<Share> {
             StatusCode,
             header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS},
         },
-        response::Redirect,
+        response::{Redirect, Response},
     };
     use utoipa_swagger_ui::Config;
 

@@ -170,7 +170,7 @@ async fn links_end_when_they_were_said_to_and_with_their_package() {
     assert!(left.len() == 4 && left.iter().all(|key| key.contains(&other.id)), "{left:?}");
     assert_eq!(instance.ports.store.query(&format!("links.{id}"), "").await.unwrap(), []);
     desk.follow(&others, Some("1"), 0).await.unwrap();
-    sleep(Duration::from_hours(4)).await;
+    sleep(Duration::from_hours(6)).await;
     nowhere(desk.follow(&others, Some("1"), 0).await);
     let refused = desk.make_link("ann", &other_id, asked(None)).await.unwrap_err();
     assert_eq!(refused, Refusal::Conflict("Package has expired".into()));

@@ -55,7 +55,7 @@ pub struct PushReport {
 }
 
 /// A paper beside the files of a push.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivered {
     /// Its name, below the destination.
@@ -67,7 +67,7 @@ pub struct Delivered {
 }
 
 /// What a push would do.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PushPreview {
     /// Whether nothing is seen that would make it fail.

@@ -8,8 +8,7 @@ use url::Url;
 
 use super::{
     claims::ClaimScopes, deliver::Deliver, destination::Destination, filters::WorkflowFilters,
-    jobs::Approval, rules::ShareRules, templates::Template,
-    tokens::TokenEntry,
+    jobs::Approval, rules::ShareRules, templates::Template, tokens::TokenEntry,
 };
 use crate::domain::{
     copy_out::{Thaw, ThawParams, ThawSpeed},

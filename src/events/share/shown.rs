@@ -232,7 +232,7 @@ pub struct PushShown {
 }
 
 /// The receipt of a push: a line of JSON for each file that has arrived.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ReceiptShown {
     /// Where it is.
     pub uri: String,

@@ -43,6 +43,8 @@ pub(super) struct PackageRequest {
     /// What is known of libraries: rows as the LIMS writes them, or `{"uri": "s3://…"}`.
     #[schema(value_type = Option<Object>)]
     lims_manifest: Option<Value>,
+    /// Without what that package held.
+    since_package_id: Option<String>,
     allow_missing: Option<bool>,
     /// Texts by name.
     #[schema(value_type = Option<Object>)]
@@ -57,6 +59,27 @@ pub(super) struct PushAsked {
     share_destination: String,
     /// What is done where another object stands.
     on_conflict: Option<String>,
+    /// What is put beside the files: `md5`, `sha256`, `report`, `ro-crate`.
+    deliver: Option<Vec<String>>,
+    /// Whether it is only told what would be done.
+    dry_run: Option<bool>,
+}
+
+/// A sequencing run that is to be shared by itself.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct RunAsked {
+    instrument_run_id: String,
+    /// The only job that is done; none: all that are for the run.
+    job_name: Option<String>,
+}
+
+/// Something that was asked for.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct Ordered {
+    /// Where more is told of it: `/v1/requests/{requestId}` of the listener of operators.
+    request_id: String,
 }
 
 /// A link that is asked for.

@@ -46,6 +46,8 @@ async fn listed(more: &[&str]) -> House {
         inventory: Arc::new(Listing::new(objects.clone(), templates)),
         metadata: Arc::new(Lims::new(objects.clone(), None)),
         artifacts: Arc::new(InBucket::below(objects, "s3://tables/share/").unwrap()),
+        jobs: None,
+        notices: None,
     });
     house
 }
