@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 use tokio::{
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Global, demo_view,
+    Global, demo_share, demo_view,
     demo_world::{DemoWorld, demo_world},
     output,
     simulate::share,
@@ -19,7 +19,10 @@ use super::{
 use crate::app::{self, DemoOptions, DemoProgress, DemoReport, Kept};
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Demo {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Another run, and other jobs that fail
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -31,8 +34,21 @@ pub(super) struct Demo {
     keep: bool,
 }
 
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Other {
+    /// Package a simulated run, push the package, and check what has arrived
+    Share {
+        /// Leave everything running afterwards, until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
 impl Demo {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        if let Some(Other::Share { keep }) = self.other {
+            return demo_share::run(keep).await;
+        }
         let world = demo_world(self.seed);
         output::talk(format_args!("copying {} to {}", world.source_uri, world.destination_uri));
         let options = DemoOptions {

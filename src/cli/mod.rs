@@ -8,6 +8,8 @@ mod copy;
 #[cfg(feature = "simulator")]
 mod demo;
 #[cfg(feature = "simulator")]
+mod demo_share;
+#[cfg(feature = "simulator")]
 mod demo_view;
 #[cfg(feature = "simulator")]
 mod demo_world;
