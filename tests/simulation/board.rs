@@ -93,7 +93,7 @@ pub(crate) struct Board {
     was_calm: AtomicBool,
     pub(crate) broken: Mutex<Vec<String>>,
     before: OnceLock<[Vec<Entry>; 2]>,
-    shelves_before: OnceLock<Shelves>,
+    pub(crate) shelves_before: OnceLock<Shelves>,
     ended: Mutex<BTreeMap<String, BTreeSet<String>>>,
     /// Requests that were cancelled.
     cancelled: Mutex<BTreeSet<String>>,
@@ -263,6 +263,9 @@ impl Board {
             self.judge_counts(token, request, list, output);
             return self.judge_summary(token, list).await;
         }
+        if let Way::Share(share) = &request.way {
+            return self.judge_share(token, request, share, output).await;
+        }
         let stored = self.stored_counters(id);
         let count = |name: &str| stored[name].as_u64().unwrap_or(0);
         if request.missing && !request.contradicts {
@@ -372,8 +375,10 @@ impl Board {
                 Way::List(list) => {
                     self.is_troubled() || !list.goes_on && list.rows.iter().any(|(_, there)| !there)
                 }
+                Way::Share(_) => self.is_troubled(),
                 Way::Copy | Way::Manifest(_) => false,
             },
+            "PolicyDenied" => matches!(&request.way, Way::Share(share) if share.forbidden),
             "CopyJobFailed" => jobs_fail,
             "TransferFailed" => {
                 let scripted = plan.scripts.as_array().is_some_and(|scripts| !scripts.is_empty());
@@ -383,7 +388,10 @@ impl Board {
                 let id = cause["requestId"].as_str().unwrap();
                 let deserted = plan.settings.heartbeat.on_caller_gone == OnCallerGone::Stop
                     && plan.asks.iter().any(|ask| ask.leaves_at.is_some());
-                deserted || self.cancelled.lock().unwrap().contains(id)
+                let cancelled = self.cancelled.lock().unwrap();
+                // Of what is shared the package, or the push, may have been cancelled.
+                let of_others = matches!(request.way, Way::Share(_)) && !cancelled.is_empty();
+                deserted || of_others || cancelled.contains(id)
             }
             "Internal" => tally.crashes + tally.pauses + tally.failures >= 3,
             _ => false,
@@ -413,10 +421,12 @@ impl Board {
     /// An event on everybody's bus.
     pub(crate) fn told(&self, detail: &Value) {
         let status = detail["status"].as_str().unwrap();
-        if !matches!(status, "SUCCEEDED" | "FAILED") {
+        if !matches!(status, "SUCCEEDED" | "FAILED" | "ABORTED") {
             return;
         }
-        let id = detail["requestId"].as_str().unwrap();
+        // Packages and pushes are told of under their own ids.
+        let id = detail["requestId"].as_str().or(detail["id"].as_str()).unwrap();
+        let status = if status == "ABORTED" { "FAILED" } else { status };
         let contradicts = {
             let mut ended = self.ended.lock().unwrap();
             let ends = ended.entry(id.to_owned()).or_default();

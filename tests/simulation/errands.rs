@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::world::{DESTINATIONS, Dice, FOLDERS, File, LAB, Request, TO, Want, folder_wants};
+use crate::{
+    shares::Share,
+    world::{DESTINATIONS, Dice, FOLDERS, File, LAB, Request, TO, Want, folder_wants},
+};
 
 /// A bucket of objects to be copied, one that is copied to, and one with the lists.
 pub(crate) const SHELF: &str = "shelf-data";
@@ -27,6 +30,8 @@ pub(crate) enum Way {
     /// What goes where, as each pair of a source and a destination.
     Manifest(BTreeSet<(String, String)>),
     List(List),
+    /// A package, and its push.
+    Share(Share),
 }
 
 impl Way {
@@ -36,6 +41,7 @@ impl Way {
             Self::Copy => "ICAv2DataCopySync",
             Self::Manifest(_) => "ICAv2CopyBatchSync",
             Self::List(_) => "S3CopyOutSync",
+            Self::Share(_) => "DataPackageSync",
         }
     }
 }
@@ -130,7 +136,7 @@ impl Errands {
 }
 
 /// Each name is there once, so that no two objects of a list have one key at the destination.
-fn objects(dice: &mut Dice) -> Vec<Shelved> {
+pub(crate) fn objects(dice: &mut Dice) -> Vec<Shelved> {
     let has_cold = dice.chance(0.1);
     let most = if dice.chance(0.2) { 60 } else { 12 };
     let mut objects = Vec::new();

@@ -17,7 +17,6 @@ use copy_manager::{
     domain::{
         ids::{DataId, ProjectId},
         location::DataPath,
-        share::settings::ShareSettings,
     },
     engine::Engine,
     icav2::{self, auth::StaticToken, client::Client},
@@ -45,9 +44,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     board::Board,
     doubles::{Change, JobEvents, MemoryQueue, MemoryStore, PHASES, SkewedClock},
-    errands::LISTS,
+    errands::{LISTS, SHELF},
     fate::{Fate, Fault, Gate, News, Scripted, Service},
     ports::{Buses, Gated, Watched, Watching},
+    shares,
     wire::RouterWire,
     world::{Ask, Blow, LAB_ID, Plan, TO, TO_ID},
 };
@@ -95,6 +95,13 @@ pub(crate) fn live(seed: u64, verbose: bool) -> Told {
     let planned = Scripted { op: "write", about: "\"PLANNED\"", fault: Fault::Cancel };
     let scripts = if seed % 16 == 5 { vec![planned] } else { Vec::new() };
     lived(Plan::of(seed), seed, scripts, verbose).0
+}
+
+/// The same without packages, as it was before there were any.
+pub(crate) fn live_without_shares(seed: u64) -> Told {
+    let planned = Scripted { op: "write", about: "\"PLANNED\"", fault: Fault::Cancel };
+    let scripts = if seed % 16 == 5 { vec![planned] } else { Vec::new() };
+    lived(Plan::drawn(seed, true, false), seed, scripts, false).0
 }
 
 /// Lives through the history of a plan in which certain calls fail, as they must.
@@ -293,6 +300,14 @@ impl History {
             let s3 = self.board.s3.as_ref().unwrap();
             s3.put(&at, text, None, &options, &Access::Own).await.unwrap();
         }
+        if self.board.shares().next().is_some() {
+            let shelf = self.simulator.objects(SHELF, "").await;
+            for (key, text) in shares::tables(shelf.into_iter().map(|object| object.key)) {
+                let (at, options) = (ObjectLocation::new(LISTS, key), WriteOptions::default());
+                let s3 = self.board.s3.as_ref().unwrap();
+                s3.put(&at, text.into(), None, &options, &Access::Own).await.unwrap();
+            }
+        }
         self.board.remember().await;
         let plan = &self.board.plan;
         let mut changes = json!({
@@ -350,6 +365,7 @@ impl History {
             Some(config) => Gated::new(&gate, Arc::new(own_s3(config)) as _),
             None => Arc::new(S3Objects::new(Some("http://s3.unused".to_owned()))),
         };
+        let shared = objects.clone();
         let streams = Streams::new(
             Arc::new(RouterWire(self.simulator.clone(), Duration::ZERO)),
             transfer::stream::Settings::default(),
@@ -377,12 +393,12 @@ impl History {
             secrets: Arc::new(copy_manager::embedded::secrets::NoSecrets),
             transfers: Gated::new(&gate, Arc::new(streams) as Arc<dyn Transfers>),
             reports: None,
-            sharing: None,
+            sharing: self.s3.is_some().then(|| shares::sharing(shared)),
             clock,
             chance: Arc::new(Dice::from_seed(self.names)),
         };
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let work = kinds::work(ports, plan.settings.clone(), ShareSettings::default(), stop.clone(), cut);
+        let work = kinds::work(ports, plan.settings.clone(), shares::settings(), stop.clone(), cut);
         let engine = work.engine;
         me.set(engine.instance().to_string()).unwrap();
         let mut tasks = JoinSet::new();

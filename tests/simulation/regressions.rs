@@ -190,7 +190,7 @@ fn a_plan_that_was_stored_unheard_is_not_taken_for_none() {
 #[test]
 fn a_mark_that_arrives_twice_does_not_bring_back_a_token() {
     let seed = 1_033_178_184;
-    let told = live_by(Plan::drawn(seed, false), seed, Vec::new(), true);
+    let told = live_by(Plan::drawn(seed, false, false), seed, Vec::new(), true);
     assert!(told.broken.is_empty(), "{:?}", told.broken);
 }
 

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::{
     board::Board,
     errands::{DEST, LISTS, List, MARKER, SHELF, SUMMARY, Way},
+    shares::ARTIFACTS,
     world::Request,
 };
 
@@ -192,7 +193,7 @@ impl Board {
     pub(crate) fn lists(&self) -> impl Iterator<Item = &List> {
         self.plan.requests.iter().filter_map(|request| match &request.way {
             Way::List(list) => Some(list),
-            Way::Copy | Way::Manifest(_) => None,
+            Way::Copy | Way::Manifest(_) | Way::Share(_) => None,
         })
     }
 
@@ -238,9 +239,14 @@ impl Board {
                             let rest = key.strip_prefix(list.prefix.as_str());
                             rest == Some(MARKER) || rest == Some(SUMMARY)
                         };
-                        self.plan.wanted.contains_key(&format!("s3://{DEST}/{key}")) || self.lists().any(own)
+                        self.plan.wanted.contains_key(&format!("s3://{DEST}/{key}"))
+                            || self.lists().any(own)
+                            || self.shares().any(|share| share.leaves(key))
                     }
-                    LISTS => self.lists().any(|list| *key == format!("{}.{SUMMARY}", list.key)),
+                    LISTS => {
+                        key.starts_with(ARTIFACTS)
+                            || self.lists().any(|list| *key == format!("{}.{SUMMARY}", list.key))
+                    }
                     _ => false,
                 };
                 if !expected {

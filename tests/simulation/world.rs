@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     errands::{DEST, Errands, LISTS, SHELF, Shelved, Way},
     fate::{Odds, Service},
+    shares,
     throngs::Throng,
     trials::{self, Late, Trials},
 };
@@ -211,12 +212,12 @@ pub(crate) const DESTINATIONS: [&str; 3] = ["/in/", "/out/", "/in/new/"];
 impl Plan {
     /// The plan of a seed.
     pub(crate) fn of(seed: u64) -> Self {
-        Self::drawn(seed, true)
+        Self::drawn(seed, true, true)
     }
 
-    /// The same; `tried`: with what the real world does besides.
+    /// The same; `tried`: with what the real world does besides; `shares`: with packages.
     #[expect(clippy::too_many_lines, reason = "one draw after the other")]
-    pub(crate) fn drawn(seed: u64, tried: bool) -> Self {
+    pub(crate) fn drawn(seed: u64, tried: bool, shares: bool) -> Self {
         let mut dice = Dice(StdRng::seed_from_u64(seed ^ 0x5eed));
         let quiet = dice.chance(0.12);
         let rough = if quiet { 0.0 } else { 1.0 };
@@ -280,7 +281,7 @@ impl Plan {
 
         // Drawn apart, so that the rest of a history stays what it was.
         let mut other = Dice(StdRng::seed_from_u64(seed ^ 0xb0c7));
-        let errands = Errands::draw(&mut other, &lab, &lab_folders);
+        let mut errands = Errands::draw(&mut other, &lab, &lab_folders);
         needs_s3 |= errands.need_s3();
         let throng = Throng::draw(&mut other);
         lab.extend(throng.files.iter().cloned());
@@ -407,6 +408,21 @@ impl Plan {
 
         let shelves = shelves(&mut other, &errands, &wanted);
         let mut s3_rules = if quiet { Vec::new() } else { s3_rules(&mut other) };
+
+        if shares {
+            let mut apart = Dice(StdRng::seed_from_u64(seed ^ 0x5a4e));
+            for (request, payload) in shares::draw(&mut apart, &mut errands.objects) {
+                needs_s3 = true;
+                let (n, index) = (asks.len() + 2000, requests.len());
+                let event = Some(request.way.event());
+                asks.extend(asks_for(&mut apart, calm_at, &payload, event, (n, index), None));
+                for want in &request.wants {
+                    wanted.entry(want.to.clone()).or_default().insert(want.from.clone());
+                    overwritten.insert(want.to.clone());
+                }
+                requests.push(request);
+            }
+        }
 
         let settle = dice.pick(&[30, 60, 120]);
         let mut trials = Trials::none();
