@@ -364,3 +364,33 @@ async fn a_write_that_breaks_off_in_a_retry_changes_nothing() {
     }
     assert!(n > 8, "{n} writes");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_long_paper_is_written_in_parts_and_leaves_no_upload_behind() {
+    let house = house().await;
+    let mut instance = house.instance();
+    let first = desk(&house, &instance);
+    let package = reads(&first).await;
+    let day = package.request_time.strftime("year=%Y/month=%m/day=%d");
+    let report = format!("share/packages/{day}/{}/final/SummaryReport.my-package.html", package.id);
+    // Letters of two bytes, which no piece may cut.
+    let text = "ü".repeat(9 << 20);
+    house.put_object("tables", &report, text.clone().into_bytes()).await;
+    // Parts take long, and the instance dies in the middle of them.
+    house.faults(json!({"s3": [{"calls": ["UploadPart"], "bucket": "dest", "delay": "100s"}]}));
+    let push = asked_for(&first, &package, "s3://dest/in/", json!({ "deliver": ["report"] })).await.unwrap();
+    while house.simulator.uploads("dest").is_empty() {
+        sleep(Duration::from_millis(500)).await;
+    }
+    sleep(Duration::from_secs(5)).await;
+    drop((first, instance));
+    house.faults(json!({"s3": []}));
+    instance = house.instance();
+    let done = push_ended(&desk(&house, &instance), &push.id).await;
+    assert_eq!((done.status, done.error_messages), (JobStatus::Succeeded, None));
+    assert!(house.object("dest", "in/SummaryReport.my-package.html").await == text);
+    let there = house.simulator.objects("dest", "in/SummaryReport").await;
+    assert_eq!(there[0].headers.get("content-type").map(String::as_str), Some("text/html; charset=utf-8"));
+    assert!(there[0].etag.ends_with("-3"), "{}", there[0].etag);
+    assert_eq!(house.simulator.uploads("dest"), [], "the upload that was broken off is dropped");
+}

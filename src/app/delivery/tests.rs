@@ -21,7 +21,9 @@ async fn told(
 ) -> (anyhow::Result<Checked>, Vec<String>) {
     let receipt = folder.join("receipt.jsonl");
     let mut text = String::new();
-    lines.iter().for_each(|line| line.push_to(&mut text).unwrap());
+    for line in lines {
+        line.push_to(&mut text).unwrap();
+    }
     fs::write(&receipt, text).unwrap();
     let options = DeliveryOptions {
         config: None,

@@ -245,13 +245,12 @@ fn labels(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
 fn deliver(fields: &mut Fields<'_>) -> Option<Vec<Deliver>> {
     let mut papers = Vec::new();
     for name in fields.texts("deliver")? {
-        match Deliver::read(&name) {
-            Some(paper) => papers.push(paper),
-            None => {
-                let known = Deliver::ALL.map(|paper| format!("'{}'", paper.as_str())).join(", ");
-                let msg = format!("Input should be some of {known}");
-                fields.complain("literal_error", "deliver", msg, &Value::from(name.as_str()));
-            }
+        if let Some(paper) = Deliver::read(&name) {
+            papers.push(paper);
+        } else {
+            let known = Deliver::ALL.map(|paper| format!("'{}'", paper.as_str())).join(", ");
+            let msg = format!("Input should be some of {known}");
+            fields.complain("literal_error", "deliver", msg, &Value::from(name.as_str()));
         }
     }
     Some(papers)

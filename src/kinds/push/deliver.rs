@@ -34,7 +34,7 @@ pub(super) enum Place<'a> {
 
 /// A paper that is being written.
 enum Sheet<'a> {
-    Beside(Paper<'a>, &'a mut Leased),
+    Beside(Box<Paper<'a>>, &'a mut Leased),
     Kept(Box<dyn ReportWriter>),
 }
 
@@ -139,7 +139,9 @@ impl Push {
         let packaged = self.files_of(order).await?;
         let mut told = untold(order);
         for n in 0..packaged.chunks() {
-            packaged.files(n).await?.iter().for_each(|file| count(&mut told, file));
+            for file in &packaged.files(n).await? {
+                count(&mut told, file);
+            }
         }
         for (paper, _) in &told {
             self.write_paper(order, &packaged, *paper, Place::Beside(request, held)).await?;
@@ -164,7 +166,9 @@ impl Push {
         let name = paper.file_name(&order.package_name);
         let kept = artifact(packaged.package(), card.asked_at, &name);
         let mut sheet = match place {
-            Place::Beside(request, held) => Sheet::Beside(self.lists.paper(request, &name).await?, held),
+            Place::Beside(request, held) => {
+                Sheet::Beside(Box::new(self.lists.paper(request, &name).await?), held)
+            }
             Place::Kept => Sheet::Kept(sharing.artifacts.begin(&kept).await?),
         };
         let head = ro_crate::Head {
@@ -229,7 +233,9 @@ async fn describe(
 ) -> RoundResult<()> {
     let mut parts = ro_crate::Parts::new(head);
     for n in 0..packaged.chunks() {
-        packaged.files(n).await?.iter().for_each(|file| parts.take(&file.path));
+        for file in packaged.files(n).await? {
+            parts.take(&file.path);
+        }
         sheet.write(parts.drain().as_bytes()).await?;
     }
     let mut files = parts.files();

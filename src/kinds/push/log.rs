@@ -53,7 +53,7 @@ impl Draft {
     async fn begin(place: &dyn Reports, held: &Leased, order: &PushOrder, ended: &Outcome) -> Result<Self> {
         let (push, attempt) = attempt_of(&id_of(held));
         let start_time = order.asked_at.unwrap_or_else(|| started_at(&held.item));
-        let head = Head {
+        let said = Head {
             push_id: push.as_str(),
             attempt,
             package_id: &order.package_id,
@@ -66,7 +66,7 @@ impl Draft {
             end_time: ended.finished_at,
             files: &ended.counters,
         };
-        let log = Log::new(&head).map_err(unwritable)?;
+        let log = Log::new(&said).map_err(unwritable)?;
         let log_at = place.begin(&push_log(&push, start_time, "json")).await?;
         let receipt_at = place.begin(&push_log(&push, start_time, "receipt.jsonl")).await?;
         let sum = Sha256::new();
