@@ -162,7 +162,7 @@ fn sharing(
 /// Has people asked, where that is wanted.
 fn people(settings: &Settings, ports: &mut Ports) -> anyhow::Result<()> {
     let (secrets, clock) = (ports.secrets.clone(), ports.clock.clone());
-    let slack = Slack::new(&settings.share.slack, secrets, clock).map_err(|why| Misconfigured(why.into()))?;
+    let slack = Slack::new(&settings.share, secrets, clock).map_err(|why| Misconfigured(why.into()))?;
     if let (Some(sharing), Some(slack)) = (&mut ports.sharing, slack) {
         sharing.notices = Some(Arc::new(slack));
     }

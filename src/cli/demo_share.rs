@@ -111,7 +111,9 @@ impl Stage {
         let mut command = this_program(&self.folder, arguments, &self.environment)?;
         let done = tokio::task::spawn_blocking(move || command.stderr(Stdio::inherit()).output()).await??;
         let said = String::from_utf8_lossy(&done.stdout).trim().to_owned();
-        output::data(&said)?;
+        if !said.is_empty() {
+            output::data(&said)?;
+        }
         if !done.status.success() {
             bail!("that has ended with {}, see the logs in {}", done.status, self.folder.display());
         }
@@ -196,9 +198,9 @@ pub(super) async fn run(keep: bool) -> anyhow::Result<ExitCode> {
     let push = id_in(&stage.run(&push).await?, "psh.")?;
     let shown: Value =
         serde_json::from_str(&stage.run(&["share", "get-push-job-status", "--push-job-id", &push]).await?)?;
-    let receipt = receipt_of(&stage.folder, &push)?;
-    let sum = shown.pointer("/receipt/sha256").and_then(Value::as_str).unwrap_or_default();
-    stage.run(&["share", "verify", &receipt, DESTINATION, "--sha256", sum]).await?;
+    let told = |what: &str| shown.pointer(what).and_then(Value::as_str).unwrap_or_default();
+    let (receipt, sum) = (told("/receipt/uri"), told("/receipt/sha256"));
+    stage.run(&["share", "verify", receipt, DESTINATION, "--sha256", sum]).await?;
 
     output::data(format_args!(
         "\n{many} files were packaged, pushed to {DESTINATION} and verified in {:.1} s",
@@ -213,22 +215,4 @@ pub(super) async fn run(keep: bool) -> anyhow::Result<ExitCode> {
     drop((daemon, world));
     drop(fs::remove_dir_all(&stage.folder));
     Ok(ExitCode::SUCCESS)
-}
-
-/// The receipt of a push among the artifacts.
-fn receipt_of(folder: &Path, push: &str) -> anyhow::Result<String> {
-    let mut folders = vec![folder.join("artifacts")];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(&next)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.to_string_lossy().contains(push)
-                && path.to_string_lossy().ends_with("receipt.jsonl")
-            {
-                return Ok(path.strip_prefix(folder)?.display().to_string());
-            }
-        }
-    }
-    bail!("{push} has left no receipt")
 }

@@ -88,8 +88,7 @@ pub struct SliceOptions {
     /// Whether archived objects are not restored, because the request does not ask for it.
     #[serde(skip_serializing_if = "is_default")]
     pub without_thaw: bool,
-    /// Whether objects have only to become readable, where they are: nothing is copied, and nothing is looked
-    /// for at their destinations.
+    /// Whether objects have only to become readable where they are: nothing is copied.
     #[serde(skip_serializing_if = "is_default")]
     pub only_restore: bool,
     /// What is done where another object stands. None: a list overwrites what is not surely equal.

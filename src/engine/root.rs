@@ -51,7 +51,11 @@ impl Engine {
                     }
                 }
                 Some(Phase::Finishing) => return self.deliver(held).await,
-                Some(Phase::Settled) => return Ok(AfterRound::Settled { changes: Vec::new() }),
+                Some(Phase::Settled) => {
+                    // Whoever has asked between the last wake and the end has been told that it has not settled.
+                    self.core.wake_those_who_wait(held).await?;
+                    return Ok(AfterRound::Settled { changes: Vec::new() });
+                }
             }
         }
     }

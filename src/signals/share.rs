@@ -58,14 +58,21 @@ pub fn look_waits(package: &str, why: &dyn Error) {
 
 /// A job of automatic sharing is for a sequencing run that is ready. `is_new`: nothing has shared the run for it before.
 pub fn job_matched(run: &str, job: &str, root: &str, is_new: bool) {
-    info!(code = "auto.job_matched", run, job, shared_by = root, is_new, "a run is shared by itself");
+    info!(
+        code = "auto.job_matched",
+        instrument_run_id = run,
+        auto_job = job,
+        shared_by = root,
+        is_new,
+        "a run is shared by itself"
+    );
 }
 
 /// A sequencing run is ready, and nothing of it is shared: the file of jobs, or what is known of the run, cannot be used.
 pub fn nothing_shared(run: &str, why: &Failure) {
     error!(
         code = "auto.nothing_shared",
-        run,
+        instrument_run_id = run,
         error = why.message,
         next = "mend it and run the jobs by hand: copy-manager share auto run",
         "a run is not shared"
@@ -74,14 +81,19 @@ pub fn nothing_shared(run: &str, why: &Failure) {
 
 /// What is new of a run is nothing: it was all shared before.
 pub fn nothing_new(root: &str, package: &str) {
-    info!(code = "auto.nothing_new", request_id = root, package, "nothing is new since the last package");
+    info!(
+        code = "auto.nothing_new",
+        request_id = root,
+        package_id = package,
+        "nothing is new since the last package"
+    );
 }
 
 /// A package waits until somebody lets it go.
 pub fn waits_for_approval(package: &str, name: &str, destination: &str) {
     info!(
         code = "auto.waits_for_approval",
-        package,
+        package_id = package,
         package_name = name,
         destination,
         next = "it is pushed when it is approved: copy-manager share auto approve",
@@ -93,7 +105,7 @@ pub fn waits_for_approval(package: &str, name: &str, destination: &str) {
 pub fn not_asked(package: &str, why: &dyn Error) {
     error!(
         code = "auto.not_asked",
-        package,
+        package_id = package,
         error = chain(why),
         next = "approve it by the API, or by copy-manager share auto approve",
         "nobody could be asked to approve a package"
@@ -104,7 +116,7 @@ pub fn not_asked(package: &str, why: &dyn Error) {
 pub fn not_said(package: &str, why: &dyn Error) {
     warn!(
         code = "auto.not_said",
-        package,
+        package_id = package,
         error = chain(why),
         "it could not be told what became of a package"
     );

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::{
-    domain::share::settings::SlackSettings,
+    domain::share::settings::ShareSettings,
     ports::{
         Class, Error, Result,
         clock::Clock,
@@ -41,7 +41,7 @@ const ANSWERS: &str = "hooks.slack.com";
 pub struct Slack {
     http: reqwest::Client,
     url: Url,
-    settings: SlackSettings,
+    settings: ShareSettings,
     secrets: Arc<dyn Secrets>,
     clock: Arc<dyn Clock>,
     known: Mutex<Option<(Timestamp, Arc<Known>)>>,
@@ -51,7 +51,7 @@ pub struct Slack {
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// Its address.
-    #[error("`share.slack.url` must be a URL")]
+    #[error("`share.slack_url` must be a URL")]
     Url,
     /// No HTTP client can be made.
     #[error("no HTTP client for Slack")]
@@ -86,14 +86,14 @@ impl Slack {
     ///
     /// Where its address is none, or no HTTP client can be made.
     pub fn new(
-        settings: &SlackSettings,
+        settings: &ShareSettings,
         secrets: Arc<dyn Secrets>,
         clock: Arc<dyn Clock>,
     ) -> std::result::Result<Option<Self>, Unusable> {
-        if settings.config_secret_id.is_empty() {
+        if settings.slack_config_secret_id.is_empty() {
             return Ok(None);
         }
-        let url = Url::parse(&settings.url).map_err(|_| Unusable::Url)?;
+        let url = Url::parse(&settings.slack_url).map_err(|_| Unusable::Url)?;
         let http = reqwest::Client::builder().redirect(Policy::none()).timeout(PATIENCE).build()?;
         Ok(Some(Self { http, url, settings: settings.clone(), secrets, clock, known: Mutex::new(None) }))
     }
@@ -107,16 +107,16 @@ impl Slack {
         {
             return Ok(known.clone());
         }
-        let config = self.secrets.read(&self.settings.config_secret_id).await?;
+        let config = self.secrets.read(&self.settings.slack_config_secret_id).await?;
         let people = serde_json::from_str(config.expose_secret()).map_err(|_| {
             Error::new(
                 Class::Invalid,
                 "read Slack's settings",
-                "share.slack.config_secret_id holds no settings",
+                "share.slack_config_secret_id holds no settings",
             )
         })?;
-        let token = self.secrets.read(&self.settings.bot_token_secret_id).await?;
-        let signing = self.secrets.read(&self.settings.signing_secret_id).await?;
+        let token = self.secrets.read(&self.settings.slack_bot_token_secret_id).await?;
+        let signing = self.secrets.read(&self.settings.slack_signing_secret_id).await?;
         let fresh = Arc::new(Known { token, signing, people });
         *known = Some((now, fresh.clone()));
         Ok(fresh)
@@ -124,7 +124,7 @@ impl Slack {
 
     /// Calls a method of the API.
     async fn call(&self, method: &'static str, known: &Known, body: &Value) -> Result<Value> {
-        let url = self.url.join(method).map_err(|_| wrong(method, "share.slack.url is no base"))?;
+        let url = self.url.join(method).map_err(|_| wrong(method, "share.slack_url is no base"))?;
         let token = known.token.expose_secret().trim();
         let answer = self.http.post(url).bearer_auth(token).json(body).send().await;
         let answer: Value = serde_json::from_slice(&content(method, answer).await?)

@@ -1,3 +1,5 @@
+//! Slack, against one that writes down what it is told.
+
 use std::sync::Mutex as Lock;
 
 use axum::{Json, Router, extract::State, routing::post};
@@ -29,7 +31,8 @@ async fn slack() -> (Slack, Said) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let settings = SlackSettings { url, config_secret_id: "config".into(), ..SlackSettings::default() };
+    let settings =
+        ShareSettings { slack_url: url, slack_config_secret_id: "config".into(), ..ShareSettings::default() };
     let slack = Slack::new(&settings, Arc::new(Texts), Arc::new(SystemClock::new())).unwrap().unwrap();
     (slack, said)
 }

@@ -376,7 +376,7 @@ fn a_good_tree_passes() {
 fn a_bad_tree_has_every_breach_named() {
     let expected = [
         "aws.rs: no `//!` head",
-        "cli.rs:2: the crate `axum` belongs to admin, share, runtime, embedded, simulator",
+        "cli.rs:2: the crate `axum` belongs to admin, share, runtime, embedded, simulator, slack",
         "cli.rs:4: `cli` may not import `engine`",
         "config.rs:2: `config` may import nothing of `aws` but its settings",
         "domain.rs:3: `domain` may not import `engine`",

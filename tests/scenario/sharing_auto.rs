@@ -155,7 +155,7 @@ async fn what_a_run_gains_later_is_shared_alone() {
     assert_eq!(pushes(&desk).await.len(), 1);
     // A top-up.
     let key = format!("primary/{RUN}/L2400001_topup_S9_L003_R1_001.fastq.gz");
-    let row = format!("s3://src/{key},L2400001_topup,{RUN},3,,,x\n");
+    let row = format!("s3://src/{key},L2400001,{RUN},3,,,x\n");
     house.put_object("src", &key, b"new reads".to_vec()).await;
     house.put_object("tables", "catalogue.csv", format!("{}{row}", catalogue()).into_bytes()).await;
     run_is_ready(&house, "e3").await;
@@ -290,6 +290,23 @@ async fn a_state_machine_hangs_on_a_package_and_its_push_at_once() {
     sleep(10 * MINUTE).await;
     assert_eq!(house.unsettled().await, []);
     drop(instance);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_begins_as_soon_as_its_package_is_made() {
+    let house = house().await;
+    let _instance = house.instance();
+    for n in 0..10 {
+        let asked = json!({ "packageName": "my-package", "shareDestination": format!("s3://dest/in-{n}/"),
+            "packageRequest": { "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] } });
+        let token = format!("t{n}");
+        event(&house, &format!("e{n}"), "DataPackageSync", json!({ "taskToken": token, "payload": asked }))
+            .await;
+        let asked_at = tokio::time::Instant::now();
+        house.success(&token, 5 * MINUTE).await;
+        // Whoever misses the end of what it waits for looks again after a minute.
+        assert!(asked_at.elapsed() < MINUTE / 2, "{n}: {:?}", asked_at.elapsed());
+    }
 }
 
 /// Everything that a run has brought about, by job.

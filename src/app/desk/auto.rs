@@ -53,7 +53,8 @@ impl Desk {
 
     /// Lets go what somebody in Slack has let go.
     pub(super) async fn hear_answer(&self, sent: &Sent<'_>) -> Result<(), Refusal> {
-        let nobody = || Refusal::NotFound("nobody is asked in Slack here (share.slack)".to_owned());
+        let nobody =
+            || Refusal::NotFound("nobody is asked in Slack here (share.slack_config_secret_id)".to_owned());
         let notices = self.sharing.notices.as_ref().ok_or_else(nobody)?;
         let heard = notices.hear(sent).await.map_err(|error| match error.class {
             Class::Unauthorized => Refusal::Unknown(error.message),

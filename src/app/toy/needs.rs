@@ -16,7 +16,7 @@ use crate::{
     engine::{Submitted, schedule::Schedule},
     ports::{
         platform::DataPlatform as _,
-        store::{Change, Key, Store as _, Write},
+        store::{Change, Item, Key, Store as _, Write},
     },
 };
 
@@ -120,6 +120,28 @@ async fn a_waiter_that_asks_before_the_end_is_stored_is_woken_again() {
     }
     fleet.table.write(root_in("SETTLED")).await.unwrap();
     assert!(instance.core.has_settled(&root, &waiter).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_asks_between_the_wake_and_the_end_is_woken_too() {
+    let fleet = Fleet::new(16);
+    let instance = fleet.instance();
+    let waiter = Key::new("order.waiter", "REQUEST");
+    let waits = Item::new(waiter.clone()).with("due_at", i64::MAX);
+    fleet.table.write(Write::put_new(waits)).await.unwrap();
+    let order = Fleet::order("before", &chores(2, 0));
+    let key = Key::new(order.id.as_str(), "REQUEST");
+    let asks = Write::update(
+        key.clone(),
+        vec![Change::Include("awaited_by".into(), waiter.id.clone()), Change::Add("wakes".into(), 1)],
+    );
+    *fleet.table.at_the_end.lock().unwrap() = Some((key, asks));
+    instance.engine.submit(&order).await.unwrap();
+    fleet.answer("before", SOON).await.1.unwrap();
+    sleep(SOON).await;
+    assert!(fleet.table.at_the_end.lock().unwrap().is_none());
+    let woken = fleet.table.get(&waiter).await.unwrap().unwrap().number("wakes");
+    assert_eq!(woken, Some(1), "it was told that what it waits for had not settled");
 }
 
 /// Has an instance share its pace, until it is told to end, or dies.

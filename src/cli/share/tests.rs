@@ -1,5 +1,7 @@
 //! Commands against an API that answers as it was told to, over a socket.
 
+mod ours;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -378,29 +380,4 @@ async fn commands_come_first_by_the_name_of_the_tool() {
     let crate::cli::Command::Share(share) = crate::cli::Cli::read(line).unwrap().command else { panic!() };
     assert_eq!(share.run_on(&mut out).await.unwrap(), ExitCode::SUCCESS);
     assert!(String::from_utf8(out).unwrap().contains("Usage: copy-manager share"));
-}
-
-#[tokio::test]
-async fn links_are_made_listed_and_taken_back() {
-    let of = ["links", "--package-id", "pkg.1"];
-    let link = json!({ "id": "one", "label": "Ann" });
-    let done = run(
-        &[&of[..], &["--label", "Ann", "--until", "2026-12-24T12:00:00Z"]].concat(),
-        [(200, link.clone())],
-    )
-    .await;
-    assert_eq!(
-        (done.code.unwrap(), done.out.as_str()),
-        (ExitCode::SUCCESS, "{\n    \"id\": \"one\",\n    \"label\": \"Ann\"\n}\n")
-    );
-    let body = r#"{"label":"Ann","until":"2026-12-24T12:00:00Z"}"#;
-    assert_eq!(done.asked, [format!("POST /api/v1/package/pkg.1/links Bearer one {body}")]);
-    let done = run(&of, [page(&json!([link]), 1)]).await;
-    assert_eq!(done.code.unwrap(), ExitCode::SUCCESS);
-    assert!(done.out.starts_with("[\n    {\n"), "{}", done.out);
-    for (which, path) in [("one", "/one"), ("all", "")] {
-        let done = run(&[&of[..], &["--revoke", which]].concat(), [(200, json!([]))]).await;
-        assert_eq!(done.code.unwrap(), ExitCode::SUCCESS);
-        assert_eq!(done.asked, [format!("DELETE /api/v1/package/pkg.1/links{path} Bearer one")]);
-    }
 }

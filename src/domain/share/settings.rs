@@ -108,8 +108,15 @@ pub struct ShareSettings {
     pub auto_jobs: String,
     /// Who lets go what is shared by itself, where its job does not say so.
     pub auto_approval: Approval,
-    /// Slack, where people are asked to approve packages.
-    pub slack: SlackSettings,
+    /// Where the API of Slack is, where people are asked to approve packages: a URL that ends with a `/`.
+    pub slack_url: String,
+    /// The secret with the channel, and who may approve; empty: nobody is asked.
+    #[serde(default)]
+    pub slack_config_secret_id: String,
+    /// The secret with the token of the bot that asks.
+    pub slack_bot_token_secret_id: String,
+    /// The secret by which it is known that an answer comes from Slack.
+    pub slack_signing_secret_id: String,
     /// Where pushes may go, by patterns of their URIs; empty: wherever `[policy]` lets them.
     pub destinations: Vec<Glob>,
 }
@@ -161,34 +168,6 @@ impl ShareSettings {
     pub fn expires_at(&self, asked_at: Timestamp) -> Timestamp {
         let lasts = SignedDuration::try_from(self.expires_after).unwrap_or(SignedDuration::MAX);
         asked_at.checked_add(lasts).unwrap_or(Timestamp::MAX)
-    }
-}
-
-/// `[share.slack]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SlackSettings {
-    /// Where its API is: a URL that ends with a `/`.
-    pub url: String,
-    /// The secret with the channel, and who may approve; empty: nobody is asked.
-    #[serde(default)]
-    pub config_secret_id: String,
-    /// The secret with the token of the bot that asks.
-    pub bot_token_secret_id: String,
-    /// The secret by which it is known that an answer comes from Slack.
-    pub signing_secret_id: String,
-}
-
-impl Default for SlackSettings {
-    /// As in `config/default.toml`.
-    fn default() -> Self {
-        let name = |last: &str| format!("auto-data-sharing-slack-{last}");
-        Self {
-            url: "https://slack.com/api/".to_owned(),
-            config_secret_id: String::new(),
-            bot_token_secret_id: name("bot-token"),
-            signing_secret_id: name("signing-secret"),
-        }
     }
 }
 
@@ -295,7 +274,10 @@ impl Default for ShareSettings {
             event_source: "orcabus.datasharing".to_owned(),
             auto_jobs: String::new(),
             auto_approval: Approval::None,
-            slack: SlackSettings::default(),
+            slack_url: "https://slack.com/api/".to_owned(),
+            slack_config_secret_id: String::new(),
+            slack_bot_token_secret_id: "auto-data-sharing-slack-bot-token".to_owned(),
+            slack_signing_secret_id: "auto-data-sharing-slack-signing-secret".to_owned(),
             destinations: Vec::new(),
         }
     }

@@ -289,7 +289,11 @@ async fn ask(
     let notices = auto.core.ports.sharing.as_ref().and_then(|sharing| sharing.notices.clone());
     let asked = match notices {
         Some(notices) => notices.ask(&question(auto, package, order).await).await,
-        None => Err(Error::new(Class::Invalid, "ask", "nobody is to be asked here (share.slack_channel)")),
+        None => Err(Error::new(
+            Class::Invalid,
+            "ask",
+            "nobody is to be asked here (share.slack_config_secret_id)",
+        )),
     };
     match asked {
         Ok(name) => auto.releases.asked(package.0, &name).await?,
