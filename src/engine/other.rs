@@ -13,7 +13,7 @@ use super::{
     submit::{Order, Submitted},
 };
 use crate::{
-    domain::ids::RequestId,
+    domain::{ids::RequestId, token::TaskToken},
     events::intake::OtherEvent,
     ports::{Error, queue::Message},
     signals,
@@ -40,7 +40,9 @@ impl Engine {
             Err(NoOrder::Refused(reason)) => (None, reason),
             Err(NoOrder::Port(error)) => return Err(error),
         };
-        let id = self.core.refuse(&refused(&event, kind, there.as_ref(), &reason)).await?.to_string();
+        let token = self.core.own_token(&event, there.as_ref()).await?;
+        let refused = refused(&event, kind, token, there.as_ref(), &reason);
+        let id = self.core.refuse(&refused).await?.to_string();
         Ok(Some(EventVerdict::Refused { id, reason }))
     }
 }
@@ -65,17 +67,23 @@ impl Core {
         let (id, taken) = match order {
             Ok(order) => (order.id.clone(), self.give(&order, &event).await),
             Err(NoOrder::Refused(reason)) => {
-                let refused = refused(&event, kind, None, &reason);
+                let refused = refused(&event, kind, event.token.as_ref(), None, &reason);
                 return self.set_aside(&refused, event.token.is_some()).await;
             }
             Err(NoOrder::Port(error)) => (RequestId::new(event.own.as_str()), Err(error)),
         };
         match taken {
             Ok(None) => Fate::Delete,
-            Ok(Some(reason)) => {
-                let refused = refused(&event, kind, Some(&id), &reason);
-                self.set_aside(&refused, event.token.is_some()).await
-            }
+            Ok(Some(reason)) => match self.own_token(&event, Some(&id)).await {
+                Ok(waits_on) => {
+                    let refused = refused(&event, kind, waits_on, Some(&id), &reason);
+                    self.set_aside(&refused, event.token.is_some()).await
+                }
+                Err(error) => {
+                    signals::engine::store_failed(&message.id, &error);
+                    Fate::Leave
+                }
+            },
             Err(error) => {
                 signals::engine::store_failed(&message.id, &error);
                 self.answer_before_dead_letter(message, &id, event.token.as_ref()).await
@@ -93,6 +101,17 @@ impl Core {
             self.ports.store.write(name).await?;
         }
         Ok(None)
+    }
+
+    /// The token of an event that is refused, unless the root that is there is waited for by it.
+    async fn own_token<'a>(
+        &self,
+        event: &'a OtherEvent,
+        there: Option<&RequestId>,
+    ) -> Result<Option<&'a TaskToken>, Error> {
+        let (Some(token), Some(id)) = (&event.token, there) else { return Ok(event.token.as_ref()) };
+        let known = self.ports.store.get(&records::token_key(id, token.expose())).await?;
+        Ok(Some(token).filter(|_| known.is_none()))
     }
 
     /// Why an order will not be taken that has the name of another one.
@@ -115,9 +134,9 @@ fn names(event: &OtherEvent) -> Names<'_> {
 fn refused<'a>(
     event: &'a OtherEvent,
     kind: &'a str,
+    token: Option<&'a TaskToken>,
     contradicts: Option<&'a RequestId>,
     reason: &'a str,
 ) -> RejectedMessage<'a> {
-    let token = event.token.as_ref();
     RejectedMessage { names: names(event), kind, destination: "", token, contradicts, reason }
 }

@@ -16,7 +16,7 @@ use crate::{
     },
     ports::{
         Class, Error, Result,
-        store::{Item, Transacted, Write},
+        store::{Action, Item, Transacted, Write},
     },
     signals::{self, engine::Received},
 };
@@ -79,7 +79,14 @@ impl Core {
         let mut writes = self.root_records(id, request, payload).await?;
         let token = token.as_ref().map(|token| self.token_item(id, token, destination));
         writes.extend(token.clone().map(Write::put_new));
-        writes.extend(also.iter().cloned().map(Write::put_new));
+        // What an earlier order of that id has left, which was forgotten, is written over: that there is no such root is
+        // known by the rest.
+        let put = |item: Item| Write {
+            key: item.key,
+            action: Action::Put(item.attributes),
+            conditions: Vec::new(),
+        };
+        writes.extend(also.iter().cloned().map(put));
         let token_key = token.as_ref().map(|item| item.key.clone());
         let made = self.ports.store.transact(writes).await?;
         let what = if made == Transacted::Done {

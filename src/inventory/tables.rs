@@ -157,6 +157,10 @@ impl Catalogue {
 
 #[async_trait]
 impl Inventory for Catalogue {
+    fn may_repeat(&self) -> bool {
+        true
+    }
+
     async fn rows(&self, _query: &RowQuery) -> Result<Box<dyn Pages<Row>>> {
         if self.places.is_empty() {
             let why = "no files are known (share.catalogue): the request must bring a manifest";

@@ -73,6 +73,23 @@ pub(crate) struct Card {
 }
 
 impl Card {
+    /// That of something that nothing is known of.
+    pub(crate) fn unknown(at: Timestamp) -> Self {
+        Self {
+            name: String::new(),
+            asked_at: at,
+            who: String::new(),
+            labels: BTreeMap::new(),
+            package_id: String::new(),
+            destination: String::new(),
+            on_conflict: None,
+            deliver: Vec::new(),
+            dry_run: false,
+            attempt: 0,
+            end: None,
+        }
+    }
+
     /// Its newest attempt, from 1.
     pub(crate) fn newest(&self) -> u32 {
         let ended = self.end.as_ref().map_or(0, |end| end.attempt);
@@ -234,6 +251,13 @@ impl Cards {
 
     /// Writes down how it has ended. A card that was deleted stays so.
     pub(crate) async fn end(&self, id: &RequestId, card: &Card, end: &Ended) -> Result<()> {
+        // A later attempt that came to nothing takes nothing back of what an earlier one has delivered.
+        let former = card.end.as_ref();
+        let end = &Ended {
+            log_uri: end.log_uri.clone().or_else(|| former?.log_uri.clone()),
+            receipt: end.receipt.clone().or_else(|| former?.receipt.clone()),
+            ..end.clone()
+        };
         let text = serde_json::to_string(end).map_err(|error| {
             Error::new(Class::Invalid, "write card", "an end cannot be written").caused_by(error)
         })?;
@@ -257,10 +281,7 @@ impl Cards {
 
     /// Forgets it.
     pub(crate) async fn delete(&self, id: &RequestId, card: &Card) -> Result<()> {
-        for key in keys(id, card.asked_at) {
-            self.store.write(Write::delete(key)).await?;
-        }
-        Ok(())
+        self.store.transact(keys(id, card.asked_at).map(Write::delete).into()).await.map(drop)
     }
 
     /// The packages of that name that were asked for before then, and no longer ago than `within`: the last ones,

@@ -21,6 +21,8 @@ pub(crate) struct Given {
     pub source: String,
     /// When it is given. What an order says of that itself goes before: it must not change when it is given again.
     pub at: Timestamp,
+    /// Who gives it, where the order itself does not say so: what an event says of that may differ when it comes again.
+    pub who: String,
     /// Who waits for its end.
     pub token: Option<TaskToken>,
 }
@@ -30,7 +32,7 @@ pub(crate) fn package(cards: &Cards, given: Given, id: &RequestId, order: &Packa
     let card = Card {
         name: order.name.clone(),
         asked_at: order.asked_at.unwrap_or(given.at),
-        who: order.requested_by.clone(),
+        who: who(&order.requested_by, &given.who),
         labels: order.request.labels.clone(),
         ..Card::default()
     };
@@ -56,7 +58,7 @@ pub(crate) fn push(
     let card = Card {
         name: package.name,
         asked_at: order.asked_at.unwrap_or(given.at),
-        who: order.requested_by.clone(),
+        who: who(&order.requested_by, &given.who),
         labels: package.labels,
         package_id: order.package_id.clone(),
         destination: order.destination.clone(),
@@ -74,4 +76,9 @@ pub(crate) fn push(
         token: given.token,
         also: cards.items(id, &card)?,
     })
+}
+
+/// Who is told to have asked.
+fn who(said: &str, given: &str) -> String {
+    if said.is_empty() { given } else { said }.to_owned()
 }

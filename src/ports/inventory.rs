@@ -95,6 +95,12 @@ pub trait Inventory: Send + Sync + std::fmt::Debug {
 
     /// The files of a manifest (`s3://…`).
     async fn manifest(&self, uri: &str) -> Result<Box<dyn Pages<Row>>>;
+
+    /// Whether several rows may tell of one file, each of another library, so that who asks for one library does not
+    /// hear of the others.
+    fn may_repeat(&self) -> bool {
+        false
+    }
 }
 
 /// What is known of libraries.

@@ -117,6 +117,10 @@ impl Slack {
         })?;
         let token = self.secrets.read(&self.settings.slack_bot_token_secret_id).await?;
         let signing = self.secrets.read(&self.settings.slack_signing_secret_id).await?;
+        if signing.expose_secret().trim().is_empty() {
+            // Whoever knows nothing could sign with it.
+            return Err(wrong("read Slack's settings", "the signing secret is empty"));
+        }
         let fresh = Arc::new(Known { token, signing, people });
         *known = Some((now, fresh.clone()));
         Ok(fresh)

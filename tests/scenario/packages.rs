@@ -15,7 +15,10 @@ use copy_manager::{
         share::files::{DataType, PackagedFile},
     },
     engine::Order,
-    events::share::shown::{FilesShown, JobStatus, PackageShown},
+    events::share::{
+        asked,
+        shown::{FilesShown, JobStatus, PackageShown},
+    },
     inventory::{
         lims::Lims,
         tables::{Catalogue, Place},
@@ -318,6 +321,24 @@ async fn a_file_that_is_listed_for_several_libraries_is_of_all_of_them() {
     assert_eq!(paper(&house, &package, "files.csv").await.matches(",L1__L3,").count(), COUNT);
     let page = paper(&house, &package, "SummaryReport.my-package.html").await;
     assert!(page.contains("<td>L1__L3</td>"), "the analysis is of both");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_goes_nowhere_where_one_of_its_libraries_may_not_go() {
+    // Asked for is one library alone; the catalogue tells in another row, before or after, that it is not alone.
+    for rows in [["L1:a", "L3:a"], ["L3:a", "L1:a"]] {
+        let mut house = house(json!([{ "key": format!("wgs/{PORTAL}/a"), "size": 9 }])).await;
+        house.share.rules = serde_json::from_value(json!(["Trauma s3://dest/trauma/*"])).unwrap();
+        know(&house, &rows).await;
+        let instance = house.instance();
+        let desk = desk(&house, &instance);
+        let fields = json!({ "libraryIdList": ["L1"], "dataTypeList": ["secondaryAnalysis"] });
+        let package = whole(&desk, fields).await;
+        let asked = asked::push(&json!({ "shareDestination": "s3://dest/trauma/in/" })).unwrap();
+        let refused = desk.push("bob", &RequestId::new(package.id.as_str()), asked).await.unwrap_err();
+        let Refusal::Forbidden(why) = refused else { panic!("{refused:?}") };
+        assert!(why.contains("L3 is of Grief"), "{why}");
+    }
 }
 
 /// A house with reads in two archives, and an archived file of an analysis.

@@ -1,6 +1,9 @@
 //! What is shared by itself: runs that are ready, and packages that are pushed once they are made.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use copy_manager::{
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// A job for the libraries of one project; `more` goes before what is there.
-fn job(name: &str, project: &str, more: Value) -> Value {
+fn job(name: &str, project: &str, more: &Value) -> Value {
     let mut job = json!({ "jobName": name, "enabled": true, "projectIdList": [project],
         "dataTypeList": ["fastq"], "shareDestination": format!("s3://dest/{name}/") });
     for (field, value) in more.as_object().unwrap() {
@@ -34,14 +37,17 @@ fn job(name: &str, project: &str, more: Value) -> Value {
 }
 
 /// A house where these jobs are done.
-async fn with_jobs(jobs: Value) -> House {
-    let mut house = house().await;
-    house.share.auto_jobs = "s3://tables/jobs.json".to_owned();
-    let objects = house.objects.clone();
-    let sharing = house.sharing.as_mut().unwrap();
-    sharing.jobs = Some(Arc::new(JobsFile::new(objects, Place::of("s3://tables/jobs.json"))));
-    house.put_object("tables", "jobs.json", jobs.to_string().into_bytes()).await;
-    house
+fn with_jobs(jobs: &Value) -> Pin<Box<impl Future<Output = House>>> {
+    let jobs = jobs.to_string().into_bytes();
+    Box::pin(async {
+        let mut house = house().await;
+        "s3://tables/jobs.json".clone_into(&mut house.share.auto_jobs);
+        let objects = house.objects.clone();
+        let sharing = house.sharing.as_mut().unwrap();
+        sharing.jobs = Some(Arc::new(JobsFile::new(objects, Place::of("s3://tables/jobs.json"))));
+        house.put_object("tables", "jobs.json", jobs).await;
+        house
+    })
 }
 
 async fn event(house: &House, id: &str, detail_type: &str, detail: Value) {
@@ -67,11 +73,11 @@ async fn pushes(desk: &Desk) -> Vec<(String, JobStatus, String)> {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_is_shared_for_each_job_that_is_for_it_and_once() {
-    let house = with_jobs(json!([
-        job("weekly", "Trauma", json!({})),
-        job("off", "Trauma", json!({ "enabled": false })),
-        job("others", "Nobody", json!({})),
-        job("grief", "Grief", json!({ "labels": { "for": "the lab" } })),
+    let house = with_jobs(&json!([
+        job("weekly", "Trauma", &json!({})),
+        job("off", "Trauma", &json!({ "enabled": false })),
+        job("others", "Nobody", &json!({})),
+        job("grief", "Grief", &json!({ "labels": { "for": "the lab" } })),
     ]))
     .await;
     let instance = house.instance();
@@ -107,7 +113,8 @@ async fn a_run_is_shared_for_each_job_that_is_for_it_and_once() {
 #[tokio::test(start_paused = true)]
 async fn what_has_failed_is_shared_when_it_is_asked_for_again() {
     let house =
-        with_jobs(json!([job("weekly", "Trauma", json!({ "shareDestination": "s3://nowhere/in/" }))])).await;
+        with_jobs(&json!([job("weekly", "Trauma", &json!({ "shareDestination": "s3://nowhere/in/" }))]))
+            .await;
     let instance = house.instance();
     let desk = desk(&house, &instance);
     run_is_ready(&house, "e1").await;
@@ -117,7 +124,7 @@ async fn what_has_failed_is_shared_when_it_is_asked_for_again() {
         .put_object(
             "tables",
             "jobs.json",
-            json!([job("weekly", "Trauma", json!({}))]).to_string().into_bytes(),
+            json!([job("weekly", "Trauma", &json!({}))]).to_string().into_bytes(),
         )
         .await;
     desk.run("ann", RUN.to_owned(), None).await.unwrap();
@@ -128,7 +135,8 @@ async fn what_has_failed_is_shared_when_it_is_asked_for_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_of_jobs_that_is_wrong_shares_nothing_and_is_told() {
-    let house = with_jobs(json!([job("weekly", "Trauma", json!({})), job("b c", "Trauma", json!({}))])).await;
+    let house =
+        with_jobs(&json!([job("weekly", "Trauma", &json!({})), job("b c", "Trauma", &json!({}))])).await;
     let instance = house.instance();
     let desk = desk(&house, &instance);
     event(&house, "e1", "ReadSetsAdded", json!({ "instrumentRunId": RUN, "taskToken": "t" })).await;
@@ -144,7 +152,7 @@ async fn a_file_of_jobs_that_is_wrong_shares_nothing_and_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_run_gains_later_is_shared_alone() {
-    let house = with_jobs(json!([job("weekly", "Trauma", json!({ "incremental": true }))])).await;
+    let house = with_jobs(&json!([job("weekly", "Trauma", &json!({ "incremental": true }))])).await;
     let instance = house.instance();
     let desk = desk(&house, &instance);
     run_is_ready(&house, "e1").await;
@@ -204,9 +212,9 @@ impl Notices for People {
 
 #[tokio::test(start_paused = true)]
 async fn a_package_waits_until_somebody_who_may_lets_it_go() {
-    let mut house = with_jobs(json!([
-        job("slack", "Trauma", json!({ "approval": "slack" })),
-        job("api", "Trauma", json!({ "approval": "api" })),
+    let mut house = with_jobs(&json!([
+        job("slack", "Trauma", &json!({ "approval": "slack" })),
+        job("api", "Trauma", &json!({ "approval": "api" })),
     ]))
     .await;
     let people = Arc::new(People::default());
@@ -252,7 +260,7 @@ async fn a_package_waits_until_somebody_who_may_lets_it_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_package_that_nobody_lets_go_goes_nowhere_and_ends() {
-    let mut house = with_jobs(json!([job("api", "Trauma", json!({ "approval": "api" }))])).await;
+    let mut house = with_jobs(&json!([job("api", "Trauma", &json!({ "approval": "api" }))])).await;
     house.share.expires_after = 60 * MINUTE;
     let instance = house.instance();
     let desk = desk(&house, &instance);
@@ -319,10 +327,10 @@ async fn is_shared(house: &House, what: &str) {
 #[tokio::test(start_paused = true)]
 async fn a_write_that_breaks_off_anywhere_shares_a_run_once_all_the_same() {
     use std::sync::atomic::Ordering;
-    let jobs = json!([job("weekly", "Trauma", json!({}))]);
+    let jobs = json!([job("weekly", "Trauma", &json!({}))]);
     for after in [false, true] {
         for n in 1.. {
-            let house = with_jobs(jobs.clone()).await;
+            let house = with_jobs(&jobs).await;
             house.breaks_in.store(n, Ordering::Relaxed);
             house.breaks_after.store(after, Ordering::Relaxed);
             let _instance = house.instance();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use copy_manager::{domain::ids::RequestId, share::Backend as _};
+use copy_manager::{
+    domain::ids::RequestId,
+    share::{Backend as _, Wanted},
+};
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -54,7 +57,7 @@ async fn a_state_machine_hangs_on_its_package_and_on_its_push() {
 
     // The same request in another event joins it; another one of that name is refused.
     let mut again = asked.clone();
-    again["taskToken"] = "t3".into();
+    (again["taskToken"], again["caller"]) = ("t3".into(), "arn:another-execution".into());
     event(&house, "e3", "DataPackageSync", again).await;
     assert_eq!(house.success("t3", MINUTE).await, package);
     let mut other = asked;
@@ -89,7 +92,7 @@ async fn what_cannot_be_packaged_or_pushed_is_told_to_whoever_waits() {
         (
             "DataPushSync",
             json!({ "packageId": "pkg.01M8P176469MSSA0NDVMCQHTP0", "shareDestination": "s3://dest/in/" }),
-            "InvalidRequest",
+            "SourceNotFound",
             "is not known",
         ),
     ];
@@ -122,10 +125,58 @@ async fn what_cannot_be_packaged_or_pushed_is_told_to_whoever_waits() {
 async fn events_of_sources_that_may_not_ask_are_refused() {
     let mut house = house().await;
     house.settings.policy.event_sources = vec![String::from("portal.*").try_into().unwrap()];
-    let _instance = house.instance();
+    let instance = house.instance();
     event(&house, "e1", "DataPackageSync", json!({ "taskToken": "t", "payload": package_of("L2400001") }))
         .await;
     let (name, cause) = house.failure("t", MINUTE).await;
     assert_eq!(name, "PolicyDenied");
     assert!(cause["message"].as_str().unwrap().contains("policy.event_sources"), "{cause}");
+    // Whoever asks through the API has shown who it is.
+    let desk = desk(&house, &instance);
+    let package =
+        crate::sharing::made(&desk, json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] }))
+            .await;
+    for to in ["s3://dest/in/", "icav2://archive/in/"] {
+        let pushed = crate::sharing::pushed(&desk, &package.id, to).await;
+        assert_eq!(pushed.status, copy_manager::events::share::shown::JobStatus::Succeeded, "{pushed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_instances_on_one_table_make_a_package_once_and_list_the_same() {
+    let house = house().await;
+    let (one, other) = (house.instance(), house.instance());
+    let (here, there) = (desk(&house, &one), desk(&house, &other));
+    // Each hears of the same request, which came twice.
+    for n in 0..8 {
+        let library = if n % 2 == 0 { "L2400001" } else { "L2400002" };
+        let asked =
+            json!({ "taskToken": format!("t{n}"), "requestId": library, "payload": package_of(library) });
+        event(&house, &format!("e{n}"), "DataPackageSync", asked).await;
+    }
+    for n in 0..8 {
+        house.success(&format!("t{n}"), 5 * MINUTE).await;
+    }
+    let all = Wanted { rows_per_page: 100, page: 1, ..Wanted::default() };
+    let (count, listed) = here.packages(&all).await.unwrap();
+    assert_eq!((count, &listed), (2, &there.packages(&all).await.unwrap().1));
+    let looks = crate::asking::calls(&house, "src", "HeadObject");
+    assert_eq!(looks, 8, "each object is looked at once");
+    sleep(10 * MINUTE).await;
+    assert_eq!(house.unsettled().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_is_not_told_of_the_failure_of_another_event() {
+    let house = house().await;
+    house.faults(json!({ "s3": [{ "calls": ["HeadObject"], "delay": "3s" }] }));
+    let _instance = house.instance();
+    let asked = json!({ "taskToken": "t", "requestId": "one", "payload": package_of("L2400001") });
+    event(&house, "e1", "DataPackageSync", asked.clone()).await;
+    sleep(Duration::from_secs(2)).await;
+    // The token of the one that runs stands in a request that says something else.
+    let mut other = asked;
+    other["payload"] = package_of("L2400002");
+    event(&house, "e2", "DataPackageSync", other).await;
+    assert_eq!(house.success("t", 5 * MINUTE).await["files"]["total"], 4);
 }

@@ -301,8 +301,8 @@ impl History {
             s3.put(&at, text, None, &options, &Access::Own).await.unwrap();
         }
         if self.board.shares().next().is_some() {
-            let shelf = self.simulator.objects(SHELF, "").await;
-            for (key, text) in shares::tables(shelf.into_iter().map(|object| object.key)) {
+            let objects = self.simulator.objects(SHELF, "").await;
+            for (key, text) in shares::tables(objects.into_iter().map(|object| object.key)) {
                 let (at, options) = (ObjectLocation::new(LISTS, key), WriteOptions::default());
                 let s3 = self.board.s3.as_ref().unwrap();
                 s3.put(&at, text.into(), None, &options, &Access::Own).await.unwrap();

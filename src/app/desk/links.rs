@@ -143,9 +143,14 @@ fn place(package: &RequestId) -> String {
 
 /// The package and the rest of the id of a link.
 fn read_id(id: &str) -> Option<(RequestId, &str)> {
-    let (ulid, suffix) = id.split_at_checked(ULID)?;
+    // Of a push, all of its id stands there.
+    let (kind, rest) = match id.strip_prefix(Shared::Push.prefix()) {
+        Some(rest) => (Shared::Push, rest),
+        None => (Shared::Package, id),
+    };
+    let (ulid, suffix) = rest.split_at_checked(ULID)?;
     let is_suffix = suffix.len() == SUFFIX && suffix.bytes().all(|byte| byte.is_ascii_hexdigit());
-    Some((Shared::Package.read(ulid).filter(|_| is_suffix)?, suffix))
+    Some((kind.read(ulid).filter(|_| is_suffix)?, suffix))
 }
 
 /// The id of a link.
@@ -222,7 +227,7 @@ impl Links {
 
     /// What a link leads to, as it stands in a URL; `None` where there is no such link, or it has ended.
     pub(super) async fn find(&self, link: &str) -> Result<Option<Found>> {
-        let Some((id, secret)) = link.split_once('.') else { return Ok(None) };
+        let Some((id, secret)) = link.rsplit_once('.') else { return Ok(None) };
         let Some((package, suffix)) = read_id(id) else { return Ok(None) };
         let at = |family: Family| Key::new(place(&package), format!("{}{suffix}", family.prefix()));
         let keys = [at(Family::Files), at(Family::Paper), cards::key(&package)];
@@ -300,5 +305,22 @@ impl Links {
             bytes: count(BYTES),
             last_asked_at: time(item, ASKED_AT),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_back_to_what_it_is_of() {
+        for id in ["pkg.01M8P176469MSSA0NDVMCQHTP0", "psh.01M8P176469MSSA0NDVMCQHTP0"] {
+            let (id, suffix) = (RequestId::new(id), "0123456789abcdef");
+            let text = format!("{}.{}", id_of(&id, suffix), "5ec4e7");
+            let (link, secret) = text.rsplit_once('.').unwrap();
+            assert_eq!(read_id(link), Some((id, suffix)));
+            assert_eq!(secret, "5ec4e7");
+        }
+        assert_eq!(read_id("psh.01M8P176469MSSA0NDVMCQHTP0"), None);
     }
 }

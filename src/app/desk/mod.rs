@@ -167,7 +167,7 @@ impl Desk {
 
     /// An order that is given here and now.
     fn given(&self) -> Given {
-        Given { source: SOURCE.to_owned(), at: self.clock.now(), token: None }
+        Given { source: SOURCE.to_owned(), at: self.clock.now(), who: String::new(), token: None }
     }
 
     fn fresh(&self, kind: Shared) -> RequestId {
@@ -289,6 +289,8 @@ impl Backend for Desk {
             Err(error) => signals::share::papers_stay(id.as_str(), &error),
             Ok(()) => {}
         }
+        // Links first: once the card is gone, nobody can ask for this again.
+        self.links.forget(id).await?;
         // From then on no link is good, and none is made.
         self.cards.delete(id, &card).await?;
         self.links.forget(id).await?;

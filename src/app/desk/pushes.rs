@@ -59,6 +59,7 @@ impl Desk {
             requested_by: who.to_owned(),
             asked_at: Some(given.at),
             public_url: self.public_url.to_string(),
+            by_event: false,
         };
         self.submit(orders::push(&self.cards, given, &push, &order, package)?).await?;
         let card = self.card(&push).await?;
@@ -77,6 +78,7 @@ impl Desk {
             requested_by: card.who.clone(),
             asked_at: Some(card.asked_at),
             public_url: self.public_url.to_string(),
+            by_event: false,
         }
     }
 

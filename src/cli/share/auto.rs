@@ -36,10 +36,10 @@ impl Auto {
     pub(super) async fn run(self, api: &Api, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let answer = match self.command {
             Command::Run { instrument_run_id, job } => {
-                let mut body = json!({ "instrumentRunId": instrument_run_id });
-                if let Some(job) = job {
-                    body["jobName"] = job.into();
-                }
+                let body = match job {
+                    Some(job) => json!({ "instrumentRunId": instrument_run_id, "jobName": job }),
+                    None => json!({ "instrumentRunId": instrument_run_id }),
+                };
                 api.post(&["auto"], &body).await?
             }
             Command::Approve { package_id } => {

@@ -34,10 +34,16 @@ impl ClaimScopes {
         Ok(Self { claim: claim.to_owned(), value: value.to_owned(), scopes })
     }
 
-    /// Whether a caller with these claims has that one: as a text, as a word of a text, or in a list of texts.
+    /// Whether a caller with these claims has that one: as a text, in a list of texts, or, of scopes, as a word. A mail
+    /// address counts once the issuer has verified it: in many pools callers write their own.
     fn is_of(&self, claims: &Map<String, Value>) -> bool {
-        let is_value =
-            |text: &str| text == self.value || text.split_whitespace().any(|word| word == self.value);
+        if self.claim == "email" && !is_verified(claims) {
+            return false;
+        }
+        let in_words = matches!(self.claim.as_str(), "scope" | "scp");
+        let is_value = |text: &str| {
+            text == self.value || in_words && text.split_whitespace().any(|word| word == self.value)
+        };
         match claims.get(&self.claim) {
             Some(Value::String(text)) => is_value(text),
             Some(Value::Array(all)) => all.iter().any(|one| one.as_str() == Some(self.value.as_str())),
@@ -55,16 +61,20 @@ pub fn scopes(of: &[ClaimScopes], claims: &Map<String, Value>) -> Vec<Scope> {
     of.iter().filter(|entry| entry.is_of(claims)).flat_map(|entry| entry.scopes.clone()).collect()
 }
 
+/// Whether the issuer has verified the mail address of a caller.
+fn is_verified(claims: &Map<String, Value>) -> bool {
+    match claims.get("email_verified") {
+        Some(Value::Bool(is)) => *is,
+        Some(Value::String(text)) => text == "true",
+        _ => false,
+    }
+}
+
 /// The name of a caller: its mail address where the issuer has verified that, else its `sub`. `None`: it has none.
 #[must_use]
 pub fn name(claims: &Map<String, Value>) -> Option<String> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let is_verified = match claims.get("email_verified") {
-        Some(Value::Bool(is)) => *is,
-        Some(Value::String(text)) => text == "true",
-        _ => false,
-    };
-    let name = text("email").filter(|_| is_verified).or_else(|| text("sub"))?;
+    let name = text("email").filter(|_| is_verified(claims)).or_else(|| text("sub"))?;
     let is_name = name.len() <= LONGEST_NAME && !name.contains(char::is_control);
     is_name.then(|| name.to_owned())
 }
@@ -93,12 +103,16 @@ mod tests {
             read("cognito:groups curators read+package"),
             read("groups Data Stewards push"),
             read("scope share.admin admin"),
+            read("email ann@lab.org approve"),
         ];
         let may = |value: Value| scopes(&all, &claims(value));
         assert_eq!(may(json!({ "cognito:groups": ["x", "curators"] })), [Scope::Read, Scope::Package]);
         assert_eq!(may(json!({ "groups": "Data Stewards" })), [Scope::Push]);
         assert_eq!(may(json!({ "scope": "openid share.admin" })), [Scope::Admin]);
         assert_eq!(may(json!({ "groups": ["Data"], "scope": "share" })), []);
+        assert_eq!(may(json!({ "cognito:groups": "not curators" })), []);
+        assert_eq!(may(json!({ "email": "ann@lab.org" })), [], "anybody may write that");
+        assert_eq!(may(json!({ "email": "ann@lab.org", "email_verified": true })), [Scope::Approve]);
         assert_eq!(scopes(&[], &claims(json!({}))), [Scope::Read]);
         for wrong in ["", "groups", "groups read", "groups x write", "groups  read"] {
             assert!(ClaimScopes::read(wrong).is_err(), "{wrong}");

@@ -102,7 +102,8 @@ mod tests {
         let named = Shared::Push.named("job and run");
         assert_eq!(named, Shared::Push.named("job and run"));
         assert_eq!(Shared::Push.read(named.as_str()), Some(named.clone()));
-        assert_ne!(named.as_str()[4..], Shared::Package.named("job and run").as_str()[4..]);
+        let other = Shared::Package.named("job and run");
+        assert_ne!(named.as_str().split_once('.'), other.as_str().split_once('.'));
         for wrong in
             ["", "pkg.", "psh.01KB0000000000000000000000", "01kb0000000000000000000000", "pkg.x", "01KB"]
         {

@@ -165,6 +165,9 @@ pub struct PushOrder {
     /// Where callers reach the API that was asked.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub public_url: String,
+    /// Whether an event has asked, once that is known.
+    #[serde(skip)]
+    pub by_event: bool,
 }
 
 /// The longest name of a sequencing run, in bytes.
@@ -175,6 +178,14 @@ const LONGEST_RUN: usize = 100;
 pub fn is_run(text: &str) -> bool {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "_.+-".contains(letter);
     !text.is_empty() && text.len() <= LONGEST_RUN && text.chars().all(fits)
+}
+
+impl PushOrder {
+    /// Whether an event has asked, not a caller of the API, who has shown who it is.
+    #[must_use]
+    pub const fn is_of_event(&self) -> bool {
+        self.by_event || self.asked_at.is_none()
+    }
 }
 
 /// The longest name of a package, in bytes: it is part of the names of files.

@@ -290,8 +290,10 @@ pub fn push(body: &Value) -> Result<PushAsked, Vec<Invalid>> {
 
 /// Where a package is to go that is asked for, where that is said with it.
 #[must_use]
-pub fn destination_of(body: &Value) -> Option<&str> {
-    body.get("shareDestination").or_else(|| body.get("share_destination")).and_then(Value::as_str)
+pub fn destination_of(body: &Value) -> Option<Result<&str, String>> {
+    let said = body.get("shareDestination").or_else(|| body.get("share_destination"))?;
+    let text = said.as_str().ok_or_else(|| "`detail.payload.shareDestination` must be a string".to_owned());
+    (!said.is_null()).then_some(text)
 }
 
 /// A run that is to be shared by itself, and the only job that is meant, where one is named.

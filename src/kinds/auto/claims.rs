@@ -4,6 +4,8 @@
 use super::Auto;
 use crate::{
     domain::ids::{RequestId, digest},
+    engine::records::{millis, request_key},
+    events::share::shown::JobStatus,
     kinds::frozen::{outcome_of, report_of},
     ports::{
         Result,
@@ -16,6 +18,9 @@ const NEWEST: &str = "NEWEST";
 /// The record of the root before one.
 const BEFORE: &str = "BEFORE";
 const ROOT: &str = "root";
+const CLAIMED_AT: &str = "claimed_at";
+/// After so many milliseconds an order that was claimed and is not there was never given.
+const LEFT: i64 = 3_600_000;
 /// How far it is gone back for a package to which the new files are added.
 const MOST_BACK: usize = 1000;
 
@@ -48,12 +53,12 @@ pub(super) async fn claim(
         }
         let there = store.get(&newest).await?;
         let other = there.as_ref().and_then(|item| item.text(ROOT)).map(str::to_owned);
-        if let Some(other) = &other
+        if let (Some(other), Some(there)) = (&other, &there)
             && !is_incremental
         {
             let other = RequestId::new(other.as_str());
-            let has_failed = outcome_of(&auto.core, &other).await?.is_some_and(|end| end.failure.is_some());
-            if !has_failed {
+            let claimed_at = there.number(CLAIMED_AT).unwrap_or_default();
+            if !has_failed(auto, &other, claimed_at).await? {
                 return Ok(Claim::Known(other));
             }
         }
@@ -66,6 +71,7 @@ pub(super) async fn claim(
         let changes = vec![
             Change::Set(ROOT.to_owned(), Value::from(root.as_str())),
             Change::Set(EXPIRE_AT.to_owned(), Value::from(expire_at)),
+            Change::Set(CLAIMED_AT.to_owned(), Value::from(millis(auto.core.ports.clock.now()))),
         ];
         let claimed = Write::update(newest.clone(), changes);
         let claimed = match &other {
@@ -79,13 +85,37 @@ pub(super) async fn claim(
     }
 }
 
+/// Whether what a root was to share is not shared, and will not be.
+async fn has_failed(auto: &Auto, root: &RequestId, claimed_at: i64) -> Result<bool> {
+    if is_pushed(auto, root).await? {
+        return Ok(false);
+    }
+    if let Some(end) = outcome_of(&auto.core, root).await? {
+        return Ok(end.failure.is_some());
+    }
+    // Whoever claimed it may have died before it gave the order, and have found no job when it was looked at again.
+    let is_there = auto.core.ports.store.get(&request_key(root)).await?.is_some();
+    let long_ago = millis(auto.core.ports.clock.now()).saturating_sub(claimed_at) > LEFT;
+    Ok(!is_there && long_ago)
+}
+
+/// Whether the push of a root has arrived, at whichever attempt.
+async fn is_pushed(auto: &Auto, root: &RequestId) -> Result<bool> {
+    let (_, push) = super::made_by(root);
+    let card = auto.cards.of(&push).await?;
+    if card.is_some_and(|card| card.ended().is_some_and(|end| end.status() == JobStatus::Succeeded)) {
+        return Ok(true);
+    }
+    Ok(outcome_of(&auto.core, &push).await?.is_some_and(|end| end.failure.is_none()))
+}
+
 /// The newest package that one of these roots has made, going back from `root`.
 pub(super) async fn newest_package(auto: &Auto, root: &str) -> Result<Option<RequestId>> {
     let mut root = RequestId::new(root);
     for _ in 0..MOST_BACK {
-        let (package, push) = super::made_by(&root);
+        let (package, _) = super::made_by(&root);
         // What was not pushed is not there yet, and neither is what was packaged since.
-        let pushed = outcome_of(&auto.core, &push).await?.is_some_and(|end| end.failure.is_none());
+        let pushed = is_pushed(auto, &root).await?;
         let report = report_of(&auto.core, &package).await?;
         if report.is_some_and(|report| pushed || report.files == 0) {
             return Ok(Some(package));

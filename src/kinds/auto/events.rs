@@ -25,8 +25,8 @@ use crate::{
 /// The order that an event asks for; `None` where a package is asked for that is not to go anywhere.
 pub(super) fn order_of(auto: &Auto, event: &OtherEvent) -> Option<Result<Order, NoOrder>> {
     if event.detail_type == PACKAGE_REQUEST {
-        let to = event.payload.as_ref().ok().and_then(asked::destination_of)?;
-        return Some(package(auto, event, to));
+        let to = asked::destination_of(event.payload.as_ref().ok()?)?;
+        return Some(to.map_err(NoOrder::from).and_then(|to| package(auto, event, to)));
     }
     Some(run(auto, event))
 }
@@ -40,9 +40,9 @@ fn package(auto: &Auto, event: &OtherEvent, to: &str) -> Result<Order, NoOrder> 
     let package = PackageOrder {
         name,
         request,
-        requested_by: event.who().to_owned(),
+        requested_by: String::new(),
         asked_at: None,
-        public_url: auto.settings.address(),
+        public_url: String::new(),
         by_event: true,
     };
     let share = ShareOrder {
@@ -66,9 +66,9 @@ fn run(auto: &Auto, event: &OtherEvent) -> Result<Order, NoOrder> {
     let order = RunOrder {
         instrument_run_id: run.clone(),
         job_name: None,
-        requested_by: event.who().to_owned(),
+        requested_by: String::new(),
         by_hand: false,
-        public_url: auto.settings.address(),
+        public_url: String::new(),
     };
     let id = RequestId::new(format!("auto.{}", event.seed()));
     Ok(ordered(&AutoOrder::Run(order), id, event, format!("run {run}"))?)

@@ -71,7 +71,9 @@ pub(super) async fn plan(
             return auto.core.fail(held, failure).await.map(|()| None);
         }
     }
-    if let Some(wait) = packaged(auto, held, order, &package).await? {
+    // Once its push has begun, nothing of what came before matters any more: records of that may be gone.
+    let is_pushed = auto.core.ports.store.get(&records::request_key(&push)).await?.is_some();
+    if !is_pushed && let Some(wait) = packaged(auto, held, order, &package).await? {
         return Ok(Some(wait));
     }
     let made = outcome_of(&auto.core, &package).await?;
@@ -80,21 +82,25 @@ pub(super) async fn plan(
             return auto.core.fail(held, of(&package, failure)).await.map(|()| None);
         }
         Some(Outcome { package: Some(report), answer, .. }) => (report, answer),
+        Some(_) | None if is_pushed => (Box::default(), None),
         Some(_) | None => {
             let failure = Failure::new(ErrorName::Internal, format!("what became of {package} is gone"));
             return auto.core.fail(held, failure).await.map(|()| None);
         }
     };
-    if order.after.is_some() && report.files == 0 {
+    if order.after.is_some() && report.files == 0 && !is_pushed {
         signals::share::nothing_new(held.lease.key.id.as_str(), package.as_str());
         let outcome = Outcome { answer, ..done(auto, held) };
         return auto.core.conclude(held, &outcome).await.map(|()| None);
     }
-    let Some(card) = auto.cards.of(&package).await? else {
+    let card = auto.cards.of(&package).await?;
+    let card = card.or_else(|| is_pushed.then(|| Card::unknown(auto.core.ports.clock.now())));
+    let Some(card) = card else {
         let failure = Failure::new(ErrorName::SourceNotFound, format!("{package} was deleted"));
         return auto.core.fail(held, failure).await.map(|()| None);
     };
     if order.approval != Approval::None
+        && !is_pushed
         && let Some(wait) = let_go(auto, held, order, (&package, &card, &report)).await?
     {
         return Ok(Some(wait).filter(|_| !has_ended(held)));
@@ -151,6 +157,12 @@ async fn keep(auto: &Auto, held: &mut Leased, mut state: RootState, own: &Own) -
     auto.core.save(held, vec![set(attr::STATE, records::text(&state)?)]).await
 }
 
+/// Who has asked, as far as that is known: an event says it beside what is compared when it comes again.
+fn asker(held: &Leased, order: &ShareOrder) -> String {
+    let source = held.item.text(attr::SOURCE).unwrap_or_default();
+    if order.package.requested_by.is_empty() { source } else { &order.package.requested_by }.to_owned()
+}
+
 /// Has the package made; when to look again, until it is.
 async fn packaged(
     auto: &Auto,
@@ -176,7 +188,10 @@ async fn packaged(
         wanted.request.since_package_id = own.since;
     }
     let (token, at) = (None, auto.core.ports.clock.now());
-    let given = Given { source: SOURCE.to_owned(), at, token };
+    if wanted.public_url.is_empty() {
+        wanted.public_url = auto.settings.address();
+    }
+    let given = Given { source: SOURCE.to_owned(), at, who: asker(held, order), token };
     let ordered = orders::package(&auto.cards, given, package, &wanted)?;
     if auto.core.ports.store.get(&records::request_key(package)).await?.is_none() {
         held.lease.check()?;
@@ -193,19 +208,20 @@ async fn let_go(
     (package, card, report): (&RequestId, &Card, &PackageReport),
 ) -> RoundResult<Option<AfterRound>> {
     let expires_at = auto.settings.expires_at(card.asked_at);
-    let there = match auto.releases.of(package).await? {
-        Some(there) => there,
-        None => {
-            let release = Release {
-                root: id_of(held).to_string(),
-                package_name: card.name.clone(),
-                destination: order.destination.clone(),
-                approved_by: None,
-            };
-            auto.releases.put(package, &release, expires_at.as_second()).await?;
-            signals::share::waits_for_approval(package.as_str(), &card.name, &order.destination);
-            Held { release, asked_as: None }
-        }
+    let there = if let Some(there) = auto.releases.of(package).await? {
+        there
+    } else {
+        let release = Release {
+            root: id_of(held).to_string(),
+            package_name: card.name.clone(),
+            destination: order.destination.clone(),
+            approved_by: None,
+        };
+        // It is kept for as long as a push may take that was let go in the last moment.
+        let keep = i64::try_from(auto.settings.expires_after.as_secs()).unwrap_or(i64::MAX / 2);
+        auto.releases.put(package, &release, expires_at.as_second().saturating_add(keep)).await?;
+        signals::share::waits_for_approval(package.as_str(), &card.name, &order.destination);
+        Held { release, asked_as: None }
     };
     let Some(who) = &there.release.approved_by else {
         let now = auto.core.ports.clock.now();
@@ -248,11 +264,13 @@ async fn pushed(
             on_conflict: None,
             deliver: auto.settings.deliver.clone(),
             dry_run: false,
+            by_event: false,
             requested_by: order.package.requested_by.clone(),
             asked_at: Some(auto.core.ports.clock.now()),
             public_url: order.package.public_url.clone(),
         };
-        let given = Given { source: SOURCE.to_owned(), at: auto.core.ports.clock.now(), token: None };
+        let (at, who) = (auto.core.ports.clock.now(), asker(held, order));
+        let given = Given { source: SOURCE.to_owned(), at, who, token: None };
         held.lease.check()?;
         auto.core.submit(&orders::push(&auto.cards, given, push, &ordered, card)?).await?;
     }

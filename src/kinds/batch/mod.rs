@@ -69,7 +69,7 @@ impl FolderKind for Batch {
         request: &BatchRequest,
     ) -> Result<Vec<FolderRequest>, PlanError> {
         let most = self.core.settings.jobs.max_items_per_job;
-        manifest::plan(Planner::new(&self.core), source, request, most).await
+        manifest::plan(Planner::new(&self.core), Some(source), request, most).await
     }
 
     async fn outcome(

@@ -60,6 +60,11 @@ pub(crate) trait List: Send + Sync {
         Ok(())
     }
 
+    /// Whether an event has asked for it, whose source may be one that may not ask.
+    fn is_of_event(&self) -> bool {
+        true
+    }
+
     /// Begins to read it.
     async fn open(&self, request: &CopyOutRequest) -> PlanResult<Box<dyn Items + '_>>;
 }
@@ -119,7 +124,10 @@ impl Lists {
         list: &dyn List,
     ) -> Result<Option<AfterRound>, NotBegun> {
         let source = held.item.text(attr::SOURCE).unwrap_or_default().to_owned();
-        self.judge_copy_out(&source, request).await?;
+        if list.is_of_event() {
+            self.core.settings.policy.check_event_source(&source)?;
+        }
+        self.judge_copy_out(request).await?;
         list.judge(request)?;
         if request.dry_run {
             let outcome = self.dry_copy_out(held, request, list).await?;
@@ -159,9 +167,8 @@ impl Lists {
     }
 
     /// Judges a request without looking at its list.
-    async fn judge_copy_out(&self, source: &str, request: &mut CopyOutRequest) -> PlanResult<()> {
+    async fn judge_copy_out(&self, request: &mut CopyOutRequest) -> PlanResult<()> {
         let settings = &self.core.settings.copy_out;
-        self.core.settings.policy.check_event_source(source)?;
         if let Some(failure) = request.refused.take() {
             return Err(failure.into());
         }

@@ -72,6 +72,9 @@ impl Elsewhere {
     }
 }
 
+/// A file of another chunk that is to be dropped: the chunk, its place there, and why.
+pub(super) type ElsewhereDropped = (u32, usize, Dropped);
+
 /// Of two files with one path that are the same file, keeps the one that is read sooner, or else is newer, for the
 /// libraries of both. Others are wrong. The chunk itself is written by the caller.
 pub(super) async fn settle(
@@ -80,8 +83,8 @@ pub(super) async fn settle(
     frozen: &Frozen,
     (n, chunk): (u32, &mut PackageChunk),
     seen: &mut Seen,
-) -> RoundResult<()> {
-    let mut elsewhere = Elsewhere::default();
+) -> RoundResult<Vec<ElsewhereDropped>> {
+    let (mut elsewhere, mut drops) = (Elsewhere::default(), Vec::new());
     for place in 0..chunk.files.len() {
         let Some(file) = chunk.files.get(place).filter(|_| !chunk.dropped.contains_key(&place)) else {
             continue;
@@ -109,8 +112,12 @@ pub(super) async fn settle(
             }
             Some(Better::Second) => {
                 let libraries = of_both(there, &file);
-                other.dropped.insert(other_place, Dropped::Double(file.uri));
-                elsewhere.is_changed |= !is_here;
+                let why = Dropped::Double(file.uri);
+                if is_here {
+                    other.dropped.insert(other_place, why);
+                } else {
+                    drops.push((other_n, other_place, why));
+                }
                 if let Some(file) = chunk.files.get_mut(place) {
                     file.library_id = libraries;
                 }
@@ -121,6 +128,23 @@ pub(super) async fn settle(
                 chunk.dropped.insert(place, why);
             }
         }
+    }
+    elsewhere.close(core, held, frozen).await?;
+    Ok(drops)
+}
+
+/// Drops files of other chunks for copies of this one, once that is written: who comes to it again after a crash must
+/// find both, or the libraries of the first one would be lost.
+pub(super) async fn drop_elsewhere(
+    core: &Core,
+    held: &Leased,
+    frozen: &Frozen,
+    drops: Vec<ElsewhereDropped>,
+) -> RoundResult<()> {
+    let mut elsewhere = Elsewhere::default();
+    for (n, place, why) in drops {
+        elsewhere.chunk(core, held, frozen, n).await?.dropped.insert(place, why);
+        elsewhere.is_changed = true;
     }
     elsewhere.close(core, held, frozen).await
 }

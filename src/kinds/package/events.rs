@@ -24,13 +24,14 @@ pub(super) fn order_of(package: &Package, event: &OtherEvent) -> Result<Order, N
     let order = PackageOrder {
         name,
         request,
-        requested_by: event.who().to_owned(),
+        requested_by: String::new(),
         asked_at: None,
-        public_url: settings.address(),
+        public_url: String::new(),
         by_event: true,
     };
     let id = Shared::Package.named(&event.seed());
     let at = package.core.ports.clock.now();
-    let given = Given { source: event.source.clone(), at, token: event.token.clone() };
+    let (source, who, token) = (event.source.clone(), event.who().to_owned(), event.token.clone());
+    let given = Given { source, at, who, token };
     Ok(orders::package(&package.cards(), given, &id, &order)?)
 }

@@ -1,6 +1,6 @@
 //! Freezing: every file is looked at once, and kept as it was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
@@ -53,6 +53,8 @@ pub(super) enum Next {
 struct Counted {
     report: PackageReport,
     wrong: Wrong,
+    /// The libraries of the files, as rows have them.
+    named: BTreeSet<String>,
     /// Chunks with archived reads.
     cold: Vec<u32>,
 }
@@ -75,6 +77,9 @@ impl Package {
             Err(error) => return Ok(Err(error)),
         };
         let mut counted = self.count_all(held, order, &frozen, before.as_mut()).await?;
+        for library in &own.also {
+            counted.report.libraries.entry(library.clone()).or_default();
+        }
         if let Err(error) = self.note_projects(&mut counted.report.libraries).await {
             return Ok(Err(PlanError::from(error)));
         }
@@ -84,7 +89,7 @@ impl Package {
         if order.request.defrost_archived_fastqs && !own.restored && !counted.cold.is_empty() {
             return Ok(Ok(Next::Restores(counted.cold)));
         }
-        if let Err(error) = self.write_papers(held, order, &frozen, before.as_ref()).await? {
+        if let Err(error) = self.write_papers(held, order, &frozen, before.as_ref(), &counted.named).await? {
             return Ok(Err(error));
         }
         let mut outcome = whole(held, &self.core);
@@ -109,8 +114,9 @@ impl Package {
                 if let Err(error) = self.look_at(held, &mut chunk).await {
                     return Ok(Err(PlanError::from(error)));
                 }
-                doubles::settle(&self.core, held, &frozen, (n, &mut chunk), &mut seen).await?;
+                let drops = doubles::settle(&self.core, held, &frozen, (n, &mut chunk), &mut seen).await?;
                 chunk.put(&self.core, held, frozen.generation, n).await?;
+                doubles::drop_elsewhere(&self.core, held, &frozen, drops).await?;
                 own.looked = n + 1;
                 state.set_own(&own)?;
                 self.core.save(held, vec![set(attr::STATE, records::text(&state)?)]).await?;
@@ -219,12 +225,19 @@ fn keep(file: &mut PackagedFile, found: &ObjectInfo) {
     if has_other_size || file.etag.is_some() && file.etag != etag {
         (file.md5, file.sha256) = (None, None);
     }
-    if file.md5.is_none() && !found.opaque {
-        file.md5 = found.etag.as_ref().and_then(|etag| etag.md5()).map(str::to_ascii_lowercase);
+    let md5 = found.etag.as_ref().filter(|_| !found.opaque).and_then(|etag| etag.md5());
+    let md5 = md5.map(str::to_ascii_lowercase);
+    let sha256 = found.checksums.get("SHA256").and_then(|sum| whole_sum(sum));
+    // What S3 has computed goes before what a table says; where they contradict each other, the table tells of another
+    // object.
+    let differs = |seen: &Option<String>, told: &Option<String>| {
+        seen.as_ref().zip(told.as_ref()).is_some_and(|(seen, told)| !seen.eq_ignore_ascii_case(told))
+    };
+    if differs(&md5, &file.md5) || differs(&sha256, &file.sha256) {
+        (file.md5, file.sha256) = (None, None);
     }
-    if file.sha256.is_none() {
-        file.sha256 = found.checksums.get("SHA256").and_then(|sum| whole_sum(sum));
-    }
+    file.md5 = md5.or(file.md5.take());
+    file.sha256 = sha256.or(file.sha256.take());
     file.size = found.size;
     file.etag = etag;
     file.modified = found.modified;
@@ -249,6 +262,15 @@ fn note_libraries(file: &PackagedFile, order: &PackageOrder, libraries: &mut Lib
     }
 }
 
+/// Notes the libraries that the row of a file names.
+fn name_libraries(file: &PackagedFile, named: &mut BTreeSet<String>) {
+    for library in file.library_id.split("__") {
+        if !named.contains(library) {
+            named.insert(library.to_owned());
+        }
+    }
+}
+
 /// Counts the files of a chunk, and notes what is missing unless that may be.
 fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
     for (n, file) in chunk.files.iter().enumerate() {
@@ -258,10 +280,14 @@ fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
                 counted.report.bytes += file.size;
                 counted.report.archived += u64::from(file.archived);
                 note_libraries(file, order, &mut counted.report.libraries);
+                name_libraries(file, &mut counted.named);
             }
             // The file that is taken is of its libraries, too.
             Some(Dropped::Double(_)) => {}
-            Some(Dropped::Held) => counted.report.left_out += 1,
+            Some(Dropped::Held) => {
+                counted.report.left_out += 1;
+                name_libraries(file, &mut counted.named);
+            }
             Some(Dropped::Missing) if order.request.allow_missing => counted.report.missing += 1,
             Some(Dropped::Missing) => counted.wrong.note(file.uri.clone(), MISSING.to_owned()),
             Some(Dropped::Conflict(other)) => {
@@ -290,5 +316,9 @@ mod tests {
         assert_eq!(file.sha256, None, "sums of parts are none of the file");
         keep(&mut file, &found(sum));
         assert_eq!(file.sha256.as_deref(), Some(hex));
+        (file.sha256, file.md5) = (Some("0f".into()), Some("0e".into()));
+        keep(&mut file, &found(sum));
+        let sums = (file.sha256.as_deref(), file.md5.as_deref());
+        assert_eq!(sums, (Some(hex), None), "a table that tells of another object is not believed");
     }
 }

@@ -12,7 +12,7 @@ mod resolve;
 mod restore;
 mod since;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,9 @@ struct Own {
     /// Chunks with archived reads that are restored; none: they are not, or that is not known yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cold: Vec<u32>,
+    /// Libraries that files of it are of, too, though nobody has asked for them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    also: BTreeSet<String>,
     /// Whether these have come back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     restored: bool,
@@ -172,7 +175,10 @@ impl Package {
         let mut order: PackageOrder = asked(&self.core, held).await?;
         if order.asked_at.is_none() {
             order.by_event = true;
-            order.asked_at = self.cards().of(&id_of(held)).await?.map(|card| card.asked_at);
+            order.public_url = self.settings.address();
+            if let Some(card) = self.cards().of(&id_of(held)).await? {
+                (order.asked_at, order.requested_by) = (Some(card.asked_at), card.who);
+            }
         }
         Ok(order)
     }
@@ -203,8 +209,8 @@ impl Kind for Package {
         }
         let party = [RootRef::of(&held.item)];
         let resolved = self.core.while_moving(&party, self.resolve(held, &order)).await;
-        let files_chunks = match resolved? {
-            Ok(chunks) => chunks,
+        let resolved = match resolved? {
+            Ok(resolved) => resolved,
             Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => {
                 return self.core.fail(held, failure).await.map(|()| None);
             }
@@ -213,7 +219,7 @@ impl Kind for Package {
         state.generation = u32::try_from(held.lease.epoch).unwrap_or(u32::MAX);
         state.told_at = millis(self.core.ports.clock.now());
         (state.trouble_since, state.trouble_at) = (0, 0);
-        state.set_own(&Own { files_chunks, ..Own::default() })?;
+        state.set_own(&Own { files_chunks: resolved.chunks, also: resolved.also, ..Own::default() })?;
         let phase = set(attr::PHASE, Phase::Planned.as_str());
         self.core.save(held, vec![phase, set(attr::STATE, records::text(&state)?)]).await?;
         self.core.tell_if_possible(held, Status::Running, Counters::default()).await;

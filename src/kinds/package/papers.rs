@@ -1,5 +1,7 @@
 //! The papers of a package: its report, for people and for programs, and its files and libraries as tables.
 
+use std::collections::BTreeSet;
+
 use super::{Frozen, Package, since::Before};
 use crate::{
     domain::share::{places::artifact, request::PackageOrder},
@@ -73,14 +75,23 @@ impl Papers {
         }
     }
 
+    /// Ends all of them; where one cannot be ended, the others leave nothing behind.
     async fn finish(self, summary: &Summary) -> Result<()> {
         let [mut report, mut json, files, libraries] = self.sheets;
-        report.add(&self.report.finish(summary)).await?;
-        json.add(&self.json.finish(summary).map_err(unwritable)?).await?;
-        for Paper(writer) in [report, json, files, libraries] {
-            writer.finish().await?;
+        let mut done = report.add(&self.report.finish(summary)).await;
+        if done.is_ok() {
+            done = match self.json.finish(summary).map_err(unwritable) {
+                Ok(text) => json.add(&text).await,
+                Err(error) => Err(error),
+            };
         }
-        Ok(())
+        for Paper(writer) in [report, json, files, libraries] {
+            match &done {
+                Ok(()) => done = writer.finish().await.map(drop),
+                Err(_) => writer.abandon().await,
+            }
+        }
+        done
     }
 }
 
@@ -92,6 +103,7 @@ impl Package {
         order: &PackageOrder,
         frozen: &Frozen,
         before: Option<&Before>,
+        libraries: &BTreeSet<String>,
     ) -> RoundResult<std::result::Result<(), PlanError>> {
         let Some(sharing) = &self.core.ports.sharing else { return Ok(Ok(())) };
         let date = order.asked_at.unwrap_or_else(|| started_at(&held.item));
@@ -99,7 +111,13 @@ impl Package {
         let folder = artifact(&frozen.id, date, "");
         let mut summary = Summary::default();
         if let Some(before) = before {
-            summary.previous = match self.difference(held, before).await {
+            let known = match read_libraries(&self.core, &frozen.id, frozen.generation).await {
+                Ok(known) => known,
+                Err(error) => return Ok(Err(PlanError::from(error))),
+            };
+            let known = known.into_iter().map(|library| library.library_id);
+            let libraries = &libraries.iter().cloned().chain(known).collect();
+            summary.previous = match self.difference(held, before, libraries).await {
                 Ok(previous) => Some(previous),
                 Err(error) => return Ok(Err(PlanError::from(error))),
             };

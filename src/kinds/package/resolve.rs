@@ -1,12 +1,13 @@
 //! Which files a package is to hold: from what its caller asked for to rows, and from rows to places.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use async_trait::async_trait;
 
 use super::{Package, stopped};
 use crate::{
     domain::{
+        ids::digest,
         outcome::{Culprit, ErrorName, Failure},
         policy::Place,
         share::{
@@ -46,6 +47,20 @@ impl Pages<Row> for Own {
 
 type Known = BTreeMap<String, Library>;
 
+/// What was resolved.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    /// The chunks of files that were written.
+    pub chunks: u32,
+    /// Libraries that nobody has asked for, and that files of the package are of, too.
+    pub also: BTreeSet<String>,
+}
+
+/// A file, as it is remembered: 16 bytes.
+fn short(uri: &str) -> u128 {
+    u128::from_str_radix(&digest(&[uri]), 16).unwrap_or_default()
+}
+
 impl Package {
     /// Writes the files that are asked for, and what is known of their libraries; how many chunks of files there
     /// are.
@@ -53,7 +68,7 @@ impl Package {
         &self,
         held: &Leased,
         order: &PackageOrder,
-    ) -> RoundResult<Result<u32, PlanError>> {
+    ) -> RoundResult<Result<Resolved, PlanError>> {
         let request = &order.request;
         let Some(sharing) = &self.core.ports.sharing else {
             let why = "nothing is shared here (share.listen)";
@@ -108,10 +123,10 @@ impl Package {
         selection: &Selection<'_>,
         named: Known,
         told: Option<Known>,
-    ) -> RoundResult<Result<u32, PlanError>> {
+    ) -> RoundResult<Result<Resolved, PlanError>> {
         let request = &order.request;
         let (mut writer, mut wrong) = (FileWriter::new(held), Wrong::default());
-        let (mut libraries, mut buckets) = (BTreeSet::new(), BTreeSet::new());
+        let (mut libraries, mut buckets, mut files) = (BTreeSet::new(), BTreeSet::new(), HashSet::new());
         let mut watch = CancellationCheck::new();
         let mut pages =
             match pages(sharing, request, Some(&named).filter(|_| request.names_libraries())).await {
@@ -129,6 +144,7 @@ impl Package {
                     return Ok(Err(failure.into()));
                 }
                 libraries.extend(row.libraries().map(str::to_owned));
+                files.insert(short(&row.uri));
                 match places::place(&row, request) {
                     Ok(path) => writer.take(&self.core, held, file(row, path)).await?,
                     Err(why) => wrong.note(row.uri, why),
@@ -147,12 +163,51 @@ impl Package {
             return Ok(Err(failure.into()));
         }
         writer.flush(&self.core, held).await?;
+        let also = match self.others_of(held, sharing, request, &files, &libraries).await? {
+            Ok(also) => also,
+            Err(error) => return Ok(Err(error)),
+        };
         let known = match facts(sharing, named, told, libraries).await {
             Ok(known) => known,
             Err(error) => return Ok(Err(unreadable(error))),
         };
         put_libraries(&self.core, held, writer.generation(), &known).await?;
-        Ok(Ok(writer.chunks))
+        Ok(Ok(Resolved { chunks: writer.chunks, also }))
+    }
+
+    /// The libraries that files of the package are of besides those that were asked for: rules must know of them.
+    async fn others_of(
+        &self,
+        held: &Leased,
+        sharing: &Sharing,
+        request: &PackageRequest,
+        files: &HashSet<u128>,
+        known: &BTreeSet<String>,
+    ) -> RoundResult<Result<BTreeSet<String>, PlanError>> {
+        let mut others = BTreeSet::new();
+        if request.manifest.is_some() || !sharing.inventory.may_repeat() || files.is_empty() {
+            return Ok(Ok(others));
+        }
+        let mut pages = match sharing.inventory.rows(&RowQuery::default()).await {
+            Ok(pages) => pages,
+            Err(error) => return Ok(Err(unreadable(error))),
+        };
+        let mut watch = CancellationCheck::new();
+        loop {
+            match pages.next().await {
+                Ok(Some(page)) => {
+                    for row in page.iter().filter(|row| files.contains(&short(&row.uri))) {
+                        let new = row.libraries().filter(|library| !known.contains(*library));
+                        others.extend(new.map(str::to_owned));
+                    }
+                }
+                Ok(None) => return Ok(Ok(others)),
+                Err(error) => return Ok(Err(unreadable(error))),
+            }
+            if let Some(failure) = self.goes_on(held, &mut watch).await? {
+                return Ok(Err(failure));
+            }
+        }
     }
 
     /// Whether a long step is still wanted; why it is not.

@@ -4,7 +4,10 @@
 //! has it there. A package that was made since another one also counts as holding what it left out, so that nothing
 //! is lost when that other one is not kept any more.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher as _, RandomState},
+};
 
 use super::{Frozen, Package};
 use crate::{
@@ -256,7 +259,13 @@ impl Package {
     }
 
     /// What differs from what was held, once all files have gone by.
-    pub(super) async fn difference(&self, held: &Leased, before: &Before) -> ports::Result<Previous> {
+    /// What is gone is named where all of its libraries are here, too: who gets this report may not be to know of others.
+    pub(super) async fn difference(
+        &self,
+        held: &Leased,
+        before: &Before,
+        libraries: &BTreeSet<String>,
+    ) -> ports::Result<Previous> {
         let Before { index, packages, is_left_out } = before;
         let (gone, mut gone_paths) = (index.gone(), Vec::new());
         let most = usize::try_from(gone).unwrap_or(usize::MAX).min(GONE_PATHS);
@@ -266,8 +275,12 @@ impl Package {
                     break;
                 }
                 let chunk = read_chunk(&self.core, &frozen.id, frozen.generation, n).await?;
+                let is_known =
+                    |file: &&PackagedFile| file.library_id.split("__").all(|id| libraries.contains(id));
                 let gone = chunk.held().filter(|file| index.is_gone(run, index.line(file).0));
-                gone_paths.extend(gone.take(most - gone_paths.len()).map(|file| file.path.clone()));
+                gone_paths.extend(
+                    gone.filter(is_known).take(most - gone_paths.len()).map(|file| file.path.clone()),
+                );
                 self.core.record_progress(&[RootRef::of(&held.item)]);
             }
         }

@@ -8,7 +8,10 @@ use crate::{
         intake::OtherEvent,
         share::{asked, in_words},
     },
-    kinds::orders::{self, Given},
+    kinds::{
+        cards::Card,
+        orders::{self, Given},
+    },
 };
 
 /// The order that an event asks for.
@@ -17,8 +20,9 @@ pub(super) async fn order_of(push: &Push, event: &OtherEvent) -> Result<Order, N
     let (package, asked) = asked::push_of(payload).map_err(|wrong| in_words(&wrong))?;
     let destination = Destination::read(&asked.destination)?;
     let cards = push.cards();
-    // The card is not part of what is compared when the event comes again: it may be deleted meanwhile.
-    let card = cards.of(&package).await?.ok_or_else(|| format!("{package} is not known"))?;
+    // What is told of the package is not part of what is compared when the event comes again: it may be deleted
+    // meanwhile. That it is not known is found when the push begins.
+    let card = cards.of(&package).await?.unwrap_or_else(|| Card::unknown(push.core.ports.clock.now()));
     let order = PushOrder {
         package_id: package.to_string(),
         package_name: String::new(),
@@ -26,12 +30,14 @@ pub(super) async fn order_of(push: &Push, event: &OtherEvent) -> Result<Order, N
         on_conflict: asked.on_conflict,
         deliver: asked.deliver.unwrap_or_else(|| push.settings.deliver.clone()),
         dry_run: asked.dry_run,
-        requested_by: event.who().to_owned(),
+        requested_by: String::new(),
         asked_at: None,
-        public_url: push.settings.address(),
+        by_event: true,
+        public_url: String::new(),
     };
     let id = Shared::Push.named(&event.seed());
     let at = push.core.ports.clock.now();
-    let given = Given { source: event.source.clone(), at, token: event.token.clone() };
+    let (source, who, token) = (event.source.clone(), event.who().to_owned(), event.token.clone());
+    let given = Given { source, at, who, token };
     Ok(orders::push(&cards, given, &id, &order, card)?)
 }

@@ -103,9 +103,19 @@ impl Draft {
     async fn finish(mut self) -> Result<(String, Receipt)> {
         self.flush().await?;
         let Self { log, sum, files, at: [mut log_at, receipt_at], .. } = self;
-        log_at.write(&log.finish()).await?;
-        // The log leads to the receipt: it comes last.
-        let uri = receipt_at.finish().await?;
+        // Where one cannot be ended, the other leaves nothing behind. The log leads to the receipt: it comes last.
+        if let Err(error) = log_at.write(&log.finish()).await {
+            log_at.abandon().await;
+            receipt_at.abandon().await;
+            return Err(error);
+        }
+        let uri = match receipt_at.finish().await {
+            Ok(uri) => uri,
+            Err(error) => {
+                log_at.abandon().await;
+                return Err(error);
+            }
+        };
         let log = log_at.finish().await?;
         Ok((log, Receipt { uri, sha256: hex::encode(sum.finalize()), files }))
     }

@@ -81,10 +81,12 @@ impl Push {
 
     /// An order with what an event does not say.
     async fn completed(&self, root: &RequestId, mut order: PushOrder) -> ports::Result<PushOrder> {
-        if order.asked_at.is_none()
-            && let Some(card) = self.cards().of(&attempt_of(root).0).await?
-        {
-            (order.asked_at, order.package_name) = (Some(card.asked_at), card.name);
+        if order.asked_at.is_none() {
+            (order.by_event, order.public_url) = (true, self.settings.address());
+            if let Some(card) = self.cards().of(&attempt_of(root).0).await? {
+                (order.asked_at, order.package_name) = (Some(card.asked_at), card.name);
+                order.requested_by = card.who;
+            }
         }
         Ok(order)
     }
@@ -119,7 +121,7 @@ impl Push {
         let why = "the package is not there, or has not succeeded";
         let report = report.ok_or_else(|| culprit(ErrorName::SourceNotFound, why, package.as_str(), why))?;
         let papers = deliver::asked_for(order).into_iter().map(|paper| paper.file_name(&order.package_name));
-        Ok(Packaged::new(&self.core, package, report, papers.collect()))
+        Ok(Packaged::new(&self.core, package, report, papers.collect(), order.is_of_event()))
     }
 
     /// Whether the package may still be shared. One that was deleted may not.

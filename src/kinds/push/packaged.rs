@@ -31,6 +31,8 @@ pub(super) struct Packaged<'a> {
     report: PackageReport,
     /// Names of papers that are put beside the files.
     papers: BTreeSet<String>,
+    /// Whether an event has asked for it.
+    is_of_event: bool,
 }
 
 impl<'a> Packaged<'a> {
@@ -39,8 +41,9 @@ impl<'a> Packaged<'a> {
         package: RequestId,
         report: PackageReport,
         papers: BTreeSet<String>,
+        is_of_event: bool,
     ) -> Self {
-        Self { core, package, report, papers }
+        Self { core, package, report, papers, is_of_event }
     }
 
     /// How many chunks they are in.
@@ -106,6 +109,10 @@ impl InOrder<'_> {
 
 #[async_trait]
 impl List for Packaged<'_> {
+    fn is_of_event(&self) -> bool {
+        self.is_of_event
+    }
+
     async fn open(&self, request: &CopyOutRequest) -> PlanResult<Box<dyn Items + '_>> {
         let prefix = request.destination_prefix.clone();
         Ok(Box::new(Opened { packaged: self, prefix, next: 0, buckets: Buckets::new() }))

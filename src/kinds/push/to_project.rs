@@ -102,8 +102,10 @@ impl FolderKind for Push {
             }
         }
         let all = BatchRequest { on_conflict: order.on_conflict, ..BatchRequest::of_manifest(lines) };
+        // Who has asked through the API has shown who it is.
+        let asked_by = Some(source).filter(|_| order.is_of_event());
         let most = self.core.settings.jobs.max_items_per_job;
-        manifest::plan(Planner::new(&self.core), source, &all, most).await
+        manifest::plan(Planner::new(&self.core), asked_by, &all, most).await
     }
 
     async fn outcome(

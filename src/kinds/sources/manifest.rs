@@ -58,15 +58,15 @@ impl Thing {
     }
 }
 
-/// The children that a manifest needs, each with the piece that it is for. `event_source` is the source that
-/// asked, and `most` how many sources a piece has.
+/// The children that a manifest needs, each with the piece that it is for. `event_source` is the source of
+/// the event that asked, if one did, and `most` how many sources a piece has.
 pub(crate) async fn plan(
     with: Planner<'_>,
-    event_source: &str,
+    event_source: Option<&str>,
     request: &BatchRequest,
     most: usize,
 ) -> Result<Vec<FolderRequest>, PlanError> {
-    with.rules.check_event_source(event_source)?;
+    event_source.map_or(Ok(()), |source| with.rules.check_event_source(source))?;
     let mut projects = Projects::new(with.platform, with.rules);
     let mut targets = Vec::with_capacity(request.destinations.len());
     for destination in &request.destinations {
