@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::output;
+use crate::admin::words::text as text_of;
 
 const RUN: &str = "260102_A01052_0150_AH2YV7DSX5";
 const LANES: u32 = 4;
@@ -72,8 +73,8 @@ impl Running {
         loop {
             let text = fs::read_to_string(&self.log).unwrap_or_default();
             let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            if let Some(line) = lines.find(|line| line["message"] == message) {
-                return Ok(line["address"].as_str().unwrap_or_default().to_owned());
+            if let Some(line) = lines.find(|line| text_of(line, "message") == message) {
+                return Ok(text_of(&line, "address").to_owned());
             }
             if self.child.try_wait()?.is_some() || Instant::now() > deadline {
                 bail!("{} has not started, see {}", self.name, self.log.display());

@@ -396,3 +396,19 @@ async fn a_link_is_followed_from_a_script_counted_and_taken_back() {
         assert!(!log.contains(capability), "{capability}");
     }
 }
+
+#[tokio::test]
+async fn the_demo_shows_a_package_pushed_and_verified() {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_copy-manager"));
+    let begun = Instant::now();
+    let done = command.args(["demo", "share"]).env_clear().kill_on_drop(true).output().await.unwrap();
+    let (said, told) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{said}\n{told}");
+    assert!(said.contains("/SummaryReport.demo-trauma.html\""), "{said}");
+    assert!(
+        said.contains("144 files were packaged, pushed to s3://partner-lab/incoming/ and verified"),
+        "{said}"
+    );
+    assert!(told.contains("144 of 144 files are as the receipt says"), "{told}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
