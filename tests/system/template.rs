@@ -25,7 +25,7 @@ const GIVEN: [(&str, &str); 8] = [
 ];
 
 /// Another value of each parameter that has a default and no list of allowed values.
-const OTHER: [(&str, &str); 15] = [
+const OTHER: [(&str, &str); 21] = [
     ("CopyOutAcl", "bucket-owner-full-control"),
     ("Stage", "prod"),
     ("DesiredCount", "0"),
@@ -39,9 +39,18 @@ const OTHER: [(&str, &str); 15] = [
     ("ReportPrefix", "s3://reports/copies/"),
     ("ExternalBusName", "Another"),
     ("CallerKeyArns", "arn:aws:kms:ap-southeast-2:123456789012:key/2"),
+    ("ShareArtifacts", "s3://sharing/artifacts/"),
+    ("SharePublicUrl", "https://share.example.org"),
+    ("ShareTokens", "ann:admin:a771cb1d697146d6def337d9f224be2dec41366276af4138832187b8310e35e2"),
+    ("ShareCatalogue", "s3://tables/a.csv,s3://tables/b.csv"),
+    ("ShareLims", "s3://tables/lims.csv"),
+    ("ShareAutoJobs", "s3://tables/jobs.json"),
     ("Cpu", "1024"),
     ("Memory", "2048"),
 ];
+
+/// Where sharing listens: in a test on a port that no other one has.
+const LISTEN: &str = "COPY_MANAGER__SHARE__LISTEN";
 
 /// The template with its parameters.
 struct Template {
@@ -154,6 +163,10 @@ async fn starts(name: &str, mut environment: Vec<(String, String)>) {
         ("COPY_MANAGER__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
     ] {
         environment.push((name.to_owned(), value));
+    }
+    let listens = environment.iter().any(|(name, value)| name == LISTEN && !value.is_empty());
+    if listens {
+        environment.push((LISTEN.to_owned(), "127.0.0.1:0".to_owned()));
     }
     let mut daemon = Process::spawn("serve", directory.path(), &["serve"], &environment);
     tokio::select! {
