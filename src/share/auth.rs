@@ -68,6 +68,10 @@ impl Caller {
 }
 
 impl Callers {
+    #[cfg_attr(
+        not(feature = "https"),
+        expect(clippy::unused_async, unused_variables, reason = "an issuer alone is asked, at a time")
+    )]
     async fn of(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Refusal> {
         if matches!(self, Self::Anybody) {
             return Ok(Caller { name: String::new(), scopes: None });
