@@ -16,7 +16,7 @@ use crate::{
     },
     ports::{
         Class, Error, Result,
-        store::{Action, Item, Transacted, Write},
+        store::{Action, Condition, EXPIRE_AT, Item, Transacted, Write},
     },
     signals::{self, engine::Received},
 };
@@ -103,8 +103,16 @@ impl Core {
             signals::engine::received(&received, &[]);
             Submitted::New
         } else {
-            let Some(there) = self.ports.store.get(&records::request_key(id)).await? else {
-                let message = format!("what is left of an earlier order {id} has not expired yet");
+            let there = self.ports.store.get(&records::request_key(id)).await?;
+            let now = self.ports.clock.now().as_second();
+            let lives = |there: &Item| there.number(EXPIRE_AT).is_none_or(|at| at > now);
+            let Some(there) = there.filter(lives) else {
+                // Left-overs vanish in any order. Whoever waited on one of them would wait for ever.
+                for item in self.ports.store.query(id.as_str(), "").await? {
+                    let expired = Write::delete(item.key).when(Condition::Has(EXPIRE_AT.into()));
+                    self.ports.store.write(expired).await?;
+                }
+                let message = format!("what was left of an earlier order {id} had to be cleared away");
                 return Err(Error::new(Class::Transient, "submit", message));
             };
             if there.text(attr::HASH) != Some(&hash) {

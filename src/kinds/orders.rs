@@ -14,6 +14,9 @@ use crate::{
     ports::Result,
 };
 
+/// The source of what this service asks for itself.
+pub(crate) const OWN_SOURCE: &str = "orcabus.datasharing";
+
 /// Who gives an order, and when.
 #[derive(Debug)]
 pub(crate) struct Given {

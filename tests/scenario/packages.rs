@@ -529,3 +529,19 @@ async fn a_write_that_breaks_off_anywhere_restores_nothing_twice() {
     }
     assert!(n > 20, "{n} writes");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_report_names_nothing_that_is_gone_of_libraries_that_are_not_in_it() {
+    let house = house(
+        json!([{ "key": "L1/a", "size": 9 }, { "key": "L1/b", "size": 9 }, { "key": "L3/c", "size": 9 }]),
+    )
+    .await;
+    know(&house, &["L1/a", "L1/b", "L3/c"]).await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    whole(&desk, reads(&["L1", "L3"], None)).await;
+    know(&house, &["L1/a", "L3/c"]).await;
+    let second = whole(&desk, reads(&["L1"], None)).await;
+    let previous = previous(&house, &second).await.to_string();
+    assert!(previous.contains(&place("L1/b")) && !previous.contains("L3/"), "{previous}");
+}

@@ -270,6 +270,27 @@ async fn a_package_that_nobody_lets_go_goes_nowhere_and_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_push_that_was_let_go_in_time_may_take_longer_than_its_package_lasts() {
+    let mut house = with_jobs(&json!([job("api", "Trauma", &json!({ "approval": "api" }))])).await;
+    house.share.expires_after = 60 * MINUTE;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    run_is_ready(&house, "e1").await;
+    sleep(55 * MINUTE).await;
+    house.faults(json!({ "s3": [{ "calls": ["CopyObject"], "status": 503 }] }));
+    let (_, packages) = desk.packages(&all()).await.unwrap();
+    desk.approve("carol", &RequestId::new(packages[0].id.as_str())).await.unwrap();
+    sleep(10 * MINUTE).await;
+    house.faults(json!({ "s3": [] }));
+    sleep(20 * MINUTE).await;
+    assert_eq!(pushes(&desk).await[0].1, JobStatus::Succeeded);
+    // It is shared: the same news again shares nothing.
+    run_is_ready(&house, "e2").await;
+    sleep(10 * MINUTE).await;
+    assert_eq!((pushes(&desk).await.len(), house.unsettled().await), (1, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_state_machine_hangs_on_a_package_and_its_push_at_once() {
     let house = house().await;
     let mut instance = house.instance();

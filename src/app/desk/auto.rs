@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Desk, SOURCE};
+use super::Desk;
 use crate::{
     domain::{
         ids::RequestId,
@@ -12,6 +12,7 @@ use crate::{
         },
     },
     engine::{Order, Woken},
+    kinds::orders::OWN_SOURCE,
     ports::{Class, notices::Sent},
     share::Refusal,
 };
@@ -37,7 +38,7 @@ impl Desk {
             by_hand: true,
             public_url: self.public_url.to_string(),
         });
-        let (source, payload) = (SOURCE.to_owned(), json!(order));
+        let (source, payload) = (OWN_SOURCE.to_owned(), json!(order));
         let order = Order {
             kind: "auto",
             id: id.clone(),

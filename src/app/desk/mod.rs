@@ -41,7 +41,7 @@ use crate::{
     },
     kinds::{
         cards::{Card, Cards},
-        orders::{self, Given},
+        orders::{self, Given, OWN_SOURCE},
         package::Package,
         releases::Releases,
     },
@@ -55,8 +55,6 @@ const WIDTH: usize = 8;
 /// How often an order is given whose answer is lost, and the wait between.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
-/// The source of what is asked for here.
-const SOURCE: &str = "orcabus.datasharing";
 
 const NOT_ENDED: &str = "Job is in a state that cannot be deleted";
 const HAS_ENDED: &str = "Job is not in a state that can be aborted";
@@ -167,7 +165,7 @@ impl Desk {
 
     /// An order that is given here and now.
     fn given(&self) -> Given {
-        Given { source: SOURCE.to_owned(), at: self.clock.now(), who: String::new(), token: None }
+        Given { source: OWN_SOURCE.to_owned(), at: self.clock.now(), who: String::new(), token: None }
     }
 
     fn fresh(&self, kind: Shared) -> RequestId {

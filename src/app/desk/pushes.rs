@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Desk, SOURCE, standing::Standing};
+use super::{Desk, standing::Standing};
 use crate::{
     domain::{
         ids::RequestId,
@@ -20,7 +20,10 @@ use crate::{
         asked::PushAsked,
         shown::{JobStatus, PushShown},
     },
-    kinds::{cards::Card, orders},
+    kinds::{
+        cards::Card,
+        orders::{self, OWN_SOURCE},
+    },
     share::Refusal,
 };
 
@@ -113,7 +116,7 @@ impl Desk {
             id: ids::attempt(id, attempt),
             destination: card.destination.clone(),
             payload: json!(self.push_order(&card)),
-            source: SOURCE.to_owned(),
+            source: OWN_SOURCE.to_owned(),
             token: None,
             also: Vec::new(),
         };

@@ -46,6 +46,13 @@ pub struct PushAsked {
     pub dry_run: bool,
 }
 
+/// A body whose fields can be read.
+fn dictionary(body: &Value) -> Result<&Map<String, Value>, Vec<Invalid>> {
+    let wrong =
+        || vec![Invalid::new("model_attributes_type", &[], "Input should be a valid dictionary", body)];
+    body.as_object().ok_or_else(wrong)
+}
+
 /// A package that is asked for: its name, and what it is to hold. `any_workflow`: also of workflows that are not
 /// known.
 ///
@@ -53,14 +60,7 @@ pub struct PushAsked {
 ///
 /// All that is wrong with it.
 pub fn package(body: &Value, any_workflow: bool) -> Result<(String, PackageRequest), Vec<Invalid>> {
-    let Some(object) = body.as_object() else {
-        return Err(vec![Invalid::new(
-            "model_attributes_type",
-            &[],
-            "Input should be a valid dictionary",
-            body,
-        )]);
-    };
+    let object = dictionary(body)?;
     let mut outer = Fields::of(object, &[]);
     let missing = ("missing", "Field required");
     let name = outer.text("packageName");
@@ -262,14 +262,7 @@ fn deliver(fields: &mut Fields<'_>) -> Option<Vec<Deliver>> {
 ///
 /// All that is wrong with it, but for what is wrong with the text of the destination.
 pub fn push(body: &Value) -> Result<PushAsked, Vec<Invalid>> {
-    let Some(object) = body.as_object() else {
-        return Err(vec![Invalid::new(
-            "model_attributes_type",
-            &[],
-            "Input should be a valid dictionary",
-            body,
-        )]);
-    };
+    let object = dictionary(body)?;
     let mut fields = Fields::of(object, &[]);
     let destination = fields.text("shareDestination");
     if destination.is_none() && fields.get("shareDestination").is_none() {
@@ -302,14 +295,7 @@ pub fn destination_of(body: &Value) -> Option<Result<&str, String>> {
 ///
 /// All that is wrong with it.
 pub fn run(body: &Value) -> Result<(String, Option<String>), Vec<Invalid>> {
-    let Some(object) = body.as_object() else {
-        return Err(vec![Invalid::new(
-            "model_attributes_type",
-            &[],
-            "Input should be a valid dictionary",
-            body,
-        )]);
-    };
+    let object = dictionary(body)?;
     let mut fields = Fields::of(object, &[]);
     let (run, job) = (fields.text("instrumentRunId"), fields.text("jobName"));
     let fits = |run: &String| is_run(run);

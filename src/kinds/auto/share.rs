@@ -30,7 +30,7 @@ use crate::{
     kinds::{
         cards::Card,
         frozen::outcome_of,
-        orders::{self, Given},
+        orders::{self, Given, OWN_SOURCE},
         releases::Held,
     },
     ports::{
@@ -42,8 +42,6 @@ use crate::{
 
 /// How long the link to a report is good that people are shown.
 const LINK_LASTS: Duration = Duration::from_hours(7 * 24);
-/// The source of what is asked for here.
-const SOURCE: &str = "orcabus.datasharing";
 
 /// What the root keeps besides.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -191,7 +189,7 @@ async fn packaged(
     if wanted.public_url.is_empty() {
         wanted.public_url = auto.settings.address();
     }
-    let given = Given { source: SOURCE.to_owned(), at, who: asker(held, order), token };
+    let given = Given { source: OWN_SOURCE.to_owned(), at, who: asker(held, order), token };
     let ordered = orders::package(&auto.cards, given, package, &wanted)?;
     if auto.core.ports.store.get(&records::request_key(package)).await?.is_none() {
         held.lease.check()?;
@@ -270,7 +268,7 @@ async fn pushed(
             public_url: order.package.public_url.clone(),
         };
         let (at, who) = (auto.core.ports.clock.now(), asker(held, order));
-        let given = Given { source: SOURCE.to_owned(), at, who, token: None };
+        let given = Given { source: OWN_SOURCE.to_owned(), at, who, token: None };
         held.lease.check()?;
         auto.core.submit(&orders::push(&auto.cards, given, push, &ordered, card)?).await?;
     }
