@@ -33,6 +33,8 @@ const LIBRARIES: u32 = 0;
 pub(crate) enum Dropped {
     /// It is not there.
     Missing,
+    /// It is there, and cannot be read as it is: why.
+    Unready(String),
     /// Another copy of it is taken, which is there.
     Double(String),
     /// Another file, which is there, would have the same path.

@@ -111,6 +111,7 @@ fn fastq(library: &str, run: &str, lane: u32, read: u32, size: u64) -> PackagedF
         size,
         etag: Some("9b2cf535f27731c974343645a3985328-12".into()),
         storage_class: StorageClass::Standard,
+        icav2: None,
         archived: false,
         modified: None,
         data_type: DataType::Fastq,

@@ -36,6 +36,7 @@ mod sharing;
 mod sharing_auto;
 mod sharing_events;
 mod sharing_links;
+mod sharing_projects;
 mod slices;
 mod storms;
 mod strangers;

@@ -5,6 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret as _;
 
 use super::{
     Desk,
@@ -14,12 +15,15 @@ use super::{
 use crate::{
     domain::{
         ids::RequestId,
-        share::{ids::Shared, outcome::PackageReport, places::artifact, settings::Presign},
+        share::{files::InProject, ids::Shared, outcome::PackageReport, places::artifact, settings::Presign},
     },
     events::share::linked::{LinkAsked, LinkMade},
     kinds::{cards::Card, package::Package},
     papers::script::{Head, Script},
-    ports::reports::{Opened, kind_of},
+    ports::{
+        objects::Presigned,
+        reports::{Opened, kind_of},
+    },
     share::{Led, Refusal},
 };
 
@@ -152,9 +156,14 @@ impl Desk {
         if !self.links.count(found, file.size.saturating_sub(from)).await? {
             return Err(gone());
         }
-        let at = place_of(&file)?;
-        let there = self.objects.presign(&at, self.clock.now(), self.settings.link_lifetime).await?;
-        Ok(Led::There(there))
+        let (now, lasts) = (self.clock.now(), self.settings.link_lifetime);
+        let Some(InProject { project, data }) = &file.icav2 else {
+            return Ok(Led::There(self.objects.presign(&place_of(&file)?, now, lasts).await?));
+        };
+        // ICAv2 says for itself how long it is good.
+        let urls = self.platform.download_urls(project, std::slice::from_ref(data)).await?;
+        let url = urls.first().ok_or_else(gone)?.expose_secret().to_owned();
+        Ok(Led::There(Presigned { url, until: later(now, lasts) }))
     }
 
     /// The script of a package, whose links are those of `link`. It is made as it is read, and kept nowhere: it holds

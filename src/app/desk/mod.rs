@@ -45,7 +45,10 @@ use crate::{
         package::Package,
         releases::Releases,
     },
-    ports::{self, Ports, Sharing, chance::Chance, clock::Clock, notices::Sent, objects::ObjectStore},
+    ports::{
+        self, Ports, Sharing, chance::Chance, clock::Clock, notices::Sent, objects::ObjectStore,
+        platform::DataPlatform,
+    },
     share::{Backend, Led, Refusal, Wanted},
     signals,
 };
@@ -69,6 +72,7 @@ pub struct Desk {
     links: Links,
     sharing: Sharing,
     objects: Arc<dyn ObjectStore>,
+    platform: Arc<dyn DataPlatform>,
     settings: Arc<ShareSettings>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
@@ -108,6 +112,7 @@ impl Desk {
             links: Links::new(ports.store.clone(), ports.clock.clone(), ports.chance.clone()),
             sharing,
             objects: ports.objects.clone(),
+            platform: ports.platform.clone(),
             settings,
             clock: ports.clock.clone(),
             chance: ports.chance.clone(),

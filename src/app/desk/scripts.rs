@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::{
         ids::RequestId,
-        share::{files::PackagedFile, places::artifact, settings::ShareSettings},
+        share::{files::PackagedFile, outcome::PackageReport, places::artifact, settings::ShareSettings},
     },
     kinds::{
         cards::{Card, Cards},
@@ -183,9 +183,16 @@ impl Maker {
                 return Ok(());
             }
         }
+        let gone = || Refusal::Conflict("Status is not succeeded".to_owned());
+        let report = self.packages.report(id).await?.ok_or_else(gone)?;
+        if report.in_projects > 0 {
+            let why = "the package has files of ICAv2 projects, whose addresses do not last as long as a script: \
+                       links of this service lead to them (share.presign)";
+            return Err(Refusal::Conflict(why.to_owned()));
+        }
         let until = self.last_until(now).await?;
         let mut writer = self.artifacts.begin(&artifact(id, card.asked_at, &script_name(card))).await?;
-        if let Err(refusal) = self.fill(id, card, until, writer.as_mut(), stop).await {
+        if let Err(refusal) = self.fill((id, card, &report), until, writer.as_mut(), stop).await {
             writer.abandon().await;
             return Err(refusal);
         }
@@ -216,14 +223,11 @@ impl Maker {
 
     async fn fill(
         &self,
-        id: &RequestId,
-        card: &Card,
+        (id, card, report): (&RequestId, &Card, &PackageReport),
         until: Timestamp,
         writer: &mut dyn ReportWriter,
         stop: &CancellationToken,
     ) -> Result<(), Refusal> {
-        let gone = || Refusal::Conflict("Status is not succeeded".to_owned());
-        let report = self.packages.report(id).await?.ok_or_else(gone)?;
         let (files, bytes) = (report.files, report.bytes);
         let head = Head { name: &card.name, id: id.as_str(), expires: until, files, bytes };
         let mut script = Script::new(&head);
@@ -231,7 +235,7 @@ impl Maker {
             if stop.is_cancelled() {
                 return Err(Refusal::Unavailable("this instance is about to end".to_owned()));
             }
-            for file in &self.packages.some_files(id, &report, chunk).await? {
+            for file in &self.packages.some_files(id, report, chunk).await? {
                 let Presigned { url, .. } =
                     self.objects.presign(&place_of(file)?, self.clock.now(), LONGEST).await?;
                 add(&mut script, file, &url)?;

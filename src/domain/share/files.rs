@@ -5,6 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::ids::{DataId, ProjectId};
+
 /// What a file is, to those who share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -85,6 +87,15 @@ impl fmt::Display for StorageClass {
     }
 }
 
+/// A file of an ICAv2 project, whatever it and its project are called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InProject {
+    /// The project that it is read through.
+    pub project: ProjectId,
+    /// The file.
+    pub data: DataId,
+}
+
 /// One file: where it is, what it was, and which place it has in the package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +104,9 @@ pub struct PackagedFile {
     pub path: String,
     /// Where it is: `s3://…` or `icav2://…`.
     pub uri: String,
+    /// Of a file of a project: which one it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icav2: Option<InProject>,
     /// Its bytes.
     #[serde(default)]
     pub size: u64,

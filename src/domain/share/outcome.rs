@@ -24,6 +24,9 @@ pub struct PackageReport {
     pub bytes: u64,
     /// Those that must be restored before they can be read.
     pub archived: u64,
+    /// Those that are in ICAv2 projects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub in_projects: u64,
     /// Those that were asked for and are not there.
     pub missing: u64,
     /// The package that it was made since, whose files are left out.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::files::DataType;
+use crate::domain::location::Location;
 
 /// A file, as far as a row tells. What a row does not tell is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -82,6 +83,12 @@ impl Row {
             return Err(format!(
                 "`uri` must be s3://bucket/key or icav2://project/path of a file, not `{uri}`"
             ));
+        }
+        // A key may hold any character; a path in a project may not.
+        if uri.starts_with("icav2://")
+            && let Err(why) = Location::parse(uri)
+        {
+            return Err(format!("`uri` is none of a file: {why}"));
         }
         let is_hex = |text: &str, digits: usize| {
             text.is_empty() || text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -163,6 +170,9 @@ mod tests {
             (("uri", "http://x/y"), "uri"),
             (("uri", "s3://b/"), "uri"),
             (("uri", "s3://b/x/"), "uri"),
+            (("uri", "icav2://p"), "uri"),
+            (("uri", "icav2://p/a/"), "uri"),
+            (("uri", "icav2://p/a//b"), "uri"),
             (("lane", "two"), "lane"),
             (("md5", "abc"), "md5"),
             (("modified", "yesterday"), "modified"),

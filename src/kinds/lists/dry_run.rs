@@ -4,6 +4,7 @@ use super::{CancellationCheck, List, Lists, NotBegun, check_own_keys, collisions
 use crate::{
     domain::{
         copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
+        file::DataStatus,
         outcome::Outcome,
         request::OnConflict,
     },
@@ -86,28 +87,58 @@ impl Lists {
     }
 
     async fn look_at_both(&self, held: &Leased, request: &CopyOutRequest, item: &SliceItem) -> Result<Found> {
-        let Origin::Object { bucket, key, unsigned, etag, .. } = &item.from else {
-            return Ok(Found::Missing);
-        };
-        let from = ObjectLocation::new(bucket, key);
         let to = ObjectLocation::new(&request.destination_bucket, &item.to);
-        let reading = self.objects.bucket_access(bucket, *unsigned, &request.options).await?;
         let writing = self.objects.bucket_access(&to.bucket, false, &request.options).await?;
         let party = [RootRef::of(&held.item)];
         let (source, there) = tokio::join!(
-            self.core.patiently(&party, || self.core.ports.objects.look(&from, &reading)),
+            self.look_at_source(&party, request, &item.from),
             self.core.patiently(&party, || self.core.ports.objects.look(&to, &writing)),
         );
-        let Some(source) = absent_if_denied(source)? else { return Ok(Found::Missing) };
-        if etag.as_ref().is_some_and(|wanted| source.etag.as_ref() != Some(wanted)) {
-            return Ok(Found::Changed);
-        }
+        let source = match source? {
+            Ok(source) => source,
+            Err(found) => return Ok(found),
+        };
         let there = match absent_if_denied(there)? {
             None => There::Nothing,
             Some(there) if are_equal(&source, &there) => There::Same,
             Some(_) => There::Other,
         };
         Ok(Found::Ready { bytes: source.size, archived: source.archived, there })
+    }
+
+    /// The source of an item, if it is what was asked for.
+    async fn look_at_source(
+        &self,
+        party: &[RootRef],
+        request: &CopyOutRequest,
+        from: &Origin,
+    ) -> Result<std::result::Result<ObjectInfo, Found>> {
+        match from {
+            Origin::Object { bucket, key, unsigned, etag, .. } => {
+                let at = ObjectLocation::new(bucket, key);
+                let reading = self.objects.bucket_access(bucket, *unsigned, &request.options).await?;
+                let look = || self.core.ports.objects.look(&at, &reading);
+                let Some(source) = absent_if_denied(self.core.patiently(party, look).await)? else {
+                    return Ok(Err(Found::Missing));
+                };
+                let is_other = etag.as_ref().is_some_and(|wanted| source.etag.as_ref() != Some(wanted));
+                Ok(if is_other { Err(Found::Changed) } else { Ok(source) })
+            }
+            Origin::Data { project, id, size, etag, .. } => {
+                let look = || self.core.ports.platform.get(project, id);
+                let data = match self.core.patiently(party, look).await {
+                    Err(error) if !error.is_passing() => return Ok(Err(Found::Missing)),
+                    looked => looked?,
+                };
+                if data.status != DataStatus::Available {
+                    return Ok(Err(Found::Missing));
+                }
+                if (data.size, &data.etag) != (*size, etag) {
+                    return Ok(Err(Found::Changed));
+                }
+                Ok(Ok(ObjectInfo { size: data.size, etag: data.etag, ..ObjectInfo::default() }))
+            }
+        }
     }
 }
 

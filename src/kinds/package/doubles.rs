@@ -159,6 +159,7 @@ enum Better {
 fn better(first: &PackagedFile, second: &PackagedFile) -> Option<Better> {
     let both = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
     let same = first.uri == second.uri
+        || first.icav2.is_some() && first.icav2 == second.icav2
         || first.size == second.size
             && (both(&first.etag, &second.etag)
                 || both(&first.md5, &second.md5)

@@ -8,6 +8,7 @@ use super::{
     Frozen, Own, Package,
     doubles::{self, Seen},
     since::Before,
+    sources::Sources,
     stopped, whole,
 };
 use crate::{
@@ -105,6 +106,7 @@ impl Package {
         let mut own: Own = state.own()?;
         let frozen = Frozen::of(held, &state, &own);
         let (mut seen, mut watch) = (Seen::default(), CancellationCheck::new());
+        let mut sources = Sources::new(&self.core);
         if own.looked >= own.files_chunks {
             return Ok(Ok(()));
         }
@@ -113,6 +115,10 @@ impl Package {
             if n >= own.looked {
                 if let Err(error) = self.look_at(held, &mut chunk).await {
                     return Ok(Err(PlanError::from(error)));
+                }
+                let looking = sources.look(&mut chunk);
+                if let Err(error) = self.core.while_moving(&[RootRef::of(&held.item)], looking).await {
+                    return Ok(Err(error));
                 }
                 let drops = doubles::settle(&self.core, held, &frozen, (n, &mut chunk), &mut seen).await?;
                 chunk.put(&self.core, held, frozen.generation, n).await?;
@@ -174,7 +180,8 @@ impl Package {
 
     /// Looks at the files of a chunk.
     async fn look_at(&self, held: &Leased, chunk: &mut PackageChunk) -> PortResult<()> {
-        for (n, found) in self.find(held, chunk.files.iter().enumerate()).await? {
+        let of_s3 = chunk.files.iter().enumerate().filter(|(_, file)| location(&file.uri).is_some());
+        for (n, found) in self.find(held, of_s3).await? {
             match (chunk.files.get_mut(n), found) {
                 (Some(file), Some(found)) => keep(file, &found),
                 (_, None) => drop(chunk.dropped.insert(n, Dropped::Missing)),
@@ -279,6 +286,7 @@ fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
                 counted.report.files += 1;
                 counted.report.bytes += file.size;
                 counted.report.archived += u64::from(file.archived);
+                counted.report.in_projects += u64::from(file.icav2.is_some());
                 note_libraries(file, order, &mut counted.report.libraries);
                 name_libraries(file, &mut counted.named);
             }
@@ -290,6 +298,7 @@ fn count(chunk: &PackageChunk, order: &PackageOrder, counted: &mut Counted) {
             }
             Some(Dropped::Missing) if order.request.allow_missing => counted.report.missing += 1,
             Some(Dropped::Missing) => counted.wrong.note(file.uri.clone(), MISSING.to_owned()),
+            Some(Dropped::Unready(why)) => counted.wrong.note(file.uri.clone(), why.clone()),
             Some(Dropped::Conflict(other)) => {
                 let why = format!("would be {} in the package, and so would {other}", file.path);
                 counted.wrong.note(file.uri.clone(), why);

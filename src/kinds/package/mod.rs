@@ -11,6 +11,7 @@ mod papers;
 mod resolve;
 mod restore;
 mod since;
+mod sources;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -330,6 +331,7 @@ mod tests {
             size: 1,
             etag: (!etag.is_empty()).then(|| etag.into()),
             storage_class: StorageClass::Standard,
+            icav2: None,
             archived: false,
             modified: None,
             data_type: DataType::Fastq,

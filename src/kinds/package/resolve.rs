@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use async_trait::async_trait;
 
-use super::{Package, stopped};
+use super::{Package, sources::Sources, stopped};
 use crate::{
     domain::{
         ids::digest,
-        outcome::{Culprit, ErrorName, Failure},
-        policy::Place,
+        outcome::{ErrorName, Failure},
         share::{
             files::{DataType, Library, PackagedFile, StorageClass},
             filters::canonical,
@@ -74,7 +73,7 @@ impl Package {
             let why = "nothing is shared here (share.listen)";
             return Ok(Err(Failure::new(ErrorName::PolicyDenied, why).into()));
         };
-        if let Err(failure) = self.check_tables(request) {
+        if let Err(failure) = Sources::new(&self.core).check_tables(request) {
             return Ok(Err(failure.into()));
         }
         if let Err(error) = self.since(order).await {
@@ -126,7 +125,8 @@ impl Package {
     ) -> RoundResult<Result<Resolved, PlanError>> {
         let request = &order.request;
         let (mut writer, mut wrong) = (FileWriter::new(held), Wrong::default());
-        let (mut libraries, mut buckets, mut files) = (BTreeSet::new(), BTreeSet::new(), HashSet::new());
+        let (mut libraries, mut files) = (BTreeSet::new(), HashSet::new());
+        let mut sources = Sources::new(&self.core);
         let mut watch = CancellationCheck::new();
         let mut pages =
             match pages(sharing, request, Some(&named).filter(|_| request.names_libraries())).await {
@@ -140,8 +140,8 @@ impl Package {
                 Err(error) => return Ok(Err(unreadable(error))),
             };
             for row in page.into_iter().filter(|row| selection.chooses(row)) {
-                if let Err(failure) = self.check_bucket(&row.uri, &mut buckets) {
-                    return Ok(Err(failure.into()));
+                if let Err(error) = sources.check(&row.uri).await {
+                    return Ok(Err(error));
                 }
                 libraries.extend(row.libraries().map(str::to_owned));
                 files.insert(short(&row.uri));
@@ -215,30 +215,6 @@ impl Package {
         self.core.record_progress(&[RootRef::of(&held.item)]);
         Ok(watch.stopped(&self.core, held).await?.map(stopped))
     }
-
-    /// Whether the tables that a request names may be read: what they hold is told.
-    fn check_tables(&self, request: &PackageRequest) -> Result<(), Failure> {
-        let manifest = request.manifest.as_ref().and_then(Listed::uri);
-        let lims = request.lims_manifest.as_ref().and_then(Listed::uri);
-        for uri in manifest.into_iter().chain(lims) {
-            self.check_bucket(uri, &mut BTreeSet::new())?;
-        }
-        Ok(())
-    }
-
-    /// Whether that bucket may be read.
-    fn check_bucket(&self, uri: &str, known: &mut BTreeSet<String>) -> Result<(), Failure> {
-        let Some((bucket, _)) = uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) else {
-            let why = "files of ICAv2 projects cannot be packaged: name the objects that they are in S3";
-            let culprit = Culprit { what: uri.to_owned(), why: why.to_owned() };
-            return Err(Failure::new(ErrorName::InvalidRequest, why).naming([culprit]));
-        };
-        if !known.contains(bucket) {
-            self.core.settings.policy.check_source(Place::Bucket(bucket), uri)?;
-            known.insert(bucket.to_owned());
-        }
-        Ok(())
-    }
 }
 
 /// A table that is wrong is the fault of whoever wrote it.
@@ -257,6 +233,7 @@ fn file(row: Row, path: String) -> PackagedFile {
         size: row.size.unwrap_or_default(),
         etag: unless_empty(row.etag),
         storage_class: StorageClass::read(&row.storage_class),
+        icav2: None,
         archived: false,
         modified: row.modified,
         data_type,

@@ -9,9 +9,10 @@ use crate::{
         copy_out::{CopyOutRequest, Origin, SliceItem},
         file::ETag,
         ids::RequestId,
+        location::Location,
         outcome::{ErrorName, Failure, culprit},
         share::{
-            files::PackagedFile,
+            files::{InProject, PackagedFile},
             outcome::{Libraries, PackageReport},
         },
     },
@@ -83,9 +84,18 @@ impl<'a> Packaged<'a> {
     }
 }
 
-/// Bucket and key of a file that can be an item.
-fn place(file: &PackagedFile) -> Option<(&str, &str)> {
-    file.uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'))
+/// Where a file that can be an item comes from: as it was packaged, and not otherwise.
+fn origin(file: &PackagedFile) -> Option<Origin> {
+    let etag = file.etag.as_deref().map(ETag::new);
+    match (Location::parse(&file.uri).ok()?, &file.icav2) {
+        (Location::S3 { bucket, key }, _) => {
+            Some(Origin::Object { bucket, key, unsigned: false, sums: None, etag })
+        }
+        (Location::Icav2 { path, .. }, Some(InProject { project, data })) => {
+            Some(Origin::Data { project: project.clone(), id: data.clone(), path, size: file.size, etag })
+        }
+        (Location::Icav2 { .. }, None) => None,
+    }
 }
 
 /// Files, one after the other; a chunk of them is in memory.
@@ -100,7 +110,7 @@ impl InOrder<'_> {
     pub(super) async fn next(&mut self) -> ports::Result<Option<PackagedFile>> {
         while self.files.is_empty() && self.next < self.packaged.chunks() {
             let files = self.packaged.files(self.next).await?;
-            self.files.extend(files.into_iter().filter(|file| place(file).is_some()));
+            self.files.extend(files.into_iter().filter(|file| origin(file).is_some()));
             self.next += 1;
         }
         Ok(self.files.pop_front())
@@ -137,17 +147,12 @@ impl Items for Opened<'_> {
         let mut items = Vec::with_capacity(files.len());
         for file in files {
             self.packaged.check(&file)?;
-            let Some((bucket, key)) = place(&file) else { continue };
-            if !self.buckets.contains_key(bucket) {
-                self.buckets.insert(bucket.to_owned(), (key.to_owned(), false));
+            let Some(from) = origin(&file) else { continue };
+            if let Origin::Object { bucket, key, .. } = &from
+                && !self.buckets.contains_key(bucket)
+            {
+                self.buckets.insert(bucket.clone(), (key.clone(), false));
             }
-            let from = Origin::Object {
-                bucket: bucket.to_owned(),
-                key: key.to_owned(),
-                unsigned: false,
-                sums: None,
-                etag: file.etag.as_deref().map(ETag::new),
-            };
             items.push(SliceItem { from, to: format!("{}{}", self.prefix, file.path) });
         }
         Ok(Some(items))

@@ -18,13 +18,14 @@ use super::{
 use crate::{
     domain::{
         batch::BatchRequest,
+        file::ETag,
         ids::RequestId,
         outcome::{ErrorName, Outcome, culprit},
         receipt::{self, Line},
         request::FolderRequest,
         share::{
             destination::Destination,
-            files::PackagedFile,
+            files::{InProject, PackagedFile},
             outcome::{Delivered, PushReport},
             request::PushOrder,
         },
@@ -37,12 +38,12 @@ use crate::{
     kinds::{
         folders::{FolderKind, receipt::TakesLines},
         frozen::Wrong,
-        sources::{manifest, planner::Planner},
+        sources::{self, find::Found, manifest, places::Projects, planner::Planner},
     },
     papers::delivery::{log::Fate, receipt::Compared},
     ports::{
         self,
-        objects::{Access, ObjectLocation},
+        objects::{Access, ObjectInfo, ObjectLocation},
     },
 };
 
@@ -74,9 +75,10 @@ impl FolderKind for Push {
             Failed::Port(error) => PlanError::from(error),
         })?;
         let (mut lines, mut wrong) = (Vec::new(), Wrong::default());
+        let mut projects = Projects::new(self.core.ports.platform.as_ref(), &self.core.settings.policy);
         for n in 0..packaged.chunks() {
             let files = packaged.files(n).await?;
-            self.refuse_changed(&files, &mut wrong).await?;
+            self.refuse_changed(&mut projects, &files, &mut wrong).await?;
             for file in files {
                 packaged.check(&file)?;
                 let (parent, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
@@ -220,25 +222,51 @@ impl Push {
 
     /// Notes the files that are not what was packaged any more. A job takes what it finds, so they are looked at
     /// before there is one.
-    async fn refuse_changed(&self, files: &[PackagedFile], wrong: &mut Wrong) -> ports::Result<()> {
+    async fn refuse_changed(
+        &self,
+        projects: &mut Projects<'_>,
+        files: &[PackagedFile],
+        wrong: &mut Wrong,
+    ) -> Result<(), PlanError> {
         let objects = &self.core.ports.objects;
-        let looks = files.iter().enumerate().map(|(n, file)| async move {
-            let place = file.uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
-            let Some((bucket, key)) = place else { return Ok((n, None)) };
-            match objects.look(&ObjectLocation::new(bucket, key), &Access::Own).await {
-                Err(error) if !error.is_passing() => Ok((n, None)),
-                looked => looked.map(|found| (n, found)),
-            }
-        });
-        let found: ports::Result<BTreeMap<_, _>> = join_unordered(WIDTH, looks).await.into_iter().collect();
-        for (file, found) in files.iter().zip(found?.into_values()) {
-            let etag = found.as_ref().and_then(|found| Some(found.etag.as_ref()?.to_string()));
-            if found.is_none() {
-                wrong.note(file.uri.clone(), "does not exist or is not accessible".to_owned());
-            } else if etag != file.etag {
-                wrong.note(file.uri.clone(), "has changed since it was packaged".to_owned());
+        let of_project = |file: &PackagedFile| file.icav2.is_some();
+        let looks =
+            files.iter().enumerate().filter(|(_, file)| !of_project(file)).map(|(n, file)| async move {
+                let place = file.uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+                let Some((bucket, key)) = place else { return Ok((n, None)) };
+                match objects.look(&ObjectLocation::new(bucket, key), &Access::Own).await {
+                    Err(error) if !error.is_passing() => Ok((n, None)),
+                    looked => looked.map(|found| (n, found)),
+                }
+            });
+        let seen: ports::Result<Vec<_>> = join_unordered(WIDTH, looks).await.into_iter().collect();
+        let as_packaged = |n: usize, found: Option<ObjectInfo>| {
+            let packaged = files.get(n).and_then(|file| file.etag.as_deref());
+            found.map(|found| found.etag.as_ref().map(ETag::as_str) == packaged)
+        };
+        let mut states: BTreeMap<usize, Option<bool>> =
+            seen?.into_iter().map(|(n, found)| (n, as_packaged(n, found))).collect();
+        let uris = files.iter().enumerate().filter(|(_, file)| of_project(file));
+        let uris = uris.map(|(n, file)| (n, file.uri.as_str()));
+        for (n, found) in sources::files::look(projects, uris).await? {
+            let Some(file) = files.get(n) else { continue };
+            states.insert(n, found.map(|found| is_as_packaged(file, &found)));
+        }
+        for (n, state) in states {
+            let Some(file) = files.get(n) else { continue };
+            match state {
+                None => wrong.note(file.uri.clone(), "does not exist or is not accessible".to_owned()),
+                Some(false) => wrong.note(file.uri.clone(), "has changed since it was packaged".to_owned()),
+                Some(true) => {}
             }
         }
         Ok(())
     }
+}
+
+/// Whether a file of a project is the one that was packaged.
+fn is_as_packaged(file: &PackagedFile, Found { project, data, .. }: &Found) -> bool {
+    let is_it = |it: &InProject| it.project == *project && it.data == data.id;
+    let etag = data.etag.as_ref().map(ETag::as_str);
+    file.icav2.as_ref().is_some_and(is_it) && (data.size, etag) == (file.size, file.etag.as_deref())
 }

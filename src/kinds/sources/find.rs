@@ -97,7 +97,7 @@ fn in_order<T>(mut numbered: Vec<(usize, T)>) -> Vec<T> {
 }
 
 /// Finds several paths of one folder: one by one, or by listing it when there are many.
-async fn look_up(
+pub(super) async fn look_up(
     platform: &dyn DataPlatform,
     project: &ProjectId,
     parent: &DataPath,

@@ -3,6 +3,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod external;
+pub(crate) mod files;
 pub(crate) mod find;
 pub(crate) mod landings;
 pub(crate) mod limits;

@@ -37,6 +37,7 @@ pub(super) fn fastq(library: &str, lane: u32) -> PackagedFile {
         size: 1_610_612_736,
         etag: Some("abc".into()),
         storage_class: StorageClass::StandardIa,
+        icav2: None,
         archived: false,
         modified: None,
         data_type: DataType::Fastq,
