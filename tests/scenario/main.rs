@@ -37,6 +37,7 @@ mod sharing_auto;
 mod sharing_events;
 mod sharing_links;
 mod sharing_projects;
+mod sharing_sums;
 mod slices;
 mod storms;
 mod strangers;

@@ -35,9 +35,10 @@ use crate::{
 const LAB: &str = "11111111-1111-4111-8111-111111111111";
 
 /// A house whose project `lab` holds reads, some of which cannot be read; one more lies in a bucket.
-async fn house() -> House {
-    let buckets = json!([{ "name": "src", "objects": [{ "key": "runs/c.fastq.gz", "size": 300 }] },
-        { "name": "dest" }, { "name": "tables" }]);
+pub(crate) async fn house(more: &Value) -> House {
+    let mut objects = json!([{ "key": "runs/c.fastq.gz", "size": 300 }]);
+    objects.as_array_mut().unwrap().extend(more.as_array().unwrap().clone());
+    let buckets = json!([{ "name": "src", "objects": objects }, { "name": "dest" }, { "name": "tables" }]);
     let files = [("/runs/a.fastq.gz", 100, 1), ("/runs/b.fastq.gz", 20 << 20, 3)];
     let mut world = House::world(&files, &[], &[], &buckets);
     let cold = json!({ "path": "/cold/d.fastq.gz", "size": 10, "parts": 1, "status": "ARCHIVED" });
@@ -55,7 +56,7 @@ async fn house() -> House {
 }
 
 /// The files of those URIs, each at its name below `x/`.
-fn of(uris: &[&str]) -> Value {
+pub(crate) fn of(uris: &[&str]) -> Value {
     let rows = uris.iter().map(|uri| {
         let name = uri.rsplit('/').next().unwrap();
         json!({ "uri": uri, "path": format!("x/{name}"), "dataType": "fastq" })
@@ -69,7 +70,7 @@ fn mixed() -> Value {
     of(&["icav2://lab/runs/a.fastq.gz", &by_id, "s3://src/runs/c.fastq.gz"])
 }
 
-fn id(package: &PackageShown) -> RequestId {
+pub(crate) fn id(package: &PackageShown) -> RequestId {
     RequestId::new(package.id.as_str())
 }
 
@@ -89,7 +90,7 @@ async fn replace(house: &House, path: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn files_of_projects_are_packaged_shown_and_pushed_to_a_bucket_and_into_a_project() {
-    let house = house().await;
+    let house = house(&json!([])).await;
     let instance = house.instance();
     let desk = desk(&house, &instance);
     let package = made(&desk, mixed()).await;
@@ -136,7 +137,7 @@ async fn files_of_projects_are_packaged_shown_and_pushed_to_a_bucket_and_into_a_
 
 #[tokio::test(start_paused = true)]
 async fn a_file_of_a_project_that_is_another_one_now_is_not_sent() {
-    let house = house().await;
+    let house = house(&json!([])).await;
     let instance = house.instance();
     let desk = desk(&house, &instance);
     let package = made(&desk, mixed()).await;
@@ -160,7 +161,7 @@ async fn a_file_of_a_project_that_is_another_one_now_is_not_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn files_of_projects_that_cannot_be_read_fail_a_package_and_are_named() {
-    let mut house = house().await;
+    let mut house = house(&json!([])).await;
     house.settings.policy.source_projects = vec!["lab".to_owned().try_into().unwrap()];
     let instance = house.instance();
     let desk = desk(&house, &instance);
@@ -185,7 +186,7 @@ async fn files_of_projects_that_cannot_be_read_fail_a_package_and_are_named() {
 
 #[tokio::test(start_paused = true)]
 async fn links_of_our_own_lead_to_files_of_projects_and_a_script_of_others_is_refused() {
-    let mut house = house().await;
+    let mut house = house(&json!([])).await;
     let instance = house.instance();
     let package = made(&desk(&house, &instance), mixed()).await;
     let refused = desk(&house, &instance).hand_out("ann", &id(&package)).await.unwrap_err();

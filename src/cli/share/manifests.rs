@@ -35,6 +35,7 @@ pub(super) struct MissingLibraries(String);
 
 /// What is asked for.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct Wish {
     /// What is known of libraries.
     pub(super) lims: Option<Vec<Cells>>,
@@ -48,6 +49,7 @@ pub(super) struct Wish {
     pub(super) primary_data_path_prefix: String,
     pub(super) secondary_analysis_path_prefix: String,
     pub(super) since_package: Option<String>,
+    pub(super) compute_sums: bool,
 }
 
 /// Reads a table, which is CSV, plain or gzipped.
@@ -113,6 +115,9 @@ impl Wish {
             }
             if let Some(since) = &self.since_package {
                 fields.insert("sincePackageId".to_owned(), since.as_str().into());
+            }
+            if self.compute_sums {
+                fields.insert("computeSums".to_owned(), true.into());
             }
         }
         Ok(request)
@@ -207,6 +212,7 @@ mod tests {
             primary_data_path_prefix: "fastq".into(),
             secondary_analysis_path_prefix: "secondary-analysis".into(),
             since_package: None,
+            compute_sums: false,
         }
     }
 
@@ -294,12 +300,14 @@ mod tests {
         let analyses = Wish {
             files: Some(read::<Rows>("files.jsonl", lines)),
             since_package: Some("pkg.1".into()),
+            compute_sums: true,
             ..wish(Some("library_id,project_id,assay,other\nL1_topup,P,,x\n,P,,\n"), None)
         };
         let asked = asks(&analyses);
         assert_eq!(asked["dataTypeList"], json!(["secondaryAnalysis"]));
         assert_eq!(asked["limsManifest"], json!([{ "library_id": "L1_topup", "project_id": "P" }]));
         assert_eq!(asked["sincePackageId"], "pkg.1");
+        assert_eq!(asked["computeSums"], true);
         let none = Wish { files: Some(Vec::new()), ..wish(None, None) };
         assert_eq!(none.request().unwrap_err().to_string(), "refused: the manifest names no file");
     }

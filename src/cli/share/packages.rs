@@ -57,6 +57,9 @@ pub(super) struct GeneratePackage {
     /// Leave out what that package held
     #[arg(long, value_name = "ID")]
     since_package: Option<String>,
+    /// Read the files of which no sum is known
+    #[arg(long)]
+    compute_sums: bool,
     /// Wait for its end
     #[arg(long)]
     wait: bool,
@@ -149,6 +152,7 @@ impl GeneratePackage {
             primary_data_path_prefix: self.primary_data_path_prefix.clone(),
             secondary_analysis_path_prefix: self.secondary_analysis_path_prefix.clone(),
             since_package: self.since_package.clone(),
+            compute_sums: self.compute_sums,
         })
     }
 }

@@ -17,5 +17,6 @@ pub mod rows;
 pub mod rules;
 pub mod selection;
 pub mod settings;
+pub mod sums;
 pub mod templates;
 pub mod tokens;

@@ -15,6 +15,7 @@ use crate::domain::request::OnConflict;
 /// Which files a package is to hold, as its caller said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is what a caller says yes or no to")]
 pub struct PackageRequest {
     /// Libraries by their ids.
     pub library_id_list: Option<Vec<String>>,
@@ -54,6 +55,9 @@ pub struct PackageRequest {
     /// Whether files that are not there are left out, instead of failing the package.
     #[serde(skip_serializing_if = "crate::domain::request::is_false")]
     pub allow_missing: bool,
+    /// Whether files are read of which no sum is known.
+    #[serde(skip_serializing_if = "crate::domain::request::is_false")]
+    pub compute_sums: bool,
     /// Texts of the caller, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -79,6 +83,7 @@ impl Default for PackageRequest {
             lims_manifest: None,
             since_package_id: None,
             allow_missing: false,
+            compute_sums: false,
             labels: BTreeMap::new(),
         }
     }

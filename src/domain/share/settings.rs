@@ -53,6 +53,10 @@ pub struct ShareSettings {
     pub keep: Duration,
     /// Files of one package.
     pub max_files: u64,
+    /// Bytes of a sum that lies beside a file; 0: none are looked for.
+    pub sum_file_bytes: u64,
+    /// Files of a package that are read for their sums at a time.
+    pub sum_reads: NonZeroU32,
     /// Where packages' files are looked up.
     #[serde(default)]
     pub inventory: InventoryChoice,
@@ -251,6 +255,8 @@ impl Default for ShareSettings {
             expires_after: Duration::from_hours(720),
             keep: Duration::from_hours(8760),
             max_files: 200_000,
+            sum_file_bytes: 4096,
+            sum_reads: NonZeroU32::MIN.saturating_add(3),
             inventory: InventoryChoice::Catalogue,
             templates: Vec::new(),
             metadata: MetadataChoice::Lims,

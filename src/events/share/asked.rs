@@ -106,6 +106,7 @@ fn request(object: &Map<String, Value>, any_workflow: bool, wrong: &mut Vec<Inva
         defrost_archived_fastqs: fields.flag("defrostArchivedFastqs").unwrap_or(false),
         use_workflow_filters: fields.flag("useWorkflowFilters").unwrap_or(true),
         allow_missing: fields.flag("allowMissing").unwrap_or(false),
+        compute_sums: fields.flag("computeSums").unwrap_or(false),
         since_package_id: fields.text("sincePackageId"),
         primary_data_path_prefix: prefix(&mut fields, "primaryDataPathPrefix", PRIMARY),
         secondary_analysis_path_prefix: prefix(&mut fields, "secondaryAnalysisPathPrefix", SECONDARY),

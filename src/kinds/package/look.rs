@@ -90,6 +90,9 @@ impl Package {
         if order.request.defrost_archived_fastqs && !own.restored && !counted.cold.is_empty() {
             return Ok(Ok(Next::Restores(counted.cold)));
         }
+        if let Err(error) = self.compute_sums(held, order, &frozen).await? {
+            return Ok(Err(error));
+        }
         if let Err(error) = self.write_papers(held, order, &frozen, before.as_ref(), &counted.named).await? {
             return Ok(Err(error));
         }
@@ -118,6 +121,10 @@ impl Package {
                 }
                 let looking = sources.look(&mut chunk);
                 if let Err(error) = self.core.while_moving(&[RootRef::of(&held.item)], looking).await {
+                    return Ok(Err(error));
+                }
+                let taking = self.take_sums_beside(held, &mut sources, &mut chunk);
+                if let Err(error) = self.core.while_moving(&[RootRef::of(&held.item)], taking).await {
                     return Ok(Err(error));
                 }
                 let drops = doubles::settle(&self.core, held, &frozen, (n, &mut chunk), &mut seen).await?;
@@ -232,9 +239,7 @@ fn keep(file: &mut PackagedFile, found: &ObjectInfo) {
     if has_other_size || file.etag.is_some() && file.etag != etag {
         (file.md5, file.sha256) = (None, None);
     }
-    let md5 = found.etag.as_ref().filter(|_| !found.opaque).and_then(|etag| etag.md5());
-    let md5 = md5.map(str::to_ascii_lowercase);
-    let sha256 = found.checksums.get("SHA256").and_then(|sum| whole_sum(sum));
+    let (md5, sha256) = sums_of(found);
     // What S3 has computed goes before what a table says; where they contradict each other, the table tells of another
     // object.
     let differs = |seen: &Option<String>, told: &Option<String>| {
@@ -250,6 +255,13 @@ fn keep(file: &mut PackagedFile, found: &ObjectInfo) {
     file.modified = found.modified;
     file.storage_class = StorageClass::read(found.storage_class.as_deref().unwrap_or_default());
     file.archived = found.archived;
+}
+
+/// MD5 and SHA-256 of an object, in hex, as far as S3 tells them.
+pub(super) fn sums_of(found: &ObjectInfo) -> (Option<String>, Option<String>) {
+    let md5 = found.etag.as_ref().filter(|_| !found.opaque).and_then(|etag| etag.md5());
+    let sha256 = found.checksums.get("SHA256").and_then(|sum| whole_sum(sum));
+    (md5.map(str::to_ascii_lowercase), sha256)
 }
 
 /// A checksum of S3 in hex; `None` where it is one of the sums of parts.

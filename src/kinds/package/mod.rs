@@ -12,6 +12,7 @@ mod resolve;
 mod restore;
 mod since;
 mod sources;
+mod sums;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -70,6 +71,9 @@ struct Own {
     files_chunks: u32,
     /// Chunks that have been looked at.
     looked: u32,
+    /// Chunks whose files have been read for their sums.
+    #[serde(skip_serializing_if = "is_zero")]
+    summed: u32,
     /// Chunks with archived reads that are restored; none: they are not, or that is not known yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cold: Vec<u32>,
@@ -79,6 +83,11 @@ struct Own {
     /// Whether these have come back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     restored: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Where the files of a package are written down.

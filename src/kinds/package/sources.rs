@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use crate::{
     domain::{
         file::{Data, DataKind, DataStatus, status_words},
+        location::Location,
         outcome::Failure,
         policy::Place,
         share::{
             files::{InProject, PackagedFile, StorageClass},
             request::{Listed, PackageRequest},
+            sums,
         },
     },
     engine::{core::Core, kind::PlanError},
@@ -86,6 +88,31 @@ impl<'a> Sources<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Texts beside files of projects in which their sums may be.
+    pub(super) async fn beside(
+        &mut self,
+        of: &[(usize, &str)],
+    ) -> Result<Vec<(usize, InProject)>, PlanError> {
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
+        let named = |(n, uri): &(usize, &str)| {
+            let n = *n;
+            sums::ENDINGS.map(|ending| (n, format!("{uri}{ending}")))
+        };
+        // No file has a name that is too long for one.
+        let uris = of.iter().flat_map(named).filter(|(_, uri)| Location::parse(uri).is_ok());
+        let uris: Vec<(usize, String)> = uris.collect();
+        let numbered = uris.iter().enumerate().map(|(at, (_, uri))| (at, uri.as_str()));
+        let found = files::look(&mut self.projects, numbered).await?;
+        let there = found.into_iter().filter_map(|(at, found)| {
+            let found = found.filter(|found| unready(&found.data).is_none())?;
+            let (n, _) = uris.get(at)?;
+            Some((*n, InProject { project: found.project, data: found.data.id }))
+        });
+        Ok(there.collect())
     }
 }
 

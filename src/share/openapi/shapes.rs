@@ -46,6 +46,8 @@ pub(super) struct PackageRequest {
     /// Without what that package held.
     since_package_id: Option<String>,
     allow_missing: Option<bool>,
+    /// Whether files are read of which no sum is known.
+    compute_sums: Option<bool>,
     /// Texts by name.
     #[schema(value_type = Option<Object>)]
     labels: Option<Value>,
