@@ -1,10 +1,13 @@
 //! What a caller of the `copy_out` kind asks for, what its children are for, and what became of each
 //! object.
 
+mod dry_run;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::dry_run::{Archive, DryCopyOut, Thawed};
 use super::{
     file::ETag,
     ids::{DataId, ProjectId},
@@ -329,39 +332,6 @@ pub struct CopyOutReport {
     /// What would be done, where that was all that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<DryCopyOut>,
-}
-
-/// What a copy-out would do.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct DryCopyOut {
-    /// Objects that would be copied.
-    pub to_copy: u64,
-    /// Of these, such that must be restored first.
-    pub to_thaw: u64,
-    /// Objects that are there and equal.
-    pub already_copied: u64,
-    /// Objects that cannot be found.
-    pub missing: u64,
-    /// Bytes that would be copied.
-    pub bytes: u64,
-    /// Of these, such that must be restored first.
-    #[serde(default)]
-    pub thaw_bytes: u64,
-    /// Objects that are not what was asked for any more.
-    #[serde(default)]
-    pub changed: u64,
-    /// Objects in whose place another one stands.
-    #[serde(default)]
-    pub conflicts: u64,
-    /// Of these: would make the request fail.
-    #[serde(default)]
-    pub failing: u64,
-    /// Whether it was asked if the destination may be written to.
-    #[serde(default)]
-    pub probed: bool,
-    /// Why it may not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closed: Option<String>,
 }
 
 /// How an object ended; the words of the summary.

@@ -38,7 +38,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     asking::calls,
     house::{House, Instance},
-    sharing::{desk, ended, made, paths, pushed, request},
+    sharing::{desk, ended, made, paths, push_ended, pushed, request},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -358,6 +358,43 @@ async fn cold_house() -> House {
     let rows = cold.iter().chain(&deep).map(String::as_str).chain(["L1/warm", "L1:b"]);
     know(&house, &rows.collect::<Vec<_>>()).await;
     house
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_says_what_the_return_of_archived_files_takes() {
+    let house = cold_house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = whole(&desk, all_of(&["L1", "L2"], false)).await;
+    let asked = json!({ "shareDestination": "s3://dest/in/", "dryRun": true });
+    let push = desk.push("bob", &RequestId::new(package.id.as_str()), asked::push(&asked).unwrap()).await;
+    let said = json!(push_ended(&desk, &push.unwrap().id).await.preview.unwrap());
+    assert_eq!((&said["archived"], &said["wouldSucceed"]), (&json!(9), &json!(true)), "{said}");
+    let of = |class: &str, files: u64, hours: u64, price: f64| {
+        json!({ "storageClass": class, "speed": "Bulk", "files": files, "bytes": files * 9,
+            "secondsAtMost": hours * 3600, "price": price })
+    };
+    let expected = json!([of("GLACIER", 6, 12, 0.0), of("DEEP_ARCHIVE", 3, 48, 0.000_075)]);
+    assert_eq!(said["restores"], expected);
+    assert_eq!((&said["restoreSeconds"], &said["restorePrice"]), (&json!(48 * 3600), &json!(0.000_075)));
+    assert_eq!(calls(&house, "src", "RestoreObject"), 0, "nothing is asked back");
+}
+
+/// More files than are planned at a time, all in one folder.
+#[tokio::test(start_paused = true)]
+async fn a_push_of_many_files_into_a_project_is_planned_piece_by_piece_and_whole() {
+    const MANY: usize = 1100;
+    let objects = json!([{ "key": "L1/x{n}", "size": 1, "count": MANY }, { "key": "L2/y", "size": 1 }]);
+    let house = Box::pin(house(objects)).await;
+    let names: Vec<String> = (0..MANY).map(|n| format!("L1/x{n:06}")).chain(["L2/y".to_owned()]).collect();
+    know(&house, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = whole(&desk, reads(&["L1", "L2"], None)).await;
+    let asked = json!({ "shareDestination": "icav2://archive/in/", "dryRun": true });
+    let push = desk.push("bob", &RequestId::new(package.id.as_str()), asked::push(&asked).unwrap()).await;
+    let said = push_ended(&desk, &push.unwrap().id).await.preview.unwrap();
+    assert_eq!((said.files, said.to_copy, said.would_succeed), (MANY as u64 + 1, MANY as u64 + 1, true));
 }
 
 fn all_of(libraries: &[&str], is_restored: bool) -> Value {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use copy_manager::{
     domain::ids::RequestId,
+    events::share::shown::PushShown,
     share::{Backend as _, Wanted},
 };
 use pretty_assertions::assert_eq;
@@ -66,6 +67,26 @@ async fn a_state_machine_hangs_on_its_package_and_on_its_push() {
     assert_eq!(house.failure("t4", MINUTE).await.0, "InvalidRequest");
     sleep(10 * MINUTE).await;
     assert_eq!(house.unsettled().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_is_answered_as_the_api_shows_it() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let fields = json!({ "libraryIdList": ["L2400001"], "dataTypeList": ["fastq"] });
+    let package = crate::sharing::made(&desk, fields).await;
+    for (token, to) in [("t1", "s3://dest/in/"), ("t2", "icav2://archive/in/")] {
+        let push = json!({ "packageId": package.id, "shareDestination": to, "dryRun": true });
+        event(&house, token, "DataPushSync", json!({ "taskToken": token, "payload": push })).await;
+        let said = house.success(token, 5 * MINUTE).await;
+        assert_eq!((&said["status"], &said["dryRun"]), (&json!("SUCCEEDED"), &json!(true)), "{said}");
+        assert_eq!((&said["preview"]["toCopy"], &said["packageId"]), (&json!(4), &json!(package.id)));
+        let id = RequestId::new(said["id"].as_str().unwrap());
+        let shown = desk.pushed(&id).await.unwrap();
+        assert_eq!(json!(PushShown { progress: None, ..shown }), said, "{to}");
+    }
+    assert_eq!(keys(&house, "").await.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::prices::{Dollars, RestorePreview};
+
 /// The libraries that files of a package are of, each with its projects. Files of no library are under an empty
 /// name.
 pub type Libraries = BTreeMap<String, Vec<String>>;
@@ -55,6 +57,9 @@ pub struct PushReport {
     /// What was put beside its files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub delivered: Vec<Delivered>,
+    /// Of a dry run: what the return of archived files takes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restores: Vec<RestorePreview>,
 }
 
 /// A paper beside the files of a push.
@@ -96,4 +101,29 @@ pub struct PushPreview {
     pub archived: u64,
     /// Bytes of these.
     pub archived_bytes: u64,
+    /// How they come back, by the archive that they are in, but for those that are on their way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restores: Vec<RestorePreview>,
+    /// After how many seconds all are back at most; not told: that is not known of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore_seconds: Option<u64>,
+    /// What S3 asks for their return, in dollars; not told: that is not known of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub restore_price: Option<Dollars>,
+}
+
+impl PushPreview {
+    /// Adds how archived files come back.
+    #[must_use]
+    pub fn with_restores(self, restores: Vec<RestorePreview>) -> Self {
+        if restores.is_empty() {
+            return self;
+        }
+        let times: Option<Vec<_>> = restores.iter().map(|restore| restore.seconds_at_most).collect();
+        let prices: Option<Vec<_>> = restores.iter().map(|restore| restore.price).collect();
+        let sum = |prices: Vec<Dollars>| prices.iter().fold(Dollars(0), |sum, one| sum.plus(*one));
+        let restore_seconds = times.and_then(|times| times.into_iter().max());
+        Self { restores, restore_seconds, restore_price: prices.map(sum), ..self }
+    }
 }

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{
     claims::ClaimScopes, deliver::Deliver, destination::Destination, filters::WorkflowFilters,
-    jobs::Approval, rules::ShareRules, templates::Template, tokens::TokenEntry,
+    jobs::Approval, restores::RestorePrices, rules::ShareRules, templates::Template, tokens::TokenEntry,
 };
 use crate::domain::{
     copy_out::{Thaw, ThawParams, ThawSpeed},
@@ -99,6 +99,8 @@ pub struct ShareSettings {
     pub restore_days: NonZeroU32,
     /// How fast they are restored.
     pub restore_speed: ThawSpeed,
+    /// What restores cost, and how long they take.
+    pub restore_prices: RestorePrices,
     /// What is put beside the files of a push that does not say it.
     pub deliver: Vec<Deliver>,
     /// Calls a minute of one address that follow links; 0: as many as come.
@@ -274,6 +276,7 @@ impl Default for ShareSettings {
             presign_least: Duration::from_hours(144),
             restore_days: NonZeroU32::MIN.saturating_add(6),
             restore_speed: ThawSpeed::Bulk,
+            restore_prices: RestorePrices::default(),
             deliver: Vec::new(),
             door_rate: 6000,
             failed_token_rate: 60,

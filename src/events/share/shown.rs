@@ -103,7 +103,8 @@ pub fn delivered(outcome: &Outcome) -> Vec<Delivered> {
 #[must_use]
 pub fn preview(outcome: &Outcome) -> Option<PushPreview> {
     if let Some(plan) = outcome.copy_out.as_deref().and_then(|list| list.dry_run.as_ref()) {
-        return Some(PushPreview {
+        let restores = outcome.push.as_deref().map(|push| push.restores.clone()).unwrap_or_default();
+        let said = PushPreview {
             would_succeed: plan.missing + plan.changed + plan.failing == 0 && plan.closed.is_none(),
             writable: plan.probed.then_some(plan.closed.is_none()),
             refusal: plan.closed.clone(),
@@ -115,7 +116,9 @@ pub fn preview(outcome: &Outcome) -> Option<PushPreview> {
             missing: plan.missing + plan.changed,
             archived: plan.to_thaw,
             archived_bytes: plan.thaw_bytes,
-        });
+            ..PushPreview::default()
+        };
+        return Some(said.with_restores(restores));
     }
     let totals = &outcome.preview.as_deref()?.totals;
     Some(PushPreview {

@@ -61,6 +61,11 @@ pub(crate) trait FolderKind: fmt::Debug + Send + Sync {
         request: &Self::Request,
     ) -> Result<Vec<FolderRequest>, PlanError>;
 
+    /// Adds to the outcome of a dry run what else is told of it.
+    async fn complete_dry_run(&self, _held: &Leased, _outcome: &mut Outcome) -> RoundResult<()> {
+        Ok(())
+    }
+
     /// The outcome of a root: `merged`, which is that of every such root, and all that this kind adds to it.
     /// At most so many sources were in a piece of a manifest when it was planned.
     async fn outcome(

@@ -66,7 +66,7 @@ impl Folders {
         };
         let children = match self.core.while_moving(&party, planning).await {
             Ok(children) if is_dry_run => {
-                return self.conclude_dry_run(held, &children).await.map(|()| None);
+                return self.conclude_dry_run(kind, held, &children).await.map(|()| None);
             }
             Ok(children) => children,
             Err(PlanError::Port(error)) => {

@@ -4,7 +4,7 @@
 //! nothing follows from them. One folder is looked at at a time, so the memory that it takes is that
 //! of the largest folder and of the files that are told.
 
-use super::Folders;
+use super::{FolderKind, Folders};
 use crate::{
     domain::{
         file::DataStatus,
@@ -42,12 +42,13 @@ const PAGE: u64 = 1000;
 
 impl Folders {
     /// Ends a request for a dry run.
-    pub(crate) async fn conclude_dry_run(
+    pub(crate) async fn conclude_dry_run<K: FolderKind>(
         &self,
+        kind: &K,
         held: &mut Leased,
         children: &[FolderRequest],
     ) -> RoundResult<()> {
-        let outcome = match self.preview(children, TOLD).await {
+        let mut outcome = match self.preview(children, TOLD).await {
             Ok(preview) => Outcome {
                 failure: None,
                 counters: Counters::default(),
@@ -58,6 +59,7 @@ impl Folders {
             Err(error) if error.is_passing() => return self.core.not_yet_begun(held, error).await,
             Err(error) => self.core.failed_outcome(&held.item, final_failure(&error)),
         };
+        kind.complete_dry_run(held, &mut outcome).await?;
         self.core.conclude(held, &outcome).await
     }
 

@@ -3,7 +3,7 @@
 use super::{CancellationCheck, List, Lists, NotBegun, check_own_keys, collisions::Collisions};
 use crate::{
     domain::{
-        copy_out::{CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
+        copy_out::{Archive, CopyOutReport, CopyOutRequest, DryCopyOut, Origin, SliceItem},
         file::DataStatus,
         outcome::Outcome,
         request::OnConflict,
@@ -12,7 +12,7 @@ use crate::{
     planes::objects::compare::are_equal,
     ports::{
         Class, Result,
-        objects::{ObjectInfo, ObjectLocation},
+        objects::{ObjectInfo, ObjectLocation, Restore},
     },
 };
 
@@ -23,7 +23,22 @@ const WIDTH: usize = 32;
 enum Found {
     Missing,
     Changed,
-    Ready { bytes: u64, archived: bool, there: There },
+    Ready { bytes: u64, cold: Option<Cold>, there: There },
+}
+
+/// What is known of an archived object.
+#[derive(Debug, Clone, Copy)]
+struct Cold {
+    archive: Archive,
+    /// Whether it was asked back already.
+    is_asked: bool,
+}
+
+impl Cold {
+    fn of(source: &ObjectInfo) -> Option<Self> {
+        let archive = Archive::of(source.storage_class.as_deref(), source.archive_status.as_deref());
+        source.archived.then_some(Self { archive, is_asked: source.restore == Some(Restore::Ongoing) })
+    }
 }
 
 /// What stands at the destination of an item.
@@ -58,8 +73,8 @@ impl Lists {
                         Found::Missing => plan.missing += 1,
                         Found::Changed => plan.changed += 1,
                         Found::Ready { there: There::Same, .. } => plan.already_copied += 1,
-                        Found::Ready { bytes, archived, there } => {
-                            count(&mut plan, request.options.on_conflict, (bytes, archived), there);
+                        Found::Ready { bytes, cold, there } => {
+                            count(&mut plan, request.options.on_conflict, (bytes, cold), there);
                         }
                     }
                 }
@@ -103,7 +118,7 @@ impl Lists {
             Some(there) if are_equal(&source, &there) => There::Same,
             Some(_) => There::Other,
         };
-        Ok(Found::Ready { bytes: source.size, archived: source.archived, there })
+        Ok(Found::Ready { bytes: source.size, cold: Cold::of(&source), there })
     }
 
     /// The source of an item, if it is what was asked for.
@@ -146,7 +161,7 @@ impl Lists {
 fn count(
     plan: &mut DryCopyOut,
     on_conflict: Option<OnConflict>,
-    (bytes, archived): (u64, bool),
+    (bytes, cold): (u64, Option<Cold>),
     there: There,
 ) {
     if there == There::Other {
@@ -154,19 +169,23 @@ fn count(
         match on_conflict {
             Some(OnConflict::Fail) => plan.failing += 1,
             Some(OnConflict::Skip) => {}
-            Some(OnConflict::Overwrite) | None => return bring(plan, bytes, archived),
+            Some(OnConflict::Overwrite) | None => return bring(plan, bytes, cold),
         }
         return;
     }
-    bring(plan, bytes, archived);
+    bring(plan, bytes, cold);
 }
 
-fn bring(plan: &mut DryCopyOut, bytes: u64, archived: bool) {
+fn bring(plan: &mut DryCopyOut, bytes: u64, cold: Option<Cold>) {
     plan.to_copy += 1;
     plan.bytes += bytes;
-    if archived {
-        plan.to_thaw += 1;
-        plan.thaw_bytes += bytes;
+    let Some(Cold { archive, is_asked }) = cold else { return };
+    plan.to_thaw += 1;
+    plan.thaw_bytes += bytes;
+    if !is_asked {
+        let thaws = plan.thaws.entry(archive).or_default();
+        thaws.objects += 1;
+        thaws.bytes += bytes;
     }
 }
 

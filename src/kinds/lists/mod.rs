@@ -65,6 +65,11 @@ pub(crate) trait List: Send + Sync {
         true
     }
 
+    /// Adds to the outcome of a dry run what else is told of it.
+    async fn complete_dry_run(&self, _held: &Leased, _outcome: &mut Outcome) -> RoundResult<()> {
+        Ok(())
+    }
+
     /// Begins to read it.
     async fn open(&self, request: &CopyOutRequest) -> PlanResult<Box<dyn Items + '_>>;
 }
@@ -130,7 +135,8 @@ impl Lists {
         self.judge_copy_out(request).await?;
         list.judge(request)?;
         if request.dry_run {
-            let outcome = self.dry_copy_out(held, request, list).await?;
+            let mut outcome = self.dry_copy_out(held, request, list).await?;
+            list.complete_dry_run(held, &mut outcome).await?;
             self.core.conclude(held, &outcome).await?;
             return Ok(None);
         }

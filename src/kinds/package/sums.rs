@@ -60,8 +60,8 @@ impl Readable {
 
     /// Where the sums of an object may lie.
     fn beside(at: &ObjectLocation) -> Vec<Self> {
-        let named = |ending: &&str| ObjectLocation::new(at.bucket.as_str(), format!("{}{ending}", at.key));
-        sums::ENDINGS.iter().map(|ending| Self::Object(named(&ending))).collect()
+        let named = |ending: &str| ObjectLocation::new(at.bucket.as_str(), format!("{}{ending}", at.key));
+        sums::ENDINGS.iter().map(|ending| Self::Object(named(ending))).collect()
     }
 }
 

@@ -121,7 +121,7 @@ impl Push {
         let why = "the package is not there, or has not succeeded";
         let report = report.ok_or_else(|| culprit(ErrorName::SourceNotFound, why, package.as_str(), why))?;
         let papers = deliver::asked_for(order).into_iter().map(|paper| paper.file_name(&order.package_name));
-        Ok(Packaged::new(&self.core, package, report, papers.collect(), order.is_of_event()))
+        Ok(Packaged::new(self, package, report, papers.collect(), order.is_of_event()))
     }
 
     /// Whether the package may still be shared. One that was deleted may not.
@@ -144,6 +144,18 @@ impl Push {
             outcome.answer = Some(self.news(held, JobStatus::Succeeded, Some(outcome)).await?.1);
         }
         Ok(())
+    }
+
+    /// Says what a dry run is told of that was not asked of S3: what restores take, and all that the API shows.
+    async fn complete_dry_run(&self, held: &Leased, outcome: &mut Outcome) -> RoundResult<()> {
+        let thaw = SliceOptions::default().thaw;
+        let plan = outcome.copy_out.as_deref().and_then(|list| list.dry_run.as_ref());
+        let restores = plan.iter().flat_map(|plan| &plan.thaws).map(|(archive, thawed)| {
+            self.settings.restore_prices.preview(*archive, thaw.of(*archive).speed, *thawed)
+        });
+        let restores = restores.collect();
+        outcome.push = Some(Box::new(PushReport { restores, ..PushReport::default() }));
+        self.answer(held, outcome).await
     }
 
     fn list(held: &Leased, order: &PushOrder, bucket: String, prefix: String) -> CopyOutRequest {
@@ -304,7 +316,7 @@ impl SliceKind for Push {
             failure.message = format!("{failed} files failed to copy, see {summary} for more information");
         }
         match self.deliver(held, &order, &request).await? {
-            Ok(delivered) => outcome.push = Some(Box::new(PushReport { log: None, delivered })),
+            Ok(delivered) => outcome.push = Some(Box::new(PushReport { delivered, ..PushReport::default() })),
             Err(more) => add(&mut outcome, more),
         }
         self.leave_log(held, &order, (slices, &request), &mut outcome).await?;

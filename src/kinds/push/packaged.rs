@@ -4,19 +4,23 @@ use std::collections::{BTreeSet, VecDeque};
 
 use async_trait::async_trait;
 
+use super::Push;
 use crate::{
     domain::{
         copy_out::{CopyOutRequest, Origin, SliceItem},
         file::ETag,
         ids::RequestId,
         location::Location,
-        outcome::{ErrorName, Failure, culprit},
+        outcome::{ErrorName, Failure, Outcome, culprit},
         share::{
             files::{InProject, PackagedFile},
             outcome::{Libraries, PackageReport},
         },
     },
-    engine::{core::Core, kind::PlanResult},
+    engine::{
+        kind::PlanResult,
+        lease::{Leased, RoundResult},
+    },
     kinds::{
         frozen::read_chunk,
         lists::{Buckets, Items, List},
@@ -27,7 +31,7 @@ use crate::{
 /// The files of a package.
 #[derive(Debug)]
 pub(super) struct Packaged<'a> {
-    core: &'a Core,
+    push: &'a Push,
     package: RequestId,
     report: PackageReport,
     /// Names of papers that are put beside the files.
@@ -38,13 +42,13 @@ pub(super) struct Packaged<'a> {
 
 impl<'a> Packaged<'a> {
     pub(super) fn new(
-        core: &'a Core,
+        push: &'a Push,
         package: RequestId,
         report: PackageReport,
         papers: BTreeSet<String>,
         is_of_event: bool,
     ) -> Self {
-        Self { core, package, report, papers, is_of_event }
+        Self { push, package, report, papers, is_of_event }
     }
 
     /// How many chunks they are in.
@@ -64,7 +68,7 @@ impl<'a> Packaged<'a> {
 
     /// The files of a chunk.
     pub(super) async fn files(&self, n: u32) -> ports::Result<Vec<PackagedFile>> {
-        let chunk = read_chunk(self.core, &self.package, self.report.generation, n).await?;
+        let chunk = read_chunk(&self.push.core, &self.package, self.report.generation, n).await?;
         Ok(chunk.kept().cloned().collect())
     }
 
@@ -121,6 +125,10 @@ impl InOrder<'_> {
 impl List for Packaged<'_> {
     fn is_of_event(&self) -> bool {
         self.is_of_event
+    }
+
+    async fn complete_dry_run(&self, held: &Leased, outcome: &mut Outcome) -> RoundResult<()> {
+        self.push.complete_dry_run(held, outcome).await
     }
 
     async fn open(&self, request: &CopyOutRequest) -> PlanResult<Box<dyn Items + '_>> {

@@ -110,6 +110,10 @@ impl FolderKind for Push {
         manifest::plan(Planner::new(&self.core), asked_by, &all, most).await
     }
 
+    async fn complete_dry_run(&self, held: &Leased, outcome: &mut Outcome) -> RoundResult<()> {
+        self.answer(held, outcome).await
+    }
+
     async fn outcome(
         &self,
         held: &mut Leased,
@@ -127,7 +131,7 @@ impl FolderKind for Push {
         let filled = filled.map(|delivered| {
             // Papers are files of the push there: it has failed where one has not arrived.
             let delivered = if outcome.failure.is_none() { delivered } else { Vec::new() };
-            outcome.push = Some(Box::new(PushReport { log: None, delivered }));
+            outcome.push = Some(Box::new(PushReport { delivered, ..PushReport::default() }));
         });
         self.end_log(held, draft, filled, &mut outcome).await?;
         self.answer(held, &mut outcome).await?;

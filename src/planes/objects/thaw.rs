@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     domain::{
-        copy_out::{Copied, CopyStatus, Detail, SliceItem, Thaw, ThawParams},
+        copy_out::{Archive, Copied, CopyStatus, Detail, SliceItem, ThawParams},
         duration_text,
     },
     engine::{
@@ -102,16 +102,10 @@ fn wait(settings: &CopyOutSettings, checks: u32) -> i64 {
 
 /// How an object of that class is asked back.
 fn request(info: &ObjectInfo, params: &ThawParams) -> RestoreRequest {
-    let ask = |thaw: &Thaw, days: bool| RestoreRequest {
-        days: days.then_some(thaw.days),
-        tier: thaw.speed.as_str().to_owned(),
-    };
-    match (info.storage_class.as_deref(), info.archive_status.as_deref()) {
-        (_, Some("DEEP_ARCHIVE_ACCESS")) => ask(&params.tiering_deep_archive, false),
-        (_, Some(_)) | (Some("INTELLIGENT_TIERING"), None) => ask(&params.tiering_archive, false),
-        (Some("DEEP_ARCHIVE"), None) => ask(&params.deep_archive, true),
-        (_, None) => ask(&params.glacier, true),
-    }
+    let archive = Archive::of(info.storage_class.as_deref(), info.archive_status.as_deref());
+    let thaw = params.of(archive);
+    let days = archive.gives_copies().then_some(thaw.days);
+    RestoreRequest { days, tier: thaw.speed.as_str().to_owned() }
 }
 
 #[cfg(test)]
@@ -119,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::copy_out::ThawSpeed;
+    use crate::domain::copy_out::{Thaw, ThawSpeed};
 
     #[test]
     fn each_class_is_asked_back_in_its_own_way() {
