@@ -271,17 +271,25 @@ fn in_bucket(line: &Line, there: &ObjectInfo) -> Found {
     }
     // Under KMS a tag says nothing, and that of an upload in parts is no sum.
     let tag = there.etag.as_ref().filter(|_| !there.opaque);
-    let known = match line.sum.as_deref().and_then(|sum| sum.split_once(':')) {
-        Some(("md5", wanted)) => tag.and_then(|tag| tag.md5()).map(|is| (is.to_owned(), wanted)),
-        Some(("sha256", wanted)) => there.checksums.get("SHA256").and_then(|sum| Some((whole(sum)?, wanted))),
+    let known = |name: &str| match name {
+        "md5" => tag.and_then(|tag| tag.md5()).map(str::to_owned),
+        "sha256" => there.checksums.get("SHA256").and_then(|sum| whole(sum)),
         _ => None,
     };
-    match known {
-        Some((is, wanted)) if is.eq_ignore_ascii_case(wanted) => Found::BySum,
-        Some((is, wanted)) => Found::Different(format!("has the sum {is}, not {wanted}")),
-        None if line.etag.is_some() && line.etag == tag.map(ToString::to_string) => Found::ByTag,
-        None => Found::BySize,
+    // S3 may know another of its sums than the strongest. One that is wrong is not made good by another.
+    let mut is_same = false;
+    for (name, wanted) in line.sums() {
+        match known(name) {
+            Some(is) if is.eq_ignore_ascii_case(wanted) => is_same = true,
+            Some(is) => return Found::Different(format!("has the {name} {is}, not {wanted}")),
+            None => {}
+        }
     }
+    if is_same {
+        return Found::BySum;
+    }
+    let is_tagged = line.etag.is_some() && line.etag == tag.map(ToString::to_string);
+    if is_tagged { Found::ByTag } else { Found::BySize }
 }
 
 /// A checksum of S3 in hex, unless it is one of the sums of parts.

@@ -8,6 +8,7 @@ fn line(path: &str, content: &[u8]) -> Line {
         path: path.to_owned(),
         size: content.len() as u64,
         sum: Line::sum_of(Some(&hex::encode(Md5::digest(content))), None),
+        also: Vec::new(),
         etag: None,
         compared: Compared::Tag,
         at: "2026-11-30T09:00:00Z".parse().unwrap(),
@@ -106,6 +107,11 @@ fn an_object_is_compared_by_the_strongest_that_is_known() {
     assert_eq!(in_bucket(&summed, &there), Found::BySum);
     there.checksums.insert("SHA256".to_owned(), BASE64_STANDARD.encode(Sha256::digest(b"abd")));
     assert!(matches!(in_bucket(&summed, &there), Found::Different(_)));
+    // S3 keeps no SHA-256 of most objects, but has a tag that is an MD5.
+    let both = Line { also: vec![format!("md5:{md5}")], ..summed.clone() };
+    assert_eq!(in_bucket(&both, &of(&md5, false)), Found::BySum);
+    assert!(matches!(in_bucket(&both, &of(&hex::encode(Md5::digest(b"abd")), false)), Found::Different(_)));
+    assert_eq!(in_bucket(&summed, &of(&md5, false)), Found::BySize);
     there.size = 4;
     assert_eq!(in_bucket(&summed, &there), Found::Different("has 4 bytes, not 3".to_owned()));
 }

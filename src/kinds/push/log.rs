@@ -50,7 +50,12 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    async fn begin(place: &dyn Reports, held: &Leased, order: &PushOrder, ended: &Outcome) -> Result<Self> {
+    pub(super) async fn begin(
+        place: &dyn Reports,
+        held: &Leased,
+        order: &PushOrder,
+        ended: &Outcome,
+    ) -> Result<Self> {
         let (push, attempt) = attempt_of(&id_of(held));
         let start_time = order.asked_at.unwrap_or_else(|| started_at(&held.item));
         let said = Head {
@@ -83,6 +88,7 @@ impl Draft {
             path: row.path.to_owned(),
             size: row.size,
             sum: Line::sum_of(row.md5, row.sha256),
+            also: Line::also_of(row.md5, row.sha256),
             etag: row.etag.map(str::to_owned),
             compared: row.compared.unwrap_or(Compared::Size),
             at: row.at,
@@ -100,7 +106,7 @@ impl Draft {
         receipt_at.write(&receipt).await
     }
 
-    async fn finish(mut self) -> Result<(String, Receipt)> {
+    pub(super) async fn finish(mut self) -> Result<(String, Receipt)> {
         self.flush().await?;
         let Self { log, sum, files, at: [mut log_at, receipt_at], .. } = self;
         // Where one cannot be ended, the other leaves nothing behind. The log leads to the receipt: it comes last.
@@ -120,7 +126,7 @@ impl Draft {
         Ok((log, Receipt { uri, sha256: hex::encode(sum.finalize()), files }))
     }
 
-    async fn abandon(self) {
+    pub(super) async fn abandon(self) {
         for writer in self.at {
             writer.abandon().await;
         }
@@ -128,7 +134,7 @@ impl Draft {
 }
 
 /// What is known of a file whose result is that one.
-fn row<'a>(file: &'a PackagedFile, copied: &'a Copied, at: Timestamp) -> Row<'a> {
+pub(super) fn row<'a>(file: &'a PackagedFile, copied: &'a Copied, at: Timestamp) -> Row<'a> {
     let result = match (copied.status, copied.detail) {
         (CopyStatus::Copied, _) => Fate::Copied,
         (CopyStatus::AlreadyCopied, Detail::Kept) | (CopyStatus::Superseded, _) => Fate::Kept,
@@ -191,7 +197,7 @@ impl Push {
         }
     }
 
-    /// Ends them.
+    /// Ends them, or does without.
     pub(super) async fn end_log(
         &self,
         held: &Leased,

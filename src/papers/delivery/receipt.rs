@@ -28,6 +28,9 @@ pub struct Line {
     /// Its sum where one is known: `md5:…` or `sha256:…`, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sum: Option<String>,
+    /// Its other sums, in the same form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// The `ETag` of its source. At its destination it may have another one and be the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
@@ -44,6 +47,18 @@ impl Line {
         sha256
             .map(|sum| format!("sha256:{}", sum.to_ascii_lowercase()))
             .or_else(|| md5.map(|sum| format!("md5:{}", sum.to_ascii_lowercase())))
+    }
+
+    /// The sums besides that one.
+    #[must_use]
+    pub fn also_of(md5: Option<&str>, sha256: Option<&str>) -> Vec<String> {
+        let md5 = md5.filter(|_| sha256.is_some());
+        md5.map(|sum| format!("md5:{}", sum.to_ascii_lowercase())).into_iter().collect()
+    }
+
+    /// All its sums, each with its name, the strongest first.
+    pub fn sums(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sum.iter().chain(&self.also).filter_map(|sum| sum.split_once(':'))
     }
 
     /// Adds the line, with its line break.
@@ -69,6 +84,7 @@ mod tests {
             path: "a/\"b\"\n\u{2028}.bam".to_owned(),
             size: 12,
             sum: Line::sum_of(Some("AA"), None),
+            also: Vec::new(),
             etag: None,
             compared: Compared::Md5,
             at: "2026-11-30T09:00:00.123456Z".parse().unwrap(),
@@ -86,6 +102,8 @@ mod tests {
     #[test]
     fn the_strongest_sum_is_kept() {
         assert_eq!(Line::sum_of(Some("aa"), Some("BB")).as_deref(), Some("sha256:bb"));
+        assert_eq!(Line::also_of(Some("AA"), Some("BB")), ["md5:aa"], "and the other is not forgotten");
+        assert!(Line::also_of(Some("aa"), None).is_empty() && Line::also_of(None, Some("bb")).is_empty());
         assert_eq!(Line::sum_of(None, None), None);
     }
 }
