@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use md5::{Digest as _, Md5};
 
-use super::objects::{PartTag, Parts};
+use super::{
+    error::Result,
+    objects::{Access, ObjectLocation, ObjectStore, PartTag, Parts},
+};
 use crate::domain::file::ETag;
 
 /// The most parts that an object has (S3).
@@ -94,6 +97,23 @@ pub fn joined(parts: &[PartTag]) -> Option<ETag> {
         hash.update(hex::decode(md5).ok()?);
     }
     Some(ETag::new(&format!("{}-{}", hex::encode(hash.finalize()), parts.len())))
+}
+
+/// Whether an upload that is not there any more was completed as it was meant: an answer may have been lost. Of parts
+/// whose tags are no MD5s that cannot be told.
+///
+/// # Errors
+///
+/// The look at the object may fail.
+pub async fn is_completed(
+    objects: &dyn ObjectStore,
+    to: &ObjectLocation,
+    parts: &[PartTag],
+    access: &Access,
+) -> Result<bool> {
+    let Some(meant) = joined(parts) else { return Ok(false) };
+    let there = objects.look(to, access).await?;
+    Ok(there.is_some_and(|there| there.etag == Some(meant)))
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
 use crate::ports::{
-    Class, Result,
+    Class, Error, Result,
     objects::{
         Access, ContentHeaders, ObjectInfo, ObjectLocation, ObjectStore, PartTag, Precondition, Presigned,
         UploadId, WriteOptions,
     },
+    parts,
     reports::{Artifacts, Opened, ReportWriter, Reports, kind_of},
 };
 
@@ -143,8 +144,14 @@ impl ReportWriter for Writer {
             let done =
                 self.objects.complete(&self.at, upload, &self.parts, &Precondition::None, &Access::Own).await;
             if let Err(error) = done {
+                let is_gone = error.code.as_deref() == Some("NoSuchUpload");
+                let (objects, parts) = (self.objects.as_ref(), &self.parts);
+                if is_gone && parts::is_completed(objects, &self.at, parts, &Access::Own).await? {
+                    return Ok(self.at.to_string());
+                }
                 drop(self.objects.abort(&self.at, upload, &Access::Own).await);
-                return Err(error);
+                // One that another writer has cleared away is written again.
+                return Err(if is_gone { Error { class: Class::Transient, ..error } } else { error });
             }
         }
         Ok(self.at.to_string())

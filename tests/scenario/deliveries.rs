@@ -365,6 +365,52 @@ async fn a_write_that_breaks_off_in_a_retry_changes_nothing() {
     assert!(n > 8, "{n} writes");
 }
 
+/// A report that is longer than a part, wherever it is written to.
+async fn long_report(house: &House, package: &PackageShown, letter: &str) -> String {
+    let day = package.request_time.strftime("year=%Y/month=%m/day=%d");
+    let report = format!("share/packages/{day}/{}/final/SummaryReport.my-package.html", package.id);
+    let text = letter.repeat(9 << 20);
+    house.put_object("tables", &report, text.clone().into_bytes()).await;
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_paper_whose_upload_is_gone_is_there_or_is_written_again() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = reads(&desk).await;
+    // The answer to the first completion is lost, and whoever asks again hears that there is no such upload; or
+    // another writer has cleared it away. Beside the files of a bucket, and on the way into a project.
+    let lost = json!({ "status": "close", "after": true });
+    let cleared = json!({ "status": 404, "code": "NoSuchUpload" });
+    for (letter, bucket, to, fault, begun) in [
+        ("ü", "dest", "s3://dest/lost/", &lost, 1),
+        ("ö", "dest", "s3://dest/cleared/", &cleared, 2),
+        ("ä", "tables", "icav2://archive/lost/", &lost, 1),
+        ("é", "tables", "icav2://archive/cleared/", &cleared, 2),
+    ] {
+        let text = long_report(&house, &package, letter).await;
+        let mut rule = json!({ "calls": ["CompleteMultipartUpload"], "bucket": bucket, "times": 1 });
+        rule.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
+        house.faults(json!({ "s3": [rule] }));
+        let before = calls(&house, bucket, "CreateMultipartUpload");
+        let push = pushed(&desk, &package, to, json!({ "deliver": ["report"] })).await;
+        assert_eq!((push.status, push.error_messages.as_deref()), (JobStatus::Succeeded, None), "{to}");
+        let uploads = calls(&house, bucket, "CreateMultipartUpload") - before;
+        assert_eq!((uploads, house.simulator.uploads(bucket)), (begun, Vec::new()), "{to}");
+        let md5 = hex::encode(md5::Md5::digest(text.as_bytes()));
+        let name = "SummaryReport.my-package.html";
+        let there = if let Some(prefix) = to.strip_prefix("s3://dest/") {
+            house.simulator.objects("dest", &format!("{prefix}{name}")).await[0].md5.clone()
+        } else {
+            let tree = house.tree(TO, to.strip_prefix("icav2://archive").unwrap()).await;
+            tree.into_iter().find(|(path, ..)| path == name).and_then(|(.., md5)| md5).unwrap()
+        };
+        assert_eq!(there, md5, "{to}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_long_paper_is_written_in_parts_and_leaves_no_upload_behind() {
     let house = house().await;

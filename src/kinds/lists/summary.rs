@@ -15,10 +15,11 @@ use crate::{
     events::summary,
     kinds::slices::Slices,
     ports::{
-        Class, Result,
+        Class, Error, Result,
         objects::{
             Access, ContentHeaders, ObjectInfo, ObjectLocation, PartTag, Precondition, UploadId, WriteOptions,
         },
+        parts,
     },
     signals,
 };
@@ -71,7 +72,7 @@ impl Lists {
         held: &mut Leased,
         slices: &Slices<'_>,
         request: &CopyOutRequest,
-        without: Option<&crate::ports::Error>,
+        without: Option<&Error>,
     ) -> RoundResult<Option<Gathered>> {
         let (there, beside) = places(request);
         let mut sinks = Vec::new();
@@ -137,10 +138,6 @@ impl Lists {
             if error.is_passing() {
                 return Err(error.into());
             }
-            // Another writer has cleared the upload away: the summary is written again.
-            if error.code.as_deref() == Some("NoSuchUpload") {
-                return Err(crate::ports::Error { class: Class::Transient, ..error }.into());
-            }
             let message = format!("the summary cannot be written: {error}");
             settled_outcomes.unwritten = Some(named(ErrorName::CopyError, &message, &there.to_string()));
         }
@@ -182,7 +179,7 @@ pub(super) struct Sink {
     options: WriteOptions,
     pub(super) upload: Option<UploadId>,
     parts: Vec<PartTag>,
-    failed: Option<crate::ports::Error>,
+    failed: Option<Error>,
 }
 
 impl Sink {
@@ -248,7 +245,15 @@ impl Sink {
             self.try_part(engine, rest).await?;
         }
         let Some(upload) = &self.upload else { return Ok(()) };
-        objects.complete(&self.to, upload, &self.parts, &Precondition::None, &self.access).await?;
+        let done = objects.complete(&self.to, upload, &self.parts, &Precondition::None, &self.access).await;
+        if let Err(error) = done {
+            let is_gone = error.code.as_deref() == Some("NoSuchUpload");
+            if !is_gone || !parts::is_completed(objects.as_ref(), &self.to, &self.parts, &self.access).await?
+            {
+                // One that another writer has cleared away is written again.
+                return Err(if is_gone { Error { class: Class::Transient, ..error } } else { error });
+            }
+        }
         self.upload = None;
         Ok(())
     }
