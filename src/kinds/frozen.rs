@@ -179,6 +179,11 @@ impl Wrong {
         }
     }
 
+    /// Whether nothing was.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
     /// The failure, where anything was wrong.
     pub(crate) fn refuse(self, error: ErrorName, what: &str) -> Result<(), Failure> {
         if self.total == 0 {

@@ -196,6 +196,34 @@ async fn papers_go_into_a_project_from_where_they_are_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn papers_of_a_second_delivery_take_the_place_of_the_first_ones_in_a_project() {
+    let house = house().await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let first = reads(&desk).await;
+    let both = json!({ "libraryIdList": ["L2400001", "L2400002"], "dataTypeList": ["fastq"] });
+    let second = made(&desk, both).await;
+    // What is said of files holds for files, and the files of the first are all there, and equal.
+    let deliver = json!({ "deliver": ["md5", "ro-crate"], "onConflict": "fail" });
+    for (package, files) in [(&first, 4), (&second, 8), (&second, 8)] {
+        let push = pushed(&desk, package, "icav2://archive/shared/", deliver.clone()).await;
+        assert_eq!((push.status, push.error_messages.as_deref()), (JobStatus::Succeeded, None));
+        assert_eq!(push.delivered.iter().map(|paper| paper.files).collect::<Vec<_>>(), [files, files]);
+        let kept = format!("md5sum.{}.txt", package.package_name);
+        let day = package.request_time.strftime("year=%Y/month=%m/day=%d");
+        let ours = format!("share/packages/{day}/{}/final/{kept}", package.id);
+        let sum = house.simulator.objects("tables", &ours).await[0].md5.clone();
+        let tree = house.tree(TO, "/shared/").await;
+        let there: Vec<_> = tree.into_iter().filter(|(path, ..)| *path == kept).collect();
+        assert_eq!(there, [(kept, "Available".to_owned(), Some(sum))]);
+    }
+    let other = house.simulator.objects("src", &source(1, 1)).await[0].size;
+    house.put_object("src", &source(1, 1), vec![7; usize::try_from(other).unwrap()]).await;
+    let push = pushed(&desk, &reads(&desk).await, "icav2://archive/shared/", deliver).await;
+    assert_eq!(push.status, JobStatus::Failed, "another file of that name stays: {push:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_paper_is_written_over_a_file_of_the_package() {
     let house = house().await;
     let instance = house.instance();

@@ -56,6 +56,11 @@ impl<'a> Packaged<'a> {
         self.report.chunks
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> u64 {
+        self.report.files
+    }
+
     /// The libraries of the files.
     pub(super) fn libraries(&self) -> &Libraries {
         &self.report.libraries

@@ -22,7 +22,7 @@ use crate::{
         ids::RequestId,
         outcome::{ErrorName, Outcome, culprit},
         receipt::{self, Line},
-        request::FolderRequest,
+        request::{FolderRequest, OnConflict},
         share::{
             destination::Destination,
             files::{InProject, PackagedFile},
@@ -38,7 +38,7 @@ use crate::{
     kinds::{
         folders::{FolderKind, receipt::TakesLines},
         frozen::Wrong,
-        sources::{self, find::Found, manifest, places::Projects, planner::Planner},
+        sources::{self, find::Found, landings, limits, manifest, places::Projects, planner::Planner},
     },
     papers::delivery::{log::Fate, receipt::Compared},
     ports::{
@@ -49,6 +49,8 @@ use crate::{
 
 /// Objects looked at at a time.
 const WIDTH: usize = 32;
+/// Files that are planned at a time: more of them are not held in memory with all that is found out of them.
+const PAGE: usize = 1000;
 
 #[async_trait]
 impl FolderKind for Push {
@@ -74,8 +76,17 @@ impl FolderKind for Push {
             Failed::Failure(failure) => PlanError::Failed(failure),
             Failed::Port(error) => PlanError::from(error),
         })?;
-        let (mut lines, mut wrong) = (Vec::new(), Wrong::default());
+        // Who has asked through the API has shown who it is.
+        let asked_by = Some(source).filter(|_| order.is_of_event());
+        asked_by.map_or(Ok(()), |source| self.core.settings.policy.check_event_source(source))?;
+        let most = self.core.settings.copy.max_files;
+        if most > 0 && packaged.len() > most {
+            let why = format!("the package has more files than copy.max_files = {most}");
+            return Err(culprit(ErrorName::InvalidRequest, why.clone(), &order.package_id, &why).into());
+        }
+        let (mut page, mut wrong) = (Vec::new(), Wrong::default());
         let mut projects = Projects::new(self.core.ports.platform.as_ref(), &self.core.settings.policy);
+        let mut children = Vec::new();
         for n in 0..packaged.chunks() {
             let files = packaged.files(n).await?;
             self.refuse_changed(&mut projects, &files, &mut wrong).await?;
@@ -88,10 +99,16 @@ impl FolderKind for Push {
                 }
                 let slash = if parent.is_empty() { "" } else { "/" };
                 let to = format!("{folder}{parent}{slash}");
-                lines.push((file.uri, vec![to]));
+                page.push((file.uri, vec![to]));
+            }
+            // What is wrong is all told at once, so nothing is planned any more where something is.
+            if page.len() >= PAGE && wrong.is_empty() {
+                self.plan_page(std::mem::take(&mut page), order.on_conflict, &mut children).await?;
             }
         }
         wrong.refuse(ErrorName::CopyError, "files of the package cannot be pushed into a project")?;
+        self.plan_page(page, order.on_conflict, &mut children).await?;
+        let mut papers = Vec::new();
         if !order.dry_run {
             for paper in deliver::asked_for(order) {
                 let kept =
@@ -100,14 +117,16 @@ impl FolderKind for Push {
                     let why = "into a project goes only what lies in a bucket: share.artifacts is a folder";
                     return Err(culprit(ErrorName::InvalidRequest, why, &kept, why).into());
                 }
-                lines.push((kept, vec![folder.clone()]));
+                papers.push((kept, vec![folder.clone()]));
             }
         }
-        let all = BatchRequest { on_conflict: order.on_conflict, ..BatchRequest::of_manifest(lines) };
-        // Who has asked through the API has shown who it is.
-        let asked_by = Some(source).filter(|_| order.is_of_event());
-        let most = self.core.settings.jobs.max_items_per_job;
-        manifest::plan(Planner::new(&self.core), asked_by, &all, most).await
+        // They are ours, and take the place of those of an earlier push, as they do in a bucket.
+        self.plan_page(papers, Some(OnConflict::Overwrite), &mut children).await?;
+        // What is told of a folder is told once.
+        children.sort_by(|one, other| (&one.project, &one.path).cmp(&(&other.project, &other.path)));
+        landings::check(self.core.ports.platform.as_ref(), &children).await?;
+        limits::check_folders(self.core.settings.copy.max_folders, children.len(), None)?;
+        Ok(children)
     }
 
     async fn complete_dry_run(&self, held: &Leased, outcome: &mut Outcome) -> RoundResult<()> {
@@ -200,8 +219,24 @@ fn in_project(uri: &str) -> &str {
 }
 
 impl Push {
+    /// Adds the children that bring these sources to where they go.
+    async fn plan_page(
+        &self,
+        page: Vec<(String, Vec<String>)>,
+        on_conflict: Option<OnConflict>,
+        children: &mut Vec<FolderRequest>,
+    ) -> Result<(), PlanError> {
+        if page.is_empty() {
+            return Ok(());
+        }
+        let request = BatchRequest { on_conflict, ..BatchRequest::of_manifest(page) };
+        let most = self.core.settings.jobs.max_items_per_job;
+        children.extend(manifest::plan(Planner::new(&self.core), None, &request, most).await?);
+        Ok(())
+    }
+
     /// Adds what became of each file, as its folder shows it; says what was put beside them.
-    async fn fill_log_of_folders(
+    pub(super) async fn fill_log_of_folders(
         &self,
         held: &Leased,
         order: &PushOrder,
