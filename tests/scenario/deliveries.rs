@@ -393,6 +393,60 @@ async fn a_write_that_breaks_off_in_a_retry_changes_nothing() {
     assert!(n > 8, "{n} writes");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_push_that_is_aborted_leaves_a_receipt_of_what_has_arrived() {
+    let mut house = house().await;
+    house.chunk_takes = Duration::from_secs(200);
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = reads(&desk).await;
+    let slow = fastq("L2400001", 2, 2);
+    let key = format!("in/{slow}");
+    house.faults(json!({"s3": [{"calls": ["CopyObject"], "bucket": "dest", "key": key, "delay": "500s"}]}));
+    let push = asked_for(&desk, &package, "s3://dest/in/", json!({ "deliver": ["md5"] })).await.unwrap();
+    while keys(&house, "in/fastq/").await.len() < 3 {
+        sleep(Duration::from_millis(500)).await;
+    }
+    desk.abort_push(&RequestId::new(push.id.as_str())).await.unwrap();
+    let ended = push_ended(&desk, &push.id).await;
+    assert_eq!(ended.status, JobStatus::Aborted);
+    let told_of: std::collections::BTreeSet<_> =
+        receipt(&house, &ended).await.iter().map(|line| line["path"].as_str().unwrap().to_owned()).collect();
+    let mut arrived = paths(&desk, &package).await;
+    assert!(arrived.remove(&slow));
+    assert_eq!(told_of, arrived);
+    let said = log(&house, &ended).await;
+    assert_eq!(said["status"], "ABORTED");
+    let results = said["results"].as_array().unwrap();
+    let lost: Vec<_> = results.iter().filter(|row| row["result"] == "ERROR").collect();
+    assert_eq!((results.len(), lost.len(), &lost[0]["path"]), (4, 1, &json!(slow)), "{said}");
+    sleep(MINUTE).await;
+    let event = told(&house, &push.id).last().cloned().unwrap();
+    assert_eq!(event["receipt"]["sha256"], json!(ended.receipt.as_ref().unwrap().sha256));
+
+    // The same on the way into a project, where nothing has arrived yet.
+    house.faults(json!({"s3": []}));
+    let first = json!({ "uri": format!("s3://src/{}", source(1, 1)), "dataType": "fastq",
+        "path": format!("a/{}", source(1, 1).rsplit('/').next().unwrap()) });
+    let there = made(&desk, json!({ "manifest": [first], "dataTypeList": ["fastq"] })).await;
+    let push = asked_for(&desk, &there, "icav2://archive/shared/", json!({})).await.unwrap();
+    sleep(Duration::from_secs(30)).await;
+    desk.abort_push(&RequestId::new(push.id.as_str())).await.unwrap();
+    let ended = push_ended(&desk, &push.id).await;
+    assert_eq!(ended.status, JobStatus::Aborted);
+    let lines = receipt(&house, &ended).await;
+    assert_eq!(lines, Vec::<Value>::new());
+    let said = log(&house, &ended).await;
+    assert_eq!(said["results"].as_array().unwrap().len(), 1, "{said}");
+    // One that has not begun has brought nothing, and leaves none.
+    house.faults(json!({ "deny": { "dest": ["PutObject"] } }));
+    let push = asked_for(&desk, &package, "s3://dest/none/", json!({})).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    desk.abort_push(&RequestId::new(push.id.as_str())).await.unwrap();
+    let ended = push_ended(&desk, &push.id).await;
+    assert_eq!((ended.status, ended.receipt, ended.log_uri), (JobStatus::Aborted, None, None));
+}
+
 /// A report that is longer than a part, wherever it is written to.
 async fn long_report(house: &House, package: &PackageShown, letter: &str) -> String {
     let day = package.request_time.strftime("year=%Y/month=%m/day=%d");

@@ -43,6 +43,27 @@ impl Folders {
         let (generation, chunks) = (state.generation, state.chunks);
         FolderTree { folders: self, kind, generation, chunks, plan: OnceCell::new() }
     }
+
+    /// The children of a root in so many chunks of its plan.
+    pub(crate) async fn planned(
+        &self,
+        held: &Leased,
+        generation: u32,
+        chunks: u32,
+    ) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
+        let id = id_of(held);
+        let mut children = Vec::new();
+        for n in 0..chunks {
+            let (specs, _): (Vec<FolderRequest>, _) = self.core.chunk(&id, generation, n).await?;
+            for spec in specs {
+                let number = u32::try_from(children.len()).unwrap_or(u32::MAX);
+                let place = format!("{}{}", spec.project, spec.path);
+                let child = RequestId::child(&id, generation, Kind::Folder.as_str(), &place, number);
+                children.push((child, spec));
+            }
+        }
+        Ok(children)
+    }
 }
 
 impl<K: FolderKind> FolderTree<'_, K> {
@@ -52,19 +73,7 @@ impl<K: FolderKind> FolderTree<'_, K> {
     }
 
     async fn read_plan(&self, held: &Leased) -> Result<Vec<(RequestId, FolderRequest)>, Error> {
-        let id = id_of(held);
-        let mut children = Vec::new();
-        for n in 0..self.chunks {
-            let (specs, _): (Vec<FolderRequest>, _) =
-                self.folders.core.chunk(&id, self.generation, n).await?;
-            for spec in specs {
-                let number = u32::try_from(children.len()).unwrap_or(u32::MAX);
-                let place = format!("{}{}", spec.project, spec.path);
-                let child = RequestId::child(&id, self.generation, self.plane(), &place, number);
-                children.push((child, spec));
-            }
-        }
-        Ok(children)
+        self.folders.planned(held, self.generation, self.chunks).await
     }
 }
 

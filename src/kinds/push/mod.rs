@@ -3,6 +3,7 @@
 //! To a bucket it is a list whose lines are the files of the package, and what has changed since it was packaged is
 //! not sent. Into a project it is a manifest.
 
+mod aborted;
 mod deliver;
 mod events;
 mod log;
@@ -258,11 +259,11 @@ impl Kind for Push {
 
     async fn abandon(&self, held: &mut Leased) -> RoundResult<()> {
         let order = self.order(held).await?;
-        let Ok(Destination::Bucket { bucket, prefix }) = Destination::read(&order.destination) else {
-            return Ok(());
-        };
-        let request = Self::list(held, &order, bucket, prefix);
-        self.lists.drop_summary_if_possible(held, &request).await
+        if let Ok(Destination::Bucket { bucket, prefix }) = Destination::read(&order.destination) {
+            let request = Self::list(held, &order, bucket, prefix);
+            self.lists.drop_summary_if_possible(held, &request).await?;
+        }
+        self.leave_what_has_arrived(held, &order).await
     }
 }
 

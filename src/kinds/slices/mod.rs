@@ -93,6 +93,17 @@ pub(crate) trait SliceKind: std::fmt::Debug + Send + Sync {
     async fn end(&self, held: &mut Leased, slices: &Slices<'_>) -> RoundResult<bool>;
 }
 
+/// Where a slice stands.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// It was not begun.
+    NotPut,
+    /// It is worked on.
+    UnderWay,
+    /// It has ended so.
+    Settled(Box<Outcome>),
+}
+
 /// The slices of a root.
 #[derive(Debug)]
 pub(crate) struct Slices<'a> {
@@ -142,6 +153,19 @@ impl<'a> Slices<'a> {
         held: &Leased,
         chunk: u32,
     ) -> RoundResult<Option<Vec<(Vec<SliceItem>, Outcome)>>> {
+        let all = self.standings(held, chunk).await?.into_iter().map(|(items, standing)| match standing {
+            Standing::Settled(outcome) => Some((items, *outcome)),
+            Standing::NotPut | Standing::UnderWay => None,
+        });
+        Ok(all.collect())
+    }
+
+    /// Where the slices of one chunk stand, with their items.
+    pub(crate) async fn standings(
+        &self,
+        held: &Leased,
+        chunk: u32,
+    ) -> RoundResult<Vec<(Vec<SliceItem>, Standing)>> {
         let (id, per_slice) = (id_of(held), self.common.per_slice);
         let chunk = Chunk::read(self.core, &id, self.generation, chunk).await?;
         let slices = || chunk.slices(per_slice);
@@ -150,14 +174,19 @@ impl<'a> Slices<'a> {
         let mut found: HashMap<_, _> = found.into_iter().map(|item| (item.key.clone(), item)).collect();
         let mut all = Vec::with_capacity(keys.len());
         for (key, (_, place, items)) in keys.iter().zip(slices()) {
-            let settled = found.remove(key).filter(|item| Phase::of(item) == Some(Phase::Settled));
-            let Some(settled) = settled else { return Ok(None) };
-            let mut outcome: Outcome = self.core.read_document(&settled, attr::OUTCOME).await?;
-            outcome.objects = chunk.with_superseded(place, items, outcome.objects);
-            all.push((items.to_vec(), outcome));
+            let standing = match found.remove(key) {
+                None => Standing::NotPut,
+                Some(item) if Phase::of(&item) == Some(Phase::Settled) => {
+                    let mut outcome: Outcome = self.core.read_document(&item, attr::OUTCOME).await?;
+                    outcome.objects = chunk.with_superseded(place, items, outcome.objects);
+                    Standing::Settled(Box::new(outcome))
+                }
+                Some(_) => Standing::UnderWay,
+            };
+            all.push((items.to_vec(), standing));
         }
         self.core.record_progress(&[RootRef::of(&held.item)]);
-        Ok(Some(all))
+        Ok(all)
     }
 }
 
