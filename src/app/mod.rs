@@ -8,6 +8,7 @@ mod delivery;
 mod demo;
 mod depths;
 mod desk;
+mod directory;
 mod doctor;
 mod door;
 mod explain;
@@ -43,6 +44,7 @@ pub use delivery::{Checked, DeliveryOptions, check_delivery};
 #[cfg(feature = "simulator")]
 pub use demo::{DemoOptions, DemoProgress, DemoReport, Kept, demo};
 pub use desk::Desk;
+pub use directory::Directory;
 pub use doctor::{DoctorOptions, Finding, Health, doctor};
 pub use plan::{PlanOptions, plan};
 #[cfg(feature = "simulator")]

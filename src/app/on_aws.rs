@@ -10,7 +10,10 @@ pub(super) use crate::aws::external::CallersBus;
 use crate::{
     aws,
     config::Settings,
-    ports::{Ports, objects::ObjectStore, queue::Queue, secrets::Secrets, tokens::TokenSource},
+    ports::{
+        Ports, objects::ObjectStore, parameters::Parameters, queue::Queue, secrets::Secrets,
+        tokens::TokenSource,
+    },
     runtime::Readiness,
 };
 
@@ -53,6 +56,11 @@ impl Clients {
     /// The secrets that our role may read.
     pub(super) fn secrets(&self) -> Arc<dyn Secrets> {
         Arc::new(aws::secret::NamedSecrets::new(self.0.secrets.clone()))
+    }
+
+    /// The parameters that our role may read.
+    pub(super) fn parameters(&self) -> Arc<dyn Parameters> {
+        Arc::new(aws::parameters::NamedParameters::new(self.0.ssm.clone()))
     }
 
     /// The ports of `backend = "aws"`.

@@ -8,7 +8,9 @@ use super::{Misconfigured, adapters::Around};
 use crate::{
     config::Settings,
     embedded,
-    ports::{Ports, Result, objects::ObjectStore, secrets::Secrets, tokens::TokenSource},
+    ports::{
+        Ports, Result, objects::ObjectStore, parameters::Parameters, secrets::Secrets, tokens::TokenSource,
+    },
     runtime::Readiness,
 };
 
@@ -51,6 +53,10 @@ impl Clients {
     }
 
     pub(super) fn secrets(&self) -> Arc<dyn Secrets> {
+        match *self {}
+    }
+
+    pub(super) fn parameters(&self) -> Arc<dyn Parameters> {
         match *self {}
     }
 

@@ -26,8 +26,10 @@ pub struct Clients {
     pub eventbridge: aws_sdk_eventbridge::Client,
     /// Task tokens.
     pub sfn: aws_sdk_sfn::Client,
-    /// The ICAv2 token.
+    /// Secrets, the ICAv2 token among them.
     pub secrets: aws_sdk_secretsmanager::Client,
+    /// Parameters.
+    pub ssm: aws_sdk_ssm::Client,
 }
 
 impl Clients {
@@ -48,6 +50,7 @@ impl Clients {
             eventbridge: aws_sdk_eventbridge::Client::new(config),
             sfn: aws_sdk_sfn::Client::new(config),
             secrets: aws_sdk_secretsmanager::Client::new(config),
+            ssm: aws_sdk_ssm::Client::new(config),
         }
     }
 }

@@ -173,7 +173,9 @@ fn class(code: &str, status: u16) -> Class {
         | "KmsDisabled"
         | "KmsInvalidState"
         | "KmsInvalidStateException" => Class::Forbidden,
-        "ResourceNotFoundException" | "QueueDoesNotExist" | "NonExistentQueue" => Class::NotFound,
+        "ResourceNotFoundException" | "ParameterNotFound" | "QueueDoesNotExist" | "NonExistentQueue" => {
+            Class::NotFound
+        }
         _ => of_status(status),
     }
 }

@@ -1,4 +1,4 @@
-//! Adapters on AWS: DynamoDB, SQS, EventBridge, Step Functions, Secrets Manager and S3.
+//! Adapters on AWS: DynamoDB, SQS, EventBridge, Step Functions, Secrets Manager, Systems Manager and S3.
 //!
 //! The SDK tries each call three times within seconds (see [`clients`]); everything longer is the
 //! engine's business. Errors are classified in one place (`error`). A build without the feature `aws` has
@@ -20,6 +20,8 @@ pub mod external;
 mod items;
 #[cfg(feature = "aws")]
 pub mod objects;
+#[cfg(feature = "aws")]
+pub mod parameters;
 #[cfg(feature = "aws")]
 pub mod queue;
 #[cfg(test)]

@@ -42,6 +42,7 @@ macro_rules! scripted {
 
 mod answers;
 mod depths;
+mod parameters;
 
 fn script(rules: &[&Rule]) -> MockResponseInterceptor {
     let script = MockResponseInterceptor::new().rule_mode(RuleMode::Sequential);

@@ -22,6 +22,14 @@ pub fn token_in(secret: &str) -> Option<String> {
     (is_one_word && !token.starts_with('{')).then(|| token.to_owned())
 }
 
+/// The token that names who somebody is, where a secret holds one beside others: its `id_token`, else as [`token_in`].
+#[must_use]
+pub fn id_token_in(secret: &str) -> Option<String> {
+    let members = serde_json::from_str::<Value>(secret).ok();
+    let named = members.as_ref().and_then(|value| value.get("id_token")).and_then(Value::as_str);
+    token_in(named.unwrap_or(secret))
+}
+
 /// What a JWT claims, if it is one.
 #[must_use]
 pub fn claims(jwt: &str) -> Option<Map<String, Value>> {
@@ -64,6 +72,14 @@ mod tests {
         {
             assert_eq!(token_in(secret), None, "{secret}");
         }
+    }
+
+    #[test]
+    fn of_several_tokens_the_one_that_names_somebody_is_taken() {
+        let secret = r#"{"access_token":"a.c.c","id_token":"i.d.t"}"#;
+        assert_eq!(id_token_in(secret).as_deref(), Some("i.d.t"));
+        assert_eq!(id_token_in(r#"{"token":"a.b.c"}"#).as_deref(), Some("a.b.c"));
+        assert_eq!(id_token_in(r#"{"id_token":""}"#), None);
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Client {
             return Ok(token.clone());
         }
         let secret = self.secrets.read(&self.settings.token_secret_id).await?;
-        let token = token_in(secret.expose_secret()).ok_or_else(|| {
+        let token = jwt::id_token_in(secret.expose_secret()).ok_or_else(|| {
             let why = "the secret of share.orcabus_token_secret_id holds no `id_token`";
             Error::new(Class::Invalid, ask.operation, why)
         })?;
@@ -157,13 +157,6 @@ impl Client {
         let (parts, body) = answer.into_parts();
         if parts.status.is_success() { Ok(body) } else { Err(refusal(ask, host, &parts, &body, token)) }
     }
-}
-
-/// The token in a secret.
-fn token_in(secret: &str) -> Option<String> {
-    let named = serde_json::from_str::<Value>(secret).ok();
-    let named = named.as_ref().and_then(|value| value.get("id_token")).and_then(Value::as_str);
-    named.map_or_else(|| jwt::token_in(secret), jwt::token_in)
 }
 
 fn refusal(ask: &Ask, host: &str, answer: &Parts, body: &Bytes, token: &SecretString) -> Error {

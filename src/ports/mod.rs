@@ -13,6 +13,7 @@ pub mod error;
 pub mod inventory;
 pub mod notices;
 pub mod objects;
+pub mod parameters;
 pub mod parts;
 pub mod platform;
 pub mod queue;

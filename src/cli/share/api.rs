@@ -12,10 +12,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
+use super::whereabouts::Token;
 use crate::{
     admin::words::text,
     app::Misconfigured,
-    cli::{client::innermost, exit::Ended, token::Hidden},
+    cli::{client::innermost, exit::Ended},
 };
 
 /// How long a connection may take.
@@ -32,18 +33,15 @@ const LONGEST_QUOTE: usize = 300;
 pub(super) struct Api {
     base: Url,
     http: Client,
-    has_token: bool,
+    /// Why no token is shown, as far as that is known.
+    no_token: Option<String>,
 }
 
 impl Api {
-    pub(super) fn new(endpoint: Option<Url>, token: Option<Hidden>) -> anyhow::Result<Self> {
-        let Some(base) = endpoint else {
-            let why = "no service is named: set --endpoint or COPY_MANAGER_SHARE_ENDPOINT";
-            return Err(Misconfigured(why.into()).into());
-        };
-        let token = token.map(|Hidden(token)| token).filter(|token| !token.expose_secret().trim().is_empty());
+    /// The one at that address, which is shown that token.
+    pub(super) fn new(base: Url, token: Token) -> anyhow::Result<Self> {
         let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
-        if let Some(token) = &token {
+        if let Token::Known(token) = &token {
             let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret().trim()))
                 .context("the token cannot be sent in a header")?;
             bearer.set_sensitive(true);
@@ -51,7 +49,12 @@ impl Api {
         }
         let http = Client::builder().connect_timeout(CONNECTING).timeout(PATIENCE).default_headers(headers);
         let http = http.build().context("no HTTP client")?;
-        Ok(Self { base, http, has_token: token.is_some() })
+        let no_token = match token {
+            Token::Known(_) => None,
+            Token::None => Some(String::new()),
+            Token::Unknown(why) => Some(why),
+        };
+        Ok(Self { base, http, no_token })
     }
 
     pub(super) async fn get(&self, path: &[&str]) -> anyhow::Result<Value> {
@@ -103,18 +106,22 @@ impl Api {
         let body = answer.text().await.unwrap_or_default();
         let told =
             details(&body).unwrap_or_else(|| format!("{status} {}", one_line(&body)).trim().to_owned());
-        match status {
-            StatusCode::UNAUTHORIZED if !self.has_token => {
-                let why = format!("{told}: set --token or COPY_MANAGER_SHARE_TOKEN");
-                Misconfigured(why.into()).into()
+        match (status, &self.no_token) {
+            (StatusCode::UNAUTHORIZED, Some(why)) => {
+                let hint = "set --token or COPY_MANAGER_SHARE_TOKEN";
+                let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+                Misconfigured(format!("{told}: {hint}{why}").into()).into()
             }
-            StatusCode::UNAUTHORIZED => Misconfigured(told.into()).into(),
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Ended::Unreachable(told).into(),
-            status if status.is_client_error() => Ended::Refused(told).into(),
-            status => anyhow::anyhow!("the service answered {status}: {told}"),
+            (StatusCode::UNAUTHORIZED, None) => Misconfigured(told.into()).into(),
+            (
+                StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT,
+                _,
+            ) => Ended::Unreachable(told).into(),
+            (status, _) if status.is_client_error() => Ended::Refused(told).into(),
+            (status, _) => anyhow::anyhow!("the service answered {status}: {told}"),
         }
     }
 

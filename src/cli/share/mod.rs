@@ -13,6 +13,7 @@ mod packages;
 mod pushes;
 mod python;
 mod verify;
+mod whereabouts;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -28,7 +29,6 @@ use serde_json::Value;
 use url::Url;
 
 use self::{
-    api::Api,
     auto::Auto,
     handouts::{PresignPackage, ViewPackageReport},
     links::Links,
@@ -37,13 +37,15 @@ use self::{
     verify::Verify,
 };
 use super::{client::http, exit::CODES, token::Hidden};
+use crate::app::Directory;
 
 /// The name by which this program is the tool.
 const TOOL: &str = "data-sharing-tool";
 
 const SERVICE: &str = "The service is named by --endpoint or COPY_MANAGER_SHARE_ENDPOINT, and the token by --token or \
-    COPY_MANAGER_SHARE_TOKEN. Neither is looked up in AWS: not the zone in /hosted_zone/umccr/name of SSM, not the \
-    token in the secret orcabus/token-service-jwt.";
+    COPY_MANAGER_SHARE_TOKEN. Where no service is named it is https://data-sharing.{zone}, of the zone that AWS Systems \
+    Manager has as /hosted_zone/umccr/name; to a service of that zone goes, where no token is named, the one that AWS \
+    Secrets Manager has as orcabus/token-service-jwt. An empty token is none.";
 
 /// Has packages of data made, looks at them, pushes them and hands them out.
 #[derive(Debug, Parser)]
@@ -70,10 +72,10 @@ pub(super) struct Share {
 /// Which service.
 #[derive(Debug, Clone, Args)]
 struct Service {
-    /// The service, such as `https://data-sharing.example.org`
+    /// The service, such as `https://data-sharing.example.org`; else that of the zone that AWS knows
     #[arg(long, global = true, display_order = 100, value_name = "URL", env = "COPY_MANAGER_SHARE_ENDPOINT", value_parser = http)]
     endpoint: Option<Url>,
-    /// The token that it wants to be shown
+    /// The token that it wants to be shown; else, to a service of that zone, the one that AWS keeps
     #[arg(
         long,
         global = true,
@@ -135,11 +137,15 @@ impl Tool {
 
 impl Share {
     pub(super) async fn run(self, config: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-        Self { config, ..self }.run_on(&mut stdout()).await
+        Self { config, ..self }.run_on(&mut stdout(), Directory::on_aws).await
     }
 
-    /// Does it; what it prints goes to `out`.
-    async fn run_on(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    /// Does it; what it prints goes to `out`. `directory` knows the service, where nobody has named it.
+    async fn run_on(
+        self,
+        out: &mut dyn Write,
+        directory: impl AsyncFnOnce() -> anyhow::Result<Directory>,
+    ) -> anyhow::Result<ExitCode> {
         let Self { service, command, called, config } = self;
         let usage = || Tool::command().bin_name(called).render_help();
         let command = match command {
@@ -155,24 +161,24 @@ impl Share {
             }
             Some(command) => command,
         };
-        let connect = || Api::new(service.endpoint, service.token);
+        let connect = async move || service.connect(directory).await;
         match command {
             // It reads its files first: what is wrong with them is told without asking anybody.
             Command::GeneratePackage(generate) => generate.run(connect, out).await,
-            Command::ListPackages(list) => list.run(&connect()?, out).await,
-            Command::GetPackageStatus(status) => status.run(&connect()?, out).await,
-            Command::ViewPackageReport(view) => view.run(&connect()?, out).await,
-            Command::PushPackage(push) => push.run(&connect()?, out).await,
-            Command::PresignPackage(presign) => presign.run(&connect()?, out).await,
-            Command::Links(links) => links.run(&connect()?, out).await,
-            Command::ListPushJobs(list) => list.run(&connect()?, out).await,
-            Command::GetPushJobStatus(status) => status.run(&connect()?, out).await,
-            Command::RetryPush(retry) => retry.run(&connect()?, out).await,
+            Command::ListPackages(list) => list.run(&connect().await?, out).await,
+            Command::GetPackageStatus(status) => status.run(&connect().await?, out).await,
+            Command::ViewPackageReport(view) => view.run(&connect().await?, out).await,
+            Command::PushPackage(push) => push.run(&connect().await?, out).await,
+            Command::PresignPackage(presign) => presign.run(&connect().await?, out).await,
+            Command::Links(links) => links.run(&connect().await?, out).await,
+            Command::ListPushJobs(list) => list.run(&connect().await?, out).await,
+            Command::GetPushJobStatus(status) => status.run(&connect().await?, out).await,
+            Command::RetryPush(retry) => retry.run(&connect().await?, out).await,
             // It asks no service.
             Command::Verify(verify) => verify.run(config, out).await,
-            Command::Files(files) => files.run(&connect()?, out).await,
-            Command::Abort(abort) => abort.run(&connect()?, out).await,
-            Command::Auto(auto) => auto.run(&connect()?, out).await,
+            Command::Files(files) => files.run(&connect().await?, out).await,
+            Command::Abort(abort) => abort.run(&connect().await?, out).await,
+            Command::Auto(auto) => auto.run(&connect().await?, out).await,
             Command::Unknown(_) => Ok(ExitCode::FAILURE),
         }
     }

@@ -104,7 +104,7 @@ pub(super) struct Abort {
 impl GeneratePackage {
     pub(super) async fn run(
         self,
-        connect: impl FnOnce() -> anyhow::Result<Api>,
+        connect: impl AsyncFnOnce() -> anyhow::Result<Api>,
         out: &mut dyn Write,
     ) -> anyhow::Result<ExitCode> {
         let name = &self.package_name;
@@ -113,7 +113,7 @@ impl GeneratePackage {
             return Err(Ended::Refused(format!("Package name {name} {why}")).into());
         }
         let body = json!({ "packageName": name, "packageRequest": self.wish()?.request()? });
-        let api = connect()?;
+        let api = connect().await?;
         let made = api.post(&["package"], &body).await?;
         let id = text(&made, "id");
         ensure!(!id.is_empty(), "the service has told no id");
