@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    Misconfigured, inventories,
+    Misconfigured,
+    inventories::{self, Chosen},
     on_aws::{self, CallersBus, Clients},
     watched::{WatchedTokens, WatchedTransport},
 };
@@ -152,11 +153,11 @@ fn sharing(
         }
         None => Arc::new(embedded::reports::InFolder::new(Path::new(&share.artifacts))),
     };
-    let (inventory, metadata) = inventories::chosen(settings, objects, secrets, chance)?;
+    let Chosen { inventory, metadata, copies } = inventories::chosen(settings, objects, secrets, chance)?;
     let jobs =
         (!share.auto_jobs.is_empty()).then(|| JobsFile::new(objects.clone(), Place::of(&share.auto_jobs)));
     let jobs = jobs.map(|jobs| Arc::new(jobs) as _);
-    Ok(Sharing { inventory, metadata, artifacts, jobs, notices: None })
+    Ok(Sharing { inventory, metadata, copies, artifacts, jobs, notices: None })
 }
 
 /// Has people asked, where that is wanted.

@@ -15,7 +15,7 @@ use crate::{
     orcabus,
     ports::{
         chance::Chance,
-        inventory::{Inventory, Metadata},
+        inventory::{Copies, Inventory, Metadata},
         objects::ObjectStore,
         secrets::Secrets,
     },
@@ -24,13 +24,20 @@ use crate::{
 /// Bytes of an answer of OrcaBus, unpacked; a page of a thousand files has about one million.
 const LARGEST_ANSWER: usize = 16 << 20;
 
+/// Where files and libraries are looked up, and who is told of copies.
+pub(super) struct Chosen {
+    pub(super) inventory: Arc<dyn Inventory>,
+    pub(super) metadata: Arc<dyn Metadata>,
+    pub(super) copies: Option<Arc<dyn Copies>>,
+}
+
 /// `secrets`: those that may hold OrcaBus's token, where there are any.
 pub(super) fn chosen(
     settings: &Settings,
     objects: &Arc<dyn ObjectStore>,
     secrets: Option<Arc<dyn Secrets>>,
     chance: &Arc<dyn Chance>,
-) -> anyhow::Result<(Arc<dyn Inventory>, Arc<dyn Metadata>)> {
+) -> anyhow::Result<Chosen> {
     let share = &settings.share;
     let orcabus = share.inventory == InventoryChoice::Orcabus || share.metadata == MetadataChoice::Orcabus;
     let orcabus = if orcabus { Some(client(settings, secrets, chance)?) } else { None };
@@ -41,13 +48,16 @@ pub(super) fn chosen(
         (InventoryChoice::Listing, _) => Arc::new(Listing::new(objects.clone(), share.templates.clone())),
         _ => catalogue,
     };
+    // Who does not find files there does not know their ids.
+    let copies = orcabus.clone().filter(|_| share.inventory == InventoryChoice::Orcabus);
+    let copies = copies.map(|client| Arc::new(orcabus::Accounts::new(client)) as Arc<dyn Copies>);
     let lims = (!share.lims.is_empty()).then(|| Place::of(&share.lims));
     let lims = Arc::new(Lims::new(objects.clone(), lims));
     let metadata: Arc<dyn Metadata> = match (share.metadata, orcabus) {
         (MetadataChoice::Orcabus, Some(client)) => Arc::new(orcabus::Libraries::new(client, lims)),
         _ => lims,
     };
-    Ok((inventory, metadata))
+    Ok(Chosen { inventory, metadata, copies })
 }
 
 /// OrcaBus, over connections that follow no redirects.

@@ -17,10 +17,10 @@ use crate::{
         share::{
             deliver::Deliver,
             ids::Shared,
-            outcome::{Delivered, PushPreview},
+            outcome::{Delivered, IngestIds, PushPreview},
         },
     },
-    events::share::shown::{JobStatus, delivered, log_uri, preview},
+    events::share::shown::{JobStatus, delivered, ingest_ids, log_uri, preview},
     ports::{
         Class, Error, Result,
         store::{Change, Condition, EXPIRE_AT, Item, Key, Store, Value, Write},
@@ -130,6 +130,9 @@ pub(crate) struct Ended {
     /// Of a push: what was put beside its files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delivered: Vec<Delivered>,
+    /// Of a push: what became of the ids that reads keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingest_ids: Option<IngestIds>,
     /// Of a push: what it would do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<PushPreview>,
@@ -153,6 +156,7 @@ impl Ended {
             log_uri: log_uri(outcome),
             receipt: outcome.receipt.clone(),
             delivered: delivered(outcome),
+            ingest_ids: ingest_ids(outcome),
             preview: preview(outcome),
             attempt,
         }
@@ -172,6 +176,7 @@ impl Ended {
             log_uri: None,
             receipt: None,
             delivered: Vec::new(),
+            ingest_ids: None,
             preview: None,
             attempt: 1,
         }
@@ -343,3 +348,6 @@ impl Cards {
 fn no_month(error: jiff::Error) -> Error {
     Error::new(Class::Invalid, "list cards", "there is no such month").caused_by(error)
 }
+
+#[cfg(test)]
+mod tests;

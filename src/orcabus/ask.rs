@@ -1,35 +1,65 @@
 //! What is asked of a service, a page at a time.
 
+use http::Method;
+use serde_json::Value;
 use url::Url;
 
 use crate::ports::{Class, Error, Result};
 
 /// Entries of a page: the most that the services give.
-const ROWS_PER_PAGE: &str = "1000";
+const ROWS_PER_PAGE: u64 = 1000;
 
-/// A question to a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A question to a service, or an order.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ask {
     /// The service: the first name of its host.
     pub(super) service: &'static str,
     /// What is called, e.g. `GET file /s3`. Without ids, so that it can be shown.
     pub(super) operation: &'static str,
+    pub(super) method: Method,
+    /// What goes with an order.
+    pub(super) body: Option<Value>,
     path: Vec<String>,
     query: Vec<(&'static str, String)>,
     /// From 1; 0: it has no pages.
     page: u64,
+    rows_per_page: u64,
 }
 
 impl Ask {
     /// For one thing, or for a list without pages.
     pub(super) fn one(service: &'static str, operation: &'static str, path: &[&str]) -> Self {
         let path = path.iter().map(|&name| name.to_owned()).collect();
-        Self { service, operation, path, query: Vec::new(), page: 0 }
+        Self {
+            service,
+            operation,
+            method: Method::GET,
+            body: None,
+            path,
+            query: Vec::new(),
+            page: 0,
+            rows_per_page: ROWS_PER_PAGE,
+        }
     }
 
     /// For the first page of a list.
     pub(super) fn list(service: &'static str, operation: &'static str, path: &[&str]) -> Self {
         Self { page: 1, ..Self::one(service, operation, path) }
+    }
+
+    /// An order.
+    pub(super) fn order(
+        (method, service): (Method, &'static str),
+        operation: &'static str,
+        path: &[&str],
+        body: Value,
+    ) -> Self {
+        Self { method, body: Some(body), ..Self::one(service, operation, path) }
+    }
+
+    /// The same, of which at most so many entries are wanted at a time.
+    pub(super) fn at_most(self, rows_per_page: u64) -> Self {
+        Self { rows_per_page, ..self }
     }
 
     /// The same, with one more parameter.
@@ -61,7 +91,7 @@ impl Ask {
             let mut query = url.query_pairs_mut();
             query.extend_pairs(&self.query);
             if self.page > 0 {
-                query.append_pair("rowsPerPage", ROWS_PER_PAGE);
+                query.append_pair("rowsPerPage", &self.rows_per_page.to_string());
                 query.append_pair("page", &self.page.to_string());
             }
         }

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, RETRY_AFTER},
+    HeaderValue, Method, Request, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
     response::Parts,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -98,6 +98,13 @@ impl Client {
         Ok(all)
     }
 
+    /// Has something done. What would be done twice is tried once.
+    pub(super) async fn tell(&self, order: &Ask) -> Result<()> {
+        let url = order.url(&self.base(order)?)?;
+        let retry = if order.method == Method::POST { Retry::never() } else { Retry::read() };
+        retry.run(&*self.chance, || self.attempt(order, &url)).await.map(drop)
+    }
+
     async fn get<T: DeserializeOwned>(&self, ask: &Ask, url: &Url) -> Result<T> {
         let body = Retry::read().run(&*self.chance, || self.attempt(ask, url)).await?;
         let mut json = serde_json::Deserializer::from_slice(&body);
@@ -141,7 +148,12 @@ impl Client {
 
     async fn send(&self, ask: &Ask, url: &Url, token: &SecretString) -> Result<Bytes> {
         let invalid = |what: &str| Error::new(Class::Invalid, ask.operation, what.to_owned());
-        let mut request = Request::new(Bytes::new());
+        let body = ask.body.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mut request = Request::new(Bytes::from(body));
+        *request.method_mut() = ask.method.clone();
+        if ask.body.is_some() {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         *request.uri_mut() = url.as_str().parse().map_err(|_| invalid("not a URL"))?;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         // The error of this conversion would be safe to show, the text is not.
@@ -152,7 +164,7 @@ impl Client {
         let host = url.host_str().unwrap_or("nowhere");
         let answer = self.transport.send(request).await.map_err(|cause| {
             let message = format!("{}: {host} does not answer", ask.operation);
-            Error::new(Class::Transient, ask.operation, message).caused_by(cause)
+            Error::new(Class::Transient, ask.operation, message).caused_by(cause).ambiguous()
         })?;
         let (parts, body) = answer.into_parts();
         if parts.status.is_success() { Ok(body) } else { Err(refusal(ask, host, &parts, &body, token)) }
@@ -164,6 +176,7 @@ fn refusal(ask: &Ask, host: &str, answer: &Parts, body: &Bytes, token: &SecretSt
         StatusCode::UNAUTHORIZED => Class::Unauthorized,
         StatusCode::FORBIDDEN => Class::Forbidden,
         StatusCode::NOT_FOUND => Class::NotFound,
+        StatusCode::CONFLICT => Class::Conflict,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Class::Throttled,
         StatusCode::REQUEST_TIMEOUT => Class::Transient,
         status if status.is_server_error() => Class::Transient,

@@ -2,7 +2,7 @@
 //!
 //! What is asked of which service: `fastq` knows reads and their ingest ids, `file` where the files of an ingest id
 //! or of a workflow's run lie, `workflow` the runs of libraries, `metadata` libraries, subjects, individuals and
-//! projects. Facts about them are from the sources of these services and of their client in
+//! projects, `sequence` what was sequenced in a run. `file` is told of copies that pushes make, too. Facts about them are from the sources of these services and of their client in
 //! `OrcaBus/platform-cdk-constructs` (5a65731).
 //!
 //! What can go wrong: a service that does not answer is tried again for some seconds, and then by whoever asks; a
@@ -11,9 +11,11 @@
 
 mod ask;
 mod client;
+mod copies;
 mod libraries;
 mod rows;
 mod runs;
+mod sequences;
 mod wire;
 
 #[cfg(test)]
@@ -23,7 +25,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 
-pub use self::client::{Client, Settings};
+pub use self::{
+    client::{Client, Settings},
+    copies::Accounts,
+};
 use crate::{
     domain::share::{files::Library, rows::Row},
     ports::{
@@ -55,6 +60,10 @@ impl Inventory for Files {
 
     async fn manifest(&self, uri: &str) -> Result<Box<dyn Pages<Row>>> {
         self.tables.manifest(uri).await
+    }
+
+    async fn sequenced(&self, run: &str) -> Result<Option<BTreeSet<String>>> {
+        sequences::libraries(&self.client, run).await.map(Some)
     }
 }
 

@@ -89,9 +89,10 @@ impl Found {
         }
     }
 
-    async fn reads(&mut self, ask: Ask) -> Result<()> {
+    /// A page of reads. Where only their libraries matter these are all, whether or not there are files.
+    async fn reads(&mut self, ask: Ask) -> Result<Vec<Row>> {
         let (page, further) = self.client.page::<Fastq>(&ask).await?;
-        let mut files = Vec::new();
+        let (mut files, mut seen) = (Vec::new(), Vec::new());
         for fastq in page {
             let library = lims::library_id(&fastq.library.library_id).to_owned();
             let runs = self.query.instrument_runs.as_ref();
@@ -106,6 +107,10 @@ impl Found {
                 lane: Some(fastq.lane),
                 ..Row::default()
             };
+            if self.query.surveyed.contains(&DataType::Fastq) {
+                seen.push(row);
+                continue;
+            }
             let Some(set) = fastq.read_set else {
                 return Err(invalid("GET fastq /fastq", format!("the reads {} have no files", fastq.id)));
             };
@@ -119,7 +124,7 @@ impl Found {
         }
         steps.extend(further.map(Step::Reads));
         self.first(steps);
-        Ok(())
+        Ok(seen)
     }
 
     /// Where files of reads lie. Of several copies the one is taken that is read soonest, then the newest; one that is
@@ -252,6 +257,7 @@ fn fill(row: Row, file: &FileObject) -> Row {
         storage_class: file.class().to_owned(),
         modified: file.last_modified_date,
         sha256: file.sha256(),
+        ingest_id: file.ingest_id.clone().unwrap_or_default(),
         ..row
     }
 }
@@ -282,7 +288,7 @@ impl Pages<Row> for Found {
         let Some(step) = self.steps.pop_front() else { return Ok(None) };
         let mut rows = Vec::new();
         match step {
-            Step::Reads(ask) => self.reads(ask).await?,
+            Step::Reads(ask) => rows = self.reads(ask).await?,
             Step::FilesOfReads(reads) => rows = self.files_of_reads(reads).await?,
             Step::Analyses => self.analyses(),
             Step::NewestRuns(libraries) => {

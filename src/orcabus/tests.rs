@@ -1,5 +1,6 @@
 //! Against a server that answers as the services do.
 
+mod copies;
 mod world;
 
 use std::sync::atomic::Ordering;
@@ -188,4 +189,39 @@ async fn a_next_page_on_another_host_is_not_asked_for() {
     assert_eq!(error.class, Class::Invalid);
     assert!(error.message.contains("`evil.example`"), "{error}");
     assert_eq!(served.asked("metadata/library").len(), 1);
+}
+
+#[tokio::test]
+async fn a_survey_of_reads_asks_for_no_files() {
+    let mut world = world::world();
+    let reads = world.tables.get_mut("fastq/fastq").unwrap();
+    for entry in reads.iter_mut() {
+        entry["readSet"] = serde_json::Value::Null;
+    }
+    let served = serve(world, &["good"]).await;
+    let all = RowQuery {
+        libraries: Some(set(&["L1", "L2"])),
+        instrument_runs: Some(set(&[RUN])),
+        data_types: Some([DataType::Fastq, DataType::SecondaryAnalysis].into()),
+        ..RowQuery::default()
+    };
+    let error = served.rows(all.clone()).await.unwrap_err();
+    assert_eq!(error.message, "the reads fqr.L11 have no files", "who wants them is told");
+    let rows = served.rows(RowQuery { surveyed: [DataType::Fastq].into(), ..all }).await.unwrap();
+    let is_read = |row: &&Row| row.data_type == Some(DataType::Fastq);
+    let of: Vec<_> = rows.iter().filter(is_read).map(|row| (row.library_id.as_str(), row.lane)).collect();
+    assert_eq!(of, [("L1", Some(1)), ("L1", Some(2)), ("L2", Some(1)), ("L2", Some(2))]);
+    assert_eq!(rows.len(), 4 + 6, "and analyses are those of the libraries that were sequenced");
+    assert!(served.asked("file/s3").is_empty(), "{:?}", served.asked("file/s3"));
+}
+
+#[tokio::test]
+async fn what_was_sequenced_is_told_by_the_last_named_entry_of_a_run() {
+    let served = serve(world::world(), &["good"]).await;
+    let files = Files::new(
+        served.client.clone(),
+        Arc::new(crate::inventory::tables::Catalogue::new(Arc::new(crate::embedded::objects::NoObjects), [])),
+    );
+    assert_eq!(files.sequenced(RUN).await.unwrap(), Some(set(&["L1", "L2_topup"])));
+    assert_eq!(files.sequenced("unknown").await.unwrap(), Some(BTreeSet::new()));
 }

@@ -59,6 +59,9 @@ pub(super) struct LibraryRef {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FileObject {
+    /// The id of the record, not of the file.
+    #[serde(default)]
+    pub(super) s3_object_id: Option<String>,
     pub(super) bucket: String,
     pub(super) key: String,
     #[serde(default)]
@@ -220,4 +223,16 @@ impl LibraryTold {
             library_type: self.library_type.unwrap_or_default(),
         }
     }
+}
+
+/// What was sequenced together (service `sequence`).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Sequence {
+    pub(super) orcabus_id: String,
+    /// A run that was registered anew keeps its old entries, some of which have none.
+    #[serde(default)]
+    pub(super) sequence_run_name: Option<String>,
+    #[serde(default)]
+    pub(super) libraries: Option<Vec<String>>,
 }

@@ -40,6 +40,8 @@ pub struct RowQuery {
     pub workflows: Option<BTreeSet<String>>,
     /// Runs whose analyses are not wanted.
     pub excluded_runs: BTreeSet<String>,
+    /// Of these kinds it is only asked which files there are, not where: no row needs a `uri`.
+    pub surveyed: BTreeSet<DataType>,
 }
 
 impl RowQuery {
@@ -96,11 +98,40 @@ pub trait Inventory: Send + Sync + std::fmt::Debug {
     /// The files of a manifest (`s3://…`).
     async fn manifest(&self, uri: &str) -> Result<Box<dyn Pages<Row>>>;
 
+    /// The libraries that were sequenced in a run, as they are called there; `None`: only files tell.
+    async fn sequenced(&self, _run: &str) -> Result<Option<BTreeSet<String>>> {
+        Ok(None)
+    }
+
     /// Whether several rows may tell of one file, each of another library, so that who asks for one library does not
     /// hear of the others.
     fn may_repeat(&self) -> bool {
         false
     }
+}
+
+/// An object that is a copy of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCopy {
+    /// Its key.
+    pub key: String,
+    /// The id that the file keeps wherever it lies.
+    pub ingest_id: String,
+}
+
+/// Keeps account of where the copies of files are, by ids that files keep wherever they lie.
+#[async_trait]
+pub trait Copies: Send + Sync + std::fmt::Debug {
+    /// Whether account is kept of the objects of a bucket.
+    async fn knows(&self, bucket: &str) -> Result<bool>;
+
+    /// Has what lies below a prefix of a bucket looked at anew. `Conflict` while that is being done already;
+    /// `Transient` where it goes on after the call has been given up.
+    async fn look_again(&self, bucket: &str, prefix: &str) -> Result<()>;
+
+    /// Notes that these objects of a bucket are copies of those files, where that is not known; those of which nothing
+    /// is known yet. The same call again does the same.
+    async fn adopt(&self, bucket: &str, copies: Vec<NewCopy>) -> Result<Vec<NewCopy>>;
 }
 
 /// What is known of libraries.

@@ -65,6 +65,8 @@ pub struct Sharing {
     pub inventory: Arc<dyn inventory::Inventory>,
     /// What is known of libraries.
     pub metadata: Arc<dyn inventory::Metadata>,
+    /// Who keeps account of the copies that pushes make, if anybody does.
+    pub copies: Option<Arc<dyn inventory::Copies>>,
     /// Where what belongs to packages is kept.
     pub artifacts: Arc<dyn reports::Artifacts>,
     /// What is shared by itself, if anything.

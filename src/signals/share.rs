@@ -143,3 +143,16 @@ pub fn log_failed(push: &str, why: &dyn Error) {
         "the log of a push cannot be written"
     );
 }
+
+/// The service for files could not be told of all copies of reads that a push has made: some of them do not have the ids
+/// of their files there.
+pub fn ids_not_told(push: &str, files: u64, why: &dyn Error) {
+    warn!(
+        code = "push.ids_not_told",
+        request_id = push,
+        files,
+        error = chain(why),
+        next = "the files have arrived; the same push again tells of them once more",
+        "copies of reads do not have the ids of their files"
+    );
+}

@@ -123,6 +123,7 @@ fn fastq(library: &str, run: &str, lane: u32, read: u32, size: u64) -> PackagedF
         workflow_version: String::new(),
         md5: None,
         sha256: None,
+        ingest_id: None,
     }
 }
 

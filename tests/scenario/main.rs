@@ -35,6 +35,7 @@ mod seen;
 mod sharing;
 mod sharing_auto;
 mod sharing_events;
+mod sharing_ids;
 mod sharing_links;
 mod sharing_projects;
 mod sharing_sums;

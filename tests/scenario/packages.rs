@@ -56,6 +56,7 @@ async fn house(objects: Value) -> House {
     house.sharing = Some(Sharing {
         inventory: Arc::new(Catalogue::new(objects.clone(), [Place::of("s3://tables/catalogue.csv")])),
         metadata: Arc::new(Lims::new(objects.clone(), Some(Place::of("s3://tables/lims.csv")))),
+        copies: None,
         artifacts: Arc::new(InBucket::below(objects, "s3://tables/share/").unwrap()),
         jobs: None,
         notices: None,

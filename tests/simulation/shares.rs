@@ -108,6 +108,7 @@ pub(crate) fn sharing(objects: Arc<dyn ObjectStore>) -> Sharing {
     Sharing {
         inventory: Arc::new(Catalogue::new(objects.clone(), [place(CATALOGUE)])),
         metadata: Arc::new(Lims::new(objects.clone(), Some(place(LIMS)))),
+        copies: None,
         artifacts: Arc::new(InBucket::below(objects, &format!("s3://{LISTS}/{ARTIFACTS}")).unwrap()),
         jobs: None,
         notices: None,

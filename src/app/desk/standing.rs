@@ -137,6 +137,7 @@ impl Desk {
             progress,
             receipt: end.as_ref().and_then(|end| end.receipt.clone()).map(ReceiptShown::from),
             delivered: end.as_ref().map(|end| end.delivered.clone()).unwrap_or_default(),
+            ingest_ids: end.as_ref().and_then(|end| end.ingest_ids.clone()),
             dry_run: card.dry_run,
             preview: end.and_then(|end| end.preview).filter(|_| card.dry_run),
         }

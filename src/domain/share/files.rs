@@ -148,6 +148,9 @@ pub struct PackagedFile {
     /// Its SHA-256, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// The id that it keeps wherever it lies, where there is somebody who gives such ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingest_id: Option<String>,
 }
 
 impl PackagedFile {

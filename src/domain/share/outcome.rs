@@ -60,6 +60,22 @@ pub struct PushReport {
     /// Of a dry run: what the return of archived files takes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restores: Vec<RestorePreview>,
+    /// What became of the ids that reads keep wherever they lie, where somebody gives such ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingest_ids: Option<IngestIds>,
+}
+
+/// Reads whose copies have, or have not, the ids that they keep wherever they lie.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IngestIds {
+    /// Copies that have the ids of their files now.
+    pub files: u64,
+    /// Copies that have others, or of which nothing is known.
+    pub without: u64,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A paper beside the files of a push.

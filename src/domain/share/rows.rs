@@ -40,6 +40,9 @@ pub struct Row {
     pub sha256: String,
     /// Its place in the package; empty: as its data say.
     pub path: String,
+    /// The id that it keeps wherever it lies, as its inventory knows it. Nobody else can say it.
+    #[serde(skip)]
+    pub ingest_id: String,
 }
 
 impl Row {
@@ -63,6 +66,7 @@ impl Row {
             md5: text("md5").to_ascii_lowercase(),
             sha256: text("sha256").to_ascii_lowercase(),
             path: text("path"),
+            ingest_id: String::new(),
             data_type: data_type(&text("data_type"))?,
             lane: read(&text("lane"), "lane", "a number")?,
             size: read(&text("size"), "size", "a number of bytes")?,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::domain::{
     outcome::{ErrorName, Outcome},
     receipt::Receipt,
-    share::outcome::{Delivered, PushPreview},
+    share::outcome::{Delivered, IngestIds, PushPreview},
 };
 
 /// Where a package or a push stands.
@@ -97,6 +97,12 @@ pub fn log_uri(outcome: &Outcome) -> Option<String> {
 #[must_use]
 pub fn delivered(outcome: &Outcome) -> Vec<Delivered> {
     outcome.push.as_deref().map(|push| push.delivered.clone()).unwrap_or_default()
+}
+
+/// What became of the ids that reads keep, where somebody was told of their copies.
+#[must_use]
+pub fn ingest_ids(outcome: &Outcome) -> Option<IngestIds> {
+    outcome.push.as_deref()?.ingest_ids.clone()
 }
 
 /// What a push would do, where that was all that was asked for.
@@ -226,6 +232,10 @@ pub struct PushShown {
     /// What was put beside its files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub delivered: Vec<Delivered>,
+    /// What became of the ids that reads keep wherever they lie, where the destination is one that keeps account of
+    /// them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingest_ids: Option<IngestIds>,
     /// Whether it only says what it would do.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,

@@ -10,6 +10,7 @@ use crate::{
         outcome::{ErrorName, Failure},
         share::{
             auto::{AutoOrder, RunOrder, ShareOrder},
+            files::DataType,
             jobs::{self, AutoJob},
             lims,
             request::{PackageOrder, PackageRequest},
@@ -97,18 +98,35 @@ async fn wanted(auto: &Auto, order: &RunOrder, source: &str) -> Result<Vec<AutoJ
 
 /// The projects of the libraries that were sequenced in a run.
 async fn projects_of(sharing: &Sharing, run: &str) -> Result<BTreeSet<String>, Error> {
-    let query = RowQuery { instrument_runs: Some(BTreeSet::from([run.to_owned()])), ..RowQuery::default() };
-    let (mut pages, mut libraries) = (sharing.inventory.rows(&query).await?, BTreeSet::new());
-    while let Some(page) = pages.next().await? {
-        for row in page.iter().filter(|row| row.instrument_run_id == run) {
-            libraries.extend(row.libraries().map(|library| lims::library_id(library).to_owned()));
-        }
-    }
+    let libraries = match sharing.inventory.sequenced(run).await? {
+        Some(libraries) => libraries,
+        None => libraries_with_reads(sharing, run).await?,
+    };
+    let libraries: BTreeSet<String> =
+        libraries.iter().map(|library| lims::library_id(library).to_owned()).collect();
     if libraries.is_empty() {
         return Ok(BTreeSet::new());
     }
     let known = sharing.metadata.libraries(Whose::Libraries, &libraries).await?;
     Ok(known.into_iter().flat_map(|library| library.project_ids).collect())
+}
+
+/// The libraries that have reads in a run. Where these lie does not matter, nor what was made of them.
+async fn libraries_with_reads(sharing: &Sharing, run: &str) -> Result<BTreeSet<String>, Error> {
+    let reads = BTreeSet::from([DataType::Fastq]);
+    let query = RowQuery {
+        instrument_runs: Some(BTreeSet::from([run.to_owned()])),
+        data_types: Some(reads.clone()),
+        surveyed: reads,
+        ..RowQuery::default()
+    };
+    let (mut pages, mut libraries) = (sharing.inventory.rows(&query).await?, BTreeSet::new());
+    while let Some(page) = pages.next().await? {
+        for row in page.iter().filter(|row| row.instrument_run_id == run) {
+            libraries.extend(row.libraries().map(str::to_owned));
+        }
+    }
+    Ok(libraries)
 }
 
 /// What a job asks for.

@@ -7,6 +7,7 @@
 mod doubles;
 mod events;
 mod look;
+mod meant;
 mod papers;
 mod resolve;
 mod restore;
@@ -352,6 +353,7 @@ mod tests {
             workflow_version: String::new(),
             md5: None,
             sha256: None,
+            ingest_id: None,
         }
     }
 }

@@ -1,17 +1,16 @@
 //! Which files a package is to hold: from what its caller asked for to rows, and from rows to places.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 
-use super::{Package, sources::Sources, stopped};
+use super::{Package, meant::pages, sources::Sources, stopped};
 use crate::{
     domain::{
         ids::digest,
         outcome::{ErrorName, Failure},
         share::{
-            files::{DataType, Library, PackagedFile, StorageClass},
-            filters::canonical,
+            files::{Library, PackagedFile, StorageClass},
             lims, places,
             request::{Listed, PackageOrder, PackageRequest},
             rows::Row,
@@ -26,23 +25,9 @@ use crate::{
     kinds::frozen::{FileWriter, Wrong, put_libraries},
     ports::{
         Class, Error, Sharing,
-        inventory::{Pages, RowQuery, Whose},
+        inventory::{RowQuery, Whose},
     },
 };
-
-/// Rows that are given out at a time of those that a request brings itself.
-const PAGE: usize = 1000;
-
-/// The rows that a request brings itself.
-struct Own(VecDeque<Row>);
-
-#[async_trait]
-impl Pages<Row> for Own {
-    async fn next(&mut self) -> crate::ports::Result<Option<Vec<Row>>> {
-        let page: Vec<_> = self.0.drain(..PAGE.min(self.0.len())).collect();
-        Ok((!page.is_empty()).then_some(page))
-    }
-}
 
 type Known = BTreeMap<String, Library>;
 
@@ -245,6 +230,7 @@ fn file(row: Row, path: String) -> PackagedFile {
         workflow_version: row.workflow_version,
         md5: unless_empty(row.md5),
         sha256: unless_empty(row.sha256),
+        ingest_id: unless_empty(row.ingest_id),
         uri: row.uri,
     }
 }
@@ -314,42 +300,6 @@ fn refuse_unknown(whose: Whose, unknown: &[String]) -> Result<(), Failure> {
         wrong.note(id.clone(), format!("no such {} is known", whose.noun()));
     }
     wrong.refuse(ErrorName::SourceNotFound, "ids are not known")
-}
-
-/// The rows that may be meant.
-async fn pages(
-    sharing: &Sharing,
-    request: &PackageRequest,
-    named: Option<&Known>,
-) -> crate::ports::Result<Box<dyn Pages<Row>>> {
-    let set = |list: &Option<Vec<String>>| list.as_ref().map(|list| list.iter().cloned().collect());
-    match &request.manifest {
-        Some(Listed::Rows(rows)) => Ok(Box::new(Own(rows.iter().cloned().collect()))),
-        Some(Listed::Uri(uri)) => sharing.inventory.manifest(uri).await,
-        None => {
-            let workflows = request.secondary_analysis_type_list.as_ref().filter(|list| !list.is_empty());
-            let query = RowQuery {
-                libraries: named.map(|named| named.keys().cloned().collect()),
-                instrument_runs: set(&request.instrument_run_id_list),
-                portal_runs: set(&request.portal_run_id_list),
-                data_types: Some(data_types(sharing, request)),
-                workflows: workflows.map(|names| names.iter().map(|name| canonical(name)).collect()),
-                excluded_runs: set(&request.portal_run_id_exclusion_list).unwrap_or_default(),
-            };
-            sharing.inventory.rows(&query).await
-        }
-    }
-}
-
-/// Of which kinds files must be seen. Reads also where they are not wanted themselves: they tell which libraries
-/// were sequenced in a run, and, where nothing else does, that there are such libraries.
-fn data_types(sharing: &Sharing, request: &PackageRequest) -> BTreeSet<DataType> {
-    let mut types: BTreeSet<DataType> = request.data_type_list.iter().copied().collect();
-    let is_known = request.lims_manifest.is_some() || sharing.metadata.is_there();
-    if request.instrument_run_id_list.is_some() || request.names_libraries() && !is_known {
-        types.insert(DataType::Fastq);
-    }
-    types
 }
 
 /// What is known of the libraries that the files are of, in the order of their ids.

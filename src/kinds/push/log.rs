@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::{Failed, Push, packaged::Packaged};
+use super::{Failed, Push, packaged::Packaged, results::Results};
 use crate::{
     domain::{
         copy_out::{Copied, CopyOutRequest, CopyStatus, Detail},
@@ -226,28 +226,14 @@ impl Push {
         &self,
         held: &Leased,
         order: &PushOrder,
-        (slices, request): (&Slices<'_>, &CopyOutRequest),
+        of: (&Slices<'_>, &CopyOutRequest),
         draft: &mut Draft,
     ) -> RoundResult<()> {
         let packaged = self.files_of(order).await?;
-        let mut files = packaged.in_order();
-        let changed = || Error::new(Class::Invalid, "write log", "the files of the package have changed");
-        for chunk in 0..slices.chunks {
-            let Some(settled) = slices.settled_outcomes(held, chunk).await? else {
-                return Err(Error::new(Class::Transient, "write log", "a slice has not settled").into());
-            };
-            for (items, ended) in &settled {
-                for (item, copied) in items.iter().zip(&ended.objects) {
-                    let file = files.next().await?.ok_or_else(changed)?;
-                    if item.to.strip_prefix(&request.destination_prefix) != Some(file.path.as_str()) {
-                        return Err(changed().into());
-                    }
-                    draft.take(&row(&file, copied, ended.finished_at))?;
-                }
-            }
-            held.lease.check()?;
-            if self.core.stop.is_cancelled() {
-                return Err(RoundError::Stopping);
+        let mut results = Results::of(&self.core, &packaged, of);
+        while let Some(some) = results.next(held).await? {
+            for (file, copied, at) in &some {
+                draft.take(&row(file, copied, *at))?;
             }
             draft.flush().await?;
         }

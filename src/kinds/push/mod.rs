@@ -4,10 +4,12 @@
 //! not sent. Into a project it is a manifest.
 
 mod aborted;
+mod copies;
 mod deliver;
 mod events;
 mod log;
 mod packaged;
+mod results;
 mod to_project;
 
 use std::sync::Arc;
@@ -47,7 +49,9 @@ use crate::{
     events::{
         PUSH_REQUEST,
         intake::OtherEvent,
-        share::shown::{JobStatus, PushShown, ReceiptShown, delivered, log_uri, preview, summary_uri},
+        share::shown::{
+            JobStatus, PushShown, ReceiptShown, delivered, ingest_ids, log_uri, preview, summary_uri,
+        },
     },
     ports,
 };
@@ -291,6 +295,7 @@ impl Tells for Push {
             progress: None,
             receipt: outcome.and_then(|outcome| outcome.receipt.clone()).map(ReceiptShown::from),
             delivered: outcome.map(delivered).unwrap_or_default(),
+            ingest_ids: outcome.and_then(ingest_ids),
             dry_run: order.dry_run,
             preview: outcome.filter(|_| order.dry_run).and_then(preview),
         };
@@ -317,8 +322,14 @@ impl SliceKind for Push {
             failure.message = format!("{failed} files failed to copy, see {summary} for more information");
         }
         match self.deliver(held, &order, &request).await? {
-            Ok(delivered) => outcome.push = Some(Box::new(PushReport { delivered, ..PushReport::default() })),
+            Ok(delivered) => {
+                outcome.push = Some(Box::new(PushReport { delivered, ..PushReport::default() }));
+            }
             Err(more) => add(&mut outcome, more),
+        }
+        if let Some(ingest_ids) = self.tell_of_copies(held, &order, (slices, &request)).await? {
+            let report: PushReport = outcome.push.take().map(|report| *report).unwrap_or_default();
+            outcome.push = Some(Box::new(PushReport { ingest_ids: Some(ingest_ids), ..report }));
         }
         self.leave_log(held, &order, (slices, &request), &mut outcome).await?;
         self.answer(held, &mut outcome).await?;

@@ -12,8 +12,9 @@ use std::{
 use async_trait::async_trait;
 use axum::{
     Router,
+    body::Bytes,
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use secrecy::SecretString;
@@ -45,6 +46,10 @@ pub(super) struct World {
     pub(super) trouble: Mutex<VecDeque<u16>>,
     /// The token that is taken.
     pub(super) token: Mutex<String>,
+    /// Records of objects of the bucket `dest`.
+    pub(super) records: Mutex<Vec<Value>>,
+    /// Those that are found when it is looked at anew.
+    pub(super) unseen: Mutex<Vec<Value>>,
     /// Where next pages are said to be, if not here.
     pub(super) elsewhere: Option<&'static str>,
 }
@@ -78,7 +83,14 @@ fn is_meant(table: &str, entry: &Value, query: &Query) -> bool {
             fits(query, "library[]", &[&entry["library"]["libraryId"]])
                 && fits(query, "instrumentRunId[]", &[&entry["instrumentRunId"]])
         }
-        "file/s3" => is_there && fits(query, "ingestId[]", &[&entry["ingestId"]]),
+        "file/s3" => {
+            let keys = all(query, "key[]");
+            let is_named = |pattern: &&str| is_like(pattern, entry["key"].as_str().unwrap());
+            is_there
+                && fits(query, "ingestId[]", &[&entry["ingestId"]])
+                && fits(query, "bucket", &[&entry["bucket"]])
+                && (keys.is_empty() || keys.iter().any(is_named))
+        }
         "file/s3/attributes" => {
             is_there && fits(query, "portalRunId", &[&entry["attributes"]["portalRunId"]])
         }
@@ -90,8 +102,56 @@ fn is_meant(table: &str, entry: &Value, query: &Query) -> bool {
     }
 }
 
+/// Whether a text is what a pattern means: `*` and `?` are any, unless a `\\` stands before them.
+fn is_like(pattern: &str, text: &str) -> bool {
+    let (mut wanted, mut found) = (pattern.chars(), text.chars());
+    match wanted.next() {
+        None => text.is_empty(),
+        Some('*') => text
+            .char_indices()
+            .map(|(at, _)| at)
+            .chain([text.len()])
+            .any(|at| is_like(wanted.as_str(), &text[at..])),
+        Some('?') => found.next().is_some() && is_like(wanted.as_str(), found.as_str()),
+        Some('\\') => wanted.next() == found.next() && is_like(wanted.as_str(), found.as_str()),
+        letter => found.next() == letter && is_like(wanted.as_str(), found.as_str()),
+    }
+}
+
+/// What is done by an order; `None`: it is none that is known.
+async fn obey(world: &World, method: &Method, table: &str, query: &Query, body: Bytes) -> Option<Response> {
+    let body: Value = serde_json::from_slice(&body).ok()?;
+    let conflict = json!({ "message": "another crawl on dest is already in progress" }).to_string();
+    if *method == Method::POST && table == "file/s3/crawl/sync" {
+        let prefix = body["prefix"].as_str()?;
+        let (found, left) = world.unseen.lock().unwrap().drain(..).partition(|file| {
+            file["bucket"] == body["bucket"] && file["key"].as_str().unwrap().starts_with(prefix)
+        });
+        let found: Vec<Value> = found;
+        *world.unseen.lock().unwrap() = left;
+        if found.is_empty() {
+            return Some((StatusCode::CONFLICT, conflict).into_response());
+        }
+        world.records.lock().unwrap().extend(found);
+        return Some("{}".into_response());
+    }
+    let id = table.strip_prefix("file/s3/").filter(|_| *method == Method::PATCH)?;
+    assert_eq!(all(query, "updateTag"), ["true"]);
+    let [change] = body["ingestId"].as_array()?.as_slice() else { return None };
+    assert_eq!((&change["op"], &change["path"]), (&json!("add"), &json!("/")));
+    let mut records = world.records.lock().unwrap();
+    let Some(record) = records.iter_mut().find(|record| record["s3ObjectId"] == id) else {
+        return Some(StatusCode::NOT_FOUND.into_response());
+    };
+    record["ingestId"] = change["value"].clone();
+    Some(record.to_string().into_response())
+}
+
 async fn answer(State(world): State<Arc<World>>, request: Request) -> Response {
-    let (uri, host) = (request.uri().clone(), request.headers()[header::HOST].to_str().unwrap().to_owned());
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let request = parts;
+    let (uri, host) = (request.uri.clone(), request.headers[header::HOST].to_str().unwrap().to_owned());
     let query = url::Url::parse(&format!("http://{host}{uri}")).unwrap();
     let query: Query =
         query.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
@@ -100,7 +160,7 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response {
     let table = table.trim_start_matches('/');
     world.asked.lock().unwrap().push(format!("{table}?{}", shown.join("&")));
     let expected = format!("Bearer {}", world.token.lock().unwrap());
-    if request.headers()[header::AUTHORIZATION] != expected.as_str() {
+    if request.headers[header::AUTHORIZATION] != expected.as_str() {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     if let Some(status) = world.trouble.lock().unwrap().pop_front() {
@@ -108,13 +168,30 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response {
         let to = [(header::LOCATION, "http://127.0.0.1:9/elsewhere")];
         return (StatusCode::from_u16(status).unwrap(), to, body).into_response();
     }
+    if request.method != Method::GET {
+        let done = obey(&world, &request.method, table, &query, body).await;
+        return done.unwrap_or_else(|| StatusCode::BAD_REQUEST.into_response());
+    }
+    if let Some(run) = table.strip_prefix("sequence/sequence/") {
+        let run = run.strip_suffix("/sequence_run").unwrap();
+        let of_run: Vec<&Value> =
+            world.tables["sequence"].iter().filter(|entry| entry["instrumentRunId"] == run).collect();
+        return json!(of_run).to_string().into_response();
+    }
     if let Some(id) = table.strip_prefix("workflow/workflowrun/") {
         let found = world.tables["workflow/workflowrun"].iter().find(|run| run["orcabusId"] == id);
         return found.map_or(StatusCode::NOT_FOUND.into_response(), |run| run.to_string().into_response());
     }
     let entries = world.tables.get(table.replace("/attributes", "").as_str());
-    let mut meant: Vec<Value> =
-        entries.into_iter().flatten().filter(|entry| is_meant(table, entry, &query)).cloned().collect();
+    let records = world.records.lock().unwrap().clone();
+    let records = records.iter().filter(|_| table == "file/s3");
+    let mut meant: Vec<Value> = entries
+        .into_iter()
+        .flatten()
+        .chain(records)
+        .filter(|entry| is_meant(table, entry, &query))
+        .cloned()
+        .collect();
     for run in meant.iter_mut().filter(|_| table == "workflow/workflowrun") {
         run.as_object_mut().unwrap().remove("libraries");
     }
@@ -283,8 +360,18 @@ pub(super) fn world() -> World {
     ];
     let subjects = vec![json!({ "subjectId": "SUB2", "individualSet": [], "librarySet": [
         { "libraryId": "L2", "assay": "x" }, { "libraryId": "L3", "assay": "x" } ] })];
+    let sequence = |id: &str, name: Option<&str>, libraries: Value| {
+        json!({ "orcabusId": id, "instrumentRunId": RUN, "sequenceRunName": name, "status": "SUCCEEDED",
+            "libraries": libraries })
+    };
+    let sequences = vec![
+        sequence("seq.02", Some("again"), json!(["L1", "L2_topup"])),
+        sequence("seq.01", Some("first"), json!(["L1", "L7"])),
+        sequence("seq.03", None, json!([])),
+    ];
     World {
         tables: [
+            ("sequence", sequences),
             ("file/s3", files),
             ("fastq/fastq", fastqs),
             ("workflow/workflowrun", runs),

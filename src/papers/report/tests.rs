@@ -49,6 +49,7 @@ pub(super) fn fastq(library: &str, lane: u32) -> PackagedFile {
         workflow_version: String::new(),
         md5: None,
         sha256: None,
+        ingest_id: None,
     }
 }
 

@@ -45,6 +45,7 @@ async fn listed(more: &[&str]) -> House {
     house.sharing = Some(Sharing {
         inventory: Arc::new(Listing::new(objects.clone(), templates)),
         metadata: Arc::new(Lims::new(objects.clone(), None)),
+        copies: None,
         artifacts: Arc::new(InBucket::below(objects, "s3://tables/share/").unwrap()),
         jobs: None,
         notices: None,
