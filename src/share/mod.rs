@@ -9,7 +9,8 @@
 //! | `GET /package/{id}:getSummaryReport`, `GET /package/{id}:presign` | where its report, and its script, can be fetched |
 //! | `POST /package/{id}:push`, `PATCH /package/{id}:abort` | pushes it; ends it |
 //! | `POST /auto`, `POST /auto/{package}:approve` | shares a run by itself; lets a package go that waits for it |
-//! | `POST`, `GET`, `DELETE /package/{id}/links`, `DELETE /package/{id}/links/{link}` | makes, lists, ends links to it |
+//! | `POST`, `GET`, `DELETE /package/{id}/links`, `DELETE /package/{id}/links/{link}` | makes, lists, ends links to it and its papers |
+//! | `GET`, `DELETE /push/{id}/links`, `DELETE /push/{id}/links/{link}` | lists, ends links to its papers |
 //! | `GET /push`, `GET /push/{id}`, `PATCH /push/{id}:abort` | lists, shows, ends pushes |
 //! | `POST /push/{id}:retry`, `GET /push/{id}:receipt` | tries one again that has failed; where its receipt can be fetched |
 //!
@@ -128,7 +129,7 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Makes a link of our own to the files of a package. `who` asks.
     async fn make_link(&self, who: &str, id: &RequestId, asked: LinkAsked) -> Result<LinkMade, Refusal>;
 
-    /// The links to the files of a package, oldest first.
+    /// The links to the files of a package and to its papers, or to papers of a push, oldest first.
     async fn links(&self, id: &RequestId) -> Result<Vec<LinkShown>, Refusal>;
 
     /// Ends a link at once.

@@ -68,6 +68,8 @@ struct Route {
     /// What it does.
     does: &'static str,
     needs: Scope,
+    /// Another scope that it needs.
+    and: Option<Scope>,
     /// The shape of its body.
     body: Option<&'static str>,
     answer: Answer,
@@ -112,10 +114,14 @@ const fn route(
     answer: Answer,
     codes: &'static [u16],
 ) -> Route {
-    Route { method, path, does, needs, body: None, answer, query: &[], codes }
+    Route { method, path, does, needs, and: None, body: None, answer, query: &[], codes }
 }
 
 impl Route {
+    const fn needs_too(self, and: Scope) -> Self {
+        Self { and: Some(and), ..self }
+    }
+
     const fn takes(self, body: &'static str) -> Self {
         Self { body: Some(body), ..self }
     }
@@ -146,9 +152,13 @@ impl Route {
             .query
             .iter()
             .map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } }));
+        let needs = match self.and {
+            None => format!("Needs the scope `{}`.", self.needs.as_str()),
+            Some(and) => format!("Needs the scopes `{}` and `{}`.", self.needs.as_str(), and.as_str()),
+        };
         let described = json!({
             "summary": self.does,
-            "description": format!("Needs the scope `{}`.", self.needs.as_str()),
+            "description": needs,
             "tags": [self.path.split(['/', ':']).nth(1).unwrap_or_default()],
             "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
             "responses": responses,
@@ -180,7 +190,7 @@ const fn said(code: u16) -> &'static str {
 }
 
 /// All routes.
-fn all() -> [Route; 20] {
+fn all() -> [Route; 23] {
     use Answer::{Address, Many, One};
     use Scope::{Approve, Package, Push, Read};
     const ID: &[u16] = &[400, 404];
@@ -213,7 +223,7 @@ fn all() -> [Route; 20] {
         route(("patch", "/package/{id}:abort"), "Ends its making", Package, package(), READY),
         route(
             ("get", "/package/{id}/links"),
-            "Lists links to its files",
+            "Lists links to its files and papers",
             Read,
             One("PageShown_LinkShown"),
             ID,
@@ -221,15 +231,26 @@ fn all() -> [Route; 20] {
         .asks(&PAGE),
         route(("post", "/package/{id}/links"), "Makes a link to its files", Push, One("LinkMade"), ASKED)
             .takes("LinkAsked"),
-        route(("delete", "/package/{id}/links"), "Ends all links to its files", Push, Many("LinkShown"), ID),
+        route(
+            ("delete", "/package/{id}/links"),
+            "Ends all links to its files and papers",
+            Push,
+            Many("LinkShown"),
+            ID,
+        ),
         route(("delete", "/package/{id}/links/{link}"), "Ends a link at once", Push, One("LinkShown"), ID),
         route(("get", "/push"), "Lists pushes, newest first", Read, One("PageShown_PushShown"), &[400])
             .asks(PUSHES),
         route(("get", "/push/{id}"), "Shows a push", Read, push(), ID),
         route(("patch", "/push/{id}:abort"), "Ends a push", Push, push(), READY),
         route(("post", "/push/{id}:retry"), "Tries a push again that has failed", Push, push(), READY),
+        route(("get", "/push/{id}/links"), "Lists links to its papers", Read, One("PageShown_LinkShown"), ID)
+            .asks(&PAGE),
+        route(("delete", "/push/{id}/links"), "Ends all links to its papers", Push, Many("LinkShown"), ID),
+        route(("delete", "/push/{id}/links/{link}"), "Ends a link at once", Push, One("LinkShown"), ID),
         route(("get", "/push/{id}:receipt"), "Where its receipt can be read", Read, Address, ID),
         route(("post", "/auto"), "Shares a sequencing run by itself", Push, One("Ordered"), &[409, 422])
+            .needs_too(Package)
             .takes("RunAsked"),
         route(
             ("post", "/auto/{id}:approve"),

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -86,8 +86,8 @@ pub struct Rates {
     pub(super) door: PerAddress,
     /// Show tokens that are not known.
     pub(super) failures: PerAddress,
-    /// Whether a gateway says for whom it calls.
-    forwarded: bool,
+    /// Proxies between callers and this, each of which says whom it has heard: `X-Forwarded-For`.
+    proxies: usize,
 }
 
 impl Rates {
@@ -97,24 +97,33 @@ impl Rates {
         Self {
             door: PerAddress::new(settings.door_rate),
             failures: PerAddress::new(settings.failed_token_rate),
-            forwarded: settings.auth == Auth::Gateway,
+            proxies: usize::from(settings.trusted_proxies).max(usize::from(settings.auth == Auth::Gateway)),
         }
     }
 
-    /// From where a request comes: the other end of its connection, or whom the gateway there names last.
+    /// From where a request comes: the other end of its connection, or whom the first of our proxies has heard. What
+    /// is said to have been before that anybody may say.
     pub(super) fn address(&self, request: &Request) -> IpAddr {
         let named = || {
-            let last = request.headers().get_all("x-forwarded-for").iter().next_back()?;
-            last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+            let said = request.headers().get_all("x-forwarded-for").iter().rev();
+            let said = said.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+            // Where there are fewer, the others were passed by.
+            read_address(said.take(self.proxies).last()?.trim())
         };
         let peer = || request.extensions().get::<Peer>().map(|Peer(address)| *address);
-        let address = self.forwarded.then(named).flatten().or_else(peer).unwrap_or(OTHERS);
+        let address = named().or_else(peer).unwrap_or(OTHERS);
         // Who has an address of IPv6 has 2^64 of them.
         match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
             address @ IpAddr::V4(_) => address,
         }
     }
+}
+
+/// An address, with a port or without.
+fn read_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()))
 }
 
 /// Lets those through to the door who have not been there too often.

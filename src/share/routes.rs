@@ -186,6 +186,8 @@ async fn one_package(
 }
 
 async fn run(State(share): State<Share>, Extension(caller): Extension<Caller>, bytes: Bytes) -> Answer {
+    // A run by hand is a package and its push.
+    caller.check(Scope::Package)?;
     caller.check(Scope::Push)?;
     let (run, job) = asked::run(&body(&bytes)?).map_err(Refusal::Invalid)?;
     let id = share.backend.run(caller.name(), run, job).await?;

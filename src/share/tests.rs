@@ -1,5 +1,7 @@
 //! The routes, against a backend that remembers nothing.
 
+mod bounds;
+
 use std::sync::Mutex;
 
 use axum::{body::Body, http::Request};
@@ -144,6 +146,7 @@ fn link(id: &str, label: &str, has_ended: bool) -> LinkShown {
         files: 1,
         bytes: 2,
         last_asked_at: None,
+        paper: None,
     }
 }
 

@@ -177,6 +177,51 @@ async fn links_end_when_they_were_said_to_and_with_their_package() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn links_to_papers_are_listed_counted_and_ended_like_others() {
+    let mut house = house().await;
+    (house.share.presign, house.share.max_links) = (Presign::Links, 1);
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = made(&desk, fastq()).await;
+    let id = RequestId::new(package.id.as_str());
+    let text_in = |url: &str| url.split('/').nth(4).unwrap().to_owned();
+    let report = text_in(&desk.report("ann", &id).await.unwrap());
+    sleep(Duration::from_secs(1)).await;
+    let other = text_in(&desk.report("bob", &id).await.unwrap());
+    sleep(Duration::from_secs(1)).await;
+    let files = text(&desk.make_link("ann", &id, for_whom("their lab")).await.unwrap());
+    let size = read(desk.follow(&report, None, 0).await.unwrap()).await.len() as u64;
+    let listed = desk.links(&id).await.unwrap();
+    let name = Some("SummaryReport.my-package.html");
+    let shown: Vec<_> = listed
+        .iter()
+        .map(|link| (link.paper.as_deref(), link.created_by.as_str(), link.files, link.bytes))
+        .collect();
+    assert_eq!(shown, [(name, "ann", 1, size), (name, "bob", 0, 0), (None, "ann", 0, 0)]);
+    assert!(!format!("{listed:?}").contains(report.split('.').next_back().unwrap()), "no secret is told");
+    let ended = desk.end_link(&id, &listed[0].id).await.unwrap();
+    assert!(ended.has_ended && ended.paper.as_deref() == name, "{ended:?}");
+    nowhere(desk.follow(&report, None, 0).await);
+    desk.follow(&other, None, 0).await.unwrap();
+    desk.follow(&files, Some("1"), 0).await.unwrap();
+
+    let push = crate::sharing::pushed(&desk, &package.id, "s3://dest/in/").await;
+    let push = RequestId::new(push.id);
+    let receipt = text_in(&desk.receipt(&push).await.unwrap());
+    desk.follow(&receipt, None, 0).await.unwrap();
+    let listed = desk.links(&push).await.unwrap();
+    assert_eq!(listed[0].paper, Some(format!("{push}.receipt.jsonl")));
+    assert!(
+        matches!(desk.end_link(&id, &listed[0].id).await, Err(Refusal::NotFound(_))),
+        "it is of the push"
+    );
+    desk.end_link(&push, &listed[0].id).await.unwrap();
+    nowhere(desk.follow(&receipt, None, 0).await);
+    let none = RequestId::new("psh.01M8P176469MSSA0NDVMCQHTP0");
+    assert!(matches!(desk.links(&none).await, Err(Refusal::NotFound(_))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_script_is_made_though_its_caller_has_hung_up() {
     let house = house().await;
     let instance = house.instance();
@@ -214,4 +259,43 @@ async fn an_instance_that_ends_leaves_no_half_of_a_script() {
     assert!(matches!(refused, Refusal::Unavailable(_)), "{refused:?}");
     let left = keys(&house, "share/packages/").await;
     assert!(left.len() == 4 && left.iter().all(|key| !key.contains("/download-data.")), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_breaks_off_anywhere_is_done_when_it_is_asked_for_again() {
+    use std::sync::atomic::Ordering::Relaxed;
+    let (mut n, mut reached) = (0, true);
+    while reached {
+        for after in [false, true] {
+            let mut house = house().await;
+            house.share.presign = Presign::Links;
+            let instance = house.instance();
+            let desk = desk(&house, &instance);
+            let package = made(&desk, fastq()).await;
+            let id = RequestId::new(package.id.as_str());
+            let link = text(&desk.make_link("ann", &id, for_whom("x")).await.unwrap());
+            desk.report("ann", &id).await.unwrap();
+            sleep(Duration::from_mins(5)).await;
+            house.breaks_after.store(after, Relaxed);
+            house.breaks_in.store(n, Relaxed);
+            let deleted = desk.delete_package(&id).await;
+            reached = house.breaks_in.load(Relaxed) < 0;
+            house.breaks_in.store(-1, Relaxed);
+            let what = format!("write {n}, after it {after}: {deleted:?}");
+            assert_eq!(deleted.is_err(), reached, "{what}");
+            // It is there as a whole, or gone.
+            match desk.delete_package(&id).await {
+                Ok(deleted) => assert_eq!(deleted.id, package.id, "{what}"),
+                Err(refused) => assert!(matches!(refused, Refusal::NotFound(_)), "{what}: {refused:?}"),
+            }
+            assert!(matches!(desk.package(&id).await, Err(Refusal::NotFound(_))), "{what}");
+            let wanted = copy_manager::share::Wanted { rows_per_page: 9, page: 1, ..Default::default() };
+            assert_eq!(desk.packages(&wanted).await.unwrap().0, 0, "{what}: it is in no list");
+            nowhere(desk.follow(&link, Some("1"), 0).await);
+            assert_eq!(keys(&house, "share/packages/").await, Vec::<String>::new(), "{what}");
+            assert_eq!(instance.ports.store.query(&format!("links.{id}"), "").await.unwrap(), [], "{what}");
+        }
+        n += 1;
+    }
+    assert!(n > 2, "{n} writes");
 }

@@ -112,7 +112,8 @@ impl Desk {
             return Err(Refusal::Bad("until must be after the current time".to_owned()));
         }
         let most = usize::try_from(self.settings.max_links).unwrap_or(usize::MAX);
-        if self.links.all(id).await?.len() >= most {
+        let links = self.links.all(id).await?;
+        if links.iter().filter(|link| link.paper.is_none()).count() >= most {
             return Err(Refusal::Conflict(format!("the package has {most} links (share.max_links)")));
         }
         let terms = Terms { label, who: who.to_owned(), made_at: now, until, paper: None };
@@ -138,7 +139,9 @@ impl Desk {
     pub(super) async fn lead(&self, link: &str, name: Option<&str>, from: u64) -> Result<Led, Refusal> {
         let found = self.links.find(link).await?.ok_or_else(gone)?;
         if let Some(paper) = &found.terms.paper {
-            return self.sharing.artifacts.open(paper).await?.ok_or_else(gone).map(Led::Here);
+            let opened = self.sharing.artifacts.open(paper).await?.ok_or_else(gone)?;
+            let counted = self.links.count(&found, opened.size.unwrap_or_default()).await?;
+            return if counted { Ok(Led::Here(opened)) } else { Err(gone()) };
         }
         match name {
             None => self.linked_script(&found, link).await,

@@ -257,25 +257,34 @@ impl Links {
         Ok(matches!(self.store.write(write).await?, Written::Done(_)))
     }
 
-    /// The links to the files of a package, oldest first.
-    pub(super) async fn all(&self, package: &RequestId) -> Result<Vec<LinkShown>> {
-        let items = self.store.query(&place(package), Family::Files.prefix()).await?;
-        let mut all: Vec<_> = items.iter().map(|item| self.shown(package, item)).collect::<Result<_>>()?;
+    /// The links to the files of a package, and to papers of a package or a push, oldest first.
+    pub(super) async fn all(&self, of: &RequestId) -> Result<Vec<LinkShown>> {
+        let mut all = Vec::new();
+        for family in Family::ALL {
+            for item in self.store.query(&place(of), family.prefix()).await? {
+                all.push(self.shown(of, &item)?);
+            }
+        }
         all.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
         Ok(all)
     }
 
-    /// Ends a link to the files of a package at once; `None` where there is no such link.
-    pub(super) async fn end(&self, package: &RequestId, id: &str) -> Result<Option<LinkShown>> {
-        let Some((_, suffix)) = read_id(id).filter(|(of, _)| of == package) else { return Ok(None) };
-        let key = Key::new(place(package), format!("{}{suffix}", Family::Files.prefix()));
-        let change = Change::Set(REVOKED_AT.to_owned(), self.clock.now().as_millisecond().into());
-        // One that was ended before stays as it is.
-        let write = Write::update(key, vec![change])
-            .when(Condition::Present)
-            .when(Condition::Lacks(REVOKED_AT.to_owned()));
-        let (Written::Done(item) | Written::Refused(item)) = self.store.write(write).await?;
-        item.map(|item| self.shown(package, &item)).transpose()
+    /// Ends a link at once; `None` where there is no such link.
+    pub(super) async fn end(&self, of: &RequestId, id: &str) -> Result<Option<LinkShown>> {
+        let Some((_, suffix)) = read_id(id).filter(|(named, _)| named == of) else { return Ok(None) };
+        for family in Family::ALL {
+            let key = Key::new(place(of), format!("{}{suffix}", family.prefix()));
+            let change = Change::Set(REVOKED_AT.to_owned(), self.clock.now().as_millisecond().into());
+            // One that was ended before stays as it is.
+            let write = Write::update(key, vec![change])
+                .when(Condition::Present)
+                .when(Condition::Lacks(REVOKED_AT.to_owned()));
+            let (Written::Done(item) | Written::Refused(item)) = self.store.write(write).await?;
+            if let Some(item) = item {
+                return self.shown(of, &item).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Forgets all links of a package.
@@ -304,6 +313,7 @@ impl Links {
             files: count(FILES),
             bytes: count(BYTES),
             last_asked_at: time(item, ASKED_AT),
+            paper: terms.paper.map(|name| name.rsplit('/').next().unwrap_or_default().to_owned()),
         })
     }
 }

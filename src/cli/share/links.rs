@@ -1,4 +1,5 @@
-//! Links to the files of a package: made for somebody, listed with what was asked for by them, taken back.
+//! Links to the files of a package, and to papers: made for somebody, listed with what was asked for by them, taken
+//! back.
 
 use std::{io::Write, process::ExitCode};
 
@@ -17,10 +18,13 @@ const ALL: &str = "all";
 #[command(after_help = KEPT)]
 pub(super) struct Links {
     /// The package
-    #[arg(long, value_name = "ID")]
-    package_id: String,
-    /// Make a link; who it is for
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "ID", required_unless_present = "push_job_id")]
+    package_id: Option<String>,
+    /// The push whose papers are linked to, instead
+    #[arg(long, value_name = "ID", conflicts_with = "package_id")]
+    push_job_id: Option<String>,
+    /// Make a link to the files of a package; who it is for
+    #[arg(long, value_name = "TEXT", conflicts_with = "push_job_id")]
     label: Option<String>,
     /// When it ends: 2026-12-24T12:00:00Z, or the day 2026-12-24, when that begins on this machine
     #[arg(long, value_name = "TIME", requires = "label", value_parser = time)]
@@ -41,8 +45,11 @@ fn time(text: &str) -> Result<Timestamp, String> {
 
 impl Links {
     pub(super) async fn run(self, api: &Api, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-        let Self { package_id, label, until, revoke } = self;
-        let at = ["package", package_id.as_str(), "links"];
+        let Self { package_id, push_job_id, label, until, revoke } = self;
+        let at = match (&package_id, &push_job_id) {
+            (_, Some(push)) => ["push", push.as_str(), "links"],
+            (package, None) => ["package", package.as_deref().unwrap_or_default(), "links"],
+        };
         let shown = match (label, revoke.as_deref()) {
             (Some(label), _) => {
                 let until = until.map(|until| until.to_string());

@@ -100,7 +100,7 @@ enum Command {
     PushPackage(PushPackage),
     /// Print the address of a script that downloads a package
     PresignPackage(PresignPackage),
-    /// List, make and end links to the files of a package
+    /// List, make and end links to the files of a package, and to papers
     Links(Links),
     /// List pushes, newest first
     ListPushJobs(ListPushJobs),

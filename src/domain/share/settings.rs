@@ -105,6 +105,8 @@ pub struct ShareSettings {
     pub deliver: Vec<Deliver>,
     /// Calls a minute of one address that follow links; 0: as many as come.
     pub door_rate: u32,
+    /// Proxies between callers and the API, each of which adds an address to `X-Forwarded-For`.
+    pub trusted_proxies: u8,
     /// Calls a minute of one address with tokens that are not known; 0: as many as come.
     pub failed_token_rate: u32,
     /// The `source` of state changes.
@@ -279,6 +281,7 @@ impl Default for ShareSettings {
             restore_prices: RestorePrices::default(),
             deliver: Vec::new(),
             door_rate: 6000,
+            trusted_proxies: 0,
             failed_token_rate: 60,
             event_source: "orcabus.datasharing".to_owned(),
             auto_jobs: String::new(),

@@ -81,6 +81,9 @@ pub struct LinkShown {
     /// When a file was last asked for.
     #[serde(serialize_with = "micros_if_any")]
     pub last_asked_at: Option<Timestamp>,
+    /// The paper that it leads to; none: it leads to the files of a package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paper: Option<String>,
 }
 
 /// A link that was made, with its secret. What it holds is a capability: it is in no log.
@@ -141,6 +144,7 @@ mod tests {
             files: 0,
             bytes: 0,
             last_asked_at: None,
+            paper: None,
         };
         let made = LinkMade { shown, url: "s3cr3t".into(), script: "s3cr3t".into() };
         assert!(!format!("{made:?}").contains("s3cr3t"));

@@ -28,6 +28,19 @@ async fn links_are_made_listed_and_taken_back() {
 }
 
 #[tokio::test]
+async fn links_to_papers_of_a_push_are_listed_and_taken_back() {
+    let of = ["links", "--push-job-id", "psh.1"];
+    let done = run(&of, [page(&json!([{ "id": "one", "paper": "psh.1.receipt.jsonl" }]), 1)]).await;
+    assert!(done.out.contains("psh.1.receipt.jsonl"), "{}", done.out);
+    let done = run(&[&of[..], &["--revoke", "one"]].concat(), [(200, json!({}))]).await;
+    assert_eq!(done.asked, ["DELETE /api/v1/push/psh.1/links/one Bearer one"]);
+    for wrong in [&["--label", "Ann"][..], &["--package-id", "pkg.1"]] {
+        assert!(Tool::try_parse_from([TOOL].iter().chain(&of).chain(wrong)).is_err(), "{wrong:?}");
+    }
+    assert!(Tool::try_parse_from([TOOL, "links"]).is_err());
+}
+
+#[tokio::test]
 async fn a_run_is_shared_by_hand_and_a_package_is_let_go() {
     let run_it = ["auto", "run", "--instrument-run-id", "R1"];
     let done = run(&run_it, [(200, json!({ "requestId": "auto.1" }))]).await;
