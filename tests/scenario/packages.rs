@@ -325,6 +325,57 @@ async fn a_file_that_is_listed_for_several_libraries_is_of_all_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_that_breaks_off_anywhere_loses_no_library_of_two_copies() {
+    // The better copy comes second, chunks behind the first one: its chunk is written, and then that of the other.
+    const COUNT: usize = 40;
+    // Names so long that a chunk has some dozens of them.
+    let name = |n: usize| format!("{n:06}/{}/{}", "x".repeat(350), "y".repeat(350));
+    let mut rows = "uri,library_id,portal_run_id,workflow_name\n".to_owned();
+    for (place, library) in [("old/", "L1"), ("", "L3")] {
+        for n in 0..COUNT {
+            writeln!(rows, "s3://src/{place}wgs/{PORTAL}/{},{library},{PORTAL},cttsov2", name(n)).unwrap();
+        }
+    }
+    let (mut n, mut reached) = (0, true);
+    while reached {
+        for after in [false, true] {
+            let house = house(json!([])).await;
+            for place in ["old/", ""] {
+                for n in 0..COUNT {
+                    write(&house, &format!("{place}wgs/{PORTAL}/{}", name(n)), &format!("the same {n}"))
+                        .await;
+                }
+                // The second ones are newer.
+                sleep(MINUTE).await;
+            }
+            house.put_object("tables", "catalogue.csv", rows.clone().into_bytes()).await;
+            let instance = house.instance();
+            let desk = desk(&house, &instance);
+            house.breaks_after.store(after, Relaxed);
+            house.breaks_in.store(n, Relaxed);
+            let fields = json!({ "libraryIdList": ["L1", "L3"], "dataTypeList": ["secondaryAnalysis"] });
+            // Where it is the very call that breaks off, it is made again.
+            let asked = desk.make("ann", "my-package".into(), request(&fields)).await;
+            let id = match asked {
+                Ok(package) => package.id,
+                Err(_) => desk.make("ann", "my-package".into(), request(&fields)).await.unwrap().id,
+            };
+            let package = ends_within(&desk, &RequestId::new(id), HOUR).await;
+            reached = house.breaks_in.load(Relaxed) < 0;
+            let what = format!("write {n}, after it {after}: {package:?}");
+            let all = files(&desk, &package).await;
+            assert_eq!(all.len(), COUNT, "{what}");
+            for file in &all {
+                assert_eq!(file.library_id, "L1__L3", "{what}: {file:?}");
+                assert!(file.uri.starts_with("s3://src/wgs/"), "{what}: {file:?}");
+            }
+        }
+        n += 1;
+    }
+    assert!(n > 10, "{n} writes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_goes_nowhere_where_one_of_its_libraries_may_not_go() {
     // Asked for is one library alone; the catalogue tells in another row, before or after, that it is not alone.
     for rows in [["L1:a", "L3:a"], ["L3:a", "L1:a"]] {

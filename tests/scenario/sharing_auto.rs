@@ -8,12 +8,13 @@ use std::{
 use async_trait::async_trait;
 use copy_manager::{
     app::Desk,
-    domain::ids::RequestId,
+    domain::ids::{RequestId, digest},
     events::share::shown::JobStatus,
     inventory::{jobs::JobsFile, tables::Place},
     ports::{
         self, Class, Error,
         notices::{Answer, Became, Notices, Question, Sent},
+        store::{Item, Key, Write},
     },
     share::{Backend as _, Refusal, Wanted},
 };
@@ -364,4 +365,50 @@ async fn a_write_that_breaks_off_anywhere_shares_a_run_once_all_the_same() {
             }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_order_was_never_given_is_taken_over_after_an_hour() {
+    let house = with_jobs(&json!([job("weekly", "Trauma", &json!({}))])).await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    // Who claimed the run died before it gave the order, and was never heard of again.
+    let now = desk.now().as_millisecond();
+    let claim = Item::new(Key::new(format!("auto.{}", digest(&["weekly", RUN])), "NEWEST"))
+        .with("root", "auto.0123456789abcdef0123456789abcdef")
+        .with("claimed_at", now);
+    instance.ports.store.write(Write::put_new(claim)).await.unwrap();
+    run_is_ready(&house, "e1").await;
+    sleep(50 * MINUTE).await;
+    assert_eq!(
+        (pushes(&desk).await.len(), desk.packages(&all()).await.unwrap().0),
+        (0, 0),
+        "it may still be given"
+    );
+    // Once it is late enough, the same news shares the run, and only once.
+    sleep(20 * MINUTE).await;
+    for id in ["e2", "e3"] {
+        run_is_ready(&house, id).await;
+        sleep(10 * MINUTE).await;
+        assert_eq!(
+            pushes(&desk).await.iter().map(|push| push.1).collect::<Vec<_>>(),
+            [JobStatus::Succeeded],
+            "{id}"
+        );
+    }
+    is_shared(&house, "taken over").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_two_instances_hear_of_at_once_is_shared_once() {
+    let house = with_jobs(&json!([job("weekly", "Trauma", &json!({}))])).await;
+    let instances = [house.instance(), house.instance()];
+    let desk = desk(&house, &instances[0]);
+    for n in 0..6 {
+        let detail_type = if n % 2 == 0 { "ReadSetsAdded" } else { "FastqListRowsAdded" };
+        event(&house, &format!("e{n}"), detail_type, json!({ "instrumentRunId": RUN })).await;
+    }
+    sleep(20 * MINUTE).await;
+    assert_eq!((pushes(&desk).await.len(), desk.packages(&all()).await.unwrap().0), (1, 1));
+    is_shared(&house, "six times").await;
 }
