@@ -15,6 +15,8 @@ use crate::{
 const ZONE: &str = "/hosted_zone/umccr/name";
 /// The secret that holds a token for them.
 const TOKEN: &str = "orcabus/token-service-jwt";
+/// What is said where there are no credentials.
+const NO_CREDENTIALS: &str = "there are no AWS credentials";
 
 /// What an account says of its services.
 #[derive(Debug)]
@@ -60,7 +62,10 @@ impl Directory {
 fn told(error: Error, of: &str) -> anyhow::Error {
     let of = format!("cannot look up {of}");
     match error.class {
-        Class::Transient | Class::Throttled => anyhow::Error::new(Unreachable(error.into())).context(of),
+        // Whoever has no account does not get one by waiting.
+        Class::Transient | Class::Throttled if !error.message.contains(NO_CREDENTIALS) => {
+            anyhow::Error::new(Unreachable(error.into())).context(of)
+        }
         _ => anyhow::Error::new(Misconfigured(error.into())).context(of),
     }
 }

@@ -13,7 +13,7 @@ pub(super) async fn libraries(client: &Client, run: &str) -> Result<BTreeSet<Str
     let mut all: Vec<Sequence> = client.one(&ask).await?;
     // Ids of entries begin with their time.
     all.sort_by(|one, other| one.orcabus_id.cmp(&other.orcabus_id));
-    let named = all.iter().rposition(|sequence| sequence.sequence_run_name.is_some());
+    let named = all.iter().rposition(|sequence| sequence.run_name.is_some());
     let last = named.or_else(|| all.len().checked_sub(1)).map(|place| all.swap_remove(place));
     Ok(last.and_then(|sequence| sequence.libraries).into_iter().flatten().collect())
 }

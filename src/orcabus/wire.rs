@@ -231,8 +231,8 @@ impl LibraryTold {
 pub(super) struct Sequence {
     pub(super) orcabus_id: String,
     /// A run that was registered anew keeps its old entries, some of which have none.
-    #[serde(default)]
-    pub(super) sequence_run_name: Option<String>,
+    #[serde(default, rename = "sequenceRunName")]
+    pub(super) run_name: Option<String>,
     #[serde(default)]
     pub(super) libraries: Option<Vec<String>>,
 }

@@ -62,7 +62,13 @@ fn by_another_name_it_is_the_tool_for_sharing() {
         command
             .args(arguments)
             .env_remove("COPY_MANAGER_SHARE_ENDPOINT")
-            .env_remove("COPY_MANAGER_SHARE_TOKEN");
+            .env_remove("COPY_MANAGER_SHARE_TOKEN")
+            // Nor is there an account that could be asked.
+            .envs([("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "ap-southeast-2")])
+            .env("HOME", folder.path());
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"] {
+            command.env_remove(name);
+        }
         let Output { status, stdout, stderr } = command.output().unwrap();
         (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
     };

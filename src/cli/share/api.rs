@@ -7,12 +7,11 @@ use reqwest::{
     Client, RequestBuilder, Response, StatusCode,
     header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue},
 };
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::whereabouts::Token;
 use crate::{
     admin::words::text,
     app::Misconfigured,
@@ -27,6 +26,17 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const PAGE: usize = 1000;
 /// Letters of an answer that is not of the API.
 const LONGEST_QUOTE: usize = 300;
+
+/// A token, or why there is none.
+#[derive(Debug)]
+pub(super) enum Token {
+    /// This one.
+    Known(SecretString),
+    /// None is to be shown.
+    None,
+    /// None could be found, and why.
+    Unknown(String),
+}
 
 /// The API of one service.
 #[derive(Debug)]

@@ -1,24 +1,16 @@
 //! Which service is asked, and with which token: as somebody has said, else as AWS knows them.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use url::Url;
 
-use super::{Service, api::Api};
+use super::{
+    Service,
+    api::{Api, Token},
+};
 use crate::{
     app::Directory,
     cli::{client::http, token::Hidden},
 };
-
-/// A token, or why there is none.
-#[derive(Debug)]
-pub(super) enum Token {
-    /// This one.
-    Known(SecretString),
-    /// None is to be shown.
-    None,
-    /// None could be found, and why.
-    Unknown(String),
-}
 
 impl Service {
     /// The API of the service.

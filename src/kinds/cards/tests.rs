@@ -10,7 +10,7 @@ use crate::{
 
 const DAY: Duration = Duration::from_hours(24);
 
-async fn cards() -> (Cards, Arc<dyn Store>, Timestamp) {
+fn cards() -> (Cards, Arc<dyn Store>, Timestamp) {
     let clock = Arc::new(SystemClock::new());
     let now = clock.now();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::new(Database::in_memory().unwrap(), clock));
@@ -28,7 +28,7 @@ async fn put(cards: &Cards, store: &Arc<dyn Store>, id: &RequestId, card: &Card)
 
 #[tokio::test]
 async fn a_card_that_was_deleted_stays_so_whatever_is_told_of_it_later() {
-    let (cards, store, now) = cards().await;
+    let (cards, store, now) = cards();
     let (id, other) =
         (RequestId::new("pkg.01M8P176469MSSA0NDVMCQHTP0"), RequestId::new("pkg.01M8P176469MSSA0NDVMCQHTP1"));
     let (mine, others) = (card("mine", now), card("mine", now));
@@ -45,8 +45,8 @@ async fn a_card_that_was_deleted_stays_so_whatever_is_told_of_it_later() {
     assert_eq!(cards.of(&id).await.unwrap(), None);
     let left: Vec<_> =
         cards.all(Shared::Package, None, later).await.unwrap().into_iter().map(|(id, _)| id).collect();
-    assert_eq!(left, [other.clone()]);
-    assert_eq!(cards.of_name("mine", later, DAY).await.unwrap(), [other.clone()]);
+    assert_eq!(left, std::slice::from_ref(&other));
+    assert_eq!(cards.of_name("mine", later, DAY).await.unwrap(), std::slice::from_ref(&other));
     // The other one is as it was, and is told of.
     cards.end(&other, &others, &ended).await.unwrap();
     assert_eq!(cards.of(&other).await.unwrap().unwrap().end, Some(ended.clone()));
@@ -56,7 +56,7 @@ async fn a_card_that_was_deleted_stays_so_whatever_is_told_of_it_later() {
 
 #[tokio::test]
 async fn a_push_is_in_no_list_of_packages() {
-    let (cards, store, now) = cards().await;
+    let (cards, store, now) = cards();
     let push = RequestId::new("psh.01M8P176469MSSA0NDVMCQHTP0");
     let card = card("mine", now);
     put(&cards, &store, &push, &card).await;

@@ -111,7 +111,7 @@ fn is_like(pattern: &str, text: &str) -> bool {
             .char_indices()
             .map(|(at, _)| at)
             .chain([text.len()])
-            .any(|at| is_like(wanted.as_str(), &text[at..])),
+            .any(|at| is_like(wanted.as_str(), text.get(at..).unwrap())),
         Some('?') => found.next().is_some() && is_like(wanted.as_str(), found.as_str()),
         Some('\\') => wanted.next() == found.next() && is_like(wanted.as_str(), found.as_str()),
         letter => found.next() == letter && is_like(wanted.as_str(), found.as_str()),
@@ -119,8 +119,8 @@ fn is_like(pattern: &str, text: &str) -> bool {
 }
 
 /// What is done by an order; `None`: it is none that is known.
-async fn obey(world: &World, method: &Method, table: &str, query: &Query, body: Bytes) -> Option<Response> {
-    let body: Value = serde_json::from_slice(&body).ok()?;
+fn obey(world: &World, method: &Method, table: &str, query: &Query, body: &Bytes) -> Option<Response> {
+    let body: Value = serde_json::from_slice(body).ok()?;
     let conflict = json!({ "message": "another crawl on dest is already in progress" }).to_string();
     if *method == Method::POST && table == "file/s3/crawl/sync" {
         let prefix = body["prefix"].as_str()?;
@@ -169,7 +169,7 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response {
         return (StatusCode::from_u16(status).unwrap(), to, body).into_response();
     }
     if request.method != Method::GET {
-        let done = obey(&world, &request.method, table, &query, body).await;
+        let done = obey(&world, &request.method, table, &query, &body);
         return done.unwrap_or_else(|| StatusCode::BAD_REQUEST.into_response());
     }
     if let Some(run) = table.strip_prefix("sequence/sequence/") {

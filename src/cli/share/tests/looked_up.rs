@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     cli::{
         exit,
-        share::{api::Api, whereabouts::Token},
+        share::api::{Api, Token},
     },
     ports::{Class, Error, Result, parameters::Parameters, secrets::Secrets},
 };
