@@ -11,6 +11,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
+use axum::Router;
 use copy_manager::{
     app::kinds,
     aws::{clients::configured, objects::S3Objects},
@@ -47,6 +48,7 @@ use crate::{
     errands::{LISTS, SHELF},
     fate::{Fate, Fault, Gate, News, Scripted, Service},
     ports::{Buses, Gated, Watched, Watching},
+    secrets::{self, Heard},
     shares,
     wire::RouterWire,
     world::{Ask, Blow, LAB_ID, Plan, TO, TO_ID},
@@ -54,6 +56,8 @@ use crate::{
 
 /// Between two looks of the watcher.
 const STEP: Duration = Duration::from_secs(5);
+/// Looks of the watcher from one visit of somebody who is handed packages to the next.
+const VISITS: u64 = 6;
 /// In which everything must come to an end once it is calm.
 const PATIENCE: Duration = Duration::from_hours(4);
 /// How old the world is when the history begins.
@@ -70,6 +74,7 @@ pub(crate) struct Told {
     pub took: Duration,
     pub calls: u64,
     pub phases: BTreeSet<Change>,
+    pub heard: Heard,
 }
 
 thread_local! {
@@ -116,22 +121,29 @@ pub(crate) fn live_by(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bo
 /// What was told, and whether every scripted fault has happened.
 fn lived(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bool) -> (Told, bool) {
     note_panics();
+    let _listening = secrets::listen();
+    let asks = plan.asks.clone();
     // The pauses of the AWS SDK before it tries again are of the seed too.
     fastrand::seed(seed);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let told = runtime.block_on(async {
+    let (mut told, is_played) = runtime.block_on(async {
         let history = History::new(plan, seed, verbose).await;
         history.fate.script(scripts);
         let fate = history.fate.clone();
         (history.run().await, fate.is_played())
     });
     drop(runtime);
-    told
+    let (broken, heard) = secrets::judge(&asks);
+    told.broken.extend(broken);
+    told.heard = heard;
+    (told, is_played)
 }
 
 struct Instance {
     engine: Arc<Engine>,
+    /// The API of sharing, where there is any.
+    api: Option<Router>,
     gate: Arc<Gate>,
     stop: CancellationToken,
     off: CancellationToken,
@@ -157,6 +169,7 @@ struct History {
     starts_at: Vec<Instant>,
     news: (UnboundedSender<News>, UnboundedReceiver<News>),
     names: u64,
+    looks: u64,
     _time: JoinSet<()>,
 }
 
@@ -181,7 +194,7 @@ impl History {
         let s3 = if plan.needs_s3 {
             let config = configured(aws_config::defaults(BehaviorVersion::latest()))
                 .region("ap-southeast-2")
-                .credentials_provider(Credentials::new("OWN", "own", None, None, "test"))
+                .credentials_provider(Credentials::new("OWN", secrets::KEY, None, None, "test"))
                 .http_client(simulator.s3_service());
             Some(config.load().await)
         } else {
@@ -206,6 +219,7 @@ impl History {
             starts_at: vec![start; instances],
             news: unbounded_channel(),
             names: seed << 16,
+            looks: 0,
             _time: time,
         }
     }
@@ -398,7 +412,10 @@ impl History {
             chance: Arc::new(Dice::from_seed(self.names)),
         };
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let has_packages = self.board.shares().next().is_some();
+        let known = ports.clone();
         let work = kinds::work(ports, plan.settings.clone(), shares::settings(), stop.clone(), cut);
+        let api = if has_packages { secrets::api(&work, &known) } else { None };
         let engine = work.engine;
         me.set(engine.instance().to_string()).unwrap();
         let mut tasks = JoinSet::new();
@@ -408,7 +425,7 @@ impl History {
         tasks.spawn(engine.clone().timers());
         tasks.spawn(engine.clone().heartbeats(off.clone()));
         tasks.spawn(engine.clone().progress(off.clone()));
-        Instance { engine, gate, stop, off, tasks, since: Instant::now(), ends_at: None }
+        Instance { engine, api, gate, stop, off, tasks, since: Instant::now(), ends_at: None }
     }
 
     /// The tasks of a killed instance go away with it; after a while there is another in its place.
@@ -508,6 +525,14 @@ impl History {
                 }
             }
         }
+        self.looks += 1;
+        if self.looks.is_multiple_of(VISITS) {
+            for instance in self.slots.iter_mut().flatten().filter(|instance| instance.ends_at.is_none()) {
+                if let Some(api) = instance.api.clone() {
+                    instance.tasks.spawn(secrets::visit(api));
+                }
+            }
+        }
         PANICS.with(|panics| {
             for panic in panics.borrow_mut().drain(..) {
                 self.board.broke(panic);
@@ -575,6 +600,7 @@ impl History {
             took: self.start.elapsed(),
             calls: self.fate.tally().calls,
             phases,
+            heard: Heard::default(),
         }
     }
 }
@@ -587,6 +613,6 @@ fn own_s3(config: &SdkConfig) -> S3Objects {
 fn client(simulator: &Arc<Simulator>, clock: Arc<dyn Clock>, dice: Dice, pace: u32) -> Client {
     let settings =
         icav2::Settings { requests_per_second: NonZeroU32::new(pace).unwrap(), ..icav2::Settings::default() };
-    let token = StaticToken::new("token").unwrap();
+    let token = StaticToken::new(secrets::BEARER).unwrap();
     Client::new(Arc::new(InProcess::new(simulator)), Arc::new(token), clock, Arc::new(dice), settings)
 }

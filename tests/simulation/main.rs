@@ -18,6 +18,7 @@ mod fate;
 mod history;
 mod ports;
 mod regressions;
+mod secrets;
 mod shares;
 mod shelves;
 mod throngs;

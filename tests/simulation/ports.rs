@@ -28,6 +28,7 @@ use crate::{
     board::Board,
     doubles::{MemoryQueue, MemoryStore},
     fate::{Gate, Service},
+    secrets,
 };
 
 /// A port behind a gate.
@@ -171,7 +172,10 @@ impl EventBus for Gated<Buses> {
                     Bus::External if fate.loses() => {
                         refused.push((n, Error::new(Class::Throttled, "publish", "fate")));
                     }
-                    Bus::External => self.inner.board.told(&detail),
+                    Bus::External => {
+                        secrets::told(&event.detail);
+                        self.inner.board.told(&detail);
+                    }
                     Bus::Internal if fate.loses() => {}
                     Bus::Internal => {
                         let envelope = json!({"version": "0", "id": "e", "detail-type": event.detail_type,
@@ -198,12 +202,14 @@ impl TaskCallbacks for Gated<Arc<Board>> {
     }
 
     async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery> {
+        secrets::told(output);
         let detail = || format!("{} {output}", token.expose());
         let call = async { Ok(self.inner.succeed(token.expose(), output).await) };
         self.gate.pass(Service::Callbacks, "succeed", EFFECT, detail, call).await
     }
 
     async fn fail(&self, token: &TaskToken, error: &str, cause: &str) -> Result<Delivery> {
+        secrets::told(&format!("{error} {cause}"));
         let detail = || format!("{} {error} {cause}", token.expose());
         let call = async { Ok(self.inner.fail(token.expose(), error, cause).await) };
         self.gate.pass(Service::Callbacks, "fail", EFFECT, detail, call).await
