@@ -24,9 +24,16 @@ mod seen;
 mod wire;
 
 mod fleet;
+mod packages;
 mod worlds;
 
-use std::{alloc::System, collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    alloc::System,
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -57,9 +64,38 @@ fn keep(counts: &Counts) {
     fs::write(path, serde_json::to_string_pretty(&all).unwrap()).unwrap();
 }
 
+/// Whoever counts is alone.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The most that sharing may hold over what it holds when it is idle: 64 MiB.
+const MOST_HELD: usize = 64 << 20;
+
+/// 10,000 files from where they lie to where they go, and what is held in memory meanwhile; ten times as many files are
+/// packaged in the same memory. The larger ones take a minute: `COPY_MANAGER_TEST_ALL` has them, as `make test` does.
+#[test]
+#[expect(clippy::print_stdout, reason = "figures are to be seen")]
+#[expect(clippy::disallowed_methods, reason = "what is tested comes from the environment")]
+fn many_files_are_shared_in_little_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = std::env::var_os("COPY_MANAGER_TEST_ALL").is_some();
+    let (some, ten_times) = if all { (10_000, 100_000) } else { (1000, 10_000) };
+    let few = packages::memory(some, true);
+    let many = packages::memory(ten_times, false);
+    // Of each file some dozens of bytes are remembered, and no more.
+    let grown = many[0].1.saturating_sub(few[0].1);
+    assert!(grown < (2 << 20) + 64 * ten_times, "{grown} bytes more for {ten_times} files than for {some}");
+    for (files, peaks) in [(some, &few), (ten_times, &many)] {
+        for (what, held) in peaks {
+            println!("{what} {files} files: {:.1} MiB held at most", worlds::ratio(*held as u64, 1 << 20));
+            assert!(*held <= MOST_HELD, "{what} {files} files: {held} bytes");
+        }
+    }
+}
+
 #[test]
 #[expect(clippy::print_stdout, reason = "figures are to be seen")]
 fn nothing_costs_more_than_it_did() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let counts = worlds::count();
     keep(&counts);
     let baseline = place("tests/counts/baseline.json");
@@ -92,6 +128,7 @@ fn nothing_costs_more_than_it_did() {
 #[ignore = "takes minutes; a measurement"]
 #[expect(clippy::print_stdout, reason = "figures are to be seen")]
 fn a_fleet_grows_as_its_work_does() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let counts = fleet::count();
     keep(&counts);
     for (what, figures) in &counts {
