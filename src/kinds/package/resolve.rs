@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use async_trait::async_trait;
-
 use super::{Package, meant::pages, sources::Sources, stopped};
 use crate::{
     domain::{
