@@ -74,7 +74,6 @@ const MOST_HELD: usize = 64 << 20;
 /// packaged in the same memory. The larger ones take a minute: `COPY_MANAGER_TEST_ALL` has them, as `make test` does.
 #[test]
 #[expect(clippy::print_stdout, reason = "figures are to be seen")]
-#[expect(clippy::disallowed_methods, reason = "what is tested comes from the environment")]
 fn many_files_are_shared_in_little_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let all = std::env::var_os("COPY_MANAGER_TEST_ALL").is_some();

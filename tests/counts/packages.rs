@@ -134,7 +134,7 @@ async fn handed_out(desk: &Desk, package: &RequestId) -> usize {
     while let Some(piece) = script.bytes.try_next().await.unwrap() {
         rest.push_str(&String::from_utf8_lossy(&piece));
         let whole = rest.rfind('\n').map_or(0, |end| end + 1);
-        files += rest[..whole].lines().filter(|line| line.starts_with("f 10 ")).count();
+        files += rest.get(..whole).unwrap().lines().filter(|line| line.starts_with("f 10 ")).count();
         rest.drain(..whole);
     }
     files
