@@ -49,6 +49,7 @@ pub(crate) async fn house(more: &Value) -> House {
         inventory: Arc::new(Catalogue::new(objects.clone(), [Place::of("s3://tables/catalogue.csv")])),
         metadata: Arc::new(Lims::new(objects.clone(), None)),
         artifacts: Arc::new(InBucket::below(objects, "s3://tables/share/").unwrap()),
+        copies: None,
         jobs: None,
         notices: None,
     });
