@@ -1,5 +1,5 @@
 # The ways into this project. `make demo` and `make test` need nothing but Rust, a C compiler and
-# Python 3.11 or newer; everything else they fetch into `.venv`, `.venv-wrapica`, `.venv-page` and `.tools`.
+# Python 3.11 or newer; everything else they fetch into `.venv`, `.venv-wrapica`, `.venv-page`, `.venv-dap`, `.venv-dap1` and `.tools`.
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .tools/bin/cargo-deny
@@ -24,7 +24,7 @@ PYTHON_312 = $(shell for python in python3.12 python3 python3.13 "$$(pyenv root 
 help: ## show this
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-install: .venv/stamp .venv-wrapica/stamp .venv-page/stamp ## fetch what demo, test and check need
+install: .venv/stamp .venv-wrapica/stamp .venv-page/stamp .venv-dap/stamp .venv-dap1/stamp ## fetch what demo, test and check need
 	cargo fetch --locked
 
 # Without AWS and HTTPS, which it does not use and which are most of what there is to build.
@@ -106,6 +106,17 @@ bench-compare: ## set two runs side by side: A=before.json B=after.json
 		echo "no Python 3.12 or newer: wrapica is not installed, and its test will step aside" >&2; else \
 		set -ex; "$(PYTHON_312)" -m venv .venv-wrapica; \
 		.venv-wrapica/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(WRAPICA_REQUIREMENTS); fi
+	touch $@
+
+# Instructure's client: the newest, and that which Harvard's application pins.
+.venv-dap/stamp: tests/requirements-dap.txt Makefile
+	$(PYTHON) -m venv --clear .venv-dap
+	.venv-dap/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	touch $@
+
+.venv-dap1/stamp: tests/requirements-dap1.txt Makefile
+	$(PYTHON) -m venv --clear .venv-dap1
+	.venv-dap1/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
 # With the browser of the distribution, where it can be installed: without it, one test steps aside and says so.

@@ -9,6 +9,10 @@ use copy_manager::{
         jwt,
         location::{DataPath, Location},
         renaming::{RenameEntry, RenameSource, SourceRef, check_name, resolve},
+        replica::{
+            lines::{Care, Header, Manner, Of, Tally},
+            shape::{self, Column, Enumeration, Scalar, Shape},
+        },
         request::{Asked, Kind},
         share::{
             files::DataType,
@@ -225,5 +229,99 @@ pub fn package(bytes: &[u8]) {
             assert_eq!(again, request);
         }
         Err(wrong) => assert!(!wrong.is_empty()),
+    }
+}
+
+/// A table with a column of every type, whose name is that of its number.
+fn every_type(list: fn(Scalar) -> shape::Kind) -> Shape {
+    let labels = ["active", "it's"].map(str::to_owned).to_vec();
+    let kinds = [
+        Scalar::Bigint,
+        Scalar::Smallint,
+        Scalar::Integer,
+        Scalar::Real,
+        Scalar::Double,
+        Scalar::Numeric { precision: 6, scale: 2 },
+        Scalar::Boolean,
+        Scalar::Text,
+        Scalar::Varchar(30),
+        Scalar::Char(3),
+        Scalar::Timestamp,
+        Scalar::Date,
+        Scalar::Time,
+        Scalar::Uuid,
+        Scalar::Inet,
+        Scalar::Jsonb,
+        Scalar::JsonOrText,
+        Scalar::Enum(Enumeration { name: "t__state".to_owned(), labels }),
+    ];
+    let column = |(number, scalar)| Column {
+        name: format!("c{number}"),
+        part: if number == 0 { shape::Part::Key } else { shape::Part::Value },
+        kind: if number == 0 { shape::Kind::One(scalar) } else { list(scalar) },
+        required: number == 0,
+        default: None,
+        comment: None,
+    };
+    Shape { columns: kinds.into_iter().enumerate().map(column).collect(), comment: None }
+}
+
+/// Lines of tables, with the header that they bring: as many lines come out as are said to, each with as many fields
+/// as there are columns, and nothing in them that ends COPY's data. What was held to its types is text, and is held to
+/// them again without a change.
+pub fn lines(bytes: &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (header, lines) = bytes.split_at(end);
+    let lines = lines.get(1..).unwrap_or_default();
+    for list in [shape::Kind::One, shape::Kind::List] {
+        let shape = every_type(list);
+        for (of, care) in [
+            (Of::Snapshot, Care::Trusting),
+            (Of::Snapshot, Care::Strict),
+            (Of::Changes, Care::Trusting),
+            (Of::Changes, Care::Strict),
+        ] {
+            let manner = Manner { care, ..Manner::default() };
+            let rules = match Header::read(header, &shape, of, &manner) {
+                Ok(rules) => rules,
+                Err(wrong) => {
+                    clear(&wrong.to_string());
+                    continue;
+                }
+            };
+            let (mut out, mut tally) = (Vec::new(), Tally::new(100));
+            if let Err(wrong) = rules.lines(lines, &mut out, &mut tally) {
+                clear(&wrong.to_string());
+                continue;
+            }
+            for misfit in &tally.misfits {
+                clear(&misfit.reason);
+                assert!(
+                    serde_json::from_str::<serde_json::Value>(&misfit.key).is_ok_and(|key| key.is_object())
+                );
+            }
+            if care == Care::Trusting {
+                continue;
+            }
+            let text = std::str::from_utf8(&out).unwrap_or_else(|error| panic!("{error}"));
+            assert!(!text.contains(['\0', '\r']) && !text.replace("\\\\", "").contains("\\."), "{text:?}");
+            let leading = if of == Of::Changes { "meta.ts\tmeta.action\t" } else { "" };
+            let fields = rules.columns().len() + leading.matches('\t').count();
+            let written: Vec<_> = text.split_terminator('\n').collect();
+            assert_eq!(u64::try_from(written.len()), Ok(tally.written));
+            assert!(written.iter().all(|line| line.split('\t').count() == fields), "{text:?}");
+            if matches!(list(Scalar::Text), shape::Kind::List(_)) {
+                continue;
+            }
+            let part =
+                |name: &String| if name == "c0" { "key.c0".to_owned() } else { format!("value.{name}") };
+            let names: Vec<_> = rules.columns().iter().map(part).collect();
+            let again =
+                Header::read(format!("{leading}{}", names.join("\t")).as_bytes(), &shape, of, &manner);
+            let again = again.unwrap_or_else(|error| panic!("{error}"));
+            let mut same = Vec::new();
+            again.lines(&out, &mut same, &mut tally).unwrap_or_else(|error| panic!("{error}: {text:?}"));
+            assert_eq!(String::from_utf8_lossy(&same), text);
+        }
     }
 }

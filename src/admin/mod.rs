@@ -12,6 +12,7 @@
 //! | `GET /openapi.json`, `GET /docs` | the description of all this for programs, and for people |
 //! | `GET /errors` | what the kinds of errors mean |
 //! | `GET /`, `GET /requests/{id}` | the same for people: [`page`] |
+//! | `POST /v1/canvas/runs`, `GET /v1/canvas/runs`, `GET /v1/canvas/tables` | asks for a run over a replica, shows runs, and tables |
 //! | `PUT /v1/log-level` | has all instances write more, or fewer, lines for a while |
 //! | `POST /v1/requests/{id}:cancel`, `:retry`, `:wake` | ends it, makes it again, has it looked at now |
 //!
@@ -19,6 +20,7 @@
 //! set, all but health and metrics needs it; elsewhere than on the loopback interface nothing else is answered
 //! without one ([`guard`]).
 
+pub mod canvas;
 mod events;
 pub mod guard;
 mod log_level;
@@ -194,6 +196,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Has all instances write lines from that level on, for so long; until when (RFC 3339).
     async fn log_level(&self, level: &str, lasts: Duration) -> Result<String, ApiError>;
+
+    /// The tables of the replicas that are kept here.
+    async fn replica_tables(&self) -> Result<canvas::Tables, ApiError> {
+        Ok(canvas::Tables::default())
+    }
 
     /// What an operator wants to know of the service at a glance: a few words each.
     async fn facts(&self) -> Vec<String>;

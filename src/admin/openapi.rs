@@ -11,7 +11,7 @@ use axum::{
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Admin, events, requests};
+use super::{Admin, canvas, events, requests};
 
 /// Where the description is.
 const AT: &str = "/openapi.json";
@@ -26,6 +26,7 @@ const AT: &str = "/openapi.json";
     tags(
         (name = "events", description = "What comes in"),
         (name = "requests", description = "What was asked for, and how it stands"),
+        (name = "canvas", description = "Replicas of Canvas Data 2"),
         (name = "health", description = "Whether the service can work"),
     )
 )]
@@ -50,6 +51,8 @@ fn described() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(requests::folders))
         .routes(routes!(requests::journal))
         .routes(routes!(requests::explain))
+        .routes(routes!(canvas::run, canvas::runs))
+        .routes(routes!(canvas::tables))
         .routes(routes!(super::log_level::put))
         .routes(routes!(super::readyz))
         .split_for_parts()
@@ -114,6 +117,8 @@ mod tests {
         let paths: Vec<_> = description.paths.paths.keys().map(String::as_str).collect();
         let expected = [
             "/readyz",
+            "/v1/canvas/runs",
+            "/v1/canvas/tables",
             "/v1/events",
             "/v1/log-level",
             "/v1/requests",

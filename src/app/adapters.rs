@@ -14,12 +14,11 @@ use super::{
 use crate::{
     config::{Backend, Settings},
     embedded,
+    http::{network::ReqwestTransport, transport::Transport},
     icav2::{
         self,
         auth::{ApiKeyToken, StaticToken},
         client::Client,
-        http::ReqwestTransport,
-        transport::Transport,
     },
     inventory::{jobs::JobsFile, tables::Place},
     ports::{
@@ -99,6 +98,33 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
     let around = Around {
         platform: platform(settings, clients.as_ref(), &clock, &chance, None)?,
+        objects: on_aws::objects(settings),
+        transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
+        reports: None,
+        sharing: None,
+        clock,
+        chance,
+    };
+    let database = embedded::database::Database::in_memory()?;
+    Ok(on_one_machine(database, embedded::outcomes::Outcomes::to_log(), around).await?.0)
+}
+
+/// Ports for replicas alone: records that end with the process, and no ICAv2.
+#[cfg(feature = "canvas")]
+pub(super) async fn for_canvas(settings: &Settings) -> anyhow::Result<Ports> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
+    let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
+    let transport = Arc::new(ReqwestTransport::new(settings.icav2.timeout)?);
+    let nobody = StaticToken::new("none").map_err(|error| Misconfigured(error.into()))?;
+    let around = Around {
+        platform: Arc::new(Client::new(
+            transport,
+            Arc::new(nobody),
+            clock.clone(),
+            chance.clone(),
+            icav2::Settings::default(),
+        )),
         objects: on_aws::objects(settings),
         transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
         reports: None,

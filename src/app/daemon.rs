@@ -8,6 +8,8 @@ use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+#[cfg(feature = "canvas")]
+use super::canvas;
 use super::{
     Misconfigured, adapters,
     depths::{self, Depths},
@@ -22,6 +24,8 @@ use crate::{
     config::Settings,
     domain::share::settings::{Auth, WorkflowNames},
     embedded::sns::{Inbox, OverTheNetwork},
+    engine::Engine,
+    kinds::replica::Replicas,
     ports::chance::Dice,
     runtime::{OnError, Supervisor},
     share::{self, Callers, Rates, Share},
@@ -32,6 +36,9 @@ use crate::{
 /// Between two collections of what the metrics have summed up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// How soon schedules are put again that could not be.
+const SCHEDULES_AGAIN: Duration = Duration::from_secs(30);
+
 /// Between two tellings of what CloudWatch is shown.
 const FOR_CLOUDWATCH: Duration = Duration::from_mins(1);
 
@@ -41,7 +48,7 @@ pub(super) struct Daemon {
     /// Where its HTTP side listens.
     pub(super) address: SocketAddr,
     #[cfg(feature = "simulator")]
-    pub(super) engine: Arc<crate::engine::Engine>,
+    pub(super) engine: Arc<Engine>,
     #[cfg(feature = "simulator")]
     pub(super) door: Arc<Door>,
 }
@@ -66,10 +73,15 @@ pub(super) async fn start(
     let queues = depths::queues(&ports);
     let shared = share_listener(settings).await?;
     let (store, platform) = (ports.store.clone(), ports.platform.clone());
+    #[cfg(feature = "canvas")]
+    let replicated = canvas::kept(settings, &ports).await?;
+    #[cfg(not(feature = "canvas"))]
+    let replicated = Vec::new();
     let work = kinds::work(
         ports.clone(),
         settings.engine(),
         settings.share.clone(),
+        replicated,
         phases.stop.clone(),
         phases.cut.clone(),
     );
@@ -110,6 +122,9 @@ pub(super) async fn start(
         done(engine.clone().share_with_fleet(phases.off.clone())),
     );
 
+    let schedules = put_schedules(work.replicas.clone(), engine.clone(), phases.off.clone());
+    supervisor.spawn_service("schedules", OnError::Log, schedules);
+
     let (latch, table) = (readiness.latch("table"), readiness.condition("table"));
     let looks = watched::look_at_table(store, table, latch, levels, phases.off.clone());
     supervisor.spawn_service("looks at the table", OnError::Log, looks);
@@ -121,20 +136,18 @@ pub(super) async fn start(
     supervisor.spawn_service("looks at the queues", OnError::Log, looks);
 
     let notices = notices(&settings.admin.sns_topics)?;
-    let door =
-        Arc::new(Door::new(engine.clone(), work.folders, entrance, notices, readiness.clone(), depths));
+    let door = Arc::new(Door::new(
+        engine.clone(),
+        (work.folders, work.replicas),
+        entrance,
+        notices,
+        readiness.clone(),
+        depths,
+    ));
     let render: Arc<dyn Fn() -> String + Send + Sync> = match metrics {
         Some(metrics) => {
             let (kept, off) = (metrics.clone(), phases.off.clone());
-            supervisor.spawn_service("metrics", OnError::Log, async move {
-                loop {
-                    tokio::select! {
-                        biased;
-                        () = off.cancelled() => return Ok::<(), Infallible>(()),
-                        () = sleep(UPKEEP) => kept.upkeep(super::now().as_second()),
-                    }
-                }
-            });
+            supervisor.spawn_service("metrics", OnError::Log, keep_up(kept, off));
             Arc::new(move || metrics.render())
         }
         None => Arc::new(String::new),
@@ -150,6 +163,34 @@ pub(super) async fn start(
         #[cfg(feature = "simulator")]
         door,
     })
+}
+
+/// Puts the schedules of the settings into the table: until that was done, or until `off`.
+async fn put_schedules(
+    replicas: Arc<Replicas>,
+    engine: Arc<Engine>,
+    off: CancellationToken,
+) -> Result<(), Infallible> {
+    while let Err(error) = replicas.put_schedules(&engine).await {
+        signals::replica::no_schedule(&error);
+        tokio::select! {
+            biased;
+            () = off.cancelled() => break,
+            () = sleep(SCHEDULES_AGAIN) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Collects what the metrics have summed up, until `off`.
+async fn keep_up(metrics: Arc<Metrics>, off: CancellationToken) -> Result<(), Infallible> {
+    loop {
+        tokio::select! {
+            biased;
+            () = off.cancelled() => return Ok(()),
+            () = sleep(UPKEEP) => metrics.upkeep(super::now().as_second()),
+        }
+    }
 }
 
 /// What callers have to show, if anything. A file that is to hold it is made where it is missing.

@@ -3,20 +3,23 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{adapters::Entrance, depths::Depths, explain, shown};
 use crate::{
     admin::{
         Accepted, Action, ApiError, Backend, Lacking, ListQuery, Ready,
+        canvas::{Table, Tables},
         shapes::{Done, Page},
     },
-    domain::ids::RequestId,
+    domain::{ids::RequestId, replica::settings::CanvasSettings},
     embedded::sns::{Inbox, Unheard},
     engine::{Cancel, Engine, EventVerdict, Retry, Woken, list::Wanted},
     events::{BATCH_REQUEST, CHILD_REQUEST, COPY_OUT_REQUEST, COPY_REQUEST, outgoing::Status},
+    kinds::replica::Replicas,
     planes::folder::FolderPlane,
-    ports::{Error, Result},
+    ports::{Error, Result, replica::Standing},
     runtime::Readiness,
     signals,
 };
@@ -34,6 +37,7 @@ const LARGEST_PAGE: usize = 500;
 pub(super) struct Door {
     engine: Arc<Engine>,
     folders: Arc<FolderPlane>,
+    replicas: Arc<Replicas>,
     entrance: Entrance,
     /// Messages of SNS, where topics are named whose messages are taken.
     notices: Option<Inbox>,
@@ -44,13 +48,13 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn new(
         engine: Arc<Engine>,
-        folders: Arc<FolderPlane>,
+        (folders, replicas): (Arc<FolderPlane>, Arc<Replicas>),
         entrance: Entrance,
         notices: Option<Inbox>,
         readiness: Readiness,
         depths: Arc<Depths>,
     ) -> Self {
-        Self { engine, folders, entrance, notices, readiness, depths }
+        Self { engine, folders, replicas, entrance, notices, readiness, depths }
     }
 
     /// Wakes the folders that wait for the jobs that these events are about.
@@ -181,6 +185,26 @@ impl Backend for Door {
     async fn log_level(&self, level: &str, lasts: Duration) -> Result<String, ApiError> {
         let until = self.engine.set_log_level(level, lasts).await.map_err(|error| refused(&error))?;
         Ok(until.to_string())
+    }
+
+    async fn replica_tables(&self) -> Result<Tables, ApiError> {
+        let standing = self.replicas.standing().await.map_err(|error| refused(&error))?;
+        let now = super::now();
+        let shown = |(settings, of): (Arc<CanvasSettings>, Standing)| {
+            let age = now.duration_since(of.meta.timestamp).max(SignedDuration::ZERO);
+            Table {
+                instance: settings.instance.clone(),
+                namespace: of.table.namespace,
+                table: of.table.table,
+                data_of: of.meta.timestamp.to_string(),
+                age: age.as_secs(),
+                schema_version: of.meta.schema_version,
+                rows: of.rows,
+                rejected: of.rejected,
+                stale: age.unsigned_abs() > settings.stale_after,
+            }
+        };
+        Ok(Tables { tables: standing.into_iter().map(shown).collect() })
     }
 
     async fn facts(&self) -> Vec<String> {

@@ -6,7 +6,7 @@ use super::Misconfigured;
 use crate::{
     config::Settings,
     domain::share::settings::{InventoryChoice, MetadataChoice},
-    icav2::http::ReqwestTransport,
+    http::network::ReqwestTransport,
     inventory::{
         lims::Lims,
         listing::Listing,

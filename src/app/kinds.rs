@@ -9,9 +9,13 @@ use crate::{
     engine::{Engine, Registry, core::Core, settings::Settings},
     kinds::{
         auto::Auto, batch::Batch, copy::Copy, copy_out::CopyOut, folders::Folders, lists::Lists,
-        package::Package, push::Push,
+        package::Package, push::Push, replica::Replicas,
     },
-    planes::{folder::FolderPlane, objects::ObjectsPlane},
+    planes::{
+        folder::FolderPlane,
+        objects::ObjectsPlane,
+        table::{Replicated, TablePlane},
+    },
     ports::Ports,
 };
 
@@ -26,6 +30,8 @@ pub struct Work {
     pub copies: Arc<Copy>,
     /// Knows the files of packages.
     pub packages: Arc<Package>,
+    /// Knows the tables of replicas.
+    pub replicas: Arc<Replicas>,
 }
 
 /// All kinds and planes over these ports. `stop` ends intake and lets work under way come to an end; `cut`
@@ -35,6 +41,7 @@ pub fn work(
     ports: Ports,
     settings: Settings,
     share: ShareSettings,
+    replicated: Vec<Replicated>,
     stop: CancellationToken,
     cut: CancellationToken,
 ) -> Work {
@@ -46,14 +53,18 @@ pub fn work(
     let share = Arc::new(share);
     let packages = Arc::new(Package::new(core.clone(), share.clone()));
     let lists = Arc::new(Lists::new(core.clone(), objects.clone()));
+    let tables = TablePlane::new(core.clone(), &replicated);
+    let replicas = Arc::new(Replicas::new(core.clone(), replicated.into()));
     let registry = Registry::default()
         .with_plane(folder.clone())
         .with_plane(objects)
+        .with_plane(tables)
         .with_kind(copies.clone())
         .with_kind(Arc::new(Batch::new(core.clone(), folders.clone())))
         .with_kind(Arc::new(CopyOut::new(lists.clone())))
         .with_kind(Arc::new(Auto::new(core.clone(), share.clone())))
         .with_kind(packages.clone())
+        .with_kind(replicas.clone())
         .with_kind(Arc::new(Push::new(core.clone(), folders, lists, share)));
-    Work { engine: Engine::new(core, incoming, registry), folders: folder, copies, packages }
+    Work { engine: Engine::new(core, incoming, registry), folders: folder, copies, packages, replicas }
 }

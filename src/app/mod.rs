@@ -2,6 +2,8 @@
 //! rooms.
 
 mod adapters;
+#[cfg(feature = "canvas")]
+mod canvas;
 mod daemon;
 mod delivery;
 #[cfg(feature = "simulator")]
@@ -40,6 +42,10 @@ use std::{
 use anyhow::Context as _;
 use serde_json::Value;
 
+#[cfg(all(feature = "canvas", feature = "simulator"))]
+pub use canvas::demo_database;
+#[cfg(feature = "canvas")]
+pub use canvas::{Alone, CanvasOptions, platform as canvas_platform, reached as canvas_failed};
 pub use delivery::{Checked, DeliveryOptions, check_delivery};
 #[cfg(feature = "simulator")]
 pub use demo::{DemoOptions, DemoProgress, DemoReport, Kept, demo};

@@ -58,6 +58,12 @@ impl Clients {
         Arc::new(aws::secret::NamedSecrets::new(self.0.secrets.clone()))
     }
 
+    /// The topics that our role may publish to.
+    #[cfg(feature = "canvas")]
+    pub(super) fn topics(&self) -> Arc<dyn crate::ports::messages::Topics> {
+        Arc::new(aws::topics::SnsTopics::new(self.0.sns.clone()))
+    }
+
     /// The parameters that our role may read.
     pub(super) fn parameters(&self) -> Arc<dyn Parameters> {
         Arc::new(aws::parameters::NamedParameters::new(self.0.ssm.clone()))

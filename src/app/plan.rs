@@ -33,7 +33,8 @@ pub async fn plan(options: PlanOptions) -> anyhow::Result<Result<Preview, Failur
         .map_err(|problems| Misconfigured(Box::new(problems)))?;
     let ports = adapters::without_memory(&settings).await?;
     let never = CancellationToken::new();
-    let work = kinds::work(ports, settings.engine(), settings.share.clone(), never.clone(), never);
+    let work =
+        kinds::work(ports, settings.engine(), settings.share.clone(), Vec::new(), never.clone(), never);
     let preview = work.copies.dry_run(&options.event_source, &options.request, TOLD).await;
     let preview = preview.map_err(|error| match error.class {
         Class::Transient | Class::Throttled => anyhow::Error::new(Unreachable(Box::new(error))),

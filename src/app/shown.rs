@@ -47,6 +47,8 @@ pub(super) fn request(view: &RequestView) -> shapes::Request {
             Some(failure) => {
                 shown.error = Some(failure.error.as_str());
                 shown.cause = Some(document(&failure_cause(&report)));
+                // What it has come to all the same, where its kind says that.
+                shown.output = outcome.answer.as_deref().map(document);
             }
         }
     }

@@ -10,10 +10,15 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "canvas")]
+use std::path::Path;
+
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use url::Url;
 
+#[cfg(feature = "canvas")]
+use crate::simulator::dap::{self, DapSettings, DapSimulator, world::DapWorld};
 use crate::{
     ports::clock::{Clock as _, SystemClock},
     runtime::{OnError, Supervisor, os},
@@ -36,6 +41,9 @@ pub struct SimulateOptions {
     pub listen: SocketAddr,
     /// Where to serve the buckets as S3; port 0 for any.
     pub s3_listen: Option<SocketAddr>,
+    /// Where to serve a simulated Data Access Platform, and its world file; without one it is a small school.
+    #[cfg(feature = "canvas")]
+    pub dap: Option<(SocketAddr, Option<PathBuf>)>,
     /// The world file; without one the world is empty.
     pub world: Option<PathBuf>,
     /// Makes a history repeatable.
@@ -96,6 +104,10 @@ pub async fn simulate(options: SimulateOptions) -> anyhow::Result<ExitCode> {
         tracing::info!(address = %listener.local_addr()?, "simulated S3 is ready");
         start_s3(&supervisor, listener, &simulator);
     }
+    #[cfg(feature = "canvas")]
+    if let Some((listen, world)) = &options.dap {
+        start_dap(&supervisor, *listen, world.as_deref(), options.seed).await?;
+    }
     signals::process::ready(address);
     let ended = supervisor.run(asked, DRAIN).await;
     Ok(ExitCode::from(ended.code()))
@@ -121,6 +133,39 @@ fn start_s3(supervisor: &Supervisor, listener: TcpListener, simulator: &Arc<Simu
         simulator::serve_s3(listener, served, off).await;
         Ok::<(), Infallible>(())
     });
+}
+
+/// Serves a simulated Data Access Platform beside the others.
+#[cfg(feature = "canvas")]
+async fn start_dap(
+    supervisor: &Supervisor,
+    listen: SocketAddr,
+    world: Option<&Path>,
+    seed: u64,
+) -> anyhow::Result<()> {
+    let epoch = SystemClock::new().now();
+    let world = match world {
+        Some(path) => {
+            let text = tokio::fs::read_to_string(path).await;
+            let text = text.with_context(|| format!("the world file {} cannot be read", path.display()))?;
+            let told = DapWorld::parse(&text);
+            told.with_context(|| format!("the world file {} is not one", path.display()))?
+        }
+        None => dap::demo::world(epoch),
+    };
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} for DAP"))?;
+    let address = listener.local_addr()?;
+    let public_url = format!("http://{address}");
+    let simulator =
+        DapSimulator::new(DapSettings { seed, epoch, public_url, ..DapSettings::default() }, world)?;
+    tracing::info!(%address, "simulated DAP is ready");
+    let off = supervisor.phases().off.clone();
+    supervisor.spawn_service("simulated DAP", OnError::Stop, async move {
+        simulator::serve_dap(listener, simulator, off).await;
+        Ok::<(), Infallible>(())
+    });
+    Ok(())
 }
 
 async fn read_world(path: &PathBuf) -> anyhow::Result<WorldFile> {

@@ -124,8 +124,16 @@ pub async fn on_table(
     let readiness = supervisor.readiness();
     let (ports, entrance, _) = adapters::build(&settings, readiness).await?;
     let token = SecretString::from(ports.chance.uuid().simple().to_string());
-    let work = kinds::work(ports, settings.engine(), settings.share.clone(), off.clone(), off.clone());
-    let door = Door::new(work.engine, work.folders, entrance, None, readiness.clone(), Arc::default());
+    let work =
+        kinds::work(ports, settings.engine(), settings.share.clone(), Vec::new(), off.clone(), off.clone());
+    let door = Door::new(
+        work.engine,
+        (work.folders, work.replicas),
+        entrance,
+        None,
+        readiness.clone(),
+        Arc::default(),
+    );
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     anyhow::ensure!(

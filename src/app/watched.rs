@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ports::queue::{Depth, Message, Queue};
 use crate::{
     engine::log_level,
-    icav2::transport::{Transport, TransportError},
+    http::transport::{Transport, TransportError},
     ports::{
         Result,
         platform::DataPlatform,

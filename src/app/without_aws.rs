@@ -56,6 +56,11 @@ impl Clients {
         match *self {}
     }
 
+    #[cfg(feature = "canvas")]
+    pub(super) fn topics(&self) -> Arc<dyn crate::ports::messages::Topics> {
+        match *self {}
+    }
+
     pub(super) fn parameters(&self) -> Arc<dyn Parameters> {
         match *self {}
     }

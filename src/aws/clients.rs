@@ -24,6 +24,8 @@ pub struct Clients {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// Buses.
     pub eventbridge: aws_sdk_eventbridge::Client,
+    /// Topics.
+    pub sns: aws_sdk_sns::Client,
     /// Task tokens.
     pub sfn: aws_sdk_sfn::Client,
     /// Secrets, the ICAv2 token among them.
@@ -48,6 +50,7 @@ impl Clients {
             ),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             eventbridge: aws_sdk_eventbridge::Client::new(config),
+            sns: aws_sdk_sns::Client::new(config),
             sfn: aws_sdk_sfn::Client::new(config),
             secrets: aws_sdk_secretsmanager::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),

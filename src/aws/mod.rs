@@ -33,4 +33,6 @@ pub mod settings;
 #[cfg(feature = "aws")]
 pub mod store;
 #[cfg(feature = "aws")]
+pub mod topics;
+#[cfg(feature = "aws")]
 mod transaction;

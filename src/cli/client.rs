@@ -70,6 +70,12 @@ pub(super) struct Server {
 }
 
 impl ServerArgs {
+    /// That daemon, for commands whose `--table` is another one.
+    #[cfg(feature = "canvas")]
+    pub(super) const fn of(server: Url, token: TokenArgs) -> Self {
+        Self { server, table: None, token }
+    }
+
     /// For what is answered without a token: none is looked for, so none can be missing.
     pub(super) fn without_token(self) -> Self {
         Self { token: TokenArgs::none(), ..self }

@@ -10,6 +10,8 @@ use tokio::{
     time::Instant,
 };
 
+#[cfg(feature = "canvas")]
+use super::demo_canvas;
 use super::{
     Global, demo_share, demo_view,
     demo_world::{DemoWorld, demo_world},
@@ -36,6 +38,13 @@ pub(super) struct Demo {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Other {
+    /// Replicate a simulated school into the PostgreSQL of `$DATABASE_URL`
+    #[cfg(feature = "canvas")]
+    Canvas {
+        /// Leave the tables in the database
+        #[arg(long)]
+        keep: bool,
+    },
     /// Package a simulated run, push the package, and check what has arrived
     Share {
         /// Leave everything running afterwards, until Ctrl-C
@@ -46,8 +55,11 @@ enum Other {
 
 impl Demo {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        if let Some(Other::Share { keep }) = self.other {
-            return demo_share::run(keep).await;
+        match self.other {
+            Some(Other::Share { keep }) => return demo_share::run(keep).await,
+            #[cfg(feature = "canvas")]
+            Some(Other::Canvas { keep }) => return demo_canvas::run(keep).await,
+            None => {}
         }
         let world = demo_world(self.seed);
         output::talk(format_args!("copying {} to {}", world.source_uri, world.destination_uri));

@@ -47,14 +47,14 @@ const SETTINGS: [(&str, &str); 11] = [
 ];
 
 /// A process of this program that ends with this one.
-struct Running {
+pub(super) struct Running {
     name: &'static str,
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    fn start(
+    pub(super) fn start(
         name: &'static str,
         folder: &Path,
         arguments: &[&str],
@@ -68,7 +68,7 @@ impl Running {
     }
 
     /// The address that it tells with that message, once it does.
-    async fn address(&mut self, message: &str) -> anyhow::Result<String> {
+    pub(super) async fn address(&mut self, message: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let text = fs::read_to_string(&self.log).unwrap_or_default();
@@ -100,14 +100,14 @@ fn this_program(folder: &Path, arguments: &[&str], more: &[(&str, String)]) -> a
 }
 
 /// The processes, and what the commands need to reach them.
-struct Stage {
-    folder: PathBuf,
-    environment: Vec<(&'static str, String)>,
+pub(super) struct Stage {
+    pub(super) folder: PathBuf,
+    pub(super) environment: Vec<(&'static str, String)>,
 }
 
 impl Stage {
     /// Runs a command, shows it with what it says on stdout, and gives that back.
-    async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(super) async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         output::talk(format_args!("\n$ copy-manager {}", arguments.join(" ")));
         let mut command = this_program(&self.folder, arguments, &self.environment)?;
         let done = tokio::task::spawn_blocking(move || command.stderr(Stdio::inherit()).output()).await??;

@@ -16,6 +16,9 @@ pub(super) const CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 r
     reached, try again; 78 the configuration cannot be used, or the token or \
     role in it is refused; 124 --timeout is over; 130 interrupted.";
 
+/// It was done, and has failed.
+#[cfg(feature = "canvas")]
+pub(super) const FAILED: u8 = 1;
 /// As clap has it.
 pub(super) const WRONG_USAGE: u8 = 2;
 /// Refused before anything was copied.
@@ -97,7 +100,8 @@ pub(super) fn of_failure(error: &str) -> u8 {
             | ErrorName::Stalled
             | ErrorName::Cancelled
             | ErrorName::Internal
-            | ErrorName::CopyError,
+            | ErrorName::CopyError
+            | ErrorName::ReplicaError,
         )
         | None => 1,
         // Everything else is found out before anything is copied.

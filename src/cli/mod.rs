@@ -2,11 +2,15 @@
 //!
 //! Exit codes are in [`exit`]; `plan` says itself what its own mean.
 
+#[cfg(feature = "canvas")]
+mod canvas;
 mod client;
 mod config;
 mod copy;
 #[cfg(feature = "simulator")]
 mod demo;
+#[cfg(all(feature = "canvas", feature = "simulator"))]
+mod demo_canvas;
 #[cfg(feature = "simulator")]
 mod demo_share;
 #[cfg(feature = "simulator")]
@@ -106,6 +110,9 @@ enum Command {
     Verify(verify::Verify),
     /// Have packages of data made, pushed and handed out, by the API of sharing
     Share(Box<share::Share>),
+    /// Keep a replica of Canvas Data 2, and look at the platform that it is of
+    #[cfg(feature = "canvas")]
+    Canvas(Box<canvas::Canvas>),
     /// Print the JSON Schema of a wire format; without a name, the names
     Schema(schema::Schema),
     /// Ask a running daemon whether it is healthy
@@ -163,6 +170,8 @@ impl Cli {
             Command::Plan(plan) => plan.run(&global).await,
             Command::Verify(verify) => verify.run(&global).await,
             Command::Share(share) => Box::pin(share.run(global.config.clone())).await,
+            #[cfg(feature = "canvas")]
+            Command::Canvas(canvas) => Box::pin(canvas.run(&global)).await,
             Command::Schema(schema) => schema.run(&global),
             Command::Healthcheck(healthcheck) => healthcheck.run(&global).await,
             Command::Config(config) => config.run(&global),

@@ -25,6 +25,14 @@ pub(super) struct Simulate {
     /// Where to serve the projects' buckets, and those of the world file, as S3
     #[arg(long, value_name = "ADDR")]
     s3_listen: Option<SocketAddr>,
+    /// Where to serve a simulated Data Access Platform (Canvas Data 2)
+    #[cfg(feature = "canvas")]
+    #[arg(long, value_name = "ADDR")]
+    dap_listen: Option<SocketAddr>,
+    /// World file (JSON) of that platform; without one it is a small school
+    #[cfg(feature = "canvas")]
+    #[arg(long, value_name = "FILE", requires = "dap_listen")]
+    dap_world: Option<PathBuf>,
     /// World file (JSON); without one the world is empty
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
@@ -59,6 +67,8 @@ impl Simulate {
         app::simulate(SimulateOptions {
             listen: self.listen,
             s3_listen: self.s3_listen,
+            #[cfg(feature = "canvas")]
+            dap: self.dap_listen.map(|listen| (listen, self.dap_world)),
             world: self.world,
             seed: self.seed,
             job_failure_rate: self.job_failure_rate,

@@ -211,6 +211,13 @@ fn the_simulator_takes_the_flags_of_its_contract() {
         --job-failure-rate 0.2 --job-duration 2s --latency 20ms --s3-copy-rate 85000000/s --rate-limit 50/s \
         --events-queue-url http://127.0.0.1:4566/000000000000/ica-events --events-http http://127.0.0.1:1/e";
     Cli::try_parse_from(flags.split_whitespace()).unwrap();
+    #[cfg(feature = "canvas")]
+    {
+        let school = format!("{flags} --dap-listen 127.0.0.1:0 --dap-world s.json");
+        Cli::try_parse_from(school.split_whitespace()).unwrap();
+        let nowhere = format!("{flags} --dap-world s.json");
+        assert!(Cli::try_parse_from(nowhere.split_whitespace()).is_err());
+    }
     for wrong in [
         "--job-failure-rate 1.5",
         "--job-duration 2",

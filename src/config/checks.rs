@@ -1,5 +1,6 @@
 //! What types cannot say about settings: ranges, addresses, and what one value demands of another.
 
+mod canvas;
 mod inventories;
 mod issuer;
 
@@ -34,6 +35,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Complaint> {
     complaints.needs_of_aws(settings);
     complaints.sharing(settings);
     complaints.inventories(settings);
+    complaints.canvas(settings);
     complaints.needs_of_build(settings, Built::HERE);
     complaints.0
 }

@@ -21,7 +21,7 @@ pub use self::{
 use crate::{
     admin::settings as admin,
     aws::settings as aws,
-    domain::{policy::Rules, share::settings::ShareSettings},
+    domain::{policy::Rules, replica::settings::CanvasSettings, share::settings::ShareSettings},
     embedded::settings as embedded,
     engine::settings::{self as engine, CopyOutSettings, CopySettings, HeartbeatSettings, ServiceSettings},
     transfer::settings::ReportSettings,
@@ -33,14 +33,26 @@ pub const DEFAULT: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "COPY_MANAGER__";
 const FILE_VARIABLE: &str = "COPY_MANAGER_CONFIG";
 /// What others call some of our settings.
-const ALIASES: [(&str, &str); 3] = [
+const ALIASES: [(&str, &str); 7] = [
     ("ICAV2_BASE_URL", "icav2.base_url"),
     ("ICAV2_ACCESS_TOKEN", "icav2.access_token"),
     ("ICAV2_API_KEY", "icav2.api_key"),
+    ("DAP_API_URL", "canvas.base_url"),
+    ("DAP_CLIENT_ID", "canvas.client_id"),
+    ("DAP_CLIENT_SECRET", "canvas.client_secret"),
+    ("DAP_CONNECTION_STRING", "canvas.database_url"),
 ];
 
 /// What is not shown.
-const SECRETS: [&str; 3] = ["icav2.access_token", "icav2.api_key", "admin.token"];
+const SECRETS: [&str; 7] = [
+    "icav2.access_token",
+    "icav2.api_key",
+    "admin.token",
+    "canvas.client_secret",
+    "canvas.database_url",
+    "canvas.hash_key",
+    "canvas.notify_secret",
+];
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -66,6 +78,8 @@ pub struct Settings {
     pub report: ReportSettings,
     /// `[share]`
     pub share: ShareSettings,
+    /// `[canvas]`
+    pub canvas: CanvasSettings,
     /// `[policy]`
     pub policy: Rules,
     /// `[heartbeat]`

@@ -51,11 +51,13 @@ pub enum ErrorName {
     InvalidThawParamsError,
     /// Objects of a list could not be copied.
     CopyError,
+    /// Tables of a replica are not up to date.
+    ReplicaError,
 }
 
 impl ErrorName {
     /// Every name.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidRequest,
         Self::PolicyDenied,
         Self::SourceNotFound,
@@ -79,6 +81,7 @@ impl ErrorName {
         Self::WildcardExpansionEmptyError,
         Self::InvalidThawParamsError,
         Self::CopyError,
+        Self::ReplicaError,
     ];
 
     /// The name as it is sent.
@@ -108,6 +111,7 @@ impl ErrorName {
             Self::WildcardExpansionEmptyError => "WildcardExpansionEmptyError",
             Self::InvalidThawParamsError => "InvalidThawParamsError",
             Self::CopyError => "CopyError",
+            Self::ReplicaError => "ReplicaError",
         }
     }
 
@@ -122,6 +126,7 @@ impl ErrorName {
                 | Self::Stalled
                 | Self::Internal
                 | Self::CopyError
+                | Self::ReplicaError
         )
     }
 
@@ -170,6 +175,7 @@ impl ErrorName {
             Self::CopyError => {
                 "see the reason per object; sending the request again copies only what is missing"
             }
+            Self::ReplicaError => "see the reason per table; the next run goes on where this one ended",
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod intake;
 pub mod jobs;
 pub mod lists;
 pub mod outgoing;
+pub mod replica;
 pub mod schemas;
 pub mod share;
 pub mod sns;
@@ -23,6 +24,8 @@ pub const COPY_OUT_REQUEST: &str = "S3CopyOutSync";
 pub const PACKAGE_REQUEST: &str = "DataPackageSync";
 /// `detail-type` of a request for a push of a package.
 pub const PUSH_REQUEST: &str = "DataPushSync";
+/// `detail-type` of a request for a run over the tables of a replica.
+pub const REPLICA_REQUEST: &str = "CanvasReplicaSync";
 /// `detail-type` of the events that say that a sequencing run is ready: the present one, and that from before 2025-11.
 pub const RUN_READY: [&str; 2] = ["ReadSetsAdded", "FastqListRowsAdded"];
 /// `detail-type` of the event that sends a child request over the internal bus.

@@ -20,9 +20,9 @@ use super::{
     projects::{self, Projects},
     settings::Settings,
     storage::Storages,
-    transport::{Transport, TransportError},
 };
 use crate::{
+    http::transport::{Transport, TransportError},
     policy::pace::Pace,
     ports::{Class, Result, chance::Chance, clock::Clock, platform::Load, tokens::TokenSource},
     signals::{api, outage::Outage},

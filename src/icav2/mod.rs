@@ -1,5 +1,5 @@
 //! The ICAv2 REST API: one adapter of [`crate::ports::platform::DataPlatform`] over a
-//! [`transport::Transport`] seam.
+//! [`Transport`](crate::http::transport::Transport) seam.
 //!
 //! Promises: every call is paced, carries the media types the API insists on, and fails with a
 //! class; tokens and presigned URLs appear in no message. Names are compared here again, exactly,
@@ -11,7 +11,6 @@ pub mod client;
 mod credentials;
 mod entrance;
 mod gathered;
-pub mod http;
 mod linked;
 pub mod notifications;
 mod platform;
@@ -23,7 +22,6 @@ mod secret;
 pub mod settings;
 mod standing;
 mod storage;
-pub mod transport;
 pub mod wire;
 
 pub use settings::Settings;

@@ -1,18 +1,21 @@
 //! Answers that are not what we hoped for, classified once, where they enter the house.
 
-use std::{fmt::Display, time::Duration};
+use std::fmt::Display;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER, response::Parts};
-use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
-use secrecy::{ExposeSecret as _, SecretString};
+use http::{StatusCode, response::Parts};
+use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{call::Call, transport::TransportError};
-use crate::ports::{Class, Error};
-
-/// How much of a body that cannot be parsed is shown.
-const EXCERPT: usize = 200;
+use super::call::Call;
+use crate::{
+    http::{
+        answers::{retry_after, shown},
+        transport::TransportError,
+    },
+    ports::{Class, Error},
+};
 
 /// `application/problem+json`, as far as we read it.
 #[derive(Debug, Deserialize)]
@@ -74,37 +77,6 @@ fn class(status: StatusCode) -> Class {
         StatusCode::REQUEST_TIMEOUT => Class::Transient,
         status if status.is_server_error() => Class::Transient,
         _ => Class::Invalid,
-    }
-}
-
-/// `Retry-After`, in seconds or as a date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = rfc2822::parse(text).ok()?.timestamp();
-    let wait = date.duration_since(now).max(SignedDuration::ZERO);
-    Duration::try_from(wait).ok()
-}
-
-/// A text of another service as it may stand in a message: on one line, not endless, without what we
-/// authenticated with, without JWTs and without the queries of URLs, which may sign them.
-fn shown(text: &str, secret: &SecretString) -> String {
-    let text = match secret.expose_secret() {
-        "" => text.to_owned(),
-        secret => text.replace(secret, "…"),
-    };
-    let words = text.split_whitespace().map(|word| {
-        let end = |mark| word.find(mark).unwrap_or(word.len());
-        let query = if word.contains("://") { end("?") } else { word.len() };
-        let kept = word.get(..query.min(end("eyJ"))).unwrap_or_default();
-        if kept.len() < word.len() { format!("{kept}…") } else { kept.to_owned() }
-    });
-    let line = words.collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(EXCERPT) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
     }
 }
 

@@ -12,13 +12,15 @@ use serde_json::Value;
 use super::{
     call::{Call, Credential},
     problem,
-    transport::Transport,
     wire::Token,
 };
-use crate::ports::{
-    Class, Error, Result,
-    clock::Clock,
-    tokens::{Bearer, TokenSource},
+use crate::{
+    http::transport::Transport,
+    ports::{
+        Class, Error, Result,
+        clock::Clock,
+        tokens::{Bearer, TokenSource},
+    },
 };
 
 /// Where a JSON secret may hold its token, the likeliest first.

@@ -16,6 +16,7 @@ pub(crate) mod orders;
 pub mod package;
 pub mod push;
 pub(crate) mod releases;
+pub mod replica;
 pub(crate) mod slices;
 pub(crate) mod sources;
 pub(crate) mod told;

@@ -17,7 +17,7 @@ use url::Url;
 use super::{ask::Ask, wire::Paged};
 use crate::{
     domain::jwt,
-    icav2::transport::Transport,
+    http::transport::Transport,
     policy::retry::Retry,
     ports::{Class, Error, Result, chance::Chance, secrets::Secrets},
 };

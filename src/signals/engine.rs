@@ -297,3 +297,15 @@ pub fn run_broke(key: Option<&impl Display>, why: &dyn Error) {
     let record = key.map(ToString::to_string);
     error!(code = "record.panicked", record, error = chain(why), "task of a record panicked");
 }
+
+/// A time of a schedule is left out, since the root of the one before has not settled.
+pub fn schedule_skipped(schedule: &str, root: &str, at: &dyn Display) {
+    warn!(
+        code = "schedule.skipped",
+        schedule,
+        request_id = root,
+        at = %at,
+        next = "the next time is not left out, if the one before has ended by then",
+        "a time of a schedule is left out: the one before goes on"
+    );
+}

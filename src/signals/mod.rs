@@ -13,6 +13,7 @@ pub mod journal;
 pub mod outage;
 pub mod process;
 pub mod queue;
+pub mod replica;
 pub mod requests;
 pub mod share;
 pub mod slice;
@@ -64,6 +65,7 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         jobs::METRICS,
         process::METRICS,
         queue::METRICS,
+        replica::METRICS,
         slice::METRICS,
         timers::METRICS,
     ];
@@ -72,8 +74,15 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// Begins every counter whose labels are known with 0.
 fn zero() {
-    let tables =
-        [ends::METRICS, engine::METRICS, jobs::METRICS, process::METRICS, slice::METRICS, timers::METRICS];
+    let tables = [
+        ends::METRICS,
+        engine::METRICS,
+        jobs::METRICS,
+        process::METRICS,
+        replica::METRICS,
+        slice::METRICS,
+        timers::METRICS,
+    ];
     let labelled: Vec<&str> = SERIES.iter().map(|(name, ..)| *name).chain(UNKNOWN).collect();
     for (name, _) in tables.into_iter().flatten().copied() {
         if name.ends_with("_total") && !labelled.contains(&name) {
@@ -104,6 +113,8 @@ pub const SERIES: &[(&str, &str, &[&str])] = &[
     ("copy_manager_jobs_ended_total", "status", &["SUCCEEDED", "FAILED", "PARTIALLY_SUCCEEDED", "STOPPED"]),
     ("copy_manager_files_deleted_total", "why", &["leftover", "overwrite"]),
     ("copy_manager_debts_given_up_total", "what", &["token", "event", "estate"]),
+    ("copy_manager_replica_tables_total", "state", replica::STATES),
+    ("copy_manager_replica_rows_total", "what", replica::HAPPENS),
 ];
 
 /// Counters whose labels are known when they come, or that are begun above.

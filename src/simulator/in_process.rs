@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 use super::{Simulator, api::Closed};
-use crate::icav2::transport::{Transport, TransportError};
+use crate::http::transport::{Transport, TransportError};
 
 /// A transport that ends in the simulator.
 #[derive(Debug, Clone)]
@@ -22,6 +22,11 @@ impl InProcess {
     /// To that simulator.
     pub fn new(simulator: &Arc<Simulator>) -> Self {
         Self { router: simulator.router() }
+    }
+
+    /// To any simulator, by its router.
+    pub const fn to(router: Router) -> Self {
+        Self { router }
     }
 }
 

@@ -21,6 +21,8 @@ mod bytes;
 mod content;
 mod control;
 mod copies;
+#[cfg(feature = "canvas")]
+pub mod dap;
 pub mod events;
 pub mod faults;
 pub mod in_process;
@@ -60,6 +62,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "canvas")]
+pub use self::server::serve_dap;
 use self::{
     content::Content,
     faults::FaultChanges,

@@ -15,6 +15,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "canvas")]
+use super::dap::DapSimulator;
 use super::{Simulator, api::Closed, in_process};
 
 /// Ends a connection without an answer.
@@ -36,6 +38,13 @@ pub async fn serve_s3(listener: TcpListener, simulator: Arc<Simulator>, stop: Ca
         async move { door.call(request).await }
     };
     accept(listener, stop, answer).await;
+}
+
+/// Serves a simulated Data Access Platform in the same way.
+#[cfg(feature = "canvas")]
+pub async fn serve_dap(listener: TcpListener, simulator: Arc<DapSimulator>, stop: CancellationToken) {
+    let router = simulator.router();
+    accept(listener, stop, move |request| in_process::call(router.clone(), request)).await;
 }
 
 async fn accept<A, F>(listener: TcpListener, stop: CancellationToken, answer: A)

@@ -10,7 +10,7 @@ mod checks;
 
 type Check = fn(&[u8]);
 
-const TARGETS: [(&str, Check); 10] = [
+const TARGETS: [(&str, Check); 11] = [
     ("intake", checks::intake),
     ("jobs", checks::jobs),
     ("location", checks::location),
@@ -21,6 +21,7 @@ const TARGETS: [(&str, Check); 10] = [
     ("templates", checks::templates),
     ("rows", checks::rows),
     ("package", checks::package),
+    ("lines", checks::lines),
 ];
 
 fn fuzz(folder: &str) -> PathBuf {

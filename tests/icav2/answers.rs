@@ -84,7 +84,7 @@ async fn a_call_that_hangs_ends() {
     #[derive(Debug)]
     struct Hangs;
     #[async_trait::async_trait]
-    impl copy_manager::icav2::transport::Transport for Hangs {
+    impl copy_manager::http::transport::Transport for Hangs {
         async fn send(&self, _: http::Request<bytes::Bytes>) -> Answer {
             std::future::pending().await
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use copy_manager::{
     domain::hosts::UrlHosts,
-    icav2::{http::ReqwestTransport, transport::Transport as _},
+    http::{network::ReqwestTransport, transport::Transport as _},
     ports::{Class, transfers::PresignedUrl},
     transfer::{
         http::ReqwestWire,

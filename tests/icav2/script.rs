@@ -14,11 +14,8 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use copy_manager::{
-    icav2::{
-        Settings,
-        client::Client,
-        transport::{Transport, TransportError},
-    },
+    http::transport::{Transport, TransportError},
+    icav2::{Settings, client::Client},
     ports::{
         Result as PortResult,
         chance::Dice,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use copy_manager::{
     domain::token::TaskToken,
     embedded::{bus::LocalBus, queue::SqliteQueue},
-    icav2::transport::{Transport, TransportError},
+    http::transport::{Transport, TransportError},
     ports::{
         Class, Error, Result,
         bus::{Bus, Event, EventBus},

@@ -25,6 +25,7 @@ use copy_manager::{
     },
     engine::{Engine, settings::Settings},
     icav2::{self, auth::StaticToken, client::Client},
+    planes::table::Replicated,
     ports::{
         Ports, Sharing,
         chance::Dice,
@@ -77,6 +78,8 @@ pub(crate) struct House {
     pub(crate) reports: Option<Arc<dyn Reports>>,
     pub(crate) sharing: Option<Sharing>,
     pub(crate) share: ShareSettings,
+    /// Replicas that are kept; none at first.
+    pub(crate) replicated: Vec<Replicated>,
     pub(crate) simulator: Arc<Simulator>,
     pub(crate) callers: Arc<Callers>,
     /// S3 of the platform: the projects' buckets, and one of no project.
@@ -253,6 +256,7 @@ impl House {
             reports: None,
             sharing: None,
             share: ShareSettings::default(),
+            replicated: Vec::new(),
             database,
             clock,
             seed: 100.into(),
@@ -332,7 +336,8 @@ impl House {
             chance: dice,
         };
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let work = kinds::work(ports.clone(), self.settings.clone(), self.share.clone(), stop.clone(), cut);
+        let (settings, share) = (self.settings.clone(), self.share.clone());
+        let work = kinds::work(ports.clone(), settings, share, self.replicated.clone(), stop.clone(), cut);
         let engine = work.engine.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.clone().dispatch());

@@ -27,6 +27,8 @@ mod places;
 mod plan;
 mod receipts;
 mod refused;
+#[cfg(feature = "canvas")]
+mod replicas;
 mod roots;
 mod rules;
 mod scheduler;

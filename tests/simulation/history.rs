@@ -414,7 +414,8 @@ impl History {
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let has_packages = self.board.shares().next().is_some();
         let known = ports.clone();
-        let work = kinds::work(ports, plan.settings.clone(), shares::settings(), stop.clone(), cut);
+        let work =
+            kinds::work(ports, plan.settings.clone(), shares::settings(), Vec::new(), stop.clone(), cut);
         let api = if has_packages { secrets::api(&work, &known) } else { None };
         let engine = work.engine;
         me.set(engine.instance().to_string()).unwrap();

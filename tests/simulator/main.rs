@@ -5,6 +5,8 @@
 mod bytes;
 mod copy_out;
 mod copying;
+#[cfg(feature = "canvas")]
+mod dap;
 mod data;
 mod document;
 mod endpoints;

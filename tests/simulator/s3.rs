@@ -9,7 +9,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart, MetadataDirective, Tag, Tagging},
 };
-use copy_manager::icav2::transport::Transport as _;
+use copy_manager::http::transport::Transport as _;
 use copy_manager::simulator::{
     Settings, Simulator,
     faults::{Delay, FaultChanges, Instead, Script},

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use copy_manager::{
-    icav2::transport::Transport as _,
+    http::transport::Transport as _,
     simulator::{
         Settings, Simulator,
         in_process::{InProcess, call},

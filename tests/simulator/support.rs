@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc};
 
 use axum::body::Body;
 use copy_manager::{
-    icav2::transport::{Transport as _, TransportError},
+    http::transport::{Transport as _, TransportError},
     simulator::{
         Settings, Simulator,
         events::ChannelSink,

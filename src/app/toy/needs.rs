@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::{Timestamp, tz::TimeZone};
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +13,10 @@ use super::{
     machine::{SOON, chores, settles},
 };
 use crate::{
-    domain::ids::RequestId,
+    domain::{
+        ids::RequestId,
+        recurrence::{Recurrence, jitter},
+    },
     engine::{Submitted, schedule::Schedule},
     ports::{
         platform::DataPlatform as _,
@@ -22,7 +26,14 @@ use crate::{
 
 fn hourly(name: &str, count: u64) -> Schedule {
     let order = Fleet::order(name, &chores(count, 0));
-    Schedule { name: name.to_owned(), every: Duration::from_hours(1), order }
+    Schedule {
+        name: name.to_owned(),
+        when: Recurrence::parse("rate(1 hour)", TimeZone::UTC).unwrap(),
+        zone: "UTC".to_owned(),
+        window: Duration::ZERO,
+        alone: false,
+        order,
+    }
 }
 
 /// How often all chores of a schedule were done, by the first of its times.
@@ -32,29 +43,39 @@ fn done_at(fleet: &Fleet, schedule: &Schedule, first: i64, n: i64) -> usize {
     fleet.done(&order).len()
 }
 
+/// The first time of a schedule from now on, milliseconds since 1970, and how long it is until then.
+fn first(fleet: &Fleet, schedule: &Schedule) -> (i64, Duration) {
+    let now = Timestamp::from_millisecond(fleet.now_ms()).unwrap();
+    let first = schedule.when.next(now).unwrap();
+    (first.as_millisecond(), first.duration_since(now).unsigned_abs())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_schedule_makes_a_root_at_each_of_its_times_whoever_dies() {
     let fleet = Fleet::new(11);
-    let first = fleet.now_ms();
     let schedule = hourly("nightly", 2);
     let one = fleet.instance();
     one.engine.put_schedule(&schedule).await.unwrap();
+    let (first, until) = first(&fleet, &schedule);
+    sleep(until.saturating_sub(Duration::from_secs(5))).await;
+    assert_eq!(fleet.all_done(), 0);
     sleep(Duration::from_mins(10)).await;
-    assert_eq!(done_at(&fleet, &schedule, first, 0), 2, "the first is made at once");
+    assert_eq!(done_at(&fleet, &schedule, first, 0), 2);
     // The same again changes nothing.
     one.engine.put_schedule(&schedule).await.unwrap();
     sleep(Duration::from_mins(40)).await;
     assert_eq!(fleet.all_done(), 2);
     drop(one);
-    let two = fleet.instance();
+    let (two, other) = (fleet.instance(), fleet.instance());
     sleep(Duration::from_mins(90)).await;
     assert_eq!((done_at(&fleet, &schedule, first, 1), done_at(&fleet, &schedule, first, 2)), (2, 2));
+    assert_eq!(fleet.all_done(), 6, "two instances make no root twice");
     // Where no instance was there, one root stands for all times that have passed.
-    drop(two);
+    drop((two, other));
     sleep(Duration::from_hours(5)).await;
     let three = fleet.instance();
     sleep(Duration::from_mins(10)).await;
-    assert_eq!(fleet.all_done(), 8);
+    assert_eq!((fleet.all_done(), done_at(&fleet, &schedule, first, 7)), (8, 2), "that of the last of them");
     three.engine.remove_schedule("nightly").await.unwrap();
     sleep(Duration::from_hours(3)).await;
     assert_eq!(fleet.all_done(), 8);
@@ -62,16 +83,54 @@ async fn a_schedule_makes_a_root_at_each_of_its_times_whoever_dies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_is_changed_by_putting_it_again_and_never_comes_too_often() {
+async fn a_schedule_is_changed_by_putting_it_again() {
     let fleet = Fleet::new(12);
     let instance = fleet.instance();
-    let hasty = Schedule { every: Duration::from_secs(9), ..hourly("a", 1) };
-    assert!(instance.engine.put_schedule(&hasty).await.is_err());
+    let wrong = Schedule { zone: "Mars/Olympus".to_owned(), ..hourly("a", 1) };
+    assert!(instance.engine.put_schedule(&wrong).await.is_err());
     instance.engine.put_schedule(&hourly("a", 1)).await.unwrap();
-    sleep(Duration::from_mins(1)).await;
+    let (_, until) = first(&fleet, &hourly("a", 1));
+    sleep(until + Duration::from_mins(1)).await;
+    assert_eq!(fleet.all_done(), 1);
     instance.engine.put_schedule(&hourly("a", 3)).await.unwrap();
-    sleep(Duration::from_mins(1)).await;
+    sleep(Duration::from_hours(1)).await;
     assert_eq!(fleet.all_done(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_is_left_out_while_the_root_before_goes_on_where_that_is_asked_for() {
+    for (alone, roots) in [(true, 1), (false, 3)] {
+        let fleet = Fleet::new(17);
+        let instance = fleet.instance();
+        // Half an hour of chores, one after the other, every ten minutes.
+        let order = Fleet::order("slow", &chores(600, 1));
+        let when = Recurrence::parse("rate(10 minutes)", TimeZone::UTC).unwrap();
+        let schedule = Schedule { when, alone, order, ..hourly("slow", 1) };
+        instance.engine.put_schedule(&schedule).await.unwrap();
+        let (first, until) = first(&fleet, &schedule);
+        sleep(until + Duration::from_mins(21)).await;
+        let begun = |n: &i64| {
+            let id = schedule.root_at(first + n * 600_000);
+            !fleet.done(&crate::engine::Order { id, ..schedule.order.clone() }).is_empty()
+        };
+        assert_eq!((0..3).filter(begun).count(), roots, "alone: {alone}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn roots_of_a_schedule_begin_within_its_window_the_same_at_each_instance() {
+    let fleet = Fleet::new(18);
+    let instances = [fleet.instance(), fleet.instance()];
+    let schedule = Schedule { window: Duration::from_mins(30), ..hourly("spread", 1) };
+    for instance in &instances {
+        instance.engine.put_schedule(&schedule).await.unwrap();
+    }
+    let (at, until) = first(&fleet, &schedule);
+    let late = jitter("spread", Timestamp::from_millisecond(at).unwrap(), schedule.window);
+    sleep((until + late).saturating_sub(Duration::from_secs(5))).await;
+    assert_eq!(fleet.all_done(), 0);
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(fleet.all_done(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,9 +21,17 @@ pub(crate) const TROUBLE: &str = "trouble";
 pub(crate) const STATE: &str = "state";
 pub(crate) const SPEC: &str = "spec";
 pub(crate) const HASH: &str = "payload_hash";
-/// Of a schedule: milliseconds between two of its roots, and when the next is due.
-pub(crate) const EVERY: &str = "every";
+/// Of a schedule: when its roots are due, and by the clock of which zone; within how many milliseconds they are made; and
+/// whether one waits for the end of the one before.
+pub(crate) const WHEN: &str = "when";
+pub(crate) const ZONE: &str = "zone";
+pub(crate) const WINDOW: &str = "window";
+pub(crate) const ALONE: &str = "alone";
+/// The time that its next root is for, by which rule, when that is made, and the last root.
+pub(crate) const TICK: &str = "tick";
+pub(crate) const TICKED_BY: &str = "ticked_by";
 pub(crate) const NEXT_AT: &str = "next_at";
+pub(crate) const LAST: &str = "last";
 /// The roots that wait for the end of this one.
 pub(crate) const AWAITED_BY: &str = "awaited_by";
 pub(crate) const SOURCE: &str = "source";

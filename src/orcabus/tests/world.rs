@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::{
     domain::share::{files::Library, rows::Row},
     embedded::objects::NoObjects,
-    icav2::http::ReqwestTransport,
+    http::network::ReqwestTransport,
     inventory::{lims::Lims, tables::Catalogue},
     orcabus::{Client, Files, Libraries, Settings},
     ports::{
