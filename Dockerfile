@@ -14,13 +14,13 @@ COPY .cargo .cargo
 RUN mkdir src \
     && echo '' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --no-default-features --features aws,jemalloc \
+    && cargo build --release --locked --no-default-features --features aws,canvas,jemalloc \
     && rm -r src
 
 COPY . .
 # Cargo goes by modification times, and those of the stand-ins are newer than those of the sources.
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --no-default-features --features aws,jemalloc
+    && cargo build --release --locked --no-default-features --features aws,canvas,jemalloc
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/copy-manager /usr/local/bin/copy-manager
