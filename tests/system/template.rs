@@ -25,7 +25,7 @@ const GIVEN: [(&str, &str); 8] = [
 ];
 
 /// Another value of each parameter that has a default and no list of allowed values.
-const OTHER: [(&str, &str); 21] = [
+const OTHER: [(&str, &str); 28] = [
     ("CopyOutAcl", "bucket-owner-full-control"),
     ("Stage", "prod"),
     ("DesiredCount", "0"),
@@ -45,6 +45,13 @@ const OTHER: [(&str, &str); 21] = [
     ("ShareCatalogue", "s3://tables/a.csv,s3://tables/b.csv"),
     ("ShareLims", "s3://tables/lims.csv"),
     ("ShareAutoJobs", "s3://tables/jobs.json"),
+    ("CanvasCredentialsPath", "/prod/canvas_data_2"),
+    ("CanvasDatabaseSecretArn", "arn:aws:secretsmanager:ap-southeast-2:111122223333:secret:canvas-AbCdEf"),
+    ("CanvasSchedule", "rate(3 hours)"),
+    ("CanvasZone", "America/New_York"),
+    ("CanvasColumns", "users.name=null"),
+    ("CanvasNotify", "log,sns:arn:aws:sns:ap-southeast-2:111122223333:canvas"),
+    ("CanvasTopicArn", "arn:aws:sns:ap-southeast-2:111122223333:canvas"),
     ("Cpu", "1024"),
     ("Memory", "2048"),
 ];
