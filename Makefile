@@ -33,9 +33,10 @@ demo: ## copy a simulated sequencing run on this machine
 
 # What the tests need is installed by now, so a test that does not find it must fail, not step aside.
 test: export COPY_MANAGER_TEST_ALL = 1
+# Those of replicas share two servers, so they are run by one process.
 test: install ## every test, on emulators that the tests start themselves
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		set -x; cargo nextest run --locked; else \
+		set -x; cargo nextest run --locked -E 'not binary(replica)' && cargo test --locked --test replica; else \
 		set -x; cargo test --locked --lib --bins --tests; fi
 	cargo test --locked --doc
 
