@@ -11,3 +11,4 @@ mod floods;
 mod fuzz_corpus;
 mod logs;
 mod mutants;
+mod orphans;
