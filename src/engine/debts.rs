@@ -34,7 +34,7 @@ use crate::{
     signals,
 };
 
-/// The longest wait before something that is owed is tried again.
+/// The longest wait before something that is owed to nobody who waits for it is tried again.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// How much longer than other records the outcome of a request is kept.
@@ -129,7 +129,7 @@ impl Engine {
                 let debt = &mut state.debts.estate;
                 debt.tries = debt.tries.saturating_add(1);
                 signals::ends::debt_unpaid(id, "clearing up", &error, debt.tries);
-                debt.due_at = records::after(now, self.core.wait(debt.tries));
+                debt.due_at = records::after(now, self.core.wait(debt.tries, LONGEST_WAIT));
             }
             Err(halt) => return Err(halt),
         }
@@ -200,8 +200,8 @@ impl Core {
         millis(self.ports.clock.now()) >= until
     }
 
-    fn wait(&self, tries: u32) -> Duration {
-        jittered(self.settings.service.retry_base, LONGEST_WAIT, tries, self.ports.chance.as_ref())
+    fn wait(&self, tries: u32, longest: Duration) -> Duration {
+        jittered(self.settings.service.retry_base, longest, tries, self.ports.chance.as_ref())
     }
 
     /// Answers the tokens that were not tried yet, or whose time has come; when to look again.
@@ -233,8 +233,11 @@ impl Core {
         let Err(error) = self.answer(item, token, outcome).await else { return Ok(None) };
         signals::engine::callback_failed(signals::engine::Callback::Answer, &item.key.id, &error);
         let tries = item.number(attr::TRIES).unwrap_or(0);
-        let wait = self.wait(u32::try_from(tries).unwrap_or(u32::MAX));
-        let due_at = records::after(self.ports.clock.now(), wait.max(error.retry_after.unwrap_or_default()));
+        // No heartbeats are sent any more, so the caller's time runs while it waits for the answer.
+        let longest = self.settings.heartbeat.promise / 10;
+        let wait = self.wait(u32::try_from(tries).unwrap_or(u32::MAX), longest);
+        let wait = wait.max(error.retry_after.unwrap_or_default().min(longest));
+        let due_at = records::after(self.ports.clock.now(), wait);
         let changes = vec![set(DUE_AT, due_at), set(attr::TRIES, tries.saturating_add(1))];
         let put_off = Write::update(item.key.clone(), changes).when(Condition::Has(attr::TOKEN.into()));
         self.ports.store.write(put_off).await?;
@@ -284,7 +287,7 @@ impl Core {
             Err(error) => {
                 debt.tries = debt.tries.saturating_add(1);
                 signals::ends::debt_unpaid(&held.lease.key.id, "event", &error, debt.tries);
-                debt.due_at = records::after(now, self.wait(debt.tries));
+                debt.due_at = records::after(now, self.wait(debt.tries, LONGEST_WAIT));
             }
         }
     }

@@ -119,6 +119,11 @@ fn seeds_that_broke_a_rule_once() {
             refuse(seed);
         }
     }
+    // Callers could not be told anything for three minutes, and then not for five.
+    let seed = 1_700_158;
+    if !live(seed, false).broken.is_empty() {
+        refuse(seed);
+    }
 }
 
 /// `SEED`: repeats one history, the first unless told otherwise, and prints all of it.
