@@ -89,42 +89,35 @@ pub(super) async fn build(
 /// Ports for a command that only looks: the ICAv2 and the S3 of the settings, and records that end with the
 /// process.
 pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let clients = match settings.backend {
         Backend::Aws => Some(Clients::load().await?),
         Backend::Embedded => None,
     };
-    let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
-    let around = Around {
-        platform: platform(settings, clients.as_ref(), &clock, &chance, None)?,
-        objects: on_aws::objects(settings),
-        transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
-        reports: None,
-        sharing: None,
-        clock,
-        chance,
-    };
-    let database = embedded::database::Database::in_memory()?;
-    Ok(on_one_machine(database, embedded::outcomes::Outcomes::to_log(), around).await?.0)
+    for_one_process(settings, |clock, chance| platform(settings, clients.as_ref(), clock, chance, None)).await
 }
 
 /// Ports for replicas alone: records that end with the process, and no ICAv2.
 #[cfg(feature = "canvas")]
 pub(super) async fn for_canvas(settings: &Settings) -> anyhow::Result<Ports> {
+    let transport = Arc::new(ReqwestTransport::new(settings.icav2.timeout)?);
+    let nobody = Arc::new(StaticToken::new("none").map_err(|error| Misconfigured(error.into()))?);
+    for_one_process(settings, |clock, chance| {
+        let settings = icav2::Settings::default();
+        Ok(Arc::new(Client::new(transport, nobody, clock.clone(), chance.clone(), settings)))
+    })
+    .await
+}
+
+/// Ports whose records end with the process, with that ICAv2.
+async fn for_one_process(
+    settings: &Settings,
+    platform: impl FnOnce(&Arc<dyn Clock>, &Arc<dyn Chance>) -> anyhow::Result<Arc<Client>>,
+) -> anyhow::Result<Ports> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
-    let transport = Arc::new(ReqwestTransport::new(settings.icav2.timeout)?);
-    let nobody = StaticToken::new("none").map_err(|error| Misconfigured(error.into()))?;
     let around = Around {
-        platform: Arc::new(Client::new(
-            transport,
-            Arc::new(nobody),
-            clock.clone(),
-            chance.clone(),
-            icav2::Settings::default(),
-        )),
+        platform: platform(&clock, &chance)?,
         objects: on_aws::objects(settings),
         transfers: Arc::new(Streams::new(Arc::new(wire), transfer::stream::Settings::default())),
         reports: None,

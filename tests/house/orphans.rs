@@ -1,5 +1,7 @@
 //! Files that no build reads: what a move or a merge has left behind looks like the program and is not.
 
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
 use std::path::{Path, PathBuf};
 
 /// All Rust files below a folder, but those of fixtures.
