@@ -20,8 +20,7 @@ impl DemoDatabase {
     }
 
     async fn session(&self) -> Result<Session> {
-        let shared = &self.0.shared;
-        Session::connect(&shared.address, shared.settings.lock_timeout).await
+        self.0.shared.connect().await
     }
 
     /// Whether it holds no replica.

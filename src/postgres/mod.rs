@@ -34,15 +34,18 @@ mod statements;
 mod syncing;
 mod tls;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 pub use settings::Settings;
 
-use self::{loader::Loader, own::Own, session::Session};
+use self::{address::Address, loader::Loader, own::Own, session::Session};
 use crate::{
     domain::replica::names::TableName,
-    ports::replica::{self, Replica, Result, Standing, Trouble},
+    ports::{
+        error::Class,
+        replica::{self, Replica, Result, Standing, Trouble},
+    },
 };
 
 /// A database with a replica.
@@ -53,8 +56,26 @@ pub struct Postgres {
 
 struct Shared {
     settings: Settings,
-    address: address::Address,
+    /// As it was last found to be.
+    address: Mutex<Arc<Address>>,
     own: Own,
+}
+
+impl Shared {
+    /// Connects. Where a login is refused and the address is kept elsewhere, once more with what is there by now.
+    async fn connect(&self) -> Result<Session> {
+        let wait = self.settings.lock_timeout;
+        let at_hand = self.address.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refused = match Session::connect(&at_hand, wait).await {
+            Err(Trouble::Port(error)) if error.class == Class::Forbidden => error,
+            connected => return connected,
+        };
+        let Some(whereabouts) = &self.settings.whereabouts else { return Err(refused.into()) };
+        let now = address::read(&whereabouts.address().await?).map_err(Trouble::Refused)?;
+        let session = Session::connect(&now, wait).await?;
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        Ok(session)
+    }
 }
 
 impl std::fmt::Debug for Postgres {
@@ -69,19 +90,15 @@ impl Postgres {
     /// That database. Connects to nothing; an address that cannot be read is refused.
     pub fn new(settings: Settings) -> Result<Self> {
         let address = address::read(&settings.database_url).map_err(Trouble::Refused)?;
-        let own = Own::new(&settings.staging_schema);
+        let (address, own) = (Mutex::new(Arc::new(address)), Own::new(&settings.staging_schema));
         Ok(Self { shared: Arc::new(Shared { settings, address, own }) })
-    }
-
-    async fn connect(&self) -> Result<Session> {
-        Session::connect(&self.shared.address, self.shared.settings.lock_timeout).await
     }
 }
 
 #[async_trait]
 impl Replica for Postgres {
     async fn open(&self, table: &TableName) -> Result<Option<Box<dyn replica::Loader>>> {
-        let mut session = self.connect().await?;
+        let mut session = self.shared.connect().await?;
         session.refuse_unfit().await?;
         if !session.lock(table).await? {
             return Ok(None);
@@ -91,7 +108,7 @@ impl Replica for Postgres {
     }
 
     async fn standing(&self, namespace: &str) -> Result<Vec<Standing>> {
-        let session = self.connect().await?;
+        let session = self.shared.connect().await?;
         if !meta::is_ready(&*session).await? {
             return Ok(Vec::new());
         }

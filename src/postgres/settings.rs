@@ -1,17 +1,27 @@
 //! What can be set about the database of a replica.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use secrecy::SecretString;
 
 pub use crate::domain::replica::settings::{Adopt, Refresh, Reinit};
-use crate::domain::replica::treat::Tables;
+use crate::{domain::replica::treat::Tables, ports};
+
+/// Where the address of a database is kept.
+#[async_trait]
+pub trait Whereabouts: Send + Sync + fmt::Debug {
+    /// The address as it is now. It is asked for again when the one at hand lets nobody in.
+    async fn address(&self) -> ports::Result<SecretString>;
+}
 
 /// The database of a replica.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where it is, in libpq's form: an URL, or `key=value` pairs.
     pub database_url: SecretString,
+    /// Where that is kept, if it may change.
+    pub whereabouts: Option<Arc<dyn Whereabouts>>,
     /// The schema of what is ours alone.
     pub staging_schema: String,
     /// How long a statement waits for a lock.
@@ -37,6 +47,7 @@ impl Settings {
     pub fn new(database_url: SecretString) -> Self {
         Self {
             database_url,
+            whereabouts: None,
             staging_schema: "copy_manager".to_owned(),
             lock_timeout: Duration::from_secs(10),
             lock_attempts: 5,

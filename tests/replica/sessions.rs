@@ -1,7 +1,14 @@
 //! What a session is made of: settings of the role or the database, the server's own timeouts, poolers.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use copy_manager::{
     domain::replica::shape::{Column, Kind, Scalar, Shape},
@@ -9,10 +16,11 @@ use copy_manager::{
         error::Class,
         replica::{Replica as _, Trouble},
     },
-    postgres::Postgres,
+    postgres::{Postgres, Settings, settings::Whereabouts},
 };
 use futures_util::{StreamExt as _, stream};
 use pretty_assertions::assert_eq;
+use secrecy::SecretString;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -242,6 +250,47 @@ async fn a_pooler_that_gives_each_transaction_another_session_is_refused() {
             () = pooler => unreachable!(),
         };
         assert!(matches!(&refused, Trouble::Refused(why) if why.contains("session mode")), "{refused:?}");
+    })
+    .await;
+}
+
+/// Says where the database is by now, and how often it was asked.
+#[derive(Debug)]
+struct Moved {
+    to: String,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Whereabouts for Moved {
+    async fn address(&self) -> copy_manager::ports::Result<SecretString> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Ok(SecretString::from(self.to.as_str()))
+    }
+}
+
+#[tokio::test]
+async fn an_address_whose_login_is_refused_is_asked_for_again_and_then_held() {
+    on_each(|database| async move {
+        database.run("DROP ROLE IF EXISTS retired; CREATE ROLE retired NOLOGIN").await;
+        let before = database.url.replace("postgres@", "retired@");
+        let moved = Arc::new(Moved { to: database.url.clone(), asked: AtomicUsize::new(0) });
+        let kept = |url: &str| {
+            let whereabouts = Some(Arc::clone(&moved) as Arc<dyn Whereabouts>);
+            Postgres::new(Settings { whereabouts, ..settings(url) }).unwrap()
+        };
+        let asked = || moved.asked.load(Ordering::Relaxed);
+        kept(&database.url).standing("canvas").await.unwrap();
+        assert_eq!(asked(), 0, "nobody asks while all is well");
+        let replica = kept(&before);
+        for _ in 0..3 {
+            replica.standing("canvas").await.unwrap();
+        }
+        assert_eq!(asked(), 1);
+        // Where the address is not kept elsewhere, the refusal is told.
+        let told = Postgres::new(settings(&before)).unwrap().standing("canvas").await.unwrap_err();
+        assert!(told.to_string().contains("refuses the login"), "{told}");
+        database.run("DROP ROLE retired").await;
     })
     .await;
 }
