@@ -10,7 +10,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::settings::Endpoint;
-use crate::ports::{Class, Error, Result};
+use crate::{
+    http::transport::TransportError,
+    ports::{Class, Error, Result},
+};
 
 /// Who we are.
 pub(super) const US: HeaderValue =
@@ -74,6 +77,11 @@ pub(super) fn request(
     request.headers_mut().insert(ACCEPT, JSON);
     request.headers_mut().insert(USER_AGENT, US);
     Ok(request)
+}
+
+/// The status of an answer, if one came in time.
+pub(super) fn status<T, L>(answer: &Result<Result<http::Response<T>, TransportError>, L>) -> Option<u16> {
+    Some(answer.as_ref().ok()?.as_ref().ok()?.status().as_u16())
 }
 
 /// That path below an address. Names in it are encoded, so that one with a slash stays one.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::{
-    call::Call,
+    call::{self, Call},
     files::{self, Downloads},
     gate::Gate,
     login::{Held, Logins},
@@ -35,6 +35,7 @@ use crate::{
         clock::Clock,
         source::{ByteStream, Format, Job, Query, SchemaVersion, Source},
     },
+    signals,
 };
 
 const TABLES: &str = "GET /dap/query/{namespace}/table";
@@ -131,6 +132,7 @@ impl Dap {
         let request = call.request(&self.base, &held.token)?;
         self.gate.enter(call.endpoint, call.operation).await?;
         let answer = timeout(self.timeout, self.transport.send(request)).await;
+        signals::dap::called(call.endpoint.name(), call::status(&answer));
         let answer = answer.map_err(|_| refusal::late(call.operation, self.host(), self.timeout))?;
         let answer = answer.map_err(|cause| refusal::no_answer(call.operation, self.host(), cause))?;
         let (parts, body) = answer.into_parts();

@@ -21,7 +21,10 @@ use super::{
     places::{Place, Places},
     settings::Endpoint,
 };
-use crate::ports::{Class, Error, Result, clock::Clock};
+use crate::{
+    ports::{Class, Error, Result, clock::Clock},
+    signals,
+};
 
 /// The longest time for which all wait, whatever the service says.
 const LONGEST_SLOW: Duration = Duration::from_mins(10);
@@ -61,6 +64,17 @@ impl Gate {
     ///
     /// `Throttled`, with when there may be one, where none is free in time; what the store says.
     pub(super) async fn enter(&self, endpoint: Endpoint, operation: &'static str) -> Result<()> {
+        let asked = Instant::now();
+        let entered = self.take(endpoint, operation).await;
+        match &entered {
+            Ok(()) => signals::dap::has_place(endpoint.name(), asked.elapsed()),
+            Err(error) if error.class == Class::Throttled => signals::dap::no_place(endpoint.name()),
+            Err(_) => {}
+        }
+        entered
+    }
+
+    async fn take(&self, endpoint: Endpoint, operation: &'static str) -> Result<()> {
         let Some(queue) = self.queues.get(&endpoint) else { return Ok(()) };
         let end = Instant::now() + self.patience;
         self.worth_it(queue, end, operation)?;

@@ -33,6 +33,7 @@ use crate::{
     domain::jwt,
     http::transport::Transport,
     ports::{Class, Error, Result, clock::Clock},
+    signals,
 };
 
 const LOGIN: &str = "POST /ids/auth/login";
@@ -190,6 +191,7 @@ impl Logins {
         request.headers_mut().insert(CONTENT_TYPE, form);
         *request.body_mut() = Bytes::from_static(b"grant_type=client_credentials");
         let answer = timeout(self.timeout, self.transport.send(request)).await;
+        signals::dap::called("login", call::status(&answer));
         let answer = answer.map_err(|_| refusal::late(LOGIN, host, self.timeout))?;
         let answer = answer.map_err(|cause| refusal::no_answer(LOGIN, host, cause))?;
         let (parts, body) = answer.into_parts();

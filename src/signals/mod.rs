@@ -4,6 +4,7 @@ pub mod ages;
 pub mod api;
 pub mod batch;
 pub mod copy_out;
+pub mod dap;
 pub mod ends;
 pub mod engine;
 pub mod fleet;
@@ -59,6 +60,7 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         ages::METRICS,
         api::METRICS,
         copy_out::METRICS,
+        dap::METRICS,
         ends::METRICS,
         engine::METRICS,
         fleet::METRICS,
@@ -113,6 +115,11 @@ pub const SERIES: &[(&str, &str, &[&str])] = &[
     ("copy_manager_jobs_ended_total", "status", &["SUCCEEDED", "FAILED", "PARTIALLY_SUCCEEDED", "STOPPED"]),
     ("copy_manager_files_deleted_total", "why", &["leftover", "overwrite"]),
     ("copy_manager_debts_given_up_total", "what", &["token", "event", "estate"]),
+    (
+        "copy_manager_dap_no_place_total",
+        "endpoint",
+        &["create_job", "get_job", "list", "schema", "object_url"],
+    ),
     ("copy_manager_replica_tables_total", "state", replica::STATES),
     ("copy_manager_replica_rows_total", "what", replica::HAPPENS),
 ];

@@ -38,7 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("embedded", &["domain", "events", "ports", "signals"]),
     ("inventory", &["domain", "events", "ports"]),
     ("announce", &["domain", "ports", "signals", "http"]),
-    ("dap", &["domain", "ports", "policy", "http"]),
+    ("dap", &["domain", "ports", "policy", "http", "signals"]),
     ("postgres", &["domain", "ports"]),
     ("slack", &["domain", "ports"]),
     ("orcabus", &["domain", "ports", "policy", "http"]),
