@@ -17,6 +17,7 @@ mod rescue;
 use serde_json::{Map, Value, json};
 
 use self::carriers::ELSEWHERE;
+pub(crate) use self::payload::thaw_params;
 pub use self::{
     carriers::{read_manifest, read_payload},
     other::OtherEvent,

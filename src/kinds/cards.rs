@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
+        copy_out::ThawParams,
         ids::RequestId,
         outcome::Outcome,
         receipt::Receipt,
@@ -61,6 +62,9 @@ pub(crate) struct Card {
     /// Of a push: what is put beside its files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliver: Vec<Deliver>,
+    /// Of a push: how archived files are restored, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thaw: Option<ThawParams>,
     /// Of a push: whether it only says what it would do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -84,6 +88,7 @@ impl Card {
             destination: String::new(),
             on_conflict: None,
             deliver: Vec::new(),
+            thaw: None,
             dry_run: false,
             attempt: 0,
             end: None,

@@ -67,6 +67,7 @@ pub(crate) fn push(
         destination: order.destination.clone(),
         on_conflict: order.on_conflict,
         deliver: order.deliver.clone(),
+        thaw: order.thaw.clone(),
         dry_run: order.dry_run,
         ..Card::default()
     };

@@ -393,8 +393,8 @@ async fn a_file_goes_nowhere_where_one_of_its_libraries_may_not_go() {
     }
 }
 
-/// A house with reads in two archives, and an archived file of an analysis.
-async fn cold_house() -> House {
+/// A house with reads in two archives, and an archived file of an analysis; restores take that long, else as with AWS.
+async fn cold_house(delay: Option<&str>) -> House {
     let objects = json!([
         { "key": "L1/cold{n}", "size": 9, "count": 5, "storageClass": "GLACIER" },
         { "key": "L2/deep{n}", "size": 9, "count": 3, "storageClass": "DEEP_ARCHIVE" },
@@ -404,7 +404,9 @@ async fn cold_house() -> House {
     let mut house = Box::pin(house(objects)).await;
     house.settings.service.tick = Duration::from_secs(30);
     house.settings.service.lease = Duration::from_secs(90);
-    house.faults(json!({ "restoreDelay": "2h" }));
+    if let Some(delay) = delay {
+        house.faults(json!({ "restoreDelay": delay }));
+    }
     let cold: Vec<String> = (0..5).map(|n| format!("L1/cold{n:06}")).collect();
     let deep: Vec<String> = (0..3).map(|n| format!("L2/deep{n:06}")).collect();
     let rows = cold.iter().chain(&deep).map(String::as_str).chain(["L1/warm", "L1:b"]);
@@ -414,7 +416,7 @@ async fn cold_house() -> House {
 
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_says_what_the_return_of_archived_files_takes() {
-    let house = cold_house().await;
+    let house = cold_house(Some("2h")).await;
     let instance = house.instance();
     let desk = desk(&house, &instance);
     let package = whole(&desk, all_of(&["L1", "L2"], false)).await;
@@ -430,6 +432,38 @@ async fn a_dry_run_says_what_the_return_of_archived_files_takes() {
     assert_eq!(said["restores"], expected);
     assert_eq!((&said["restoreSeconds"], &said["restorePrice"]), (&json!(48 * 3600), &json!(0.000_075)));
     assert_eq!(calls(&house, "src", "RestoreObject"), 0, "nothing is asked back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_restores_as_its_caller_says() {
+    let house = cold_house(None).await;
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    let package = whole(&desk, all_of(&["L1", "L2"], false)).await;
+    let id = RequestId::new(package.id.as_str());
+    let thaw = json!({ "glacierFlexibleRetrievalThawSpeed": "Expedited", "glacierDeepArchiveThawSpeed": "Standard" });
+    let asked =
+        |dry_run| json!({ "shareDestination": "s3://dest/in/", "dryRun": dry_run, "thawParams": thaw });
+    let push = desk.push("bob", &id, asked::push(&asked(true)).unwrap()).await.unwrap();
+    let said = json!(push_ended(&desk, &push.id).await.preview.unwrap());
+    let speeds: Vec<_> = said["restores"].as_array().unwrap().iter().map(|one| &one["speed"]).collect();
+    assert_eq!(speeds, [&json!("Expedited"), &json!("Standard")], "{said}");
+    let push = desk.push("bob", &id, asked::push(&asked(false)).unwrap()).await.unwrap();
+    // In bulk it would take two days.
+    sleep(Duration::from_hours(11)).await;
+    let shown = desk.pushed(&RequestId::new(push.id.as_str())).await.unwrap();
+    assert!(!shown.status.has_ended(), "{shown:?}");
+    sleep(Duration::from_hours(2)).await;
+    assert_eq!(json!(push_ended(&desk, &push.id).await.status), "SUCCEEDED");
+    // What cannot be is said at once, and into a project nothing is restored so.
+    let wrong = json!({ "shareDestination": "s3://dest/in/", "thawParams": { "glacierDeepArchiveThawSpeed": "Expedited" } });
+    assert!(
+        json!(asked::push(&wrong).unwrap_err())[0]["msg"].as_str().unwrap().contains("`Bulk`, `Standard`")
+    );
+    let mut elsewhere = asked(false);
+    elsewhere["shareDestination"] = "icav2://archive/in/".into();
+    let refused = desk.push("bob", &id, asked::push(&elsewhere).unwrap()).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("only files on their way to a bucket"), "{refused:?}");
 }
 
 /// More files than are planned at a time, all in one folder.
@@ -481,7 +515,7 @@ async fn until_asked(house: &House, restores: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn archived_reads_are_restored_once_before_a_package_is_ready_whoever_dies() {
-    let house = cold_house().await;
+    let house = cold_house(Some("2h")).await;
     let mut instance = house.instance();
     let id = asked(&desk(&house, &instance), &all_of(&["L1", "L2"], true)).await;
     until_asked(&house, 8).await;
@@ -509,7 +543,7 @@ async fn archived_reads_are_restored_once_before_a_package_is_ready_whoever_dies
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_restored_for_a_package_that_does_not_ask_for_it() {
-    let house = cold_house().await;
+    let house = cold_house(Some("2h")).await;
     let instance = house.instance();
     let desk = desk(&house, &instance);
     let package = whole(&desk, all_of(&["L1", "L2"], false)).await;
@@ -523,7 +557,7 @@ async fn nothing_is_restored_for_a_package_that_does_not_ask_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_read_that_cannot_be_restored_fails_the_package_and_is_named() {
-    let house = cold_house().await;
+    let house = cold_house(Some("2h")).await;
     let denied =
         json!({ "calls": ["RestoreObject"], "key": "L1/cold000003", "status": 403, "code": "AccessDenied" });
     house.faults(json!({ "restoreDelay": "2h", "s3": [denied] }));
@@ -540,7 +574,7 @@ async fn a_read_that_cannot_be_restored_fails_the_package_and_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_read_that_is_written_again_while_it_is_restored_fails_the_package() {
-    let house = cold_house().await;
+    let house = cold_house(Some("2h")).await;
     let instance = house.instance();
     let desk = desk(&house, &instance);
     let id = asked(&desk, &all_of(&["L2"], true)).await;
@@ -555,7 +589,7 @@ async fn a_read_that_is_written_again_while_it_is_restored_fails_the_package() {
 
 #[tokio::test(start_paused = true)]
 async fn a_package_that_waits_for_restores_can_be_aborted() {
-    let house = cold_house().await;
+    let house = cold_house(Some("2h")).await;
     let instance = house.instance();
     let desk = desk(&house, &instance);
     let id = asked(&desk, &all_of(&["L1"], true)).await;
@@ -596,7 +630,7 @@ async fn a_write_that_breaks_off_anywhere_restores_nothing_twice() {
     let (mut n, mut reached) = (0, true);
     while reached {
         for after in [false, true] {
-            let house = cold_house().await;
+            let house = cold_house(Some("2h")).await;
             house.faults(json!({ "restoreDelay": "4m" }));
             know(&house, &["L2/deep000000", "L2/deep000001", "L1/warm"]).await;
             let instance = house.instance();

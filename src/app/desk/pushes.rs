@@ -41,6 +41,7 @@ impl Desk {
     ) -> Result<PushShown, Refusal> {
         let package = self.ready(id).await?;
         let destination = Destination::read(&asked.destination).map_err(Refusal::Bad)?;
+        destination.takes(asked.thaw.as_ref()).map_err(Refusal::Bad)?;
         self.check_way(id, &destination).await?;
         let deliver = asked.deliver.unwrap_or_else(|| self.settings.deliver.clone());
         if matches!(destination, Destination::Project(_))
@@ -58,6 +59,7 @@ impl Desk {
             destination: destination.uri(),
             on_conflict: asked.on_conflict,
             deliver,
+            thaw: asked.thaw,
             dry_run: asked.dry_run,
             requested_by: who.to_owned(),
             asked_at: Some(given.at),
@@ -77,6 +79,7 @@ impl Desk {
             destination: card.destination.clone(),
             on_conflict: card.on_conflict,
             deliver: card.deliver.clone(),
+            thaw: card.thaw.clone(),
             dry_run: card.dry_run,
             requested_by: card.who.clone(),
             asked_at: Some(card.asked_at),

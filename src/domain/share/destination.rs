@@ -1,5 +1,7 @@
 //! Where a push may go, as far as its text tells.
 
+use crate::domain::copy_out::ThawParams;
+
 /// A destination that is written as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
@@ -36,6 +38,16 @@ impl Destination {
         })
     }
 
+    /// Refuses what it cannot do: the platform restores files of its projects in its own way.
+    pub fn takes(&self, thaw: Option<&ThawParams>) -> Result<(), String> {
+        match self {
+            Self::Project(_) if thaw.is_some() => {
+                Err("thawParams: only files on their way to a bucket are restored so".to_owned())
+            }
+            Self::Project(_) | Self::Bucket { .. } => Ok(()),
+        }
+    }
+
     /// As it is shown.
     #[must_use]
     pub fn uri(&self) -> String {
@@ -60,6 +72,17 @@ mod tests {
         let icav2 = "Error: pushLocation must be a valid icav2 url,";
         assert_eq!(says("icav2:///x/"), format!("{icav2} icav2:///x/ does not have a project id"));
         assert_eq!(says("icav2://p"), format!("{icav2} icav2://p does not have a path"));
+    }
+
+    #[test]
+    fn restores_are_said_of_buckets_alone() {
+        let takes = |text: &str, thaw| Destination::read(text).unwrap().takes(thaw);
+        let thaw = ThawParams::default();
+        assert_eq!(takes("s3://b/x/", Some(&thaw)), Ok(()));
+        assert_eq!(takes("icav2://p/x/", None), Ok(()));
+        assert!(
+            takes("icav2://p/x/", Some(&thaw)).unwrap_err().contains("only files on their way to a bucket")
+        );
     }
 
     #[test]

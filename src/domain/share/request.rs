@@ -10,7 +10,7 @@ use super::{
     files::{DataType, Library},
     rows::Row,
 };
-use crate::domain::request::OnConflict;
+use crate::domain::{copy_out::ThawParams, request::OnConflict};
 
 /// Which files a package is to hold, as its caller said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +158,9 @@ pub struct PushOrder {
     /// What is put beside its files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliver: Vec<Deliver>,
+    /// How archived files are restored, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thaw: Option<ThawParams>,
     /// Whether it is only said what would be done.
     #[serde(default, skip_serializing_if = "crate::domain::request::is_false")]
     pub dry_run: bool,

@@ -6,6 +6,7 @@ mod copy_out;
 
 use serde_json::Value;
 
+pub(crate) use self::copy_out::thaw_params;
 use super::{Object, TASK_TOKEN, join, missing, wrong_type};
 use crate::domain::{
     location::Location,

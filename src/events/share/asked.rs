@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{Invalid, fields::Fields};
 use crate::{
     domain::{
+        copy_out::ThawParams,
         ids::RequestId,
         request::OnConflict,
         share::{
@@ -17,7 +18,10 @@ use crate::{
             request::{Listed, PackageRequest, is_name, is_run},
         },
     },
-    events::lists::{library_of, row_of},
+    events::{
+        intake::thaw_params,
+        lists::{library_of, row_of},
+    },
 };
 
 /// What is said when two lists of ids are given.
@@ -42,6 +46,8 @@ pub struct PushAsked {
     pub on_conflict: Option<OnConflict>,
     /// What is put beside its files, where that is said.
     pub deliver: Option<Vec<Deliver>>,
+    /// How archived files are restored, where that is said.
+    pub thaw: Option<ThawParams>,
     /// Whether it is only said what would be done.
     pub dry_run: bool,
 }
@@ -257,6 +263,19 @@ fn deliver(fields: &mut Fields<'_>) -> Option<Vec<Deliver>> {
     Some(papers)
 }
 
+/// How archived files are to be restored.
+fn thaw(fields: &mut Fields<'_>) -> Option<ThawParams> {
+    let value = fields.get("thawParams")?;
+    let read = value.as_object().ok_or_else(|| "Input should be a valid dictionary".to_owned());
+    match read.and_then(|params| thaw_params(params).map_err(|failure| failure.message)) {
+        Ok(thaw) => Some(thaw),
+        Err(why) => {
+            fields.complain("value_error", "thawParams", why, value);
+            None
+        }
+    }
+}
+
 /// A push that is asked for.
 ///
 /// # Errors
@@ -275,9 +294,10 @@ pub fn push(body: &Value) -> Result<PushAsked, Vec<Invalid>> {
         |value| serde_json::from_value(value.clone()).ok(),
     );
     let deliver = deliver(&mut fields);
+    let thaw = thaw(&mut fields);
     let dry_run = fields.flag("dryRun").unwrap_or(false);
     match (destination, fields.wrong.is_empty()) {
-        (Some(destination), true) => Ok(PushAsked { destination, on_conflict, deliver, dry_run }),
+        (Some(destination), true) => Ok(PushAsked { destination, on_conflict, deliver, thaw, dry_run }),
         _ => Err(fields.wrong),
     }
 }

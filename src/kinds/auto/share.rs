@@ -261,6 +261,7 @@ async fn pushed(
             destination,
             on_conflict: None,
             deliver: auto.settings.deliver.clone(),
+            thaw: None,
             dry_run: false,
             by_event: false,
             requested_by: order.package.requested_by.clone(),

@@ -19,6 +19,7 @@ pub(super) async fn order_of(push: &Push, event: &OtherEvent) -> Result<Order, N
     let payload = event.payload.as_ref().map_err(Clone::clone)?;
     let (package, asked) = asked::push_of(payload).map_err(|wrong| in_words(&wrong))?;
     let destination = Destination::read(&asked.destination)?;
+    destination.takes(asked.thaw.as_ref())?;
     let cards = push.cards();
     // What is told of the package is not part of what is compared when the event comes again: it may be deleted
     // meanwhile. That it is not known is found when the push begins.
@@ -29,6 +30,7 @@ pub(super) async fn order_of(push: &Push, event: &OtherEvent) -> Result<Order, N
         destination: destination.uri(),
         on_conflict: asked.on_conflict,
         deliver: asked.deliver.unwrap_or_else(|| push.settings.deliver.clone()),
+        thaw: asked.thaw,
         dry_run: asked.dry_run,
         requested_by: String::new(),
         asked_at: None,

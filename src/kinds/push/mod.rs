@@ -153,7 +153,7 @@ impl Push {
 
     /// Says what a dry run is told of that was not asked of S3: what restores take, and all that the API shows.
     async fn complete_dry_run(&self, held: &Leased, outcome: &mut Outcome) -> RoundResult<()> {
-        let thaw = SliceOptions::default().thaw;
+        let thaw = self.order(held).await?.thaw.unwrap_or_default();
         let plan = outcome.copy_out.as_deref().and_then(|list| list.dry_run.as_ref());
         let restores = plan.iter().flat_map(|plan| &plan.thaws).map(|(archive, thawed)| {
             self.settings.restore_prices.preview(*archive, thaw.of(*archive).speed, *thawed)
@@ -177,7 +177,11 @@ impl Push {
             copy_concurrency: IN_FLIGHT,
             dry_run: order.dry_run,
             probe: order.dry_run,
-            options: SliceOptions { on_conflict: order.on_conflict, ..SliceOptions::default() },
+            options: SliceOptions {
+                on_conflict: order.on_conflict,
+                thaw: order.thaw.clone().unwrap_or_default(),
+                ..SliceOptions::default()
+            },
             ..CopyOutRequest::default()
         }
     }

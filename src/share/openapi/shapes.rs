@@ -63,6 +63,9 @@ pub(super) struct PushAsked {
     on_conflict: Option<String>,
     /// What is put beside the files: `md5`, `sha256`, `report`, `ro-crate`.
     deliver: Option<Vec<String>>,
+    /// How archived files are restored, to a bucket: `glacierDeepArchiveThawSpeed` and so on, as of lists.
+    #[schema(value_type = Option<Object>)]
+    thaw_params: Option<Value>,
     /// Whether it is only told what would be done.
     dry_run: Option<bool>,
 }

@@ -231,18 +231,7 @@ impl<'a> Reader<'a> {
     fn thaw(&self) -> Result<Result<ThawParams, Failure>, String> {
         let Some(value) = given(self.payload, THAW) else { return Ok(Ok(ThawParams::default())) };
         let fields = value.as_object().ok_or_else(|| wrong_type(&self.at(THAW), "an object", value))?;
-        let shallow = [ThawSpeed::Bulk, ThawSpeed::Standard, ThawSpeed::Expedited];
-        let deep = [ThawSpeed::Bulk, ThawSpeed::Standard];
-        let read = |class: &str, speeds: &[ThawSpeed]| thaw(fields, class, speeds);
-        let all = || {
-            Ok(ThawParams {
-                glacier: read("glacierFlexibleRetrieval", &shallow)?,
-                deep_archive: read("glacierDeepArchive", &deep)?,
-                tiering_archive: read("intelligentTieringArchive", &shallow)?,
-                tiering_deep_archive: read("intelligentTieringDeepArchive", &deep)?,
-            })
-        };
-        Ok(all())
+        Ok(thaw_params(fields))
     }
 
     fn buckets(&self) -> Result<BTreeMap<String, BucketDefinition>, String> {
@@ -259,6 +248,18 @@ impl<'a> Reader<'a> {
         });
         definitions.collect()
     }
+}
+
+/// How archived objects are restored, as a caller says it (`thawParams`).
+pub(crate) fn thaw_params(fields: &Object) -> Result<ThawParams, Failure> {
+    let shallow = [ThawSpeed::Bulk, ThawSpeed::Standard, ThawSpeed::Expedited];
+    let deep = [ThawSpeed::Bulk, ThawSpeed::Standard];
+    Ok(ThawParams {
+        glacier: thaw(fields, "glacierFlexibleRetrieval", &shallow)?,
+        deep_archive: thaw(fields, "glacierDeepArchive", &deep)?,
+        tiering_archive: thaw(fields, "intelligentTieringArchive", &shallow)?,
+        tiering_deep_archive: thaw(fields, "intelligentTieringDeepArchive", &deep)?,
+    })
 }
 
 /// How objects of one class are restored.
