@@ -17,7 +17,7 @@ use crate::{
     http::{network::ReqwestTransport, transport::Transport},
     icav2::{
         self,
-        auth::{ApiKeyToken, StaticToken},
+        auth::{ApiKeyToken, NoToken, StaticToken},
         client::Client,
     },
     inventory::{jobs::JobsFile, tables::Place},
@@ -44,12 +44,14 @@ pub(super) enum Entrance {
     Aws(CallersBus),
 }
 
-/// The ports, the way in, and whether the platform can be reached: that it gives a token, and answers.
+/// The ports, the way in, and whether the platform can be reached: that it gives a token, and answers. `None`: there
+/// is none, as where only replicas are kept.
 pub(super) async fn build(
     settings: &Settings,
     readiness: &Readiness,
-) -> anyhow::Result<(Ports, Entrance, [Condition; 2])> {
-    let reached = [readiness.condition("icav2 token"), readiness.condition("icav2")];
+) -> anyhow::Result<(Ports, Entrance, Option<[Condition; 2]>)> {
+    let reached = (!keeps_replicas_alone(settings))
+        .then(|| [readiness.condition("icav2 token"), readiness.condition("icav2")]);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let chance: Arc<dyn Chance> = Arc::new(Dice::from_os());
     let wire = ReqwestWire::new(settings.icav2.url_hosts()).context("no HTTP client for streams")?;
@@ -58,7 +60,7 @@ pub(super) async fn build(
     let transfers = Arc::new(streams.with_objects(objects.clone()));
     match settings.backend {
         Backend::Embedded => {
-            let platform = platform(settings, None, &clock, &chance, Some(&reached))?;
+            let platform = platform(settings, None, &clock, &chance, reached.as_ref())?;
             let database = embedded::database::Database::open(Path::new(&settings.embedded.database))
                 .with_context(|| format!("`{}` cannot be opened", settings.embedded.database))?;
             let outcomes = match &settings.embedded.outcome_url {
@@ -75,7 +77,7 @@ pub(super) async fn build(
         }
         Backend::Aws => {
             let clients = Clients::load().await?;
-            let platform = platform(settings, Some(&clients), &clock, &chance, Some(&reached))?;
+            let platform = platform(settings, Some(&clients), &clock, &chance, reached.as_ref())?;
             let sharing = Some(sharing(settings, &objects, Some(clients.secrets()), &chance)?);
             let reports = reports(settings, &objects);
             let around = Around { platform, objects, transfers, reports, sharing, clock, chance };
@@ -100,12 +102,16 @@ pub(super) async fn without_memory(settings: &Settings) -> anyhow::Result<Ports>
 #[cfg(feature = "canvas")]
 pub(super) async fn for_canvas(settings: &Settings) -> anyhow::Result<Ports> {
     let transport = Arc::new(ReqwestTransport::new(settings.icav2.timeout)?);
-    let nobody = Arc::new(StaticToken::new("none").map_err(|error| Misconfigured(error.into()))?);
     for_one_process(settings, |clock, chance| {
-        let settings = icav2::Settings::default();
+        let (nobody, settings) = (Arc::new(NoToken), icav2::Settings::default());
         Ok(Arc::new(Client::new(transport, nobody, clock.clone(), chance.clone(), settings)))
     })
     .await
+}
+
+/// Whether there are replicas, and nothing to call ICAv2 with.
+fn keeps_replicas_alone(settings: &Settings) -> bool {
+    !settings.icav2.has_credentials() && settings.replicas().next().is_some()
 }
 
 /// Ports whose records end with the process, with that ICAv2.
@@ -252,6 +258,7 @@ fn platform(
             Arc::new(ApiKeyToken::new(transport.clone(), clock.clone(), of.base_url.clone(), key.clone()))
         }
         (None, None, Some(secret), Some(clients)) => clients.token_in(secret),
+        (None, None, None, _) if keeps_replicas_alone(settings) => Arc::new(NoToken),
         (None, None, Some(_), None) | (None, None, None, _) => {
             let why = "no ICAv2 credentials: set ICAV2_ACCESS_TOKEN or ICAV2_API_KEY, or icav2.token_secret_id with backend = \"aws\"";
             return Err(Misconfigured(why.into()).into());

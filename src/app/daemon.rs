@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 #[cfg(feature = "canvas")]
-use super::canvas;
+use super::replicated;
 use super::{
     Misconfigured, adapters,
     depths::{self, Depths},
@@ -74,7 +74,7 @@ pub(super) async fn start(
     let shared = share_listener(settings).await?;
     let (store, platform) = (ports.store.clone(), ports.platform.clone());
     #[cfg(feature = "canvas")]
-    let replicated = canvas::kept(settings, &ports).await?;
+    let replicated = replicated::kept(settings, &ports).await?;
     #[cfg(not(feature = "canvas"))]
     let replicated = Vec::new();
     let work = kinds::work(
@@ -128,8 +128,12 @@ pub(super) async fn start(
     let (latch, table) = (readiness.latch("table"), readiness.condition("table"));
     let looks = watched::look_at_table(store, table, latch, levels, phases.off.clone());
     supervisor.spawn_service("looks at the table", OnError::Log, looks);
-    let questions = watched::ask_platform(platform, platform_reached, phases.off.clone());
-    supervisor.spawn_service("looks at the platform", OnError::Log, questions);
+    if let Some(reached) = platform_reached {
+        let questions = watched::ask_platform(platform, reached, phases.off.clone());
+        supervisor.spawn_service("looks at the platform", OnError::Log, questions);
+    } else {
+        signals::process::no_platform();
+    }
 
     let depths = Arc::new(Depths::default());
     let looks = depths::look_at_queues(queues, depths.clone(), phases.off.clone());

@@ -22,6 +22,8 @@ mod on_aws;
 #[path = "without_aws.rs"]
 mod on_aws;
 mod plan;
+#[cfg(feature = "canvas")]
+mod replicated;
 mod shown;
 #[cfg(feature = "simulator")]
 mod simulate;

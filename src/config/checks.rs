@@ -2,12 +2,12 @@
 
 mod canvas;
 mod inventories;
-mod issuer;
+mod sharing;
 
 use std::time::Duration;
 
-use super::{Backend, Settings};
-use crate::domain::{duration_text, hosts::is_loopback, location::Location, share::settings::Auth};
+use super::{Backend, Settings, layers::Layers};
+use crate::domain::{duration_text, hosts::is_loopback, location::Location};
 
 /// What is known of a folder must outlive the answers that ICAv2 repeats for it.
 const SHORTEST_KEEP: Duration = Duration::from_hours(8 * 24);
@@ -16,17 +16,28 @@ const SHORTEST_KEEP: Duration = Duration::from_hours(8 * 24);
 const LONGEST_DRAIN: Duration = Duration::from_secs(115);
 
 /// Something wrong with a setting.
-pub(super) struct Complaint {
+struct Complaint {
     /// The setting.
-    pub(super) key: &'static str,
+    key: &'static str,
     /// Another one that the complaint is about as well.
-    pub(super) other: Option<&'static str>,
+    other: Option<&'static str>,
     /// What is wrong.
-    pub(super) message: String,
+    message: String,
+}
+
+/// Notes what is wrong with the settings that are `meant`. What stands in for a broken value is not to blame for
+/// anything.
+pub(super) fn note(layers: &mut Layers, settings: &Settings, meant: impl Fn(&str) -> bool) {
+    let broken = layers.broken();
+    for complaint in check(settings).into_iter().filter(|complaint| meant(complaint.key)) {
+        if ![Some(complaint.key), complaint.other].into_iter().flatten().any(|key| broken.contains(key)) {
+            layers.note(complaint.key, &layers.origin(complaint.key), complaint.message);
+        }
+    }
 }
 
 /// All complaints about settings that have the right types.
-pub(super) fn check(settings: &Settings) -> Vec<Complaint> {
+fn check(settings: &Settings) -> Vec<Complaint> {
     let mut complaints = Complaints(Vec::new());
     complaints.counts(settings);
     complaints.durations(settings);
@@ -96,44 +107,6 @@ impl Complaints {
                 format!("must be at most {LARGEST_PUT}, which is all that S3 takes"),
             );
         }
-    }
-
-    fn sharing(&mut self, settings: &Settings) {
-        let share = &settings.share;
-        let Some(listen) = share.listen else { return };
-        match share.auth {
-            Auth::None => self.add_unless(
-                listen.ip().is_loopback(),
-                "share.auth",
-                "share.listen",
-                "must be \"token\" where other machines can call: \"none\" lets everybody share everything",
-            ),
-            Auth::Token => self.add_unless(
-                !share.tokens.is_empty(),
-                "share.tokens",
-                "share.listen",
-                "must name somebody, or nobody is let in",
-            ),
-            Auth::Oidc => self.issuer(share),
-            Auth::Gateway => self.add_unless(
-                share.behind_gateway,
-                "share.behind_gateway",
-                "share.auth",
-                "must be true with \"gateway\", which checks no token: something in front of the API must",
-            ),
-        }
-        self.add_unless(
-            share.expires_after <= settings.service.keep,
-            "share.expires_after",
-            "service.keep",
-            "must not be longer than service.keep: the files of a package are kept for as long as that",
-        );
-        self.add_unless(
-            settings.backend == Backend::Embedded || share.artifacts.starts_with("s3://"),
-            "share.artifacts",
-            "share.listen",
-            "must be s3://bucket/prefix/ on AWS, where a task has no folder that lasts",
-        );
     }
 
     /// A batch window of nothing is sensible; every other duration must last.
@@ -346,10 +319,10 @@ impl Complaints {
             self.add_unless(present, key, "backend", "is required with backend = \"aws\"");
         }
         self.add_unless(
-            icav2.has_credentials(),
+            icav2.has_credentials() || settings.replicas().next().is_some(),
             "icav2.token_secret_id",
             "backend",
-            "is required with backend = \"aws\", unless icav2.access_token or icav2.api_key is set",
+            "is required with backend = \"aws\", unless icav2.access_token or icav2.api_key is set, or replicas alone are kept",
         );
     }
 }

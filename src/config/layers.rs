@@ -66,6 +66,22 @@ impl Layers {
         }
     }
 
+    /// The same settings with others in one section: what is `own` is as it is built in there, and what is
+    /// said is laid over the rest.
+    pub(super) fn section(&self, section: &str, own: &[&str], said: Table, origin: &Origin) -> Self {
+        let (known, values) = (self.known.clone(), self.values.clone());
+        let mut layers = Self { known, values, problems: Vec::new() };
+        for key in own.iter().map(|name| format!("{section}.{name}")) {
+            if let Some(default) = layers.known.get(&key) {
+                layers.values.insert(key, (default.clone(), Origin::Default));
+            }
+        }
+        for (name, value) in said {
+            layers.set(&format!("{section}.{name}"), value, origin);
+        }
+        layers
+    }
+
     /// Lays the value of an environment variable over what is there. An empty one is not set: that is how
     /// containers are told so.
     pub(super) fn variable(&mut self, name: &str, key: &str, text: String) {
@@ -233,7 +249,7 @@ fn article(noun: &str) -> String {
 }
 
 /// A complaint about syntax that does not show the line, which may hold a secret.
-fn syntax(text: &str, error: &toml::de::Error) -> String {
+pub(super) fn syntax(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     format!("line {}: {}", before.matches('\n').count() + 1, error.message())
 }

@@ -7,6 +7,7 @@
 mod checks;
 mod icav2;
 mod layers;
+mod more;
 mod problems;
 
 use std::path::Path;
@@ -44,13 +45,14 @@ const ALIASES: [(&str, &str); 7] = [
 ];
 
 /// What is not shown.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "icav2.access_token",
     "icav2.api_key",
     "admin.token",
     "canvas.client_secret",
     "canvas.database_url",
     "canvas.hash_key",
+    "canvas.more",
     "canvas.notify_secret",
 ];
 
@@ -80,6 +82,9 @@ pub struct Settings {
     pub share: ShareSettings,
     /// `[canvas]`
     pub canvas: CanvasSettings,
+    /// What `canvas.more` says, each as `[canvas]`.
+    #[serde(skip)]
+    pub more: Vec<CanvasSettings>,
     /// `[policy]`
     pub policy: Rules,
     /// `[heartbeat]`
@@ -149,6 +154,11 @@ pub enum Format {
 }
 
 impl Settings {
+    /// The replicas that are kept: that of `[canvas]`, and further ones.
+    pub fn replicas(&self) -> impl Iterator<Item = &CanvasSettings> {
+        std::iter::once(&self.canvas).chain(&self.more).filter(|of| of.is_on())
+    }
+
     /// What the engine needs of it.
     #[must_use]
     pub fn engine(&self) -> engine::Settings {
@@ -185,8 +195,9 @@ pub fn show(
     file: Option<&Path>,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Vec<Shown>, Problems> {
-    let (settings, layers) = lay(file, env);
-    let shown = layers.shown(&SECRETS);
+    let (settings, layers, more) = lay(file, env);
+    let mut shown = layers.shown(&SECRETS);
+    shown.extend(more);
     let problems = layers.into_problems();
     if settings.is_some() && problems.is_empty() { Ok(shown) } else { Err(Problems(problems)) }
 }
@@ -196,7 +207,7 @@ pub fn load(
     file: Option<&Path>,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Settings, Problems> {
-    let (settings, layers) = lay(file, env);
+    let (settings, layers, _) = lay(file, env);
     let problems = layers.into_problems();
     match settings {
         Some(settings) if problems.is_empty() => Ok(settings),
@@ -204,8 +215,12 @@ pub fn load(
     }
 }
 
-/// All layers over each other, and what they come to, as far as that can be read.
-fn lay(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> (Option<Settings>, Layers) {
+/// All layers over each other, and what they come to, as far as that can be read; and what further instances of
+/// replicas say.
+fn lay(
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> (Option<Settings>, Layers, Vec<Shown>) {
     let env: std::collections::BTreeMap<String, String> = env.into_iter().collect();
     let mut layers = Layers::new(DEFAULT);
     match (file, env.get(FILE_VARIABLE).map(String::as_str)) {
@@ -224,17 +239,13 @@ fn lay(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> 
         }
     }
 
-    let settings = layers.read::<Settings>();
-    if let Some(settings) = &settings {
-        let broken = layers.broken();
-        for complaint in checks::check(settings) {
-            // What stands in for a broken value is not to blame for anything.
-            if ![Some(complaint.key), complaint.other].into_iter().flatten().any(|key| broken.contains(key)) {
-                layers.note(complaint.key, &layers.origin(complaint.key), complaint.message);
-            }
-        }
+    let mut settings = layers.read::<Settings>();
+    let mut shown = Vec::new();
+    if let Some(settings) = &mut settings {
+        shown = more::read(&mut layers, settings);
+        checks::note(&mut layers, settings, |_| true);
     }
-    (settings, layers)
+    (settings, layers, shown)
 }
 
 #[cfg(test)]

@@ -334,6 +334,7 @@ fn secrets_are_never_shown() {
     }
 }
 
+mod more;
 mod safety;
 
 #[test]

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::secret::Claims;
-pub use super::secret::{ApiKeyToken, StaticToken, parse_secret};
+pub use super::secret::{ApiKeyToken, NoToken, StaticToken, parse_secret};
 use crate::{
     ports::{
         Class, Error, Result,

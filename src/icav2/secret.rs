@@ -77,6 +77,18 @@ pub fn parse_secret(text: &str) -> Result<Bearer> {
     Ok(Bearer { expires: Claims::of(&secret).ends(), secret })
 }
 
+/// No token: for a service that has nothing to call ICAv2 with, and says so to whoever asks it for a copy.
+#[derive(Debug)]
+pub struct NoToken;
+
+#[async_trait]
+impl TokenSource for NoToken {
+    async fn fetch(&self) -> Result<Bearer> {
+        let why = "this service keeps replicas alone: it has no ICAv2 credentials (ICAV2_ACCESS_TOKEN, ICAV2_API_KEY, icav2.token_secret_id)";
+        Err(Error::new(Class::Invalid, "get a token", why))
+    }
+}
+
 /// The token of `ICAV2_ACCESS_TOKEN`: always the same.
 #[derive(Debug)]
 pub struct StaticToken(Bearer);

@@ -36,6 +36,11 @@ pub fn ready(address: SocketAddr) {
     info!(code = "instance.ready", address = %address, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
 }
 
+/// There are no ICAv2 credentials, and replicas that are kept without.
+pub fn no_platform() {
+    info!(code = "instance.no_platform", "no ICAv2 credentials: replicas are kept, and copies are refused");
+}
+
 /// The admin interface listens where other machines may call, and asks for a token that nobody has been given.
 pub fn admin_has_no_token(address: SocketAddr) {
     warn!(code = "admin.no_token", address = %address, "the admin interface is not on a loopback address: requests are not answered without admin.token");

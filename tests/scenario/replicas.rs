@@ -1,10 +1,10 @@
 //! Runs over the tables of a replica: the real engine, plane and client over a simulated platform, and a replica in
 //! memory that fails at any call.
 
+#[path = "../support/replica.rs"]
 mod memory;
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -35,7 +35,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use self::memory::{Memory, Table, Wrong};
+use self::memory::{Memory, Rows, Wrong};
 use crate::{
     doubles::Said,
     house::{House, Instance},
@@ -60,6 +60,28 @@ struct Kept {
     platform: Arc<DapSimulator>,
     replica: Memory,
     told: Arc<Told>,
+}
+
+/// A client of the simulated platform, and what it needs of the house.
+fn source_of(house: &House, platform: &Arc<DapSimulator>, settings: &CanvasSettings) -> Dap {
+    let limits =
+        if settings.limits.is_empty() { Limits::NONE } else { Limits::read(&settings.limits).unwrap() };
+    let of = dap::Settings {
+        base_url: "http://127.0.0.1:1235".to_owned(),
+        client_id: "us-east-1#simulator".to_owned(),
+        client_secret: SecretString::from("simulator-secret"),
+        url_hosts: Vec::<Glob>::new(),
+        limits,
+        minute: settings.minute,
+        ..dap::Settings::default()
+    };
+    let transport = Arc::new(InProcess::to(platform.router()));
+    let ways = Ways { calls: transport.clone(), files: transport };
+    let dice = Arc::new(Dice::from_seed(5));
+    let rates = Rates { limits, minute: settings.minute };
+    let store = Arc::new(house.store());
+    let places = InStore::new(store, house.clock.clone(), dice.clone(), &of.client_id, rates);
+    Dap::new(ways, Arc::new(places), house.clock.clone(), dice, &of).unwrap()
 }
 
 fn settings(change: impl FnOnce(&mut CanvasSettings)) -> CanvasSettings {
@@ -106,24 +128,7 @@ impl Kept {
         let at = DapSettings { epoch: house.clock.epoch, ..DapSettings::default() };
         let platform = DapSimulator::new(at, world).unwrap();
         let settings = settings(change);
-        let limits =
-            if settings.limits.is_empty() { Limits::NONE } else { Limits::read(&settings.limits).unwrap() };
-        let of = dap::Settings {
-            base_url: "http://127.0.0.1:1235".to_owned(),
-            client_id: "us-east-1#simulator".to_owned(),
-            client_secret: SecretString::from("simulator-secret"),
-            url_hosts: Vec::<Glob>::new(),
-            limits,
-            minute: settings.minute,
-            ..dap::Settings::default()
-        };
-        let transport = Arc::new(InProcess::to(platform.router()));
-        let ways = Ways { calls: transport.clone(), files: transport };
-        let dice = Arc::new(Dice::from_seed(5));
-        let rates = Rates { limits, minute: settings.minute };
-        let store = Arc::new(house.store());
-        let places = InStore::new(store, house.clock.clone(), dice.clone(), &of.client_id, rates);
-        let source = Dap::new(ways, Arc::new(places), house.clock.clone(), dice, &of).unwrap();
+        let source = source_of(&house, &platform, &settings);
         let (replica, told) = (Memory::default(), Arc::new(Told::default()));
         house.replicated = vec![Replicated {
             settings: Arc::new(settings),
@@ -167,23 +172,12 @@ impl Kept {
     fn is_whole(&self, name: &str) {
         let table = self.replica.table(&TableName::new("canvas", name)).unwrap_or_default();
         let truth = self.platform.truth("canvas", name).unwrap();
-        assert_eq!(rows_of(&table), truth_of(&truth), "{name}");
+        assert_eq!(table.values(), truth_of(&truth), "{name}");
     }
 
     fn count(&self, what: &str) -> usize {
         self.platform.log(false).iter().filter(|call| call.path.contains(what)).count()
     }
-}
-
-type Rows = BTreeMap<Vec<String>, BTreeMap<String, String>>;
-
-/// The values of all rows; those that are null are left out.
-fn rows_of(table: &Table) -> Rows {
-    let mut rows = table.rows.clone();
-    for row in rows.values_mut() {
-        row.retain(|_, value| value != "\\N");
-    }
-    rows
 }
 
 fn truth_of(truth: &Truth) -> Rows {
@@ -604,4 +598,40 @@ async fn a_table_whose_columns_are_to_be_treated_otherwise_is_loaded_anew() {
     assert!(loaded["notes"].to_string().contains("loaded anew"), "{loaded}");
     let columns = kept.replica.table(&users).unwrap().found.columns;
     assert_eq!(columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "size"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_instances_with_two_namespaces_share_a_database() {
+    let mut kept = Kept::of(vec![table("users", 10, 0)], |_| ()).await;
+    let mut other = table("courses", 4, 0);
+    other["namespace"] = "catalog".into();
+    let world: DapWorld = serde_json::from_value(json!({ "tables": [other] })).unwrap();
+    let at = DapSettings { epoch: kept.house.clock.epoch, ..DapSettings::default() };
+    let platform = DapSimulator::new(at, world).unwrap();
+    let north = settings(|of| {
+        of.instance = "north".to_owned();
+        of.namespaces = vec!["catalog".to_owned()];
+    });
+    kept.house.replicated.push(Replicated {
+        source: Arc::new(source_of(&kept.house, &platform, &north)),
+        settings: Arc::new(north),
+        replica: Arc::new(kept.replica.clone()),
+        messages: kept.told.clone(),
+    });
+    let _instance = kept.house.instance();
+    kept.ask("first", json!({})).await;
+    kept.ask("second", json!({ "instance": "north" })).await;
+    kept.ask("third", json!({ "instance": "south" })).await;
+    let [first, second] =
+        [kept.answer("first", SOON).await.unwrap(), kept.answer("second", SOON).await.unwrap()];
+    assert_eq!((&first["instance"], &first["complete"]), (&json!("main"), &json!(["users"])));
+    assert_eq!((&second["instance"], &second["complete"]), (&json!("north"), &json!(["courses"])));
+    assert_eq!((&second["namespace"], second["num_failed"].as_u64()), (&json!("catalog"), Some(0)));
+    let (error, cause) = kept.answer("third", SOON).await.unwrap_err();
+    assert_eq!(error, "InvalidRequest");
+    assert!(cause["message"].as_str().unwrap().contains("no settings of `south`"), "{cause}");
+    for (namespace, name, rows) in [("canvas", "users", 10), ("catalog", "courses", 4)] {
+        assert_eq!(kept.replica.table(&TableName::new(namespace, name)).unwrap().rows.len(), rows);
+    }
+    assert!(kept.replica.table(&TableName::new("canvas", "courses")).is_none());
 }

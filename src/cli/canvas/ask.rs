@@ -85,7 +85,9 @@ impl What {
             let why = "`drop` takes the names of tables, not `all`";
             return Err(Ended::Refused(why.to_owned()).into());
         }
-        let payload = json!({ "namespace": self.namespace.namespace, "tables": tables, "mode": mode });
+        let payload = json!({
+            "instance": self.namespace.instance, "namespace": self.namespace.namespace, "tables": tables, "mode": mode,
+        });
         Ok(payload.as_object().cloned().unwrap_or_default())
     }
 }
@@ -93,7 +95,7 @@ impl What {
 impl Run {
     pub(super) async fn run(self, global: &Global, mode: &str) -> anyhow::Result<ExitCode> {
         let payload = self.what.payload(mode)?;
-        self.how.go(global, payload).await
+        self.how.go(global, &self.what.namespace, payload).await
     }
 }
 
@@ -101,24 +103,30 @@ impl Audit {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let mut payload = self.what.payload("audit")?;
         payload.insert("heal".to_owned(), self.heal.into());
-        self.how.go(global, payload).await
+        self.how.go(global, &self.what.namespace, payload).await
     }
 }
 
 impl Plan {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let payload = json!({
-            "namespace": self.namespace.namespace, "tables": Tables { table: self.table }.names(), "mode": "sync", "dryRun": true,
+            "instance": self.namespace.instance, "namespace": self.namespace.namespace,
+            "tables": Tables { table: self.table }.names(), "mode": "sync", "dryRun": true,
         });
-        Box::pin(once(global, &payload)).await
+        Box::pin(once(&self.namespace.options(global), &payload)).await
     }
 }
 
 impl How {
-    async fn go(self, global: &Global, payload: Map<String, Value>) -> anyhow::Result<ExitCode> {
+    async fn go(
+        self,
+        global: &Global,
+        of: &Namespace,
+        payload: Map<String, Value>,
+    ) -> anyhow::Result<ExitCode> {
         let payload = Value::Object(payload);
         if self.once {
-            return Box::pin(once(global, &payload)).await;
+            return Box::pin(once(&of.options(global), &payload)).await;
         }
         let server = ServerArgs::of(self.server, self.token).connect().await?;
         let put = server.put_event(SOURCE, REPLICA_REQUEST, &json!({ "payload": payload })).await?;
@@ -140,8 +148,8 @@ impl How {
 }
 
 /// Works off a run in this process.
-async fn once(global: &Global, payload: &Value) -> anyhow::Result<ExitCode> {
-    let alone = Alone::new(&CanvasOptions { config: global.config.clone() }).await?;
+async fn once(options: &CanvasOptions, payload: &Value) -> anyhow::Result<ExitCode> {
+    let alone = Alone::new(options).await?;
     let order = alone.order(payload).map_err(|error| Ended::Refused(format!("{error:#}")))?;
     let (told, has_failed) = Box::pin(alone.run(&order)).await?;
     tell(&told, has_failed)

@@ -16,7 +16,7 @@ use tokio::{fs, io::AsyncWriteExt as _, time::sleep};
 
 use super::{Namespace, Tables};
 use crate::{
-    app::{self, CanvasOptions},
+    app,
     cli::{Global, output},
     domain::replica::{names::TableName, settings::CanvasSettings},
     ports::{
@@ -117,8 +117,7 @@ struct Platform {
 
 impl Platform {
     async fn new(global: &Global, namespace: Namespace) -> anyhow::Result<Self> {
-        let options = CanvasOptions { config: global.config.clone() };
-        let (settings, source) = app::canvas_platform(&options).await?;
+        let (settings, source) = app::canvas_platform(&namespace.options(global)).await?;
         let first = || settings.namespaces.first().cloned().unwrap_or_default();
         let namespace = namespace.namespace.unwrap_or_else(first);
         Ok(Self { settings, source, namespace })

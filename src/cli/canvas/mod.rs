@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::Global;
+use crate::app::CanvasOptions;
 
 /// The codes of these commands, for `--help`.
 const CODES: &str = "Exit codes: 0 done; 1 a table has failed; 2 wrong usage; 3 refused; 5 a service could not be \
@@ -45,12 +46,21 @@ enum Command {
     Status(show::Status),
 }
 
-/// Which namespace.
+/// Which replica, and which namespace of it.
 #[derive(Debug, Clone, Args)]
 struct Namespace {
+    /// The instance, as canvas.instance or canvas.more name it; the first where it is not said
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
     /// The namespace; the first of canvas.namespaces where it is not said
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
+}
+
+impl Namespace {
+    fn options(&self, global: &Global) -> CanvasOptions {
+        CanvasOptions { config: global.config.clone(), instance: self.instance.clone() }
+    }
 }
 
 /// Which tables.

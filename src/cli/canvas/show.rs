@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Namespace;
 use crate::{
-    app::{self, Alone, CanvasOptions},
+    app::{self, Alone},
     cli::{Global, output},
     ports::replica::Standing,
 };
@@ -23,7 +23,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let alone = Alone::new(&CanvasOptions { config: global.config.clone() }).await?;
+        let alone = Alone::new(&self.namespace.options(global)).await?;
         let namespaces = match self.namespace.namespace {
             Some(namespace) => vec![namespace],
             None => alone.settings().namespaces.clone(),

@@ -19,6 +19,10 @@ impl Complaints {
     pub(super) fn canvas(&mut self, settings: &Settings) {
         let canvas = &settings.canvas;
         let mut wrong = |key: &'static str, why: String| self.add(key, why);
+        let is_named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if canvas.instance.len() > 64 || !canvas.instance.chars().all(is_named) {
+            wrong("canvas.instance", "must be at most 64 letters, digits, `-`, `_` and `.`".to_owned());
+        }
         let zone = TimeZone::get(&canvas.zone);
         if zone.is_err() {
             wrong("canvas.zone", "must be a time zone, like \"America/New_York\"".to_owned());

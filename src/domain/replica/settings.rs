@@ -109,6 +109,9 @@ pub struct CanvasSettings {
     pub stale_after: Duration,
     /// Where files are read from: patterns of hosts.
     pub url_hosts: Vec<Glob>,
+    /// A file with further instances, or its text, which may hold secrets.
+    #[serde(default, deserialize_with = "secret")]
+    pub more: Option<SecretString>,
 }
 
 macro_rules! words {
