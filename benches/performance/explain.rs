@@ -41,7 +41,7 @@ pub(crate) const REPEAT: &str = "\
 `FULL=1` the largest sizes, `ROOTS=8000` more waiting requests, and `SCALE=0.1` sees in a few minutes whether everything still runs. \
 `make bench-compare A=old.json B=new.json` sets two runs side by side. Raw figures are in `target/performance.json`.";
 
-pub(crate) const SECTIONS: [About; 8] = [
+pub(crate) const SECTIONS: [About; 9] = [
     About {
         name: "makespan",
         title: "Makespan of a tree",
@@ -110,6 +110,19 @@ In the last comparison one CopyObject or UploadPartCopy of n bytes takes n/(85 M
             title: "Copies between buckets, median",
             unit: "s",
             takes: |row| row.name.contains(": time"),
+        },
+    },
+    About {
+        name: "replica",
+        title: "A replica of Canvas Data 2",
+        text: "\
+A table of a million rows in ten files is loaded, and then a fifth of it changed (a tenth of that deleted), into a PostgreSQL 18 on the same cores: by `copy-manager canvas … --once`, by Instructure's own client, and by bare SQL (COPY from memory and the key; COPY into a temporary table, DELETE and INSERT … ON CONFLICT), in turns, each in a database of its own; all three must hold the same rows in the end. \
+The platform is served from memory by the bench and has no limits of calls. Then a hundred small tables are asked for in which nothing has changed.",
+        folds: false,
+        plot: Plot::Bars {
+            title: "Loading and syncing, beside bare SQL (the mark) and the official client",
+            unit: "s",
+            takes: |_| true,
         },
     },
     About {

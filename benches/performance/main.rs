@@ -18,6 +18,8 @@
 mod support;
 
 mod bound;
+#[cfg(feature = "canvas")]
+mod bulk;
 mod calls;
 mod compare;
 mod counts;
@@ -26,7 +28,12 @@ mod figures;
 mod large;
 mod makespan;
 mod plot;
+#[cfg(feature = "canvas")]
+#[path = "../../tests/support/postgres.rs"]
+mod postgres;
 mod reaction;
+#[cfg(feature = "canvas")]
+mod replica;
 mod report;
 mod s3;
 mod s3_tools;
@@ -46,7 +53,7 @@ const OUT: &str = "target/performance.json";
 type Section = (&'static str, fn(&mut Book));
 
 /// In the order of the report.
-const SECTIONS: [Section; 8] = [
+const SECTIONS: &[Section] = &[
     (makespan::NAME, makespan::measure),
     (reaction::NAME, reaction::measure),
     (calls::NAME, calls::measure),
@@ -54,6 +61,8 @@ const SECTIONS: [Section; 8] = [
     (large::NAME, large::measure),
     (streams::NAME, streams::measure),
     (s3::NAME, s3::measure),
+    #[cfg(feature = "canvas")]
+    (replica::NAME, replica::measure),
     (counts::NAME, counts::measure),
 ];
 
@@ -86,12 +95,15 @@ fn measure(arguments: &[&str]) -> ExitCode {
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only.contains(&name));
     let unknown = only.iter().flatten().find(|name| SECTIONS.iter().all(|(known, _)| known != *name));
     if let Some(unknown) = unknown {
-        println!("there is no section {unknown}; there are {}", SECTIONS.map(|(name, _)| name).join(", "));
+        println!(
+            "there is no section {unknown}; there are {}",
+            SECTIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        );
         return ExitCode::from(2);
     }
     let mut figures = Figures::of_now();
     let mut well = true;
-    for (name, section) in SECTIONS.into_iter().filter(|(name, _)| wanted(name)) {
+    for (name, section) in SECTIONS.iter().copied().filter(|(name, _)| wanted(name)) {
         println!("== {name}");
         let mut book = Book::new(name);
         let began = support::now();

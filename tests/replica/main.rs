@@ -10,6 +10,7 @@
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod agreement;
 mod aside;
 mod catalogue;
 mod compare;

@@ -5,6 +5,7 @@
 //! is missing, the test says so, and passes.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -53,6 +54,23 @@ impl Oracle {
         reqwest::Client::new().post(url).json(&wish).send().await.unwrap().error_for_status().unwrap();
     }
 
+    /// Has a program download all of the table into a folder.
+    fn download(&self, program: &mut Command, format: &str, folder: &Path) {
+        let to = folder.to_str().unwrap();
+        let done = program
+            .args(["snapshot", "--namespace", "canvas", "--table", "kitchen"])
+            .args(["--format", format, "--output-directory", to])
+            .env_remove("AWS_CA_BUNDLE")
+            .env("DAP_API_URL", &self.url)
+            .env("DAP_CLIENT_ID", "us-east-1#oracle")
+            .env("DAP_CLIENT_SECRET", "oracle-secret")
+            .env("DAP_TRACKING", "off")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{program:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
     /// Runs the client on the table.
     fn dap(&self, python: &Path, database: &Database, command: &str) -> Output {
         Command::new(python)
@@ -79,6 +97,17 @@ impl Oracle {
     }
 }
 
+/// The folder of the oracle, where it is here.
+fn oracle() -> Option<PathBuf> {
+    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/dap-oracle"));
+    let folder = std::env::var_os("DAP_ORACLE").map_or_else(beside, PathBuf::from);
+    if folder.join("dap_oracle.py").exists() {
+        return Some(folder);
+    }
+    eprintln!("\n!!! SKIPPED: there is no oracle in {} (see DAP_ORACLE) !!!\n", folder.display());
+    None
+}
+
 fn clients() -> Vec<PathBuf> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let own = [".venv-dap", ".venv-dap1"].map(|folder| home.join(folder).join("bin/python"));
@@ -94,12 +123,7 @@ fn clients() -> Vec<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_client_does_not_go_on_with_a_treated_table() {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/dap-oracle"));
-    let folder = std::env::var_os("DAP_ORACLE").map_or_else(beside, PathBuf::from);
-    if !folder.join("dap_oracle.py").exists() {
-        eprintln!("\n!!! SKIPPED: there is no oracle in {} (see DAP_ORACLE) !!!\n", folder.display());
-        return;
-    }
+    let Some(folder) = oracle() else { return };
     for python in clients() {
         let (folder, python) = (folder.clone(), python.clone());
         on_each(|database| {
@@ -139,5 +163,42 @@ async fn the_official_client_does_not_go_on_with_a_treated_table() {
             }
         })
         .await;
+    }
+}
+
+/// The files below a folder, by their paths in it.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = std::fs::read(&path).unwrap();
+                found.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn downloads_are_those_of_the_official_client() {
+    let Some(oracle_folder) = oracle() else { return };
+    for python in clients().iter().filter(|python| python.to_string_lossy().contains(".venv-dap/")) {
+        for format in ["tsv", "csv", "jsonl"] {
+            let oracle = Oracle::start(&oracle_folder, python);
+            let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let mut client = Command::new(python);
+            oracle.download(client.args(["-m", "dap", "--loglevel", "error"]), format, theirs.path());
+            let mut program = Command::new(env!("CARGO_BIN_EXE_copy-manager"));
+            oracle.download(program.arg("canvas"), format, ours.path());
+            let (theirs, ours) = (files(theirs.path()), files(ours.path()));
+            assert!(!theirs.is_empty());
+            assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{format}");
+            assert!(ours == theirs, "{format}: the files have the same names, and other bytes");
+        }
     }
 }
