@@ -31,6 +31,7 @@ use crate::{
     doubles::MemoryStore,
     errands::Way,
     fate::Fate,
+    replicas::Kept,
     shelves::{Shelves, by_uri},
     trials::{ABANDONED, FRESH},
     world::{LAB, Plan, Request, TO},
@@ -99,6 +100,8 @@ pub(crate) struct Board {
     cancelled: Mutex<BTreeSet<String>>,
     /// Uploads in parts whose ids have been stored.
     pub(crate) uploads: Mutex<BTreeSet<String>>,
+    /// A replica, and what it is of, in histories that have one.
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Board {
@@ -110,6 +113,7 @@ impl Board {
         s3: Option<S3Objects>,
         plan: Plan,
     ) -> Arc<Self> {
+        let kept = plan.school.as_ref().map(|school| school.open(plan.platform.epoch));
         let tokens = plan.asks.iter().map(|ask| (ask.token.clone(), ask.request)).collect();
         Arc::new(Self {
             fate,
@@ -130,6 +134,7 @@ impl Board {
             ended: Mutex::default(),
             cancelled: Mutex::default(),
             uploads: Mutex::default(),
+            kept,
         })
     }
 
@@ -266,6 +271,9 @@ impl Board {
         if let Way::Share(share) = &request.way {
             return self.judge_share(token, request, share, output).await;
         }
+        if let Way::Run(_) = &request.way {
+            return self.judge_run(token, output);
+        }
         let stored = self.stored_counters(id);
         let count = |name: &str| stored[name].as_u64().unwrap_or(0);
         if request.missing && !request.contradicts {
@@ -376,8 +384,10 @@ impl Board {
                     self.is_troubled() || !list.goes_on && list.rows.iter().any(|(_, there)| !there)
                 }
                 Way::Share(_) => self.is_troubled(),
-                Way::Copy | Way::Manifest(_) => false,
+                Way::Copy | Way::Manifest(_) | Way::Run(_) => false,
             },
+            // What failed before the calm was tried too rarely to outlast it.
+            "ReplicaError" => matches!(request.way, Way::Run(at) if at < plan.calm_at && self.is_troubled()),
             "PolicyDenied" => matches!(&request.way, Way::Share(share) if share.forbidden),
             "CopyJobFailed" => jobs_fail,
             "TransferFailed" => {
@@ -596,7 +606,7 @@ impl Board {
                 }
             }
         }
-        for late in late.into_iter().chain(in_vain) {
+        for late in late.into_iter().chain(in_vain).chain(self.odd_tables()) {
             self.broke(late);
         }
         for harm in self.simulator.harm() {

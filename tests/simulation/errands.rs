@@ -1,7 +1,7 @@
 //! What is asked for besides copies of folders: manifests, copies to a bucket, and lists. Drawn apart
 //! from the rest of a plan.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Map, Value, json};
 
@@ -32,6 +32,8 @@ pub(crate) enum Way {
     List(List),
     /// A package, and its push.
     Share(Share),
+    /// A run over the tables of a replica, and when it is asked for.
+    Run(Duration),
 }
 
 impl Way {
@@ -42,6 +44,7 @@ impl Way {
             Self::Manifest(_) => "ICAv2CopyBatchSync",
             Self::List(_) => "S3CopyOutSync",
             Self::Share(_) => "DataPackageSync",
+            Self::Run(_) => "CanvasReplicaSync",
         }
     }
 }

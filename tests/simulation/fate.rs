@@ -27,6 +27,9 @@ pub(crate) enum Service {
     Callbacks,
     Platform,
     Bytes,
+    /// What replicas are made of, and where they are.
+    Source,
+    Database,
 }
 
 /// How likely what is at one call, from 0 to 1.

@@ -51,7 +51,7 @@ use crate::{
     secrets::{self, Heard},
     shares,
     wire::RouterWire,
-    world::{Ask, Blow, LAB_ID, Plan, TO, TO_ID},
+    world::{Also, Ask, Blow, LAB_ID, Plan, TO, TO_ID},
 };
 
 /// Between two looks of the watcher.
@@ -61,7 +61,7 @@ const VISITS: u64 = 6;
 /// In which everything must come to an end once it is calm.
 const PATIENCE: Duration = Duration::from_hours(4);
 /// How old the world is when the history begins.
-const AGE: Duration = Duration::from_mins(10);
+pub(crate) const AGE: Duration = Duration::from_mins(10);
 /// A fresh instance takes as long to look around.
 const WARM: Duration = Duration::from_secs(30);
 
@@ -102,11 +102,11 @@ pub(crate) fn live(seed: u64, verbose: bool) -> Told {
     lived(Plan::of(seed), seed, scripts, verbose).0
 }
 
-/// The same without packages, as it was before there were any.
-pub(crate) fn live_without_shares(seed: u64) -> Told {
+/// The same as it was before there were other kinds of work than those.
+pub(crate) fn live_as_once(seed: u64, also: Also) -> Told {
     let planned = Scripted { op: "write", about: "\"PLANNED\"", fault: Fault::Cancel };
     let scripts = if seed % 16 == 5 { vec![planned] } else { Vec::new() };
-    lived(Plan::drawn(seed, true, false), seed, scripts, false).0
+    lived(Plan::drawn(seed, true, also), seed, scripts, false).0
 }
 
 /// Lives through the history of a plan in which certain calls fail, as they must.
@@ -414,8 +414,10 @@ impl History {
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let has_packages = self.board.shares().next().is_some();
         let known = ports.clone();
+        let kept = self.board.kept.as_ref();
+        let replicated = kept.map(|kept| kept.seen_by(&gate, &ports)).into_iter().collect();
         let work =
-            kinds::work(ports, plan.settings.clone(), shares::settings(), Vec::new(), stop.clone(), cut);
+            kinds::work(ports, plan.settings.clone(), shares::settings(), replicated, stop.clone(), cut);
         let api = if has_packages { secrets::api(&work, &known) } else { None };
         let engine = work.engine;
         me.set(engine.instance().to_string()).unwrap();
@@ -565,6 +567,7 @@ impl History {
             // What was deleted last is still to go.
             sleep(Duration::from_secs(25)).await;
             board.judge_world().await;
+            board.judge_replica();
             for (name, ..) in self.foreigners() {
                 let item = board.store.peek(&Key::new(format!("future.{name}"), "REQUEST"));
                 let kept = item.is_some_and(|item| {

@@ -10,7 +10,7 @@ use crate::{
     fate::{Fault, Scripted},
     history::live_by,
     trials::SetBack,
-    world::{Ask, Blow, Plan, Request, Want},
+    world::{Also, Ask, Blow, Plan, Request, Want},
 };
 
 /// Lives through a plain history of that many instances in which one call fails; how long it took.
@@ -190,7 +190,7 @@ fn a_plan_that_was_stored_unheard_is_not_taken_for_none() {
 #[test]
 fn a_mark_that_arrives_twice_does_not_bring_back_a_token() {
     let seed = 1_033_178_184;
-    let told = live_by(Plan::drawn(seed, false, false), seed, Vec::new(), true);
+    let told = live_by(Plan::drawn(seed, false, Also::default()), seed, Vec::new(), true);
     assert!(told.broken.is_empty(), "{:?}", told.broken);
 }
 

@@ -125,7 +125,7 @@ impl Board {
     pub(crate) fn shares(&self) -> impl Iterator<Item = &Share> {
         self.plan.requests.iter().filter_map(|request| match &request.way {
             Way::Share(share) => Some(share),
-            Way::Copy | Way::Manifest(_) | Way::List(_) => None,
+            Way::Copy | Way::Manifest(_) | Way::List(_) | Way::Run(_) => None,
         })
     }
 

@@ -193,7 +193,7 @@ impl Board {
     pub(crate) fn lists(&self) -> impl Iterator<Item = &List> {
         self.plan.requests.iter().filter_map(|request| match &request.way {
             Way::List(list) => Some(list),
-            Way::Copy | Way::Manifest(_) | Way::Share(_) => None,
+            Way::Copy | Way::Manifest(_) | Way::Share(_) | Way::Run(_) => None,
         })
     }
 

@@ -165,6 +165,11 @@ impl Trials {
         self.set_back.iter().filter(|set_back| set_back.instance == instance).copied().collect()
     }
 
+    /// Whether any machine is.
+    pub(crate) fn sets_back(&self) -> bool {
+        !self.set_back.is_empty()
+    }
+
     /// How that place, or a file in it, is encrypted.
     pub(crate) fn encryption(&self, place: &str) -> &'static str {
         if self.kms.contains(place) { "aws:kms" } else { "AES256" }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     errands::{DEST, Errands, LISTS, SHELF, Shelved, Way},
     fate::{Odds, Service},
+    replicas::School,
     shares,
     throngs::Throng,
     trials::{self, Late, Trials},
@@ -131,6 +132,15 @@ pub(crate) struct Plan {
     pub overwritten: BTreeSet<String>,
     pub strangers: BTreeSet<String>,
     pub trials: Trials,
+    /// What a replica is made of.
+    pub school: Option<School>,
+}
+
+/// Kinds of work besides copies, which came later.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Also {
+    pub shares: bool,
+    pub replicas: bool,
 }
 
 impl Plan {
@@ -177,6 +187,7 @@ impl Plan {
         plan.overwritten.clear();
         plan.strangers.clear();
         plan.trials = Trials::none();
+        plan.school = None;
         plan
     }
 }
@@ -212,12 +223,12 @@ pub(crate) const DESTINATIONS: [&str; 3] = ["/in/", "/out/", "/in/new/"];
 impl Plan {
     /// The plan of a seed.
     pub(crate) fn of(seed: u64) -> Self {
-        Self::drawn(seed, true, true)
+        Self::drawn(seed, true, Also { shares: true, replicas: true })
     }
 
-    /// The same; `tried`: with what the real world does besides; `shares`: with packages.
+    /// The same; `tried`: with what the real world does besides.
     #[expect(clippy::too_many_lines, reason = "one draw after the other")]
-    pub(crate) fn drawn(seed: u64, tried: bool, shares: bool) -> Self {
+    pub(crate) fn drawn(seed: u64, tried: bool, also: Also) -> Self {
         let mut dice = Dice(StdRng::seed_from_u64(seed ^ 0x5eed));
         let quiet = dice.chance(0.12);
         let rough = if quiet { 0.0 } else { 1.0 };
@@ -409,7 +420,7 @@ impl Plan {
         let shelves = shelves(&mut other, &errands, &wanted);
         let mut s3_rules = if quiet { Vec::new() } else { s3_rules(&mut other) };
 
-        if shares {
+        if also.shares {
             let mut apart = Dice(StdRng::seed_from_u64(seed ^ 0x5a4e));
             for (request, payload) in shares::draw(&mut apart, &mut errands.objects) {
                 needs_s3 = true;
@@ -421,6 +432,19 @@ impl Plan {
                     overwritten.insert(want.to.clone());
                 }
                 requests.push(request);
+            }
+        }
+
+        let mut apart = Dice(StdRng::seed_from_u64(seed ^ 0xca5a));
+        let school = if also.replicas { School::draw(&mut apart, calm_at) } else { None };
+        if let Some(school) = &school {
+            for (request, ask) in school.runs(&mut apart, calm_at, requests.len()) {
+                requests.push(request);
+                asks.push(ask);
+            }
+            if !quiet {
+                blows.extend(School::blows(&mut apart, calm_at));
+                blows.sort_by_key(|(at, _)| *at);
             }
         }
 
@@ -526,6 +550,7 @@ impl Plan {
             overwritten,
             strangers,
             trials,
+            school,
         }
     }
 }
