@@ -63,6 +63,15 @@ class Nothing(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    """One for whom it is no news that a daemon has been stopped in the midst of a call."""
+
+    daemon_threads = True
+
+    def handle_error(self, request, address):
+        pass
+
+
 def free_port():
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -155,8 +164,7 @@ def main():
     asked = parser.parse_args()
     binary = os.path.abspath(asked.binary)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Nothing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     there = f"http://127.0.0.1:{server.server_address[1]}"
 
