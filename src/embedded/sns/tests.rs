@@ -106,6 +106,13 @@ async fn other_topics_and_other_places_are_not_even_asked() {
         ("SigningCertURL", "https://evil.example/SimpleNotificationService-1.pem"),
         ("SigningCertURL", "http://sns.ap-southeast-2.amazonaws.com/SimpleNotificationService-1.pem"),
         ("SigningCertURL", "https://sns.ap-southeast-2.amazonaws.com/?Action=ListTopics"),
+        ("SigningCertURL", "https://sns.ap-southeast-2.amazonaws.com/x.pem"),
+        ("SigningCertURL", "https://sns.ap-southeast-2.amazonaws.com/x.pem?Action=GetTopicAttributes"),
+        (
+            "SigningCertURL",
+            "https://sns.ap-southeast-2.amazonaws.com/SimpleNotificationService-1.pem?Action=ListTopics",
+        ),
+        ("SigningCertURL", "https://sns.ap-southeast-2.amazonaws.com/SimpleNotificationService-1/../x.pem"),
     ] {
         let opened = inbox.open(&with(fixture!("notification-2.json"), field, value)).await;
         assert!(matches!(opened, Err(Unheard::Untrusted(_))), "{value}: {opened:?}");
