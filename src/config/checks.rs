@@ -270,6 +270,7 @@ impl Complaints {
         let secrets = [
             ("icav2.base_url", Some(icav2.base_url.as_str())),
             ("icav2.s3_endpoint_url", icav2.s3_endpoint_url.as_deref()),
+            ("share.slack_url", Some(settings.share.slack_url.as_str())),
         ];
         for (key, url) in secrets {
             let Some(url) = url.and_then(|url| url::Url::parse(url).ok()) else { continue };

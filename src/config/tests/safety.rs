@@ -8,9 +8,12 @@ use crate::config::Settings;
 #[test]
 fn secrets_go_over_tls_or_nowhere() {
     let plain = "must start with https://: only this machine may be called without TLS";
-    let text =
-        "[icav2]\nbase_url = \"http://ica.example/ica/rest\"\ns3_endpoint_url = \"http://10.0.0.1:9000\"\n";
-    let expected = ["base_url", "s3_endpoint_url"].map(|key| format!("icav2.{key} (file FILE): {plain}"));
+    let text = r#"
+        icav2 = { base_url = "http://ica.example/ica/rest", s3_endpoint_url = "http://10.0.0.1:9000" }
+        share = { slack_url = "http://slack.example/api/" }
+    "#;
+    let expected = ["icav2.base_url", "icav2.s3_endpoint_url", "share.slack_url"]
+        .map(|key| format!("{key} (file FILE): {plain}"));
     assert_eq!(complaints(text, &[]), expected);
     for host in ["127.0.0.1:8080", "localhost", "[::1]:9", "127.9.9.9"] {
         assert!(
