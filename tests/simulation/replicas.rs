@@ -50,6 +50,8 @@ const NAMESPACE: &str = "canvas";
 /// The account may make so many jobs in a minute of ours; the platform's is as much shorter as clocks may differ.
 const JOBS: &str = "create_job=6";
 const PLATFORM_MINUTE: f64 = 54.0;
+/// What a run is asked for with that is to load all tables anew.
+const INIT: &str = r#""mode":"init""#;
 /// The last run is asked for so long after the faults.
 const AFTER_THE_CALM: Duration = Duration::from_secs(20);
 
@@ -451,6 +453,15 @@ impl Board {
         }
     }
 
+    /// Whether all of a table was asked for, and the platform still answers with the job of an earlier question.
+    pub(crate) fn has_only_an_old_snapshot(&self, token: &str, cause: &Value) -> bool {
+        let is_shared = self.kept.as_ref().is_some_and(|kept| kept.school.controls["deduplicate"] == true);
+        let ask = self.plan.asks.iter().find(|ask| ask.token == token).unwrap();
+        let failed = cause["files"].as_array().unwrap();
+        let is_old = |file: &Value| file["why"].as_str().unwrap().starts_with("the source has a snapshot of");
+        is_shared && ask.body.contains(INIT) && failed.iter().all(is_old)
+    }
+
     /// In the end every table is there as it is at its source, no part of a job was loaded twice, and the platform
     /// had to refuse nothing for its limits.
     pub(crate) fn judge_replica(&self) {
@@ -462,7 +473,7 @@ impl Board {
             }
         }
         // Who asks for all of it gets all of it, also where the platform answers with the same job.
-        let asked_anew = self.plan.asks.iter().filter(|ask| ask.body.contains(r#""mode":"init""#)).count();
+        let asked_anew = self.plan.asks.iter().filter(|ask| ask.body.contains(INIT)).count();
         let most = kept.memory.most_loads();
         if most as usize > 1 + asked_anew {
             self.broke(format!("a part was loaded {most} times"));

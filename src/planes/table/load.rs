@@ -132,11 +132,16 @@ impl TableRun<'_> {
         data_of: Timestamp,
     ) -> Result<Step, Halt> {
         let is_audit = self.state.audit.is_some();
-        if look.meta.as_ref().is_some_and(|meta| data_of < meta.timestamp) {
-            // Who reads the table has newer rows.
+        if let Some(meta) = look.meta.as_ref().filter(|meta| data_of < meta.timestamp) {
+            // Who reads the table has newer rows. The platform answers equal questions with the same job.
             loader.unstage().await?;
             self.state.asked = None;
-            return Ok(self.again("the snapshot is older than the table".to_owned()));
+            let until = job.expires_at.map(|at| format!(" and gives no newer one before {at}"));
+            return Ok(self.again(format!(
+                "the source has a snapshot of {data_of}{}; the table is of {} already",
+                until.unwrap_or_default(),
+                meta.timestamp
+            )));
         }
         let mut shaped = self.shaped(look, job.schema_version).await?;
         if is_audit {
