@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     account::Account,
+    binary::Process,
     emulated::{create_bucket, put_parts},
     gate::Call,
     shore::{get, put},
@@ -151,8 +152,8 @@ fn fits(pattern: &str, text: &str) -> bool {
     let parts: Vec<_> = parts.collect();
     let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
     for part in between {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
     }
     rest.ends_with(last)
 }
@@ -235,6 +236,54 @@ impl Account {
         s3
     }
 
+    /// Lists: with parts, with archived objects, and with other keys.
+    async fn copies_lists(&self) {
+        let list = |key: &str, more: Value| {
+            let mut input = json!({ "sourceFilesCsvBucket": "lists", "sourceFilesCsvKey": key,
+                "destinationBucket": "dest-data", "destinationPrefixKey": format!("{key}/") });
+            input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            input
+        };
+        let copy_out = self.machine("copy-out");
+        let warm = copy_out.start(&list("warm.csv", json!({}))).await;
+        copy_out
+            .start(&list(
+                "cold.csv",
+                json!({ "thawParams": { "glacierFlexibleRetrievalThawSpeed": "Bulk" } }),
+            ))
+            .await;
+        let definition = json!({ "credentialProvider": "aws-secret", "secret": "keys/dest" });
+        copy_out.start(&list("keys.csv", json!({ "bucketDefinitions": { "dest-data": definition } }))).await;
+        assert_eq!(warm.succeeded(PATIENCE).await["objects"]["copied"], 2);
+        self.called("RestoreObject", "source-data/run/cold.bam").await;
+    }
+
+    /// A package is made, pushed, read as anybody reads it who has its link, and deleted.
+    async fn shares(&self, daemon: &Process) {
+        let payload = json!({ "packageName": "mine", "shareDestination": "s3://dest-data/shared/",
+            "packageRequest": { "libraryIdList": ["L1"], "dataTypeList": ["fastq"] } });
+        self.event("DataPackageSync", &json!({ "payload": payload })).await;
+        daemon.says("sharing is open").await;
+        let desk = daemon.said("sharing is open")[0]["address"].as_str().unwrap().to_owned();
+        let desk = format!("http://{desk}/api/v1");
+        let http = reqwest::Client::new();
+        let package = within(PATIENCE, "the push", async || {
+            let pushes = http.get(format!("{desk}/push")).bearer_auth(TOKEN).send().await.unwrap();
+            let pushes: Value = pushes.json().await.unwrap();
+            let done = pushes["results"][0]["status"] == "SUCCEEDED";
+            done.then(|| pushes["results"][0]["packageId"].as_str().unwrap().to_owned())
+        })
+        .await;
+        let mut report = tokio::process::Command::new(env!("CARGO_BIN_EXE_copy-manager"));
+        report.args(["share", "view-package-report", "--package-id", &package]).env_clear();
+        report.args(["--endpoint", desk.trim_end_matches("/api/v1")]).env("COPY_MANAGER_SHARE_TOKEN", TOKEN);
+        let address = String::from_utf8(report.output().await.unwrap().stdout).unwrap();
+        let read = reqwest::get(address.trim().trim_matches('"')).await.unwrap();
+        assert!(read.status().is_success(), "{address}: {}", read.text().await.unwrap());
+        let gone = http.delete(format!("{desk}/package/{package}")).bearer_auth(TOKEN).send().await.unwrap();
+        assert!(gone.status().is_success(), "{}", gone.text().await.unwrap());
+    }
+
     /// Until the daemon has made that call.
     async fn called(&self, operation: &str, place: &str) {
         within(PATIENCE, &format!("{operation} of {place}"), async || {
@@ -285,47 +334,8 @@ async fn each_call_is_allowed_and_each_right_is_used() {
         json!({ "sourceUriList": ["s3://source-data/shelf/"], "destinationUri": "s3://dest-data/outside/" });
     account.event("ICAv2DataCopySync", &json!({ "payload": payload })).await;
 
-    // Lists: with parts, with archived objects, and with other keys.
-    let list = |key: &str, more: Value| {
-        let mut input = json!({ "sourceFilesCsvBucket": "lists", "sourceFilesCsvKey": key,
-            "destinationBucket": "dest-data", "destinationPrefixKey": format!("{key}/") });
-        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        input
-    };
-    let copy_out = account.machine("copy-out");
-    let warm = copy_out.start(&list("warm.csv", json!({}))).await;
-    copy_out
-        .start(&list("cold.csv", json!({ "thawParams": { "glacierFlexibleRetrievalThawSpeed": "Bulk" } })))
-        .await;
-    let definition = json!({ "credentialProvider": "aws-secret", "secret": "keys/dest" });
-    copy_out.start(&list("keys.csv", json!({ "bucketDefinitions": { "dest-data": definition } }))).await;
-    assert_eq!(warm.succeeded(PATIENCE).await["objects"]["copied"], 2);
-    account.called("RestoreObject", "source-data/run/cold.bam").await;
-
-    // Sharing: a package, which is pushed, read, and deleted.
-    let payload = json!({ "packageName": "mine", "shareDestination": "s3://dest-data/shared/",
-        "packageRequest": { "libraryIdList": ["L1"], "dataTypeList": ["fastq"] } });
-    account.event("DataPackageSync", &json!({ "payload": payload })).await;
-    daemon.says("sharing is open").await;
-    let desk = daemon.said("sharing is open")[0]["address"].as_str().unwrap().to_owned();
-    let desk = format!("http://{desk}/api/v1");
-    let http = reqwest::Client::new();
-    let package = within(PATIENCE, "the push", async || {
-        let pushes = http.get(format!("{desk}/push")).bearer_auth(TOKEN).send().await.unwrap();
-        let pushes: Value = pushes.json().await.unwrap();
-        let done = pushes["results"][0]["status"] == "SUCCEEDED";
-        done.then(|| pushes["results"][0]["packageId"].as_str().unwrap().to_owned())
-    })
-    .await;
-    let mut report = tokio::process::Command::new(env!("CARGO_BIN_EXE_copy-manager"));
-    report.args(["share", "view-package-report", "--package-id", &package]).env_clear();
-    report.args(["--endpoint", desk.trim_end_matches("/api/v1")]).env("COPY_MANAGER_SHARE_TOKEN", TOKEN);
-    let address = String::from_utf8(report.output().await.unwrap().stdout).unwrap();
-    let read = http.get(address.trim().trim_matches('"')).header("x-amz-request-payer", "requester");
-    let read = read.send().await.unwrap();
-    assert!(read.status().is_success(), "{address}: {}", read.text().await.unwrap());
-    let gone = http.delete(format!("{desk}/package/{package}")).bearer_auth(TOKEN).send().await.unwrap();
-    assert!(gone.status().is_success(), "{}", gone.text().await.unwrap());
+    account.copies_lists().await;
+    account.shares(&daemon).await;
 
     // What is listed for people, and the ends of what was begun above.
     let listed = reqwest::get(format!("{server}/v1/requests")).await.unwrap();
