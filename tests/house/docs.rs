@@ -1,5 +1,5 @@
 //! The documents say what the code says, and point at what is there.
-#![expect(clippy::unwrap_used, reason = "test helpers")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers")]
 
 use std::{fs, path::Path};
 
@@ -41,12 +41,47 @@ fn the_page_of_errors_gives_the_advice_that_callers_get() {
 fn links_lead_somewhere() {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let pages = docs.filter(|path| path.extension().is_some_and(|ending| ending == "md"));
-    for page in pages.chain([root().join("README.md"), root().join("CHANGELOG.md")]) {
+    for page in pages.chain(["README.md", "CHANGELOG.md", "deploy/README.md"].map(|page| root().join(page))) {
         let text = fs::read_to_string(&page).unwrap();
         for link in links(&text) {
             let target = page.parent().unwrap().join(link);
             assert!(target.exists(), "{}: {link}", page.display());
         }
+    }
+}
+
+/// The place of a heading in its page, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|sign| sign.is_alphanumeric() || " _-".contains(*sign));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_alarm_leads_to_its_paragraph_and_watches_what_is_sent() {
+    let runbook = read("docs/runbook.md");
+    let headings = runbook.lines().filter(|line| line.starts_with("##"));
+    let places: Vec<_> = headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect();
+    let metrics = read("docs/metrics.md");
+    let template = read("deploy/service.yaml");
+    let (_, resources) = template.split_once("\nResources:\n").unwrap();
+    let alarms = resources.split("\n\n").filter(|part| part.contains("    Type: AWS::CloudWatch::Alarm\n"));
+    let mut count = 0;
+    for alarm in alarms {
+        let (_, place) =
+            alarm.split_once("${RunbookUrl}#").unwrap_or_else(|| panic!("no paragraph: {alarm}"));
+        let place = place.split('"').next().unwrap();
+        assert!(places.iter().any(|known| known == place), "docs/runbook.md has no #{place}");
+        count += 1;
+    }
+    assert!(count > 10, "{count}");
+    for name in resources.split("copy_manager_").skip(1) {
+        let name: String =
+            name.chars().take_while(|sign| sign.is_ascii_alphanumeric() || *sign == '_').collect();
+        let row = metrics.lines().find(|line| line.starts_with(&format!("| `copy_manager_{name}` ")));
+        assert!(
+            row.is_some_and(|row| row.contains("| yes |")),
+            "copy_manager_{name} does not go to CloudWatch"
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 //! `tests/requirements.txt`). Tests of one process that run at the same time share one; it ends with
 //! the last of them.
 
-mod process;
+pub(crate) mod process;
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +15,7 @@ use std::{
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use copy_manager::aws::clients::{Clients, configured};
+use serde_json::Value;
 use tokio::{sync::Mutex, time::sleep};
 
 use self::process::{Guarded, free_port, program, wait_until_healthy};
@@ -49,6 +50,17 @@ impl Emulator {
         if let Some(running) = shared.upgrade() {
             return Some(running);
         }
+        let started = Arc::new(Self::launch(false).await?);
+        *shared = Arc::downgrade(&started);
+        Some(started)
+    }
+
+    /// One that nobody else has, and that checks signatures and rights, as AWS does.
+    pub(crate) async fn start_strict() -> Option<Self> {
+        Self::launch(true).await
+    }
+
+    async fn launch(checks_rights: bool) -> Option<Self> {
         let port = free_port();
         let process = Guarded::spawn(
             &program("ministack")?,
@@ -57,11 +69,11 @@ impl Emulator {
                 ("BIND_HOST", "127.0.0.1".to_owned()),
                 ("GATEWAY_PORT", port.to_string()),
                 ("IOT_MTLS_ENABLED", "0".to_owned()),
+                ("AUTH", checks_rights.to_string()),
             ],
         );
-        let started = Arc::new(Self { endpoint: format!("http://127.0.0.1:{port}"), _process: process });
+        let started = Self { endpoint: format!("http://127.0.0.1:{port}"), _process: process };
         wait_until_healthy(&format!("{}/_ministack/health", started.endpoint)).await;
-        *shared = Arc::downgrade(&started);
         Some(started)
     }
 
@@ -137,6 +149,17 @@ impl Emulator {
         template: &str,
         parameters: &[(&str, &str)],
     ) -> BTreeMap<String, String> {
+        self.change_stack("CREATE", name, template, parameters).await
+    }
+
+    /// Makes (`CREATE`) or changes (`UPDATE`) a stack; its outputs.
+    pub(crate) async fn change_stack(
+        &self,
+        change: &str,
+        name: &str,
+        template: &str,
+        parameters: &[(&str, &str)],
+    ) -> BTreeMap<String, String> {
         let mut fields = vec![("TemplateBody".to_owned(), template)];
         fields.push(("Capabilities.member.1".to_owned(), "CAPABILITY_IAM"));
         for (n, (key, value)) in (1..).zip(parameters) {
@@ -144,15 +167,26 @@ impl Emulator {
             fields.push((format!("Parameters.member.{n}.ParameterValue"), value));
         }
         let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        self.cloudformation("CreateStack", name, &fields).await;
-        let described = loop {
+        let action = if change == "CREATE" { "CreateStack" } else { "UpdateStack" };
+        self.cloudformation(action, name, &fields).await;
+        let (good, under_way) = (format!("{change}_COMPLETE"), "_IN_PROGRESS");
+        loop {
             let described = self.cloudformation("DescribeStacks", name, &[]).await;
             match between(&described, "<StackStatus>", "</StackStatus>") {
-                Some("CREATE_COMPLETE") => break described,
-                Some("CREATE_IN_PROGRESS") => sleep(Duration::from_millis(100)).await,
-                other => panic!("the stack is {other:?}: {described}"),
+                Some(status) if status == good => break,
+                Some(status) if status.ends_with(under_way) => sleep(Duration::from_millis(100)).await,
+                other => {
+                    let events = self.cloudformation("DescribeStackEvents", name, &[]).await;
+                    panic!("the stack {name} is {other:?}: {events}")
+                }
             }
-        };
+        }
+        self.outputs(name).await
+    }
+
+    /// What a stack has come to.
+    pub(crate) async fn outputs(&self, name: &str) -> BTreeMap<String, String> {
+        let described = self.cloudformation("DescribeStacks", name, &[]).await;
         let outputs = described.split("<OutputKey>").skip(1).map(|output| {
             let (key, rest) = output.split_once("</OutputKey>").unwrap();
             let value = between(rest, "<OutputValue>", "</OutputValue>").unwrap();
@@ -161,27 +195,68 @@ impl Emulator {
         outputs.collect()
     }
 
-    /// One call of `CloudFormation`, by hand: its SDK would be the largest dependency of the project.
+    /// Deletes a stack; what it keeps, by type.
+    pub(crate) async fn delete_stack(&self, name: &str) -> Vec<String> {
+        let described = self.cloudformation("DescribeStacks", name, &[]).await;
+        // By its id, for a deleted stack has no name.
+        let id = between(&described, "<StackId>", "</StackId>").unwrap().to_owned();
+        self.cloudformation("DeleteStack", name, &[]).await;
+        loop {
+            let described = self.cloudformation("DescribeStacks", &id, &[]).await;
+            match between(&described, "<StackStatus>", "</StackStatus>") {
+                Some("DELETE_COMPLETE") => break,
+                Some(status) if status.ends_with("_IN_PROGRESS") => sleep(Duration::from_millis(100)).await,
+                other => panic!("the stack {name} is {other:?}: {described}"),
+            }
+        }
+        let events = self.cloudformation("DescribeStackEvents", &id, &[]).await;
+        let kept = events.split("<member>").filter(|event| event.contains("DELETE_SKIPPED"));
+        let mut kept: Vec<_> =
+            kept.filter_map(|event| between(event, "<LogicalResourceId>", "</").map(str::to_owned)).collect();
+        kept.sort();
+        kept
+    }
+
+    /// One call of `CloudFormation`.
     async fn cloudformation(&self, action: &str, stack: &str, parameters: &[(&str, &str)]) -> String {
+        let parameters = [&[("StackName", stack)], parameters].concat();
+        self.query("cloudformation", action, &parameters).await
+    }
+
+    /// One call of a service that takes forms, by hand: the SDK of `CloudFormation` would be the largest
+    /// dependency of the project.
+    pub(crate) async fn query(&self, service: &str, action: &str, parameters: &[(&str, &str)]) -> String {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Action", action).append_pair("StackName", stack).extend_pairs(parameters);
-        let scope = format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/cloudformation/aws4_request");
-        let answer = reqwest::Client::new()
-            .post(&self.endpoint)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("authorization", format!("{scope}, SignedHeaders=host, Signature=none"))
-            .body(form.finish())
-            .send()
-            .await
-            .unwrap();
+        form.append_pair("Action", action).extend_pairs(parameters);
+        let form = form.finish();
+        let call =
+            self.signed(service).header("content-type", "application/x-www-form-urlencoded").body(form);
+        let answer = call.send().await.unwrap();
         let status = answer.status();
         let text = answer.text().await.unwrap();
         assert!(status.is_success(), "{action}: {text}");
         text
     }
+
+    /// One call of a service that takes JSON, by hand.
+    pub(crate) async fn json(&self, service: &str, target: &str, asked: &Value) -> Value {
+        let call = self.signed(service).header("x-amz-target", target);
+        let call = call.header("content-type", "application/x-amz-json-1.1").body(asked.to_string());
+        let answer = call.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{target}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn signed(&self, service: &str) -> reqwest::RequestBuilder {
+        let scope = format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request");
+        let signature = format!("{scope}, SignedHeaders=host, Signature=none");
+        reqwest::Client::new().post(&self.endpoint).header("authorization", signature)
+    }
 }
 
-fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+pub(crate) fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(start)?;
     Some(rest.split_once(end)?.0)
 }

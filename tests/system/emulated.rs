@@ -44,7 +44,7 @@ pub(crate) async fn create_bucket(s3: &Client, bucket: &str) {
 }
 
 /// Uploads an object in parts of these sizes.
-async fn put_parts(s3: &Client, bucket: &str, key: &str, sizes: &[usize]) {
+pub(crate) async fn put_parts(s3: &Client, bucket: &str, key: &str, sizes: &[usize]) {
     let begun = s3.create_multipart_upload().bucket(bucket).key(key).content_type("text/x");
     let begun = begun.metadata("run", "7").send().await.unwrap();
     let mut parts = Vec::new();

@@ -9,18 +9,20 @@
 )]
 
 mod acceptance;
-#[expect(dead_code, reason = "chaos needs what is not needed here")]
+mod account;
 mod binary;
 #[path = "../support/browser.rs"]
 mod browser;
 mod copy_out;
 mod copying;
+mod deployment;
 mod embedded;
 mod emulated;
 #[path = "../support/emulator.rs"]
 mod emulator;
 mod endings;
 mod facade;
+mod gate;
 mod heartbeats;
 mod interruptions;
 #[expect(dead_code, reason = "chaos needs what is not needed here")]
@@ -32,6 +34,7 @@ mod page;
 mod plan;
 mod refusals;
 mod refused_lists;
+mod rights;
 mod rules;
 mod sharing;
 mod shore;

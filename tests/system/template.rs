@@ -1,39 +1,41 @@
-//! The service as `deploy/service.yaml` starts it: with exactly the environment of its task definition,
-//! for the defaults and for every parameter.
+//! The service as `deploy/service.yaml` starts it: with exactly the environment of its task definition, as the
+//! emulator gives it back, for the defaults and for every parameter, and with the rights of its task role.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use serde_norway::Value as Yaml;
-use tokio::{net::TcpListener, time::timeout};
 
-use crate::binary::Process;
+use crate::{
+    account::{Account, SERVICE, STATEFUL},
+    binary::Process,
+    emulator::process::free_port,
+    lab::Platform,
+    within,
+};
 
-/// How long a daemon may take to call AWS.
-const PATIENCE: Duration = Duration::from_secs(40);
-
-/// What parameters without a default are given.
-const GIVEN: [(&str, &str); 8] = [
-    ("Image", "copy-manager:test"),
-    ("ClusterName", "cluster"),
-    ("SubnetIds", "subnet-1"),
-    ("SecurityGroupIds", "sg-1"),
-    ("CopyRequestsQueueUrl", "https://sqs.ap-southeast-2.amazonaws.com/123456789012/copy-requests"),
-    ("IcaEventsQueueUrl", "https://sqs.ap-southeast-2.amazonaws.com/123456789012/ica-events"),
-    ("TableName", "copy-manager"),
-    ("InternalBusName", "copy-manager-internal"),
-];
+/// Parameters that are not changed alone: each change has an image of its own, and the emulator cannot move a service to
+/// another cluster, so that one is tried with another stage.
+const NOT_ALONE: [&str; 2] = ["Image", "ClusterName"];
 
 /// Another value of each parameter that has a default and no list of allowed values.
-const OTHER: [(&str, &str); 28] = [
+pub(crate) const OTHER: [(&str, &str); 33] = [
     ("CopyOutAcl", "bucket-owner-full-control"),
     ("Stage", "prod"),
-    ("DesiredCount", "0"),
+    ("ClusterName", "another"),
+    ("SubnetIds", "/another/subnets"),
+    ("SecurityGroupIds", "/another/groups"),
+    ("DesiredCount", "1"),
+    ("MaxCount", "4"),
+    ("AlarmTopicArn", "arn:aws:sns:ap-southeast-2:000000000000:alarms"),
+    ("RunbookUrl", "https://example.org/runbook.md"),
     ("IcaTokenSecretArn", "/another/parameter"),
     ("IcaTokenKeyArn", "arn:aws:kms:ap-southeast-2:123456789012:key/1"),
-    ("ReadableBuckets", "arn:aws:s3:::a,arn:aws:s3:::b"),
-    ("WritableBuckets", "arn:aws:s3:::c"),
-    ("BucketSecretArns", "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:k"),
+    ("ReadableBuckets", "arn:aws:s3:::source-data,arn:aws:s3:::lists,arn:aws:s3:::tables"),
+    ("ReadableKeyArns", "arn:aws:kms:ap-southeast-2:123456789012:key/3"),
+    ("WritableBuckets", "arn:aws:s3:::dest-data,arn:aws:s3:::lists"),
+    ("WritableKeyArns", "arn:aws:kms:ap-southeast-2:123456789012:key/4"),
+    ("BucketSecretArns", "arn:aws:secretsmanager:ap-southeast-2:000000000000:secret:keys/*"),
     ("BucketSecrets", "keys/*,other"),
     ("EndpointHosts", "s3.example.org,*.s3.example.net"),
     ("ReportPrefix", "s3://reports/copies/"),
@@ -42,111 +44,39 @@ const OTHER: [(&str, &str); 28] = [
     ("ShareArtifacts", "s3://sharing/artifacts/"),
     ("SharePublicUrl", "https://share.example.org"),
     ("ShareTokens", "ann:admin:a771cb1d697146d6def337d9f224be2dec41366276af4138832187b8310e35e2"),
-    ("ShareCatalogue", "s3://tables/a.csv,s3://tables/b.csv"),
+    ("ShareCatalogue", "s3://tables/files.csv"),
     ("ShareLims", "s3://tables/lims.csv"),
     ("ShareAutoJobs", "s3://tables/jobs.json"),
     ("CanvasCredentialsPath", "/prod/canvas_data_2"),
-    ("CanvasDatabaseSecretArn", "arn:aws:secretsmanager:ap-southeast-2:111122223333:secret:canvas-AbCdEf"),
+    ("CanvasDatabaseSecretArn", "arn:aws:secretsmanager:ap-southeast-2:000000000000:secret:canvas"),
     ("CanvasSchedule", "rate(3 hours)"),
     ("CanvasZone", "America/New_York"),
     ("CanvasColumns", "users.name=null"),
-    ("CanvasNotify", "log,sns:arn:aws:sns:ap-southeast-2:111122223333:canvas"),
-    ("CanvasTopicArn", "arn:aws:sns:ap-southeast-2:111122223333:canvas"),
-    ("Cpu", "1024"),
-    ("Memory", "2048"),
+    ("CanvasNotify", "log,sns:arn:aws:sns:ap-southeast-2:000000000000:canvas"),
 ];
+/// The topic of `CanvasNotify`.
+pub(crate) const TOPIC: (&str, &str) = ("CanvasTopicArn", "arn:aws:sns:ap-southeast-2:000000000000:canvas");
 
-/// Where sharing listens: in a test on a port that no other one has.
-const LISTEN: &str = "COPY_MANAGER__SHARE__LISTEN";
-
-/// The template with its parameters.
-struct Template {
-    yaml: Yaml,
-    parameters: BTreeMap<String, String>,
-}
-
-impl Template {
-    fn new(yaml: &Yaml, changed: &[(String, String)]) -> Self {
-        let mut parameters = BTreeMap::new();
-        for (name, parameter) in yaml["Parameters"].as_mapping().unwrap() {
-            let default = parameter.get("Default").map(text);
-            parameters.extend(default.map(|default| (text(name), default)));
-        }
-        parameters.extend(GIVEN.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        parameters.extend(changed.iter().cloned());
-        // What an SSM parameter holds takes its place.
-        let secret = "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:ica-token";
-        parameters.insert("IcaTokenSecretArn".to_owned(), secret.to_owned());
-        Self { yaml: yaml.clone(), parameters }
-    }
-
-    /// The environment of the container.
-    fn environment(&self) -> Vec<(String, String)> {
-        let container = &self.yaml["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"][0];
-        let Value::Array(entries) = self.value(&container["Environment"]) else { panic!("no list") };
-        let pair = |entry: &Value| {
-            let field = |name: &str| entry[name].as_str().unwrap_or_else(|| panic!("{entry}")).to_owned();
-            (field("Name"), field("Value"))
-        };
-        entries.iter().map(pair).collect()
-    }
-
-    /// A value as `CloudFormation` makes it; null where it is to be left out.
-    fn value(&self, yaml: &Yaml) -> Value {
-        match yaml {
-            Yaml::Tagged(tagged) => self.intrinsic(&tagged.tag.to_string(), &tagged.value),
-            Yaml::Sequence(items) => {
-                items.iter().map(|item| self.value(item)).filter(|item| !item.is_null()).collect()
-            }
-            Yaml::Mapping(fields) => {
-                fields.iter().map(|(name, field)| (text(name), self.value(field))).collect()
-            }
-            other => text(other).into(),
-        }
-    }
-
-    fn intrinsic(&self, tag: &str, inner: &Yaml) -> Value {
-        match tag {
-            "!Ref" => match inner.as_str().unwrap() {
-                "AWS::NoValue" => Value::Null,
-                "AWS::Region" => "ap-southeast-2".into(),
-                "AWS::AccountId" => "123456789012".into(),
-                "AWS::Partition" => "aws".into(),
-                name => {
-                    self.parameters.get(name).unwrap_or_else(|| panic!("no parameter {name}")).as_str().into()
-                }
-            },
-            "!If" => {
-                let chosen = if self.condition(&text(&inner[0])) { 1 } else { 2 };
-                self.value(&inner[chosen])
-            }
-            "!Sub" => {
-                let mut made = text(inner);
-                for (name, value) in &self.parameters {
-                    made = made.replace(&format!("${{{name}}}"), value);
-                }
-                made.into()
-            }
-            "!Join" => {
-                let parts = self.value(&inner[1]);
-                match &parts {
-                    Value::Array(parts) => {
-                        let parts: Vec<_> = parts.iter().map(|part| part.as_str().unwrap()).collect();
-                        parts.join(&text(&inner[0])).into()
-                    }
-                    one => one.clone(),
-                }
-            }
-            "!Equals" => json!(self.value(&inner[0]) == self.value(&inner[1])),
-            "!Not" => json!(!self.value(&inner[0]).as_bool().unwrap()),
-            other => panic!("{other} is not known to this test"),
-        }
-    }
-
-    fn condition(&self, name: &str) -> bool {
-        self.value(&self.yaml["Conditions"][name]).as_bool().unwrap()
-    }
-}
+/// What a parameter cannot do without, by the rules of the template or by what it means. The first part of its name, or
+/// its name with a value, is enough.
+const WITH: [(&str, &[(&str, &str)]); 10] = [
+    ("Stage", &[("ClusterName", "another")]),
+    ("MaxCount", &[("MetricsForCloudWatch", "true")]),
+    ("Cpu=512", &[("Memory", "1024")]),
+    ("Cpu=1024", &[("Memory", "2048")]),
+    ("Cpu=2048", &[("Memory", "4096")]),
+    ("Cpu=4096", &[("Memory", "8192")]),
+    ("Memory=4096", &[("Cpu", "512")]),
+    ("Memory=8192", &[("Cpu", "1024")]),
+    ("Share", &[("ShareArtifacts", "s3://sharing/artifacts/")]),
+    (
+        "Canvas",
+        &[
+            ("CanvasCredentialsPath", "/prod/canvas_data_2"),
+            ("CanvasDatabaseSecretArn", "arn:aws:secretsmanager:ap-southeast-2:000000000000:secret:canvas"),
+        ],
+    ),
+];
 
 fn text(yaml: &Yaml) -> String {
     match yaml {
@@ -157,60 +87,138 @@ fn text(yaml: &Yaml) -> String {
     }
 }
 
-/// Waits until a daemon with that environment calls AWS: beyond the reading of its settings.
-async fn starts(name: &str, mut environment: Vec<(String, String)>) {
-    let aws = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    // What Fargate and the task role would give, and a port that no other test has.
-    for (name, value) in [
-        ("AWS_ENDPOINT_URL", format!("http://{}", aws.local_addr().unwrap())),
-        ("AWS_REGION", "ap-southeast-2".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ("COPY_MANAGER__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
-    ] {
-        environment.push((name.to_owned(), value));
-    }
-    let listens = environment.iter().any(|(name, value)| name == LISTEN && !value.is_empty());
-    if listens {
-        environment.push((LISTEN.to_owned(), "127.0.0.1:0".to_owned()));
-    }
-    let mut daemon = Process::spawn("serve", directory.path(), &["serve"], &environment);
-    tokio::select! {
-        called = timeout(PATIENCE, aws.accept()) => assert!(matches!(called, Ok(Ok(_))), "{name}: it calls nobody"),
-        status = daemon.ended() => panic!("{name}: it ended before it began: {status}"),
+/// A file in one part and one in two, made long ago.
+pub(crate) fn world() -> serde_json::Value {
+    json!({ "projects": [
+        { "id": "5b1d1b36-9d2c-4a53-8f0e-6f3f6f2d1c01", "name": "lab", "age": "1h", "files": [
+            { "path": "/run/a.bam", "size": 90_000, "parts": 3 }, { "path": "/run/b.txt", "size": 900 },
+        ] },
+        { "id": "c0a8c7d2-33e4-4b7b-9a55-0e8d3a5b7f02", "name": "archive", "age": "1h" },
+    ] })
+}
+
+impl Account {
+    /// What the other values of parameters name.
+    pub(crate) async fn furnish(&self) {
+        for name in ["canvas", "alarms"] {
+            self.aws.sns.create_topic().name(name).send().await.unwrap();
+        }
+        let parameter = async |name: &str, value: &str| {
+            let put = self.aws.ssm.put_parameter().name(name).value(value).overwrite(true);
+            put.r#type(aws_sdk_ssm::types::ParameterType::String).send().await.unwrap();
+        };
+        let there = async |name: &str| {
+            let found = self.aws.ssm.get_parameter().name(name).send().await.unwrap();
+            found.parameter.unwrap().value.unwrap()
+        };
+        for (from, to) in [
+            ("/copy-manager/subnet-ids", "/another/subnets"),
+            ("/copy-manager/security-group-ids", "/another/groups"),
+            ("/copy-manager/icav2-token-secret-arn", "/another/parameter"),
+        ] {
+            parameter(to, &there(from).await).await;
+        }
+        parameter("/prod/canvas_data_2/dap_client_id", "us-east-1#any").await;
+        parameter("/prod/canvas_data_2/dap_client_secret", "any").await;
+        let database = json!({ "username": "any", "password": "any", "dbname": "canvas", "host": "127.0.0.1", "port": 1 });
+        let secret = self.aws.secrets.create_secret().name("canvas");
+        secret.secret_string(database.to_string()).send().await.unwrap();
+        self.emulator
+            .json(
+                "ecs",
+                "AmazonEC2ContainerServiceV20141113.CreateCluster",
+                &json!({ "clusterName": "another" }),
+            )
+            .await;
+        self.aws.eventbridge.create_event_bus().name("Another").send().await.unwrap();
+        self.emulator.create_stack("copy-manager-prod-stateful", STATEFUL, &[("Stage", "prod")]).await;
     }
 }
 
-#[tokio::test]
-async fn the_service_starts_with_its_defaults_and_with_every_parameter() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/service.yaml");
-    let yaml: Yaml = serde_norway::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let mut sets = vec![("the defaults".to_owned(), Vec::new())];
+/// Every parameter with another value, or with each that it may have, each with what it needs.
+fn sets(yaml: &Yaml) -> Vec<(String, Vec<(String, String)>)> {
+    let mut sets = Vec::new();
     for (name, parameter) in yaml["Parameters"].as_mapping().unwrap() {
         let name = text(name);
-        if GIVEN.iter().any(|(given, _)| *given == name) {
+        if NOT_ALONE.contains(&name.as_str()) {
             continue;
         }
         let allowed = parameter.get("AllowedValues").and_then(Yaml::as_sequence);
         let values: Vec<String> = if let Some(allowed) = allowed {
             allowed.iter().map(text).collect()
         } else {
-            let other = OTHER.iter().find(|(other, _)| *other == name);
+            let other = OTHER.iter().chain([&TOPIC]).find(|(other, _)| *other == name);
             vec![other.unwrap_or_else(|| panic!("another value of {name} is missing here")).1.to_owned()]
         };
-        sets.extend(values.into_iter().map(|value| (format!("{name}={value}"), vec![(name.clone(), value)])));
-    }
-    let all = OTHER.iter().filter(|(name, _)| yaml["Parameters"].get(*name).is_some());
-    let all = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    sets.push(("everything".to_owned(), all.collect()));
-    // Of those that make the same environment, one is enough.
-    let mut started = std::collections::BTreeSet::new();
-    for (name, changed) in sets {
-        let environment = Template::new(&yaml, &changed).environment();
-        if started.insert(environment.clone()) {
-            starts(&name, environment).await;
+        for value in values {
+            let title = format!("{name}={value}");
+            let with = WITH.iter().filter(|(of, _)| title.starts_with(of)).flat_map(|(_, with)| *with);
+            let with = with.filter(|(other, _)| *other != name);
+            let mut set: Vec<_> =
+                with.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            set.push((name.clone(), value));
+            sets.push((title, set));
         }
     }
-    assert!(started.len() > 8, "{started:#?}");
+    sets
+}
+
+#[tokio::test]
+async fn the_service_starts_with_its_defaults_and_with_every_parameter() {
+    let Some(account) = Account::open(&world(), &["--job-duration", "500ms"]).await else { return };
+    account.furnish().await;
+    let service = account.service("CREATE", &[]).await;
+    let (daemon, _) = account.serve("defaults", &service, &[]).await;
+    // With nothing but what the template gives, a caller's copy is made.
+    let manifest = json!({ "manifest": { "icav2://lab/run/a.bam": ["icav2://archive/in/"],
+        "icav2://lab/run/b.txt": ["icav2://archive/in/"] } });
+    let output = account.machine("copy-batch").start(&manifest).await.succeeded(Duration::from_mins(2)).await;
+    assert_eq!(output["counters"]["jobs_passed"], 1, "{output:#}");
+    assert_eq!(account.platform.tree("archive", "/in/").await.len(), 2);
+    assert!(daemon.said("messages not deleted, they will be received again").is_empty());
+    drop(daemon);
+
+    let yaml: Yaml = serde_norway::from_str(SERVICE).unwrap();
+    // Of those that make the same environment, one is enough.
+    let mut started = BTreeSet::from([service.container["environment"].to_string()]);
+    for (title, set) in sets(&yaml) {
+        // The emulator does not make another service for another name.
+        let change = if title.starts_with("Stage=") { "CREATE" } else { "UPDATE" };
+        let service = account.service(change, &set).await;
+        if started.insert(service.container["environment"].to_string()) {
+            account.serve(title.split('=').next().unwrap(), &service, &[]).await;
+        }
+    }
+    assert!(started.len() > 20, "{started:#?}");
+    let kept = account.emulator.delete_stack("copy-manager-dev").await;
+    assert_eq!(kept, ["Logs"], "nothing else of the service outlives it");
+}
+
+/// `deploy/compose.yaml`: the environment of its daemon, with a folder for its volume.
+#[tokio::test]
+async fn the_laboratory_starts_as_its_file_says() {
+    let yaml: Yaml = serde_norway::from_str(include_str!("../../deploy/compose.yaml")).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let platform = Platform::start(&data, &world(), &[], &[]).await;
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut environment = vec![("ICAV2_BASE_URL".to_owned(), platform.url())];
+    for (name, value) in yaml["services"]["copy-manager"]["environment"].as_mapping().unwrap() {
+        let value = text(value).replace("${ICAV2_ACCESS_TOKEN:-}", "any");
+        let value = value.replace("/data", data.path().to_str().unwrap()).replace("0.0.0.0:8080", &listen);
+        // What else may stand in `.env` is not set.
+        let left = value.split("${").map(|part| part.split_once(":-}").map_or(part, |(_, rest)| rest));
+        environment.push((text(name), left.collect()));
+    }
+    let mut daemon = Process::spawn("laboratory", data.path(), &["serve"], &environment);
+    let server = format!("http://{listen}");
+    within(Duration::from_secs(40), "the laboratory", async || {
+        assert_eq!(daemon.status(), None);
+        let answer = reqwest::get(format!("{server}/readyz")).await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
+    let listed = reqwest::Client::new().get(format!("{server}/v1/requests"));
+    assert_eq!(listed.try_clone().unwrap().send().await.unwrap().status(), 401);
+    let token = std::fs::read_to_string(data.path().join("token")).unwrap();
+    assert_eq!(listed.bearer_auth(token.trim()).send().await.unwrap().status(), 200);
 }

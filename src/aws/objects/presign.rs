@@ -34,10 +34,18 @@ impl S3Objects {
             None => until,
         };
         let client = self.clients.for_body(&at.bucket, &Access::Own).await;
-        let call =
-            client.get_object().bucket(&at.bucket).key(&at.key).set_request_payer(self.payer(&[&at.bucket]));
         let config = PresigningConfig::builder().start_time(SystemTime::from(now)).expires_in(lasts);
         let config = config.build().map_err(failed)?;
+        let call = client.get_object().bucket(&at.bucket).key(&at.key).customize();
+        // In the address: a header would be signed, too, and whoever follows a link sends none.
+        let pays = self.payer(&[&at.bucket]).map(|payer| format!("x-amz-request-payer={}", payer.as_str()));
+        let call = call.map_request(move |mut request| {
+            let Some(pays) = &pays else { return Ok(request) };
+            let uri = request.uri();
+            let joint = if uri.contains('?') { '&' } else { '?' };
+            let uri = format!("{uri}{joint}{pays}");
+            request.set_uri(uri).map(|()| request)
+        });
         let request = call.presigned(config).await.map_err(failed)?;
         Ok(Presigned { url: request.uri().to_owned(), until })
     }
