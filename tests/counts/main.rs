@@ -1,7 +1,7 @@
 //! What work costs, counted: calls to ICAv2, to the table and to S3, bytes written to the table, allocations.
 //!
 //! Everything runs in virtual time, in one process, beside the simulated platform, so the counts hardly depend on
-//! the machine. They are compared with `baseline.json`: what has grown by more than a twentieth fails, and names
+//! the machine. They are compared with `baseline.json` and `bills.json`: what has grown by more than a twentieth fails, and names
 //! the figure. `UPDATE_COUNTS=1` writes the baseline anew. Whatever was counted is left in `target/counts.json`, for
 //! the report of `make bench`.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers")]
@@ -23,8 +23,15 @@ mod seen;
 #[path = "../support/wire.rs"]
 mod wire;
 
+mod bills;
+mod cost;
 mod fleet;
+mod meter;
 mod packages;
+mod prices;
+mod replaced;
+#[cfg(feature = "canvas")]
+mod replica;
 mod worlds;
 
 use std::{
@@ -92,18 +99,28 @@ fn many_files_are_shared_in_little_memory() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "figures are to be seen")]
 fn nothing_costs_more_than_it_did() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let counts = worlds::count();
-    keep(&counts);
-    let baseline = place("tests/counts/baseline.json");
+    compare(&worlds::count(), "tests/counts/baseline.json");
+}
+
+/// What AWS is used for, of which `docs/cost.md` makes prices.
+#[test]
+fn no_bill_is_higher_than_it_was() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    compare(&bills::count(), bills::BASELINE);
+}
+
+#[expect(clippy::print_stdout, reason = "figures are to be seen")]
+fn compare(counts: &Counts, baseline: &str) {
+    keep(counts);
+    let baseline = place(baseline);
     if std::env::var_os("UPDATE_COUNTS").is_some() {
-        fs::write(&baseline, serde_json::to_string_pretty(&counts).unwrap() + "\n").unwrap();
+        fs::write(&baseline, serde_json::to_string_pretty(counts).unwrap() + "\n").unwrap();
     }
     let known: Counts = serde_json::from_str(&fs::read_to_string(&baseline).unwrap()).unwrap();
     let mut grown = Vec::new();
-    for (what, figures) in &counts {
+    for (what, figures) in counts {
         for (name, count) in figures {
             let before = known.get(what).and_then(|figures| figures.get(name)).copied();
             println!("{what}: {name} {count:.3} (before: {before:.3?})");

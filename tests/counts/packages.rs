@@ -32,7 +32,7 @@ use crate::{
     house::{House, Instance},
 };
 
-const RUN: &str = "241024_A00130_0336_BHW7MVDSXC";
+pub(crate) const RUN: &str = "241024_A00130_0336_BHW7MVDSXC";
 /// Bytes of each file.
 const SIZE: usize = 10;
 /// How often it is looked at what is held.
@@ -63,7 +63,7 @@ async fn peak<T>(work: impl Future<Output = T>) -> (usize, T) {
 
 /// A house with so many reads of one library, found where they lie. What belongs to packages is kept in a folder, not
 /// in the memory of the simulator.
-async fn house(files: usize, folder: &TempDir) -> House {
+pub(crate) async fn house(files: usize, folder: &TempDir) -> House {
     let key = format!("{RUN}/Samples/Lane_1/L1_S1_L001_R1_{{n}}.fastq.gz");
     let reads = json!([{ "key": key, "size": SIZE, "count": files }]);
     let buckets = json!([{ "name": "primary", "objects": reads }, { "name": "dest" }]);
@@ -82,14 +82,14 @@ async fn house(files: usize, folder: &TempDir) -> House {
     house
 }
 
-fn desk(house: &House, instance: &Instance) -> Desk {
+pub(crate) fn desk(house: &House, instance: &Instance) -> Desk {
     let packages = instance.work.packages.clone();
     let (sharing, settings) = (house.sharing.clone().unwrap(), house.share.clone());
     let url = "https://share.example.org".parse().unwrap();
     Desk::new(instance.engine.clone(), packages, &instance.ports, sharing, settings, url)
 }
 
-async fn packaged(desk: &Desk, files: usize) -> RequestId {
+pub(crate) async fn packaged(desk: &Desk, files: usize) -> RequestId {
     let fields = json!({ "libraryIdList": ["L1"], "instrumentRunIdList": [RUN], "dataTypeList": ["fastq"] });
     let body = json!({ "packageName": "many", "packageRequest": fields });
     let (name, request) = asked::package(&body, false).unwrap();
@@ -108,7 +108,7 @@ async fn packaged(desk: &Desk, files: usize) -> RequestId {
     }
 }
 
-async fn pushed(desk: &Desk, package: &RequestId, files: usize) {
+pub(crate) async fn pushed(desk: &Desk, package: &RequestId, files: usize) {
     let asked = asked::push(&json!({ "shareDestination": "s3://dest/in/" })).unwrap();
     let push = RequestId::new(desk.push("ann", package, asked).await.unwrap().id);
     loop {

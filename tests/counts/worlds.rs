@@ -9,7 +9,7 @@ use stats_alloc::Region;
 use crate::{ALLOCATOR, Counts, asking, house::House};
 
 /// A file of a simulated project: path, size, parts.
-type File = (String, u64, u32);
+pub(crate) type File = (String, u64, u32);
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_hours(1);
@@ -24,8 +24,8 @@ pub(crate) async fn count() -> Counts {
     let mut add = |what: &str, figures| {
         counts.insert(what.to_owned(), figures);
     };
-    add("20 folders of 50 files by job", copy(&folders(20, 50), &[], |_| {}).await);
-    add("20 folders of 50 files, a fifth of the jobs failing", copy(&folders(20, 50), &[], failing).await);
+    add("20 folders of 50 files by job", copy(&folders(20, 50, 2), &[], |_| {}).await);
+    add("20 folders of 50 files, a fifth of the jobs failing", copy(&folders(20, 50, 2), &[], failing).await);
     add("(a): 200 files in 12 folders", copy(&run_a(), &["/run/Logs/archive/"], |_| {}).await);
     add("(a), a fifth of the jobs failing", copy(&run_a(), &["/run/Logs/archive/"], failing).await);
     add("(a), folders whole", copy(&run_a(), &["/run/Logs/archive/"], whole).await);
@@ -46,14 +46,14 @@ fn whole(house: &mut House) {
     house.faults(json!({"tagDefect": false}));
 }
 
-/// Folders of files that go by job.
-fn folders(folders: usize, files: usize) -> Vec<File> {
-    let path = |folder, file| (format!("/run/{folder:02}/{file:03}.bam"), 300, 2);
+/// Folders of files; those of several parts go by job.
+pub(crate) fn folders(folders: usize, files: usize, parts: u32) -> Vec<File> {
+    let path = |folder, file| (format!("/run/{folder:02}/{file:03}.bam"), 300, parts);
     (0..folders).flat_map(|folder| (0..files).map(move |file| path(folder, file))).collect()
 }
 
 /// A sequencing run in small: 176 files in parts and 24 in one, in 12 folders.
-fn run_a() -> Vec<File> {
+pub(crate) fn run_a() -> Vec<File> {
     let file = |n: usize| {
         let folder = n % 12;
         if n % 8 == 7 && n < 192 {
@@ -108,9 +108,8 @@ async fn list(objects: usize) -> BTreeMap<String, f64> {
     figures
 }
 
-/// Has many requests wait for their jobs, and counts for each.
-async fn waiting(requests: usize) -> BTreeMap<String, f64> {
-    let files: Vec<File> = (0..requests).map(|n| (format!("/run/{n:05}.bam"), 300, 2)).collect();
+/// A house where that many requests wait for ten hours.
+pub(crate) async fn all_waiting(files: &[File]) -> House {
     let borrowed: Vec<_> = files.iter().map(|(path, size, parts)| (path.as_str(), *size, *parts)).collect();
     let mut house = House::new(&borrowed, &[], &[], |platform| {
         platform.job_duration = Duration::from_hours(10);
@@ -118,14 +117,26 @@ async fn waiting(requests: usize) -> BTreeMap<String, f64> {
     .await;
     house.icav2.requests_per_second = NonZeroU32::new(1000).unwrap();
     house.settings.jobs.max_running_jobs = 100_000;
-    let instance = house.instance();
+    house
+}
+
+/// Asks for each of these files, and waits until all of their jobs run, and a minute.
+pub(crate) async fn submitted(house: &House, files: &[File]) {
     for (n, (path, ..)) in files.iter().enumerate() {
         house.ask(&[path.as_str()], &format!("/in/{n}/"), &format!("t{n}")).await;
     }
-    while house.simulator.jobs().total < requests as u64 {
+    while house.simulator.jobs().total < files.len() as u64 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     tokio::time::sleep(Duration::from_mins(1)).await;
+}
+
+/// Has many requests wait for their jobs, and counts for each.
+async fn waiting(requests: usize) -> BTreeMap<String, f64> {
+    let files: Vec<File> = (0..requests).map(|n| (format!("/run/{n:05}.bam"), 300, 2)).collect();
+    let house = all_waiting(&files).await;
+    let instance = house.instance();
+    submitted(&house, &files).await;
     let calls = house.calls(None);
     house.table_calls.lock().unwrap().clear();
     let region = Region::new(ALLOCATOR);

@@ -119,6 +119,8 @@ pub(crate) struct House {
     pub(crate) database: Database,
     pub(crate) s3: SdkConfig,
     pub(crate) clock: Arc<VirtualClock>,
+    /// Puts something between instances and their ports, if a test wants that.
+    pub(crate) between: Arc<dyn Fn(Ports) -> Ports + Send + Sync>,
     seed: std::sync::atomic::AtomicU64,
     _time: JoinSet<()>,
 }
@@ -259,6 +261,7 @@ impl House {
             replicated: Vec::new(),
             database,
             clock,
+            between: Arc::new(|ports| ports),
             seed: 100.into(),
             _time: time,
         }
@@ -335,6 +338,7 @@ impl House {
             clock: self.clock.clone(),
             chance: dice,
         };
+        let ports = (self.between)(ports);
         let (stop, cut, off) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let (settings, share) = (self.settings.clone(), self.share.clone());
         let work = kinds::work(ports.clone(), settings, share, self.replicated.clone(), stop.clone(), cut);
