@@ -25,7 +25,6 @@ use crate::{
         replica::{Standing, Trouble},
         source::Source,
     },
-    postgres,
 };
 
 /// Between two looks at a run in this process.
@@ -154,8 +153,8 @@ pub fn reached(error: crate::ports::Error) -> anyhow::Error {
 
 /// The database of the demo.
 #[cfg(feature = "simulator")]
-pub fn demo_database(url: &str) -> anyhow::Result<postgres::demo::DemoDatabase> {
-    Ok(postgres::demo::DemoDatabase::new(url).map_err(|why| Misconfigured(Box::new(why)))?)
+pub fn demo_database(url: &str) -> anyhow::Result<crate::postgres::demo::DemoDatabase> {
+    Ok(crate::postgres::demo::DemoDatabase::new(url).map_err(|why| Misconfigured(Box::new(why)))?)
 }
 
 /// The platform alone, for a command that asks it and no database.

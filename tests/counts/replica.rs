@@ -1,6 +1,6 @@
 //! A run over the tables of a replica that is there already, each of which has changed a little.
 
-#[path = "../scenario/replicas/memory.rs"]
+#[path = "../support/replica.rs"]
 #[expect(dead_code, reason = "scenarios use the rest")]
 mod memory;
 
