@@ -285,7 +285,7 @@ fn aws_says_what_it_needs() {
             format!("aws.table_name (file FILE): {needed}"),
             format!("aws.internal_bus_name (default): {needed}"),
             format!(
-                "icav2.token_secret_id (default): {needed}, unless icav2.access_token or icav2.api_key is set"
+                "icav2.token_secret_id (default): {needed}, unless icav2.access_token or icav2.api_key is set, or replicas alone are kept"
             ),
         ]
     );
