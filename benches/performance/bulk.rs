@@ -57,7 +57,7 @@ impl Bulk {
         }
         let mut text = format!("meta.ts\tmeta.action\t{header}\n");
         for n in 0..rows / 5 {
-            let action = if n % 10 == 0 { 'D' } else { 'U' };
+            let action = if n.is_multiple_of(10) { 'D' } else { 'U' };
             let _written = write!(text, "2024-03-06T00:00:00Z\t{action}\t");
             change(n, &mut text);
         }
@@ -73,7 +73,7 @@ impl Bulk {
     /// Its changes as COPY takes them, each with what it is.
     pub(crate) fn changes(&self) -> Vec<Bytes> {
         let changed = |n: usize, text: &mut String| {
-            text.push_str(if n % 10 == 0 { "D\t" } else { "U\t" });
+            text.push_str(if n.is_multiple_of(10) { "D\t" } else { "U\t" });
             change(n, text);
         };
         chunks((0..self.rows / 5).map(|n| (n, changed as fn(usize, &mut String))))
@@ -109,7 +109,7 @@ fn chunks(rows: impl Iterator<Item = (usize, fn(usize, &mut String))>) -> Vec<By
 }
 
 fn line(n: usize, text: &mut String) {
-    let grade = if n % 7 == 0 { "\\N" } else { "A" };
+    let grade = if n.is_multiple_of(7) { "\\N" } else { "A" };
     let _written = writeln!(
         text,
         "{n}\t{}\t{}\t{grade}\t{}.5\t2024-01-{:02}T10:11:12.123Z\t2024-01-01T00:00:00.000Z\t2024-02-01T00:00:00.000Z\t\
@@ -127,14 +127,13 @@ fn line(n: usize, text: &mut String) {
 
 /// Row n × 5, as it is by now or gone.
 fn change(n: usize, text: &mut String) {
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         let _written = writeln!(text, "{}{}", n * 5, "\t\\N".repeat(COLUMNS.len()));
     } else {
         let from = text.len();
         line(n * 5, text);
         // Something of it is new.
-        let changed = text[from..].replacen("\tA\t", "\tB\t", 1);
-        text.truncate(from);
+        let changed = text.split_off(from).replacen("\tA\t", "\tB\t", 1);
         text.push_str(&changed);
     }
 }

@@ -29,6 +29,7 @@ mod large;
 mod makespan;
 mod plot;
 #[cfg(feature = "canvas")]
+#[expect(dead_code, clippy::print_stderr, reason = "tests use the rest")]
 #[path = "../../tests/support/postgres.rs"]
 mod postgres;
 mod reaction;

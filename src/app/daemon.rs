@@ -26,8 +26,8 @@ use crate::{
     embedded::sns::{Inbox, OverTheNetwork},
     engine::Engine,
     kinds::replica::Replicas,
-    ports::chance::Dice,
-    runtime::{OnError, Supervisor},
+    ports::{chance::Dice, platform::DataPlatform},
+    runtime::{Condition, OnError, Supervisor},
     share::{self, Callers, Rates, Share},
     signals,
     telemetry::{Dropped, Levels, Metrics, Verbatim},
@@ -128,12 +128,7 @@ pub(super) async fn start(
     let (latch, table) = (readiness.latch("table"), readiness.condition("table"));
     let looks = watched::look_at_table(store, table, latch, levels, phases.off.clone());
     supervisor.spawn_service("looks at the table", OnError::Log, looks);
-    if let Some(reached) = platform_reached {
-        let questions = watched::ask_platform(platform, reached, phases.off.clone());
-        supervisor.spawn_service("looks at the platform", OnError::Log, questions);
-    } else {
-        signals::process::no_platform();
-    }
+    look_at_platform(supervisor, platform, platform_reached);
 
     let depths = Arc::new(Depths::default());
     let looks = depths::look_at_queues(queues, depths.clone(), phases.off.clone());
@@ -167,6 +162,17 @@ pub(super) async fn start(
         #[cfg(feature = "simulator")]
         door,
     })
+}
+
+/// Asks the platform whether it can be reached, where there is one.
+fn look_at_platform(
+    supervisor: &Supervisor,
+    platform: Arc<dyn DataPlatform>,
+    reached: Option<[Condition; 2]>,
+) {
+    let Some(reached) = reached else { return signals::process::no_platform() };
+    let questions = watched::ask_platform(platform, reached, supervisor.phases().off.clone());
+    supervisor.spawn_service("looks at the platform", OnError::Log, questions);
 }
 
 /// Puts the schedules of the settings into the table: until that was done, or until `off`.

@@ -1,5 +1,5 @@
 //! The documents say what the code says, and point at what is there.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use std::{fs, path::Path};
 

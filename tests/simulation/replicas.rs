@@ -92,7 +92,7 @@ impl School {
     }
 
     /// Runs over them, each with when it is asked for, its token and its request; the last one when all is calm.
-    pub(crate) fn runs(&self, dice: &mut Dice, calm_at: Duration, known: usize) -> Vec<(Request, Ask)> {
+    pub(crate) fn runs(dice: &mut Dice, calm_at: Duration, known: usize) -> Vec<(Request, Ask)> {
         let mut times: Vec<_> = (0..=dice.index(3)).map(|_| dice.seconds(0, calm_at.as_secs())).collect();
         times.push(calm_at + AFTER_THE_CALM);
         let run = |(n, at): (usize, Duration)| {

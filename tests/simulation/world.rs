@@ -437,8 +437,8 @@ impl Plan {
 
         let mut apart = Dice(StdRng::seed_from_u64(seed ^ 0xca5a));
         let school = if also.replicas { School::draw(&mut apart, calm_at) } else { None };
-        if let Some(school) = &school {
-            for (request, ask) in school.runs(&mut apart, calm_at, requests.len()) {
+        if school.is_some() {
+            for (request, ask) in School::runs(&mut apart, calm_at, requests.len()) {
                 requests.push(request);
                 asks.push(ask);
             }

@@ -166,7 +166,7 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 /// What of the policy the calls have used, and what they needed that it does not allow.
-fn compared(policy: &Value, calls: &[Call]) -> (BTreeSet<(String, String)>, BTreeSet<(String, String)>) {
+fn compared(policy: &Value, calls: &[Call]) -> [BTreeSet<(String, String)>; 2] {
     let (mut used, mut missing) = (BTreeSet::new(), BTreeSet::new());
     for (action, resource) in calls.iter().flat_map(needs).collect::<BTreeSet<_>>() {
         let statements = policy["Statement"].as_array().unwrap().iter().filter(|statement| {
@@ -180,7 +180,7 @@ fn compared(policy: &Value, calls: &[Call]) -> (BTreeSet<(String, String)>, BTre
         }
         used.extend(sids.into_iter().map(|sid| (sid, action.clone())));
     }
-    (used, missing)
+    [used, missing]
 }
 
 fn owned(parameters: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -361,7 +361,7 @@ async fn each_call_is_allowed_and_each_right_is_used() {
     assert!(calls.len() > 100, "{}", calls.len());
     let refused: Vec<_> = calls.iter().filter(|call| [401, 403].contains(&call.status.as_u16())).collect();
     assert!(refused.is_empty(), "{refused:#?}");
-    let (mut used, missing) = compared(&service.policy, &calls);
+    let [mut used, missing] = compared(&service.policy, &calls);
     assert!(missing.is_empty(), "no statement allows this: {missing:#?}");
     for (sid, action, why) in UNUSED {
         assert!(used.insert((sid.to_owned(), action.to_owned())), "{sid}, {action} is used, not only: {why}");

@@ -217,8 +217,8 @@ async fn the_laboratory_starts_as_its_file_says() {
         answer.status().is_success().then_some(())
     })
     .await;
-    let listed = reqwest::Client::new().get(format!("{server}/v1/requests"));
-    assert_eq!(listed.try_clone().unwrap().send().await.unwrap().status(), 401);
+    let requests = reqwest::Client::new().get(format!("{server}/v1/requests"));
+    assert_eq!(requests.try_clone().unwrap().send().await.unwrap().status(), 401);
     let token = std::fs::read_to_string(data.path().join("token")).unwrap();
-    assert_eq!(listed.bearer_auth(token.trim()).send().await.unwrap().status(), 200);
+    assert_eq!(requests.bearer_auth(token.trim()).send().await.unwrap().status(), 200);
 }

@@ -149,7 +149,7 @@ impl How {
 
 /// Works off a run in this process.
 async fn once(options: &CanvasOptions, payload: &Value) -> anyhow::Result<ExitCode> {
-    let alone = Alone::new(options).await?;
+    let alone = Box::pin(Alone::new(options)).await?;
     let order = alone.order(payload).map_err(|error| Ended::Refused(format!("{error:#}")))?;
     let (told, has_failed) = Box::pin(alone.run(&order)).await?;
     tell(&told, has_failed)

@@ -82,10 +82,10 @@ impl Tables {
 impl Canvas {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::List(list) => list.run(global).await,
-            Command::Schema(schema) => schema.run(global).await,
-            Command::Snapshot(snapshot) => snapshot.run(global).await,
-            Command::Incremental(incremental) => incremental.run(global).await,
+            Command::List(list) => Box::pin(list.run(global)).await,
+            Command::Schema(schema) => Box::pin(schema.run(global)).await,
+            Command::Snapshot(snapshot) => Box::pin(snapshot.run(global)).await,
+            Command::Incremental(incremental) => Box::pin(incremental.run(global)).await,
             Command::Sync(run) => run.run(global, "sync").await,
             Command::Init(run) => run.run(global, "init").await,
             Command::Drop(run) => run.run(global, "drop").await,

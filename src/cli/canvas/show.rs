@@ -23,7 +23,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let alone = Alone::new(&self.namespace.options(global)).await?;
+        let alone = Box::pin(Alone::new(&self.namespace.options(global))).await?;
         let namespaces = match self.namespace.namespace {
             Some(namespace) => vec![namespace],
             None => alone.settings().namespaces.clone(),
