@@ -9,6 +9,7 @@ use super::{
     Misconfigured,
     inventories::{self, Chosen},
     on_aws::{self, CallersBus, Clients},
+    versions,
     watched::{WatchedTokens, WatchedTransport},
 };
 use crate::{
@@ -222,7 +223,7 @@ async fn on_one_machine(
     let callbacks =
         embedded::callbacks::LocalCallbacks::new(database.clone(), outcomes.clone(), clock.clone());
     let ports = Ports {
-        store: Arc::new(embedded::store::SqliteStore::new(database, clock.clone())),
+        store: versions::guarded(embedded::store::SqliteStore::new(database, clock.clone())),
         requests: queue.clone(),
         job_events: None,
         bus: Arc::new(bus()),

@@ -32,6 +32,7 @@ mod table;
 #[cfg(all(test, feature = "simulator"))]
 mod toy;
 mod verify;
+pub mod versions;
 mod watched;
 
 use std::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde_json::Value as Json;
 
-use super::{adapters::Around, watched::WatchedQueue};
+use super::{adapters::Around, versions, watched::WatchedQueue};
 pub(super) use crate::aws::external::CallersBus;
 use crate::{
     aws,
@@ -90,7 +90,11 @@ impl Clients {
         let requests = required(&of.copy_requests_queue_url, "copy_requests_queue_url")?;
         let table = required(&of.table_name, "table_name")?;
         Ok(Ports {
-            store: Arc::new(aws::store::DynamoStore::new(clients.dynamodb.clone(), table, chance.clone())),
+            store: versions::guarded(aws::store::DynamoStore::new(
+                clients.dynamodb.clone(),
+                table,
+                chance.clone(),
+            )),
             requests: queue(requests, "requests queue"),
             job_events: of.ica_events_queue_url.clone().map(|url| queue(url, "job events queue")),
             bus: Arc::new(aws::bus::EventBridgeBus::new(clients.eventbridge.clone(), of)),

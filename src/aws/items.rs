@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::ports::{
     Class, Error, Result,
-    store::{Item, Key, Value},
+    store::{Item, Key, READS, Value, schema_of},
 };
 
 /// Partition key.
@@ -41,10 +41,11 @@ pub(super) fn value(value: &Value) -> AttributeValue {
     }
 }
 
-/// The item in DynamoDB's attributes. Those of another type than ours make it `Invalid`.
+/// The item in DynamoDB's attributes. Those of another type than ours make it `Invalid`, unless a newer version wrote it.
 pub(super) fn decode(mut attributes: Attributes) -> Result<Item> {
     let key = take_key(&mut attributes)?;
     let mut item = Item::new(key);
+    let mut odd = None;
     for (name, attribute) in attributes {
         let decoded = match attribute {
             AttributeValue::S(text) => Some(Value::Text(text)),
@@ -52,12 +53,17 @@ pub(super) fn decode(mut attributes: Attributes) -> Result<Item> {
             AttributeValue::Ss(members) => Some(Value::TextSet(members.into_iter().collect())),
             _ => None,
         };
-        let Some(decoded) = decoded else {
-            return Err(unreadable(format!("attribute {name} of {} cannot be read", item.key)));
-        };
-        item.attributes.insert(name, decoded);
+        match decoded {
+            Some(decoded) => drop(item.attributes.insert(name, decoded)),
+            None => odd = Some(name),
+        }
     }
-    Ok(item)
+    match odd {
+        Some(name) if schema_of(&item) <= READS => {
+            Err(unreadable(format!("attribute {name} of {} cannot be read", item.key)))
+        }
+        _ => Ok(item),
+    }
 }
 
 /// The key in DynamoDB's attributes.

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::database::failed;
 use crate::ports::{
     Class, Error, Result,
-    store::{CREATED_AT, DAY, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, Value},
+    store::{CREATED_AT, DAY, DUE_AT, DUE_SHARD, EXPIRE_AT, Item, Key, READS, Value, schema_of},
 };
 
 /// The columns that [`item`] reads, in its order.
@@ -25,7 +25,7 @@ pub(super) fn decode((key, attributes): (Key, String)) -> Result<Item> {
     let unreadable = |key: &Key| Error::new(Class::Invalid, "read item", format!("{key} cannot be read"));
     let members: BTreeMap<String, Json> =
         serde_json::from_str(&attributes).map_err(|error| unreadable(&key).caused_by(error))?;
-    let mut decoded = BTreeMap::new();
+    let (mut item, mut odd) = (Item::new(key), false);
     for (name, json) in members {
         let value = match json {
             Json::String(text) => Some(Value::Text(text)),
@@ -37,9 +37,13 @@ pub(super) fn decode((key, attributes): (Key, String)) -> Result<Item> {
                 .map(Value::TextSet),
             Json::Null | Json::Bool(_) | Json::Object(_) => None,
         };
-        decoded.insert(name, value.ok_or_else(|| unreadable(&key))?);
+        match value {
+            Some(value) => drop(item.attributes.insert(name, value)),
+            None => odd = true,
+        }
     }
-    Ok(Item { key, attributes: decoded })
+    // One that a newer version wrote may hold what this one does not know.
+    if odd && schema_of(&item) <= READS { Err(unreadable(&item.key)) } else { Ok(item) }
 }
 
 /// Reads one item.

@@ -58,6 +58,10 @@ impl Core {
     }
 
     async fn beat_later(&self, key: &Key, error: &Error) {
+        if error.is_newer() {
+            // It stays due, for an instance that can tell.
+            return self.left.leave(key);
+        }
         signals::engine::callback_failed(signals::engine::Callback::Heartbeat, &key.id, error);
         let wait =
             RETRY.mul_f64(0.5 + self.ports.chance.unit() / 2.0).min(self.settings.heartbeat.promise / 10);

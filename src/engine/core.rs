@@ -13,6 +13,7 @@ use super::{
     liveness::Liveness,
     payload,
     quarantine::Quarantine,
+    schema::Left,
     settings::Settings,
     timers,
 };
@@ -38,6 +39,8 @@ pub struct Core {
     pub(super) beats: mpsc::Sender<Key>,
     pub(crate) liveness: Liveness,
     pub(super) quarantine: Quarantine,
+    /// Records that newer instances go on with.
+    pub(super) left: Left,
     /// Cancelled when no new work may begin.
     pub(crate) stop: CancellationToken,
     /// Cancelled when work under way must end at once.
@@ -73,6 +76,7 @@ impl Core {
             beats,
             liveness: Liveness::default(),
             quarantine: Quarantine::default(),
+            left: Left::default(),
             ports,
             settings,
             stop,

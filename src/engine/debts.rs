@@ -231,6 +231,9 @@ impl Core {
             return Ok(None);
         }
         let Err(error) = self.answer(item, token, outcome).await else { return Ok(None) };
+        if error.is_newer() {
+            return Err(error);
+        }
         signals::engine::callback_failed(signals::engine::Callback::Answer, &item.key.id, &error);
         let tries = item.number(attr::TRIES).unwrap_or(0);
         // No heartbeats are sent any more, so the caller's time runs while it waits for the answer.

@@ -132,6 +132,10 @@ impl Core {
                 match self.fetch_payload(&mut arrival.submission).await {
                     Ok(()) => match self.store(&arrival).await {
                         Ok((fate, token)) => (fate, token),
+                        Err(error) if error.is_newer() => {
+                            signals::engine::store_failed(&message.id, &error);
+                            (Fate::Leave, None)
+                        }
                         Err(error) => {
                             signals::engine::store_failed(&message.id, &error);
                             (

@@ -139,7 +139,7 @@ impl Lease {
 }
 
 impl Core {
-    /// Takes the lease of a record, if it is there, unsettled, readable and free: in one call, where no
+    /// Takes the lease of a record, if it is there, unsettled and free: in one call, where no
     /// instance holds it.
     pub(crate) async fn acquire(&self, key: &Key) -> Result<Option<Leased>, Error> {
         // Tells our write from another of this instance, where its answer is lost and it is repeated below us.
@@ -157,11 +157,7 @@ impl Core {
                 Change::Set(attr::GRIP.into(), grip.clone()),
             ],
         );
-        let is_free = [
-            Condition::Has(DUE_AT.into()),
-            Condition::Free(attr::OWNER.into()),
-            Condition::AtMost(attr::SCHEMA.into(), records::SCHEMA),
-        ];
+        let is_free = [Condition::Has(DUE_AT.into()), Condition::Free(attr::OWNER.into())];
         let found = match self.ports.store.write(is_free.into_iter().fold(take, Write::when)).await {
             Ok(Written::Done(item) | Written::Refused(item)) => item,
             Err(error) if error.may_have_happened => self.ports.store.get(key).await?,
@@ -178,7 +174,7 @@ impl Core {
     /// Takes the lease of a record that its holder has not given back, if its lease is over. `first`: when it was
     /// first asked for.
     async fn take_over(&self, key: &Key, item: &Item, first: Instant) -> Result<Option<Leased>, Error> {
-        if item.number(DUE_AT).is_none() || item.number(attr::SCHEMA).unwrap_or(0) > records::SCHEMA {
+        if item.number(DUE_AT).is_none() {
             return Ok(None);
         }
         let now = self.ports.clock.now();
@@ -278,14 +274,14 @@ impl Core {
             let write = lease.guarded(vec![set(attr::LEASE_UNTIL, until), set(DUE_AT, until)]);
             match self.ports.store.write(write).await {
                 Ok(Written::Done(_)) => lease.extend(asked_at),
-                Ok(Written::Refused(_)) => {
-                    signals::engine::lease_lost(&lease.key);
-                    lease.lost.cancel();
-                    std::future::pending::<()>().await;
-                }
+                Ok(Written::Refused(_)) => break,
+                Err(error) if error.is_newer() => break,
                 Err(error) => signals::engine::renewal_failed(&lease.key, &error),
             }
         }
+        signals::engine::lease_lost(&lease.key);
+        lease.lost.cancel();
+        std::future::pending::<()>().await;
     }
 
     /// Writes attributes of a held record. Each such write has a revision of its own and follows the one

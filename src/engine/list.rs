@@ -1,6 +1,6 @@
 //! Requests, newest first.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Engine,
+    concurrent::join_unordered,
     records::{self, DAY_MILLIS, Phase, as_millis, attr, millis},
     view::RequestView,
 };
@@ -140,27 +141,60 @@ impl Engine {
 
     /// Those of the entries that are requests, are not older than that, and may be wanted, in their order.
     async fn views(&self, entries: &[Recent], oldest: i64, wanted: &Wanted) -> Result<Vec<RequestView>> {
-        let store = &self.core.ports.store;
         let entries = entries.iter().filter(|entry| entry.created_at >= oldest);
-        let ids: Vec<RequestId> = entries.map(|entry| RequestId::new(entry.key.id.as_str())).collect();
+        let ids: Vec<RequestId> =
+            entries.clone().map(|entry| RequestId::new(entry.key.id.as_str())).collect();
         let keys: Vec<_> = ids.iter().map(records::request_key).collect();
-        let mut items = store.get_many(&keys).await?;
+        let (mut items, mut newer) = self.readable(&keys).await?;
+        // Of those that a newer version has written, it is known that they are there, and since when.
+        let known = entries.filter(|entry| newer.contains_key(&entry.key.id));
+        let stub = |entry: &Recent| {
+            Item::new(records::request_key(&RequestId::new(entry.key.id.as_str())))
+                .with(attr::CREATED_AT, entry.created_at)
+        };
+        items.extend(known.map(stub));
         // Most are told apart by their records alone; outcomes may be long.
         items.retain(|request| wanted.may_fit(request));
         let ended = items.iter().filter(|request| has_ended(request));
         let outcomes: Vec<_> = ended.map(|request| Key::new(&request.key.id, records::OUTCOME)).collect();
-        items.extend(store.get_many(&outcomes).await?);
-        let items = &items;
+        let (outcomes, more) = self.readable(&outcomes).await?;
+        items.extend(outcomes);
+        newer.extend(more);
+        let (items, newer) = (&items, &newer);
         let view = |id: RequestId| async move {
-            match self.view_in(id.as_str(), items).await {
+            let viewed = match newer.get(id.as_str()) {
+                Some(error) => return Ok(RequestView::unreadable(&id, items, error)),
+                None => self.view_in(id.as_str(), items).await,
+            };
+            match viewed {
                 // One that cannot be read, of a newer version perhaps, hides no other.
-                Err(error) if !error.is_passing() => Ok(RequestView::unreadable(&id, items, &error)),
+                Err(error) if error.is_newer() || !error.is_passing() => {
+                    Ok(RequestView::unreadable(&id, items, &error))
+                }
                 viewed => viewed,
             }
         };
         let views: Vec<Option<RequestView>> =
             stream::iter(ids).map(view).buffered(WIDTH).try_collect().await?;
         Ok(views.into_iter().flatten().collect())
+    }
+
+    /// Those of the items that this version reads, and the errors of the others by their ids.
+    async fn readable(&self, keys: &[Key]) -> Result<(Vec<Item>, BTreeMap<String, Error>)> {
+        let store = &self.core.ports.store;
+        match store.get_many(keys).await {
+            Err(error) if error.is_newer() => {}
+            read => return Ok((read?, BTreeMap::new())),
+        }
+        let (mut items, mut newer) = (Vec::new(), BTreeMap::new());
+        let reads = keys.iter().map(|key| async move { (key, store.get(key).await) });
+        for (key, read) in join_unordered(WIDTH, reads).await {
+            match read {
+                Err(error) if error.is_newer() => drop(newer.insert(key.id.clone(), error)),
+                read => items.extend(read?),
+            }
+        }
+        Ok((items, newer))
     }
 }
 

@@ -41,6 +41,7 @@ mod registry;
 mod root;
 pub(crate) mod round;
 pub mod schedule;
+pub mod schema;
 pub mod settings;
 mod stop;
 #[cfg(test)]

@@ -86,6 +86,9 @@ impl Core {
             },
             Err(error) => {
                 signals::engine::store_failed(&message.id, &error);
+                if error.is_newer() {
+                    return Fate::Leave;
+                }
                 self.answer_before_dead_letter(message, &id, event.token.as_ref()).await
             }
         }

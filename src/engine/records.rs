@@ -25,9 +25,6 @@ use crate::{
     },
 };
 
-/// The layout this version writes; records of a newer one are left alone.
-pub(crate) const SCHEMA: i64 = 1;
-
 pub(crate) const REQUEST: &str = "REQUEST";
 pub(crate) const SCHEDULE: &str = "SCHEDULE";
 pub(crate) const PAYLOAD: &str = "PAYLOAD";
@@ -204,7 +201,6 @@ pub(crate) fn new_request(
     let key = request_key(id);
     let shard = shard(&key);
     Item::new(key)
-        .with(attr::SCHEMA, SCHEMA)
         .with(attr::KIND, kind)
         .with(attr::PHASE, Phase::Received.as_str())
         .with(attr::ROOT, root.as_str())

@@ -77,7 +77,6 @@ impl Core {
         let now = self.ports.clock.now();
         let expire_at = records::after(now, self.settings.service.keep) / 1000;
         let request = Item::new(records::request_key(&id))
-            .with(attr::SCHEMA, records::SCHEMA)
             .with(attr::KIND, kind)
             .with(attr::PHASE, Phase::Settled.as_str())
             .with(attr::ROOT, id.as_str())

@@ -94,6 +94,9 @@ fn work_on(record: &Item) -> Span {
 impl Engine {
     /// Runs one record. Errors are told here and nowhere above.
     pub(crate) async fn run(self: Arc<Self>, key: Key) {
+        if self.core.left.has(&key) {
+            return;
+        }
         match self.core.acquire(&key).await {
             Ok(Some(mut held)) => {
                 let (lease, alone) = (Arc::clone(&held.lease), held.alone.take());
@@ -110,6 +113,7 @@ impl Engine {
                 signals::journal::scope(notes, rounds.instrument(work)).await;
             }
             Ok(None) => {}
+            Err(error) if error.is_newer() => self.core.left.leave(&key),
             Err(error) => signals::engine::acquire_failed(&key, &error),
         }
     }
@@ -160,7 +164,9 @@ impl Engine {
         loop {
             let changes = parting.changes.clone();
             match self.core.release(held, changes, parting.due_at, parting.news_can_wait).await {
-                Err(RoundError::Port(error)) if error.is_passing() && held.lease.check().is_ok() => {
+                Err(RoundError::Port(error))
+                    if error.is_passing() && !error.is_newer() && held.lease.check().is_ok() =>
+                {
                     signals::engine::release_failed(&held.lease.key, &error);
                     let wait = jittered(RELEASE_AGAIN, RELEASE_CAP, tries, self.core.ports.chance.as_ref());
                     tokio::select! {
@@ -176,7 +182,12 @@ impl Engine {
 
     fn after_error(&self, held: &Leased, error: &Error) -> Release {
         let failures = held.item.number(attr::FAILURES).unwrap_or(0);
-        let due_at = records::after(self.core.ports.clock.now(), self.core.pause(error, failures));
+        let mut due_at = records::after(self.core.ports.clock.now(), self.core.pause(error, failures));
+        if error.is_newer() {
+            // A newer instance may go on at once, and this one does not stand in its way.
+            due_at = millis(self.core.ports.clock.now());
+            self.core.left.leave(&held.lease.key);
+        }
         signals::engine::round_failed(
             &held.lease.key,
             error,

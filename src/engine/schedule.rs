@@ -243,11 +243,7 @@ impl Core {
         let (tick, begins) = begins(when, name, *window, now);
         let mut changes: Vec<_> = wanted.into_iter().map(|(name, value)| set(name, value)).collect();
         changes.extend(ticks(tick, begins, &rule(&when.to_string(), of_zone, as_millis(*window))));
-        changes.extend([
-            set(attr::SCHEMA, records::SCHEMA),
-            set(DUE_SHARD, records::shard(&key)),
-            set(DUE_AT, millis(now)),
-        ]);
+        changes.extend([set(DUE_SHARD, records::shard(&key)), set(DUE_AT, millis(now))]);
         // A holder does not give the record back before it has seen that it was changed.
         changes.push(Change::Add(attr::WAKES.into(), 1));
         self.ports.store.write(Write::update(key.clone(), changes)).await?;

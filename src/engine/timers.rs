@@ -23,7 +23,10 @@ use super::{
     records::{as_millis, millis, set},
 };
 use crate::{
-    ports::store::{Condition, DUE_AT, Key, SHARDS, Value, Write},
+    ports::{
+        Result,
+        store::{Condition, DUE_AT, Due, Key, SHARDS, Value, Write},
+    },
     signals,
 };
 
@@ -148,7 +151,7 @@ impl Engine {
 
     async fn ask_for_beats(&self, shard: u8) {
         let now = millis(self.core.ports.clock.now());
-        match self.core.ports.store.due(shard, now, PAGE).await {
+        match self.due_here(shard, now).await {
             Ok(due) => due.into_iter().for_each(|entry| self.core.beat_soon(entry.key)),
             Err(error) => signals::timers::walk_failed(shard, &error),
         }
@@ -157,7 +160,7 @@ impl Engine {
     /// Has the due records of a shard run; by how much the first of them is late, in milliseconds.
     async fn wake_shard(&self, shard: u8) -> i64 {
         let now = millis(self.core.ports.clock.now());
-        match self.core.ports.store.due(shard, now, PAGE).await {
+        match self.due_here(shard, now).await {
             Ok(due) => {
                 let late = due.first().map_or(0, |first| now.saturating_sub(first.due_at));
                 for entry in due {
@@ -175,6 +178,14 @@ impl Engine {
         }
     }
 
+    /// The due records of a shard but those that are left to newer instances.
+    async fn due_here(&self, shard: u8, now: i64) -> Result<Vec<Due>> {
+        let left = &self.core.left;
+        let mut due = self.core.ports.store.due(shard, now, PAGE + left.count()).await?;
+        due.retain(|entry| !left.has(&entry.key));
+        Ok(due)
+    }
+
     /// Makes records due that would be due later than any of ours can be: an instance wrote them whose clock
     /// was ahead of this one, and no instance would look at them until this one is there.
     async fn recover_strays(&self, shard: u8) {
@@ -182,14 +193,22 @@ impl Engine {
         let longest =
             LONGEST_SLEEP.max(self.core.settings.service.lease).max(self.core.settings.heartbeat.promise);
         let after = now.saturating_add(as_millis(longest + DIFFER));
-        let strays = match self.core.ports.store.due_after(shard, after, PAGE).await {
-            Ok(strays) => strays,
+        let left = &self.core.left;
+        let strays = match self.core.ports.store.due_after(shard, after, PAGE + left.count()).await {
+            Ok(strays) => strays.into_iter().filter(|stray| !left.has(&stray.key)),
             Err(error) => return signals::timers::walk_failed(shard, &error),
         };
-        let writes = strays.into_iter().map(|stray| async move {
-            signals::timers::stray_timer(&stray.key, stray.due_at.saturating_sub(now));
+        let writes = strays.map(|stray| async move {
             let seen = Condition::Equals(DUE_AT.into(), Value::Number(stray.due_at));
-            self.core.ports.store.write(Write::update(stray.key, vec![set(DUE_AT, now)]).when(seen)).await
+            let write = Write::update(stray.key.clone(), vec![set(DUE_AT, now)]).when(seen);
+            match self.core.ports.store.write(write).await {
+                Err(error) if error.is_newer() => left.leave(&stray.key),
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    signals::timers::stray_timer(&stray.key, stray.due_at.saturating_sub(now));
+                }
+            }
+            Ok(())
         });
         for written in join_unordered(BEATS, writes).await {
             if let Err(error) = written {

@@ -39,6 +39,9 @@ impl Class {
     }
 }
 
+/// The code of an error about a record that a newer version has written.
+pub const NEWER_SCHEMA: &str = "NewerSchema";
+
 /// What a port method failed with.
 ///
 /// `Display` says what was tried and what was answered; it never holds tokens, presigned URLs or
@@ -101,6 +104,13 @@ impl Error {
     #[must_use]
     pub const fn is_passing(&self) -> bool {
         self.class.is_passing()
+    }
+
+    /// Whether it is about a record of a newer version, which instances of that version go on with. For this one that
+    /// is like an outage of that record.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        self.code.as_deref() == Some(NEWER_SCHEMA)
     }
 
     /// Whether it was this machine that lacked something: descriptors, memory, ports. Neither

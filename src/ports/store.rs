@@ -5,18 +5,24 @@
 //! - An item with both [`DUE_SHARD`] and [`DUE_AT`] is in the due index, which may lag and may name items that
 //!   have changed since.
 //! - An item with both [`DAY`] and [`CREATED_AT`] is in the index of what is recent, which may lag too.
+//! - An item says in [`SCHEMA`] in which layout it was written. Attributes of kinds that are not known are left out
+//!   of one whose schema is newer than [`READS`]; any other one with such attributes is `Invalid`.
 //! - An item whose [`EXPIRE_AT`] (seconds since 1970) has passed may vanish at any time.
 //! - Items hold at most 400 KB (DynamoDB); an implementation refuses more as `Invalid`.
 //! - A write that failed with [`may_have_happened`](super::Error::may_have_happened) may have happened. A caller that must
 //!   know reads the item again and looks for a value that only this write can have put there.
 
 mod meaning;
+mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-pub use self::meaning::apply;
+pub use self::{
+    meaning::apply,
+    schema::{FIRST, READS, SCHEMA, schema_of},
+};
 use super::error::Result;
 
 /// Attribute: shard of the due index, 0 to [`SHARDS`] − 1.

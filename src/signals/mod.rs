@@ -79,6 +79,7 @@ fn zero() {
     let tables = [
         ends::METRICS,
         engine::METRICS,
+        fleet::METRICS,
         jobs::METRICS,
         process::METRICS,
         replica::METRICS,

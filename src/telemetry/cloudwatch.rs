@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 /// The metrics that go to CloudWatch, each of which costs money there. Of a gauge that several instances have,
 /// alarms look at the largest.
-pub const SHOWN: [&str; 23] = [
+pub const SHOWN: [&str; 24] = [
     "copy_manager_answers_without_words_total",
     "copy_manager_callbacks_failed_total",
     "copy_manager_debts_given_up_total",
@@ -28,6 +28,7 @@ pub const SHOWN: [&str; 23] = [
     "copy_manager_instances",
     "copy_manager_job_oldest_seconds",
     "copy_manager_jobs_ended_total",
+    "copy_manager_newer_records_total",
     "copy_manager_panics_total",
     "copy_manager_queue_dead_letters",
     "copy_manager_queue_in_flight",

@@ -14,6 +14,7 @@ mod callbacks;
 #[path = "../support/emulator.rs"]
 mod emulator;
 mod queue;
+mod records;
 mod same_items;
 mod store;
 

@@ -23,7 +23,7 @@ use copy_manager::{
         secrets::NoSecrets,
         store::SqliteStore,
     },
-    engine::{Engine, settings::Settings},
+    engine::{Engine, schema::Guarded, settings::Settings},
     icav2::{self, auth::StaticToken, client::Client},
     planes::table::Replicated,
     ports::{
@@ -308,7 +308,7 @@ impl House {
         let dice = Arc::new(Dice::from_seed(seed));
         let platform = self.platform(dice.clone());
         let ports = Ports {
-            store: Arc::new(Fragile {
+            store: Arc::new(Guarded::new(Arc::new(Fragile {
                 store: Arc::new(self.store()),
                 breaks_in: self.breaks_in.clone(),
                 breaks_after: self.breaks_after.clone(),
@@ -318,7 +318,7 @@ impl House {
                 unwoken: self.unwoken.clone(),
                 late: self.late.clone(),
                 calls: self.table_calls.clone(),
-            }),
+            }))),
             requests: Arc::new(Far { queue: self.queue.clone(), takes: self.receive_takes }),
             job_events: self.job_events.clone().map(|queue| queue as Arc<dyn Queue>),
             bus: self.buses.clone(),

@@ -212,14 +212,15 @@ async fn a_list_whose_slices_do_not_move_is_stalled() {
         until(MINUTE, async || calls(&house, "src", "HeadObject") > 0).await;
         sleep(Duration::from_secs(1)).await;
         let id = root(&house);
-        // As an instance of a newer version would have them, which does or does not look at them.
+        // As an instance would have them that stands still with them in hand, and has or has not looked at them.
         for slice in house.slices(&id).await {
+            let late = (house.now() + 24 * HOUR).as_millisecond();
             let mut changes = vec![
-                Change::Set("schema".into(), Attribute::Number(99)),
+                Change::Set("owner".into(), "another".into()),
+                Change::Set("lease_until".into(), Attribute::Number(late)),
                 Change::Set("epoch".into(), Attribute::Number(99)),
             ];
             if looked {
-                let late = (house.now() + 24 * HOUR).as_millisecond();
                 changes.push(Change::Set("looked_at".into(), Attribute::Number(late)));
                 changes.push(Change::Set("waits_for".into(), "2 objects".into()));
             }

@@ -4,12 +4,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use copy_manager::{
+    app::versions::plain,
     aws::objects::S3Objects,
     domain::{
         file::{DataKind, DataStatus},
@@ -34,6 +35,7 @@ use crate::{
     replicas::Kept,
     shelves::{Shelves, by_uri},
     trials::{ABANDONED, FRESH},
+    versions::{has_unknown, keeps_unknown},
     world::{LAB, Plan, Request, TO},
 };
 
@@ -45,6 +47,8 @@ const SAMPLING: Duration = Duration::from_secs(15);
 /// record looks by itself.
 const NEWS: Duration = Duration::from_mins(5);
 const NEWS_UNDER_FAULTS: Duration = Duration::from_secs(450);
+/// A record that nobody wakes is looked at after this time at the latest.
+const UNWOKEN: Duration = Duration::from_mins(10);
 /// The longest pause after an error, which may begin just before the faults end, and the round after it.
 const LAST_PAUSE: Duration = Duration::from_secs(90);
 /// A job that came to be so much later than it was asked for is not known to anybody yet.
@@ -102,6 +106,10 @@ pub(crate) struct Board {
     pub(crate) uploads: Mutex<BTreeSet<String>>,
     /// A replica, and what it is of, in histories that have one.
     pub(crate) kept: Option<Kept>,
+    /// Records into which a newer version has written what ours does not know.
+    unknown: Mutex<BTreeSet<Key>>,
+    /// How often an instance was refused a record of a newer version.
+    pub(crate) left: AtomicUsize,
 }
 
 impl Board {
@@ -135,6 +143,8 @@ impl Board {
             cancelled: Mutex::default(),
             uploads: Mutex::default(),
             kept,
+            unknown: Mutex::default(),
+            left: AtomicUsize::new(0),
         })
     }
 
@@ -498,6 +508,7 @@ impl Board {
         self.fate.note(9, "deletes", &format!("{path} {status:?}"));
         let (folder, name) = path.rsplit_once('/').unwrap();
         if let Some(item) = self.holds(who, project, &format!("{folder}/"), &format!("deletes {name}")) {
+            let item = plain(item);
             let state: Value = serde_json::from_str(item.text("state").unwrap_or("{}")).unwrap();
             if state["condemned"].get(id.as_str()).is_none() {
                 self.broke(format!("{path} is deleted without having been condemned"));
@@ -619,7 +630,19 @@ impl Board {
             }
             self.broke(format!("whoever was at work was harmed: {harm:?}"));
         }
-        let most = if self.fate.is_calm() { NEWS } else { NEWS_UNDER_FAULTS };
+        self.store.each(|item| {
+            let mut unknown = self.unknown.lock().unwrap();
+            if has_unknown(item) {
+                unknown.insert(item.key.clone());
+            } else if keeps_unknown(item) && unknown.remove(&item.key) {
+                self.broke(format!("{} has lost what a newer version had written", item.key));
+            }
+        });
+        let mut most = if self.fate.is_calm() { NEWS } else { NEWS_UNDER_FAULTS };
+        if !self.plan.versions.all_read_all() {
+            // Who cannot read a record does not wake it: it is due within ten minutes.
+            most += UNWOKEN;
+        }
         let mut since = self.unheard.lock().unwrap();
         if self.fate.is_calm() && !self.was_calm.swap(true, Ordering::Relaxed) {
             // Less is allowed from now on; what lies there yet may be in the last pause after an error,

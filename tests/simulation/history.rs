@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     num::NonZeroU32,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::Ordering},
     time::Duration,
 };
 
@@ -50,6 +50,7 @@ use crate::{
     ports::{Buses, Gated, Watched, Watching},
     secrets::{self, Heard},
     shares,
+    versions::{Course, Version},
     wire::RouterWire,
     world::{Also, Ask, Blow, LAB_ID, Plan, TO, TO_ID},
 };
@@ -75,6 +76,11 @@ pub(crate) struct Told {
     pub calls: u64,
     pub phases: BTreeSet<Change>,
     pub heard: Heard,
+    /// How often an instance was refused a record of a newer version.
+    pub left: usize,
+    /// Of two versions: callers that were answered while the older one was alone, and that waited at the end of that.
+    pub ended_back: usize,
+    pub waited: usize,
 }
 
 thread_local! {
@@ -118,6 +124,11 @@ pub(crate) fn live_by(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bo
     told
 }
 
+/// Lives through the history of a fleet of two versions.
+pub(crate) fn live_of_versions(plan: Plan, seed: u64) -> Told {
+    lived(plan, seed, Vec::new(), true).0
+}
+
 /// What was told, and whether every scripted fault has happened.
 fn lived(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bool) -> (Told, bool) {
     note_panics();
@@ -142,6 +153,7 @@ fn lived(plan: Plan, seed: u64, scripts: Vec<Scripted>, verbose: bool) -> (Told,
 
 struct Instance {
     engine: Arc<Engine>,
+    version: Version,
     /// The API of sharing, where there is any.
     api: Option<Router>,
     gate: Arc<Gate>,
@@ -170,6 +182,8 @@ struct History {
     news: (UnboundedSender<News>, UnboundedReceiver<News>),
     names: u64,
     looks: u64,
+    /// Callers that waited before the older version was alone, and after that.
+    waiting: [Option<usize>; 2],
     _time: JoinSet<()>,
 }
 
@@ -220,6 +234,7 @@ impl History {
             news: unbounded_channel(),
             names: seed << 16,
             looks: 0,
+            waiting: [None, None],
             _time: time,
         }
     }
@@ -254,6 +269,7 @@ impl History {
                 self.fate.calm_down();
                 self.calm_platform();
             }
+            self.change_versions(now);
             self.fill_places();
             if Instant::now() >= watched_at + STEP {
                 self.watch(watched_at.elapsed());
@@ -345,6 +361,28 @@ impl History {
         self.simulator.set_faults(serde_json::from_value::<FaultChanges>(calm).unwrap());
     }
 
+    /// Ends the instances whose version is over, and notes who waits where one follows the other.
+    fn change_versions(&mut self, now: Duration) {
+        let versions = self.board.plan.versions;
+        let is_calm = self.fate.is_calm();
+        for n in 0..self.slots.len() {
+            let is_over = |instance: &Instance| versions.is_over(n, instance.version, now, is_calm);
+            if self.slots[n].as_ref().is_some_and(is_over) {
+                let instance = self.slots[n].take().unwrap();
+                instance.gate.silence();
+                self.fate.note(n, "CHANGED", "");
+                self.starts_at[n] = Instant::now();
+            }
+        }
+        if let Course::BackAndForth(back, forth) = versions.course {
+            for (waiting, at) in self.waiting.iter_mut().zip([back, forth]) {
+                if now >= at && waiting.is_none() {
+                    *waiting = Some(self.board.unanswered().len());
+                }
+            }
+        }
+    }
+
     fn fill_places(&mut self) {
         for n in 0..self.slots.len() {
             let ended = self.slots[n]
@@ -396,8 +434,13 @@ impl History {
             board: self.board.clone(),
             instance: me.clone(),
         };
+        let table =
+            Gated::new(&gate, Watching { store: self.board.store.clone(), board: self.board.clone() });
+        // Drawn from nothing else, so that the histories of one version are what they were.
+        let drawn = self.names ^ (self.names >> 16);
+        let version = plan.versions.at(n, self.start.elapsed(), self.fate.is_calm(), drawn);
         let ports = Ports {
-            store: Gated::new(&gate, Watching { store: self.board.store.clone(), board: self.board.clone() }),
+            store: version.table(table, &self.board),
             requests: Gated::new(&gate, self.requests.clone()),
             job_events: self.job_events.clone().map(|queue| Gated::new(&gate, queue) as _),
             bus: Gated::new(&gate, Buses { board: self.board.clone(), queue: self.requests.clone() }),
@@ -428,7 +471,7 @@ impl History {
         tasks.spawn(engine.clone().timers());
         tasks.spawn(engine.clone().heartbeats(off.clone()));
         tasks.spawn(engine.clone().progress(off.clone()));
-        Instance { engine, api, gate, stop, off, tasks, since: Instant::now(), ends_at: None }
+        Instance { engine, version, api, gate, stop, off, tasks, since: Instant::now(), ends_at: None }
     }
 
     /// The tasks of a killed instance go away with it; after a while there is another in its place.
@@ -514,8 +557,12 @@ impl History {
     }
 
     fn watch(&mut self, since: Duration) {
+        let versions = self.board.plan.versions;
         let fit = |instance: &Instance| {
-            instance.ends_at.is_none() && instance.since.elapsed() > WARM && !instance.gate.is_still()
+            versions.reads_all(instance.version)
+                && instance.ends_at.is_none()
+                && instance.since.elapsed() > WARM
+                && !instance.gate.is_still()
         };
         let out = [Service::Store, Service::Callbacks].into_iter().any(|service| self.fate.is_out(service));
         if !out && self.slots.iter().flatten().any(fit) {
@@ -605,6 +652,9 @@ impl History {
             calls: self.fate.tally().calls,
             phases,
             heard: Heard::default(),
+            left: board.left.load(Ordering::Relaxed),
+            ended_back: self.waiting[0].unwrap_or(0).saturating_sub(self.waiting[1].unwrap_or(0)),
+            waited: self.waiting[1].unwrap_or(0),
         }
     }
 }

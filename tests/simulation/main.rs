@@ -27,6 +27,7 @@ mod shares;
 mod shelves;
 mod throngs;
 mod trials;
+mod versions;
 #[path = "../support/wire.rs"]
 mod wire;
 mod world;

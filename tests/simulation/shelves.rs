@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use copy_manager::{
+    app::versions::plain,
     ports::{
         objects::{Access, ObjectLocation, ObjectStore as _},
         store::{Item, Key},
@@ -171,6 +172,7 @@ impl Board {
                 && item.text("root") == Some(root)
                 && item.text("phase") != Some("SETTLED")
                 && item.number("parked_slices").is_none();
+            let item = plain(item.clone());
             let spec = item.text("spec").filter(|_| is_open).and_then(|spec| serde_json::from_str(spec).ok());
             let spec: Value = spec.unwrap_or_default();
             in_flight += spec["concurrency"].as_u64().unwrap_or(0);
@@ -185,6 +187,7 @@ impl Board {
 
     /// The state of a slice has been stored, with the uploads that it has begun.
     pub(crate) fn slice_is_stored(&self, slice: &Item) {
+        let slice = plain(slice.clone());
         let state = slice.text("state").unwrap_or_default();
         let ids = state.split(r#""upload":""#).skip(1).filter_map(|rest| rest.split('"').next());
         self.uploads.lock().unwrap().extend(ids.map(str::to_owned));
@@ -210,7 +213,7 @@ impl Board {
     /// What an outcome counts, as it is stored.
     pub(crate) fn stored_counters(&self, id: &str) -> Value {
         let item = self.store.peek(&Key::new(id, "OUTCOME")).unwrap();
-        let outcome: Value = serde_json::from_str(item.text("outcome").unwrap()).unwrap();
+        let outcome: Value = serde_json::from_str(plain(item).text("outcome").unwrap()).unwrap();
         outcome["counters"].clone()
     }
 

@@ -20,6 +20,7 @@ use crate::{
     shares,
     throngs::Throng,
     trials::{self, Late, Trials},
+    versions::Versions,
 };
 
 pub(crate) const LAB: &str = "lab";
@@ -126,6 +127,8 @@ pub(crate) struct Plan {
     pub job_events: bool,
     /// Records of another version of the daemon lie in the table.
     pub two_versions: bool,
+    /// The versions of the fleet.
+    pub versions: Versions,
     /// Wanted destination paths, with the sources that may be there in the end.
     pub wanted: BTreeMap<String, BTreeSet<Option<String>>>,
     /// Those of them that somebody may overwrite.
@@ -546,6 +549,7 @@ impl Plan {
             max_receives: dice.chance(0.1).then_some(4),
             job_events: dice.chance(0.6),
             two_versions: dice.chance(0.2),
+            versions: Versions::ONE,
             wanted,
             overwritten,
             strangers,

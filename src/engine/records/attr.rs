@@ -1,7 +1,6 @@
 //! Names of attributes.
 
 pub(crate) use crate::ports::store::{CREATED_AT, DAY};
-pub(crate) const SCHEMA: &str = "schema";
 pub(crate) const KIND: &str = "kind";
 pub(crate) const PHASE: &str = "phase";
 pub(crate) const OWNER: &str = "owner";

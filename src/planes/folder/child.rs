@@ -66,7 +66,6 @@ impl FolderPlane {
         let register = Write::update(
             key.clone(),
             vec![
-                set(attr::SCHEMA, records::SCHEMA),
                 set(attr::KIND, "folder"),
                 set(attr::DESTINATION, format!("icav2://{}{}", spec.project, spec.path)),
                 set(DUE_SHARD, records::shard(&key)),
