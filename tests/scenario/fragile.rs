@@ -1,7 +1,7 @@
 //! A table on which one write breaks off, or that is away for a while, for showing that nothing depends on it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
@@ -45,6 +45,8 @@ pub(crate) struct Fragile {
     pub(crate) late: Arc<Mutex<Option<Late>>>,
     /// Calls by what they ask of which type of records.
     pub(crate) calls: Calls,
+    /// The keys of all records that were ever written.
+    pub(crate) written: Arc<Mutex<BTreeSet<Key>>>,
 }
 
 /// Calls to the table: how many, and how many bytes they have written.
@@ -166,6 +168,7 @@ impl Store for Fragile {
             return Err(Error::new(Class::Transient, "wake", "no answer"));
         }
         self.put_off(std::slice::from_ref(&write))?;
+        self.written.lock().unwrap().insert(write.key.clone());
         let (what, key) = (told_of(&write), write.key.clone());
         let written = self.break_off(self.store.write(write)).await?;
         let bytes = if let Written::Done(Some(item)) = &written { item_bytes(item) } else { 0 };
@@ -179,6 +182,7 @@ impl Store for Fragile {
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         self.is_there()?;
         self.put_off(&writes)?;
+        self.written.lock().unwrap().extend(writes.iter().map(|write| write.key.clone()));
         let changed =
             writes.iter().filter(|write| matches!(write.action, Action::Put(_) | Action::Update(_)));
         let (keys, first) =

@@ -2,6 +2,7 @@
 //! embedded store and queue, the real ICAv2 client over the simulator's router.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicUsize},
@@ -107,6 +108,8 @@ pub(crate) struct House {
     pub(crate) unwoken: Arc<AtomicUsize>,
     /// The calls of instances to the table.
     pub(crate) table_calls: Calls,
+    /// The keys of all records that instances have written.
+    pub(crate) written: Arc<Mutex<BTreeSet<Key>>>,
     /// The next write to the table that arrives late.
     pub(crate) late: Arc<Mutex<Option<Late>>>,
     /// Whether calls of the platform are swallowed.
@@ -236,6 +239,7 @@ impl House {
             unwoken: Arc::default(),
             late: Arc::default(),
             table_calls: Calls::default(),
+            written: Arc::default(),
             hole: Arc::default(),
             simulator,
             callers: Arc::new(callers),
@@ -307,18 +311,20 @@ impl House {
         let seed = self.seed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dice = Arc::new(Dice::from_seed(seed));
         let platform = self.platform(dice.clone());
+        let table = Fragile {
+            store: Arc::new(self.store()),
+            breaks_in: self.breaks_in.clone(),
+            breaks_after: self.breaks_after.clone(),
+            away: self.away.clone(),
+            longest_answer: self.longest_answer.clone(),
+            largest_record: self.largest_record.clone(),
+            unwoken: self.unwoken.clone(),
+            late: self.late.clone(),
+            calls: self.table_calls.clone(),
+            written: self.written.clone(),
+        };
         let ports = Ports {
-            store: Arc::new(Guarded::new(Arc::new(Fragile {
-                store: Arc::new(self.store()),
-                breaks_in: self.breaks_in.clone(),
-                breaks_after: self.breaks_after.clone(),
-                away: self.away.clone(),
-                longest_answer: self.longest_answer.clone(),
-                largest_record: self.largest_record.clone(),
-                unwoken: self.unwoken.clone(),
-                late: self.late.clone(),
-                calls: self.table_calls.clone(),
-            }))),
+            store: Arc::new(Guarded::new(Arc::new(table))),
             requests: Arc::new(Far { queue: self.queue.clone(), takes: self.receive_takes }),
             job_events: self.job_events.clone().map(|queue| queue as Arc<dyn Queue>),
             bus: self.buses.clone(),

@@ -16,6 +16,8 @@ mod faults;
 mod fragile;
 mod house;
 mod impossible;
+#[path = "../support/records.rs"]
+mod kept;
 mod lists;
 mod operators;
 mod others;
@@ -26,6 +28,7 @@ mod patience;
 mod places;
 mod plan;
 mod receipts;
+mod records;
 mod refused;
 #[cfg(feature = "canvas")]
 mod replicas;

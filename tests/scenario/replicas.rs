@@ -3,6 +3,7 @@
 
 #[path = "../support/replica.rs"]
 mod memory;
+mod records;
 
 use std::{
     sync::{Arc, Mutex},

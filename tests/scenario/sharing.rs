@@ -51,13 +51,21 @@ pub(crate) fn catalogue() -> String {
 
 /// A house whose bucket holds all that the catalogue names.
 pub(crate) async fn house() -> House {
+    beside(&[], &[], &[]).await
+}
+
+/// The same with files in the project `lab`, folders in the project of destinations, and more objects in the bucket.
+pub(crate) async fn beside(files: &[(&str, u64, u32)], folders: &[&str], more: &[Value]) -> House {
     let catalogue = catalogue();
     let keys = catalogue.lines().skip(1).filter_map(|row| row.strip_prefix("s3://src/")?.split(',').next());
     // Each has a size of its own, and so a content.
     let objects = keys.enumerate().map(|(n, key)| json!({ "key": key, "size": 100 + n }));
-    let objects: Vec<Value> = objects.collect();
+    let objects: Vec<Value> = objects.chain(more.iter().cloned()).collect();
     let buckets = json!([{ "name": "src", "objects": objects }, { "name": "dest" }, { "name": "tables" }]);
-    let mut house = House::beside(&[], &[], &[], buckets, |_| {}).await;
+    let mut world = House::world(files, &[], &[], &buckets);
+    let there = world["projects"][1]["folders"].as_array_mut().unwrap();
+    there.extend(folders.iter().map(|folder| json!(folder)));
+    let mut house = House::of(world, |_| {}).await;
     house.put_object("tables", "catalogue.csv", catalogue.into_bytes()).await;
     let lims = "library_id,sequencing_run_id,project_id,external_subject_id,type\n\
         L2400001,x,Trauma,SBJ1,WGS\nL2400002_topup2,x,Trauma,SBJ2,WGS\nL2400002,x,Grief,SBJ2,WGS\nL9,x,Other,SBJ9,WTS\n";
