@@ -72,3 +72,75 @@ async fn what_one_version_has_begun_the_other_ends_both_ways() {
     let first = lab.serve("newest", &[]).await;
     hands_over(&lab, first, async || lab.serve_version(other, "older").await, "rolledback").await;
 }
+
+/// What a daemon says about a record of a newer version.
+const LEFT: &str = "record of a newer version left alone";
+
+/// Has a daemon imitate a newer version, which writes requests, folders and outcomes in a schema that this one does not
+/// read.
+const NEWER: &str = "COPY_MANAGER_IMITATES_NEWER";
+
+async fn serve_newer(lab: &mut Lab, name: &str) -> Process {
+    lab.set(NEWER, "1");
+    let daemon = lab.serve(name, &[]).await;
+    lab.unset(NEWER);
+    daemon
+}
+
+#[tokio::test]
+async fn an_older_daemon_leaves_to_a_newer_one_what_it_cannot_read() {
+    let Some(mut lab) = lab("beside").await else { return };
+    let newer = serve_newer(&mut lab, "newer").await;
+    let ours = lab.serve("ours", &[]).await;
+    let task = machine::jsonata(&lab.stack.external_bus_name, &machine::jsonata_detail());
+    let machine = Machine::create(&lab.aws.sfn, "beside", task).await;
+    let mut executions = Vec::new();
+    for n in 0..6 {
+        let to = format!("in-{n}");
+        let execution =
+            machine.start(&payload(&["icav2://lab/run/"], &format!("icav2://archive/{to}/"))).await;
+        executions.push((to, execution));
+    }
+    for (to, execution) in &executions {
+        execution.succeeded(PATIENCE).await;
+        assert_same(&lab.platform, "/run/", &format!("/{to}/run/")).await;
+        assert_eq!(execution.answers().await, 1);
+    }
+    assert!(!ours.said(LEFT).is_empty(), "the older one has met nothing of the newer one's");
+    assert!(newer.said(LEFT).is_empty(), "a newer one reads everything");
+}
+
+#[tokio::test]
+async fn after_a_rollback_new_work_is_done_and_the_rest_waits_for_the_newer_daemon() {
+    let Some(mut lab) = lab("rollback").await else { return };
+    let mut newer = serve_newer(&mut lab, "newer").await;
+    let task = machine::jsonata(&lab.stack.external_bus_name, &machine::jsonata_detail());
+    let machine = Machine::create(&lab.aws.sfn, "rollback", task).await;
+    let begun = machine.start(&payload(&["icav2://lab/run/"], "icav2://archive/begun/")).await;
+    newer.says("copy job submitted").await;
+    newer.kill();
+
+    let mut ours = lab.spawn("ours", &[]);
+    let address = ours.ready().await;
+    ours.says(LEFT).await;
+    let fresh = machine.start(&payload(&["icav2://lab/run/"], "icav2://archive/fresh/")).await;
+    fresh.succeeded(PATIENCE).await;
+    assert_same(&lab.platform, "/run/", "/fresh/run/").await;
+    // The lease of the newer one, and the time until records are looked at again, are over.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!((begun.answers().await, begun.look().await.is_none()), (0, true), "it still waits");
+    let left = ours.said(LEFT);
+    let records: std::collections::BTreeSet<_> = left.iter().map(|line| line["record"].to_string()).collect();
+    assert_eq!(records.len(), left.len(), "each is named once: {left:?}");
+    let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+    let counted = format!("copy_manager_newer_records_total {}", left.len());
+    assert!(metrics.lines().any(|line| line == counted), "{metrics}");
+    let listed = reqwest::get(format!("http://{address}/v1/requests")).await.unwrap().text().await.unwrap();
+    assert_eq!(listed.matches("it cannot be read here").count(), 1, "{listed}");
+    ours.kill();
+
+    let _newer = serve_newer(&mut lab, "again").await;
+    begun.succeeded(PATIENCE).await;
+    assert_same(&lab.platform, "/run/", "/begun/run/").await;
+    assert_eq!((begun.answers().await, fresh.answers().await), (1, 1));
+}
