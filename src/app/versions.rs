@@ -58,6 +58,7 @@ mod newer {
         ("WAITER#", NEWER),
         ("OUTCOME", NEWER),
         ("STOP", NEWER),
+        ("TOKEN#", NEWER),
     ];
 
     /// Attributes that hold documents.

@@ -221,8 +221,11 @@ impl Core {
         let last = self.ports.requests.max_receives().is_some_and(|most| message.receives >= most);
         if let (true, Some(token)) = (last, token) {
             let known = self.ports.store.get(&records::token_key(id, token.expose())).await;
-            if matches!(known, Ok(Some(_))) {
-                return Fate::Delete;
+            match known {
+                Ok(Some(_)) => return Fate::Delete,
+                // An instance of a newer version has stored it, and answers.
+                Err(error) if error.is_newer() => return Fate::Leave,
+                Ok(None) | Err(_) => {}
             }
             let failure = Failure::new(
                 ErrorName::Internal,

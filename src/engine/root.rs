@@ -18,7 +18,8 @@ impl Engine {
         if let Some(plane) = self.registry.plane(name) {
             return plane.reconcile(held).await;
         }
-        if self.registry.kind(name).is_some() {
+        let is_in_known_phase = held.item.text(attr::PHASE).is_none() || Phase::of(&held.item).is_some();
+        if self.registry.kind(name).is_some() && is_in_known_phase {
             return self.root_round(held).await;
         }
         // It is of a newer version: an instance of that version works on it.

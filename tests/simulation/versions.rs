@@ -19,7 +19,7 @@ use copy_manager::{
 use crate::{
     board::Board,
     history::{Told, live_of_versions},
-    world::Plan,
+    world::{Also, Plan},
 };
 
 /// Types of records and the schema in which they are written.
@@ -186,7 +186,7 @@ pub(crate) fn has_unknown(item: &Item) -> bool {
 fn live_all(seeds: std::ops::Range<u64>, versions: impl Fn(u64, &Plan) -> Versions) -> Vec<Told> {
     let mut all = Vec::new();
     for seed in seeds {
-        let mut plan = Plan::drawn(seed, true, false);
+        let mut plan = Plan::drawn(seed, true, Also { shares: false, replicas: true });
         plan.versions = versions(seed, &plan);
         plan.instances = plan.instances.max(2);
         plan.two_versions = false;
@@ -205,7 +205,7 @@ fn drawn_changes(seed: u64) -> Changed {
 /// A release that adds attributes, beside the one before.
 #[test]
 fn what_is_only_added_is_in_nobodys_way_and_is_not_lost() {
-    let told = live_all(1..31, |_, _| Versions {
+    let told = live_all(1..11, |_, _| Versions {
         older: Version::Ours,
         newer: Version::Reads,
         course: Course::Beside,
@@ -216,7 +216,7 @@ fn what_is_only_added_is_in_nobodys_way_and_is_not_lost() {
 /// A release that writes a new schema, beside the one before, which reads it: the way that `docs/upgrading.md` asks for.
 #[test]
 fn a_version_that_reads_the_next_schema_works_beside_the_one_that_writes_it() {
-    let told = live_all(31..71, |seed, plan| Versions {
+    let told = live_all(31..45, |seed, plan| Versions {
         older: Version::Reads,
         newer: Version::Writes(drawn_changes(seed)),
         course: if seed.is_multiple_of(2) {
@@ -231,7 +231,7 @@ fn a_version_that_reads_the_next_schema_works_beside_the_one_that_writes_it() {
 /// A release that writes a new schema at once, beside one that does not read it.
 #[test]
 fn a_version_leaves_alone_what_it_cannot_read_beside_one_that_can() {
-    let told = live_all(71..131, |seed, _| Versions {
+    let told = live_all(71..91, |seed, _| Versions {
         older: Version::Ours,
         newer: Version::Writes(drawn_changes(seed)),
         course: Course::Beside,
@@ -242,7 +242,7 @@ fn a_version_leaves_alone_what_it_cannot_read_beside_one_that_can() {
 /// The same taken back in the midst of the work, and made again when much has come to an end.
 #[test]
 fn after_a_rollback_the_rest_waits_for_the_newer_version_and_nothing_is_lost() {
-    let told = live_all(131..191, |seed, plan| Versions {
+    let told = live_all(131..151, |seed, plan| Versions {
         older: Version::Ours,
         newer: Version::Writes(drawn_changes(seed)),
         course: Course::BackAndForth(plan.calm_at / 4, plan.calm_at + Duration::from_mins(30)),

@@ -26,8 +26,16 @@ fn other() -> Option<PathBuf> {
 }
 
 async fn lab(stage: &str) -> Option<Lab> {
-    Lab::start(stage, &regular(40, 3), &["--job-duration", "1s", "--job-failure-rate", "0.2", "--seed", "5"])
-        .await
+    lab_of(stage, 40).await
+}
+
+async fn lab_of(stage: &str, folders: usize) -> Option<Lab> {
+    Lab::start(
+        stage,
+        &regular(folders, 3),
+        &["--job-duration", "1s", "--job-failure-rate", "0.2", "--seed", "5"],
+    )
+    .await
 }
 
 /// A request that the first takes and that is killed in the midst of it; the second ends it.
@@ -89,7 +97,7 @@ async fn serve_newer(lab: &mut Lab, name: &str) -> Process {
 
 #[tokio::test]
 async fn an_older_daemon_leaves_to_a_newer_one_what_it_cannot_read() {
-    let Some(mut lab) = lab("beside").await else { return };
+    let Some(mut lab) = lab_of("beside", 6).await else { return };
     let newer = serve_newer(&mut lab, "newer").await;
     let ours = lab.serve("ours", &[]).await;
     let task = machine::jsonata(&lab.stack.external_bus_name, &machine::jsonata_detail());
@@ -112,7 +120,7 @@ async fn an_older_daemon_leaves_to_a_newer_one_what_it_cannot_read() {
 
 #[tokio::test]
 async fn after_a_rollback_new_work_is_done_and_the_rest_waits_for_the_newer_daemon() {
-    let Some(mut lab) = lab("rollback").await else { return };
+    let Some(mut lab) = lab_of("rollback", 12).await else { return };
     let mut newer = serve_newer(&mut lab, "newer").await;
     let task = machine::jsonata(&lab.stack.external_bus_name, &machine::jsonata_detail());
     let machine = Machine::create(&lab.aws.sfn, "rollback", task).await;

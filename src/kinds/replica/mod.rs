@@ -97,9 +97,14 @@ impl Replicas {
     pub async fn put_schedules(&self, engine: &Engine) -> ports::Result<()> {
         for of in &*self.replicated {
             for namespace in &of.settings.namespaces {
-                match schedule::of(&of.settings, namespace)? {
-                    Some(schedule) => engine.put_schedule(&schedule).await?,
-                    None => engine.remove_schedule(&schedule::name(&of.settings.instance, namespace)).await?,
+                let done = match schedule::of(&of.settings, namespace)? {
+                    Some(schedule) => engine.put_schedule(&schedule).await,
+                    None => engine.remove_schedule(&schedule::name(&of.settings.instance, namespace)).await,
+                };
+                match done {
+                    // Instances of a newer version keep it, and the others are not kept from theirs.
+                    Err(error) if error.is_newer() => {}
+                    done => done?,
                 }
             }
         }
