@@ -15,14 +15,14 @@ use crate::{
     dap::{
         self, Dap, Ways,
         places::{InStore, Rates},
-        settings::Limits,
+        settings::{Credentials, Keyring, Limits},
     },
     domain::replica::{settings::CanvasSettings, treat::Tables},
     http::network::ReqwestTransport,
     planes::table::Replicated,
     ports::{
-        self, Class, Ports, chance::Chance, clock::Clock, messages::Topics, replica::Replica,
-        secrets::Secrets, source::Source, store::Store,
+        self, Class, Ports, chance::Chance, clock::Clock, messages::Topics, parameters::Parameters,
+        replica::Replica, secrets::Secrets, source::Source, store::Store,
     },
     postgres::{self, Postgres, settings::Whereabouts},
 };
@@ -44,12 +44,6 @@ impl<'a> Around<'a> {
         let (clock, chance) = (ports.clock.clone(), ports.chance.clone());
         Self { of, clients, store: ports.store.clone(), clock, chance }
     }
-}
-
-/// The client's id and secret.
-struct Credentials {
-    id: String,
-    secret: SecretString,
 }
 
 /// A secret that says where a database is, as AWS keeps them.
@@ -103,13 +97,14 @@ async fn clients(settings: &Settings) -> anyhow::Result<Option<Clients>> {
 /// The platform.
 async fn source(around: &Around<'_>) -> anyhow::Result<Arc<dyn Source>> {
     let of = around.of;
-    let Credentials { id, secret } = credentials(around).await?;
+    let (Credentials { id, secret }, keyring) = credentials(around).await?;
     let limits =
         Limits::read(&of.limits).map_err(|why| Misconfigured(format!("canvas.limits: {why}").into()))?;
     let settings = dap::Settings {
         base_url: of.base_url.as_str().trim_end_matches('/').to_owned(),
         client_id: id,
         client_secret: secret,
+        keyring,
         url_hosts: of.url_hosts.clone(),
         limits,
         minute: of.minute,
@@ -126,29 +121,46 @@ async fn source(around: &Around<'_>) -> anyhow::Result<Arc<dyn Source>> {
     Ok(Arc::new(dap.map_err(|error| Misconfigured(error.into()))?))
 }
 
-async fn credentials(around: &Around<'_>) -> anyhow::Result<Credentials> {
+async fn credentials(around: &Around<'_>) -> anyhow::Result<(Credentials, Option<Arc<dyn Keyring>>)> {
     let of = around.of;
     if let (id, Some(secret)) = (&of.client_id, &of.client_secret)
         && !id.is_empty()
     {
-        return Ok(Credentials { id: id.clone(), secret: secret.clone() });
+        return Ok((Credentials { id: id.clone(), secret: secret.clone() }, None));
     }
     let missing = || {
         let why = "a replica needs canvas.client_id and canvas.client_secret, or canvas.credentials_ssm_path with backend = \"aws\"";
         Misconfigured(why.into())
     };
-    let (path, clients) = match around.clients {
-        Some(clients) if !of.credentials_ssm_path.is_empty() => (&of.credentials_ssm_path, clients),
+    let keyring = match around.clients {
+        Some(clients) if !of.credentials_ssm_path.is_empty() => {
+            InParameters { parameters: clients.parameters(), path: of.credentials_ssm_path.clone() }
+        }
         _ => return Err(missing().into()),
     };
-    let read = async |name: &str| {
-        let name = format!("{}/{name}", path.trim_end_matches('/'));
-        let found = clients.parameters().read(&name).await;
-        found.map_err(|error| anyhow::Error::new(failed(error)).context(format!("parameter {name}")))
-    };
-    let id = read("dap_client_id").await?.expose_secret().trim().to_owned();
-    let secret = read("dap_client_secret").await?;
-    Ok(Credentials { id, secret: SecretString::from(secret.expose_secret().trim()) })
+    let read = keyring.credentials().await.map_err(|error| anyhow::Error::new(failed(error)));
+    let read = read.with_context(|| format!("parameters below {}", of.credentials_ssm_path))?;
+    Ok((read, Some(Arc::new(keyring))))
+}
+
+/// The parameters with a client of the platform. Its secret changes from time to time.
+#[derive(Debug)]
+struct InParameters {
+    parameters: Arc<dyn Parameters>,
+    path: String,
+}
+
+#[async_trait]
+impl Keyring for InParameters {
+    async fn credentials(&self) -> ports::Result<Credentials> {
+        let read = async |name: &str| {
+            let name = format!("{}/{name}", self.path.trim_end_matches('/'));
+            let found = self.parameters.read(&name).await?;
+            Ok::<_, ports::Error>(found.expose_secret().trim().to_owned())
+        };
+        let id = read("dap_client_id").await?;
+        Ok(Credentials { id, secret: read("dap_client_secret").await?.into() })
+    }
 }
 
 /// The database.

@@ -140,7 +140,8 @@ impl Dap {
             held.is_good();
             return Ok((parts, body));
         }
-        let secrets = self.logins.secrets(&held.token);
+        let pair = self.logins.pair();
+        let secrets = pair.secrets(&held.token);
         let now = self.clock.now();
         let mut error = refusal::refusal(call.operation, self.host(), &parts, &body, now, &secrets);
         if parts.status == http::StatusCode::TOO_MANY_REQUESTS {
@@ -171,7 +172,7 @@ impl Dap {
         let mut job = job.told().map_err(lacks)?;
         job.error = said.map(|said| {
             let none = SecretString::default();
-            let (name, message) = self.logins.secrets(&none).told(&said);
+            let (name, message) = self.logins.pair().secrets(&none).told(&said);
             (name.unwrap_or_else(|| "ProcessingError".to_owned()), message)
         });
         Ok(job)

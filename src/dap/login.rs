@@ -1,12 +1,13 @@
 //! The token that all calls share.
 //!
 //! Callers that need another at the same time make one login, and share its failure. A login that was refused is
-//! not made again for a minute: a wrong secret must make no storm.
+//! not made again for a minute: a wrong secret must make no storm. Where the client is kept elsewhere, it is read again
+//! before its refusal stands: it may have got another secret.
 
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -26,7 +27,7 @@ use url::Url;
 use super::{
     call,
     refusal::{self, Secrets},
-    settings::Settings,
+    settings::{Credentials, Keyring, Settings},
     wire,
 };
 use crate::{
@@ -80,14 +81,32 @@ struct State {
     failed: Option<(Error, Option<Instant>)>,
 }
 
+/// A client's secret, by itself and with its id as both are sent.
+pub(super) struct Pair {
+    secret: SecretString,
+    sent: SecretString,
+}
+
+impl Pair {
+    fn new(Credentials { id, secret }: Credentials) -> Arc<Self> {
+        let pair = SecretString::from(format!("{id}:{}", secret.expose_secret()));
+        let sent = SecretString::from(BASE64_STANDARD.encode(pair.expose_secret()));
+        Arc::new(Self { secret, sent })
+    }
+
+    /// What must not be shown, with what a call carries.
+    pub(super) fn secrets<'a>(&'a self, token: &'a SecretString) -> Secrets<'a> {
+        Secrets { client: [&self.secret, &self.sent], token }
+    }
+}
+
 /// Gives tokens.
 pub(super) struct Logins {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     base: Url,
-    secret: SecretString,
-    /// Id and secret as they are sent.
-    pair: SecretString,
+    pair: RwLock<Arc<Pair>>,
+    keyring: Option<Arc<dyn Keyring>>,
     timeout: Duration,
     /// Counts logins, so that those who wait for one know that it was made.
     made: AtomicU64,
@@ -107,16 +126,16 @@ impl Logins {
         base: Url,
         settings: &Settings,
     ) -> Self {
-        let secret = settings.client_secret.clone();
-        let pair = SecretString::from(format!("{}:{}", settings.client_id, secret.expose_secret()));
-        let pair = SecretString::from(BASE64_STANDARD.encode(pair.expose_secret()));
-        let (timeout, made, state) = (settings.timeout, AtomicU64::default(), Mutex::default());
-        Self { transport, clock, base, secret, pair, timeout, made, state }
+        let (id, secret) = (settings.client_id.clone(), settings.client_secret.clone());
+        let pair = RwLock::new(Pair::new(Credentials { id, secret }));
+        let (keyring, timeout) = (settings.keyring.clone(), settings.timeout);
+        let (made, state) = (AtomicU64::default(), Mutex::default());
+        Self { transport, clock, base, pair, keyring, timeout, made, state }
     }
 
-    /// What must not be shown, with what a call carries.
-    pub(super) fn secrets<'a>(&'a self, token: &'a SecretString) -> Secrets<'a> {
-        Secrets { client: [&self.secret, &self.pair], token }
+    /// The client as it is sent now.
+    pub(super) fn pair(&self) -> Arc<Pair> {
+        Arc::clone(&self.pair.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The token at hand, or a new one.
@@ -181,12 +200,29 @@ impl Logins {
         }
     }
 
-    /// One login.
+    /// One login; another one where the client has got another secret since it was read.
     async fn login(&self, instead: bool) -> Result<Held> {
+        let pair = self.pair();
+        match (self.login_as(&pair, instead).await, &self.keyring) {
+            (Err(error), Some(keyring)) if error.class == Class::Unauthorized => {
+                // Where it cannot be read, the refusal says more.
+                let Ok(credentials) = keyring.credentials().await else { return Err(error) };
+                let other = Pair::new(credentials);
+                if other.sent.expose_secret() == pair.sent.expose_secret() {
+                    return Err(error);
+                }
+                *self.pair.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&other);
+                self.login_as(&other, instead).await
+            }
+            (result, _) => result,
+        }
+    }
+
+    async fn login_as(&self, pair: &Pair, instead: bool) -> Result<Held> {
         let host = self.base.host_str().unwrap_or("nowhere");
         let url = call::below(&self.base, &["ids", "auth", "login"], LOGIN)?;
         let mut request =
-            call::request(LOGIN, Method::POST, &url, &format!("Basic {}", self.pair.expose_secret()))?;
+            call::request(LOGIN, Method::POST, &url, &format!("Basic {}", pair.sent.expose_secret()))?;
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(CONTENT_TYPE, form);
         *request.body_mut() = Bytes::from_static(b"grant_type=client_credentials");
@@ -197,7 +233,7 @@ impl Logins {
         let (parts, body) = answer.into_parts();
         let now = self.clock.now();
         if !parts.status.is_success() {
-            let secrets = self.secrets(&self.pair);
+            let secrets = pair.secrets(&pair.sent);
             return Err(advised(refusal::refusal(LOGIN, host, &parts, &body, now, &secrets)));
         }
         // What serde says of a body may quote it, and this body is a token.

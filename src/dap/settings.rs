@@ -1,10 +1,11 @@
 //! What can be set about the client. Keys and defaults are explained in `config/default.toml`.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::domain::policy::Glob;
+use crate::{domain::policy::Glob, ports};
 
 /// What is called. Rates are published for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +104,22 @@ impl Default for Limits {
     }
 }
 
+/// A client of the platform.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Its id, as `us-east-1#…`.
+    pub id: String,
+    /// Its secret.
+    pub secret: SecretString,
+}
+
+/// Where a client's id and secret are kept.
+#[async_trait]
+pub trait Keyring: Send + Sync + fmt::Debug {
+    /// Both as they are now. They are asked for again when those at hand are refused.
+    async fn credentials(&self) -> ports::Result<Credentials>;
+}
+
 /// How the platform is called (the calling part of `[canvas]`).
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -112,6 +129,8 @@ pub struct Settings {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
+    /// Where both are kept, if they may change.
+    pub keyring: Option<Arc<dyn Keyring>>,
     /// Hosts that addresses of files may lead to. Where `base_url` is this machine, this machine too.
     pub url_hosts: Vec<Glob>,
     /// Calls a minute for the whole account.
@@ -132,6 +151,7 @@ impl Default for Settings {
             base_url: "https://api-gateway.instructure.com".to_owned(),
             client_id: String::new(),
             client_secret: SecretString::default(),
+            keyring: None,
             url_hosts: Glob::try_from("*.amazonaws.com".to_owned()).into_iter().collect(),
             limits: Limits::default(),
             minute: Duration::from_mins(1),

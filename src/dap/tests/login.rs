@@ -1,12 +1,23 @@
 //! Logins: as few as can be.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use futures_util::future::join_all;
+use secrecy::SecretString;
 use tokio::time::sleep;
 
-use super::world::{Fault, client, refused, service};
-use crate::ports::{Class, source::Source as _};
+use super::world::{Fault, client, client_of, refused, service, settings};
+use crate::{
+    dap::settings::{Credentials, Keyring, Settings},
+    ports::{Class, Result, source::Source as _},
+};
 
 const LOGIN: &str = "POST /ids/auth/login";
 const LIST: &str = "GET /dap/query/canvas/table";
@@ -74,6 +85,42 @@ async fn a_wrong_secret_makes_no_storm() {
     sleep(Duration::from_secs(30)).await;
     dap.tables("canvas").await.unwrap_err();
     assert_eq!(service.seen().len(), 2, "and another after it");
+}
+
+/// Keeps a client, and counts how often it is asked for it.
+#[derive(Debug)]
+struct Kept(&'static str, AtomicUsize);
+
+#[async_trait]
+impl Keyring for Kept {
+    async fn credentials(&self) -> Result<Credentials> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(Credentials { id: "us-east-1#us".to_owned(), secret: SecretString::from(self.0) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_was_changed_is_read_again_and_used_from_then_on() {
+    let service = service();
+    let kept = Arc::new(Kept("another-secret", AtomicUsize::new(0)));
+    let settings = Settings { keyring: Some(kept.clone()), ..settings() };
+    let dap = client_of(&service, &settings);
+    service.fault(LOGIN, 1, refused(401, "AuthenticationError"));
+    dap.tables("canvas").await.unwrap();
+    service.revoke();
+    dap.tables("canvas").await.unwrap();
+    let logins: Vec<_> = service.seen().into_iter().filter(|seen| seen.body.contains("grant_type")).collect();
+    let sent: Vec<_> = logins.iter().map(|login| login.header("authorization").unwrap()).collect();
+    assert_eq!((sent.len(), kept.1.load(Ordering::Relaxed)), (3, 1));
+    assert!(sent[0] != sent[1] && sent[1] == sent[2], "{sent:?}");
+    // What is kept is refused, too: one more look, and no more than a login a minute.
+    service.revoke();
+    service.fault(LOGIN, 9, refused(401, "AuthenticationError"));
+    for _ in 0..5 {
+        let error = dap.tables("canvas").await.unwrap_err();
+        assert!(!error.to_string().contains("another-secret"), "{error}");
+    }
+    assert_eq!((service.count(LOGIN), kept.1.load(Ordering::Relaxed)), (4, 2));
 }
 
 #[tokio::test(start_paused = true)]
