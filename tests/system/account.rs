@@ -106,12 +106,17 @@ impl Account {
         let stack = format!("copy-manager-{}", value(parameters, "Stage").unwrap_or("dev"));
         let mut all = vec![("Image", image.as_str())];
         all.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        // The end of its ARN is known only now.
-        let secret = self.aws.secrets.describe_secret().secret_id("canvas").send().await;
-        let secret = secret.ok().and_then(|secret| secret.arn);
+        // The ends of their ARNs are known only now.
+        let arn = async |name: &str| {
+            let secret = self.aws.secrets.describe_secret().secret_id(name).send().await;
+            secret.ok().and_then(|secret| secret.arn)
+        };
+        let (canvas, more) = (arn("canvas").await, arn("more").await);
         for (name, value) in &mut all {
-            if *name == "CanvasDatabaseSecretArn" {
-                *value = secret.as_deref().unwrap();
+            match *name {
+                "CanvasDatabaseSecretArn" => *value = canvas.as_deref().unwrap(),
+                "CanvasMoreSecretArn" => *value = more.as_deref().unwrap(),
+                _ => {}
             }
         }
         self.emulator.change_stack(change, &stack, &for_emulator(SERVICE), &all).await;
@@ -148,9 +153,21 @@ impl Account {
         changed: &[(&str, &str)],
     ) -> (Process, String) {
         let entries = service.container["environment"].as_array().unwrap();
-        let field = |entry: &Value, name: &str| entry[name].as_str().unwrap().to_owned();
+        // The emulator gives secrets back as the template writes them.
+        let field = |entry: &Value, name: &str| {
+            let fields = entry.as_object().unwrap();
+            let value =
+                fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+            value.and_then(Value::as_str).unwrap_or_else(|| panic!("no {name} in {entry}")).to_owned()
+        };
         let mut environment: Vec<_> =
             entries.iter().map(|entry| (field(entry, "name"), field(entry, "value"))).collect();
+        // Which ECS reads, with the rights of the execution role.
+        for entry in service.container["secrets"].as_array().unwrap_or(&Vec::new()) {
+            let secret = self.aws.secrets.get_secret_value().secret_id(field(entry, "valueFrom"));
+            let text = secret.send().await.unwrap().secret_string.unwrap();
+            environment.push((field(entry, "name"), text));
+        }
         let listen = format!("127.0.0.1:{}", free_port());
         for (name, value) in [
             ("AWS_ENDPOINT_URL", self.gate.endpoint.as_str()),

@@ -7,7 +7,7 @@ use serde_json::json;
 use serde_norway::Value as Yaml;
 
 use crate::{
-    account::{Account, SERVICE, STATEFUL},
+    account::{Account, SERVICE, STATEFUL, Service},
     binary::Process,
     emulator::process::free_port,
     lab::Platform,
@@ -19,7 +19,7 @@ use crate::{
 const NOT_ALONE: [&str; 2] = ["Image", "ClusterName"];
 
 /// Another value of each parameter that has a default and no list of allowed values.
-pub(crate) const OTHER: [(&str, &str); 33] = [
+pub(crate) const OTHER: [(&str, &str); 34] = [
     ("CopyOutAcl", "bucket-owner-full-control"),
     ("Stage", "prod"),
     ("ClusterName", "another"),
@@ -52,6 +52,7 @@ pub(crate) const OTHER: [(&str, &str); 33] = [
     ("CanvasSchedule", "rate(3 hours)"),
     ("CanvasZone", "America/New_York"),
     ("CanvasColumns", "users.name=null"),
+    ("CanvasMoreSecretArn", "arn:aws:secretsmanager:ap-southeast-2:000000000000:secret:more"),
     ("CanvasNotify", "log,sns:arn:aws:sns:ap-southeast-2:000000000000:canvas"),
 ];
 /// The topic of `CanvasNotify`.
@@ -123,6 +124,9 @@ impl Account {
         let database = json!({ "username": "any", "password": "any", "dbname": "canvas", "host": "127.0.0.1", "port": 1 });
         let secret = self.aws.secrets.create_secret().name("canvas");
         secret.secret_string(database.to_string()).send().await.unwrap();
+        let more = "[north]\nclient_id = 'us-east-1#any'\nclient_secret = 'any'\n\
+            database_url = 'postgresql://any:any@127.0.0.1:1/north'\n";
+        self.aws.secrets.create_secret().name("more").secret_string(more).send().await.unwrap();
         self.emulator
             .json(
                 "ecs",
@@ -180,12 +184,14 @@ async fn the_service_starts_with_its_defaults_and_with_every_parameter() {
 
     let yaml: Yaml = serde_norway::from_str(SERVICE).unwrap();
     // Of those that make the same environment, one is enough.
-    let mut started = BTreeSet::from([service.container["environment"].to_string()]);
+    let given =
+        |service: &Service| format!("{} {}", service.container["environment"], service.container["secrets"]);
+    let mut started = BTreeSet::from([given(&service)]);
     for (title, set) in sets(&yaml) {
         // The emulator does not make another service for another name.
         let change = if title.starts_with("Stage=") { "CREATE" } else { "UPDATE" };
         let service = account.service(change, &set).await;
-        if started.insert(service.container["environment"].to_string()) {
+        if started.insert(given(&service)) {
             account.serve(title.split('=').next().unwrap(), &service, &[]).await;
         }
     }
