@@ -12,6 +12,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::{
     error::{Error, Result as PortResult},
@@ -99,11 +100,22 @@ pub struct Look {
     pub meta: Option<MetaRow>,
     /// The table itself.
     pub found: Option<Found>,
-    /// Parts of a snapshot that are loaded beside it: the job that they are of, and their numbers.
-    pub staged: Option<(String, Vec<usize>)>,
+    /// The snapshot that is loaded beside it.
+    pub staged: Option<Beside>,
     /// How columns of the rows that are there were treated, as [`Loader::treat`] was told when they were loaded as a
     /// whole.
     pub mark: Option<String>,
+}
+
+/// A snapshot that is loaded beside a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// The job that gave it.
+    pub job: String,
+    /// The numbers of the parts that are loaded.
+    pub parts: Vec<usize>,
+    /// The time that changes have brought it to ([`Loader::advance`]); none: it is as the job gave it.
+    pub brought_to: Option<Timestamp>,
 }
 
 /// A row that could not be stored.
@@ -208,8 +220,23 @@ pub trait Loader: Send {
     /// of another job goes. Gives the parts that are loaded.
     async fn stage(&mut self, job: &str, shape: &Shape) -> Result<Vec<usize>>;
 
+    /// Whether a snapshot of that job is staged, in that shape and treated as [`Self::treat`] was told last.
+    async fn is_staged(&mut self, job: &str, shape: &Shape) -> Result<bool>;
+
     /// Loads a part into the staged table, once: its rows and the note that it is loaded are one transaction.
     async fn load(&mut self, job: &str, shape: &Shape, part: Part) -> Result<Counts>;
+
+    /// Brings the staged snapshot, of which all parts are loaded, to a later time by what has changed since the time
+    /// that it is of: one transaction from the first line to the note of its new time. Rows of it that could not be
+    /// stored are put aside with it. Who calls knows by [`Self::look`] which time that is, and by
+    /// [`Self::is_staged`] that it is what is to come in.
+    async fn advance(
+        &mut self,
+        job: &str,
+        shape: &Shape,
+        parts: &mut dyn Parts,
+        to: Timestamp,
+    ) -> Result<Counts>;
 
     /// Makes the staged table the table, or brings the table that is there to its rows, and writes the row of
     /// `table_sync`.

@@ -45,38 +45,6 @@ impl End<'_> {
         self.own.beside_quoted(self.table)
     }
 
-    /// Gives the staged table its key; of rows that came twice the one that was loaded last stays. Then the
-    /// server looks at the table, so that it is read well from the first moment on.
-    pub(super) async fn make_key(&self, session: &mut Session) -> Result<()> {
-        let beside = self.beside();
-        let has_key =
-            "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass($1) AND indisprimary)";
-        let row = session.query_one(has_key, &[&beside]).await.and_then(|row| row.try_get::<_, bool>(0));
-        if row.map_err(failure::of("look at a key"))? {
-            return Ok(());
-        }
-        let key = self.key();
-        let name = quote::fitting(&format!("{}.key", Own::beside(self.table)));
-        let add = format!(
-            "ALTER TABLE {beside} ADD CONSTRAINT {} PRIMARY KEY ({})",
-            quote::name(&name),
-            quote::names(key.iter().map(String::as_str))
-        );
-        match session.batch_execute(&add).await {
-            Ok(()) => {}
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                let tx = session.begin().await?;
-                let flow = Flow { from: beside.clone(), key, ..Flow::default() };
-                // Each part is a transaction. Within one, rows lie as they came: nothing has made room among them.
-                tx.batch_execute(&flow.once("age(xmin), ctid DESC")).await.map_err(failure::of("DELETE"))?;
-                tx.batch_execute(&add).await.map_err(failure::of("ALTER TABLE"))?;
-                staging::commit(tx).await?;
-            }
-            Err(error) => return Err(failure::of("ALTER TABLE")(error)),
-        }
-        session.batch_execute(&format!("ANALYZE {beside}")).await.map_err(failure::of("ANALYZE"))
-    }
-
     /// How many rows are staged, once each.
     async fn rows(&self, session: &Session) -> Result<u64> {
         let row = session.query_one(&format!("SELECT count(*) FROM {}", self.beside()), &[]).await;
@@ -147,7 +115,7 @@ impl End<'_> {
         let seen = self.write_meta(&tx).await?;
         staging::commit(tx).await?;
         let _told = evolve::afterwards(session, made).await;
-        let twice = staged.rows.saturating_sub(rows);
+        let twice = staged.twice(rows);
         Ok((Counts { inserted: rows, twice, ..Counts::default() }, seen))
     }
 
@@ -225,7 +193,7 @@ impl End<'_> {
         tx.batch_execute(&format!("DROP TABLE {beside}")).await.map_err(failure::of("DROP TABLE"))?;
         staging::commit(tx).await?;
         let unchanged = rows.saturating_sub(inserted + changed);
-        let twice = staged.rows.saturating_sub(rows);
+        let twice = staged.twice(rows);
         Ok((Counts { inserted, changed, deleted, unchanged, twice, ..Counts::default() }, seen))
     }
 

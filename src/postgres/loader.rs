@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio_postgres::IsolationLevel;
 
 use super::{
@@ -15,11 +16,11 @@ use super::{
     own::Own,
     session::Session,
     staging,
-    syncing::Syncing,
+    syncing::{Goal, Syncing},
 };
 use crate::{
     domain::replica::{changes::Changes, counts::Counts, meta::MetaRow, names::TableName, shape::Shape},
-    ports::replica::{self, Differences, Evolved, Look, Part, Parts, Result},
+    ports::replica::{self, Beside, Differences, Evolved, Look, Part, Parts, Result},
 };
 
 /// A session that holds the lock of a table.
@@ -111,7 +112,7 @@ impl Loader {
         let is_retreated = mark != staged.mark;
         let Shared { settings, own, .. } = &**shared;
         let end = End { settings, own, table, shape, job, seen, meta, history, is_retreated };
-        end.make_key(session).await?;
+        staging::make_key(session, own, table, shape).await?;
         let is_there = catalogue::found(&**session, &catalogue::live(table)).await?.is_some();
         if is_there && seen.is_some() && !end.is_swap() {
             end.merge(session, &staged).await
@@ -130,7 +131,11 @@ impl replica::Loader for Loader {
         let (seen, meta) = read.unzip();
         self.seen = Some(Row(seen));
         let mark = guard::read(&*self.session, &self.live()).await?;
-        Ok(Look { meta, found, staged: staged.map(|staged| (staged.job, staged.parts)), mark })
+        let staged = staged.map(|staged| {
+            let staging::Staged { job, parts, brought_to, .. } = staged;
+            Beside { job, parts, brought_to }
+        });
+        Ok(Look { meta, found, staged, mark })
     }
 
     fn treat(&mut self, mark: Option<String>) {
@@ -146,8 +151,32 @@ impl replica::Loader for Loader {
         staging::make(session, &shared.own, table, job, shape, mark.as_deref()).await
     }
 
+    async fn is_staged(&mut self, job: &str, shape: &Shape) -> Result<bool> {
+        let staged = staging::read(&*self.session, &self.shared.own, &self.table).await?;
+        let mark = self.mark.as_deref();
+        Ok(staged.is_some_and(|staged| staged.job == job && staged.is_of(shape, mark)))
+    }
+
     async fn load(&mut self, job: &str, _shape: &Shape, part: Part) -> Result<Counts> {
         staging::load(&mut self.session, &self.shared.own, &self.table, job, part).await
+    }
+
+    async fn advance(
+        &mut self,
+        job: &str,
+        shape: &Shape,
+        parts: &mut dyn Parts,
+        to: Timestamp,
+    ) -> Result<Counts> {
+        let Self { shared, session, table, .. } = self;
+        staging::of_job(&**session, &shared.own, table, job).await?;
+        staging::make_key(session, &shared.own, table, shape).await?;
+        let sync = Syncing { own: &shared.own, table, shape, job, into: Goal::Staged };
+        let mut tx = session.begin().await?;
+        let counts = sync.apply(&mut tx, parts).await?;
+        staging::note_time(&tx, &shared.own, table, job, to).await?;
+        staging::commit(tx).await?;
+        Ok(counts)
     }
 
     async fn finish(&mut self, job: &str, shape: &Shape, meta: &MetaRow) -> Result<Counts> {
@@ -182,7 +211,7 @@ impl replica::Loader for Loader {
             let history =
                 History::ready(session, &shared.settings, &shared.own, table, meta.timestamp).await?;
             let history = history.as_ref();
-            let sync = Syncing { own: &shared.own, table, shape, job, history };
+            let sync = Syncing { own: &shared.own, table, shape, job, into: Goal::Live(history) };
             let mut tx = session.begin().await?;
             meta::hold(&tx, table, seen.as_ref()).await?;
             if history.is_none() {
@@ -240,7 +269,7 @@ impl replica::Loader for Loader {
         // All that is compared is of one moment.
         let begun = session.build().isolation_level(IsolationLevel::RepeatableRead).start().await;
         let tx = begun.map_err(failure::of("BEGIN"))?;
-        let sync = Syncing { own: &shared.own, table, shape, job, history: None };
+        let sync = Syncing { own: &shared.own, table, shape, job, into: Goal::Live(None) };
         let changed = sync.keys(&tx, since).await?;
         let beside = shared.own.beside_quoted(table);
         let aside = shared.own.staged_aside(&tx, table).await?;

@@ -22,8 +22,13 @@ const TABLE_SYNC: &str = "CREATE TABLE instructure_dap.table_sync (\
     schema_version bigint NOT NULL, target_schema character varying(64), \
     target_table character varying(64) NOT NULL, schema_description_format character varying(64) NOT NULL, \
     schema_description text NOT NULL, CONSTRAINT pk_table_sync PRIMARY KEY (id))";
-/// What a row says of the time, so that no setting changes it.
+/// What a row says of the time.
 const TIME: &str = "to_char(\"timestamp\", 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+
+/// What a column says of the time, so that no setting changes it.
+pub(super) fn time_of(column: &str) -> String {
+    TIME.replace("\"timestamp\"", column)
+}
 
 /// A row of `table_sync` as it was read: what later transactions hold it to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,7 +194,7 @@ pub(super) async fn rows(
           WHERE n.nspname = m.source_namespace AND c.relname = m.source_table AND c.relkind IN ('r', \
          'p')), {aside} \
          FROM instructure_dap.table_sync m WHERE m.source_namespace = $1 ORDER BY m.source_table, m.id",
-        TIME.replace("\"timestamp\"", "m.\"timestamp\"")
+        time_of("m.\"timestamp\"")
     );
     let rows = session.query(&asked, &[&namespace]).await.map_err(failure::of("read table_sync"))?;
     let mut found = Vec::with_capacity(rows.len());
@@ -212,9 +217,8 @@ fn whole(estimate: f64) -> Option<u64> {
     (estimate >= 0.0).then_some(estimate as u64)
 }
 
-fn timestamp(text: &str, table: &TableName) -> Result<jiff::Timestamp> {
-    let said =
-        |_| Trouble::Refused(format!("the time of {table} in instructure_dap.table_sync is none: {text}"));
+pub(super) fn timestamp(text: &str, table: &TableName) -> Result<jiff::Timestamp> {
+    let said = |_| Trouble::Refused(format!("what is said of the time of {table} is no time: {text}"));
     text.parse().map_err(said)
 }
 

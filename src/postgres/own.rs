@@ -18,8 +18,8 @@ const AT_ONCE: usize = 1000;
 #[derive(Debug, Clone)]
 pub(super) struct Own {
     schema: String,
-    /// `staged(namespace, table, job, shape, mark, at)`: which job a table's staged snapshot is of, and how its columns
-    /// are treated.
+    /// `staged(namespace, table, job, shape, mark, brought_to, at)`: which job a table's staged snapshot is of, how its
+    /// columns are treated, and the time that changes have brought it to.
     pub staged: String,
     /// The function that keeps others from tables with treated columns.
     pub refuse_others: String,
@@ -79,8 +79,10 @@ impl Own {
     pub(super) async fn is_ready(&self, client: &impl GenericClient) -> Result<bool> {
         let Self { staged, parts, rejected, staged_rejected, since, changes, .. } = self;
         let names = [staged, parts, rejected, staged_rejected, since, changes];
-        let asked = "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest($1::text[]) name";
-        let row = client.query_one(asked, &[&names.as_slice()]).await;
+        // The column came after the table.
+        let asked = "SELECT bool_and(to_regclass(name) IS NOT NULL) AND EXISTS (SELECT FROM pg_attribute \
+             WHERE attrelid = to_regclass($2) AND attname = 'brought_to') FROM unnest($1::text[]) name";
+        let row = client.query_one(asked, &[&names.as_slice(), staged]).await;
         row.and_then(|row| row.try_get(0)).map_err(failure::of("look at the staging schema"))
     }
 
@@ -92,7 +94,7 @@ impl Own {
             (
                 staged,
                 "(namespace text NOT NULL, \"table\" text NOT NULL, job text NOT NULL, shape text NOT NULL, \
-                 mark text, at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (namespace, \"table\"))",
+                 mark text, brought_to timestamp, at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (namespace, \"table\"))",
             ),
             (
                 parts,
@@ -125,11 +127,12 @@ impl Own {
                 tx.batch_execute(&statement).await.map_err(failure::of("CREATE TABLE"))?;
             }
         }
-        let index = format!(
-            "CREATE INDEX IF NOT EXISTS rejected_table ON {rejected} (namespace, \"table\"); \
+        let rest = format!(
+            "ALTER TABLE {staged} ADD COLUMN IF NOT EXISTS brought_to timestamp; \
+             CREATE INDEX IF NOT EXISTS rejected_table ON {rejected} (namespace, \"table\"); \
              CREATE INDEX IF NOT EXISTS staged_rejected_table ON {staged_rejected} (namespace, \"table\")"
         );
-        tx.batch_execute(&index).await.map_err(failure::of("CREATE INDEX"))
+        tx.batch_execute(&rest).await.map_err(failure::of("CREATE INDEX"))
     }
 
     /// Notes a change of a definition.
@@ -223,6 +226,42 @@ impl Own {
         let found = client.query_opt(&format!("SELECT {which} LIMIT 1"), &[]).await;
         let found = found.map_err(failure::of("look at rejected rows"))?;
         Ok(found.map(|_| format!("(SELECT key {which})")))
+    }
+
+    /// Of rows that come into the staged snapshot: forgets those put aside before whose keys come.
+    pub(super) async fn take_back_staged(
+        &self,
+        tx: &Transaction<'_>,
+        table: &TableName,
+        flow: &Flow,
+    ) -> Result<()> {
+        // Those of this transaction are of the time at which it has begun.
+        let statement = format!(
+            "DELETE FROM {} r USING {} f WHERE r.namespace = $1 AND r.\"table\" = $2 AND r.at <> now() AND {}",
+            self.staged_rejected,
+            flow.from,
+            is_key("r", "f", &flow.key)
+        );
+        let done = tx.execute(&statement, &[&table.namespace, &table.table]).await;
+        done.map(|_| ()).map_err(failure::of("take rejected rows back"))
+    }
+
+    /// Takes rows out of the staged snapshot whose new versions this transaction has put aside: the table keeps its
+    /// own then.
+    pub(super) async fn leave_to_table(
+        &self,
+        tx: &Transaction<'_>,
+        table: &TableName,
+        key: &[String],
+    ) -> Result<()> {
+        let statement = format!(
+            "DELETE FROM {} s USING {} r WHERE r.namespace = $1 AND r.\"table\" = $2 AND r.at = now() AND {}",
+            self.beside_quoted(table),
+            self.staged_rejected,
+            is_key("r", "s", key)
+        );
+        let done = tx.execute(&statement, &[&table.namespace, &table.table]).await;
+        done.map(|_| ()).map_err(failure::of("put rows aside"))
     }
 
     /// Forgets the rejected rows whose keys come, but those that were put aside for this job.

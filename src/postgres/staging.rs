@@ -1,6 +1,7 @@
 //! A snapshot beside the table: made, loaded part by part, forgotten.
 
-use tokio_postgres::{GenericClient, Transaction};
+use jiff::Timestamp;
+use tokio_postgres::{GenericClient, Transaction, error::SqlState};
 
 use super::{
     catalogue, enumerations, failure, kinds,
@@ -9,6 +10,7 @@ use super::{
     own::Own,
     quote,
     session::Session,
+    statements::Flow,
 };
 use crate::{
     domain::replica::{counts::Counts, names::TableName, shape::Shape},
@@ -39,6 +41,20 @@ pub(super) struct Staged {
     pub parts: Vec<usize>,
     /// The rows of these.
     pub rows: u64,
+    /// The time that changes have brought it to.
+    pub brought_to: Option<Timestamp>,
+}
+
+impl Staged {
+    /// Whether it is of that shape, and its columns are so treated.
+    pub(super) fn is_of(&self, shape: &Shape, mark: Option<&str>) -> bool {
+        self.shape == hash(shape) && self.mark.as_deref() == mark
+    }
+
+    /// How many rows came more than once, if so many are there; where changes have come since, that is not known.
+    pub(super) fn twice(&self, rows: u64) -> u64 {
+        if self.brought_to.is_some() { 0 } else { self.rows.saturating_sub(rows) }
+    }
 }
 
 /// What is staged for a table, where its table is there, too.
@@ -49,17 +65,23 @@ pub(super) async fn read(
 ) -> Result<Option<Staged>> {
     let asked = format!(
         "SELECT s.job, s.shape, s.mark, array_agg(p.part ORDER BY p.part) FILTER (WHERE p.part IS NOT NULL), \
-         coalesce(sum(p.rows), 0)::bigint FROM {} s LEFT JOIN {} p ON p.job = s.job \
-         WHERE s.namespace = $1 AND s.\"table\" = $2 AND to_regclass($3) IS NOT NULL GROUP BY s.job, s.shape, s.mark",
-        own.staged, own.parts
+         coalesce(sum(p.rows), 0)::bigint, {} FROM {} s LEFT JOIN {} p ON p.job = s.job \
+         WHERE s.namespace = $1 AND s.\"table\" = $2 AND to_regclass($3) IS NOT NULL \
+         GROUP BY s.job, s.shape, s.mark, s.brought_to",
+        meta::time_of("s.brought_to"),
+        own.staged,
+        own.parts
     );
     let row = client.query_opt(&asked, &[&table.namespace, &table.table, &own.beside_quoted(table)]).await;
     let Some(row) = row.map_err(failure::of("look at what is staged"))? else { return Ok(None) };
     let got = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?));
+    let failed = failure::of("look at what is staged");
     let (job, shape, mark, parts, rows): (String, String, Option<String>, Option<Vec<i32>>, i64) =
-        got().map_err(failure::of("look at what is staged"))?;
+        got().map_err(&failed)?;
+    let time: Option<String> = row.try_get(5).map_err(&failed)?;
+    let brought_to = time.map(|time| meta::timestamp(&time, table)).transpose()?;
     let parts = parts.unwrap_or_default().into_iter().filter_map(|part| usize::try_from(part).ok()).collect();
-    Ok(Some(Staged { job, shape, mark, parts, rows: rows.unsigned_abs() }))
+    Ok(Some(Staged { job, shape, mark, parts, rows: rows.unsigned_abs(), brought_to }))
 }
 
 /// A hash by which a shape is known again.
@@ -82,8 +104,7 @@ pub(super) async fn make(
     let hash = hash(shape);
     if let Some(there) = read(&**session, own, table).await?
         && there.job == job
-        && there.shape == hash
-        && there.mark.as_deref() == mark
+        && there.is_of(shape, mark)
     {
         return Ok(there.parts);
     }
@@ -181,6 +202,58 @@ pub(super) async fn load(
     tx.execute(&note, &[&job, &number, &rows]).await.map_err(failure::of("note a part"))?;
     commit(tx).await?;
     Ok(counts)
+}
+
+/// Gives the staged table its key; of rows that came twice the one that was loaded last stays. Then the server looks
+/// at the table, so that it is read well from the first moment on.
+pub(super) async fn make_key(
+    session: &mut Session,
+    own: &Own,
+    table: &TableName,
+    shape: &Shape,
+) -> Result<()> {
+    let beside = own.beside_quoted(table);
+    let has_key = "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass($1) AND indisprimary)";
+    let row = session.query_one(has_key, &[&beside]).await.and_then(|row| row.try_get::<_, bool>(0));
+    if row.map_err(failure::of("look at a key"))? {
+        return Ok(());
+    }
+    let key: Vec<String> = shape.key().map(|column| column.name.clone()).collect();
+    let name = quote::fitting(&format!("{}.key", Own::beside(table)));
+    let add = format!(
+        "ALTER TABLE {beside} ADD CONSTRAINT {} PRIMARY KEY ({})",
+        quote::name(&name),
+        quote::names(key.iter().map(String::as_str))
+    );
+    match session.batch_execute(&add).await {
+        Ok(()) => {}
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            let tx = session.begin().await?;
+            let flow = Flow { from: beside.clone(), key, ..Flow::default() };
+            // Each part is a transaction. Within one, rows lie as they came: nothing has made room among them.
+            tx.batch_execute(&flow.once("age(xmin), ctid DESC")).await.map_err(failure::of("DELETE"))?;
+            tx.batch_execute(&add).await.map_err(failure::of("ALTER TABLE"))?;
+            commit(tx).await?;
+        }
+        Err(error) => return Err(failure::of("ALTER TABLE")(error)),
+    }
+    session.batch_execute(&format!("ANALYZE {beside}")).await.map_err(failure::of("ANALYZE"))
+}
+
+/// Notes the time that changes have brought what is staged to.
+pub(super) async fn note_time(
+    tx: &Transaction<'_>,
+    own: &Own,
+    table: &TableName,
+    job: &str,
+    time: Timestamp,
+) -> Result<()> {
+    let note = format!(
+        "UPDATE {} SET brought_to = $4::text::timestamp WHERE namespace = $1 AND \"table\" = $2 AND job = $3",
+        own.staged
+    );
+    let done = tx.execute(&note, &[&table.namespace, &table.table, &job, &meta::shown(time)]).await;
+    done.map(drop).map_err(failure::of("note what is staged"))
 }
 
 /// What is staged, which must be of that job.

@@ -41,11 +41,26 @@ pub(super) struct Syncing<'s> {
     pub table: &'s TableName,
     pub shape: &'s Shape,
     pub job: &'s str,
-    /// Where former rows go, if they are kept.
-    pub history: Option<&'s History<'s>>,
+    pub into: Goal<'s>,
+}
+
+/// Which table changes come into.
+#[derive(Clone, Copy)]
+pub(super) enum Goal<'s> {
+    /// The one that others read, and where its former rows go, if they are kept.
+    Live(Option<&'s History<'s>>),
+    /// The staged snapshot.
+    Staged,
 }
 
 impl Syncing<'_> {
+    fn quoted_into(&self) -> String {
+        match self.into {
+            Goal::Live(_) => catalogue::live(self.table),
+            Goal::Staged => self.own.beside_quoted(self.table),
+        }
+    }
+
     fn key(&self) -> Vec<String> {
         self.shape.key().map(|column| column.name.clone()).collect()
     }
@@ -75,10 +90,17 @@ impl Syncing<'_> {
             let (rows, found) = lines::copy(tx, &target, part).await?;
             into.rows += rows;
             // At once: a job may have many parts, each with many such rows.
-            counts += lines::settle(tx, self.own, self.table, Aside::Told(self.job), &found).await?;
+            let aside = match self.into {
+                Goal::Live(_) => Aside::Told(self.job),
+                Goal::Staged => Aside::Staged,
+            };
+            counts += lines::settle(tx, self.own, self.table, aside, &found).await?;
         }
         if let Some(full) = heap {
             counts += self.settle(tx, full).await?;
+        }
+        if matches!(self.into, Goal::Staged) && counts.rejected > 0 {
+            self.own.leave_to_table(tx, self.table, &self.key()).await?;
         }
         Ok(counts)
     }
@@ -117,7 +139,7 @@ impl Syncing<'_> {
         time: &str,
         action: &str,
     ) -> Result<()> {
-        let live = catalogue::live(self.table);
+        let live = self.quoted_into();
         let there = catalogue::types(tx, &live).await?;
         let mut selected = vec![
             format!("NULL::timestamp AS {}", quote::name(time)),
@@ -162,7 +184,7 @@ impl Syncing<'_> {
 
     /// Brings what lies in the temporary table into the table.
     async fn settle(&self, tx: &mut Transaction<'_>, heap: Heap) -> Result<Counts> {
-        let live = catalogue::live(self.table);
+        let live = self.quoted_into();
         let there = catalogue::types(tx, &live).await?;
         let key = self.key();
         let values = there
@@ -193,7 +215,10 @@ impl Syncing<'_> {
                 done
             }
         };
-        self.own.take_back(tx, self.table, self.job, &flow).await?;
+        match self.into {
+            Goal::Live(_) => self.own.take_back(tx, self.table, self.job, &flow).await?,
+            Goal::Staged => self.own.take_back_staged(tx, self.table, &flow).await?,
+        }
         let Written { deleted, inserted, changed, deletions } = done;
         let upserts = rows.saturating_sub(counts.twice).saturating_sub(deletions);
         counts += Counts {
@@ -218,7 +243,7 @@ impl Syncing<'_> {
         flow: &Flow,
         action: &str,
     ) -> Result<Written, tokio_postgres::Error> {
-        if let Some(history) = self.history {
+        if let Goal::Live(Some(history)) = self.into {
             history.keep(tx, &Rows::of_changes(flow, action)).await?;
         }
         let deleted = tx.execute(&flow.delete(action), &[]).await?;

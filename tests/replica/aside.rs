@@ -5,7 +5,7 @@ use copy_manager::{
     domain::replica::treat::Tables,
     ports::{
         self,
-        replica::{Differences, Findings, Part, Parts, Replica as _},
+        replica::{Differences, Part, Parts, Replica as _},
     },
     postgres::{Postgres, settings::Reinit},
 };
@@ -14,7 +14,7 @@ use pretty_assertions::assert_eq;
 use crate::{
     postgres::{Database, connect},
     world::{
-        FIRST, Given, SECOND, THIRD, changes, init, meta, on_each, open, part, part_with, rejected, replica,
+        FIRST, Given, SECOND, THIRD, changes, findings, init, meta, on_each, open, part, part_with, replica,
         settings, shape, table,
     },
 };
@@ -22,12 +22,6 @@ use crate::{
 const COLUMNS: &[&str] = &["id", "name", "score"];
 const ASIDE: &str =
     "SELECT namespace, \"table\", key->>'id', line, reason, job FROM copy_manager.rejected ORDER BY 3";
-
-fn findings(ids: &[u64]) -> Findings {
-    let rejected = ids.iter().map(|id| rejected(&format!("{{\"id\":{id}}}"), "a\0b")).collect();
-    let mended = vec![("name".to_owned(), "a NUL was taken out".to_owned(), 3)];
-    Findings { rejected, mended, ..Findings::default() }
-}
 
 #[tokio::test]
 async fn a_rejected_row_is_put_aside_and_goes_when_its_key_comes_again() {

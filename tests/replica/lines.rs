@@ -14,7 +14,7 @@ use futures_util::stream;
 use pretty_assertions::assert_eq;
 
 use crate::world::{
-    FIRST, Given, SECOND, init, key, meta, on_each, open, part, replica, shape, table, value,
+    FIRST, Given, SECOND, beside, init, key, meta, on_each, open, part, replica, shape, table, value,
 };
 
 fn strict() -> Shape {
@@ -70,7 +70,7 @@ async fn a_line_that_does_not_fit_is_named_without_its_value() {
             let trouble = loader.load("job", &shape, part).await.unwrap_err();
             assert!(matches!(&trouble, Trouble::BadLine(line) if line.line == Some(2)), "{trouble:?}");
         }
-        assert_eq!(loader.look().await.unwrap().staged, Some(("job".to_owned(), vec![])), "all rolled back");
+        assert_eq!(loader.look().await.unwrap().staged, Some(beside("job", &[])), "all rolled back");
         loader.load("job", &shape, part(0, &["id"], "1\n")).await.unwrap();
     })
     .await;
@@ -120,7 +120,7 @@ async fn lines_that_break_off_leave_nothing_behind() {
             matches!(&trouble, Trouble::Source(error) if error.message == "the file was cut"),
             "{trouble:?}"
         );
-        assert_eq!(loader.look().await.unwrap().staged, Some(("job".to_owned(), vec![])));
+        assert_eq!(loader.look().await.unwrap().staged, Some(beside("job", &[])));
         loader.load("job", &shape(), part(0, &["id", "name"], "1\ta\n")).await.unwrap();
         loader.finish("job", &shape(), &meta(FIRST)).await.unwrap();
         // `\.` ends what the server reads: what comes after it must not be lost in silence.

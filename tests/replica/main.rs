@@ -12,6 +12,7 @@ mod postgres;
 
 mod agreement;
 mod aside;
+mod behind;
 mod catalogue;
 mod compare;
 mod constraints;

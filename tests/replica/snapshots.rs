@@ -15,7 +15,8 @@ use copy_manager::{
 use pretty_assertions::assert_eq;
 
 use crate::world::{
-    FIRST, SECOND, column, init, key, meta, on_each, open, part, replica, settings, shape, table, value,
+    FIRST, SECOND, beside, column, init, key, meta, on_each, open, part, replica, settings, shape, table,
+    value,
 };
 
 const COLUMNS: &[&str] = &["id", "name", "score"];
@@ -61,7 +62,7 @@ async fn a_load_that_broke_off_goes_on_with_the_parts_that_are_missing() {
         drop(loader);
 
         let mut loader = open(&replica, &table()).await;
-        assert_eq!(loader.look().await.unwrap().staged, Some(("job".to_owned(), vec![0])));
+        assert_eq!(loader.look().await.unwrap().staged, Some(beside("job", &[0])));
         assert_eq!(loader.stage("job", &shape()).await.unwrap(), [0]);
         // Loaded again, it is there once.
         loader.load("job", &shape(), part(0, COLUMNS, "1\ta\t1\n")).await.unwrap();

@@ -15,7 +15,7 @@ use copy_manager::{
     },
     ports::{
         self,
-        replica::{Findings, Loader, Part, Parts, Rejected, Replica as _},
+        replica::{Beside, Findings, Loader, Part, Parts, Rejected, Replica as _},
     },
     postgres::{Postgres, Settings},
 };
@@ -100,6 +100,18 @@ pub(crate) fn part_with(number: usize, columns: &[&str], lines: &str, mut findin
 
 pub(crate) fn rejected(key: &str, line: &str) -> Rejected {
     Rejected { key: key.to_owned(), line: line.to_owned(), reason: "out of range".to_owned() }
+}
+
+/// What was found out about lines of which these are put aside.
+pub(crate) fn findings(ids: &[u64]) -> Findings {
+    let rejected = ids.iter().map(|id| rejected(&format!("{{\"id\":{id}}}"), "a\0b")).collect();
+    let mended = vec![("name".to_owned(), "a NUL was taken out".to_owned(), 3)];
+    Findings { rejected, mended, ..Findings::default() }
+}
+
+/// A snapshot of a job that is staged with these parts.
+pub(crate) fn beside(job: &str, parts: &[usize]) -> Beside {
+    Beside { job: job.to_owned(), parts: parts.to_vec(), brought_to: None }
 }
 
 /// Parts, one after the other.

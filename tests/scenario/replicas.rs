@@ -1,6 +1,7 @@
 //! Runs over the tables of a replica: the real engine, plane and client over a simulated platform, and a replica in
 //! memory that fails at any call.
 
+mod behind;
 #[path = "../support/replica.rs"]
 mod memory;
 mod records;

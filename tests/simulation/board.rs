@@ -397,10 +397,7 @@ impl Board {
                 Way::Copy | Way::Manifest(_) | Way::Run(_) => false,
             },
             // What failed before the calm was tried too rarely to outlast it.
-            "ReplicaError" => {
-                matches!(request.way, Way::Run(at) if at < plan.calm_at && self.is_troubled())
-                    || self.has_only_an_old_snapshot(token, cause)
-            }
+            "ReplicaError" => matches!(request.way, Way::Run(at) if at < plan.calm_at && self.is_troubled()),
             "PolicyDenied" => matches!(&request.way, Way::Share(share) if share.forbidden),
             "CopyJobFailed" => jobs_fail,
             "TransferFailed" => {

@@ -18,12 +18,13 @@ use copy_manager::{
     ports::{
         self, Class,
         replica::{
-            BadLine, Differences, Evolved, Loader, Look, Part, Parts, Replica, Result, Session, Standing,
-            Trouble,
+            BadLine, Beside, Differences, Evolved, Loader, Look, Part, Parts, Replica, Result, Session,
+            Standing, Trouble,
         },
     },
 };
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 
 /// How a call goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +66,17 @@ impl Table {
 #[derive(Debug, Clone, Default)]
 struct Staged {
     job: String,
+    shape: Option<Shape>,
+    brought_to: Option<Timestamp>,
     mark: Option<String>,
     parts: BTreeSet<usize>,
     rows: BTreeMap<Vec<String>, BTreeMap<String, String>>,
+}
+
+impl Staged {
+    fn is_of(&self, job: &str, shape: &Shape, mark: Option<&String>) -> bool {
+        self.job == job && self.shape.as_ref() == Some(shape) && self.mark.as_ref() == mark
+    }
 }
 
 #[derive(Debug, Default)]
@@ -234,6 +243,23 @@ impl MemoryLoader {
     }
 }
 
+/// Brings changes into rows.
+fn bring(rows: &mut Rows, changes: Lines) -> Counts {
+    let mut counts = Counts::default();
+    for (key, row, is_deleted) in changes {
+        if is_deleted == Some(true) {
+            counts.deleted += u64::from(rows.remove(&key).is_some());
+            continue;
+        }
+        match rows.insert(key, row.clone()) {
+            None => counts.inserted += 1,
+            Some(there) if there == row => counts.unchanged += 1,
+            Some(_) => counts.changed += 1,
+        }
+    }
+    counts
+}
+
 fn found(shape: &Shape) -> Found {
     let column = |column: &copy_manager::domain::replica::shape::Column| FoundColumn {
         name: column.name.clone(),
@@ -263,7 +289,11 @@ impl Loader for MemoryLoader {
             Look {
                 meta: table.and_then(|table| table.meta.clone()),
                 found: table.map(|table| table.found.clone()),
-                staged: staged.map(|staged| (staged.job.clone(), staged.parts.iter().copied().collect())),
+                staged: staged.map(|staged| Beside {
+                    job: staged.job.clone(),
+                    parts: staged.parts.iter().copied().collect(),
+                    brought_to: staged.brought_to,
+                }),
                 mark: table.and_then(|table| table.mark.clone()),
             }
         });
@@ -275,16 +305,26 @@ impl Loader for MemoryLoader {
         self.mark = mark;
     }
 
-    async fn stage(&mut self, job: &str, _: &Shape) -> Result<Vec<usize>> {
+    async fn stage(&mut self, job: &str, shape: &Shape) -> Result<Vec<usize>> {
         let lost = self.of.call().await?;
         let parts = self.of.world(|world| {
             let staged = world.staged.entry(self.table.clone()).or_default();
-            if staged.job != job || staged.mark != self.mark {
-                *staged = Staged { job: job.to_owned(), mark: self.mark.clone(), ..Staged::default() };
+            if !staged.is_of(job, shape, self.mark.as_ref()) {
+                let (job, shape, mark) = (job.to_owned(), Some(shape.clone()), self.mark.clone());
+                *staged = Staged { job, shape, mark, ..Staged::default() };
             }
             staged.parts.iter().copied().collect()
         });
         answer(parts, lost)
+    }
+
+    async fn is_staged(&mut self, job: &str, shape: &Shape) -> Result<bool> {
+        let lost = self.of.call().await?;
+        let mark = self.mark.as_ref();
+        let is_staged = self.of.world(|world| {
+            world.staged.get(&self.table).is_some_and(|staged| staged.is_of(job, shape, mark))
+        });
+        answer(is_staged, lost)
     }
 
     async fn load(&mut self, job: &str, shape: &Shape, part: Part) -> Result<Counts> {
@@ -299,6 +339,28 @@ impl Loader for MemoryLoader {
                 staged.rows.extend(rows.into_iter().map(|(key, row, _)| (key, row)));
             }
         });
+        answer(counts, lost)
+    }
+
+    async fn advance(
+        &mut self,
+        job: &str,
+        shape: &Shape,
+        parts: &mut dyn Parts,
+        to: Timestamp,
+    ) -> Result<Counts> {
+        let lost = self.of.call().await?;
+        let mut all = Lines::new();
+        while let Some(part) = parts.next().await? {
+            all.extend(Self::read(shape, part, true).await?);
+        }
+        let counts = self.of.world(|world| {
+            let Some(staged) = world.staged.get_mut(&self.table).filter(|staged| staged.job == job) else {
+                return Err(Trouble::Refused("nothing is staged for that job".to_owned()));
+            };
+            staged.brought_to = Some(to);
+            Ok(bring(&mut staged.rows, all))
+        })?;
         answer(counts, lost)
     }
 
@@ -342,18 +404,7 @@ impl Loader for MemoryLoader {
         let counts = self.of.world(|world| -> Result<Counts> {
             self.guard(world)?;
             let table = world.tables.get_mut(&self.table).unwrap();
-            let mut counts = Counts::default();
-            for (key, row, is_deleted) in all {
-                if is_deleted == Some(true) {
-                    counts.deleted += u64::from(table.rows.remove(&key).is_some());
-                    continue;
-                }
-                match table.rows.insert(key, row.clone()) {
-                    None => counts.inserted += 1,
-                    Some(there) if there == row => counts.unchanged += 1,
-                    Some(_) => counts.changed += 1,
-                }
-            }
+            let counts = bring(&mut table.rows, all);
             table.meta = Some(meta.clone());
             Ok(counts)
         })?;

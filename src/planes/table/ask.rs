@@ -34,6 +34,9 @@ pub(super) struct Hand<'a> {
 impl<'a> TableRun<'a> {
     /// Asks for what the table lacks.
     pub(super) async fn ask(&mut self) -> Result<Step, Halt> {
+        if let Some(behind) = self.state.behind.clone() {
+            return self.ask_behind(behind).await;
+        }
         if let Some(staged) = self.staged() {
             return self.ask_since(staged).await;
         }
@@ -59,7 +62,7 @@ impl<'a> TableRun<'a> {
         self.is_retreated(&look)?;
         let query = self.query(&look);
         // A snapshot that was begun is gone on with, as long as its job lives.
-        let begun = look.staged.filter(|_| query == Query::Snapshot).map(|(job, _)| job);
+        let begun = look.staged.filter(|_| query == Query::Snapshot).map(|beside| beside.job);
         let job = match begun {
             Some(job) => self.begun(&job).await?,
             None => None,

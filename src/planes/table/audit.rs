@@ -1,7 +1,5 @@
 //! Comparing a table with a new snapshot of its source.
 
-use jiff::Timestamp;
-
 use super::{
     TableRun,
     ask::Hand,
@@ -12,7 +10,7 @@ use super::{
 use crate::{
     domain::replica::run::Audited,
     ports::{
-        replica::{Differences, Loader, Look, Trouble},
+        replica::{Beside, Differences, Loader, Look, Trouble},
         source::{Format, Job, Query},
     },
     signals,
@@ -25,13 +23,7 @@ impl TableRun<'_> {
     }
 
     /// The snapshot is loaded.
-    pub(super) async fn is_staged(
-        &mut self,
-        job: &Job,
-        data_of: Timestamp,
-        version: i64,
-    ) -> Result<Step, Halt> {
-        let staged = Staged { job: job.id.clone(), data_of, version, table_of: None };
+    pub(super) async fn is_staged(&mut self, staged: Staged) -> Result<Step, Halt> {
         (self.state.audit, self.state.asked) = (Some(Audit { staged: Some(staged) }), None);
         self.store().await?;
         Ok(Step::On)
@@ -67,7 +59,8 @@ impl TableRun<'_> {
             self.state.asked = None;
             return Ok(Step::On);
         }
-        if look.staged.as_ref().is_none_or(|(job, _)| *job != staged.job) {
+        let is_it = |beside: &Beside| beside.job == staged.job && beside.parts.len() == staged.parts;
+        if !look.staged.as_ref().is_some_and(is_it) {
             (self.state.audit, self.state.asked) = (Some(Audit::default()), None);
             return Ok(self.again("the snapshot that was loaded is gone".to_owned()));
         }

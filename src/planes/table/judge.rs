@@ -78,6 +78,11 @@ impl TableRun<'_> {
     fn judge_source(&mut self, error: Error, is_file: bool) -> Result<Step, Halt> {
         self.plane.core.note_outage(&self.root_refs, &error);
         match error.code.as_deref() {
+            Some("SnapshotRequiredError" | "OutOfRangeError") if self.state.behind.is_some() => {
+                // The snapshot is older than what the source remembers. The next one may be newer.
+                (self.state.behind, self.state.asked) = (None, None);
+                return Ok(self.again(error.to_string()));
+            }
             Some("SnapshotRequiredError" | "OutOfRangeError") if !self.state.needs_init => {
                 // The source keeps no changes since then.
                 signals::replica::snapshot_needed(self.root.as_str(), &self.order.table, &error);

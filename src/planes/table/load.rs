@@ -9,9 +9,11 @@ use super::{
     ask::Hand,
     judge::{Halt, Step},
     parts::UNKNOWN_COLUMN,
+    shape::Shaped,
+    state::{Behind, Staged},
 };
 use crate::{
-    domain::replica::{order::Mode, settings::Reinit},
+    domain::replica::{counts::Counts, order::Mode, settings::Reinit},
     engine::lease::RoundError,
     ports::{
         Class, Error,
@@ -49,6 +51,9 @@ impl TableRun<'_> {
         if self.plane.core.stop.is_cancelled() {
             return Err(RoundError::Stopping.into());
         }
+        if let Some(behind) = self.state.behind.clone() {
+            return self.bring_forward(loader, &look, (&job, since), behind).await;
+        }
         if let Some(staged) = self.staged() {
             return self.compare(loader.as_mut(), &look, (&staged, &job)).await;
         }
@@ -57,7 +62,7 @@ impl TableRun<'_> {
             self.state.asked = None;
             return Ok(Step::On);
         }
-        let data_of = job.data_of.ok_or_else(|| Halt::Source(no_time(&job)))?;
+        let data_of = data_of(&job)?;
         let is_whole = since.is_none();
         let is_done = look
             .meta
@@ -114,12 +119,12 @@ impl TableRun<'_> {
     }
 
     /// The table is of that time now.
-    fn is_done(&mut self, data_of: Timestamp, is_whole: bool) -> Step {
+    pub(super) fn is_done(&mut self, data_of: Timestamp, is_whole: bool) -> Step {
         self.record_progress();
         let done = self.done();
         done.data_of = Some(data_of);
         done.initialised |= is_whole;
-        (self.state.asked, self.state.needs_init) = (None, false);
+        (self.state.asked, self.state.behind, self.state.needs_init) = (None, None, false);
         self.complete()
     }
 
@@ -131,29 +136,8 @@ impl TableRun<'_> {
         job: &Job,
         data_of: Timestamp,
     ) -> Result<Step, Halt> {
-        let is_audit = self.state.audit.is_some();
-        if let Some(meta) = look.meta.as_ref().filter(|meta| data_of < meta.timestamp) {
-            // Who reads the table has newer rows. The platform answers equal questions with the same job.
-            loader.unstage().await?;
-            self.state.asked = None;
-            let until = job.expires_at.map(|at| format!(" and gives no newer one before {at}"));
-            return Ok(self.again(format!(
-                "the source has a snapshot of {data_of}{}; the table is of {} already",
-                until.unwrap_or_default(),
-                meta.timestamp
-            )));
-        }
-        let mut shaped = self.shaped(look, job.schema_version).await?;
-        if is_audit {
-            shaped = self.audited_shape(look, shaped)?;
-        } else if look.meta.is_some() {
-            shaped = self.evolve(loader.as_mut(), look, shaped).await?;
-            if !self.state.done.held.is_empty() && self.of.settings.reinit == Reinit::Swap {
-                let why =
-                    "changes of it are held (canvas.on_change), and exchanging the table would make them";
-                return Err(Halt::Refused(why.to_owned()));
-            }
-        }
+        let shaped = self.shaped(look, job.schema_version).await?;
+        let shaped = self.shaped_beside(loader.as_mut(), look, shaped).await?;
         loader.treat(self.mark()?);
         if self.state.staging.as_ref() != Some(&job.id) {
             self.state.staging = Some(job.id.clone());
@@ -162,7 +146,7 @@ impl TableRun<'_> {
         let there = loader.stage(&job.id, &shaped.shape).await?;
         let mut files = self.files(job, &shaped, false);
         files.skip(&there);
-        let mut counts = crate::domain::replica::counts::Counts::default();
+        let mut counts = Counts::default();
         while let Some(part) = files.next().await.map_err(Halt::Lines)? {
             counts += loader.load(&job.id, &shaped.shape, part).await?;
             self.record_progress();
@@ -172,23 +156,62 @@ impl TableRun<'_> {
             }
         }
         let notes = files.notes();
-        if is_audit {
-            return self.is_staged(job, data_of, shaped.version).await;
+        let version = shaped.version;
+        let parts = job.objects.len();
+        if look.meta.as_ref().is_some_and(|meta| data_of < meta.timestamp) {
+            let behind = Behind { job: job.id.clone(), parts, data_of, version };
+            return self.is_behind(behind, counts, notes).await;
         }
-        let ended = loader.finish(&job.id, &shaped.shape, &shaped.meta(data_of)).await?;
+        let beside = Staged { job: job.id.clone(), data_of, version, parts, table_of: None };
+        if self.state.audit.is_some() {
+            return self.is_staged(beside).await;
+        }
+        self.finish(loader, look, &shaped, &beside, counts, notes).await
+    }
+
+    /// Makes what is loaded beside the table the table.
+    pub(super) async fn finish(
+        &mut self,
+        mut loader: Box<dyn Loader>,
+        look: &Look,
+        shaped: &Shaped,
+        beside: &Staged,
+        came: Counts,
+        notes: Vec<String>,
+    ) -> Result<Step, Halt> {
+        let ended = loader.finish(&beside.job, &shaped.shape, &shaped.meta(beside.data_of)).await?;
         let is_initialised = look.meta.is_none() || self.order.mode == Mode::Init;
+        let Counts { noted, rejected, bytes, .. } = came;
         let done = self.done();
-        done.counts = crate::domain::replica::counts::Counts {
-            noted: counts.noted,
-            rejected: counts.rejected,
-            bytes: counts.bytes,
-            ..ended
-        };
+        done.counts = Counts { noted, rejected, bytes, ..ended };
         done.note(notes);
-        Ok(self.is_done(data_of, is_initialised))
+        Ok(self.is_done(beside.data_of, is_initialised))
+    }
+
+    /// The shape by which rows are loaded beside the table.
+    pub(super) async fn shaped_beside(
+        &mut self,
+        loader: &mut dyn Loader,
+        look: &Look,
+        shaped: Shaped,
+    ) -> Result<Shaped, Halt> {
+        if self.state.audit.is_some() {
+            return self.audited_shape(look, shaped);
+        }
+        if look.meta.is_none() {
+            return Ok(shaped);
+        }
+        let shaped = self.evolve(loader, look, shaped).await?;
+        if !self.state.done.held.is_empty() && self.of.settings.reinit == Reinit::Swap {
+            let why = "changes of it are held (canvas.on_change), and exchanging the table would make them";
+            return Err(Halt::Refused(why.to_owned()));
+        }
+        Ok(shaped)
     }
 }
 
-fn no_time(job: &Job) -> Error {
-    Error::new(Class::Invalid, "get job", format!("job {} does not say of when its data are", job.id))
+/// Of when the data of a job are.
+pub(super) fn data_of(job: &Job) -> Result<Timestamp, Halt> {
+    let said = || format!("job {} does not say of when its data are", job.id);
+    job.data_of.ok_or_else(|| Halt::Source(Error::new(Class::Invalid, "get job", said())))
 }

@@ -9,6 +9,7 @@
 
 mod ask;
 mod audit;
+mod behind;
 mod flow;
 mod judge;
 mod load;

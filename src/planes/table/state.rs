@@ -38,6 +38,9 @@ pub(super) struct TableState {
     /// Since when another loader has the table, milliseconds since 1970; 0: none has.
     #[serde(skip_serializing_if = "is_no_time")]
     pub held_since: i64,
+    /// A snapshot that is loaded beside the table and older than that: changes are to bring it forward.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
     /// Whether it is up to date, and only the audit is left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
@@ -130,6 +133,19 @@ pub(super) struct Audit {
     pub staged: Option<Staged>,
 }
 
+/// A snapshot that is loaded beside the table and older than that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Behind {
+    /// The job that gave it.
+    pub job: String,
+    /// How many parts it has.
+    pub parts: usize,
+    /// The time that it was of when it came. What it is of now, the replica knows.
+    pub data_of: Timestamp,
+    /// The version of its schema.
+    pub version: i64,
+}
+
 /// A snapshot that is loaded beside the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Staged {
@@ -138,6 +154,9 @@ pub(super) struct Staged {
     /// The time that it is of, and the version of its schema.
     pub data_of: Timestamp,
     pub version: i64,
+    /// How many parts it has.
+    #[serde(default)]
+    pub parts: usize,
     /// The time that the table was of when it was asked what has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table_of: Option<Timestamp>,

@@ -175,7 +175,8 @@ fn create(simulator: &DapSimulator, namespace: &str, table: &str, body: &[u8]) -
         serde_json::from_slice(body).map_err(|_| Refusal::unreadable("the body is no JSON object"))?;
     let query = Query::read(&asked)?;
     let sorted: BTreeMap<_, _> = asked.iter().collect();
-    let name = json!([table.namespace, table.name, sorted, commit]).to_string();
+    let outdated = simulator.with(|state| state.controls.outdated);
+    let name = json!([table.namespace, table.name, sorted, (!outdated).then_some(commit)]).to_string();
     let now = simulator.now();
     if let Some(known) = simulator.with(|state| state.shared(&name, now).map(|job| job.show(now))) {
         return Ok(Answer::Json(known));

@@ -51,6 +51,8 @@ pub struct Controls {
     pub url_seconds: f64,
     /// Whether equal queries share a job.
     pub deduplicate: bool,
+    /// Whether they do so also where something has been committed between them.
+    pub outdated: bool,
     /// Whether they share one that has failed, too.
     pub keep_failed: bool,
     /// Increments since before that time are refused …
@@ -78,6 +80,7 @@ impl Default for Controls {
             token_seconds: 3600.0,
             url_seconds: 900.0,
             deduplicate: true,
+            outdated: false,
             keep_failed: true,
             oldest: None,
             oldest_error: "SnapshotRequiredError".to_owned(),
