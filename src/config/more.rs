@@ -26,8 +26,9 @@ const OWN: [&str; 7] = [
 pub(super) fn read(layers: &mut Layers, settings: &mut Settings) -> Vec<Shown> {
     let Some(more) = settings.canvas.more.take() else { return Vec::new() };
     let more = more.expose_secret();
-    // A path has no line breaks and begins no object; a container that has no files is given the text itself.
-    let (origin, text) = if more.contains('\n') || more.trim_start().starts_with(['{', '[']) {
+    // A path has no line breaks and no quotes, as any text with a secret has; a container that has no files is given
+    // the text itself.
+    let (origin, text) = if more.contains(['\n', '"', '\'']) {
         (layers.origin(KEY), Ok(more.to_owned()))
     } else {
         let path = Path::new(more);

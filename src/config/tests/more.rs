@@ -106,4 +106,10 @@ fn what_is_wrong_with_an_instance_is_told_with_its_name() {
     let lost = [("COPY_MANAGER__CANVAS__MORE", "/nowhere.toml")];
     let told = load(None, vars(&[FIRST, &lost].concat())).unwrap_err().to_string();
     assert!(told.starts_with("canvas.more (file /nowhere.toml): cannot be read: "), "{told}");
+    // What is on one line is no path either, and is not shown as one.
+    for line in [r#"{"north": {"client_secret": "s3cr3t"}}"#, "north.client_secret = 's3cr3t'"] {
+        let env = vars(&[FIRST, &[("COPY_MANAGER__CANVAS__MORE", line)]].concat());
+        let told = load(None, env).unwrap_err().to_string();
+        assert!(told.contains("canvas.more") && !told.contains("s3cr3t"), "{told}");
+    }
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::replica::counts::Counts,
     ports::{
-        replica::{Loader, Look},
+        replica::{Beside, Loader, Look},
         source::{Format, Job, Query},
     },
 };
@@ -153,9 +153,7 @@ impl TableRun<'_> {
 
 /// The time that the staged snapshot is of, if it is that one, and whole.
 fn time_of(look: &Look, behind: &Behind) -> Option<Timestamp> {
-    let is_it = |beside: &&crate::ports::replica::Beside| {
-        beside.job == behind.job && beside.parts.len() == behind.parts
-    };
+    let is_it = |beside: &&Beside| beside.job == behind.job && beside.parts.len() == behind.parts;
     let beside = look.staged.as_ref().filter(is_it)?;
     Some(beside.brought_to.unwrap_or(behind.data_of))
 }
