@@ -85,6 +85,28 @@ async fn a_thousand_files_cost_few_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_failed_job_has_left_costs_two_calls_a_file_and_no_waiting() {
+    const SUBMIT: &str = "POST /api/projects/{projectId}/dataCopyBatch";
+    const DELETE: &str = "POST /api/projects/{projectId}/data/{dataId}:delete";
+    let names: Vec<_> = (0..900).map(|n| format!("/run/{n:04}.fastq.gz")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), 1000, 2)).collect();
+    let house = House::new(&files, &[], &[], |platform| platform.job_failure_rate = 1.0).await;
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    while house.calls(Some(SUBMIT)) == 0 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    house.faults(json!({"jobFailureRate": 0.0}));
+    let (took, _) = house.answer("t", Duration::from_mins(10)).await;
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
+    let stats = house.simulator.stats();
+    assert_eq!((house.calls(Some(DELETE)), house.calls(Some(SUBMIT))), (900, 2), "{:#?}", stats.calls);
+    assert!(stats.total <= 2 * 900 + 60, "{} calls: {:#?}", stats.total, stats.calls);
+    // Two jobs of 30 s, and at 20 calls a second a look at each file and its deletion.
+    assert!(took <= Duration::from_secs(2 + 30 + 2 * 900 / 20 + 30 + 15), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_small_files_than_a_record_can_remember_all_arrive() {
     let names: Vec<_> = (0..1300).map(|n| format!("/run/{n:04}.txt")).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), 10, 1)).collect();

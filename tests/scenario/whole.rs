@@ -7,6 +7,7 @@ use copy_manager::{
     simulator,
 };
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::house::{House, TO};
 
@@ -149,7 +150,7 @@ async fn a_tree_goes_on_where_its_instance_died() {
         let house = house(&files, &["/run/empty/"], &[], |_| {}).await;
         let instance = house.instance();
         house.ask(&["/run/"], "/in/", "t").await;
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        sleep(Duration::from_secs(seconds)).await;
         drop(instance);
         let _instance = house.instance();
         let output = house.success("t", Duration::from_mins(15)).await;
@@ -173,4 +174,28 @@ async fn an_empty_folder_inside_is_made_as_soon_as_the_job_has_ended() {
     let (took, _) = house.answer("t", Duration::from_mins(5)).await;
     assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
     assert!(took <= Duration::from_secs(2 + 10 + 10), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tree_whose_job_failed_is_brought_again_without_waiting() {
+    let files = run();
+    let files = borrowed(&files[..240]);
+    let house = house(&files, &[], &[], |platform| {
+        platform.job_failure_rate = 1.0;
+        platform.job_duration = Duration::from_secs(10);
+    })
+    .await;
+    let _instance = house.instance();
+    house.ask(&["/run/"], "/in/", "t").await;
+    while house.calls(Some(SUBMIT)) == 0 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    house.faults(json!({"jobFailureRate": 0.0}));
+    let (took, _) = house.answer("t", Duration::from_mins(5)).await;
+    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
+    // Two jobs one after the other, and at 20 calls a second a look at every file that the first left, and its
+    // deletion.
+    assert!(took <= Duration::from_secs(2 + 10 + 2 * 240 / 20 + 10 + 15), "{took:?}");
+    let calls = house.calls(None);
+    assert!(calls <= 2 * 240 + 12 * 14, "{calls} calls: {:?}", house.simulator.stats().calls);
 }

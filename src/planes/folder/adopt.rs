@@ -2,8 +2,8 @@
 //! at least `submit_settle`, before anything is submitted again; late doubles are adopted too.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use super::{
     submitted::Intent, waiter::Waiter,
 };
 use crate::{
-    domain::ids::{BatchId, DataId, ProjectId},
+    domain::ids::{BatchId, ProjectId},
     engine::{
         lease::{Leased, RoundResult},
         records::{as_millis, millis},
@@ -34,17 +34,12 @@ const GHOST_FOR: Duration = Duration::from_mins(10);
 /// How many jobs are remembered with their folders, about 150 bytes each.
 const MOST_KNOWN: usize = 10_000;
 
-/// How many files that jobs have made are remembered, about 100 bytes each.
-const MOST_MADE: usize = 200_000;
-
-/// The answers about the batches of jobs that this instance has got, and that never change: into which folder
-/// each copies (a holder that looks for a job of its own passes by all the jobs of the others), and the files
-/// that the ended ones have made.
+/// Into which folder each batch copies that this instance has asked for, which never changes: a holder that
+/// looks for a job of its own passes by all the jobs of the others.
 #[derive(Debug, Default)]
 pub(crate) struct JobFolders {
     /// `None` where there is no such batch, or none that we may see.
     folders: Mutex<HashMap<BatchId, Option<Destination>>>,
-    made: Mutex<HashMap<BatchId, Arc<HashSet<DataId>>>>,
 }
 
 fn lock<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,40 +68,6 @@ impl FolderPlane {
             known.insert(batch, folder.clone());
         }
         Ok(folder)
-    }
-
-    /// The files that the items of a batch say that they have made. Its job has ended.
-    pub(super) async fn made_by(&self, project: &ProjectId, batch: &BatchId) -> Result<Arc<HashSet<DataId>>> {
-        if let Some(made) = lock(&self.job_folders.made).get(batch) {
-            return Ok(Arc::clone(made));
-        }
-        let mut made = HashSet::new();
-        let mut from = None;
-        loop {
-            let page = match self.core.ports.platform.batch_items(project, batch, from.as_deref()).await {
-                Ok(page) => page,
-                Err(error) if error.is_passing() => return Err(error),
-                // Nothing can be proved by it.
-                Err(_) => break,
-            };
-            made.extend(page.items.into_iter().filter_map(|item| item.created));
-            from = page.next;
-            if from.is_none() {
-                break;
-            }
-        }
-        Ok(self.note_made(batch, made))
-    }
-
-    /// Remembers the files that the items of a batch say that they have made.
-    pub(super) fn note_made(&self, batch: &BatchId, made: HashSet<DataId>) -> Arc<HashSet<DataId>> {
-        let made = Arc::new(made);
-        let mut known = lock(&self.job_folders.made);
-        if known.values().map(|made| made.len() + 1).sum::<usize>() + made.len() > MOST_MADE {
-            known.clear();
-        }
-        known.insert(batch.clone(), Arc::clone(&made));
-        made
     }
 
     /// Looks for the jobs of submissions that were never answered.

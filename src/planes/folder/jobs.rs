@@ -14,6 +14,7 @@ use super::{
     batches::Batch,
     document,
     job_status_cache::POLL_ALIGNMENT,
+    made::{COPIED, LEFT, Made},
     names::Names,
     place::project_of,
     slot_request::SlotRequest,
@@ -42,12 +43,6 @@ const LOOK_PER_PAGE: i64 = 50;
 
 /// How often an unanswered submission is looked for.
 pub(super) const ADOPT_EVERY: Duration = Duration::from_secs(5);
-
-/// The status of an item that was copied.
-const COPIED: &str = "COPIED";
-
-/// The statuses of items that were not copied, or not as a whole.
-const LEFT: [&str; 2] = ["FAILED", "PARTIALLY_COPIED"];
 
 /// How much of a reason is kept, in characters.
 const LONGEST_REASON: usize = 300;
@@ -221,7 +216,7 @@ impl FolderPlane {
         for name in &job.names {
             end.reasons.insert(name.clone(), overall.clone());
         }
-        let (mut from, mut made, mut copied) = (None, HashSet::new(), Vec::new());
+        let (mut from, mut made, mut copied) = (None, Made::default(), Vec::new());
         loop {
             let page = match self.core.ports.platform.batch_items(project, &job.batch, from.as_deref()).await
             {
@@ -231,7 +226,7 @@ impl FolderPlane {
                 Err(_) => return Ok(end),
             };
             for item in page.items {
-                made.extend(item.created.clone());
+                made.add(&item);
                 // Of a job that ICAv2 does not know, only the items that say so have ended.
                 let has_ended = !job.lost || LEFT.contains(&item.status.as_str());
                 if item.status == COPIED {
@@ -246,7 +241,7 @@ impl FolderPlane {
             }
             from = page.next;
             if from.is_none() {
-                self.note_made(&job.batch, made);
+                self.made.note(&job.batch, made);
                 end.copied = copied.into_iter().collect();
                 return Ok(end);
             }

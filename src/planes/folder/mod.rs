@@ -25,6 +25,7 @@ mod job_watch;
 mod jobs;
 mod listing;
 mod look;
+mod made;
 mod names;
 mod own;
 mod pieces;
@@ -60,7 +61,7 @@ use tokio::sync::Semaphore;
 
 use self::{
     adopt::JobFolders, claims::Slots, contents::Contents, job_status_cache::JobStatusCache,
-    job_watch::JobWatch, sources::Sources, waiter::Waiter,
+    job_watch::JobWatch, made::MadeByJobs, sources::Sources, waiter::Waiter,
 };
 use crate::{
     domain::{
@@ -102,6 +103,7 @@ pub struct FolderPlane {
     job_watch: JobWatch,
     slots: Slots,
     job_folders: JobFolders,
+    made: MadeByJobs,
 }
 
 impl FolderPlane {
@@ -117,6 +119,7 @@ impl FolderPlane {
             job_watch: JobWatch::default(),
             slots: Slots::default(),
             job_folders: JobFolders::default(),
+            made: MadeByJobs::default(),
         })
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     domain::{
         file::{DataKind, DataStatus, FileInfo},
         ids::{DataId, JobId},
+        job::JobStatus,
     },
     engine::records::{as_millis, millis},
     ports::{Result, platform::Destination},
@@ -102,6 +103,8 @@ struct TreeJobs {
     began: i64,
     /// Who made them, where that is told.
     users: Vec<Option<Uuid>>,
+    /// Whether every one says that it has failed, and not in part: nothing of theirs is still to show.
+    failed: bool,
 }
 
 impl TreeJobs {
@@ -114,13 +117,15 @@ impl TreeJobs {
 }
 
 impl FolderPlane {
-    /// Fills in which of the PARTIAL files under wanted names are ours.
+    /// Fills in which of the PARTIAL files under wanted names are ours, and which of those nothing will make
+    /// whole any more.
     pub(super) async fn prove(&self, state: &FolderState, snapshot: &mut Snapshot) -> Result<()> {
         let now = millis(self.core.ports.clock.now());
         let flying = state.in_flight(now, as_millis(self.core.settings.jobs.settle));
         let mut partials = partials(snapshot);
         partials.retain(|partial| !flying.contains(partial.name));
-        let mut ours: BTreeSet<DataId> = snapshot.leftovers.clone();
+        let mut leftovers = snapshot.leftovers.clone();
+        let mut ours = leftovers.clone();
         let made = partials.iter().filter(|partial| state.has_made(partial.name, &partial.data.id));
         ours.extend(made.map(|partial| partial.data.id.clone()));
         for spent in state.spent.iter().rev() {
@@ -132,7 +137,9 @@ impl FolderPlane {
                 continue;
             }
             let made = self.made_by(&snapshot.project, &spent.batch).await?;
-            ours.extend(open.iter().map(|partial| &partial.data.id).filter(|id| made.contains(*id)).cloned());
+            let open = || open.iter().map(|partial| &partial.data.id);
+            leftovers.extend(open().filter(|id| made.has_left(id)).cloned());
+            ours.extend(open().filter(|id| made.has(id)).cloned());
         }
         let long_ago = now - as_millis(self.core.settings.jobs.abandoned_after);
         let of_tree = match snapshot.folder.as_ref().and_then(Destination::id) {
@@ -141,18 +148,21 @@ impl FolderPlane {
             }
             _ => None,
         };
-        let given_up = |partial: &&Partial<'_>| {
-            let created = millis(partial.data.created);
-            let is_of_tree =
-                partial.of_tree && of_tree.as_ref().is_some_and(|tree| tree.may_have_made(partial.data));
-            !ours.contains(&partial.data.id) && (created <= long_ago || is_of_tree)
+        let is_of_tree = |partial: &&Partial<'_>| {
+            partial.of_tree && of_tree.as_ref().is_some_and(|tree| tree.may_have_made(partial.data))
         };
-        let given_up: Vec<_> =
-            partials.iter().filter(given_up).map(|partial| partial.data.id.clone()).collect();
+        let given_up = |partial: &&Partial<'_>| {
+            let is_old = millis(partial.data.created) <= long_ago;
+            !ours.contains(&partial.data.id) && (is_old || is_of_tree(partial))
+        };
+        let given_up: Vec<_> = partials.iter().filter(given_up).collect();
         if !given_up.is_empty() && !self.foreign_job(state, snapshot).await? {
-            ours.extend(given_up);
+            let have_failed = of_tree.as_ref().is_some_and(|tree| tree.failed);
+            let failed = given_up.iter().filter(|partial| have_failed && is_of_tree(partial));
+            leftovers.extend(failed.map(|partial| partial.data.id.clone()));
+            ours.extend(given_up.iter().map(|partial| partial.data.id.clone()));
         }
-        snapshot.ours = ours;
+        (snapshot.leftovers, snapshot.ours) = (leftovers, ours);
         Ok(())
     }
 
@@ -162,15 +172,16 @@ impl FolderPlane {
     async fn tree_began(&self, snapshot: &Snapshot, folder: &DataId) -> Result<Option<TreeJobs>> {
         let jobs: BTreeSet<&JobId> =
             snapshot.waiters.iter().flat_map(|(waiter, ..)| &waiter.spec.tree_jobs).collect();
-        let mut tree = TreeJobs { began: i64::MAX, users: Vec::new() };
+        let mut tree = TreeJobs { began: i64::MAX, users: Vec::new(), failed: true };
         for job in jobs {
             match self.core.ports.platform.job(job).await {
                 Ok(job) => {
                     tree.began = tree.began.min(millis(job.created));
                     tree.users.push(job.owner);
+                    tree.failed &= job.status == JobStatus::Failed;
                 }
                 Err(error) if error.is_passing() => return Err(error),
-                Err(_) => {}
+                Err(_) => tree.failed = false,
             }
         }
         if tree.users.is_empty() {
