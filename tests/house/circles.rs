@@ -51,15 +51,7 @@ const CIRCLES: &[&[&str]] = &[
         "icav2::projects",
         "icav2::storage",
     ],
-    &[
-        "kinds::sources::checks",
-        "kinds::sources::external",
-        "kinds::sources::find",
-        "kinds::sources::limits",
-        "kinds::sources::planner",
-        "kinds::sources::renames",
-        "kinds::sources::trees",
-    ],
+    &["kinds::sources::checks", "kinds::sources::find"],
     &["planes::objects::conflict", "planes::objects::object"],
     &[
         "simulator::accounts",

@@ -64,12 +64,17 @@ impl FolderKind for Batch {
 
     async fn children(
         &self,
-        _id: &RequestId,
+        id: &RequestId,
         source: &str,
         request: &BatchRequest,
     ) -> Result<Vec<FolderRequest>, PlanError> {
         let most = self.core.settings.jobs.max_items_per_job;
-        manifest::plan(Planner::new(&self.core), Some(source), request, most).await
+        let with = if request.dry_run {
+            Planner::new(&self.core)
+        } else {
+            Planner::of(&self.core, &self.folders.folder, id)
+        };
+        manifest::plan(with, Some(source), request, most).await
     }
 
     async fn outcome(

@@ -55,11 +55,14 @@ impl Copy {
         if let Some(preview) = self.dry_outward(event_source, request, most_bytes).await? {
             return Ok(preview);
         }
-        let children = match self.children(&RequestId::new("dry-run"), event_source, request).await {
-            Ok(children) => children,
-            Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => return Ok(Err(failure)),
-            Err(PlanError::Port(error)) => return Err(error),
-        };
+        let children =
+            match plan::plan(Planner::new(&self.core), &RequestId::new("dry-run"), event_source, request)
+                .await
+            {
+                Ok(children) => children,
+                Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => return Ok(Err(failure)),
+                Err(PlanError::Port(error)) => return Err(error),
+            };
         match self.folders.preview(&children, most_bytes).await {
             Ok(preview) => Ok(Ok(preview)),
             Err(error) if error.is_passing() => Err(error),
@@ -113,6 +116,11 @@ impl FolderKind for Copy {
         source: &str,
         request: &CopyRequest,
     ) -> Result<Vec<FolderRequest>, PlanError> {
-        plan::plan(Planner::new(&self.core), id, source, request).await
+        let with = if request.dry_run {
+            Planner::new(&self.core)
+        } else {
+            Planner::of(&self.core, &self.folders.folder, id)
+        };
+        plan::plan(with, id, source, request).await
     }
 }

@@ -13,13 +13,14 @@ use crate::{
     kinds::{
         folders::staging,
         sources::{
+            bring::bring,
             checks,
             external::{self, ExternalSource},
             find::find_sources,
             landings, limits,
             obstacles::{self, Top},
             places::Projects,
-            planner::{Planner, bring},
+            planner::Planner,
             renames, trees, whole,
         },
     },
@@ -42,7 +43,7 @@ pub(crate) async fn plan(
     checks::ready(&found, &outside)?;
     checks::same_project(with.same_project, &found, &target)?;
     let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
-    let trees = trees::trees_of(with.platform, with.settings, folders).await?;
+    let trees = trees::trees_of(with, folders).await?;
     external::check_roots(with.platform, &outside).await?;
     // One file alone is looked at soon enough: nothing is copied before it.
     if request.dry_run

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::planner::cut;
+use super::pieces::cut;
 use crate::{
     domain::{
         bucket,

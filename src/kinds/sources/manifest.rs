@@ -19,13 +19,14 @@ use crate::{
     },
     engine::{concurrent::join_unordered, kind::PlanError},
     kinds::sources::{
+        bring::bring,
         checks,
         external::{self, ExternalSource},
         find::{Found, find_sources},
         landings, limits,
         obstacles::{self, Top},
         places::Projects,
-        planner::{Planner, bring},
+        planner::Planner,
         trees, whole,
     },
     ports::platform::Project,
@@ -76,7 +77,7 @@ pub(crate) async fn plan(
     checks::ready(&found, &outside)?;
     external::check_roots(with.platform, &outside).await?;
     let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
-    let trees = trees::trees_of(with.platform, with.settings, folders).await?;
+    let trees = trees::trees_of(with, folders).await?;
     let things = in_order(request, found, outside);
     check_names(request, &targets, &things)?;
     check_places(&targets, &things)?;

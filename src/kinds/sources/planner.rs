@@ -1,34 +1,15 @@
-//! The tools of plans of copies, and the children that bring the sources that were found into a folder.
+//! The tools of plans of copies.
 
-use std::collections::BTreeMap;
-
-use super::{
-    external::{self, ExternalSource},
-    find::Found,
-    trees::{self, Trees},
-};
 use crate::{
-    domain::{
-        file::DataKind,
-        ids::ProjectId,
-        location::DataPath,
-        policy::Rules,
-        request::{FolderRequest, NamedFile, Want},
-    },
+    domain::{ids::RequestId, policy::Rules, route},
     engine::{
         core::Core,
-        kind::PlanError,
         records::millis,
         settings::{CopySettings, SameProject},
     },
-    ports::{
-        objects::ObjectStore,
-        platform::{DataPlatform, Project},
-    },
+    planes::folder::{FolderPlane, listed::Listed},
+    ports::{objects::ObjectStore, platform::DataPlatform},
 };
-
-/// Named files in one child; more are cut into several children of the same folder.
-const FILES_PER_CHILD: usize = 1000;
 
 /// The tools of a plan.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +20,9 @@ pub(crate) struct Planner<'a> {
     /// What is done about copies inside one project.
     pub same_project: SameProject,
     pub rules: &'a Rules,
+    /// Where listings of whole trees are kept for the children of a root; none where it has no children that
+    /// list folders.
+    pub listed: Option<(&'a Listed, &'a RequestId)>,
     /// Milliseconds since 1970.
     pub now: i64,
 }
@@ -52,56 +36,15 @@ impl<'a> Planner<'a> {
             settings: &core.settings.copy,
             same_project: core.settings.jobs.same_project_copies,
             rules: &core.settings.policy,
+            listed: None,
             now: millis(core.ports.clock.now()),
         }
     }
-}
 
-/// The children that bring the sources that were found into a folder.
-pub(crate) async fn bring(
-    with: Planner<'_>,
-    found: &[Found],
-    outside: Vec<ExternalSource>,
-    target: &Project,
-    path: &DataPath,
-    trees: &Trees,
-) -> Result<Vec<FolderRequest>, PlanError> {
-    let mut children = files_of(found, target, path);
-    for folder in found.iter().filter(|found| found.data.kind == DataKind::Folder) {
-        let below = trees.get(&folder.uri).map_or(&[][..], Vec::as_slice);
-        children.extend(trees::levels(with.platform, with.settings, folder, target, path, below).await?);
+    /// The same for a root whose children go through the folders of its sources.
+    pub(crate) fn of(core: &'a Core, plane: &'a FolderPlane, root: &'a RequestId) -> Self {
+        // Those of folders that go whole are seldom needed.
+        let is_whole = core.settings.copy.folders == route::Folders::Whole;
+        Self { listed: (!is_whole).then(|| (plane.listed(), root)), ..Self::new(core) }
     }
-    children.extend(external::children(outside, target, path)?);
-    Ok(children)
-}
-
-/// The children that bring the files named one by one.
-fn files_of(found: &[Found], target: &Project, path: &DataPath) -> Vec<FolderRequest> {
-    let files: Vec<_> = found.iter().filter(|found| found.data.kind == DataKind::File).collect();
-    cut(files)
-        .into_iter()
-        .map(|files| {
-            let mut by_project: BTreeMap<ProjectId, Vec<NamedFile>> = BTreeMap::new();
-            for file in files {
-                by_project.entry(file.project.clone()).or_default().push(NamedFile {
-                    id: file.data.id.clone(),
-                    path: file.data.path.clone(),
-                    size: file.data.size,
-                    etag: file.data.etag.clone(),
-                });
-            }
-            let wants = by_project.into_iter().map(|(project, files)| Want::Files { project, files });
-            FolderRequest::at(target.id.clone(), path.clone()).wanting(wants.collect())
-        })
-        .collect()
-}
-
-/// Cuts sources that are named one by one into pieces for one child each.
-pub(crate) fn cut<T>(things: Vec<T>) -> Vec<Vec<T>> {
-    let mut things = things.into_iter();
-    let pieces = std::iter::from_fn(|| {
-        let piece: Vec<T> = things.by_ref().take(FILES_PER_CHILD).collect();
-        (!piece.is_empty()).then_some(piece)
-    });
-    pieces.collect()
 }
