@@ -206,16 +206,17 @@ async fn whoever_waits_is_not_told_of_the_failure_of_another_event() {
 async fn a_name_can_be_used_again_once_its_request_is_forgotten() {
     let mut house = house().await;
     house.settings.service.keep = Duration::from_hours(1);
-    let _instance = house.instance();
     // Its card is listed for much longer.
     for (name, more) in [("t1", json!({})), ("t2", json!({ "shareDestination": "s3://dest/in/" }))] {
         for round in 0..2 {
             let mut payload = package_of("L2400001");
             payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let token = format!("{name}-{round}");
+            let instance = house.instance();
             let asked = json!({ "taskToken": token, "requestId": name, "payload": payload });
             event(&house, &token, "DataPackageSync", asked).await;
             assert_eq!(house.success(&token, 5 * MINUTE).await["status"], "SUCCEEDED", "{token}");
+            drop(instance);
             sleep(Duration::from_hours(27)).await;
         }
     }
