@@ -218,6 +218,21 @@ impl Figures {
         self.curves.extend(book.curves);
     }
 
+    /// Takes over what a file tells of the sections that are not measured anew, if it is of the same commit and
+    /// the same sizes.
+    pub(crate) fn keep_other_sections(&mut self, file: &Path, anew: impl Fn(&str) -> bool) {
+        if !file.exists() {
+            return;
+        }
+        let Self { commit, scale, took, rows, curves, .. } = Self::read(file);
+        if commit != self.commit || scale.to_bits() != self.scale.to_bits() {
+            return;
+        }
+        self.took.extend(took.into_iter().filter(|(section, _)| !anew(section)));
+        self.rows.extend(rows.into_iter().filter(|row| !anew(&row.section)));
+        self.curves.extend(curves.into_iter().filter(|curve| !anew(&curve.section)));
+    }
+
     pub(crate) fn read(file: &Path) -> Self {
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))

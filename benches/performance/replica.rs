@@ -237,7 +237,9 @@ fn quiet(url: &str) -> axum::Router {
     };
     let tables: Vec<Value> = (0..MANY).map(of).collect();
     let world: DapWorld = serde_json::from_value(json!({ "tables": tables })).unwrap();
-    let settings = DapSettings { public_url: url.to_owned(), ..DapSettings::default() };
+    // Their client waits for half a minute where a job is about to expire by its own clock.
+    let epoch = jiff::Timestamp::now();
+    let settings = DapSettings { epoch, public_url: url.to_owned(), ..DapSettings::default() };
     DapSimulator::new(settings, world).unwrap().router()
 }
 

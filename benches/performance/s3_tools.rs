@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -61,7 +61,8 @@ pub(crate) struct Cost {
 pub(crate) fn run(command: &mut Command, errors: &Path) -> (f64, f64) {
     let over = AtomicBool::new(false);
     let began = now();
-    let mut child = command.stdout(Stdio::null()).stderr(fs::File::create(errors).unwrap()).spawn().unwrap();
+    let said = fs::File::create(errors).unwrap();
+    let mut child = command.stdout(said.try_clone().unwrap()).stderr(said).spawn().unwrap();
     let pid = child.id();
     let (status, seconds, most) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
