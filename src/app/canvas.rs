@@ -111,7 +111,9 @@ impl Alone {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let id = RequestId::new(format!("run.{}", self.ports.chance.uuid().simple()));
         let order = Replicas::order_for(id.clone(), order, "copy-manager.cli".to_owned())?;
-        let (settings, share) = (self.settings.engine(), self.settings.share.clone());
+        let (mut settings, share) = (self.settings.engine(), self.settings.share.clone());
+        // Nobody is told of the run's tables: they are found by the walk of what is due, which costs nothing here.
+        settings.service.tick = LOOK;
         let work = kinds::work(self.ports, settings, share, self.replicated, stop.clone(), cut.clone());
         let engine = work.engine;
         let mut tasks = JoinSet::new();
