@@ -19,6 +19,7 @@ mod impossible;
 #[path = "../support/records.rs"]
 mod kept;
 mod lists;
+mod newer;
 mod operators;
 mod others;
 mod outward;
