@@ -2,9 +2,10 @@
 //!
 //! `cargo bench --bench performance -- [--only a,b] [--out FILE.json]` measures, `-- --report FILE.json` writes
 //! `docs/performance.md` and its plots from what was measured, and `-- --compare A.json B.json` sets two runs side
-//! by side. With `--only`, what the file tells of the other sections stays, if it was measured on the same commit. `SCALE` (1) shrinks the sizes, for a look at whether a section works at all; `FULL=1` runs the largest
-//! sizes; `ROOTS` (4000) is how many requests wait at a time. `S5CMD` says where `s5cmd` is; `rclone` is taken from
-//! the PATH. `BENCH_LOG` keeps what the last daemon said in a file.
+//! by side. With `--only`, what the file tells of the other sections stays, if it was measured on the same commit.
+//! `SCALE` (1) shrinks the sizes, for a look at whether a section works at all; `FULL=1` runs the largest sizes;
+//! `ROOTS` (4000) is how many requests wait at a time. `S5CMD` says where `s5cmd` is; `rclone` is taken from the PATH.
+//! `BENCH_LOG` keeps what the last daemon said in a file.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -93,10 +93,7 @@ async fn what_a_failed_job_has_left_costs_two_calls_a_file_and_no_waiting() {
     let house = House::new(&files, &[], &[], |platform| platform.job_failure_rate = 1.0).await;
     let _instance = house.instance();
     house.ask(&["/run/"], "/in/", "t").await;
-    while house.calls(Some(SUBMIT)) == 0 {
-        sleep(Duration::from_millis(100)).await;
-    }
-    house.faults(json!({"jobFailureRate": 0.0}));
+    house.lets_one_job_fail().await;
     let (took, _) = house.answer("t", Duration::from_mins(10)).await;
     assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
     let stats = house.simulator.stats();

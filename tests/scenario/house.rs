@@ -413,6 +413,14 @@ impl House {
         aws_sdk_s3::Client::from_conf(config)
     }
 
+    /// Waits for the first job, which fails as all do until then, and has no other one fail.
+    pub(crate) async fn lets_one_job_fail(&self) {
+        while self.calls(Some("POST /api/projects/{projectId}/dataCopyBatch")) == 0 {
+            sleep(Duration::from_millis(100)).await;
+        }
+        self.faults(json!({"jobFailureRate": 0.0}));
+    }
+
     pub(crate) fn faults(&self, changes: Value) {
         self.simulator.set_faults(serde_json::from_value::<FaultChanges>(changes).unwrap());
     }

@@ -187,10 +187,7 @@ async fn a_tree_whose_job_failed_is_brought_again_without_waiting() {
     .await;
     let _instance = house.instance();
     house.ask(&["/run/"], "/in/", "t").await;
-    while house.calls(Some(SUBMIT)) == 0 {
-        sleep(Duration::from_millis(100)).await;
-    }
-    house.faults(json!({"jobFailureRate": 0.0}));
+    house.lets_one_job_fail().await;
     let (took, _) = house.answer("t", Duration::from_mins(5)).await;
     assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
     // Two jobs one after the other, and at 20 calls a second a look at every file that the first left, and its

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{
     folders::{FolderKind, Folders},
-    sources::{manifest, planner::Planner},
+    sources::manifest,
 };
 use crate::{
     domain::{batch::BatchRequest, ids::RequestId, outcome::Outcome, request::FolderRequest},
@@ -69,12 +69,7 @@ impl FolderKind for Batch {
         request: &BatchRequest,
     ) -> Result<Vec<FolderRequest>, PlanError> {
         let most = self.core.settings.jobs.max_items_per_job;
-        let with = if request.dry_run {
-            Planner::new(&self.core)
-        } else {
-            Planner::of(&self.core, &self.folders.folder, id)
-        };
-        manifest::plan(with, Some(source), request, most).await
+        manifest::plan(self.folders.planner(id, request.dry_run), Some(source), request, most).await
     }
 
     async fn outcome(

@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use super::{
     folders::{Elsewhere, FolderKind, Folders},
     slices::Slices,
-    sources::planner::Planner,
 };
 use crate::{
     domain::{
@@ -55,14 +54,12 @@ impl Copy {
         if let Some(preview) = self.dry_outward(event_source, request, most_bytes).await? {
             return Ok(preview);
         }
-        let children =
-            match plan::plan(Planner::new(&self.core), &RequestId::new("dry-run"), event_source, request)
-                .await
-            {
-                Ok(children) => children,
-                Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => return Ok(Err(failure)),
-                Err(PlanError::Port(error)) => return Err(error),
-            };
+        let id = RequestId::new("dry-run");
+        let children = match plan::plan(self.folders.planner(&id, true), &id, event_source, request).await {
+            Ok(children) => children,
+            Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => return Ok(Err(failure)),
+            Err(PlanError::Port(error)) => return Err(error),
+        };
         match self.folders.preview(&children, most_bytes).await {
             Ok(preview) => Ok(Ok(preview)),
             Err(error) if error.is_passing() => Err(error),
@@ -116,11 +113,6 @@ impl FolderKind for Copy {
         source: &str,
         request: &CopyRequest,
     ) -> Result<Vec<FolderRequest>, PlanError> {
-        let with = if request.dry_run {
-            Planner::new(&self.core)
-        } else {
-            Planner::of(&self.core, &self.folders.folder, id)
-        };
-        plan::plan(with, id, source, request).await
+        plan::plan(self.folders.planner(id, request.dry_run), id, source, request).await
     }
 }

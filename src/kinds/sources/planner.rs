@@ -1,13 +1,13 @@
 //! The tools of plans of copies.
 
 use crate::{
-    domain::{ids::RequestId, policy::Rules, route},
+    domain::{ids::RequestId, policy::Rules},
     engine::{
         core::Core,
         records::millis,
         settings::{CopySettings, SameProject},
     },
-    planes::folder::{FolderPlane, listed::Listed},
+    planes::folder::listed::Listed,
     ports::{objects::ObjectStore, platform::DataPlatform},
 };
 
@@ -20,8 +20,7 @@ pub(crate) struct Planner<'a> {
     /// What is done about copies inside one project.
     pub same_project: SameProject,
     pub rules: &'a Rules,
-    /// Where listings of whole trees are kept for the children of a root; none where it has no children that
-    /// list folders.
+    /// Where listings of whole trees are kept for the children of a root; `None` where none of them lists folders.
     pub listed: Option<(&'a Listed, &'a RequestId)>,
     /// Milliseconds since 1970.
     pub now: i64,
@@ -39,12 +38,5 @@ impl<'a> Planner<'a> {
             listed: None,
             now: millis(core.ports.clock.now()),
         }
-    }
-
-    /// The same for a root whose children go through the folders of its sources.
-    pub(crate) fn of(core: &'a Core, plane: &'a FolderPlane, root: &'a RequestId) -> Self {
-        // Those of folders that go whole are seldom needed.
-        let is_whole = core.settings.copy.folders == route::Folders::Whole;
-        Self { listed: (!is_whole).then(|| (plane.listed(), root)), ..Self::new(core) }
     }
 }

@@ -20,7 +20,7 @@ pub(super) const LEFT: [&str; 2] = ["FAILED", "PARTIALLY_COPIED"];
 /// How many files that jobs have made are remembered, about 100 bytes each.
 const MOST_MADE: usize = 200_000;
 
-/// The files that one job has made, each with whether its item says that it has failed.
+/// The files that one job has made, each with whether its item says that it was not copied, or not as a whole.
 #[derive(Debug, Default)]
 pub(super) struct Made(HashMap<DataId, bool>);
 
@@ -36,7 +36,7 @@ impl Made {
         self.0.contains_key(file)
     }
 
-    /// Whether the job has made that file and says that it was not copied.
+    /// Whether the job has made that file and says so.
     pub(super) fn has_left(&self, file: &DataId) -> bool {
         self.0.get(file) == Some(&true)
     }
