@@ -104,21 +104,6 @@ async fn what_a_failed_job_has_left_costs_two_calls_a_file_and_no_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn folders_of_a_tree_that_one_page_shows_are_not_listed_one_by_one() {
-    let folder = |n: usize| if n == 0 { "/run/".to_owned() } else { format!("/run/lane {n}/") };
-    let names: Vec<_> = (0..240).map(|n| format!("{}{n:04}.bam", folder(n % 12))).collect();
-    let files: Vec<_> = names.iter().map(|name| (name.as_str(), 10, 2)).collect();
-    let house = House::new(&files, &["/run/empty/inside/"], &[], |_| {}).await;
-    let _instance = house.instance();
-    house.ask(&["/run/"], "/in/", "t").await;
-    house.success("t", Duration::from_mins(2)).await;
-    assert_eq!(house.tree("lab", "/run/").await, house.tree(TO, "/in/run/").await);
-    let stats = house.simulator.stats();
-    // For each folder: made, its job, and one look when that has ended.
-    assert!(stats.total <= 60, "{} calls: {:#?}", stats.total, stats.calls);
-}
-
-#[tokio::test(start_paused = true)]
 async fn more_small_files_than_a_record_can_remember_all_arrive() {
     let names: Vec<_> = (0..1300).map(|n| format!("/run/{n:04}.txt")).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), 10, 1)).collect();

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{
     folders::{FolderKind, Folders},
-    sources::manifest,
+    sources::{manifest, planner::Planner},
 };
 use crate::{
     domain::{batch::BatchRequest, ids::RequestId, outcome::Outcome, request::FolderRequest},
@@ -64,12 +64,12 @@ impl FolderKind for Batch {
 
     async fn children(
         &self,
-        id: &RequestId,
+        _id: &RequestId,
         source: &str,
         request: &BatchRequest,
     ) -> Result<Vec<FolderRequest>, PlanError> {
         let most = self.core.settings.jobs.max_items_per_job;
-        manifest::plan(self.folders.planner(id, request.dry_run), Some(source), request, most).await
+        manifest::plan(Planner::new(&self.core), Some(source), request, most).await
     }
 
     async fn outcome(

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use super::{
     folders::{Elsewhere, FolderKind, Folders},
     slices::Slices,
+    sources::planner::Planner,
 };
 use crate::{
     domain::{
@@ -54,8 +55,7 @@ impl Copy {
         if let Some(preview) = self.dry_outward(event_source, request, most_bytes).await? {
             return Ok(preview);
         }
-        let id = RequestId::new("dry-run");
-        let children = match plan::plan(self.folders.planner(&id, true), &id, event_source, request).await {
+        let children = match self.children(&RequestId::new("dry-run"), event_source, request).await {
             Ok(children) => children,
             Err(PlanError::Failed(failure) | PlanError::NotYet(failure)) => return Ok(Err(failure)),
             Err(PlanError::Port(error)) => return Err(error),
@@ -113,6 +113,6 @@ impl FolderKind for Copy {
         source: &str,
         request: &CopyRequest,
     ) -> Result<Vec<FolderRequest>, PlanError> {
-        plan::plan(self.folders.planner(id, request.dry_run), id, source, request).await
+        plan::plan(Planner::new(&self.core), id, source, request).await
     }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn plan(
     checks::ready(&found, &outside)?;
     checks::same_project(with.same_project, &found, &target)?;
     let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
-    let trees = trees::trees_of(with, folders).await?;
+    let trees = trees::trees_of(with.platform, with.settings, folders).await?;
     external::check_roots(with.platform, &outside).await?;
     // One file alone is looked at soon enough: nothing is copied before it.
     if request.dry_run

@@ -17,14 +17,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
 use crate::{
-    domain::{ids::RequestId, outcome::Outcome, request::FolderRequest, route},
+    domain::{ids::RequestId, outcome::Outcome, request::FolderRequest},
     engine::{
         core::Core,
         kind::PlanError,
         lease::{Leased, RoundResult},
         round::AfterRound,
     },
-    kinds::sources::planner::Planner,
     planes::folder::FolderPlane,
 };
 
@@ -121,12 +120,5 @@ impl Folders {
     #[must_use]
     pub(crate) fn new(core: Arc<Core>, folder: Arc<FolderPlane>) -> Self {
         Self { core, folder, plans: Semaphore::new(plan::AT_ONCE) }
-    }
-
-    /// The tools of the plan of a root. A dry run has no children that go through its folders, and those of folders
-    /// that go whole are seldom needed: for these nothing is kept.
-    pub(crate) fn planner<'a>(&'a self, root: &'a RequestId, is_dry_run: bool) -> Planner<'a> {
-        let goes_through = !is_dry_run && self.core.settings.copy.folders == route::Folders::PerFolder;
-        Planner { listed: goes_through.then(|| (self.folder.listed(), root)), ..Planner::new(&self.core) }
     }
 }

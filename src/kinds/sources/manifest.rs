@@ -77,7 +77,7 @@ pub(crate) async fn plan(
     checks::ready(&found, &outside)?;
     external::check_roots(with.platform, &outside).await?;
     let folders = found.iter().filter(|found| found.data.kind == DataKind::Folder);
-    let trees = trees::trees_of(with, folders).await?;
+    let trees = trees::trees_of(with.platform, with.settings, folders).await?;
     let things = in_order(request, found, outside);
     check_names(request, &targets, &things)?;
     check_places(&targets, &things)?;

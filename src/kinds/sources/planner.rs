@@ -1,13 +1,12 @@
 //! The tools of plans of copies.
 
 use crate::{
-    domain::{ids::RequestId, policy::Rules},
+    domain::policy::Rules,
     engine::{
         core::Core,
         records::millis,
         settings::{CopySettings, SameProject},
     },
-    planes::folder::listed::Listed,
     ports::{objects::ObjectStore, platform::DataPlatform},
 };
 
@@ -20,8 +19,6 @@ pub(crate) struct Planner<'a> {
     /// What is done about copies inside one project.
     pub same_project: SameProject,
     pub rules: &'a Rules,
-    /// Where listings of whole trees are kept for the children of a root; `None` where none of them lists folders.
-    pub listed: Option<(&'a Listed, &'a RequestId)>,
     /// Milliseconds since 1970.
     pub now: i64,
 }
@@ -35,7 +32,6 @@ impl<'a> Planner<'a> {
             settings: &core.settings.copy,
             same_project: core.settings.jobs.same_project_copies,
             rules: &core.settings.policy,
-            listed: None,
             now: millis(core.ports.clock.now()),
         }
     }

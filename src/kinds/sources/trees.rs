@@ -2,50 +2,38 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{find::Found, limits, planner::Planner};
+use super::{find::Found, limits};
 use crate::{
     domain::{
         file::{Data, DataKind},
-        ids::DataId,
         location::DataPath,
         outcome::{Culprit, ErrorName, Failure, culprit},
         request::{FolderRequest, Want},
         route::Folders,
-        seen::Seen,
     },
     engine::{kind::PlanError, settings::CopySettings},
-    planes::folder::{
-        listed::{self, Level},
-        reserved,
-    },
+    planes::folder::reserved,
     ports::{
         Class,
         platform::{DataPlatform, Folder, Project},
     },
 };
 
-/// Source folders of a request of which all is read at once, if it fits a page: at most so many times a page.
-const FEW: usize = listed::MOST / 1000;
-
 /// Source folders by URI, each with every folder below it.
 pub(crate) type Trees = HashMap<String, Vec<Data>>;
 
 /// The trees of these folders.
 pub(crate) async fn trees_of(
-    with: Planner<'_>,
+    platform: &dyn DataPlatform,
+    settings: &CopySettings,
     folders: impl Iterator<Item = &Found>,
 ) -> Result<Trees, PlanError> {
-    let mut with = with;
     let mut trees = Trees::new();
     let mut known = 0;
     for folder in folders {
-        let below = tree_of(with, folder, known).await?;
+        let below = tree_of(platform, settings, folder, known).await?;
         known += below.len();
         trees.insert(folder.uri.clone(), below);
-        // More would not be kept for long enough.
-        if trees.len() >= FEW {
-            with.listed = None;
-        }
     }
     Ok(trees)
 }
@@ -165,22 +153,17 @@ fn not_unseen(source: &Found, folders: &[Data]) -> Result<(), Failure> {
 /// One recursive listing shows them, but does not enter folders that are linked from another
 /// project: those are walked level by level. `others`: folders of the same request that are known.
 pub(crate) async fn tree_of(
-    with: Planner<'_>,
+    platform: &dyn DataPlatform,
+    settings: &CopySettings,
     source: &Found,
     others: usize,
 ) -> Result<Vec<Data>, PlanError> {
-    let Planner { platform, settings, .. } = with;
     let check = |known: usize| {
         limits::check_folders(settings.max_folders, known.saturating_add(others), Some(&source.uri))
     };
     let linked = |folder: &Data| folder.owner != source.project;
     let mut known = BTreeMap::from([(source.data.id.clone(), source.data.clone())]);
-    if linked(&source.data) {
-        // Walked below.
-    } else if let Some(folders) = small(with, source).await? {
-        known.extend(folders.into_iter().map(|folder| (folder.id.clone(), folder)));
-        check(known.len())?;
-    } else {
+    if !linked(&source.data) {
         let mut from = None;
         loop {
             let page = platform.folders_below(&source.project, &source.data.path, from.as_deref()).await?;
@@ -219,37 +202,4 @@ pub(crate) async fn tree_of(
     not_unseen(source, &folders)?;
     folders.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(folders)
-}
-
-/// The folders of a tree that one page shows with all of its files, which are kept for the children; `None` for
-/// larger ones, whose files the children list, each those of its folder.
-async fn small(with: Planner<'_>, source: &Found) -> Result<Option<Vec<Data>>, PlanError> {
-    let Some((listed, root)) = with.listed else { return Ok(None) };
-    let page = with.platform.everything_below(&source.project, &source.data.path, None).await?;
-    if page.next.is_some() || page.items.iter().any(Data::is_bare) {
-        return Ok(None);
-    }
-    let is_folder = |data: &&Data| data.kind == DataKind::Folder;
-    let folders: Vec<Data> = page.items.iter().filter(is_folder).cloned().collect();
-    let own = folders.iter().filter(|folder| folder.owner == source.project).chain([&source.data]);
-    let mut levels: HashMap<DataPath, (DataId, Vec<Data>)> =
-        own.map(|folder| (folder.path.clone(), (folder.id.clone(), Vec::new()))).collect();
-    for data in page.items {
-        match levels.get_mut(&data.path.parent()) {
-            Some((_, items)) => items.push(data),
-            // The index does not show the folder yet, or not as it should.
-            None => return Ok(None),
-        }
-    }
-    for (folder, items) in levels.into_values() {
-        let mut seen = Seen::at(with.now);
-        for data in &items {
-            seen.add(data);
-        }
-        // What is still being written may be whole when the child looks.
-        if !seen.waits {
-            listed.keep(root, &source.project, &folder, Level { at: with.now, items });
-        }
-    }
-    Ok(Some(folders))
 }

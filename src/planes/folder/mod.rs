@@ -23,7 +23,6 @@ mod job_events;
 mod job_status_cache;
 mod job_watch;
 mod jobs;
-pub(crate) mod listed;
 mod listing;
 mod look;
 mod made;
@@ -62,7 +61,7 @@ use tokio::sync::Semaphore;
 
 use self::{
     adopt::JobFolders, claims::Slots, contents::Contents, job_status_cache::JobStatusCache,
-    job_watch::JobWatch, listed::Listed, made::MadeByJobs, sources::Sources, waiter::Waiter,
+    job_watch::JobWatch, made::MadeByJobs, sources::Sources, waiter::Waiter,
 };
 use crate::{
     domain::{
@@ -99,7 +98,6 @@ pub struct FolderPlane {
     /// Permits for files of large folders that are held in memory.
     files: Semaphore,
     sources: Sources,
-    listed: Listed,
     contents: Contents,
     job_status_cache: JobStatusCache,
     job_watch: JobWatch,
@@ -116,7 +114,6 @@ impl FolderPlane {
             files: Semaphore::new(core.settings.service.max_files.min(Semaphore::MAX_PERMITS)),
             core,
             sources: Sources::default(),
-            listed: Listed::default(),
             contents: Contents::default(),
             job_status_cache: JobStatusCache::default(),
             job_watch: JobWatch::default(),
@@ -124,11 +121,6 @@ impl FolderPlane {
             job_folders: JobFolders::default(),
             made: MadeByJobs::default(),
         })
-    }
-
-    /// Where plans keep what their listings have shown of folders that children go through.
-    pub(crate) fn listed(&self) -> &Listed {
-        &self.listed
     }
 }
 

@@ -27,7 +27,6 @@ use crate::{
         Class, Error,
         objects::{Access, ObjectLocation},
         platform::Folder,
-        store::Page,
         transfers::ObjectSource,
     },
 };
@@ -156,20 +155,11 @@ impl FolderPlane {
         folder: &Folder,
         into: &mut Resolved,
     ) -> Result<(), Error> {
-        let now = millis(self.core.ports.clock.now());
-        let known = match folder {
-            Folder::Id(id) if !waiter.spec.again => self.listed.take(&waiter.root, project, id, now),
-            Folder::Id(_) | Folder::Path(_) => None,
-        };
         let mut from = None;
         let mut empty = true;
-        let mut seen = Seen::at(known.as_ref().map_or(now, |level| level.at));
-        let mut known = known.map(|level| Page { items: level.items, next: None });
+        let mut seen = Seen::at(millis(self.core.ports.clock.now()));
         loop {
-            let page = match known.take() {
-                Some(page) => page,
-                None => self.core.ports.platform.children(project, folder, from.as_deref()).await?,
-            };
+            let page = self.core.ports.platform.children(project, folder, from.as_deref()).await?;
             empty &= page.items.is_empty();
             page.items.iter().filter(|data| !reserved::holds(&data.path)).for_each(|data| seen.add(data));
             for data in page.items.into_iter().filter(|data| data.kind == DataKind::File) {

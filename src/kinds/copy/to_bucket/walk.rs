@@ -172,7 +172,7 @@ impl<'a> Walk<'a> {
 
     async fn queue_tree(&mut self, source: &Found) -> PlanResult<()> {
         let base = format!("{}{}/", self.target.prefix, source.data.name());
-        let folders = trees::tree_of(self.with, source, 0).await?;
+        let folders = trees::tree_of(self.with.platform, self.with.settings, source, 0).await?;
         self.calls += 1 + folders.len() as u64 / 1000;
         for folder in folders.iter().filter(|folder| !reserved::holds(&folder.path)) {
             let to = format!("{base}{}", trees::inside(self.with.settings, source, folder)?);
