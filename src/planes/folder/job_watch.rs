@@ -30,6 +30,9 @@ const FIRST: Duration = Duration::from_secs(5);
 /// How many times longer the wait is where the last job that ended was told of by an event.
 const EVENTS_TELL: u32 = 4;
 
+/// Watched jobs that the page of the newest jobs may tell of.
+const FEW: usize = 100;
+
 /// The part of the pace of ICAv2 that polls may take.
 const PART_OF_PACE: f64 = 0.1;
 
@@ -284,26 +287,40 @@ impl FolderPlane {
     /// Reads the pages that tell of the watched jobs, and has the folders of ended ones run.
     async fn poll_watched(&self) -> Result<()> {
         let read = Instant::now();
-        let mut told = self.newest_jobs(read).await?;
-        // What has ended is known, whatever becomes of the other pages.
-        self.have_run(self.note_ended(&told));
-        let mut pages = 1_u32;
-        // Jobs of other users, or very many of ours, have come since.
-        let are_missing = self.job_watch.known().watched.keys().any(|job| !told.contains_key(job));
-        if are_missing {
-            let mut from = None;
-            loop {
-                let page = self.core.ports.platform.running_jobs(from.as_deref()).await?;
-                told.extend(page.items.into_iter().map(|job| (job.id, job.status)));
+        // The newest jobs tell of few in one call, also how they have ended. Many do not fit that page: most of
+        // them still run, and it is worth its call only where one of them does not.
+        let are_few = self.job_watch.known().watched.len() <= FEW;
+        let mut told = BTreeMap::new();
+        let mut pages = 0;
+        for newest in [are_few, !are_few] {
+            if newest {
+                told.extend(self.newest_jobs(read).await?);
                 pages += 1;
-                from = page.next;
-                if from.is_none() {
-                    break;
-                }
+                // What has ended is known, whatever becomes of the other pages.
+                self.have_run(self.note_ended(&told));
+            } else {
+                pages += self.read_running(&mut told).await?;
+            }
+            if self.job_watch.known().watched.keys().all(|job| told.contains_key(job)) {
+                break;
             }
         }
         self.have_run(self.note_watched(&told, read, pages));
         Ok(())
+    }
+
+    /// Reads all jobs that run; the pages that it took.
+    async fn read_running(&self, told: &mut BTreeMap<JobId, JobStatus>) -> Result<u32> {
+        let (mut from, mut pages) = (None, 0);
+        loop {
+            let page = self.core.ports.platform.running_jobs(from.as_deref()).await?;
+            told.extend(page.items.into_iter().map(|job| (job.id, job.status)));
+            pages += 1;
+            from = page.next;
+            if from.is_none() {
+                return Ok(pages);
+            }
+        }
     }
 
     /// Takes note of jobs of which a page tells that they have ended; their folders.
