@@ -32,7 +32,8 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     let (few, many) = (scaled(20, 2), scaled(200, 4));
-    let seeds = if scale() < 1.0 { 1 } else { 3 };
+    // A few folders have much luck, or little: the mean of three runs was anywhere from 1.0 to 1.4 of the bound.
+    let seeds = if scale() < 1.0 { 1 } else { 9 };
     let mut cases =
         vec![Case { folders: few, job: 60, failing: 0.0, events: true, seeds: 1, aim: Some(1.1) }];
     for (folders, seeds) in [(many, 1), (few, seeds)] {
