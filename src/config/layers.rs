@@ -52,17 +52,21 @@ impl Layers {
     /// Lays a file over what is there.
     pub(super) fn file(&mut self, path: &Path) {
         let origin = Origin::File(path.to_owned());
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => return self.note("", &origin, format!("cannot be read: {error}")),
-        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.text(&text, &origin),
+            Err(error) => self.note("", &origin, format!("cannot be read: {error}")),
+        }
+    }
+
+    /// Lays what a file would say over what is there.
+    pub(super) fn text(&mut self, text: &str, origin: &Origin) {
         match text.parse() {
             Ok(table) => {
                 for (key, value) in flat(table) {
-                    self.set(&key, value, &origin);
+                    self.set(&key, value, origin);
                 }
             }
-            Err(error) => self.note("", &origin, syntax(&text, &error)),
+            Err(error) => self.note("", origin, syntax(text, &error)),
         }
     }
 

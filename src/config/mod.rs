@@ -33,6 +33,8 @@ pub const DEFAULT: &str = include_str!("../../config/default.toml");
 
 const PREFIX: &str = "COPY_MANAGER__";
 const FILE_VARIABLE: &str = "COPY_MANAGER_CONFIG";
+/// What a file would say: to a container a text is sooner given than a file.
+const TEXT_VARIABLE: &str = "COPY_MANAGER_SETTINGS";
 /// What others call some of our settings.
 const ALIASES: [(&str, &str); 7] = [
     ("ICAV2_BASE_URL", "icav2.base_url"),
@@ -227,6 +229,9 @@ fn lay(
         (Some(path), _) => layers.file(path),
         (None, None | Some("")) => {}
         (None, Some(path)) => layers.file(Path::new(path)),
+    }
+    if let Some(text) = env.get(TEXT_VARIABLE) {
+        layers.text(text, &Origin::Env(TEXT_VARIABLE.to_owned()));
     }
     for (name, key) in ALIASES {
         if let Some(text) = env.get(name) {

@@ -90,6 +90,16 @@ fn later_layers_win() {
     let upper = file("[icav2]\nmax_attempts = 9\n");
     let settings = load(Some(upper.path()), named).unwrap();
     assert_eq!((settings.icav2.max_attempts, settings.icav2.timeout), (9, seconds(30)));
+
+    // A text lies between the file and the single variables.
+    let text = ("COPY_MANAGER_SETTINGS", "[icav2]\nbase_url = \"https://text/\"\nmax_attempts = 7\n");
+    assert_eq!([base_url(&[text]), base_url(&[text, others])], ["https://text/", "https://others/"]);
+    let settings = load(Some(lower.path()), vars(&[text])).unwrap();
+    assert_eq!((settings.icav2.max_attempts, settings.icav2.timeout), (7, seconds(1)));
+    let broken = [("COPY_MANAGER_SETTINGS", "[icav2]\ntoken = \"s3cret\"\nbase_url = 's3cret\n")];
+    let problems = load(None, vars(&broken)).unwrap_err().to_string();
+    assert!(problems.starts_with("env COPY_MANAGER_SETTINGS: line 3: "), "{problems}");
+    assert!(!problems.contains("s3cret"), "{problems}");
 }
 
 #[test]

@@ -62,8 +62,10 @@ fn every_alarm_leads_to_its_paragraph_and_watches_what_is_sent() {
     let headings = runbook.lines().filter(|line| line.starts_with("##"));
     let places: Vec<_> = headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect();
     let metrics = read("docs/metrics.md");
-    let template = read("deploy/service.yaml");
-    let (_, resources) = template.split_once("\nResources:\n").unwrap();
+    // Those that scale are in the one, those that ask for a person in the other.
+    let templates = ["deploy/service.yaml", "deploy/alarms.yaml"].map(read);
+    let resources = templates.map(|template| template.split_once("\nResources:\n").unwrap().1.to_owned());
+    let resources = resources.join("\n\n");
     let alarms = resources.split("\n\n").filter(|part| part.contains("    Type: AWS::CloudWatch::Alarm\n"));
     let mut count = 0;
     for alarm in alarms {
@@ -83,6 +85,20 @@ fn every_alarm_leads_to_its_paragraph_and_watches_what_is_sent() {
             "copy_manager_{name} does not go to CloudWatch"
         );
     }
+}
+
+/// `aws cloudformation deploy` takes no larger template without a bucket to put it in (51,200 bytes, by CloudFormation's
+/// quotas), which no emulator says.
+#[test]
+fn every_template_can_be_deployed_from_a_file() {
+    let files = fs::read_dir(root().join("deploy")).unwrap().map(|entry| entry.unwrap().path());
+    let mut count = 0;
+    for path in files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")) {
+        let bytes = fs::metadata(&path).unwrap().len();
+        assert!(bytes <= 51_200, "{}: {bytes} bytes", path.display());
+        count += 1;
+    }
+    assert!(count > 4, "{count}");
 }
 
 /// The texts of a test binary's or a module's file, and of the files below it.

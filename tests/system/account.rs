@@ -164,9 +164,14 @@ impl Account {
             entries.iter().map(|entry| (field(entry, "name"), field(entry, "value"))).collect();
         // Which ECS reads, with the rights of the execution role.
         for entry in service.container["secrets"].as_array().unwrap_or(&Vec::new()) {
-            let secret = self.aws.secrets.get_secret_value().secret_id(field(entry, "valueFrom"));
-            let text = secret.send().await.unwrap().secret_string.unwrap();
-            environment.push((field(entry, "name"), text));
+            let from = field(entry, "valueFrom");
+            let text = if let Some((_, name)) = from.split_once(":parameter") {
+                let parameter = self.aws.ssm.get_parameter().name(name).send().await.unwrap();
+                parameter.parameter.unwrap().value
+            } else {
+                self.aws.secrets.get_secret_value().secret_id(from).send().await.unwrap().secret_string
+            };
+            environment.push((field(entry, "name"), text.unwrap()));
         }
         let listen = format!("127.0.0.1:{}", free_port());
         for (name, value) in [

@@ -34,7 +34,7 @@ fn blocks(page: &str) -> Vec<(bool, &str)> {
 fn clone(account: &Account, aws: &Path) -> PathBuf {
     let root = account.directory.path().join("clone");
     std::fs::create_dir_all(root.join("deploy")).unwrap();
-    for name in ["bootstrap", "stateful", "service", "facade"] {
+    for name in ["bootstrap", "stateful", "service", "alarms", "facade"] {
         let name = format!("deploy/{name}.yaml");
         let template = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&name)).unwrap();
         std::fs::write(root.join(&name), for_emulator(&template)).unwrap();

@@ -27,7 +27,6 @@ pub(crate) const OTHER: [(&str, &str); 34] = [
     ("SecurityGroupIds", "/another/groups"),
     ("DesiredCount", "1"),
     ("MaxCount", "4"),
-    ("AlarmTopicArn", "arn:aws:sns:ap-southeast-2:000000000000:alarms"),
     ("RunbookUrl", "https://example.org/runbook.md"),
     ("IcaTokenSecretArn", "/another/parameter"),
     ("IcaTokenKeyArn", "arn:aws:kms:ap-southeast-2:123456789012:key/1"),
@@ -39,6 +38,7 @@ pub(crate) const OTHER: [(&str, &str); 34] = [
     ("BucketSecrets", "keys/*,other"),
     ("EndpointHosts", "s3.example.org,*.s3.example.net"),
     ("ReportPrefix", "s3://reports/copies/"),
+    ("SettingsName", "/copy-manager/dev/settings"),
     ("ExternalBusName", "Another"),
     ("CallerKeyArns", "arn:aws:kms:ap-southeast-2:123456789012:key/2"),
     ("ShareArtifacts", "s3://sharing/artifacts/"),
@@ -101,9 +101,7 @@ pub(crate) fn world() -> serde_json::Value {
 impl Account {
     /// What the other values of parameters name.
     pub(crate) async fn furnish(&self) {
-        for name in ["canvas", "alarms"] {
-            self.aws.sns.create_topic().name(name).send().await.unwrap();
-        }
+        self.aws.sns.create_topic().name("canvas").send().await.unwrap();
         let parameter = async |name: &str, value: &str| {
             let put = self.aws.ssm.put_parameter().name(name).value(value).overwrite(true);
             put.r#type(aws_sdk_ssm::types::ParameterType::String).send().await.unwrap();
@@ -119,6 +117,8 @@ impl Account {
         ] {
             parameter(to, &there(from).await).await;
         }
+        let settings = "[policy]\nsource_projects = [\"lab\"]\n";
+        parameter("/copy-manager/dev/settings", settings).await;
         parameter("/prod/canvas_data_2/dap_client_id", "us-east-1#any").await;
         parameter("/prod/canvas_data_2/dap_client_secret", "any").await;
         let database = json!({ "username": "any", "password": "any", "dbname": "canvas", "host": "127.0.0.1", "port": 1 });

@@ -83,6 +83,7 @@ proptest::proptest! {
 fn an_empty_variable_is_none() {
     let empty = [
         "COPY_MANAGER_CONFIG",
+        "COPY_MANAGER_SETTINGS",
         "ICAV2_API_KEY",
         "ICAV2_BASE_URL",
         "COPY_MANAGER__BACKEND",
