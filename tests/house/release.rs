@@ -5,6 +5,7 @@
 use std::{
     fs,
     path::{Component, Path, PathBuf},
+    process::Command,
 };
 
 fn root() -> &'static Path {
@@ -110,6 +111,26 @@ fn docker_is_shown_what_the_image_is_made_of() {
     {
         assert!(!is_shown(path), "{path}");
     }
+}
+
+/// The first stage has the manifest and stand-ins for the sources, and no later one has tests and benches.
+#[test]
+fn the_manifest_is_understood_where_only_sources_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let dockerfile = read("Dockerfile");
+    let stand_ins = dockerfile.lines().find_map(|line| line.strip_prefix("RUN mkdir src")).unwrap();
+    for path in ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"] {
+        let to = folder.path().join(path);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(root().join(path), to).unwrap();
+    }
+    let made =
+        Command::new("sh").args(["-c", &format!("mkdir src{stand_ins}")]).current_dir(&folder).status();
+    assert!(made.unwrap().success());
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--locked", "--offline", "--format-version", "1"]);
+    let output = cargo.current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
