@@ -79,7 +79,10 @@ pub(super) async fn build(
         Backend::Aws => {
             let clients = Clients::load().await?;
             let platform = platform(settings, Some(&clients), &clock, &chance, reached.as_ref())?;
-            let sharing = Some(sharing(settings, &objects, Some(clients.secrets()), &chance)?);
+            // Without a place for them there are no packages: a task has no folder of its own.
+            let shares = !settings.share.artifacts.is_empty();
+            let sharing = shares.then(|| sharing(settings, &objects, Some(clients.secrets()), &chance));
+            let sharing = sharing.transpose()?;
             let reports = reports(settings, &objects);
             let around = Around { platform, objects, transfers, reports, sharing, clock, chance };
             let mut ports = clients.ports(settings, readiness, around)?;

@@ -81,6 +81,8 @@ pub(crate) trait Kind: fmt::Debug + Send + Sync {
 pub(crate) enum NoOrder {
     /// It is wrong, and will be however often it comes: why, in one sentence.
     Refused(String),
+    /// It is news of which nothing is made here, and nobody waits for an answer: why, in one sentence.
+    Unwanted(String),
     /// A port failed; it is to come again.
     Port(Error),
 }

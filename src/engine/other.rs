@@ -37,7 +37,8 @@ impl Engine {
                 None => return Ok(Some(EventVerdict::Welcome(order.id.to_string()))),
                 Some(reason) => (Some(order.id), reason),
             },
-            Err(NoOrder::Refused(reason)) => (None, reason),
+            // Whoever asks at the door is told, also that it is of no use.
+            Err(NoOrder::Refused(reason) | NoOrder::Unwanted(reason)) => (None, reason),
             Err(NoOrder::Port(error)) => return Err(error),
         };
         let token = self.core.own_token(&event, there.as_ref()).await?;
@@ -69,6 +70,10 @@ impl Core {
             Err(NoOrder::Refused(reason)) => {
                 let refused = refused(&event, kind, event.token.as_ref(), None, &reason);
                 return self.set_aside(&refused, event.token.is_some()).await;
+            }
+            Err(NoOrder::Unwanted(reason)) => {
+                signals::engine::unwanted(detail_type, &reason);
+                return Fate::Delete;
             }
             Err(NoOrder::Port(error)) => (RequestId::new(event.own.as_str()), Err(error)),
         };

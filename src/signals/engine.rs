@@ -77,6 +77,11 @@ pub fn unknown_kind(detail_type: &str) {
     warn!(code = "message.unknown_kind", detail_type, "kind unknown to this version, left in the queue");
 }
 
+/// A message tells of what is of no use here.
+pub fn unwanted(detail_type: &str, reason: &str) {
+    debug!(code = "message.unwanted", detail_type, reason, "news of no use here, deleted");
+}
+
 /// A message could not be stored and comes back.
 pub fn store_failed(message: &str, why: &dyn Error) {
     error!(

@@ -412,3 +412,17 @@ async fn what_two_instances_hear_of_at_once_is_shared_once() {
     assert_eq!((pushes(&desk).await.len(), desk.packages(&all()).await.unwrap().0), (1, 1));
     is_shared(&house, "six times").await;
 }
+
+/// The rule of `deploy/stateful.yaml` brings the news to every installation.
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_shared_by_itself_news_of_runs_is_deleted_and_who_waits_is_told() {
+    let house = house().await;
+    let _instance = house.instance();
+    run_is_ready(&house, "e1").await;
+    event(&house, "e2", "FastqListRowsAdded", json!({ "instrumentRunId": RUN })).await;
+    event(&house, "e3", "ReadSetsAdded", json!({ "instrumentRunId": RUN, "taskToken": "t" })).await;
+    let (_, cause) = house.failure("t", MINUTE).await;
+    assert!(cause.to_string().contains("share.auto_jobs"), "{cause}");
+    sleep(60 * MINUTE).await;
+    assert_eq!(house.queue.dead_letters().await.unwrap().len(), 0);
+}

@@ -59,7 +59,9 @@ fn package(auto: &Auto, event: &OtherEvent, to: &str) -> Result<Order, NoOrder> 
 /// A sequencing run that is ready.
 fn run(auto: &Auto, event: &OtherEvent) -> Result<Order, NoOrder> {
     if auto.settings.auto_jobs.is_empty() {
-        return Err("nothing is shared by itself here (share.auto_jobs)".to_owned().into());
+        // The rule that brings it is there wherever the queues are.
+        let why = "nothing is shared by itself here (share.auto_jobs)".to_owned();
+        return Err(if event.token.is_some() { NoOrder::Refused(why) } else { NoOrder::Unwanted(why) });
     }
     let detail = event.payload.as_ref().map_err(Clone::clone)?;
     let run = read_run(detail)?;

@@ -75,7 +75,7 @@ async fn wanted(auto: &Auto, order: &RunOrder, source: &str) -> Result<Vec<AutoJ
         auto.core.settings.policy.check_event_source(source)?;
     }
     let Some(sharing) = &auto.core.ports.sharing else {
-        let why = "nothing is shared here (share.listen)";
+        let why = "nothing is shared here (share.artifacts)";
         return Err(Failure::new(ErrorName::PolicyDenied, why).into());
     };
     let Some(file) = &sharing.jobs else {

@@ -53,7 +53,7 @@ impl Package {
     ) -> RoundResult<Result<Resolved, PlanError>> {
         let request = &order.request;
         let Some(sharing) = &self.core.ports.sharing else {
-            let why = "nothing is shared here (share.listen)";
+            let why = "nothing is shared here (share.artifacts)";
             return Ok(Err(Failure::new(ErrorName::PolicyDenied, why).into()));
         };
         if let Err(failure) = Sources::new(&self.core).check_tables(request) {
