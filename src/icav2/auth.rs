@@ -23,10 +23,11 @@ use crate::{
 
 /// How long a new token may be refused.
 const SKEW: SignedDuration = SignedDuration::from_secs(30);
-/// A token is replaced this long before its end, or a tenth of its life, whichever is shorter.
-const MARGIN: SignedDuration = SignedDuration::from_mins(5);
+/// A token is replaced this long before its end, or a quarter of its life, whichever is shorter: long before the alarm of
+/// `deploy/alarms.yaml`, which tells that nobody has renewed it.
+const MARGIN: SignedDuration = SignedDuration::from_hours(1);
 /// How often we look for a new token when the source still has the old one.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// Calls that waited for a fetch that failed fail with it, instead of each trying in turn.
 const FAIL_TOGETHER: Duration = Duration::from_millis(100);
 
@@ -157,7 +158,7 @@ impl CachedToken {
         let look = bearer.expires.and_then(|ends| {
             let left = ends.duration_since(now).max(SignedDuration::ZERO);
             // It has ended already: its keeper may put the next one there any moment.
-            let wait = if left.is_zero() { LOOK_AGAIN } else { left - MARGIN.min(left / 10) };
+            let wait = if left.is_zero() { LOOK_AGAIN } else { left - MARGIN.min(left / 4) };
             now.checked_add(wait).ok()
         });
         Self { bearer, ripe, look, before: None }
