@@ -100,9 +100,9 @@ fn fixed(idle: &BTreeMap<String, f64>) -> Vec<(&'static str, f64)> {
     let seconds = hours * 3600.0;
     vec![
         (
-            "two tasks of 0.5 vCPU and 1 GB, x86",
-            prices::X86_CPU.times(prices::TASK_CPU * seconds)
-                + prices::X86_MEMORY.times(prices::TASK_MEMORY * seconds),
+            "two tasks of 0.25 vCPU and 0.5 GB, arm64",
+            prices::ARM_CPU.times(prices::TASK_CPU * seconds)
+                + prices::ARM_MEMORY.times(prices::TASK_MEMORY * seconds),
         ),
         (
             "the table: each task's record, and looking for what is due",
@@ -269,22 +269,26 @@ fn fixed_sum(text: &mut String, idle: &[(&str, f64)], month: f64) {
         writeln!(text, "| {what} | {} |", dollars(*sum)).unwrap();
     }
     let hours = prices::HOURS_A_MONTH * 3600.0;
-    let one = prices::ARM_CPU.times(prices::LEAST_CPU * hours)
-        + prices::ARM_MEMORY.times(prices::LEAST_MEMORY * hours);
+    let x86 = prices::X86_CPU.times(prices::TASK_CPU * hours)
+        + prices::X86_MEMORY.times(prices::TASK_MEMORY * hours);
+    let one = prices::ARM_CPU.times(prices::TASK_CPU * hours)
+        + prices::ARM_MEMORY.times(prices::TASK_MEMORY * hours);
     let address = prices::ADDRESS.times(prices::HOURS_A_MONTH * prices::TASKS);
-    let metrics = prices::METRIC.times(23.0);
+    let rows = include_str!("../../docs/metrics.md").lines().filter(|line| line.contains("| yes |")).count();
+    let metrics = prices::METRIC.times(f64::from(u32::try_from(rows).unwrap()));
     writeln!(
         text,
         "| together | {} |\n\n\
          As `deploy/service.yaml` is delivered. Besides, where they are turned on: {} for two public addresses (`AssignPublicIp`; a NAT gateway\n\
-         costs more, and usually is there already), and {} for 23 metrics (`MetricsForCloudWatch`; some have a dimension, and cost so\n\
-         often). One task of 0.25 vCPU and 0.5 GB on arm64 is {} a month, and on Spot {}; it is enough for what a laboratory asks for\n\
-         ([capacity](capacity.md)), and a second one is for the night in which one dies.",
+         costs more, and usually is there already), and {} for {rows} metrics (`MetricsForCloudWatch`; some have a dimension, and cost so\n\
+         often; alarms and the dashboard of `deploy/alarms.yaml` come to it). One of these tasks is {} a month, on Spot {}, and on x86 {}; it is\n\
+         enough for what a laboratory asks for ([capacity](capacity.md)), and a second one is for the night in which one dies.",
         dollars(month),
         dollars(address),
         dollars(metrics),
         dollars(one),
         dollars(one * prices::SPOT),
+        dollars(x86),
     )
     .unwrap();
 }

@@ -112,8 +112,8 @@ pub(crate) const HOURS_A_MONTH: f64 = 730.0;
 
 /// The tasks as `deploy/service.yaml` makes them by default.
 pub(crate) const TASKS: f64 = 2.0;
-pub(crate) const TASK_CPU: f64 = 0.5;
-pub(crate) const TASK_MEMORY: f64 = 1.0;
+pub(crate) const TASK_CPU: f64 = 0.25;
+pub(crate) const TASK_MEMORY: f64 = 0.5;
 
 /// The least that Fargate can be, on arm64: a quarter of a core and half a GB, billed for a minute.
 pub(crate) const LEAST_CPU: f64 = 0.25;
