@@ -24,10 +24,12 @@ const TOKEN: &str = "s3cr3t-of-sharing";
 const ACCOUNT: &str = "ap-southeast-2:000000000000";
 
 /// What is allowed and not called here, with the reason. Conditions of keys are none of the emulator's.
-const UNUSED: [(&str, &str, &str); 10] = [
+const UNUSED: [(&str, &str, &str); 12] = [
     ("IcaTokenKey", "kms:Decrypt", "Secrets Manager calls it for us"),
     ("CallerKeys", "kms:GenerateDataKey", "Step Functions calls it for us"),
     ("CallerKeys", "kms:Decrypt", "Step Functions calls it for us"),
+    ("SecretKeys", "kms:Decrypt", "Secrets Manager, the Parameter Store and SNS call it for us"),
+    ("SecretKeys", "kms:GenerateDataKey", "SNS calls it for us"),
     ("ReadableKeys", "kms:Decrypt", "S3 calls it for us"),
     ("WritableKeys", "kms:GenerateDataKey", "S3 calls it for us"),
     ("WritableKeys", "kms:Decrypt", "S3 calls it for us"),

@@ -19,7 +19,7 @@ use crate::{
 const NOT_ALONE: [&str; 2] = ["Image", "ClusterName"];
 
 /// Another value of each parameter that has a default and no list of allowed values.
-pub(crate) const OTHER: [(&str, &str); 34] = [
+pub(crate) const OTHER: [(&str, &str); 35] = [
     ("CopyOutAcl", "bucket-owner-full-control"),
     ("Stage", "prod"),
     ("ClusterName", "another"),
@@ -35,6 +35,7 @@ pub(crate) const OTHER: [(&str, &str); 34] = [
     ("WritableBuckets", "arn:aws:s3:::dest-data,arn:aws:s3:::lists"),
     ("WritableKeyArns", "arn:aws:kms:ap-southeast-2:123456789012:key/4"),
     ("BucketSecretArns", "arn:aws:secretsmanager:ap-southeast-2:000000000000:secret:keys/*"),
+    ("SecretKeyArns", "arn:aws:kms:ap-southeast-2:123456789012:key/5"),
     ("BucketSecrets", "keys/*,other"),
     ("EndpointHosts", "s3.example.org,*.s3.example.net"),
     ("ReportPrefix", "s3://reports/copies/"),
@@ -60,7 +61,7 @@ pub(crate) const TOPIC: (&str, &str) = ("CanvasTopicArn", "arn:aws:sns:ap-southe
 
 /// What a parameter cannot do without, by the rules of the template or by what it means. The first part of its name, or
 /// its name with a value, is enough.
-const WITH: [(&str, &[(&str, &str)]); 10] = [
+const WITH: [(&str, &[(&str, &str)]); 11] = [
     ("Stage", &[("ClusterName", "another")]),
     ("MaxCount", &[("MetricsForCloudWatch", "true")]),
     ("Cpu=512", &[("Memory", "1024")]),
@@ -70,6 +71,7 @@ const WITH: [(&str, &[(&str, &str)]); 10] = [
     ("Memory=4096", &[("Cpu", "512")]),
     ("Memory=8192", &[("Cpu", "1024")]),
     ("Share", &[("ShareArtifacts", "s3://sharing/artifacts/")]),
+    ("ShareTokens", &[("SharePublicUrl", "https://share.example.org")]),
     (
         "Canvas",
         &[
