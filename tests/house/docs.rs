@@ -87,7 +87,7 @@ fn every_alarm_leads_to_its_paragraph_and_watches_what_is_sent() {
     }
 }
 
-/// `aws cloudformation deploy` takes no larger template without a bucket to put it in (51,200 bytes, by CloudFormation's
+/// `aws cloudformation deploy` takes no larger template without a bucket to put it in (51,200 bytes, by its
 /// quotas), which no emulator says.
 #[test]
 fn every_template_can_be_deployed_from_a_file() {
