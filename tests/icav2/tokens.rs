@@ -74,7 +74,8 @@ async fn tokens_are_replaced_before_they_end() {
     let (script, tokens) = (accepting(&["n0", "n1"]), Tokens::new(HOUR, false));
     let client = client_with(&script, tokens.clone(), 1000);
     look(&client).await.unwrap();
-    advance(Duration::from_mins(54)).await;
+    // A quarter of its life before its end.
+    advance(Duration::from_mins(44)).await;
     look(&client).await.unwrap();
     assert_eq!(tokens.made(), 1);
     advance(Duration::from_mins(2)).await;
@@ -151,6 +152,7 @@ async fn a_source_that_fails_early_is_asked_again_later() {
     };
     tokio::join!(slow, others);
     assert_eq!(source.asked.load(Ordering::SeqCst), 2);
+    advance(Duration::from_secs(10)).await;
     look(&client).await.unwrap();
     assert_eq!(source.asked.load(Ordering::SeqCst), 3);
 }
