@@ -42,6 +42,8 @@ pub(crate) enum Wrong {
 pub(crate) struct Table {
     pub(crate) meta: Option<MetaRow>,
     pub(crate) found: Found,
+    /// Whether somebody has dropped it, and left the row that tells of it.
+    pub(crate) is_dropped: bool,
     /// How its columns are treated.
     pub(crate) mark: Option<String>,
     /// Rows by their keys, as text; each by the names of its columns.
@@ -288,7 +290,7 @@ impl Loader for MemoryLoader {
             let staged = world.staged.get(&self.table);
             Look {
                 meta: table.and_then(|table| table.meta.clone()),
-                found: table.map(|table| table.found.clone()),
+                found: table.filter(|table| !table.is_dropped).map(|table| table.found.clone()),
                 staged: staged.map(|staged| Beside {
                     job: staged.job.clone(),
                     parts: staged.parts.iter().copied().collect(),
@@ -382,7 +384,7 @@ impl Loader for MemoryLoader {
             }
             counts.deleted = table.rows.keys().filter(|key| !staged.rows.contains_key(*key)).count() as u64;
             (table.rows, table.meta, table.found) = (staged.rows, Some(meta.clone()), found(shape));
-            table.mark = staged.mark;
+            (table.mark, table.is_dropped) = (staged.mark, false);
             Ok(counts)
         })?;
         self.seen = Some(meta.clone());

@@ -163,6 +163,8 @@ impl RunReport {
         let is_news = |table: &TableResult| {
             table.state != TableState::Complete
                 || table.initialised
+                || !table.statements.is_empty()
+                || table.counts.rejected > 0
                 || !table.held.is_empty()
                 || table.audit.as_ref().is_some_and(|audit| audit.missing + audit.extra + audit.different > 0)
         };

@@ -72,7 +72,9 @@ impl TableRun<'_> {
         let was_asked_for = since.is_some()
             || self.state.staging.as_ref() == Some(&job.id)
             || (self.order.mode == Mode::Sync && !self.state.needs_init);
+        // A table that somebody has dropped is not done, whatever its row of meta data says.
         if is_done
+            && look.found.is_some()
             && was_asked_for
             && since != Some(data_of)
             && look.staged.is_none()

@@ -58,6 +58,25 @@ async fn a_table_is_loaded_anew_also_where_the_platform_has_only_an_older_snapsh
     assert_eq!(jobs(&kept) - asked, 4, "the snapshot, the two changes since, and whether there are more");
 }
 
+/// The platform gives the snapshot that the table had, as it does within a day.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_somebody_has_dropped_is_made_again_also_from_the_snapshot_that_it_had() {
+    let kept = Kept::of(vec![table("users", 10, 1)], |_| ()).await;
+    let _instance = kept.house.instance();
+    kept.ask("first", json!({})).await;
+    kept.answer("first", SOON).await.unwrap();
+    let users = TableName::new("canvas", "users");
+    kept.replica.change(&users, |table| {
+        table.is_dropped = true;
+        table.rows.clear();
+    });
+    kept.ask("again", json!({})).await;
+    let output = kept.answer("again", SOON).await.unwrap();
+    kept.is_whole("users");
+    assert!(!kept.replica.table(&users).unwrap().is_dropped, "{output}");
+    assert_eq!(of_users(&output)["rows"]["inserted"], 10, "{output}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn whatever_call_goes_wrong_meanwhile_the_end_is_the_same() {
     let whole = async |wrong: Option<(u64, Wrong)>| {
