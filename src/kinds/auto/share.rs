@@ -257,7 +257,7 @@ async fn pushed(
         let destination = read.unwrap_or_else(|_| order.destination.clone());
         let ordered = PushOrder {
             package_id: package.to_string(),
-            package_name: String::new(),
+            package_name: card.name.clone(),
             destination,
             on_conflict: None,
             deliver: auto.settings.deliver.clone(),
