@@ -340,6 +340,20 @@ fn price_list(text: &mut String) {
     }
 }
 
+/// What is priced as delivered is what is delivered.
+#[test]
+fn the_priced_tasks_are_those_of_the_template() {
+    let template = include_str!("../../deploy/service.yaml");
+    let default = |parameter: &str| {
+        let (_, of_it) = template.split_once(&format!("\n  {parameter}:\n")).unwrap();
+        let (_, value) = of_it.split_once("    Default: ").unwrap();
+        value.lines().next().unwrap().trim_matches('"')
+    };
+    let priced = [prices::TASKS, prices::TASK_CPU * 1024.0, prices::TASK_MEMORY * 1024.0];
+    assert_eq!(["DesiredCount", "Cpu", "Memory"].map(default), priced.map(|number| number.to_string()));
+    assert_eq!(default("CpuArchitecture"), "ARM64");
+}
+
 /// The document is what the model makes of the baseline and of the prices.
 #[test]
 fn the_document_of_costs_is_what_the_model_says() {

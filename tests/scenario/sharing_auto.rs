@@ -112,6 +112,22 @@ async fn a_run_is_shared_for_each_job_that_is_for_it_and_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_shared_by_itself_is_delivered_with_papers_under_the_name_of_its_package() {
+    let mut house = with_jobs(&json!([job("weekly", "Trauma", &json!({}))])).await;
+    house.share.deliver = serde_json::from_value(json!(["md5", "report"])).unwrap();
+    let instance = house.instance();
+    let desk = desk(&house, &instance);
+    run_is_ready(&house, "e1").await;
+    sleep(5 * MINUTE).await;
+    assert_eq!(pushes(&desk).await[0].1, JobStatus::Succeeded);
+    let there = keys(&house, "weekly/").await;
+    for paper in ["SummaryReport", "md5sum"] {
+        let named = |key: &String| key.contains(&format!("/{paper}.autosharing-weekly-{RUN}."));
+        assert!(there.iter().any(named), "{paper}: {there:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_failed_is_shared_when_it_is_asked_for_again() {
     let house =
         with_jobs(&json!([job("weekly", "Trauma", &json!({ "shareDestination": "s3://nowhere/in/" }))]))

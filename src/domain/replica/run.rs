@@ -171,3 +171,39 @@ impl RunReport {
         self.has_trouble() || !self.stale.is_empty() || self.tables.iter().any(is_news)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_has_changed_is_news_and_a_usual_run_is_none() {
+        let has_change = |more: Value| {
+            let mut table = json!({ "table": "users", "state": "complete", "counts": { "changed": 7 } });
+            table.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let report = RunReport {
+                run: "run.1".to_owned(),
+                instance: "main".to_owned(),
+                namespace: "canvas".to_owned(),
+                mode: Mode::Sync,
+                tables: vec![serde_json::from_value(table).unwrap()],
+                stale: BTreeMap::new(),
+                error: None,
+            };
+            report.has_change()
+        };
+        assert!(!has_change(json!({})));
+        for news in [
+            json!({ "state": "complete_with_update" }),
+            json!({ "state": "failed" }),
+            json!({ "initialised": true }),
+            json!({ "statements": ["ALTER TABLE canvas.users ADD COLUMN x text"] }),
+            json!({ "counts": { "rejected": 1 } }),
+            json!({ "held": ["drop users.x"] }),
+        ] {
+            assert!(has_change(news.clone()), "{news}");
+        }
+    }
+}
